@@ -1,0 +1,81 @@
+"""The command line: `pyworker COMMAND`.
+
+A command lives in a module of its own that is loaded only when it is used. To add one, write `pyworker/cli/NAME.py`
+with a click command, and give it one line in `COMMANDS`.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from pyworker import __version__
+from pyworker.errors import PyworkerError
+
+__all__ = ["COMMANDS", "main"]
+
+#: command -> (module, attribute, one line of help). The order here is the order in `pyworker --help`.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "server": ("pyworker.cli.server", "server", "A private PostgreSQL with pg_background: start, stop, status, dsn, psql, destroy."),
+    "install": ("pyworker.cli.schema", "install", "Install the schema into the database."),
+    "upgrade": ("pyworker.cli.schema", "upgrade", "Bring the schema to this version."),
+    "uninstall": ("pyworker.cli.schema", "uninstall", "Remove the schema and everything in it."),
+    "check": ("pyworker.cli.schema", "check", "Say what is wrong with the installation and what mends it."),
+    "run": ("pyworker.cli.run", "run", "Run the supervisor daemon."),
+    "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),
+    "demo": ("pyworker.cli.demo", "demo", "See it work, on a private server with real flights."),
+    "torture": ("pyworker.cli.torture", "torture", "Break things on purpose and check that no job is lost or doubled."),
+    "bench": ("pyworker.cli.bench", "bench", "Measure jobs per second and latency."),
+}
+
+EXIT_CODES = """\b
+Exit codes: 0 success, 1 failure, 2 wrong usage or setting, 130 interrupted;
+`server status` adds 3 stopped and 4 absent."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when that command runs, and prints our errors in one form."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the registry's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, attribute, _help = entry
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101  the registry is ours
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands for --help without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_module, _attribute, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours becomes a message and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except PyworkerError as error:
+            click.echo(f"pyworker: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except BrokenPipeError:
+            sys.stderr.close()
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("pyworker: interrupted", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=LazyGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="pyworker")
+def main() -> None:
+    """Jobs that run inside PostgreSQL: exactly once, watched, timed out and logged.
+
+    Settings come from flags, then PYWORKER_* variables, then a TOML file (PYWORKER_CONFIG, ./pyworker.toml or
+    pyworker/config.toml in the XDG configuration directory).
+    """

@@ -1,0 +1,134 @@
+"""Settings: one frozen object, from flags, `PYWORKER_*` variables, a TOML file and defaults, in that order.
+
+A new setting is one more field of `Settings`; its description is the documentation. Everything is validated before
+anything connects, and a bad value is one error that names the setting and where it came from.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pyworker.errors import ConfigError
+
+__all__ = ["Settings", "config_file", "load_settings", "mask_dsn", "resolve_dsn"]
+
+_PREFIX = "PYWORKER_"
+_NO_DATABASE = "Run `pyworker server start` for a private server, or set PYWORKER_DSN to a server that has pg_background."
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    dsn: SecretStr | None = Field(None, description="the database, as a libpq URI or keyword string")
+    owners: Names = Field((), description="roles whose jobs the daemon runs; empty: those it may connect as")
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: JSON unless stderr is a terminal")
+    server_dir: Path | None = Field(None, description="the private server's directory")
+    server_user: str | None = Field(None, description="OS user that runs the private server when started by root")
+    server_mirror: str | None = Field(None, description="a Debian mirror; default: the one this machine's apt uses")
+    server_suites: Names = Field(("testing", "unstable"), description="Debian suites to look in, in this order")
+    server_packages: Path | None = Field(
+        None, description="a directory that keeps the downloaded packages, shared among private servers"
+    )
+    server_keyring: Path | None = Field(None, description="the keyring that signs the Debian archive")
+
+    @field_validator("owners", "server_suites", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Accept `a,b c` where a list is meant: variables and flags carry no lists."""
+        return tuple(re.split(r"[,\s]+", value.strip(", \t"))) if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags (with the file's values merged beneath by `load_settings`) and the environment; nothing else."""
+        return (init_settings, env_settings)
+
+
+def config_file(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Find the TOML file: PYWORKER_CONFIG, else ./pyworker.toml, else pyworker/config.toml in the XDG config directory."""
+    env = os.environ if environ is None else environ
+    named = env.get(f"{_PREFIX}CONFIG")
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise ConfigError(
+                f'configuration file "{path}" does not exist', hint="Correct PYWORKER_CONFIG, or unset it to use defaults."
+            )
+        return path
+    xdg = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or "/") / ".config")
+    return next((path for path in (Path("pyworker.toml"), xdg / "pyworker" / "config.toml") if path.is_file()), None)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f'cannot read configuration file "{path}"', detail=str(error)) from error
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Read all sources and validate. Flags that are None were not given."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    path = config_file()
+    in_file = _read_toml(path) if path else {}
+    in_environment = {
+        name
+        for name in Settings.model_fields
+        if any(key.upper() == f"{_PREFIX}{name}".upper() and value for key, value in os.environ.items())
+    }
+    below = {name: value for name, value in in_file.items() if name not in in_environment}
+    try:
+        return Settings(**{**below, **given})
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        name = str(problem["loc"][0]) if problem["loc"] else "?"
+        if name in given:
+            source = f"flag --{name.replace('_', '-')}"
+        elif name in in_environment:
+            source = f"environment variable {_PREFIX}{name.upper()}"
+        else:
+            source = f'configuration file "{path}"'
+        known = problem["type"] != "extra_forbidden"
+        raise ConfigError(
+            f'setting "{name}" is wrong' if known else f'setting "{name}" does not exist',
+            detail=f"{problem['msg']} (from {source})." if known else f"It comes from {source}.",
+            hint=f"Correct it there. {Settings.model_fields[name].description}."
+            if known
+            else f"Known settings: {', '.join(sorted(Settings.model_fields))}.",
+        ) from None
+
+
+def resolve_dsn(settings: Settings, role: str = "postgres") -> str:
+    """Name the database to use: the setting, else the private server where it runs (as `role`), else an error."""
+    if settings.dsn is not None:
+        return settings.dsn.get_secret_value()
+    from pyworker.server import PrivateServer  # noqa: PLC0415  most commands have a DSN and need none of the server
+
+    server = PrivateServer(settings=settings)
+    state = server.status().state
+    if state == "running":
+        return server.dsn(role)
+    raise ConfigError("no database is configured", detail=f"The private server in {server.dir} is {state}.", hint=_NO_DATABASE)
+
+
+def mask_dsn(dsn: str) -> str:
+    """Render a DSN for people and logs: the same, without its password."""
+    masked = re.sub(r"(?<=://)([^:/@?]*):[^@/?]*@", r"\1:***@", dsn)
+    masked = re.sub(r"([?&]password=)[^&]*", r"\1***", masked)
+    return re.sub(r"(\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1***", masked)

@@ -1,0 +1,117 @@
+"""Telling people what the private server does while it takes long."""
+
+import sys
+import threading
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+__all__ = ["Progress", "Quiet", "console_progress"]
+
+_PATIENCE = 2.0  # seconds before a plain line says what goes on
+_REMINDER = 10.0  # seconds between further lines
+
+
+class Progress(Protocol):
+    """What the server's steps report to."""
+
+    def phase(self, text: str) -> None:
+        """Say that a new step begins."""
+
+    def advance(self, fraction: float) -> None:
+        """Say how much of the step is done, 0 to 1."""
+
+
+class Quiet:
+    """Report nothing."""
+
+    def phase(self, text: str) -> None:
+        """Ignore it."""
+
+    def advance(self, fraction: float) -> None:
+        """Ignore it."""
+
+
+class Lines:
+    """Plain lines for logs: one when a step takes longer than two seconds, then one every ten."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        self._stream = stream
+        self._text = ""
+        self._fraction = 0.0
+        self._began = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start the watch."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End the watch."""
+        self._over.set()
+        self._began.set()
+        self._thread.join()
+
+    def phase(self, text: str) -> None:
+        """Say that a new step begins."""
+        self._text, self._fraction = text, 0.0
+        self._began.set()
+
+    def advance(self, fraction: float) -> None:
+        """Say how much of the step is done, 0 to 1."""
+        self._fraction = fraction
+
+    def _watch(self) -> None:
+        patience = _PATIENCE
+        while not self._over.is_set():
+            if self._began.wait(patience):
+                self._began.clear()
+                patience = _PATIENCE
+            elif self._text:
+                percent = f" ({self._fraction:.0%})" if self._fraction else ""
+                print(f"pyworker: {self._text}{percent} ...", file=self._stream, flush=True)  # noqa: T201  the product
+                patience = _REMINDER
+
+
+class Bar:
+    """A bar on a terminal, gone when the work is done."""
+
+    def __init__(self) -> None:
+        """Prepare the bar; it shows once entered."""
+        from rich.console import Console  # noqa: PLC0415  loaded only where a terminal shows it
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+        from rich.progress import Progress as RichProgress  # noqa: PLC0415
+
+        self._bar = RichProgress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def phase(self, text: str) -> None:
+        """Say that a new step begins."""
+        self._bar.reset(self._task, total=None, description=text)
+
+    def advance(self, fraction: float) -> None:
+        """Say how much of the step is done, 0 to 1."""
+        self._bar.update(self._task, total=1.0, completed=fraction)
+
+
+def console_progress() -> Bar | Lines:
+    """Choose by what stderr is: a bar on a terminal, plain lines elsewhere."""
+    return Bar() if sys.stderr.isatty() else Lines(sys.stderr)
