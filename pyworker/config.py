@@ -19,7 +19,7 @@ from pyworker.errors import ConfigError
 __all__ = ["Settings", "config_file", "load_settings", "mask_dsn", "resolve_dsn"]
 
 _PREFIX = "PYWORKER_"
-_NO_DATABASE = "Run `pyworker server start` for a private server, or set PYWORKER_DSN to a server that has pg_background."
+_NO_DATABASE = "Run `pyworker server start` for a private server, or set PYWORKER_DSN to one that has pg_background."
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -50,25 +50,26 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic's signature
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags (with the file's values merged beneath by `load_settings`) and the environment; nothing else."""
+        """Use flags (`load_settings` merges the file's values beneath) and the environment; nothing else."""
         return (init_settings, env_settings)
 
 
 def config_file(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Find the TOML file: PYWORKER_CONFIG, else ./pyworker.toml, else pyworker/config.toml in the XDG config directory."""
+    """Find the TOML file: PYWORKER_CONFIG, ./pyworker.toml, or pyworker/config.toml in the XDG config directory."""
     env = os.environ if environ is None else environ
     named = env.get(f"{_PREFIX}CONFIG")
     if named:
         path = Path(named).expanduser()
         if not path.is_file():
             raise ConfigError(
-                f'configuration file "{path}" does not exist', hint="Correct PYWORKER_CONFIG, or unset it to use defaults."
+                f'configuration file "{path}" does not exist',
+                hint="Correct PYWORKER_CONFIG, or unset it to use defaults.",
             )
         return path
     xdg = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or "/") / ".config")
@@ -124,7 +125,8 @@ def resolve_dsn(settings: Settings, role: str = "postgres") -> str:
     state = server.status().state
     if state == "running":
         return server.dsn(role)
-    raise ConfigError("no database is configured", detail=f"The private server in {server.dir} is {state}.", hint=_NO_DATABASE)
+    detail = f"The private server in {server.dir} is {state}."
+    raise ConfigError("no database is configured", detail=detail, hint=_NO_DATABASE)
 
 
 def mask_dsn(dsn: str) -> str:

@@ -28,7 +28,12 @@ class PyworkerError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(
-        self, message: str | None = None, *, detail: str | None = None, hint: str | None = None, sqlstate: str | None = None
+        self,
+        message: str | None = None,
+        *,
+        detail: str | None = None,
+        hint: str | None = None,
+        sqlstate: str | None = None,
     ) -> None:
         """Keep the facts beside the message; without a message the class's docstring speaks."""
         self.message = message or (inspect.getdoc(type(self)) or "").partition("\n")[0]
@@ -99,7 +104,7 @@ def class_for_sqlstate(sqlstate: str | None) -> type[PyworkerError]:
 
 @contextmanager
 def convert_database_errors() -> Iterator[None]:
-    """Turn every error of the driver that leaves the block into one of ours, by its SQLSTATE, with the original as cause."""
+    """Turn every error of the driver that leaves the block into one of ours, by its SQLSTATE; the original is its cause."""
     import psycopg  # noqa: PLC0415  the driver takes 0.1 s to load, and `pyworker --help` needs none of it
 
     try:

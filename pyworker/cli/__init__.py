@@ -17,7 +17,7 @@ __all__ = ["COMMANDS", "main"]
 
 #: command -> (module, attribute, one line of help). The order here is the order in `pyworker --help`.
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "server": ("pyworker.cli.server", "server", "A private PostgreSQL with pg_background: start, stop, status, dsn, psql, destroy."),
+    "server": ("pyworker.cli.server", "server", "A private PostgreSQL with pg_background."),
     "install": ("pyworker.cli.schema", "install", "Install the schema into the database."),
     "upgrade": ("pyworker.cli.schema", "upgrade", "Bring the schema to this version."),
     "uninstall": ("pyworker.cli.schema", "uninstall", "Remove the schema and everything in it."),
@@ -37,11 +37,11 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or setting, 130 interrupted;
 class LazyGroup(click.Group):
     """A group that imports a command's module only when that command runs, and prints our errors in one form."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """List the commands in the registry's order."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
         """Import one command."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101  the registry is ours
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's
         """List the commands for --help without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_module, _attribute, text) in COMMANDS.items()])
@@ -71,7 +71,10 @@ class LazyGroup(click.Group):
             ctx.exit(130)
 
 
-@click.group(cls=LazyGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+
+
+@click.group(cls=LazyGroup, epilog=EXIT_CODES, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="pyworker")
 def main() -> None:
     """Jobs that run inside PostgreSQL: exactly once, watched, timed out and logged.

@@ -11,6 +11,7 @@ from pyworker.config import load_settings
 from pyworker.errors import PyworkerError
 from pyworker.server import PrivateServer, ServerStatus
 from pyworker.server.cluster import DATABASE, ROLES
+from pyworker.server.control import StopMode
 from pyworker.server.progress import console_progress
 
 __all__ = ["server"]
@@ -58,16 +59,21 @@ def start(directory: Path | None, port: int | None) -> None:
 
 @server.command()
 @_directory
-@click.option("--mode", type=click.Choice(["fast", "smart", "immediate"]), default="fast", show_default=True,
-              help="fast: end sessions; smart: wait for them; immediate: as in a crash, the next start recovers.")
+@click.option(
+    "--mode",
+    type=click.Choice(["fast", "smart", "immediate"]),
+    default="fast",
+    show_default=True,
+    help="fast: end sessions; smart: wait for them; immediate: as in a crash, the next start recovers.",
+)
 @click.option("--timeout", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds to wait.")
-def stop(directory: Path | None, mode: str, timeout: float) -> None:
+def stop(directory: Path | None, mode: StopMode, timeout: float) -> None:
     """Stop the server. Nothing happens if it does not run.
 
     \b
     Exit codes: 0 it is stopped, 1 it still runs.
     """
-    if not _server(directory).stop(mode, timeout):  # type: ignore[arg-type]  click.Choice lets only the three through
+    if not _server(directory).stop(mode, timeout):
         click.echo("pyworker: the private server was not running", err=True)
 
 

@@ -47,7 +47,7 @@ Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 
 _URI_LINE = re.compile(r"^'[^']+' (?P<name>\S+\.deb) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
 _STATUS = re.compile(r"^dlstatus:\d+:(?P<percent>[\d.]+):")
-_REMINDERS = ("NO_PUBKEY", "EXPKEYSIG", "is not signed", "Missing key", "signatures couldn't be verified", "not live until")
+_UNSIGNED = ("NO_PUBKEY", "EXPKEYSIG", "is not signed", "Missing key", "couldn't be verified", "not live until")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,12 @@ class PrivateApt:
         self._apt_get = find_tool("apt-get", "apt")
         self._apt_cache = find_tool("apt-cache", "apt")
         dpkg = run_tool([find_tool("dpkg", "dpkg"), "--print-architecture"])
-        for part in (home / "state" / "lists" / "partial", home / "cache", home / "none" / "partial", archives / "partial"):
+        for part in (
+            home / "state" / "lists" / "partial",
+            home / "cache",
+            home / "none" / "partial",
+            archives / "partial",
+        ):
             part.mkdir(parents=True, exist_ok=True)
         (home / "state" / "status").write_text("")
         (home / "sources.list").write_text(f"deb [signed-by={keyring}] {mirror} {suite} main\n")
@@ -95,7 +100,8 @@ class PrivateApt:
         if done.returncode != 0:
             raise self._failure(done.stdout + done.stderr, doing="choosing packages")
         return tuple(
-            Deb(name=match["name"], size=int(match["size"]), sha256=match["sha256"]) for match in _URI_LINE.finditer(done.stdout)
+            Deb(name=match["name"], size=int(match["size"]), sha256=match["sha256"])
+            for match in _URI_LINE.finditer(done.stdout)
         )
 
     def download(self, packages: tuple[str, ...], progress: Progress) -> None:
@@ -125,7 +131,7 @@ class PrivateApt:
             return disk_full(self._archives, what=doing)
         complaints = [line.strip() for line in output.splitlines() if line.startswith(("E:", "W:", "Err:"))]
         detail = " ".join(complaints[:3]) or output.strip()[-400:] or "apt gave no reason."
-        if any(sign in output for sign in _REMINDERS):
+        if any(sign in output for sign in _UNSIGNED):
             return ServerError(
                 f'the signature of Debian suite "{self.suite}" could not be verified',
                 detail=detail,
@@ -135,5 +141,6 @@ class PrivateApt:
         return ServerError(
             f'{doing} from Debian suite "{self.suite}" at {self.mirror} failed',
             detail=detail,
-            hint=f"Check the network and start again, or set PYWORKER_SERVER_MIRROR to another Debian mirror. {OTHER_WAYS}",
+            hint="Check the network and start again, or set PYWORKER_SERVER_MIRROR to another Debian mirror. "
+            + OTHER_WAYS,
         )

@@ -74,8 +74,9 @@ def create_cluster(layout: Layout, prefix: Prefix, user: OsUser, progress: Progr
         discard(staging)
     staging.mkdir(mode=0o700)
     user.own(staging)
-    initdb: list[str | Path] = [prefix.program("initdb"), "--pgdata", staging, "--username", ADMINISTRATOR, "-E", "UTF8"]
-    initdb += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--auth=peer", "--no-instructions"]
+    initdb: list[str | Path] = [prefix.program("initdb"), "--pgdata", staging, "--username", ADMINISTRATOR]
+    initdb += ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    initdb += ["--auth=peer", "--no-instructions"]
     _step(user, initdb, cwd=layout.root, doing="creating the database cluster")
     with (staging / "postgresql.conf").open("a", encoding="utf-8") as file:
         file.write(_settings(prefix))

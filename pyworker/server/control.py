@@ -77,8 +77,9 @@ def wait_ready(layout: Layout) -> None:
 
 def stop_server(layout: Layout, prefix: Prefix, user: OsUser, *, mode: StopMode, timeout: float) -> None:
     """Ask the server to end and wait for it. It is never killed: that would cost every session its work."""
-    argv: list[str | Path] = [prefix.program("pg_ctl"), "stop", "--silent", "--wait", f"--timeout={max(1, round(timeout))}"]
-    done = user.run([*argv, f"--mode={mode}", "--pgdata", layout.data], cwd=layout.root)
+    argv: list[str | Path] = [prefix.program("pg_ctl"), "stop", "--silent", "--wait", f"--mode={mode}"]
+    argv += [f"--timeout={max(1, round(timeout))}", "--pgdata", layout.data]
+    done = user.run(argv, cwd=layout.root)
     postmaster = read_postmaster(layout.data)
     if postmaster is None:
         return

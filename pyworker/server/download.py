@@ -59,7 +59,9 @@ def _from_manifest(directory: Path) -> Packages | None:
     return found if debs and all(_intact(directory, deb) for deb in debs) else None
 
 
-def _search(settings: Settings, home: Path, archives: Path, progress: Progress) -> tuple[PrivateApt, int, tuple[str, ...]]:
+def _search(
+    settings: Settings, home: Path, archives: Path, progress: Progress
+) -> tuple[PrivateApt, int, tuple[str, ...]]:
     """Find the first suite that has pg_background, trying the machine's mirrors in turn."""
     keyring = find_keyring(settings)
     failure: ServerError | None = None

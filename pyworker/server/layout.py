@@ -98,10 +98,11 @@ class Layout:
         if len(os.fsencode(f"{inside}{_SOCKET_NAME}")) <= _LONGEST_SOCKET:
             return inside
         runtime = os.environ.get("XDG_RUNTIME_DIR")
-        base = Path(runtime) if runtime and os.geteuid() != 0 and Path(runtime).is_dir() else Path(tempfile.gettempdir())
         recorded = self._read().get("socket_directory")
         if recorded:
             return Path(str(recorded))
+        ours = runtime and os.geteuid() != 0 and Path(runtime).is_dir()  # root's one is closed to the server's user
+        base = Path(runtime) if runtime and ours else Path(tempfile.gettempdir())
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
         return base / f"pyworker-{user.uid}-{digest}"
 
@@ -128,11 +129,12 @@ class Layout:
             return
         if self.root.exists() and not self.root.is_dir():
             raise ServerError(f'"{self.root}" is not a directory', hint="Choose another one with --dir.")
-        foreign = sorted(entry.name for entry in self.root.iterdir() if entry.name not in _OURS and not entry.name.startswith(f".{_MARKER}")) if self.root.exists() else []
+        names = sorted(entry.name for entry in self.root.iterdir()) if self.root.exists() else []
+        foreign = [name for name in names if name not in _OURS and not name.startswith(f".{_MARKER}")]
         if foreign:
             raise ServerError(
                 f'directory "{self.root}" is not a private server\'s',
-                detail=f"It holds {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}.",  # noqa: PLR2004
+                detail=f"It holds {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}.",
                 hint="Choose an empty or a new directory with --dir.",
             )
 

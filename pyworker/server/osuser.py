@@ -30,8 +30,14 @@ class OsUser:
         return {"user": self.uid, "group": self.gid, "extra_groups": os.getgrouplist(self.name, self.gid)}
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Give programs only what they need: no PG* variable, no locale and no library path of the caller's."""
-        return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": "/", "USER": self.name, **(extra or {})}
+        """Give programs only what they need: no PG* variable, locale or library path of the caller's."""
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LC_ALL": "C",
+            "HOME": "/",
+            "USER": self.name,
+            **(extra or {}),
+        }
 
     def run(
         self, argv: Sequence[str | Path], *, cwd: Path, text: str | None = None, extra: Mapping[str, str] | None = None
@@ -85,7 +91,7 @@ def _myself() -> OsUser:
 
 
 def server_user(settings: Settings) -> OsUser:
-    """Choose who runs the server: oneself; as root PYWORKER_SERVER_USER, else SUDO_USER, else postgres, else nobody."""
+    """Choose who runs the server: oneself; for root PYWORKER_SERVER_USER, else SUDO_USER, postgres or nobody."""
     if os.geteuid() != 0:
         return _myself()
     sudo = os.environ.get("SUDO_USER")

@@ -56,7 +56,7 @@ def _wanted_path(name: str) -> PurePosixPath | None:
     parts = PurePosixPath(name).parts
     if parts and parts[0] in ("lib", "lib64"):  # packages from before the merge of / and /usr
         parts = ("usr", *parts)
-    if ".." in parts or len(parts) < 3 or parts[0] != "usr":  # noqa: PLR2004  usr/what/file
+    if ".." in parts or len(parts) < 3 or parts[0] != "usr":  # usr/what/file
         return None
     match parts[1:]:
         case ("lib64", _):
@@ -82,7 +82,8 @@ def _unpack(deb: Path, root: Path) -> None:
                     if place is not None:
                         _place(archive, member, root / place)
         except tarfile.TarError as error:
-            raise ServerError(f'package "{deb.name}" is damaged', detail=str(error), hint="Start again to fetch it anew.") from error
+            message = f'package "{deb.name}" is damaged'
+            raise ServerError(message, detail=str(error), hint="Start again to fetch it anew.") from error
         complaint = process.stderr.read().decode(errors="replace")
     if process.returncode != 0:
         raise ServerError(f'package "{deb.name}" could not be unpacked', detail=complaint.strip(), hint="Start again.")
@@ -174,7 +175,7 @@ def _verify(prefix: Prefix) -> str:
 
 
 def build_prefix(packages: Packages, root: Path, progress: Progress) -> Prefix:
-    """Unpack beside the final place, make it work, and rename; an interrupted try leaves nothing that looks finished."""
+    """Unpack beside the final place, make it work and rename; an interrupted try leaves nothing that looks finished."""
     require_space(root.parent, _MEGABYTES, what="the programs")
     progress.phase(f"unpacking PostgreSQL {packages.major}")
     staging = root.with_name(f"{root.name}.tmp")

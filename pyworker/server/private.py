@@ -29,7 +29,7 @@ _STOP_SECONDS = 60.0
 class PrivateServer:
     """One private PostgreSQL in one directory. Any number of objects, in any number of processes, may speak of it."""
 
-    def __init__(self, dir: Path | None = None, *, settings: Settings | None = None) -> None:  # noqa: A002  the flag's name
+    def __init__(self, dir: Path | None = None, *, settings: Settings | None = None) -> None:  # noqa: A002
         """Speak of the server in `dir`, or of the default one; nothing is touched yet."""
         self.settings = settings or load_settings()
         self.dir = Path(os.path.realpath(Path(dir).expanduser() if dir else default_directory(self.settings)))
@@ -58,7 +58,9 @@ class PrivateServer:
             if is_disk_full(error):
                 raise disk_full(self.dir, what="starting the server") from error
             raise ServerError(
-                f'the private server in "{self.dir}" could not be started', detail=str(error), hint="Correct that and start again."
+                f'the private server in "{self.dir}" could not be started',
+                detail=str(error),
+                hint="Correct that and start again.",
             ) from error
 
     def _start_locked(self, user: OsUser, progress: Progress, port: int | None) -> None:
@@ -73,7 +75,7 @@ class PrivateServer:
             raise ServerError(
                 f'OS user "{user.name}" cannot reach "{self.dir}"',
                 detail="PostgreSQL refuses to run as root; that user runs it.",
-                hint="Choose a directory that every user may pass with --dir, or another user with PYWORKER_SERVER_USER.",
+                hint="Choose a directory open to all with --dir, or another user with PYWORKER_SERVER_USER.",
             )
         layout.mark(user=user.name)
         prefix = read_prefix(layout.prefix) or self._install(progress)
@@ -91,7 +93,7 @@ class PrivateServer:
     def _install(self, progress: Progress) -> Prefix:
         layout = self._layout
         own = self.settings.server_packages is None
-        directory = layout.download if self.settings.server_packages is None else self.settings.server_packages.resolve()
+        directory = self.settings.server_packages.resolve() if self.settings.server_packages else layout.download
         if own:
             packages = fetch_packages(self.settings, directory, layout.apt, progress)
         else:
@@ -139,7 +141,9 @@ class PrivateServer:
             left = list(processes_in(layout.data)) if layout.data.exists() else []
             if left:
                 raise ServerError(
-                    "processes are still at work in the cluster", detail=f"Process {left[0]}.", hint="Wait until they end."
+                    "processes are still at work in the cluster",
+                    detail=f"Process {left[0]}.",
+                    hint="Wait until they end.",
                 )
             made = layout.made()
             discard(layout.socket_directory(self._user()))
@@ -185,7 +189,7 @@ class PrivateServer:
             password = read_passwords(self._layout).get(role)
             secret = f":{quote(password, safe='')}" if password else ""
             return f"postgresql://{quote(role, safe='')}{secret}@127.0.0.1:{running.port}/{quote(dbname, safe='')}"
-        port = "" if running.port == 5432 else f"&port={running.port}"  # noqa: PLR2004  libpq's default
+        port = "" if running.port == 5432 else f"&port={running.port}"  # libpq's default
         return f"postgresql://{quote(role, safe='')}@/{quote(dbname, safe='')}?host={quote(running.socket_directory)}{port}"
 
     def bin(self, name: str) -> Path:

@@ -1,6 +1,5 @@
 """Which process is the server: told from the pid file, and believed only when the process works in our cluster."""
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,8 +71,5 @@ def remove_stale_pid_file(data: Path, *, patience: float = 5.0) -> list[int]:
         if time.monotonic() > until:
             return left
         time.sleep(0.05)
-    try:
-        os.unlink(data / _PID_FILE)  # noqa: PTH108  beside the loop above, no other process may touch it
-    except FileNotFoundError:
-        pass
+    (data / _PID_FILE).unlink(missing_ok=True)
     return []

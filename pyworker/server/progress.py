@@ -48,7 +48,9 @@ class Lines:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End the watch."""
         self._over.set()
         self._began.set()
@@ -71,7 +73,7 @@ class Lines:
                 patience = _PATIENCE
             elif self._text:
                 percent = f" ({self._fraction:.0%})" if self._fraction else ""
-                print(f"pyworker: {self._text}{percent} ...", file=self._stream, flush=True)  # noqa: T201  the product
+                print(f"pyworker: {self._text}{percent} ...", file=self._stream, flush=True)
                 patience = _REMINDER
 
 
@@ -99,7 +101,9 @@ class Bar:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Take the bar away."""
         self._bar.stop()
 

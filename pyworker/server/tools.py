@@ -5,11 +5,11 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, CompletedProcess, run
+from subprocess import DEVNULL, CompletedProcess, run
 
 from pyworker.errors import ServerError
 
-__all__ = ["OTHER_WAYS", "disk_full", "find_tool", "free_bytes", "is_disk_full", "require_space", "run_tool", "says_disk_full"]
+__all__ = ["OTHER_WAYS", "disk_full", "find_tool", "is_disk_full", "require_space", "run_tool", "says_disk_full"]
 
 #: What people can do where no private server can be had.
 OTHER_WAYS = "Or set PYWORKER_DSN to a server that has pg_background, or use docker/compose.yaml."
@@ -35,8 +35,7 @@ def run_tool(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None
         [str(part) for part in argv],
         env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive", **(env or {})},
         stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
+        capture_output=True,
         encoding="utf-8",
         errors="replace",
         check=False,
