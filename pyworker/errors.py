@@ -104,7 +104,7 @@ def class_for_sqlstate(sqlstate: str | None) -> type[PyworkerError]:
 
 @contextmanager
 def convert_database_errors() -> Iterator[None]:
-    """Turn every error of the driver that leaves the block into one of ours, by its SQLSTATE; the original is its cause."""
+    """Turn every error of the driver that leaves the block into one of ours, by SQLSTATE; the original is its cause."""
     import psycopg  # noqa: PLC0415  the driver takes 0.1 s to load, and `pyworker --help` needs none of it
 
     try:

@@ -63,8 +63,11 @@ class LazyGroup(click.Group):
         except PyworkerError as error:
             click.echo(f"pyworker: {error}", err=True)
             ctx.exit(error.exit_code)
-        except BrokenPipeError:
+        except BrokenPipeError:  # `pyworker ... | head`
             sys.stderr.close()
+            ctx.exit(1)
+        except OSError as error:
+            click.echo(f"pyworker: {error}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("pyworker: interrupted", err=True)

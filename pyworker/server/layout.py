@@ -106,8 +106,8 @@ class Layout:
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
         return base / f"pyworker-{user.uid}-{digest}"
 
-    def claim(self) -> None:
-        """Make the directory ours, with the parents it needs; refuse one that holds something else."""
+    def claim(self) -> list[str]:
+        """Make the directory, with the parents it needs, and list what was made; refuse one that holds something else."""
         made: list[str] = []
         try:
             for folder in (*reversed(self.root.parents), self.root):
@@ -119,9 +119,7 @@ class Layout:
                 f'directory "{self.root}" cannot be made', detail=str(error), hint="Choose another one with --dir."
             ) from error
         self.refuse_foreign()
-        if made and not self.exists:
-            # Before anything else: destroy removes what we made, and only that.
-            write_atomically(self.marker, json.dumps({"made": made}))
+        return made
 
     def refuse_foreign(self) -> None:
         """Stop before touching a directory that is not a private server's."""

@@ -9,7 +9,7 @@ from subprocess import DEVNULL, PIPE, STDOUT, CompletedProcess, run
 from typing import Any
 
 from pyworker.config import Settings
-from pyworker.errors import ConfigError
+from pyworker.errors import ConfigError, ServerError
 
 __all__ = ["OsUser", "server_user"]
 
@@ -90,8 +90,26 @@ def _myself() -> OsUser:
     return OsUser(name=name, uid=uid, gid=os.getegid(), invoker=name)
 
 
-def server_user(settings: Settings) -> OsUser:
-    """Choose who runs the server: oneself; for root PYWORKER_SERVER_USER, else SUDO_USER, postgres or nobody."""
+def _owner(path: Path) -> OsUser | None:
+    """Name the user that owns what is already there: the cluster stays with the user that made it."""
+    try:
+        entry = pwd.getpwuid(path.stat().st_uid)
+    except (FileNotFoundError, KeyError):
+        return None
+    if os.geteuid() not in (0, entry.pw_uid):
+        raise ServerError(
+            f'the private server in "{path.parent}" belongs to OS user "{entry.pw_name}"',
+            hint="Work as that user, or choose another directory with --dir.",
+        )
+    invoker = (os.environ.get("SUDO_USER") if os.geteuid() == 0 else None) or "root"
+    return OsUser(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid, invoker=invoker)
+
+
+def server_user(settings: Settings, *, owned: Path) -> OsUser:
+    """Choose who runs the server: the owner of the cluster; else oneself; for root PYWORKER_SERVER_USER, else SUDO_USER, postgres or nobody."""
+    owner = _owner(owned)
+    if owner:
+        return owner
     if os.geteuid() != 0:
         return _myself()
     sudo = os.environ.get("SUDO_USER")

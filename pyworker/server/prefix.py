@@ -156,15 +156,20 @@ def _in_parallel(do: Callable[[Path], None], items: Iterable[Path]) -> None:
 
 
 def _verify(prefix: Prefix) -> str:
-    """Run the server's program from its final place, and check that every library it loads is the prefix's own."""
-    postgres = prefix.program("postgres")
-    done = run_tool([postgres, "--version"], env={"LD_LIBRARY_PATH": "", "LD_TRACE_LOADED_OBJECTS": "1"})
+    """Run programs from their final place, check that every library they load is the prefix's own; return the version."""
+    for name in ("psql", "pg_ctl", "initdb", "postgres"):
+        version = _verify_program(prefix, prefix.program(name))
+    return version
+
+
+def _verify_program(prefix: Prefix, program: Path) -> str:
+    done = run_tool([program, "--version"], env={"LD_LIBRARY_PATH": "", "LD_TRACE_LOADED_OBJECTS": "1"})
     strangers = [
         line.strip()
         for line in done.stdout.splitlines()
         if "not found" in line or ("=> /" in line and str(prefix.root) not in line)
     ]
-    version = run_tool([postgres, "--version"], env={"LD_LIBRARY_PATH": ""})
+    version = run_tool([program, "--version"], env={"LD_LIBRARY_PATH": ""})
     if strangers or done.returncode != 0 or version.returncode != 0:
         raise ServerError(
             "the unpacked PostgreSQL does not run on this machine",
@@ -197,6 +202,7 @@ def build_prefix(packages: Packages, root: Path, progress: Progress) -> Prefix:
         os.umask(previous)
     prefix = Prefix(root=root, major=packages.major, suite=packages.suite, version="")
     version = _verify(prefix)
+    os.sync()  # the stamp vouches for the files, also after a power cut
     debs = [deb.name for deb in packages.debs]
     stamp = {"major": packages.major, "suite": packages.suite, "version": version, "packages": debs}
     write_atomically(root / _STAMP, json.dumps(stamp, indent=1))

@@ -1,6 +1,7 @@
 """The private server, as the rest of pyworker uses it."""
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -44,15 +45,17 @@ class PrivateServer:
         """Bring the server up, fetching, unpacking and creating whatever is missing; nothing to do when it runs."""
         progress = progress or Quiet()
         layout = self._layout
-        layout.refuse_foreign()
-        user = self._user()
-        running = read_postmaster(layout.data)
-        if running and running.ready:
-            self._check_port(running, port)
-            return
         try:
-            layout.claim()
+            layout.refuse_foreign()
+            user = self._user()
+            running = read_postmaster(layout.data)
+            if running and running.ready:
+                self._check_port(running, port)
+                return
+            made = layout.claim()
+            progress.phase("waiting for another start, stop or destroy")
             with exclusive(layout.lock):
+                layout.mark(made=[*made, *map(str, reversed(layout.made()))])
                 self._start_locked(user, progress, port)
         except OSError as error:
             if is_disk_full(error):
@@ -77,8 +80,8 @@ class PrivateServer:
                 detail="PostgreSQL refuses to run as root; that user runs it.",
                 hint="Choose a directory open to all with --dir, or another user with PYWORKER_SERVER_USER.",
             )
-        layout.mark(user=user.name)
         prefix = read_prefix(layout.prefix) or self._install(progress)
+        self._check_major(prefix)
         if not layout.data.exists():
             create_cluster(layout, prefix, user, progress)
         make_directory(layout.log_directory, 0o755)
@@ -152,11 +155,11 @@ class PrivateServer:
                     discard(entry)
             layout.marker.unlink(missing_ok=True)
             layout.lock.unlink(missing_ok=True)
-        for folder in made:
+        for folder in dict.fromkeys([self.dir, *made]):
             try:
                 folder.rmdir()
             except OSError:
-                break  # in use by others, or not ours to remove
+                break  # in use by others, or a mount point
 
     def status(self) -> ServerStatus:
         """Tell how the server is now."""
@@ -190,7 +193,8 @@ class PrivateServer:
             secret = f":{quote(password, safe='')}" if password else ""
             return f"postgresql://{quote(role, safe='')}{secret}@127.0.0.1:{running.port}/{quote(dbname, safe='')}"
         port = "" if running.port == 5432 else f"&port={running.port}"  # libpq's default
-        return f"postgresql://{quote(role, safe='')}@/{quote(dbname, safe='')}?host={quote(running.socket_directory)}{port}"
+        host = quote(running.socket_directory)
+        return f"postgresql://{quote(role, safe='')}@/{quote(dbname, safe='')}?host={host}{port}"
 
     def bin(self, name: str) -> Path:
         """Name the path of one of the server's own programs, such as psql or pgbench."""
@@ -204,8 +208,11 @@ class PrivateServer:
         running = read_postmaster(self._layout.data)
         if running is None:
             raise ServerError(f'no private server runs in "{self.dir}"', hint="Start it with `pyworker server start`.")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LD_"))}
         path = f"{self._prefix().program('psql').parent}:{os.environ.get('PATH', os.defpath)}"
+        if not {"PSQL_PAGER", "PAGER"} & set(kept):
+            kept["PSQL_PAGER"] = shutil.which("less") or shutil.which("more") or "cat"
+            kept.setdefault("LESS", "-FRSX")
         reach = {"PGHOST": running.socket_directory, "PGPORT": str(running.port), "PGUSER": role, "PGDATABASE": dbname}
         return {**kept, "PATH": path, **reach}
 
@@ -216,13 +223,25 @@ class PrivateServer:
         return self._user().run(argv, cwd=self.dir, text=text, extra=extra)
 
     def _user(self) -> OsUser:
-        return server_user(self.settings)
+        return server_user(self.settings, owned=self._layout.data)
 
     def _prefix(self) -> Prefix:
         prefix = read_prefix(self._layout.prefix)
         if prefix is None:
             raise ServerError(f'no private server is in "{self.dir}"', hint="Start it with `pyworker server start`.")
         return prefix
+
+    def _check_major(self, prefix: Prefix) -> None:
+        try:
+            of_data = (self._layout.data / "PG_VERSION").read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return
+        if of_data != str(prefix.major):
+            raise ServerError(
+                f"the cluster is of PostgreSQL {of_data}, but the programs are of {prefix.major}",
+                detail="The programs it was made with are gone, and the suite has newer ones.",
+                hint="Destroy the server and start anew, or put the old programs back.",
+            )
 
     def _check_port(self, running: Postmaster, port: int | None) -> None:
         if port and not (running.listens and running.port == port):

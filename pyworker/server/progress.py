@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 __all__ = ["Progress", "Quiet", "console_progress"]
@@ -48,9 +47,7 @@ class Lines:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """End the watch."""
         self._over.set()
         self._began.set()
@@ -101,9 +98,7 @@ class Bar:
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Take the bar away."""
         self._bar.stop()
 
