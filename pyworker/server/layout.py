@@ -107,7 +107,7 @@ class Layout:
         return base / f"pyworker-{user.uid}-{digest}"
 
     def claim(self) -> list[str]:
-        """Make the directory, with the parents it needs, and list what was made; refuse one that holds something else."""
+        """Make the directory with the parents it needs, list what was made; refuse one that holds something else."""
         made: list[str] = []
         try:
             for folder in (*reversed(self.root.parents), self.root):

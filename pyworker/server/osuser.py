@@ -106,7 +106,10 @@ def _owner(path: Path) -> OsUser | None:
 
 
 def server_user(settings: Settings, *, owned: Path) -> OsUser:
-    """Choose who runs the server: the owner of the cluster; else oneself; for root PYWORKER_SERVER_USER, else SUDO_USER, postgres or nobody."""
+    """Choose who runs the server: the owner of the cluster that is there, else oneself.
+
+    For root: PYWORKER_SERVER_USER, else SUDO_USER, else postgres, else nobody.
+    """
     owner = _owner(owned)
     if owner:
         return owner

@@ -156,7 +156,7 @@ def _in_parallel(do: Callable[[Path], None], items: Iterable[Path]) -> None:
 
 
 def _verify(prefix: Prefix) -> str:
-    """Run programs from their final place, check that every library they load is the prefix's own; return the version."""
+    """Run programs from their final place, and check that every library they load is the prefix's own."""
     for name in ("psql", "pg_ctl", "initdb", "postgres"):
         version = _verify_program(prefix, prefix.program(name))
     return version

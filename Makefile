@@ -1,0 +1,62 @@
+# Each target sets up what it needs: `make demo` on a fresh machine is enough.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+SQL    := $(wildcard sql/*.sql sql/*/*.sql sql/*/*/*.sql)
+DOCKER := $(wildcard docker/Dockerfile.*)
+TESTS  ?=
+
+export PIP_ROOT_USER_ACTION := ignore
+
+.DEFAULT_GOAL := help
+.PHONY: help venv lint format test demo torture bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.demo  ## Make .venv with pyworker in it
+
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'make: pyworker needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...' >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo 'make: this Python cannot make virtual environments; install the package python3-venv' >&2; exit 2; }
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.venv
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.venv
+	$(PIP) --editable '.[demo,dev]'
+	@touch $@ $(VENV)/.demo
+
+lint: $(VENV)/.dev  ## Check style, types, SQL layout and docker/
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(if $(SQL),$(BIN)/sqlfluff lint --disable-progress-bar --processes 0 sql)
+	$(if $(DOCKER),$(BIN)/hadolint $(DOCKER))
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+
+format: $(VENV)/.dev  ## Lay out the Python code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(VENV)/.dev  ## Run all tests (TESTS=tests/unit for some)
+	$(BIN)/pytest $(TESTS)
+
+demo: $(VENV)/.demo  ## See it work, on a private server with real flights
+	$(BIN)/pyworker demo
+
+torture: $(VENV)/.demo  ## Break things on purpose; no job may be lost or doubled
+	$(BIN)/pyworker torture
+
+bench: $(VENV)/.demo  ## Measure jobs per second and latency
+	$(BIN)/pyworker bench
+
+clean:  ## Remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
