@@ -1,0 +1,474 @@
+-- Tables. Run on a fresh install only; later changes are numbered files in sql/migrations/.
+--
+-- A live job is a row of jobs_internal.job; a finished one is a row of jobs_internal.finished. The last attempt of a finished job is
+-- part of its row (one history row for a job that succeeds at once); earlier attempts are rows of jobs_internal.attempt.
+-- No foreign key leads from a job to a hot parent: the locks that it takes would be felt by everybody (MultiXact).
+
+create table jobs_internal.setting (
+  name text primary key,
+  value text not null,
+  unit text not null,
+  description text not null
+);
+comment on table jobs_internal.setting is 'Settings of this installation; jobs.configure changes them';
+comment on column jobs_internal.setting.name is 'Name';
+comment on column jobs_internal.setting.value is 'Value, as text';
+comment on column jobs_internal.setting.unit is 'Unit of the value';
+comment on column jobs_internal.setting.description is 'What it does';
+
+insert into jobs_internal.setting (name, value, unit, description) values
+  ('chunk_jobs', '40', 'jobs', 'short jobs that one transaction holds at most; over 64 subtransactions would slow other sessions'),
+  ('chunk_ms', '50', 'ms', 'a chunk is committed after this time'),
+  ('short_ms', '10', 'ms', 'a function whose calls take less on average may share a transaction'),
+  ('claim_jobs', '1000', 'jobs', 'messages that one claim leases at most'),
+  ('claim_ms', '1000', 'ms', 'known work that one claim leases at most'),
+  ('lease_seconds', '30', 's', 'a claimed message that nobody works on is visible again after this time'),
+  ('session_seconds', '60', 's', 'a worker session ends after this time, so that the server counts what it did'),
+  ('session_jobs', '50000', 'jobs', 'a worker session ends after so many jobs'),
+  ('sessions_per_owner', '8', 'sessions', 'worker sessions that the supervisor starts for one owner at most'),
+  ('worker_slot_reserve', '4', 'slots', 'background worker slots of the server that pyworker leaves to others'),
+  ('linger_ms', '1000', 'ms', 'a worker session started by a supervisor waits so long for more work'),
+  ('timeout_margin_ms', '2000', 'ms', 'the server itself ends a job so much later than its timeout, when no supervisor does'),
+  ('result_rows', '1000', 'rows', 'a set-returning function may return so many rows'),
+  ('result_bytes', '1000000', 'bytes', 'a result may be so large'),
+  ('log_lines', '1000', 'lines', 'jobs.log keeps so many lines of one attempt'),
+  ('superuser_jobs', 'off', 'on/off', 'jobs of superusers are accepted'),
+  ('child_queue_bytes', '1048576', 'bytes', 'messages that a child session may send before its watcher lets go of it');
+
+create table jobs_internal.switch (
+  id boolean primary key default true check (id),
+  paused boolean not null default false,
+  changed_by text,
+  changed_at timestamptz
+);
+comment on table jobs_internal.switch is 'One row: the switch that stops everything (jobs.pause() without a name)';
+comment on column jobs_internal.switch.id is 'Always true: there is one row';
+comment on column jobs_internal.switch.paused is 'Everything is paused';
+comment on column jobs_internal.switch.changed_by is 'Login that changed it last';
+comment on column jobs_internal.switch.changed_at is 'When it was changed last';
+insert into jobs_internal.switch default values;
+
+create table jobs_internal.queue (
+  id integer generated always as identity primary key,
+  name text not null,
+  paused boolean not null default false,
+  accepting boolean not null default true,
+  concurrency integer check (concurrency between 1 and 1000),
+  timeout interval check (timeout > interval '0'),
+  max_attempts integer not null default 3 check (max_attempts >= 1),
+  backoff interval not null default '1 second' check (backoff >= interval '0'),
+  backoff_cap interval not null default '1 hour' check (backoff_cap >= interval '0'),
+  retention interval not null default '7 days' check (retention >= interval '0'),
+  batch boolean not null default true,
+  created_by text not null default session_user,
+  created_at timestamptz not null default pg_catalog.now(),
+  dropped_at timestamptz
+);
+create unique index queue_name_key on jobs_internal.queue (name) where dropped_at is null;
+comment on table jobs_internal.queue is 'Queues; a dropped one stays as long as its history does';
+comment on column jobs_internal.queue.id is 'Number';
+comment on column jobs_internal.queue.name is 'Name; unique among the queues that are not dropped';
+comment on column jobs_internal.queue.paused is 'Its jobs do not start';
+comment on column jobs_internal.queue.accepting is 'It accepts new jobs';
+comment on column jobs_internal.queue.concurrency is 'Jobs that run at once at most; null: no limit';
+comment on column jobs_internal.queue.timeout is 'Timeout of a job that names none; null: none';
+comment on column jobs_internal.queue.max_attempts is 'Attempts of a job that names no number';
+comment on column jobs_internal.queue.backoff is 'Wait before the second attempt; doubles with each further one';
+comment on column jobs_internal.queue.backoff_cap is 'Longest wait between two attempts';
+comment on column jobs_internal.queue.retention is 'Finished jobs are kept so long';
+comment on column jobs_internal.queue.batch is 'Short jobs may share a transaction';
+comment on column jobs_internal.queue.created_by is 'Login that made it';
+comment on column jobs_internal.queue.created_at is 'When it was made';
+comment on column jobs_internal.queue.dropped_at is 'When it was dropped; null: in use';
+insert into jobs_internal.queue (name, concurrency) values ('default', 8);
+
+create table jobs_internal.slot (
+  queue_id integer not null,
+  n integer not null,
+  session_id bigint,
+  primary key (queue_id, n)
+) with (fillfactor = 50);
+comment on table jobs_internal.slot is 'One row per job that a queue may run at once; a session holds a row while it works for the queue';
+comment on column jobs_internal.slot.queue_id is 'Queue';
+comment on column jobs_internal.slot.n is '1 to the queue''s concurrency';
+comment on column jobs_internal.slot.session_id is 'Session that holds it; null: free';
+insert into jobs_internal.slot (queue_id, n) select q.id, g from jobs_internal.queue as q, pg_catalog.generate_series(1, q.concurrency) as g;
+
+create table jobs_internal.lane (
+  id integer generated always as identity primary key,
+  queue_id integer not null,
+  owner oid not null,
+  priority smallint not null check (priority between 0 and 2),
+  pgmq_queue text not null,
+  avg_ms double precision,
+  served_at timestamptz not null default pg_catalog.now(),
+  quarantine jsonb,
+  unique (queue_id, owner, priority)
+) with (fillfactor = 50);
+comment on table jobs_internal.lane is 'Lanes: the jobs of one owner in one queue at one priority; each is one pgmq queue';
+comment on column jobs_internal.lane.id is 'Number';
+comment on column jobs_internal.lane.queue_id is 'Queue';
+comment on column jobs_internal.lane.owner is 'Owner';
+comment on column jobs_internal.lane.priority is '0 high, 1 normal, 2 low';
+comment on column jobs_internal.lane.pgmq_queue is 'Name of the pgmq queue';
+comment on column jobs_internal.lane.avg_ms is 'Moving average of the time that a job takes, ms; null: unknown';
+comment on column jobs_internal.lane.served_at is 'Last claim; the lane that waited longest is next';
+comment on column jobs_internal.lane.quarantine is 'Why nothing of it is started: the job and session that cannot be stopped; null: in use';
+
+create table jobs_internal.shape (
+  id integer generated always as identity primary key,
+  func oid not null,
+  version xid not null,
+  func_owner oid not null,
+  keys text[] not null,
+  signature text not null,
+  task text not null,
+  whole boolean not null,
+  procedure boolean not null,
+  cast_query text,
+  call text not null
+);
+create index shape_func_idx on jobs_internal.shape (func);
+comment on table jobs_internal.shape is 'How a function is called with a set of argument names; not unique on purpose: a unique index would make enqueuers wait for each other';
+comment on column jobs_internal.shape.id is 'Number';
+comment on column jobs_internal.shape.func is 'The function';
+comment on column jobs_internal.shape.version is 'xmin of the function''s catalog row: a replaced function gets a new shape';
+comment on column jobs_internal.shape.func_owner is 'Owner of the function when the shape was made';
+comment on column jobs_internal.shape.keys is 'Argument names given, sorted';
+comment on column jobs_internal.shape.signature is 'Qualified name with argument types, to find the function again after it was dropped and made anew';
+comment on column jobs_internal.shape.task is 'Qualified name, as the views show it';
+comment on column jobs_internal.shape.whole is 'Its only parameter is jsonb and gets the arguments whole';
+comment on column jobs_internal.shape.procedure is 'A procedure: it runs at top level, in a child session';
+comment on column jobs_internal.shape.cast_query is 'Query that casts the arguments in $1 to the declared types and gives them back as jsonb; null: nothing to cast';
+comment on column jobs_internal.shape.call is 'Query that calls it with the arguments in $1 and gives its result as jsonb';
+
+create table jobs_internal.duration (
+  shape_id integer primary key,
+  runs bigint not null,
+  avg_ms double precision not null,
+  subxacts integer not null default 0
+) with (fillfactor = 50);
+comment on table jobs_internal.duration is 'What is known of the duration of each shape';
+comment on column jobs_internal.duration.shape_id is 'Shape';
+comment on column jobs_internal.duration.runs is 'Runs seen';
+comment on column jobs_internal.duration.avg_ms is 'Moving average, ms';
+comment on column jobs_internal.duration.subxacts is 'Most subtransactions with an id that one run left';
+
+create sequence jobs_internal.job_id_seq;
+
+create table jobs_internal.job (
+  id bigint primary key,
+  queue_id integer not null,
+  owner oid not null,
+  priority smallint not null,
+  state text not null,
+  shape_id integer,
+  attempt integer not null default 0,
+  max_attempts integer not null,
+  interruptions smallint not null default 0,
+  run_at timestamptz not null,
+  due_at timestamptz,
+  created_at timestamptz not null,
+  started_at timestamptz,
+  timeout interval,
+  lane_id integer,
+  msg_id bigint,
+  session_id bigint,
+  child_pid integer,
+  child_start timestamptz,
+  verify boolean,
+  unique_key text,
+  args jsonb,
+  settings jsonb,
+  note jsonb,
+  error jsonb,
+  constraint job_state_check check (case state
+    when 'scheduled' then due_at is not null and msg_id is null and session_id is null
+    when 'queued' then due_at is null and msg_id is not null and session_id is null
+    when 'running' then due_at is null and msg_id is null and session_id is not null
+    else false end)
+) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.2);
+create index job_due_idx on jobs_internal.job (due_at) where due_at is not null;
+create unique index job_unique_key on jobs_internal.job (owner, queue_id, unique_key) where unique_key is not null;
+comment on table jobs_internal.job is 'Live jobs';
+comment on column jobs_internal.job.id is 'Number';
+comment on column jobs_internal.job.queue_id is 'Queue';
+comment on column jobs_internal.job.owner is 'Role that enqueued it and that it runs as';
+comment on column jobs_internal.job.priority is '0 high, 1 normal, 2 low';
+comment on column jobs_internal.job.state is 'scheduled: waits for due_at or its lane; queued: its message is in the lane (a chunk that runs it has not committed yet); running: its start is committed';
+comment on column jobs_internal.job.shape_id is 'How its function is called; null: a statement';
+comment on column jobs_internal.job.attempt is 'Attempts charged so far';
+comment on column jobs_internal.job.max_attempts is 'Attempts allowed';
+comment on column jobs_internal.job.interruptions is 'Signals without a known reason that hit it';
+comment on column jobs_internal.job.run_at is 'Not before this time, as enqueued';
+comment on column jobs_internal.job.due_at is 'Scheduled: when it goes into its lane';
+comment on column jobs_internal.job.created_at is 'Start of the transaction that enqueued it';
+comment on column jobs_internal.job.started_at is 'Running: start of this attempt';
+comment on column jobs_internal.job.timeout is 'Longest time that an attempt may take; null: none';
+comment on column jobs_internal.job.lane_id is 'Lane, once it was in one';
+comment on column jobs_internal.job.msg_id is 'Queued: its message';
+comment on column jobs_internal.job.session_id is 'Running: its session';
+comment on column jobs_internal.job.child_pid is 'Running in a child session: its pid';
+comment on column jobs_internal.job.child_start is 'backend_start of the child session';
+comment on column jobs_internal.job.verify is 'An attempt ended unseen: the post-condition is asked before anything is run again';
+comment on column jobs_internal.job.unique_key is 'At most one unfinished job per owner, queue and key';
+comment on column jobs_internal.job.args is 'Arguments, canonical; null: none';
+comment on column jobs_internal.job.settings is 'Settings for this job alone; null: none';
+comment on column jobs_internal.job.note is 'What a person wants beside the job; null: nothing';
+comment on column jobs_internal.job.error is 'Error of the last attempt';
+
+create table jobs_internal.statement (
+  job_id bigint primary key,
+  body text not null,
+  command text not null,
+  top_level boolean not null,
+  done_when text,
+  way_back text
+);
+comment on table jobs_internal.statement is 'Statements of jobs made by jobs.enqueue_sql; kept as long as the job';
+comment on column jobs_internal.statement.job_id is 'Job';
+comment on column jobs_internal.statement.body is 'The statement';
+comment on column jobs_internal.statement.command is 'Its first words: what it does, without names and values';
+comment on column jobs_internal.statement.top_level is 'It runs outside a transaction, in a child session';
+comment on column jobs_internal.statement.done_when is 'Boolean expression or query that is true once it is done';
+comment on column jobs_internal.statement.way_back is 'Statement that undoes it, for people';
+
+create table jobs_internal.finished (
+  id bigint primary key,
+  queue_id integer not null,
+  owner oid not null,
+  priority smallint not null,
+  state text not null check (state in ('succeeded', 'failed', 'cancelled', 'in_doubt')),
+  shape_id integer,
+  attempt integer not null,
+  max_attempts integer not null,
+  outcome text check (outcome in ('succeeded', 'failed', 'timed_out', 'cancelled', 'lost', 'in_doubt')),
+  run_at timestamptz not null,
+  created_at timestamptz not null,
+  started_at timestamptz,
+  finished_at timestamptz not null,
+  pid integer,
+  child_pid integer,
+  timeout interval,
+  unique_key text,
+  args jsonb,
+  settings jsonb,
+  note jsonb,
+  result jsonb,
+  error jsonb
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
+create index finished_at_idx on jobs_internal.finished (finished_at);
+create index finished_failed_idx on jobs_internal.finished (queue_id, finished_at) where state <> 'succeeded';
+comment on table jobs_internal.finished is 'Finished jobs, each with its last attempt';
+comment on column jobs_internal.finished.id is 'Number of the job';
+comment on column jobs_internal.finished.queue_id is 'Queue';
+comment on column jobs_internal.finished.owner is 'Owner';
+comment on column jobs_internal.finished.priority is '0 high, 1 normal, 2 low';
+comment on column jobs_internal.finished.state is 'succeeded; failed: no attempt left or no retry worth it; cancelled: on request; in_doubt: ended unseen and nothing can tell how';
+comment on column jobs_internal.finished.shape_id is 'How its function was called; null: a statement';
+comment on column jobs_internal.finished.attempt is 'Attempts made';
+comment on column jobs_internal.finished.max_attempts is 'Attempts allowed';
+comment on column jobs_internal.finished.outcome is 'Outcome of the last attempt; null: never ran';
+comment on column jobs_internal.finished.run_at is 'Not before this time, as enqueued';
+comment on column jobs_internal.finished.created_at is 'Start of the transaction that enqueued it';
+comment on column jobs_internal.finished.started_at is 'Start of the last attempt; null: never ran';
+comment on column jobs_internal.finished.finished_at is 'End of the last attempt, or time of the cancel';
+comment on column jobs_internal.finished.pid is 'Worker session of the last attempt';
+comment on column jobs_internal.finished.child_pid is 'Child session of the last attempt';
+comment on column jobs_internal.finished.timeout is 'Timeout of the job';
+comment on column jobs_internal.finished.unique_key is 'Its unique key';
+comment on column jobs_internal.finished.args is 'Arguments';
+comment on column jobs_internal.finished.settings is 'Settings for this job alone';
+comment on column jobs_internal.finished.note is 'Note';
+comment on column jobs_internal.finished.result is 'What the function returned; of a statement its rows and command tag';
+comment on column jobs_internal.finished.error is 'Error of the last attempt';
+
+create table jobs_internal.attempt (
+  job_id bigint not null,
+  attempt integer not null,
+  outcome text not null check (outcome in ('succeeded', 'failed', 'timed_out', 'cancelled', 'lost', 'in_doubt')),
+  owner oid not null,
+  started_at timestamptz,
+  finished_at timestamptz not null,
+  pid integer,
+  child_pid integer,
+  result jsonb,
+  error jsonb,
+  primary key (job_id, attempt)
+);
+comment on table jobs_internal.attempt is 'Attempts before the last one of a finished job, and the closed attempts of live jobs';
+comment on column jobs_internal.attempt.job_id is 'Job';
+comment on column jobs_internal.attempt.attempt is 'Number of the attempt, from 1';
+comment on column jobs_internal.attempt.outcome is 'How it ended';
+comment on column jobs_internal.attempt.owner is 'Owner of the job';
+comment on column jobs_internal.attempt.started_at is 'Start';
+comment on column jobs_internal.attempt.finished_at is 'End';
+comment on column jobs_internal.attempt.pid is 'Worker session';
+comment on column jobs_internal.attempt.child_pid is 'Child session';
+comment on column jobs_internal.attempt.result is 'Result';
+comment on column jobs_internal.attempt.error is 'Error';
+
+create table jobs_internal.log_line (
+  job_id bigint not null,
+  attempt integer not null,
+  n integer not null,
+  owner oid not null,
+  at timestamptz not null,
+  level text not null,
+  message text not null,
+  fields jsonb,
+  primary key (job_id, attempt, n)
+);
+comment on table jobs_internal.log_line is 'Lines that jobs wrote with jobs.log';
+comment on column jobs_internal.log_line.job_id is 'Job';
+comment on column jobs_internal.log_line.attempt is 'Attempt';
+comment on column jobs_internal.log_line.n is 'Number of the line in its attempt';
+comment on column jobs_internal.log_line.owner is 'Owner of the job';
+comment on column jobs_internal.log_line.at is 'When it was written';
+comment on column jobs_internal.log_line.level is 'debug, info, warning or error';
+comment on column jobs_internal.log_line.message is 'Text';
+comment on column jobs_internal.log_line.fields is 'More facts';
+
+create table jobs_internal.session (
+  id bigint generated always as identity primary key,
+  owner oid not null,
+  pid integer not null,
+  backend_start timestamptz not null,
+  started_at timestamptz not null default pg_catalog.clock_timestamp(),
+  jobs bigint not null default 0,
+  lane_id integer,
+  msg_ids bigint[],
+  lease timestamptz,
+  last_msg_id bigint,
+  swept_at timestamptz,
+  job_id bigint,
+  attempt integer
+) with (fillfactor = 50);
+create unique index session_pid_idx on jobs_internal.session (pid, backend_start);
+comment on table jobs_internal.session is 'Worker sessions: those that live, and dead ones until a rescue has seen to their jobs';
+comment on column jobs_internal.session.id is 'Number';
+comment on column jobs_internal.session.owner is 'Role that it runs as';
+comment on column jobs_internal.session.pid is 'Process; with backend_start its identity';
+comment on column jobs_internal.session.backend_start is 'Start of the process';
+comment on column jobs_internal.session.started_at is 'When it registered';
+comment on column jobs_internal.session.jobs is 'Jobs done, as of its last claim';
+comment on column jobs_internal.session.lane_id is 'Lane of its claim';
+comment on column jobs_internal.session.msg_ids is 'Messages of its claim';
+comment on column jobs_internal.session.lease is 'Token of its claim: the vt of those messages';
+comment on column jobs_internal.session.last_msg_id is 'The next claim of this lane starts behind this message';
+comment on column jobs_internal.session.swept_at is 'Last claim that started at the front of the lane';
+comment on column jobs_internal.session.job_id is 'Job that it runs alone; null: none, or a chunk';
+comment on column jobs_internal.session.attempt is 'Attempt of that job';
+
+create table jobs_internal.progress_message (
+  job_id bigint primary key,
+  attempt integer not null,
+  message text not null,
+  at timestamptz not null default pg_catalog.clock_timestamp()
+);
+comment on table jobs_internal.progress_message is 'What a running job says of its progress; written by a session of its own, so that it is seen at once';
+comment on column jobs_internal.progress_message.job_id is 'Job';
+comment on column jobs_internal.progress_message.attempt is 'Attempt';
+comment on column jobs_internal.progress_message.message is 'Text';
+comment on column jobs_internal.progress_message.at is 'When it was written';
+
+create table jobs_internal.stop (
+  job_id bigint not null,
+  attempt integer not null,
+  reason text not null check (reason in ('timed_out', 'cancelled')),
+  requested_by text not null,
+  requested_at timestamptz not null default pg_catalog.clock_timestamp(),
+  presses integer not null default 0,
+  pressed_at timestamptz,
+  primary key (job_id, attempt)
+) with (fillfactor = 50);
+comment on table jobs_internal.stop is 'Reasons to stop a running attempt, committed before anybody is signalled; no foreign key, so that writing one waits for nothing';
+comment on column jobs_internal.stop.job_id is 'Job';
+comment on column jobs_internal.stop.attempt is 'Attempt';
+comment on column jobs_internal.stop.reason is 'timed_out or cancelled';
+comment on column jobs_internal.stop.requested_by is 'Login that asked for it; the supervisor for a timeout';
+comment on column jobs_internal.stop.requested_at is 'When';
+comment on column jobs_internal.stop.presses is 'Signals sent so far: cancel, cancel, terminate';
+comment on column jobs_internal.stop.pressed_at is 'Last signal';
+
+create table jobs_internal.supervisor (
+  id bigint generated always as identity primary key,
+  name text not null,
+  host text not null,
+  os_pid integer not null,
+  version text not null,
+  pid integer not null,
+  backend_start timestamptz not null,
+  started_at timestamptz not null default pg_catalog.clock_timestamp(),
+  asleep boolean not null default false
+) with (fillfactor = 50);
+comment on table jobs_internal.supervisor is 'Supervisors that are connected, and dead ones until another has noticed';
+comment on column jobs_internal.supervisor.id is 'Number';
+comment on column jobs_internal.supervisor.name is 'Its name';
+comment on column jobs_internal.supervisor.host is 'Host that it runs on';
+comment on column jobs_internal.supervisor.os_pid is 'Its process there';
+comment on column jobs_internal.supervisor.version is 'Version of pyworker';
+comment on column jobs_internal.supervisor.pid is 'Server process of its control connection';
+comment on column jobs_internal.supervisor.backend_start is 'Start of that process';
+comment on column jobs_internal.supervisor.started_at is 'When it registered';
+comment on column jobs_internal.supervisor.asleep is 'It waits for a NOTIFY: enqueuers should send one';
+
+create table jobs_internal.feed (
+  id bigint generated always as identity primary key,
+  at timestamptz not null default pg_catalog.clock_timestamp(),
+  body jsonb not null
+);
+comment on table jobs_internal.feed is 'Outcomes that no supervisor has logged yet: one row per commit of a session';
+comment on column jobs_internal.feed.id is 'Number';
+comment on column jobs_internal.feed.at is 'When it was written';
+comment on column jobs_internal.feed.body is 'The outcomes of that commit';
+
+create table jobs_internal.minute (
+  queue_id integer not null,
+  minute timestamptz not null,
+  session_id bigint not null,
+  succeeded bigint not null,
+  failed bigint not null,
+  primary key (queue_id, minute, session_id)
+) with (fillfactor = 50);
+comment on table jobs_internal.minute is 'Attempts that ended per queue, minute and session, for the rate in jobs.queues; kept for an hour';
+comment on column jobs_internal.minute.queue_id is 'Queue';
+comment on column jobs_internal.minute.minute is 'Start of the minute';
+comment on column jobs_internal.minute.session_id is 'Session: each writes rows of its own, so that none waits for another';
+comment on column jobs_internal.minute.succeeded is 'Attempts that succeeded';
+comment on column jobs_internal.minute.failed is 'Attempts that did not';
+
+create table jobs_internal.retry_rule (
+  pattern text primary key check (pattern ~ '^([0-9A-Z]{5}|[0-9A-Z]{2}|\*)$'),
+  retry boolean not null,
+  why text not null
+);
+comment on table jobs_internal.retry_rule is 'Which errors are worth another attempt: the rule with the longest pattern that fits the SQLSTATE decides';
+comment on column jobs_internal.retry_rule.pattern is 'SQLSTATE (5 characters), class (2), or * for all others';
+comment on column jobs_internal.retry_rule.retry is 'Another attempt is worth it';
+comment on column jobs_internal.retry_rule.why is 'Reason';
+insert into jobs_internal.retry_rule (pattern, retry, why) values
+  ('*', true, 'what the function raises itself (P0001) and whatever is not listed may pass the next time'),
+  ('08', true, 'connection exceptions pass'),
+  ('0A', false, 'a feature that is not supported stays so'),
+  ('22', false, 'data exception: the same data fails again'),
+  ('23', false, 'integrity constraint violation: the same rows fail again'),
+  ('23P01', true, 'exclusion conflict with work that may be gone the next time'),
+  ('25', false, 'invalid transaction state: the statement cannot run where it ran'),
+  ('26', false, 'invalid statement name'),
+  ('28', false, 'invalid authorization'),
+  ('2D', false, 'invalid transaction termination'),
+  ('3D', false, 'no such database'),
+  ('3F', false, 'no such schema'),
+  ('40', true, 'serialization failure or deadlock: made for a retry'),
+  ('42', false, 'syntax error, undefined or forbidden: the same statement fails again'),
+  ('44', false, 'WITH CHECK OPTION violation'),
+  ('53', true, 'insufficient resources pass'),
+  ('54', false, 'a program limit stays'),
+  ('55', true, 'object in use or lock not available: passes'),
+  ('57', true, 'operator intervention or timeout: passes'),
+  ('58', true, 'system error outside the database: passes'),
+  ('PW', false, 'refused by pyworker: the same job is refused again'),
+  ('PWT01', true, 'timed out: the next attempt may be faster'),
+  ('PWL01', true, 'the session was lost: the next may live'),
+  ('XX', false, 'internal error: a person should look first');

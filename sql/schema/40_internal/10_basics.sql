@@ -1,0 +1,109 @@
+-- Small helpers that everything else uses: settings, who asks, error objects, wake-up.
+
+-- Purpose: one setting. Returns its text; null when unknown.
+create or replace function jobs_internal.setting(p_name text)
+returns text
+language sql stable strict security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select s.value from jobs_internal.setting as s where s.name = p_name;
+end;
+comment on function jobs_internal.setting(text) is 'One setting, as text';
+
+-- Purpose: the login that talks to us. A definer function changes current_user but not session_user; a client that used SET ROLE acts as
+-- its login.
+create or replace function jobs_internal.me()
+returns oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.quote_ident(session_user)::regrole::oid;
+end;
+comment on function jobs_internal.me() is 'The login that talks to us (session_user)';
+
+-- Purpose: whether the login may see or steer all jobs, and not only its own. p_role: jobs_operator (steer) or jobs_reader (see).
+create or replace function jobs_internal.may(p_role text)
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.pg_has_role(session_user, p_role, 'member');
+end;
+comment on function jobs_internal.may(text) is 'The login is a member of that role of ours';
+
+-- Purpose: the error object that attempts keep. Absent parts are left out.
+create or replace function jobs_internal.error_object(
+  p_sqlstate text,
+  p_message text,
+  p_detail text default null,
+  p_hint text default null,
+  p_context text default null,
+  p_constraint text default null,
+  p_table text default null
+)
+returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.jsonb_build_object(
+    'sqlstate', p_sqlstate,
+    'message', pg_catalog.left(p_message, 8000),
+    'detail', nullif(pg_catalog.left(p_detail, 8000), ''),
+    'hint', nullif(pg_catalog.left(p_hint, 8000), ''),
+    'context', nullif(pg_catalog.left(p_context, 8000), '')
+  ) || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+    'constraint', nullif(p_constraint, ''), 'table', nullif(p_table, '')));
+end;
+comment on function jobs_internal.error_object(text, text, text, text, text, text, text) is 'The error object that attempts keep; texts are cut at 8000 characters';
+
+-- Purpose: whether an error is worth another attempt.
+create or replace function jobs_internal.worth_retry(p_sqlstate text)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce((
+    select r.retry
+    from jobs_internal.retry_rule as r
+    where r.pattern in (p_sqlstate, pg_catalog.left(p_sqlstate, 2), '*')
+    order by pg_catalog.length(r.pattern) desc
+    limit 1), false);
+end;
+comment on function jobs_internal.worth_retry(text) is 'Another attempt is worth it after this SQLSTATE, says the longest rule that fits';
+
+-- Purpose: wake a supervisor, if one sleeps. NOTIFY takes a lock of the whole database at commit, so it is sent only then.
+create or replace function jobs_internal.wake()
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from jobs_internal.supervisor where asleep) then
+    perform pg_catalog.pg_notify('pyworker', '');
+  end if;
+end
+$$;
+comment on function jobs_internal.wake() is 'Sends NOTIFY pyworker at commit when a supervisor sleeps; only a hint';
+
+-- Purpose: whether a session is still there. Identity is (pid, backend_start): pids are used again.
+create or replace function jobs_internal.alive(p_pid integer, p_backend_start timestamptz)
+returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (
+    select from pg_catalog.pg_stat_get_activity(p_pid) as a where a.backend_start = p_backend_start);
+end;
+comment on function jobs_internal.alive(integer, timestamptz) is 'The session with this pid and backend_start lives';
+
+-- Purpose: number of a priority. Errors: PW018.
+create or replace function jobs_internal.priority_number(p_priority text)
+returns smallint
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case coalesce(p_priority, 'normal') when 'high' then 0 when 'normal' then 1 when 'low' then 2 else null end::smallint;
+end
+$$;
+comment on function jobs_internal.priority_number(text) is '0 high, 1 normal, 2 low; null for anything else';

@@ -1,0 +1,410 @@
+-- From a name and some argument names to a shape: the texts that cast the arguments and call the function.
+--
+-- Resolving a name and casting a value are done with the caller's own path and rights (invoker functions without a pinned path; every
+-- name in them is qualified): a definer function that cast a value would run the caller's domain checks and type functions with our
+-- rights. The texts are built by a definer function from the catalog alone; nothing that a caller passes is pasted into them.
+
+-- Purpose: the functions that a name means to the caller. Errors: PW001 none, PW015 a part longer than 63 bytes.
+create or replace function jobs_internal.candidates(p_task text)
+returns oid[]
+language plpgsql stable
+as $$
+declare
+  v_name text := pg_catalog.btrim(p_task);
+  v_parts text[];
+  v_found oid[];
+begin
+  if v_name is null or v_name operator(pg_catalog.=) '' then
+    raise exception using errcode = 'PW001', message = 'no function is named',
+      detail = 'The task is null or empty.', hint = 'Pass the name of a function or procedure. A retry cannot help.';
+  end if;
+  if pg_catalog.strpos(v_name, '(') operator(pg_catalog.>) 0 then
+    v_found := array[pg_catalog.to_regprocedure(v_name)::oid];
+  else
+    begin
+      v_parts := pg_catalog.parse_ident(v_name);
+    exception when others then
+      v_parts := null;
+    end;
+    if exists (select from pg_catalog.unnest(v_parts) as p where pg_catalog.octet_length(p) operator(pg_catalog.>) 63) then
+      raise exception using errcode = 'PW015', message = 'a name in the task is longer than 63 bytes',
+        detail = pg_catalog.format('Task: %s', pg_catalog.left(v_name, 200)),
+        hint = 'PostgreSQL would cut it silently. Pass the name as it stands in the catalog.';
+    end if;
+    if pg_catalog.cardinality(v_parts) operator(pg_catalog.=) 1 then
+      select pg_catalog.array_agg(p.oid order by p.oid) into v_found
+      from pg_catalog.pg_proc as p
+      where p.proname operator(pg_catalog.=) v_parts[1]::name and pg_catalog.pg_function_is_visible(p.oid);
+    elsif pg_catalog.cardinality(v_parts) operator(pg_catalog.=) 2 then
+      select pg_catalog.array_agg(p.oid order by p.oid) into v_found
+      from pg_catalog.pg_proc as p
+      join pg_catalog.pg_namespace as n on n.oid operator(pg_catalog.=) p.pronamespace
+      where p.proname operator(pg_catalog.=) v_parts[2]::name and n.nspname operator(pg_catalog.=) v_parts[1]::name
+        and pg_catalog.has_schema_privilege(n.oid, 'USAGE');
+    end if;
+  end if;
+  v_found := pg_catalog.array_remove(v_found, null);
+  if v_found is null or pg_catalog.cardinality(v_found) operator(pg_catalog.=) 0 then
+    raise exception using errcode = 'PW001', message = pg_catalog.format('function %s does not exist', pg_catalog.left(v_name, 200)),
+      detail = pg_catalog.format('No function or procedure of that name is visible with search_path %s.', pg_catalog.current_setting('search_path')),
+      hint = 'Check the name, or qualify it with its schema. A retry cannot help.';
+  end if;
+  return v_found;
+end
+$$;
+comment on function jobs_internal.candidates(text) is 'Functions that a task name means to the caller (its path, its rights); invoker on purpose';
+
+-- Purpose: input parameters of a function, in order. Everything comes from the catalog.
+create or replace function jobs_internal.parameters(p_func oid)
+returns table (n integer, name text, key text, type_id oid, type text, mode text, required boolean)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  with p as (
+    select p.*, p.proallargtypes is not null as has_out
+    from pg_catalog.pg_proc as p
+    where p.oid = p_func
+  ), a as (
+    select
+      u.n::integer as n, nullif(p.proargnames[u.n], '') as name, u.type_id,
+      case when p.has_out then p.proargmodes[u.n]::text else 'i' end as mode,
+      p.pronargdefaults as defaults, p.provariadic
+    from p, pg_catalog.unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])) with ordinality as u(type_id, n)
+  ), i as (
+    select a.*,
+      pg_catalog.row_number() over (partition by a.mode in ('i', 'b', 'v') order by a.n) as place,
+      pg_catalog.count(*) over (partition by a.mode in ('i', 'b', 'v')) as places
+    from a
+    where a.mode <> 't'
+  )
+  select
+    i.n, i.name,
+    case when i.mode in ('i', 'b', 'v') then coalesce(i.name, '$' || i.place) end,
+    i.type_id, pg_catalog.format_type(i.type_id, null), i.mode,
+    i.mode in ('i', 'b') and i.place <= i.places - i.defaults
+  from i
+  order by i.n;
+end;
+comment on function jobs_internal.parameters(oid) is 'Parameters of a function; key is null for pure OUT parameters';
+
+-- Purpose: why a set of argument names does not fit a function; null when it fits.
+-- Returns: an object with code, message, detail, hint.
+create or replace function jobs_internal.misfit(p_func oid, p_keys text[])
+returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name text := p_func::regprocedure::text;
+  v_unknown text[];
+  v_missing text[];
+  v_bad text;
+  v_proc record;
+  v_last integer;
+begin
+  select p.prokind, p.prorettype, p.proretset, p.proargmodes, p.pronargs, p.provariadic, t.typtype as ret_type
+  into v_proc
+  from pg_catalog.pg_proc as p
+  join pg_catalog.pg_type as t on t.oid = p.prorettype
+  where p.oid = p_func;
+  v_bad := case
+    when v_proc.prokind = 'a' then 'It is an aggregate.'
+    when v_proc.prokind = 'w' then 'It is a window function.'
+    when v_proc.prorettype in ('trigger'::regtype, 'event_trigger'::regtype) then 'It is a trigger function.'
+    when v_proc.provariadic = '"any"'::regtype then 'It has a VARIADIC "any" parameter.'
+    when v_proc.ret_type = 'p' and v_proc.prorettype not in ('void'::regtype, 'record'::regtype)
+      then pg_catalog.format('It returns the pseudo-type %s.', v_proc.prorettype::regtype)
+    when v_proc.prorettype = 'record'::regtype and v_proc.prokind = 'f'
+      and not coalesce(v_proc.proargmodes && array['o', 'b', 't']::"char"[], false)
+      then 'It returns record without a list of columns.'
+  end;
+  if v_bad is null then
+    select pg_catalog.format('Parameter %s has the pseudo-type %s.', p.key, p.type) into v_bad
+    from jobs_internal.parameters(p_func) as p
+    join pg_catalog.pg_type as t on t.oid = p.type_id
+    where t.typtype = 'p' and p.mode <> 'o'
+    limit 1;
+  end if;
+  if v_bad is not null then
+    return pg_catalog.jsonb_build_object('code', 'PW016', 'message', pg_catalog.format('%s cannot be a job', v_name), 'detail', v_bad,
+      'hint', 'Write a function with declared types that calls it. A retry cannot help.');
+  end if;
+  if jobs_internal.takes_whole(p_func) then
+    return null;
+  end if;
+  v_unknown := array(select k from pg_catalog.unnest(p_keys) as k
+    where not exists (select from jobs_internal.parameters(p_func) as p where p.key = k));
+  v_missing := array(select p.key || ' ' || p.type from jobs_internal.parameters(p_func) as p
+    where p.required and p.key <> all (p_keys) order by p.n);
+  -- What stands before the last unnamed parameter that is given must be given too: it is passed by place.
+  v_last := (select pg_catalog.max(p.n) from jobs_internal.parameters(p_func) as p where p.name is null and p.key = any (p_keys));
+  v_missing := v_missing || array(select p.key || ' ' || p.type from jobs_internal.parameters(p_func) as p
+    where p.n < v_last and p.mode in ('i', 'b') and not p.required and p.key <> all (p_keys) order by p.n);
+  if pg_catalog.cardinality(v_unknown) > 0 then
+    return pg_catalog.jsonb_build_object('code', 'PW003',
+      'message', pg_catalog.format('%s has no parameter "%s"', v_name, v_unknown[1]),
+      'detail', pg_catalog.format('Unknown: %s. Its parameters: %s.', pg_catalog.array_to_string(v_unknown, ', '),
+        coalesce((select pg_catalog.string_agg(p.key || ' ' || p.type, ', ' order by p.n) from jobs_internal.parameters(p_func) as p where p.key is not null), 'none')),
+      'hint', 'The keys of args are the names of parameters. A retry cannot help.');
+  end if;
+  if pg_catalog.cardinality(v_missing) > 0 then
+    return pg_catalog.jsonb_build_object('code', 'PW004',
+      'message', pg_catalog.format('%s needs the argument %s', v_name, v_missing[1]),
+      'detail', pg_catalog.format('Missing: %s.', pg_catalog.array_to_string(v_missing, ', ')),
+      'hint', 'Give it in args; JSON null passes NULL. A retry cannot help.');
+  end if;
+  return null;
+end
+$$;
+comment on function jobs_internal.misfit(oid, text[]) is 'Why these argument names do not fit the function; null when they do';
+
+-- Purpose: whether the only parameter of a function is jsonb, which then gets args whole.
+create or replace function jobs_internal.takes_whole(p_func oid)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select p.pronargs = 1 and p.proargtypes[0] = 'jsonb'::regtype and not coalesce(p.proargmodes && array['b', 'v']::"char"[], false)
+  from pg_catalog.pg_proc as p
+  where p.oid = p_func;
+end;
+comment on function jobs_internal.takes_whole(oid) is 'The only parameter is jsonb and gets args whole';
+
+-- Purpose: make the shape of a function and some argument names that fit it. Writes jobs_internal.shape. The texts name everything by
+-- schema (format_type qualifies with our pinned path).
+create or replace function jobs_internal.make_shape(p_func oid, p_keys text[])
+returns jobs_internal.shape
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_proc record;
+  v_shape jobs_internal.shape;
+  v_columns text;
+  v_arguments text;
+  v_name text;
+  v_expr text;
+  v_from text := '';
+  v_last integer;
+  v_single_out text;
+begin
+  select p.oid, p.xmin as version, p.proowner, p.proname, n.nspname, p.prokind, p.prorettype, p.proretset, p.proargmodes, p.proargnames,
+    t.typtype as ret_type
+  into strict v_proc
+  from pg_catalog.pg_proc as p
+  join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+  join pg_catalog.pg_type as t on t.oid = p.prorettype
+  where p.oid = p_func;
+  v_name := pg_catalog.format('%I.%I', v_proc.nspname, v_proc.proname);
+  v_shape.func := p_func;
+  v_shape.version := v_proc.version;
+  v_shape.func_owner := v_proc.proowner;
+  v_shape.keys := p_keys;
+  v_shape.signature := p_func::regprocedure::text;
+  v_shape.task := v_name;
+  v_shape.whole := jobs_internal.takes_whole(p_func);
+  v_shape.procedure := v_proc.prokind = 'p';
+
+  if v_shape.whole then
+    v_arguments := '$1';
+  else
+    select pg_catalog.string_agg(pg_catalog.format('%I %s', p.key, p.type), ', ' order by p.n)
+    into v_columns
+    from jobs_internal.parameters(p_func) as p
+    where p.key = any (p_keys);
+    if v_columns is not null then
+      v_shape.cast_query := pg_catalog.format(
+        'select pg_catalog.to_jsonb(r) from pg_catalog.jsonb_to_record($1) as r(%s)', v_columns);
+      v_from := pg_catalog.format(' from pg_catalog.jsonb_to_record($1) as r(%s)', v_columns);
+    end if;
+    v_last := coalesce((select pg_catalog.max(p.n) from jobs_internal.parameters(p_func) as p
+      where p.name is null and (p.key = any (p_keys) or (p.mode = 'o' and v_shape.procedure) or p.mode = 'v')), 0);
+    select pg_catalog.string_agg(
+      case when p.mode = 'v' then 'variadic ' else '' end
+      || case when p.n > v_last then pg_catalog.format('%I => ', p.name) else '' end
+      || case
+        when p.key = any (p_keys) and v_shape.procedure
+          then pg_catalog.format('jobs_internal.argument(%L, null::%s)', p.key, p.type)
+        when p.key = any (p_keys) then pg_catalog.format('r.%I', p.key)
+        when p.mode = 'v' then pg_catalog.format('''{}''::%s', p.type)
+        else pg_catalog.format('null::%s', p.type)
+      end, ', ' order by p.n)
+    into v_arguments
+    from jobs_internal.parameters(p_func) as p
+    where p.key = any (p_keys) or p.mode = 'v' or (p.mode = 'o' and v_shape.procedure);
+  end if;
+
+  if v_shape.procedure then
+    if v_shape.whole then
+      v_arguments := 'jobs_internal.argument(null, null::pg_catalog.jsonb)';
+    end if;
+    -- CALL takes no FROM and no subquery: each argument is fetched by a function, so that no value stands in the text.
+    v_shape.call := pg_catalog.format('call %s(%s)', v_name, coalesce(v_arguments, ''));
+  else
+    v_expr := pg_catalog.format('%s(%s)', v_name, coalesce(v_arguments, ''));
+    if v_proc.prorettype = 'void'::regtype and not v_proc.proretset then
+      v_shape.call := pg_catalog.format('select pg_catalog.to_jsonb(nullif(%s::pg_catalog.text, %L))%s', v_expr, '', v_from);
+    else
+      select pg_catalog.min(v_proc.proargnames[u.n]) into v_single_out
+      from pg_catalog.unnest(v_proc.proargmodes) with ordinality as u(mode, n)
+      where u.mode in ('o', 'b', 't')
+      having pg_catalog.count(*) = 1;
+      if v_proc.proretset then
+        v_shape.call := pg_catalog.format(
+          'select jobs_internal.capped(pg_catalog.count(*), pg_catalog.jsonb_agg(s.v)) from '
+          '(select %s as v%s limit 1 + jobs_internal.setting(''result_rows'')::pg_catalog.int8) as s',
+          case when v_single_out is not null then pg_catalog.format('pg_catalog.jsonb_build_object(%L, f)', v_single_out)
+            when v_proc.prorettype = 'void'::regtype then 'null::pg_catalog.jsonb'
+            else 'pg_catalog.to_jsonb(f)' end,
+          case when v_from = '' then pg_catalog.format(' from %s as f', v_expr)
+            else pg_catalog.format('%s, lateral %s as f', v_from, v_expr) end);
+      elsif v_single_out is not null then
+        v_shape.call := pg_catalog.format('select pg_catalog.jsonb_build_object(%L, %s)%s', v_single_out, v_expr, v_from);
+      else
+        v_shape.call := pg_catalog.format('select pg_catalog.to_jsonb(%s)%s', v_expr, v_from);
+      end if;
+    end if;
+  end if;
+  insert into jobs_internal.shape (func, version, func_owner, keys, signature, task, whole, procedure, cast_query, call)
+  values (v_shape.func, v_shape.version, v_shape.func_owner, v_shape.keys, v_shape.signature, v_shape.task, v_shape.whole,
+    v_shape.procedure, v_shape.cast_query, v_shape.call)
+  returning * into v_shape;
+  return v_shape;
+end
+$$;
+comment on function jobs_internal.make_shape(oid, text[]) is 'Makes the shape of a function and argument names that fit it';
+
+-- Purpose: the shape of a function and some argument names, made when there is none. Errors: PW003, PW004, PW006, PW016.
+create or replace function jobs_internal.shape_of(p_func oid, p_keys text[])
+returns jobs_internal.shape
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_shape jobs_internal.shape;
+  v_misfit jsonb;
+begin
+  if not pg_catalog.has_function_privilege(session_user, p_func, 'EXECUTE') then
+    raise exception using errcode = 'PW006', message = pg_catalog.format('%s may not execute %s', session_user, p_func::regprocedure),
+      detail = 'A job runs with the rights of the login that enqueued it.',
+      hint = pg_catalog.format('Ask its owner for: grant execute on routine %s to %I. A retry helps after that.', p_func::regprocedure, session_user);
+  end if;
+  select s.* into v_shape
+  from jobs_internal.shape as s
+  join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version
+  where s.func = p_func and (s.keys = p_keys or s.whole)
+  limit 1;
+  if found then
+    return v_shape;
+  end if;
+  v_misfit := jobs_internal.misfit(p_func, p_keys);
+  if v_misfit is not null then
+    raise exception using errcode = v_misfit ->> 'code', message = v_misfit ->> 'message', detail = v_misfit ->> 'detail',
+      hint = v_misfit ->> 'hint';
+  end if;
+  return jobs_internal.make_shape(p_func, p_keys);
+end
+$$;
+comment on function jobs_internal.shape_of(oid, text[]) is 'The shape of a function and argument names; checks EXECUTE and the names';
+
+-- Purpose: from a task as written to a shape, with the caller's path and rights.
+-- Errors: PW001, PW002, PW003, PW004, PW006, PW011, PW015, PW016.
+create or replace function jobs_internal.resolve(p_task text, p_args jsonb)
+returns jobs_internal.shape
+language plpgsql volatile
+as $$
+declare
+  v_keys text[];
+  v_func oid;
+  v_found oid[];
+  v_fit oid[];
+  v_misfit jsonb;
+begin
+  if pg_catalog.jsonb_typeof(p_args) operator(pg_catalog.<>) 'object' then
+    raise exception using errcode = 'PW011', message = 'args must be a JSON object',
+      detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(p_args)),
+      hint = 'Pass {"parameter": value, ...}. A retry cannot help.';
+  end if;
+  v_keys := array(select k from pg_catalog.jsonb_object_keys(p_args) as k order by k collate pg_catalog."C");
+  -- The plain case: a lower-case name that means one function.
+  if p_task operator(pg_catalog.~) '^[a-z_][a-z0-9_]{0,62}([.][a-z_][a-z0-9_]{0,62})?$' then
+    v_func := pg_catalog.to_regproc(p_task);
+  end if;
+  if v_func is null then
+    v_found := jobs_internal.candidates(p_task);
+    if pg_catalog.cardinality(v_found) operator(pg_catalog.>) 1 then
+      v_fit := array(select f from pg_catalog.unnest(v_found) as f where jobs_internal.misfit(f, v_keys) is null);
+      if pg_catalog.cardinality(v_fit) operator(pg_catalog.<>) 1 then
+        raise exception using errcode = 'PW002',
+          message = pg_catalog.format('%s names %s functions', pg_catalog.left(p_task, 200), pg_catalog.cardinality(v_found)),
+          detail = pg_catalog.format('%s of them fit these arguments. Candidates: %s.', pg_catalog.cardinality(v_fit),
+            (select pg_catalog.string_agg(f::regprocedure::text, '; ') from pg_catalog.unnest(v_found) as f)),
+          hint = 'Give the argument types: schema.name(type, ...). A retry cannot help.';
+      end if;
+      v_found := v_fit;
+    end if;
+    v_func := v_found[1];
+  end if;
+  return jobs_internal.shape_of(v_func, v_keys);
+end
+$$;
+comment on function jobs_internal.resolve(text, jsonb) is 'Task name and arguments to a shape, with the caller''s path and rights; invoker on purpose';
+
+-- Purpose: cast the arguments to the declared types with the caller's rights and give back the canonical values, so that DateStyle or
+-- 'now' means at run time what it meant at enqueue. Errors: PW005 names the argument, its type and the reason.
+create or replace function jobs_internal.canonical(p_shape jobs_internal.shape, p_args jsonb)
+returns jsonb
+language plpgsql volatile
+as $$
+declare
+  v_args jsonb;
+  v_parameter record;
+  v_state text;
+  v_message text;
+begin
+  if p_shape.cast_query is null then
+    return case when p_shape.whole then p_args end;
+  end if;
+  begin
+    execute p_shape.cast_query into v_args using p_args;
+    return v_args;
+  exception when others then
+    get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
+  end;
+  for v_parameter in
+    select p.key, p.type from jobs_internal.parameters(p_shape.func) as p
+    where p.key operator(pg_catalog.=) any (p_shape.keys) order by p.n
+  loop
+    begin
+      execute pg_catalog.format('select pg_catalog.to_jsonb(r) from pg_catalog.jsonb_to_record($1) as r(%I %s)', v_parameter.key, v_parameter.type)
+      using p_args;
+    exception when others then
+      get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
+      raise exception using errcode = 'PW005',
+        message = pg_catalog.format('argument "%s" cannot be cast to %s', v_parameter.key, v_parameter.type),
+        detail = pg_catalog.format('Value: %s. PostgreSQL says (%s): %s', pg_catalog.left((p_args operator(pg_catalog.->) v_parameter.key)::text, 200), v_state, v_message),
+        hint = 'Pass a value of that type. A retry cannot help.';
+    end;
+  end loop;
+  raise exception using errcode = 'PW005', message = 'the arguments cannot be cast', detail = pg_catalog.format('PostgreSQL says (%s): %s', v_state, v_message),
+    hint = 'Pass values of the declared types.';
+end
+$$;
+comment on function jobs_internal.canonical(jobs_internal.shape, jsonb) is 'Arguments cast to the declared types with the caller''s rights; invoker on purpose';
+
+-- Purpose: a set that a function returned, or an error when it is larger than allowed. Errors: PW040.
+create or replace function jobs_internal.capped(p_rows bigint, p_set jsonb)
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_rows > jobs_internal.setting('result_rows')::bigint then
+    raise exception using errcode = 'PW040', message = pg_catalog.format('the function returned more than %s rows', jobs_internal.setting('result_rows')),
+      detail = 'A job keeps what it returns; it is no way to carry a table.',
+      hint = 'Write the rows into a table, or raise the setting result_rows. A retry cannot help.';
+  end if;
+  return coalesce(p_set, '[]');
+end
+$$;
+comment on function jobs_internal.capped(bigint, jsonb) is 'The set that a function returned; PW040 beyond the setting result_rows';

@@ -1,0 +1,244 @@
+-- Storing a job: the part of enqueue that needs our rights.
+
+-- Purpose: what a caller asked of settings, tried with the caller's rights and undone. Errors: PW011, PW012, PW013.
+-- Invoker on purpose: whether a role may set something is its own right.
+create or replace function jobs_internal.try_settings(p_settings jsonb)
+returns void
+language plpgsql volatile
+as $$
+declare
+  v_name text;
+  v_value text;
+  v_state text;
+  v_message text;
+begin
+  if pg_catalog.jsonb_typeof(p_settings) operator(pg_catalog.<>) 'object' then
+    raise exception using errcode = 'PW011', message = 'settings must be a JSON object',
+      detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(p_settings)),
+      hint = 'Pass {"work_mem": "64MB", ...}. A retry cannot help.';
+  end if;
+  for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(p_settings) as s loop
+    if pg_catalog.lower(v_name) operator(pg_catalog.=) any (array['role', 'session_authorization', 'application_name', 'statement_timeout',
+      'transaction_timeout', 'idle_in_transaction_session_timeout', 'default_transaction_isolation', 'transaction_isolation',
+      'default_transaction_read_only', 'transaction_read_only', 'default_transaction_deferrable', 'transaction_deferrable', 'client_min_messages'])
+      or pg_catalog.lower(v_name) operator(pg_catalog.~) '^(pyworker|pg_background)[.]' then
+      raise exception using errcode = 'PW013', message = pg_catalog.format('the setting "%s" belongs to the worker', v_name),
+        detail = 'The worker session sets it itself.', hint = 'For a time limit use the option timeout. A retry cannot help.';
+    end if;
+    if v_value is null then
+      raise exception using errcode = 'PW013', message = pg_catalog.format('the setting "%s" is null', v_name),
+        detail = 'A setting needs a value.', hint = 'Leave it out to keep the default. A retry cannot help.';
+    end if;
+    begin
+      perform pg_catalog.set_config(v_name, v_value, true);
+      raise exception using errcode = 'PW000', message = 'undo';
+    exception
+      when sqlstate 'PW000' then
+        null;
+      when undefined_object or invalid_name then
+        raise exception using errcode = 'PW012', message = pg_catalog.format('there is no setting "%s"', pg_catalog.left(v_name, 100)),
+          detail = 'It is not in pg_settings, and a setting of one''s own has a dot in its name.',
+          hint = 'Check the name. A retry cannot help.';
+      when others then
+        get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
+        raise exception using errcode = 'PW013', message = pg_catalog.format('%s may not set "%s" to that value', session_user, pg_catalog.left(v_name, 100)),
+          detail = pg_catalog.format('PostgreSQL says (%s): %s', v_state, v_message),
+          hint = 'Use a setting that the role may set in its session, and a valid value. A retry cannot help.';
+    end;
+  end loop;
+end
+$$;
+comment on function jobs_internal.try_settings(jsonb) is 'Tries a job''s settings with the caller''s rights and undoes them; invoker on purpose';
+
+-- Purpose: check the options that every kind of job has, and find its queue and lane.
+-- Returns: one row; timeout and max_attempts with the queue's defaults. Errors: PW007, PW008, PW009, PW010, PW011, PW014, PW015, PW019, PW020.
+create or replace function jobs_internal.check_options(
+  p_queue text,
+  p_timeout interval,
+  p_max_attempts integer,
+  p_unique_key text,
+  p_priority text,
+  p_note jsonb,
+  out owner oid,
+  out queue_id integer,
+  out priority smallint,
+  out timeout interval,
+  out max_attempts integer,
+  out lane_id integer,
+  out pgmq_queue text
+)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_super boolean;
+  v_accepting boolean;
+begin
+  select r.oid, r.rolsuper into owner, v_super from pg_catalog.pg_roles as r where r.rolname = session_user;
+  if v_super and jobs_internal.setting('superuser_jobs') <> 'on' then
+    raise exception using errcode = 'PW019', message = pg_catalog.format('jobs of the superuser %s are refused', session_user),
+      detail = 'A job runs with all rights of its owner.',
+      hint = 'Enqueue as an ordinary role, or switch it on: select jobs.configure(''superuser_jobs'', ''on''). A retry cannot help.';
+  end if;
+  priority := jobs_internal.priority_number(p_priority);
+  if priority is null then
+    raise exception using errcode = 'PW020', message = pg_catalog.format('there is no priority "%s"', pg_catalog.left(p_priority, 100)),
+      detail = 'Priorities are high, normal and low.', hint = 'Use one of them. A retry cannot help.';
+  end if;
+  if p_timeout <= interval '0' then
+    raise exception using errcode = 'PW009', message = pg_catalog.format('timeout must be longer than zero, not %s', p_timeout),
+      detail = 'It is the longest time that one attempt may take.', hint = 'Leave it out for the queue''s default. A retry cannot help.';
+  end if;
+  if p_max_attempts < 1 then
+    raise exception using errcode = 'PW010', message = pg_catalog.format('max_attempts must be at least 1, not %s', p_max_attempts),
+      detail = 'The first try counts.', hint = 'Leave it out for the queue''s default. A retry cannot help.';
+  end if;
+  if p_unique_key = '' or pg_catalog.octet_length(p_unique_key) > 512 then
+    raise exception using errcode = 'PW015', message = 'unique_key must have 1 to 512 bytes',
+      detail = pg_catalog.format('It has %s.', pg_catalog.octet_length(p_unique_key)), hint = 'Shorten it, or use a digest. A retry cannot help.';
+  end if;
+  if pg_catalog.octet_length(p_queue) > 63 then
+    raise exception using errcode = 'PW015', message = 'a queue name has at most 63 bytes',
+      detail = pg_catalog.format('It has %s.', pg_catalog.octet_length(p_queue)), hint = 'See jobs.queues. A retry cannot help.';
+  end if;
+  if pg_catalog.jsonb_typeof(p_note) <> 'object' then
+    raise exception using errcode = 'PW011', message = 'note must be a JSON object',
+      detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(p_note)),
+      hint = 'Pass {"ticket": "OPS-1", ...}. A retry cannot help.';
+  end if;
+  select q.id, coalesce(p_timeout, q.timeout), coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue
+  into queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue
+  from jobs_internal.queue as q
+  left join jobs_internal.lane as l on l.queue_id = q.id and l.owner = check_options.owner and l.priority = check_options.priority
+  where q.name = coalesce(p_queue, 'default') and q.dropped_at is null;
+  if not found then
+    raise exception using errcode = 'PW007', message = pg_catalog.format('there is no queue "%s"', p_queue),
+      detail = 'Queues are made by an operator.', hint = 'See jobs.queues, or: select jobs.create_queue(...). A retry cannot help.';
+  end if;
+  if not v_accepting then
+    raise exception using errcode = 'PW008', message = pg_catalog.format('queue "%s" does not accept jobs', p_queue),
+      detail = 'An operator closed it for enqueue.', hint = 'Retry after: select jobs.alter_queue(name, accepting => true).';
+  end if;
+  if not pg_catalog.isfinite(timeout) then
+    timeout := null;
+  end if;
+end
+$$;
+comment on function jobs_internal.check_options(text, interval, integer, text, text, jsonb) is 'Checks the options of a job and finds its queue and lane';
+
+-- Purpose: store one job, in the caller's transaction. p_shape null: a statement, stored by the caller in jobs_internal.statement.
+-- Returns: its id and whether it is new; with a unique_key that an unfinished job has, that job's id and a NOTICE.
+-- Locks: with a unique_key, waits for a transaction that holds the same key. Writes: job, the lane's pgmq queue.
+create or replace function jobs_internal.store_job(
+  p_shape integer,
+  p_args jsonb,
+  p_queue text,
+  p_run_at timestamptz,
+  p_timeout interval,
+  p_max_attempts integer,
+  p_unique_key text,
+  p_priority text,
+  p_settings jsonb,
+  p_note jsonb,
+  out job_id bigint,
+  out created boolean
+)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v record;
+  v_run_at timestamptz := coalesce(p_run_at, pg_catalog.now());
+  v_due boolean := v_run_at <= pg_catalog.clock_timestamp();
+  v_msg_id bigint;
+  v_settings jsonb := nullif(p_settings, '{}');
+  v_note jsonb := nullif(p_note, '{}');
+begin
+  v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, p_unique_key, p_priority, p_note);
+  created := true;
+  job_id := pg_catalog.nextval('jobs_internal.job_id_seq');
+  if p_unique_key is null and v_due and v.lane_id is not null then
+    v_msg_id := pgmq.send(v.pgmq_queue, pg_catalog.jsonb_build_object('job', job_id), null::jsonb, pg_catalog.clock_timestamp());
+    insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, created_at, timeout,
+      lane_id, msg_id, args, settings, note)
+    values (job_id, v.queue_id, v.owner, v.priority, 'queued', p_shape, v.max_attempts, v_run_at, pg_catalog.now(), v.timeout,
+      v.lane_id, v_msg_id, p_args, v_settings, v_note);
+  else
+    loop
+      if p_unique_key is not null then
+        declare
+          v_existing bigint;
+        begin
+          select j.id into v_existing from jobs_internal.job as j
+          where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key;
+          if found then
+            raise notice using message = pg_catalog.format('job %s has this unique_key and is not finished: nothing was enqueued', v_existing);
+            job_id := v_existing;
+            created := false;
+            return;
+          end if;
+        end;
+      end if;
+      insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, due_at, created_at, timeout,
+        args, settings, note, unique_key)
+      values (job_id, v.queue_id, v.owner, v.priority, 'scheduled', p_shape, v.max_attempts, v_run_at, v_run_at, pg_catalog.now(), v.timeout,
+        p_args, v_settings, v_note, p_unique_key)
+      on conflict do nothing;
+      exit when found;
+      if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+        raise exception using errcode = '40001', message = 'a job with this unique_key was enqueued by a concurrent transaction',
+          detail = 'It is not visible to this transaction''s snapshot.', hint = 'Retry the transaction.';
+      end if;
+    end loop;
+    if v_due and v.lane_id is not null then
+      v_msg_id := pgmq.send(v.pgmq_queue, pg_catalog.jsonb_build_object('job', job_id), null::jsonb, pg_catalog.clock_timestamp());
+      update jobs_internal.job as j set state = 'queued', due_at = null, lane_id = v.lane_id, msg_id = v_msg_id where j.id = job_id;
+    end if;
+  end if;
+  perform jobs_internal.wake();
+end
+$$;
+comment on function jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb) is 'Stores one job in the caller''s transaction';
+
+-- Purpose: store many jobs of one shape with the same options. Returns their ids in the order of p_args. unique_key is not for many.
+create or replace function jobs_internal.store_jobs(
+  p_shape integer,
+  p_args jsonb[],
+  p_queue text,
+  p_run_at timestamptz,
+  p_timeout interval,
+  p_max_attempts integer,
+  p_priority text,
+  p_settings jsonb,
+  p_note jsonb
+)
+returns bigint[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v record;
+  v_run_at timestamptz := coalesce(p_run_at, pg_catalog.now());
+  v_due boolean := v_run_at <= pg_catalog.clock_timestamp();
+  v_settings jsonb := nullif(p_settings, '{}');
+  v_note jsonb := nullif(p_note, '{}');
+  v_ids bigint[];
+  v_msg_ids bigint[];
+begin
+  v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, null, p_priority, p_note);
+  v_ids := array(select pg_catalog.nextval('jobs_internal.job_id_seq') from pg_catalog.generate_series(1, pg_catalog.cardinality(p_args)));
+  if v_due and v.lane_id is not null then
+    v_msg_ids := array(select m from pgmq.send_batch(v.pgmq_queue,
+      array(select pg_catalog.jsonb_build_object('job', u.id) from pg_catalog.unnest(v_ids) with ordinality as u(id, n) order by u.n)) as m);
+  end if;
+  insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, due_at, created_at, timeout,
+    lane_id, msg_id, args, settings, note)
+  select u.id, v.queue_id, v.owner, v.priority, case when u.msg_id is null then 'scheduled' else 'queued' end, p_shape, v.max_attempts,
+    v_run_at, case when u.msg_id is null then v_run_at end, pg_catalog.now(), v.timeout,
+    case when u.msg_id is not null then v.lane_id end, u.msg_id, u.args, v_settings, v_note
+  from pg_catalog.unnest(v_ids, v_msg_ids, p_args) as u(id, msg_id, args);
+  perform jobs_internal.wake();
+  return v_ids;
+end
+$$;
+comment on function jobs_internal.store_jobs(integer, jsonb[], text, timestamptz, interval, integer, text, jsonb, jsonb) is 'Stores many jobs of one shape with the same options';

@@ -1,0 +1,246 @@
+-- What kind of statement a text is: a lexer for what matters (quotes, comments, semicolons, words), and the rules that follow.
+--
+-- The text is never executed here. The lexer cuts it into tokens with one regular expression and walks them once, so that its cost grows
+-- with the length of the text and no more.
+
+-- Purpose: the words and structure of a statement outside of quotes and comments.
+-- Returns: words in upper case with '(' ')' ',' and ';' as words of their own, quoted identifiers as '"', strings as ''''; cut after 400;
+--   statements: how many statements there are; name words are kept in lexed for the post-conditions.
+create or replace function jobs_internal.lex(p_text text, out words text[], out raw text[], out statements integer, out finished boolean)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $body$
+declare
+  v_state text := 'plain';  -- plain, string, escape, ident, line, block, dollar
+  v_depth integer := 0;
+  v_tag text;
+  v_token text;
+  v_previous text := '';
+  v_fresh boolean := true;  -- nothing of the present statement seen yet
+  v_quoted text;
+begin
+  words := '{}';
+  raw := '{}';
+  statements := 0;
+  for v_token in
+    select m[1]
+    from pg_catalog.regexp_matches(p_text,
+      '(--|/\*|\*/|''''|''|""|"|\\.|\$[A-Za-z_\u0080-\U0010ffff][A-Za-z_0-9\u0080-\U0010ffff]*\$|\$\$|[A-Za-z_\u0080-\U0010ffff][A-Za-z_0-9$\u0080-\U0010ffff]*|[0-9][0-9A-Za-z_.]*|\n|\r|[();,]|[^\s])',
+      'g') as m
+  loop
+    case v_state
+      when 'line' then
+        if v_token in (E'\n', E'\r') then v_state := 'plain'; end if;
+        continue;
+      when 'block' then
+        if v_token = '/*' then v_depth := v_depth + 1;
+        elsif v_token = '*/' then
+          v_depth := v_depth - 1;
+          if v_depth = 0 then v_state := 'plain'; end if;
+        end if;
+        continue;
+      when 'string' then
+        -- A backslash is an ordinary character here, so a pair \' ends the string.
+        if v_token = '''' or v_token = '\''' then v_state := 'plain'; end if;
+        continue;
+      when 'escape' then
+        if v_token = '''' then v_state := 'plain'; end if;
+        continue;
+      when 'ident' then
+        if v_token = '"' or v_token = '\"' then
+          v_state := 'plain';
+          raw := raw || ('"' || v_quoted || '"');
+        else
+          v_quoted := v_quoted || v_token;
+        end if;
+        continue;
+      when 'dollar' then
+        if v_token = v_tag then v_state := 'plain'; end if;
+        continue;
+      else
+        null;
+    end case;
+    continue when v_token in (E'\n', E'\r');
+    if v_token = '--' then v_state := 'line'; continue; end if;
+    if v_token = '/*' then v_state := 'block'; v_depth := 1; continue; end if;
+    if v_token = ';' then
+      v_fresh := true;
+      v_previous := ';';
+      continue;
+    end if;
+    if v_fresh then
+      statements := statements + 1;
+      v_fresh := false;
+    end if;
+    if v_token = '''' then
+      v_state := case when pg_catalog.upper(v_previous) = 'E' then 'escape' else 'string' end;
+      v_token := '''';
+    elsif v_token = '"' then
+      v_state := 'ident';
+      v_quoted := '';
+    elsif v_token ~ '^[$].*[$]$' then
+      v_state := 'dollar';
+      v_tag := v_token;
+      v_token := '''';
+    end if;
+    v_previous := v_token;
+    if pg_catalog.cardinality(words) < 400 then
+      words := words || case when v_token = '"' then '"' else pg_catalog.upper(v_token) end;
+      if v_token <> '"' then
+        raw := raw || v_token;
+      end if;
+    end if;
+  end loop;
+  finished := v_state in ('plain', 'line');
+end
+$body$;
+comment on function jobs_internal.lex(text) is 'Words of a statement outside of quotes and comments, and how many statements there are';
+
+-- Purpose: what kind of statement a text is.
+-- Returns: command (its first words, without names and values), top_level (it runs outside a transaction), done_when (a post-condition that
+-- we know ourselves; null: none). Errors: PW014 empty, PW017 more than one or unfinished, PW021 not allowed.
+create or replace function jobs_internal.classify(p_text text, out command text, out top_level boolean, out done_when text)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_words text[];
+  v_raw text[];
+  v_statements integer;
+  v_finished boolean;
+  v_bad text;
+  v_w text;
+  v_next integer;
+  v_name text;
+begin
+  select l.words, l.raw, l.statements, l.finished into v_words, v_raw, v_statements, v_finished from jobs_internal.lex(p_text) as l;
+  if coalesce(v_statements, 0) = 0 then
+    raise exception using errcode = 'PW014', message = 'the statement is empty',
+      detail = 'There is nothing in it but white space and comments.', hint = 'Pass one SQL statement. A retry cannot help.';
+  end if;
+  if not v_finished then
+    raise exception using errcode = 'PW017', message = 'the statement does not end',
+      detail = 'A quote or a comment is not closed.', hint = 'Pass one complete SQL statement. A retry cannot help.';
+  end if;
+  if v_statements > 1 then
+    raise exception using errcode = 'PW017', message = pg_catalog.format('one statement is expected, not %s', v_statements),
+      detail = 'Only a text of one statement can run at top level.',
+      hint = 'Enqueue one job each, or write a function. A retry cannot help.';
+  end if;
+  v_w := v_words[1];
+  v_bad := case
+    when v_w in ('BEGIN', 'START', 'COMMIT', 'END', 'ROLLBACK', 'ABORT', 'SAVEPOINT', 'RELEASE') or (v_w = 'PREPARE' and v_words[2] = 'TRANSACTION')
+      then 'Transaction control belongs to the worker.'
+    when v_w in ('SET', 'RESET') then 'Settings of a job go into the option settings.'
+    when v_w in ('LISTEN', 'UNLISTEN') then 'A background session cannot listen.'
+    when v_w in ('PREPARE', 'EXECUTE', 'DEALLOCATE', 'DECLARE', 'FETCH', 'MOVE', 'CLOSE', 'DISCARD', 'LOAD')
+      then 'It acts on a session, and the session of a job is not the caller''s.'
+    when v_w = 'COPY' and 'STDIN' = any (v_words) then 'Nobody sends rows to a background session.'
+    when v_w = 'COPY' and 'STDOUT' = any (v_words) then 'Nobody reads rows from a background session: they would be lost.'
+    when v_w in ('SELECT', 'WITH', 'VALUES', 'TABLE', '(') and jobs_internal.selects_into(v_words) then 'SELECT INTO is written as CREATE TABLE AS.'
+    when not v_w ~ '^[A-Z(]' then 'It does not begin with a word of SQL.'
+  end;
+  if v_bad is not null then
+    raise exception using errcode = 'PW021', message = pg_catalog.format('%s cannot be a job', v_w), detail = v_bad,
+      hint = 'See docs/reference/sql.md for what jobs.enqueue_sql takes. A retry cannot help.';
+  end if;
+  command := pg_catalog.lower(case
+    when v_w in ('CREATE', 'DROP') and 'INDEX' = any (v_words[2:3]) and 'CONCURRENTLY' = any (v_words[2:4]) then v_w || ' INDEX CONCURRENTLY'
+    when v_w in ('CREATE', 'DROP', 'ALTER') then v_w || ' ' || pg_catalog.array_to_string(array(
+      select u.w from pg_catalog.unnest(v_words[2:4]) with ordinality as u(w, n)
+      where u.w in ('TABLE', 'INDEX', 'UNIQUE', 'VIEW', 'MATERIALIZED', 'DATABASE', 'SYSTEM', 'TYPE', 'SCHEMA', 'SEQUENCE', 'FUNCTION', 'PROCEDURE',
+        'TRIGGER', 'EXTENSION', 'SUBSCRIPTION', 'PUBLICATION', 'TABLESPACE', 'STATISTICS', 'POLICY', 'ROLE', 'DOMAIN') order by u.n), ' ')
+    when v_w = 'REFRESH' then 'REFRESH MATERIALIZED VIEW'
+    when v_w = 'REINDEX' then 'REINDEX' || case when 'CONCURRENTLY' = any (v_words) then ' CONCURRENTLY' else '' end
+    when v_w = 'INSERT' then 'INSERT'
+    when v_w = '(' then 'SELECT'
+    else v_w
+  end);
+  top_level := v_w in ('VACUUM', 'CALL', 'DO', 'CHECKPOINT')
+    or command in ('create index concurrently', 'drop index concurrently')
+    or (v_w = 'CREATE' and v_words[2] = 'UNIQUE' and v_words[3] = 'INDEX' and v_words[4] = 'CONCURRENTLY')
+    or (v_w in ('CREATE', 'DROP') and v_words[2] in ('DATABASE', 'TABLESPACE', 'SUBSCRIPTION'))
+    or (v_w = 'ALTER' and v_words[2] in ('SYSTEM', 'SUBSCRIPTION', 'DATABASE'))
+    or (v_w = 'ALTER' and 'DETACH' = any (v_words) and 'CONCURRENTLY' = any (v_words))
+    or (v_w = 'REINDEX' and ('CONCURRENTLY' = any (v_words) or v_words && array['SCHEMA', 'DATABASE', 'SYSTEM']))
+    or (v_w = 'CLUSTER' and pg_catalog.cardinality(v_words) = 1)
+    or v_w = 'ANALYZE' and pg_catalog.cardinality(v_words) = 1;
+
+  -- Post-conditions that we know. The names are taken as they stand in the text and looked up with the owner's path when asked.
+  if command = 'create index concurrently' or (v_w = 'CREATE' and v_words[2] = 'UNIQUE' and v_words[4] = 'CONCURRENTLY') then
+    command := 'create index concurrently';
+    v_next := pg_catalog.array_position(v_words, 'CONCURRENTLY') + 1;
+    if v_words[v_next] = 'IF' then
+      v_next := v_next + 3;
+    end if;
+    if v_words[v_next] <> 'ON' then
+      v_name := v_raw[v_next];
+      -- A new index stands in the schema of its table.
+      done_when := pg_catalog.format('select jobs_internal.index_is_valid(%L, %L)',
+        jobs_internal.name_at(v_raw, pg_catalog.array_position(v_words, 'ON') + 1 + (v_words[pg_catalog.array_position(v_words, 'ON') + 1] = 'ONLY')::integer), v_name);
+    end if;
+  elsif command = 'drop index concurrently' and not ',' = any (v_words) then
+    v_next := pg_catalog.array_position(v_words, 'CONCURRENTLY') + 1;
+    if v_words[v_next] = 'IF' then
+      v_next := v_next + 2;
+    end if;
+    done_when := pg_catalog.format('select pg_catalog.to_regclass(%L) is null', jobs_internal.name_at(v_raw, v_next));
+  elsif command = 'reindex concurrently' and 'INDEX' = any (v_words) then
+    done_when := pg_catalog.format('select jobs_internal.index_is_valid(null, %L)',
+      jobs_internal.name_at(v_raw, pg_catalog.array_position(v_words, 'CONCURRENTLY') + 1));
+  end if;
+end
+$$;
+comment on function jobs_internal.classify(text) is 'What kind of statement a text is, whether it runs at top level, and the post-condition that we know';
+
+-- Purpose: whether a query has INTO outside of parentheses and is thereby SELECT INTO.
+create or replace function jobs_internal.selects_into(p_words text[])
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_depth integer := 0;
+  v_word text;
+  v_previous text := '';
+begin
+  foreach v_word in array p_words loop
+    if v_word = '(' then v_depth := v_depth + 1;
+    elsif v_word = ')' then v_depth := v_depth - 1;
+    elsif v_depth = 0 and v_word = 'INTO' and v_previous not in ('INSERT', 'MERGE') then return true;
+    end if;
+    v_previous := v_word;
+  end loop;
+  return false;
+end
+$$;
+comment on function jobs_internal.selects_into(text[]) is 'The query is SELECT INTO';
+
+-- Purpose: a name that may be qualified, from the raw words at a place: a, or a . b.
+create or replace function jobs_internal.name_at(p_raw text[], p_place integer)
+returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when p_raw[p_place + 1] = '.' then p_raw[p_place] || '.' || p_raw[p_place + 2] else p_raw[p_place] end;
+end;
+comment on function jobs_internal.name_at(text[], integer) is 'The name, qualified or not, that stands at that place';
+
+-- Purpose: post-condition of CREATE INDEX CONCURRENTLY and REINDEX INDEX CONCURRENTLY. Looks the names up with the caller's path.
+-- p_table null: p_index is found by itself.
+create or replace function jobs_internal.index_is_valid(p_table text, p_index text)
+returns boolean
+language sql stable
+begin atomic
+  select coalesce((
+    select i.indisvalid and i.indisready
+    from pg_catalog.pg_index as i
+    join pg_catalog.pg_class as c on c.oid operator(pg_catalog.=) i.indexrelid
+    where case
+      when p_table is null then i.indexrelid operator(pg_catalog.=) pg_catalog.to_regclass(p_index)::oid
+      else i.indrelid operator(pg_catalog.=) pg_catalog.to_regclass(p_table)::oid
+        and c.relname operator(pg_catalog.=) (pg_catalog.parse_ident(p_index))[1]::name
+      end
+  ), false);
+end;
+comment on function jobs_internal.index_is_valid(text, text) is 'The index is there and valid; names are looked up with the caller''s path';

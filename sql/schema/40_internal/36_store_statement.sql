@@ -1,0 +1,74 @@
+-- Storing a statement job, and casting many arguments at once.
+
+-- Purpose: the canonical arguments of many jobs of one shape. Invoker on purpose, as canonical.
+create or replace function jobs_internal.canonical_many(p_shape jobs_internal.shape, p_args jsonb[])
+returns jsonb[]
+language plpgsql volatile
+as $$
+declare
+  v_args jsonb[];
+  v_one jsonb;
+begin
+  if p_shape.cast_query is null then
+    return case when p_shape.whole then p_args
+      else pg_catalog.array_fill(null::jsonb, array[pg_catalog.cardinality(p_args)]) end;
+  end if;
+  begin
+    execute pg_catalog.format('select pg_catalog.array_agg((%s) order by u.n) from pg_catalog.unnest($1) with ordinality as u(a, n)',
+      pg_catalog.replace(p_shape.cast_query, '($1)', '(u.a)'))
+    into v_args using p_args;
+    return v_args;
+  exception when others then
+    null;
+  end;
+  -- One of them is wrong: find it, for its error.
+  foreach v_one in array p_args loop
+    v_args := v_args operator(pg_catalog.||) jobs_internal.canonical(p_shape, v_one);
+  end loop;
+  return v_args;
+end
+$$;
+comment on function jobs_internal.canonical_many(jobs_internal.shape, jsonb[]) is 'Arguments of many jobs cast to the declared types with the caller''s rights; invoker on purpose';
+
+-- Purpose: check and store a statement job. Errors: PW014, PW017, PW021 and those of store_job.
+create or replace function jobs_internal.store_statement(
+  p_statement text,
+  p_queue text,
+  p_run_at timestamptz,
+  p_timeout interval,
+  p_max_attempts integer,
+  p_unique_key text,
+  p_priority text,
+  p_settings jsonb,
+  p_note jsonb,
+  p_done_when text,
+  p_rollback text
+)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_kind record;
+  v_job record;
+  v_done_when text := nullif(pg_catalog.btrim(p_done_when), '');
+begin
+  v_kind := jobs_internal.classify(coalesce(p_statement, ''));
+  if v_done_when is not null then
+    if (select l.words[1] from jobs_internal.lex(v_done_when) as l) not in ('SELECT', 'WITH', 'VALUES') then
+      v_done_when := 'select (' || v_done_when || ')::boolean';
+    end if;
+    perform jobs_internal.classify(v_done_when);
+  end if;
+  if nullif(pg_catalog.btrim(p_rollback), '') is not null then
+    perform jobs_internal.classify(p_rollback);
+  end if;
+  v_job := jobs_internal.store_job(null, null, p_queue, p_run_at, p_timeout, p_max_attempts, p_unique_key, p_priority, p_settings, p_note);
+  if v_job.created then
+    insert into jobs_internal.statement (job_id, body, command, top_level, done_when, way_back)
+    values (v_job.job_id, p_statement, v_kind.command, v_kind.top_level, coalesce(v_done_when, v_kind.done_when), nullif(pg_catalog.btrim(p_rollback), ''));
+  end if;
+  return v_job.job_id;
+end
+$$;
+comment on function jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text) is 'Checks and stores a statement job';
