@@ -17,6 +17,7 @@ StopMode = Literal["smart", "fast", "immediate"]
 
 _START_SECONDS = 120  # recovery after a crash takes its time
 _LOG_LINES = 5
+_TELLING = ("FATAL:", "PANIC:", "ERROR:", "WARNING:", "could not bind", "HINT:")
 
 
 def _log_since(log: Path, offset: int) -> str:
@@ -30,7 +31,7 @@ def _log_since(log: Path, offset: int) -> str:
 
 def _reason(text: str) -> str:
     lines = text.splitlines()
-    telling = [line for line in lines if any(sign in line for sign in ("FATAL:", "PANIC:", "ERROR:", "HINT:"))]
+    telling = [line for line in lines if any(sign in line for sign in _TELLING)]
     return " ".join(line.strip() for line in (telling or lines)[-_LOG_LINES:])
 
 

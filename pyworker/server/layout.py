@@ -119,7 +119,13 @@ class Layout:
                 f'directory "{self.root}" cannot be made', detail=str(error), hint="Choose another one with --dir."
             ) from error
         self.refuse_foreign()
-        return made
+        return [*self._made_by_siblings(), *made]
+
+    def _made_by_siblings(self) -> list[str]:
+        """List the parents that another private server beside this one made: whoever goes last removes them."""
+        siblings = (Layout(root=marker.parent) for marker in self.root.parent.glob(f"*/{_MARKER}"))
+        shared = (str(folder) for sibling in siblings for folder in sibling.made() if folder in self.root.parents)
+        return sorted(set(shared), key=len)
 
     def refuse_foreign(self) -> None:
         """Stop before touching a directory that is not a private server's."""

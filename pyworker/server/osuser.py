@@ -32,7 +32,7 @@ class OsUser:
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Give programs only what they need: no PG* variable, locale or library path of the caller's."""
         return {
-            "PATH": os.environ.get("PATH", os.defpath),
+            "PATH": os.defpath,
             "LC_ALL": "C",
             "HOME": "/",
             "USER": self.name,
@@ -67,7 +67,8 @@ class OsUser:
         """Tell whether this user can reach and read a directory."""
         if os.geteuid() == self.uid:
             return os.access(path, os.R_OK | os.X_OK)
-        return run(["test", "-x", str(path)], check=False, stdin=DEVNULL, cwd="/", **self._switch).returncode == 0
+        asked = run(["test", "-x", str(path)], check=False, cwd="/", env={"PATH": os.defpath}, **self._switch)
+        return asked.returncode == 0
 
 
 def _lookup(name: str) -> pwd.struct_passwd | None:

@@ -127,7 +127,12 @@ def _libraries(root: Path) -> list[Path]:
 
 def _programs(root: Path, major: int) -> list[Path]:
     folder = root / "usr" / "lib" / "postgresql" / str(major) / "bin"
-    return [path for path in sorted(folder.iterdir()) if path.is_file() and path.open("rb").read(4) == b"\x7fELF"]
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and _is_elf(path)]
+
+
+def _is_elf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
 
 
 def _relocate(staging: Path, final: Path, programs: Iterable[Path]) -> None:

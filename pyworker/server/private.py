@@ -55,7 +55,7 @@ class PrivateServer:
             made = layout.claim()
             progress.phase("waiting for another start, stop or destroy")
             with exclusive(layout.lock):
-                layout.mark(made=[*made, *map(str, reversed(layout.made()))])
+                layout.mark(made=sorted({*made, *map(str, layout.made())}, key=len))
                 self._start_locked(user, progress, port)
         except OSError as error:
             if is_disk_full(error):

@@ -47,7 +47,7 @@ def _works_in_as_owner(link: Path, data: Path) -> bool:
             return False
     except OSError:
         return False
-    argv = ["readlink", str(link)]
+    argv = ["/usr/bin/readlink", str(link)]
     asked = run(
         argv, user=owner.st_uid, group=owner.st_gid, extra_groups=[], capture_output=True, text=True, check=False
     )

@@ -1,0 +1,292 @@
+"""From nothing to a server, with everything that can come between."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pyworker.config import Settings
+from pyworker.errors import ServerError
+from pyworker.server import PrivateServer
+from pyworker.server import private as private_module
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+IS_ROOT = os.geteuid() == 0
+CLOSED = "http://127.0.0.1:9/debian"  # the discard port: nobody listens there
+
+
+def works(server: PrivateServer) -> bool:
+    with psycopg.connect(server.dsn("app")) as connection:
+        return connection.execute("select 1").fetchone() == (1,)
+
+
+def test_two_servers_live_side_by_side_and_destroy_leaves_nothing(place: Path, settings: Settings) -> None:
+    left, right = (PrivateServer(place / "deep" / name, settings=settings) for name in ("left", "right"))
+    left.start()
+    right.start()
+    assert works(left)
+    assert works(right)
+
+    left.destroy()
+
+    assert works(right)
+    right.destroy()
+    left.destroy()  # nothing to do is no error
+    assert list(place.iterdir()) == []
+
+
+def test_two_starts_at_the_same_moment_make_one_server(place: Path, cli: Cli, settings: Settings) -> None:
+    results: list[subprocess.CompletedProcess[str]] = []
+    threads = [threading.Thread(target=lambda: results.append(cli("start", "--dir", place / "s"))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [(done.returncode, done.stderr) for done in results if done.returncode] == []
+    assert len({done.stdout for done in results}) == 1
+    server = PrivateServer(place / "s", settings=settings)
+    assert works(server)
+    server.destroy()
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["a file", "a directory"])
+def test_foreign_content_is_left_alone(place: Path, settings: Settings, content: str) -> None:
+    (place / "data").mkdir() if content == "a directory" else (place / "precious").write_text("mine")
+    server = PrivateServer(place, settings=settings)
+    for action in (server.start, server.stop, server.destroy):
+        with pytest.raises(ServerError, match="is not a private server's"):
+            action()
+    assert len(list(place.iterdir())) == 1
+
+
+def test_an_unreachable_mirror_is_one_clear_error(place: Path, cli: Cli) -> None:
+    began = time.monotonic()
+    done = cli("start", "--dir", place / "s", PYWORKER_SERVER_MIRROR=CLOSED, PYWORKER_SERVER_PACKAGES=str(place / "p"))
+
+    assert done.returncode == 1
+    assert "failed" in done.stderr
+    assert "PYWORKER_DSN" in done.stderr
+    assert "docker" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - began < 60
+
+
+def test_a_missing_apt_is_one_clear_error(place: Path, cli: Cli) -> None:
+    (place / "bin").mkdir()
+    done = cli("start", "--dir", place / "s", PATH=str(place / "bin"), PYWORKER_SERVER_PACKAGES=str(place / "p"))
+
+    assert done.returncode == 1
+    assert 'program "apt-get" was not found' in done.stderr
+    assert "PYWORKER_DSN" in done.stderr
+
+
+def test_a_missing_keyring_is_one_clear_error(place: Path, packages: Path) -> None:
+    server = PrivateServer(place / "s", settings=Settings(server_keyring=place / "none", server_packages=place / "p"))
+
+    with pytest.raises(ServerError, match="keyring"):
+        server.start()
+
+
+def test_a_keyring_without_the_suites_key_is_one_clear_error(place: Path) -> None:
+    shutil.copy("/usr/share/keyrings/debian-archive-removed-keys.gpg", place / "old.gpg")
+    (place / "old.gpg").chmod(0o644)
+    settings = Settings(server_keyring=place / "old.gpg", server_packages=place / "p")
+
+    with pytest.raises(ServerError, match="signature of Debian suite") as failure:
+        PrivateServer(place / "s", settings=settings).start()
+    assert "debian-archive-keyring" in str(failure.value)
+
+
+def test_a_complete_set_of_packages_needs_no_network(place: Path, settings: Settings, packages: Path) -> None:
+    PrivateServer(place / "first", settings=settings).start()  # whoever is first fetches them
+    offline = Settings(server_packages=packages, server_mirror=CLOSED)
+
+    server = PrivateServer(place / "second", settings=offline)
+    server.start()
+
+    assert works(server)
+
+
+def test_a_truncated_package_is_fetched_again(place: Path, settings: Settings, packages: Path) -> None:
+    PrivateServer(place / "first", settings=settings).start()
+    shutil.copytree(packages, place / "p", ignore=shutil.ignore_patterns("lock"))
+    victim = max((place / "p").glob("postgresql-*.deb"), key=lambda path: path.stat().st_size)
+    whole = victim.stat().st_size
+    with victim.open("r+b") as file:
+        file.truncate(whole // 2)
+
+    server = PrivateServer(place / "s", settings=Settings(server_packages=place / "p"))
+    server.start()
+
+    assert victim.stat().st_size == whole
+    assert works(server)
+
+
+@pytest.mark.parametrize("moment", ["reading", "downloading", "unpacking", "preparing", "creating"])
+def test_a_start_that_was_ended_midway_is_taken_up(place: Path, settings: Settings, moment: str) -> None:
+    """The process ends itself the hard way when the given step begins; the next start must finish the work."""
+    code = f"""
+import os, threading
+from pyworker.server import PrivateServer
+class Fatal:
+    def phase(self, text):
+        if text.startswith({moment!r}):
+            threading.Timer(0.3, os._exit, [9]).start()
+    def advance(self, fraction): pass
+PrivateServer({str(place / "s")!r}).start(Fatal())
+os._exit(0)
+"""
+    environment = {**os.environ}
+    if moment in ("reading", "downloading"):
+        environment.pop("PYWORKER_SERVER_PACKAGES", None)
+    else:
+        environment["PYWORKER_SERVER_PACKAGES"] = str(settings.server_packages)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert done.returncode in (0, 9)
+
+    server = PrivateServer(place / "s", settings=settings)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            server.start()
+            break
+        except ServerError:  # what the dead process had started may hold apt's lock for a moment
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+    assert works(server)
+    server.destroy()
+    assert list(place.iterdir()) == []
+
+
+def test_leftovers_of_every_step_do_no_harm(place: Path, settings: Settings) -> None:
+    server = PrivateServer(place / "s", settings=settings)
+    server.start()
+    server.stop()
+    shutil.rmtree(server.dir / "data")
+    (server.dir / "prefix" / "pyworker-prefix.json").unlink()
+    for leftover in ("data.tmp", "prefix.tmp", "prefix.gone-1", "apt"):
+        (server.dir / leftover).mkdir()
+        (server.dir / leftover / "half").write_text("x")
+
+    server.start()
+
+    assert works(server)
+
+
+def test_a_long_directory_gets_a_short_private_socket(place: Path, settings: Settings) -> None:
+    server = PrivateServer(place / ("d" * 60) / ("e" * 60), settings=settings)
+    server.start()
+    directory = server.status().socket
+    assert directory is not None
+    assert not directory.is_relative_to(place)
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert works(server)
+
+    server.destroy()
+
+    assert not directory.exists()
+    assert list(place.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk(place: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    if not IS_ROOT:
+        pytest.skip("mounting a small file system needs root")
+    disk = place / "disk"
+    disk.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", f"size={request.param}m,mode=755", "tmpfs", str(disk)]
+    if subprocess.run(argv, check=False, capture_output=True).returncode:
+        pytest.skip("this machine does not let us mount a file system")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("small_disk", [40], indirect=True)
+def test_a_small_disk_is_refused_before_anything_is_fetched(small_disk: Path, cli: Cli) -> None:
+    done = cli("start", "--dir", small_disk / "s", PYWORKER_SERVER_PACKAGES="")
+
+    assert done.returncode == 1
+    assert "not enough space" in done.stderr
+    assert "--dir" in done.stderr
+
+
+@pytest.mark.parametrize("small_disk", [30, 70, 95, 120, 150], indirect=True)
+def test_a_disk_that_fills_up_is_one_clear_error(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever step meets the end of the disk: the download, the unpacking or the cluster."""
+    for name in ("download", "prefix", "cluster"):
+        monkeypatch.setattr(f"pyworker.server.{name}.require_space", lambda *_args, **_kwargs: None)
+    server = PrivateServer(small_disk / "s", settings=Settings())
+
+    with pytest.raises(ServerError, match="no space left") as failure:
+        server.start()
+
+    assert "--dir" in str(failure.value)
+    server.destroy()
+    assert [path.name for path in small_disk.iterdir()] == []
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="an ordinary user runs all of these tests anyway")
+def test_an_ordinary_user_needs_no_rights(place: Path, packages: Path) -> None:
+    home = place / "home"
+    home.mkdir()
+    shutil.chown(home, "nobody")
+    source = Path(private_module.__file__).parents[2]
+    argv = [
+        "setpriv",
+        "--reuid=nobody",
+        "--regid=nogroup",
+        "--clear-groups",
+        sys.executable,
+        "-m",
+        "pyworker",
+        "server",
+    ]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(source)}
+
+    def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*argv, *arguments], env=environment, cwd="/", capture_output=True, text=True, check=False
+        )
+
+    started = call("start")
+    assert started.returncode == 0, started.stderr
+    assert (home / ".local/share/pyworker/server/data").is_dir()
+    assert call("psql", "--", "-XAtc", "select current_user").stdout == "app\n"
+    assert call("destroy", "--yes").returncode == 0
+    assert list(home.iterdir()) == []
+
+
+def test_a_directory_closed_to_the_servers_user_is_one_clear_error(place: Path, settings: Settings) -> None:
+    if not IS_ROOT:
+        pytest.skip("an ordinary user's server runs as that user")
+    closed = place / "closed"
+    closed.mkdir(mode=0o700)
+
+    with pytest.raises(ServerError, match="cannot reach"):
+        PrivateServer(closed / "s", settings=settings).start()
+
+
+def test_an_interrupted_start_says_so(place: Path) -> None:
+    argv = [sys.executable, "-m", "pyworker", "server", "start", "--dir", str(place / "s")]
+    environment = {**os.environ, "PYWORKER_SERVER_PACKAGES": ""}
+    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        while not (place / "s" / "apt").exists() and process.poll() is None:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate()
+
+    assert process.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
