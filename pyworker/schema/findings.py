@@ -1,0 +1,54 @@
+"""What the doctor says: one finding per thing looked at, and one way to look."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, LiteralString
+
+from psycopg import Connection
+from psycopg.rows import TupleRow, dict_row
+
+from pyworker.schema.files import Source
+
+__all__ = ["Check", "Finding", "Patient", "Status"]
+
+Status = Literal["ok", "warning", "critical"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing looked at. `remedy` is a line to type: SQL, or a command of the shell in backquotes."""
+
+    check: str
+    status: Status
+    detail: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """The database that is looked at, and the files it should agree with."""
+
+    connection: Connection[TupleRow]
+    source: Source
+
+    def rows(self, query: LiteralString, *values: Any) -> list[dict[str, Any]]:
+        """Ask, and give all rows."""
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, values or None).fetchall()
+
+    def value(self, query: LiteralString, *values: Any) -> Any:
+        """Ask for one value."""
+        row = self.connection.execute(query, values or None).fetchone()
+        return row[0] if row else None
+
+    def setting(self, name: str) -> str | None:
+        """Read a setting of the server; None where it does not exist."""
+        found = self.value("select pg_catalog.current_setting(%s, true)", name)
+        return None if found in (None, "") else str(found)
+
+    def installed(self) -> bool:
+        """Tell whether the database holds a schema of ours."""
+        return bool(self.value("select pg_catalog.to_regclass('jobs_internal.schema_migration') is not null"))
+
+
+Check = Callable[[Patient], Iterator[Finding]]

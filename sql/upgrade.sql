@@ -1,0 +1,35 @@
+-- Brings an installed pyworker to this version, in one transaction.
+-- Written by `python -m pyworker.schema`; do not edit.
+-- Reads the files beside it.  Usage: psql -X -v ON_ERROR_STOP=1 -f FILE DSN
+
+\set ON_ERROR_STOP on
+\set QUIET on
+begin;
+set local transaction_isolation = 'read committed';
+set local transaction_read_only = off;
+set local pyworker.command = 'upgrade';
+set local pyworker.schema_version = '0';
+\ir schema/00_preflight.sql
+select pg_catalog.to_regclass('jobs_internal.schema_migration') is null as pyworker_fresh \gset
+\ir schema/02_extensions.sql
+\ir schema/10_roles.sql
+\ir schema/12_version.sql
+\ir schema/15_clear.sql
+\if :pyworker_fresh
+\ir schema/20_types.sql
+\ir schema/30_tables.sql
+insert into jobs_internal.schema_migration (version, name) values (0, 'base');
+\endif
+\ir schema/40_internal/10_basics.sql
+\ir schema/40_internal/20_shape.sql
+\ir schema/40_internal/30_enqueue.sql
+\ir schema/40_internal/35_statement.sql
+\ir schema/40_internal/36_store_statement.sql
+\ir schema/40_internal/50_session.sql
+\ir schema/40_internal/52_open.sql
+\ir schema/40_internal/54_finish.sql
+\ir schema/40_internal/58_child.sql
+\ir schema/40_internal/60_work.sql
+\ir schema/60_api/10_enqueue.sql
+\ir schema/95_record.sql
+commit;
