@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install
-SQL    := $(wildcard sql/*.sql sql/*/*.sql sql/*/*/*.sql)
+SQL    := $(wildcard sql/schema sql/migrations)  # what lies above them is generated, or written for psql
 DOCKER := $(wildcard docker/Dockerfile.*)
 TESTS  ?=
 
@@ -38,7 +38,7 @@ lint: $(VENV)/.dev  ## Check style, types, SQL layout and docker/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(if $(SQL),$(BIN)/sqlfluff lint --disable-progress-bar --processes 0 sql)
+	$(if $(SQL),$(BIN)/sqlfluff lint --disable-progress-bar --processes 0 $(SQL))
 	$(if $(DOCKER),$(BIN)/hadolint $(DOCKER))
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 
