@@ -1,0 +1,155 @@
+"""Connections: how the daemon reaches the server, how long it waits for it, and when a connection counts as lost.
+
+A control connection supervises; an owner's connection launches that owner's sessions. Both have every server-side
+timeout off, whatever their role's defaults are, because a session inherits its launcher's settings. The limit is on
+this side: a call that gives no answer within the connection's patience raises `ServerStalled`.
+"""
+
+import select
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+
+from pyworker.log import clean
+
+__all__ = [
+    "Interrupted",
+    "Line",
+    "ServerStalled",
+    "connect_control",
+    "connect_owner",
+    "is_loss",
+    "is_standby",
+    "reason_of",
+]
+
+_NETWORK = {
+    "connect_timeout": "5",
+    "keepalives": "1",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",  # milliseconds: a peer that vanished is noticed while a call waits
+}
+_TIMEOUTS_OFF = (
+    "statement_timeout=0",
+    "transaction_timeout=0",
+    "lock_timeout=0",
+    "idle_in_transaction_session_timeout=0",
+    "idle_session_timeout=0",
+    "default_transaction_isolation=read committed",
+    "default_transaction_read_only=off",
+    "default_transaction_deferrable=off",
+)
+_FOR_OURSELVES = ("timezone=UTC", "datestyle=ISO", "client_min_messages=warning")
+
+_STEP = 0.05  # seconds between two looks at whether the wait is interrupted
+_GRACE = 0.1  # seconds that a call under way may still take when the process was told to stop at once
+_MASKS = {1: select.POLLIN, 2: select.POLLOUT, 3: select.POLLIN | select.POLLOUT}  # psycopg.waiting.Wait
+
+
+class ServerStalled(Exception):
+    """The server took a call and gave no answer in time."""
+
+
+class Interrupted(Exception):
+    """The process was told to stop while a call was under way."""
+
+
+def _never() -> bool:
+    return False
+
+
+class Line(psycopg.Connection[TupleRow]):
+    """A connection whose waits end: after `patience` seconds, or soon after `interrupted` says so."""
+
+    patience: float = 30.0
+    interrupted: Callable[[], bool] = staticmethod(_never)
+
+    def wait(self, gen: PQGen[Any], interval: float = _STEP, timeout: float | None = None) -> Any:  # noqa: ARG002
+        """Drive one call of the driver; the driver's own interval and timeout give way to ours."""
+        begun = monotonic()
+        poller = select.poll()
+        socket = self.pgconn.socket
+        try:
+            wanted = next(gen)
+            while True:
+                poller.register(socket, _MASKS[int(wanted)])
+                found = poller.poll(min(_STEP, max(self.patience, 0.001)) * 1000)
+                if found:
+                    wanted = gen.send(_ready(found[0][1], int(wanted)))
+                    continue
+                waited = monotonic() - begun
+                if waited > self.patience:
+                    self.close()
+                    raise ServerStalled(f"no answer for {waited:.1f} s")
+                if waited > _GRACE and self.interrupted():
+                    self.close()
+                    raise Interrupted
+        except StopIteration as done:
+            return done.value
+
+
+def _ready(mask: int, wanted: int) -> Any:
+    """Translate poll's answer into psycopg's; a broken socket counts as ready, and the driver then finds out why."""
+    if mask & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
+        return wanted
+    return (1 if mask & select.POLLIN else 0) | (2 if mask & select.POLLOUT else 0)
+
+
+def _options(given: str | None, settings: tuple[str, ...]) -> str:
+    ours = " ".join("-c " + setting.replace("\\", "\\\\").replace(" ", "\\ ") for setting in settings)
+    return f"{given} {ours}" if given else ours
+
+
+def _connect(parameters: dict[str, Any]) -> Line:
+    line = Line.connect(make_conninfo("", **parameters), autocommit=True)
+    if line.info.parameter_status("in_hot_standby") == "on":
+        line.close()
+        raise psycopg.OperationalError("the server is in hot standby mode")
+    return line
+
+
+def connect_control(dsn: str) -> Line:
+    """Open the connection that supervises."""
+    given = conninfo_to_dict(dsn)
+    options = _options(_text(given.get("options")), _TIMEOUTS_OFF + _FOR_OURSELVES)
+    ours = {"application_name": "pyworker supervisor", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
+    return _connect({**_NETWORK, **given, **ours, "options": options})
+
+
+def connect_owner(dsn: str, owner: str, own_user: str) -> Line:
+    """Open a connection authenticated as `owner`: the same server, another user, never our own role's password."""
+    given = conninfo_to_dict(dsn)
+    if owner != own_user:
+        given["password"] = ""  # not another role's: neither the DSN's nor PGPASSWORD; the pass file still counts
+    options = _options(_text(given.get("options")), _TIMEOUTS_OFF)
+    ours = {"application_name": "pyworker launcher", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
+    return _connect({**_NETWORK, **given, **ours, "options": options, "user": owner})
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def is_loss(line: psycopg.Connection[Any] | None, error: psycopg.Error) -> bool:
+    """Tell whether the connection is of no more use: it is broken, or leads to a server that became read-only."""
+    return line is None or line.closed or line.broken or error.sqlstate == "25006"
+
+
+def is_standby(error: psycopg.Error) -> bool:
+    """Tell whether a connection was refused because the server takes no writes."""
+    text = str(error)
+    return "hot standby" in text or "read-only" in text
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in one short line what went wrong."""
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    text = primary or str(error).strip() or type(error).__name__
+    return clean(text.splitlines()[0].strip(), 300)

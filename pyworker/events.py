@@ -1,0 +1,227 @@
+"""The log's catalogue: every event that pyworker writes, with its level, its fields and its meaning.
+
+The log refuses what is not in here (`pyworker.log`), and docs/reference/events.md is made from it:
+`python -m pyworker.events > docs/reference/events.md`.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["EVENTS", "FIELDS", "Event", "Level", "reference"]
+
+Level = Literal["debug", "info", "warning", "error", "critical"]
+
+#: What every field means, wherever it occurs.
+FIELDS: dict[str, str] = {
+    "asked": "sessions asked for",
+    "at": "the server's time of the commit that holds the outcome",
+    "attempt": "which attempt at the job this was, from 1",
+    "count": "how many",
+    "database": "the database's name",
+    "detail": "the facts of a problem, as the database gave them",
+    "drain": "true: running jobs are waited for",
+    "duty": "the part of a round that did not go well",
+    "exit_code": "what the process leaves with",
+    "hint": "what mends it, as the database gave it",
+    "host": "the machine the supervisor runs on",
+    "job_id": "the job",
+    "launched": "sessions that did start",
+    "live": "worker sessions of that owner that are at work",
+    "max_attempts": "how many attempts the job may have",
+    "message": "the error's message; its detail and context are in jobs.attempts",
+    "ms": "milliseconds that the work took",
+    "ms_max": "the longest, in milliseconds",
+    "ms_p50": "the median, in milliseconds",
+    "ms_total": "all together, in milliseconds",
+    "name": "the supervisor's name",
+    "note": "what its enqueuer wrote beside the job",
+    "outage": "seconds from the loss to the return",
+    "outcome": "how the attempt ended: failed, timed_out, cancelled, lost, in_doubt",
+    "owner": "the role that the job runs as",
+    "owners": "the roles whose jobs are served",
+    "pid": "process id, of the session in the server; of the supervisor in its own events",
+    "problem": "a short name of the problem",
+    "queue": "the job's queue",
+    "queued": "jobs that could run now (counted up to a cap)",
+    "reason": "why",
+    "removed": "rows of old history removed",
+    "retry_at": "the server's time of the next attempt",
+    "retry_in": "seconds until the next try",
+    "running": "jobs that run now",
+    "second": "the second summed; a batch's newest, unfinished second is counted with the one before",
+    "seconds": "for how long, in seconds",
+    "server_version": "PostgreSQL's version number",
+    "session": "the worker session's number",
+    "signal": "cancel or terminate",
+    "sqlstate": "the error's SQLSTATE",
+    "state": "the job's state after the attempt",
+    "supervisor": "the supervisor's number in jobs.supervisors",
+    "suppressed": "how many lines like this one were left out since the last",
+    "task": "the function or statement",
+    "uptime": "seconds since the start",
+    "user": "the role that the supervisor itself connects as",
+    "vacuumed": "tables vacuumed",
+    "version": "pyworker's version",
+    "wanted": "sessions that should be at work for that owner",
+}
+
+_OUTCOME = (
+    "job_id task queue owner attempt max_attempts outcome state session pid ms at "
+    "sqlstate message hint note"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One kind of line."""
+
+    name: str
+    level: Level
+    fields: tuple[str, ...]
+    meaning: str
+
+
+def _event(name: str, level: Level, fields: str, meaning: str) -> Event:
+    return Event(name=name, level=level, fields=tuple(fields.split()), meaning=meaning)
+
+
+_ALL = (
+    # The supervisor itself
+    _event(
+        "supervisor_started",
+        "info",
+        "supervisor name version pid host user database server_version owners",
+        "It is registered and serves these owners.",
+    ),
+    _event("supervisor_stopping", "info", "reason drain running", "It was asked to stop, or has nothing left to do."),
+    _event("supervisor_stopped", "info", "reason exit_code uptime", "It is gone; jobs that run go on without it."),
+    _event("server_lost", "error", "reason", "The connection is gone. Said once; it tries again until it succeeds."),
+    _event("server_back", "info", "outage supervisor", "Connected and registered again."),
+    _event(
+        "server_stalled",
+        "critical",
+        "duty seconds",
+        "The server took a call and gave no answer for this long. The supervisor leaves with a failure.",
+    ),
+    _event(
+        "schema_mismatch",
+        "critical",
+        "sqlstate message hint",
+        "The database does not hold the schema that this version needs, or does not let this role use it.",
+    ),
+    _event(
+        "duty_failed",
+        "error",
+        "duty sqlstate message hint suppressed",
+        "One call failed. The others go on, and it is tried again.",
+    ),
+    _event(
+        "registration_renewed",
+        "warning",
+        "supervisor reason",
+        "The database no longer knew this supervisor, which was perhaps suspended. It registered again.",
+    ),
+    # Sessions
+    _event("sessions_launched", "info", "owner count live wanted", "Worker sessions were started."),
+    _event(
+        "no_worker_slot",
+        "warning",
+        "owner asked launched suppressed",
+        "The server has no worker slot left (max_worker_processes, pg_background.max_workers). Jobs wait, none fails.",
+    ),
+    _event(
+        "owner_unreachable",
+        "warning",
+        "owner reason retry_in suppressed",
+        "No connection as this owner. Its jobs wait; those of other owners go on.",
+    ),
+    _event(
+        "launch_failed",
+        "warning",
+        "owner sqlstate message hint retry_in suppressed",
+        "Connected as this owner, but sessions could not be started. Its jobs wait; those of other owners go on.",
+    ),
+    # Outcomes
+    _event(
+        "job_succeeded",
+        "info",
+        "job_id task queue owner session pid ms at",
+        "A job succeeded. Written while successes are few.",
+    ),
+    _event(
+        "jobs_succeeded",
+        "info",
+        "task queue owner second count ms_total ms_p50 ms_max",
+        "Jobs succeeded, summed over one second. Written instead of job_succeeded when there are more than about 20 "
+        "a second.",
+    ),
+    _event(
+        "attempt_failed",
+        "warning",
+        f"{_OUTCOME} retry_at",
+        "An attempt did not succeed, whatever its outcome, and the job is not over: there will be another.",
+    ),
+    _event("job_failed", "error", _OUTCOME, "The job failed for good."),
+    _event("job_timed_out", "error", _OUTCOME, "The job ran longer than it may, was stopped, and is over."),
+    _event("job_cancelled", "warning", _OUTCOME, "The job was cancelled."),
+    _event("job_lost", "error", _OUTCOME, "The job's session died with it, and there is no attempt left."),
+    _event(
+        "job_in_doubt",
+        "error",
+        _OUTCOME,
+        "Nobody can tell whether the statement took effect. A person has to look, then retry or leave it.",
+    ),
+    # What a round does
+    _event(
+        "stop_signal_sent",
+        "warning",
+        "job_id attempt owner pid signal reason",
+        "A running job is over its time, or cancelled: its session was signalled.",
+    ),
+    _event("rescued", "warning", "count", "Jobs whose session died were taken back or closed."),
+    _event("dispatched", "debug", "count", "Scheduled jobs became due and were queued."),
+    _event("everything_paused", "warning", "queued", "jobs.pause() holds every queue and schedule."),
+    _event("everything_resumed", "info", "queued", "jobs.resume() lets them go on."),
+    _event("maintenance_done", "info", "removed vacuumed ms", "Old history removed, hot tables vacuumed."),
+    _event(
+        "jobs_stuck",
+        "critical",
+        "owner wanted live seconds reason",
+        "Jobs of this owner are due and nothing has picked them up for this long.",
+    ),
+    _event("jobs_moving", "info", "owner seconds", "The owner's stuck jobs are being picked up again."),
+    _event("problem", "warning", "problem detail suppressed", "The database reports something worth a look."),
+)
+
+EVENTS: dict[str, Event] = {event.name: event for event in _ALL}
+
+_HEAD = """\
+# Log events
+
+<!-- Made from pyworker/events.py by `python -m pyworker.events`. Do not edit. -->
+
+`pyworker run` writes one line per event to standard output: JSON, or a coloured line on a terminal. Every line carries
+`timestamp` (UTC), `level`, `event` and `supervisor_name`; the fields below come with each line of that event, and no
+others. A field without a value is `null`. Control characters in texts are escaped and long texts are cut. Arguments,
+results, error details and error contexts are never written: `jobs.job` and `jobs.attempts` have them, for those who may
+see them.
+
+An outcome is taken from the database in the transaction in which its line is written: a crash in between repeats lines,
+and loses none.
+"""
+
+
+def reference() -> str:
+    """Render docs/reference/events.md."""
+    lines = [_HEAD, "| event | level | fields | meaning |", "|---|---|---|---|"]
+    for event in EVENTS.values():
+        fields = " ".join(f"`{field}`" for field in event.fields)
+        lines.append(f"| `{event.name}` | {event.level} | {fields} | {event.meaning} |")
+    lines += ["", "## Fields", "", "| field | meaning |", "|---|---|"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in sorted(FIELDS.items())]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

@@ -1,0 +1,113 @@
+"""The database, as the daemon sees it: the only module that knows SQL.
+
+Each method calls one function, or reads one public view.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import dict_row
+
+from pyworker.records import Commit, Maintenance, StopSignal, Tick
+
+__all__ = ["PUBLIC_VIEWS", "Gateway"]
+
+_VIEWS: dict[str, LiteralString] = {
+    "health": "select * from jobs.health",
+    "queues": "select * from jobs.queues order by 1",
+    "running": "select * from jobs.running order by started_at limit 200",
+    "sessions": "select * from jobs.sessions limit 200",
+    "supervisors": "select * from jobs.supervisors limit 200",
+}
+PUBLIC_VIEWS = tuple(_VIEWS)
+
+
+class Gateway:
+    """Calls on one connection in autocommit: each call is a transaction, unless it is made inside `transaction()`."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Speak through this connection."""
+        self._connection = connection
+        self.notified = False
+        connection.add_notify_handler(self._on_notify)
+
+    def _on_notify(self, _notify: psycopg.Notify) -> None:
+        self.notified = True
+
+    def _value(self, statement: LiteralString, *arguments: object) -> Any:
+        row = self._connection.execute(statement, arguments).fetchone()
+        return row[0] if row else None
+
+    def _values(self, statement: LiteralString, *arguments: object) -> list[Any]:
+        return [row[0] for row in self._connection.execute(statement, arguments).fetchall()]
+
+    # The supervisor
+
+    def supervisor_open(self, name: str, host: str, os_pid: int, version: str) -> int:
+        """Register this connection as a supervisor; returns its number."""
+        return int(self._value("select jobs_internal.supervisor_open(%s, %s, %s, %s)", name, host, os_pid, version))
+
+    def supervisor_close(self, supervisor: int) -> None:
+        """Take the registration back."""
+        self._value("select jobs_internal.supervisor_close(%s)", supervisor)
+
+    def supervisor_tick(self, supervisor: int) -> Tick:
+        """Dispatch what is due, rescue what is dead, and tell how things stand."""
+        return Tick.from_row(self._value("select jobs_internal.supervisor_tick(%s)", supervisor) or {})
+
+    def supervisor_press(self, supervisor: int) -> list[StopSignal]:
+        """Signal the sessions whose job has a committed reason to stop."""
+        found = self._values("select * from jobs_internal.supervisor_press(%s)", supervisor)
+        return [StopSignal.from_row(row) for row in found]
+
+    def supervisor_sleep(self, supervisor: int, *, asleep: bool) -> bool:
+        """Ask enqueuers to wake this supervisor, or no longer; true: there is work already."""
+        return bool(self._value("select jobs_internal.supervisor_sleep(%s, %s)", supervisor, asleep))
+
+    def take_outcomes(self, limit: int) -> list[Commit]:
+        """Take outcomes from the feed for the log; they are gone when the transaction commits."""
+        return [Commit.from_row(row) for row in self._values("select * from jobs_internal.take_outcomes(%s)", limit)]
+
+    def runners(self) -> list[str]:
+        """Name the roles that may run jobs and log in."""
+        return [str(name) for name in self._values("select * from jobs_internal.runners()")]
+
+    def maintain(self) -> Maintenance:
+        """Remove old history and vacuum the hot tables."""
+        return Maintenance.from_row(self._value("select jobs_internal.maintain()"))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the calls inside one transaction."""
+        with self._connection.transaction():
+            yield
+
+    # Wake-ups
+
+    def listen(self) -> None:
+        """Receive the wake-ups that enqueuers send to sleeping supervisors."""
+        self._connection.execute("listen pyworker")
+
+    def receive(self) -> bool:
+        """Read what the server sent unasked; true: somebody enqueued. Raises when the connection is gone."""
+        self._connection.pgconn.consume_input()
+        while self._connection.pgconn.notifies():
+            self.notified = True
+        seen, self.notified = self.notified, False
+        return seen
+
+    # An owner
+
+    def launch(self, sessions: int, linger: timedelta) -> int:
+        """Launch worker sessions of the connected user; returns how many started."""
+        return int(self._value("select jobs_internal.launch(%s, %s)", sessions, linger) or 0)
+
+    # What people see
+
+    def view(self, name: str) -> list[dict[str, Any]]:
+        """Read one of the public views."""
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(_VIEWS[name]).fetchall()

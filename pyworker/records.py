@@ -1,0 +1,192 @@
+"""What the database's functions return, as frozen records. Keys that a newer schema adds are ignored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+__all__ = ["Commit", "Demand", "JobError", "Maintenance", "Outcome", "StopSignal", "Successes", "Tick"]
+
+Row = Mapping[str, Any]
+
+
+def _time(value: object) -> datetime | None:
+    """Read a timestamp as jsonb renders it; infinity and nonsense count as unknown."""
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC) if value is not None else None
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """How many worker sessions one owner should have, and has."""
+
+    owner: str
+    wanted: int
+    live: int
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read one entry of a tick's `owners`."""
+        return cls(owner=str(row["owner"]), wanted=int(row.get("wanted") or 0), live=int(row.get("live") or 0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """What one tick did and saw."""
+
+    paused: bool = False
+    dispatched: int = 0
+    rescued: int = 0
+    stopping: int = 0
+    sessions: int = 0
+    running: int = 0
+    queued: int = 0
+    next_due_ms: int | None = None
+    feed: int = 0
+    owners: tuple[Demand, ...] = ()
+    problems: tuple[Row, ...] = ()
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read the object that supervisor_tick returns."""
+        counts = ("dispatched", "rescued", "stopping", "sessions", "running", "queued", "feed")
+        due = row.get("next_due_ms")
+        return cls(
+            paused=bool(row.get("paused")),
+            next_due_ms=None if due is None else int(due),
+            owners=tuple(Demand.from_row(entry) for entry in row.get("owners") or ()),
+            problems=tuple(row.get("problems") or ()),
+            **{name: int(row.get(name) or 0) for name in counts},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopSignal:
+    """One signal that was sent to a session, and why."""
+
+    job_id: int
+    attempt: int
+    owner: str
+    pid: int
+    signal: str
+    reason: str
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read one object of supervisor_press."""
+        return cls(
+            job_id=int(row["job_id"]),
+            attempt=int(row.get("attempt") or 0),
+            owner=str(row.get("owner") or ""),
+            pid=int(row.get("pid") or 0),
+            signal=str(row.get("signal") or ""),
+            reason=str(row.get("reason") or ""),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobError:
+    """What the log tells of an error; detail and context may hold data, and stay in the database."""
+
+    sqlstate: str | None = None
+    message: str | None = None
+    hint: str | None = None
+
+    @classmethod
+    def from_row(cls, row: Row | None) -> Self:
+        """Read an outcome's `error`."""
+        row = row or {}
+        return cls(sqlstate=row.get("sqlstate"), message=row.get("message"), hint=row.get("hint"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Successes:
+    """Jobs of one task that succeeded in one commit."""
+
+    task: str
+    job_ids: tuple[int, ...]
+    ms: tuple[float, ...]
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read one entry of `succeeded`."""
+        ids = tuple(int(one) for one in row.get("job_ids") or ())
+        ms = [float(one or 0) for one in row.get("ms") or ()]
+        ms += [0.0] * (len(ids) - len(ms))
+        return cls(task=str(row.get("task")), job_ids=ids, ms=tuple(ms[: len(ids)]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One attempt's end."""
+
+    job_id: int
+    task: str
+    attempt: int
+    max_attempts: int | None
+    outcome: str
+    state: str | None
+    retry_at: datetime | None
+    ms: float | None
+    error: JobError
+    note: Mapping[str, Any] | None
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read one entry of `others`."""
+        most, ms = row.get("max_attempts"), row.get("ms")
+        return cls(
+            job_id=int(row["job_id"]),
+            task=str(row.get("task")),
+            attempt=int(row.get("attempt") or 0),
+            max_attempts=None if most is None else int(most),
+            outcome=str(row.get("outcome")),
+            state=row.get("state"),
+            retry_at=_time(row.get("retry_at")),
+            ms=None if ms is None else float(ms),
+            error=JobError.from_row(row.get("error")),
+            note=row.get("note") or None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """The outcomes that one session wrote in one transaction."""
+
+    at: datetime
+    queue: str | None
+    owner: str | None
+    session: int | None
+    pid: int | None
+    succeeded: tuple[Successes, ...] = field(default=())
+    others: tuple[Outcome, ...] = field(default=())
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read one object of take_outcomes."""
+        return cls(
+            at=_time(row.get("at")) or datetime.now(UTC),
+            queue=row.get("queue"),
+            owner=row.get("owner"),
+            session=row.get("session"),
+            pid=row.get("pid"),
+            succeeded=tuple(Successes.from_row(entry) for entry in row.get("succeeded") or ()),
+            others=tuple(Outcome.from_row(entry) for entry in row.get("others") or ()),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maintenance:
+    """What one round of maintenance did."""
+
+    removed: int = 0
+    vacuumed: tuple[str, ...] = ()
+
+    @classmethod
+    def from_row(cls, row: Row | None) -> Self:
+        """Read the object that maintain returns."""
+        row = row or {}
+        tables = row.get("vacuumed") or ()
+        return cls(removed=int(row.get("removed") or 0), vacuumed=tuple(str(name) for name in tables))

@@ -1,0 +1,1 @@
+"""The supervisor: a thin daemon. The truth is in the database; this only launches, ticks, signals and logs."""

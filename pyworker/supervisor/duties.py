@@ -1,0 +1,231 @@
+"""What a supervisor does in a round: each duty takes the gateway and the time, does one thing, and counts it."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from pyworker.gateway import Gateway
+from pyworker.log import Sink
+from pyworker.records import Tick
+from pyworker.supervisor.launching import Launched, Launcher
+from pyworker.supervisor.memory import Backoff, Budget, StuckWatch, Throttle, Unseen
+from pyworker.supervisor.outcomes import SINGLES_PER_SECOND, Batch
+from pyworker.supervisor.verdicts import sessions_to_launch
+
+__all__ = ["Memory", "launch", "maintain", "observe", "press", "settle", "take_outcomes", "watch_stuck"]
+
+_WARN_EVERY = 30.0
+_OUTCOMES_AT_ONCE = 1000
+_OUTCOMES_PER_BATCH = 5000
+_MAINTAIN_BUSY = 30.0
+_MAINTAIN_IDLE = 600.0
+_OWNERS_EVERY = 10.0
+_SLOTS = ""  # the back-off key of the server's worker slots: they are everybody's
+
+
+@dataclass
+class Memory:
+    """What is remembered from round to round."""
+
+    stuck: StuckWatch
+    paused: bool = False
+    unseen: Unseen = field(default_factory=Unseen)
+    throttle: Throttle = field(default_factory=lambda: Throttle(_WARN_EVERY))
+    owners_backoff: Backoff = field(default_factory=lambda: Backoff(1.0, 30.0))
+    slots_backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 2.0))
+    budget: Budget = field(default_factory=lambda: Budget(SINGLES_PER_SECOND))
+    served: frozenset[str] = frozenset()
+    served_at: float = float("-inf")
+    outcomes_at: float = float("-inf")  # not before this time
+    maintained_at: float = field(default_factory=monotonic)
+    worked: bool = False  # since the last maintenance
+    progress: bool = False  # since the last look at who is stuck
+
+
+def observe(tick: Tick, memory: Memory, log: Sink, now: float) -> None:
+    """Log what a tick did and found."""
+    if tick.paused != memory.paused:
+        memory.paused = tick.paused
+        log.emit("everything_paused" if tick.paused else "everything_resumed", queued=tick.queued)
+    if tick.rescued:
+        log.emit("rescued", count=tick.rescued)
+    if tick.dispatched:
+        log.emit("dispatched", count=tick.dispatched)
+    for problem in tick.problems:
+        facts = dict(problem)
+        name = str(facts.pop("problem", None) or facts.pop("event", None) or "unknown")
+        suppressed = memory.throttle.allow(f"{name} {json.dumps(facts, sort_keys=True, default=str)}", now)
+        if suppressed is not None:
+            log.emit("problem", problem=name, detail=facts, suppressed=suppressed)
+    memory.worked |= bool(tick.running or tick.dispatched or tick.rescued or tick.feed)
+    memory.progress |= bool(tick.running or tick.feed)
+    memory.unseen.observe(tick.owners, now)
+
+
+def press(gateway: Gateway, supervisor: int, log: Sink) -> int:
+    """Have the signals sent for committed reasons to stop."""
+    sent = gateway.supervisor_press(supervisor)
+    for one in sent:
+        log.emit(
+            "stop_signal_sent",
+            job_id=one.job_id,
+            attempt=one.attempt,
+            owner=one.owner,
+            pid=one.pid,
+            signal=one.signal,
+            reason=one.reason,
+        )
+    return len(sent)
+
+
+def refresh_owners(gateway: Gateway, given: Sequence[str], own_user: str, memory: Memory, now: float) -> None:
+    """Find out whose jobs to run: the owners given, else the members of jobs_runner and our own role."""
+    memory.served = frozenset(given or [*gateway.runners(), own_user])
+    memory.served_at = now
+
+
+def launch(
+    gateway: Gateway, launcher: Launcher, tick: Tick, memory: Memory, now: float, *, given: Sequence[str], own_user: str
+) -> int:
+    """Ask for the sessions that are missing; returns how many. Results come in later, to `settle`."""
+    demanded = {demand.owner for demand in tick.owners}
+    if not given and demanded - memory.served and now - memory.served_at > _OWNERS_EVERY:
+        refresh_owners(gateway, given, own_user, memory, now)
+    memory.owners_backoff.keep_only(demanded)
+    if memory.slots_backoff.blocked(_SLOTS, now):
+        return 0
+    blocked = {owner for owner in demanded if memory.owners_backoff.blocked(owner, now)}
+    plan = sessions_to_launch(
+        tick.owners, unseen=memory.unseen.count, served=memory.served, blocked=blocked | set(launcher.busy())
+    )
+    asked = 0
+    for owner, count in plan.items():
+        if launcher.request(owner, count):
+            memory.unseen.add(owner, count, now)
+            asked += count
+    return asked
+
+
+def settle(results: Sequence[Launched], tick: Tick, memory: Memory, log: Sink, now: float) -> int:
+    """Take in what came of the launches; returns how many sessions were started."""
+    demands = {demand.owner: demand for demand in tick.owners}
+    for result in results:
+        owner = result.owner
+        memory.unseen.drop(owner, result.asked - result.launched)
+        if result.launched:
+            demand = demands.get(owner)
+            log.emit(
+                "sessions_launched",
+                owner=owner,
+                count=result.launched,
+                live=demand.live if demand else None,
+                wanted=demand.wanted if demand else None,
+            )
+        if result.trouble is None:
+            memory.owners_backoff.clear(owner)
+            memory.slots_backoff.clear(_SLOTS)
+        else:
+            _trouble(result, memory, log, now)
+    return sum(result.launched for result in results)
+
+
+def _trouble(result: Launched, memory: Memory, log: Sink, now: float) -> None:
+    owner, jitter = result.owner, random.uniform(0.8, 1.2)  # noqa: S311  no secret
+    if result.trouble == "no_slot":
+        memory.slots_backoff.fail(_SLOTS, now, jitter)
+        suppressed = memory.throttle.allow("no_slot", now)
+        if suppressed is not None:
+            log.emit("no_worker_slot", owner=owner, asked=result.asked, launched=result.launched, suppressed=suppressed)
+        return
+    retry_in = memory.owners_backoff.fail(owner, now, jitter)
+    if result.trouble == "lost":
+        return  # an idle connection that went away; the next try opens a new one, and speaks if it cannot
+    suppressed = memory.throttle.allow(f"owner {owner}", now)
+    if suppressed is None:
+        return
+    if result.trouble == "unreachable":
+        log.emit("owner_unreachable", owner=owner, reason=result.message, retry_in=retry_in, suppressed=suppressed)
+    else:
+        log.emit(
+            "launch_failed",
+            owner=owner,
+            sqlstate=result.sqlstate,
+            message=result.message,
+            hint=result.hint,
+            retry_in=retry_in,
+            suppressed=suppressed,
+        )
+
+
+def take_outcomes(gateway: Gateway, memory: Memory, log: Sink, now: float, *, at_once: bool = False) -> int:
+    """Write the outcomes' lines, in the transaction that takes them from the feed; returns how many there were.
+
+    While successes are many, the feed is emptied once a second, so that a second's sum is one line.
+    """
+    if now < memory.outcomes_at and not at_once:
+        return 0
+    batch = Batch(log)
+    rows = 0
+    with gateway.transaction():
+        while rows < _OUTCOMES_PER_BATCH:
+            commits = gateway.take_outcomes(_OUTCOMES_AT_ONCE)
+            for commit in commits:
+                batch.add(commit)
+            rows += len(commits)
+            if len(commits) < _OUTCOMES_AT_ONCE:
+                break
+        summed = not memory.budget.take(batch.successes, now)
+        batch.finish(summed=summed)
+    memory.outcomes_at = now + 1.0 if summed and rows < _OUTCOMES_PER_BATCH else now
+    memory.progress |= rows > 0
+    memory.worked |= rows > 0
+    return batch.successes + batch.failures
+
+
+def maintain(gateway: Gateway, memory: Memory, log: Sink, now: float) -> int:
+    """Remove old history and vacuum the hot tables, now and then; returns how many rows went."""
+    if now - memory.maintained_at < (_MAINTAIN_BUSY if memory.worked else _MAINTAIN_IDLE):
+        return 0
+    memory.maintained_at = now
+    memory.worked = False
+    done = gateway.maintain()
+    if done.removed or done.vacuumed:
+        log.emit(
+            "maintenance_done",
+            removed=done.removed,
+            vacuumed=list(done.vacuumed),
+            ms=(monotonic() - now) * 1000,
+        )
+    return done.removed
+
+
+def watch_stuck(tick: Tick, memory: Memory, log: Sink, now: float, *, given: Sequence[str]) -> int:
+    """Speak up for owners whose due work nothing picks up; returns for how many."""
+    mine = [demand for demand in tick.owners if not given or demand.owner in given]
+    demands = [] if tick.paused else mine
+    told = memory.stuck.observe(demands, queued=tick.queued, progress=memory.progress, now=now)
+    memory.progress = False
+    for demand, seconds in told:
+        log.emit(
+            "jobs_stuck",
+            owner=demand.owner,
+            wanted=demand.wanted,
+            live=demand.live,
+            seconds=seconds,
+            reason=_why_stuck(demand.owner, demand.live, memory, now),
+        )
+    for owner, seconds in memory.stuck.freed:
+        log.emit("jobs_moving", owner=owner, seconds=seconds)
+    return len(told)
+
+
+def _why_stuck(owner: str, live: int, memory: Memory, now: float) -> str:
+    if owner not in memory.served:
+        return "the owner is not a login member of jobs_runner, and no --owner names it"
+    if memory.owners_backoff.blocked(owner, now):
+        return "no session can be launched as this owner; see owner_unreachable and launch_failed"
+    if memory.slots_backoff.blocked(_SLOTS, now):
+        return "the server has no free worker slot"
+    return "its sessions take nothing" if live else "launched sessions do not show up; see the server's log"

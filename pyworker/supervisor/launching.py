@@ -1,0 +1,148 @@
+"""Starting worker sessions: over a connection authenticated as their owner, each owner in a thread of its own.
+
+An owner that cannot be reached, or is slow to reach, so holds up nobody else. This module is the one place that knows
+how a session is started.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from time import monotonic
+from typing import Literal
+
+import psycopg
+
+from pyworker.connection import Interrupted, Line, ServerStalled, connect_owner, reason_of
+from pyworker.gateway import Gateway
+
+__all__ = ["Launched", "Launcher"]
+
+_KEEP = 5.0  # seconds that an owner's connection is kept after its last use
+_AT_ONCE = 8  # owners launched for at the same time
+_NO_SLOT = {"53000", "53400"}
+
+Trouble = Literal["no_slot", "unreachable", "refused", "lost"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launched:
+    """What came of one request."""
+
+    owner: str
+    asked: int
+    launched: int = 0
+    trouble: Trouble | None = None
+    sqlstate: str | None = None
+    message: str | None = None
+    hint: str | None = None
+
+
+@dataclass
+class _Link:
+    """One owner's connection. A thread has it while `asked` is not zero, the main thread otherwise."""
+
+    owner: str
+    line: Line | None = None
+    used: float = field(default_factory=monotonic)
+    asked: int = 0
+
+
+class Launcher:
+    """Launches sessions in the background. Every method is for the main thread."""
+
+    def __init__(
+        self, dsn: str, own_user: str, *, linger: timedelta, patience: float, done: Callable[[], None]
+    ) -> None:
+        """`linger`: how long an idle session stays; `done` is called, from a thread, when a request has ended."""
+        self._dsn = dsn
+        self._own_user = own_user
+        self._linger = linger
+        self._patience = patience
+        self._done = done
+        self._links: dict[str, _Link] = {}
+        self._results: queue.SimpleQueue[tuple[_Link, Launched]] = queue.SimpleQueue()
+        self._closed = False
+
+    def busy(self) -> list[str]:
+        """Name the owners with a request under way."""
+        return [link.owner for link in self._links.values() if link.asked]
+
+    def request(self, owner: str, count: int) -> bool:
+        """Launch in the background; false: not now."""
+        link = self._links.setdefault(owner, _Link(owner=owner))
+        if link.asked or len(self.busy()) >= _AT_ONCE:
+            return False
+        link.asked = count
+        threading.Thread(target=self._run, args=(link,), name=f"launch {owner}", daemon=True).start()
+        return True
+
+    def collect(self) -> list[Launched]:
+        """Take the results that have come in."""
+        results: list[Launched] = []
+        while True:
+            try:
+                link, result = self._results.get_nowait()
+            except queue.Empty:
+                return results
+            link.asked = 0
+            link.used = monotonic()
+            if link.line is not None and link.line.closed:
+                link.line = None
+            results.append(result)
+
+    def close_idle(self, now: float) -> None:
+        """Close connections that were not used for some seconds."""
+        for link in [link for link in self._links.values() if not link.asked and now - link.used > _KEEP]:
+            _close(link)
+            del self._links[link.owner]
+
+    def close(self) -> None:
+        """Close what can be closed; a thread that still waits for the server closes its own connection."""
+        self._closed = True
+        for link in self._links.values():
+            if not link.asked:
+                _close(link)
+        self._links.clear()
+
+    def _run(self, link: _Link) -> None:
+        try:
+            result = self._launch(link)
+        except psycopg.Error as error:
+            result = _trouble(link, error)
+        except (ServerStalled, Interrupted, OSError) as error:
+            result = Launched(owner=link.owner, asked=link.asked, trouble="lost", message=reason_of(error))
+        if self._closed:
+            _close(link)
+        self._results.put((link, result))
+        self._done()
+
+    def _launch(self, link: _Link) -> Launched:
+        if link.line is None:
+            try:
+                link.line = connect_owner(self._dsn, link.owner, self._own_user)
+            except psycopg.Error as error:
+                return Launched(owner=link.owner, asked=link.asked, trouble="unreachable", message=reason_of(error))
+            link.line.patience = self._patience
+        count = Gateway(link.line).launch(link.asked, self._linger)
+        short: Trouble | None = "no_slot" if count < link.asked else None
+        return Launched(owner=link.owner, asked=link.asked, launched=count, trouble=short)
+
+
+def _trouble(link: _Link, error: psycopg.Error) -> Launched:
+    lost = link.line is None or link.line.closed
+    return Launched(
+        owner=link.owner,
+        asked=link.asked,
+        trouble="lost" if lost else "no_slot" if error.sqlstate in _NO_SLOT else "refused",
+        sqlstate=error.sqlstate,
+        message=reason_of(error),
+        hint=error.diag.message_hint,
+    )
+
+
+def _close(link: _Link) -> None:
+    if link.line is not None:
+        link.line.close()
+        link.line = None

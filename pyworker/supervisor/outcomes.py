@@ -1,0 +1,115 @@
+"""From rows of the feed to lines of the log: every failure its own line, successes summed when there are many."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from statistics import median
+from typing import Any
+
+from pyworker.log import Sink, clean
+from pyworker.records import Commit, Outcome
+from pyworker.supervisor.verdicts import event_for
+
+__all__ = ["SINGLES_PER_SECOND", "Batch"]
+
+SINGLES_PER_SECOND = 20
+_TASK_LIMIT = 200  # characters: a task may be a statement
+
+_Key = tuple[datetime, str | None, str | None, str]
+
+
+@dataclass
+class _Sum:
+    count: int = 0
+    ms: list[float] = field(default_factory=list)
+
+
+class Batch:
+    """What one round took from the feed."""
+
+    def __init__(self, log: Sink) -> None:
+        """Write to this log."""
+        self._log = log
+        self._singles: list[dict[str, Any]] = []
+        self._sums: dict[_Key, _Sum] = {}
+        self.failures = 0
+        self.successes = 0
+
+    def add(self, commit: Commit) -> None:
+        """Write the lines of this commit's failures, and keep its successes for `finish`."""
+        for outcome in commit.others:
+            if outcome.outcome == "succeeded":
+                self._success(commit, outcome.task, outcome.job_id, outcome.ms or 0.0)
+            else:
+                self._log.emit(event_for(outcome), **_fields(commit, outcome))
+                self.failures += 1
+        for entry in commit.succeeded:
+            for job_id, ms in zip(entry.job_ids, entry.ms, strict=True):
+                self._success(commit, entry.task, job_id, ms)
+
+    def _success(self, commit: Commit, task: str, job_id: int, ms: float) -> None:
+        self.successes += 1
+        if len(self._singles) <= SINGLES_PER_SECOND:
+            own = {"job_id": job_id, "task": clean(task, _TASK_LIMIT), "ms": ms}
+            self._singles.append({**own, **_of_commit(commit)})
+        total = self._sums.setdefault((commit.at.replace(microsecond=0), commit.queue, commit.owner, task), _Sum())
+        total.count += 1
+        total.ms.append(ms)
+
+    def finish(self, *, summed: bool) -> None:
+        """Write the successes: one by one, or one line for each task, queue, owner and second."""
+        if not summed:
+            for single in self._singles:
+                self._log.emit("job_succeeded", **single)
+            return
+        for (second, queue, owner, task), total in _whole_seconds(self._sums).items():
+            self._log.emit(
+                "jobs_succeeded",
+                task=clean(task, _TASK_LIMIT),
+                queue=queue,
+                owner=owner,
+                second=second,
+                count=total.count,
+                ms_total=sum(total.ms),
+                ms_p50=median(total.ms),
+                ms_max=max(total.ms),
+            )
+
+
+def _whole_seconds(sums: Mapping[_Key, _Sum]) -> dict[_Key, _Sum]:
+    """Count the newest second with the one before: a batch seldom ends on the second, and half lines help nobody."""
+    newest = max((key[0] for key in sums), default=None)
+    before = newest - timedelta(seconds=1) if newest else None
+    if not any(key[0] == before for key in sums):
+        return dict(sums)
+    whole: dict[_Key, _Sum] = {}
+    for (second, *rest), total in sums.items():
+        key = (before if second == newest else second, *rest)
+        into = whole.setdefault(key, _Sum())  # type: ignore[arg-type]
+        into.count += total.count
+        into.ms += total.ms
+    return whole
+
+
+def _of_commit(commit: Commit) -> dict[str, Any]:
+    return {name: getattr(commit, name) for name in ("queue", "owner", "session", "pid", "at")}
+
+
+def _fields(commit: Commit, outcome: Outcome) -> dict[str, Any]:
+    fields = {
+        **_of_commit(commit),
+        "job_id": outcome.job_id,
+        "task": clean(outcome.task, _TASK_LIMIT),
+        "attempt": outcome.attempt,
+        "max_attempts": outcome.max_attempts,
+        "outcome": outcome.outcome,
+        "state": outcome.state,
+        "ms": outcome.ms,
+        "sqlstate": outcome.error.sqlstate,
+        "message": outcome.error.message,
+        "hint": outcome.error.hint,
+        "note": outcome.note,
+    }
+    if event_for(outcome) == "attempt_failed":
+        fields["retry_at"] = outcome.retry_at
+    return fields

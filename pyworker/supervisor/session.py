@@ -1,0 +1,165 @@
+"""The supervisor's own connection: opened, registered, lost and found again."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+
+import psycopg
+from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
+
+from pyworker import __version__
+from pyworker.connection import Line, ServerStalled, connect_control, is_standby, reason_of
+from pyworker.errors import convert_database_errors
+from pyworker.gateway import Gateway
+from pyworker.log import Sink
+from pyworker.records import Tick
+from pyworker.supervisor.launching import Launcher
+from pyworker.supervisor.signals import Wake
+
+__all__ = ["NotOurs", "Options", "Session", "open_again", "open_first"]
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
+_MISMATCH = {"3F000", "42883", "42P01", "42501"}  # no schema, no such function, no such table, not permitted
+_OUR_MISMATCH = "PW09"
+_MISMATCH_HINT = "Run `pyworker check`; the role that runs the daemon has to be a member of jobs_supervisor."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How one supervisor is to run."""
+
+    dsn: str
+    name: str
+    owners: tuple[str, ...] = ()
+    drain: bool = False
+    until_empty: bool = False
+    wait: bool = False
+    linger: float = 5.0
+    patience: float = 30.0
+    stuck_after: float = 30.0
+
+
+class NotOurs(Exception):
+    """The database does not hold the schema that this version needs; the cause says how."""
+
+    def facts(self) -> dict[str, object]:
+        """Tell how, for the log."""
+        cause = self.__cause__
+        diagnostic = cause.diag if isinstance(cause, psycopg.Error) else None
+        return {
+            "sqlstate": diagnostic.sqlstate if diagnostic else None,
+            "message": reason_of(cause or self),
+            "hint": (diagnostic.message_hint if diagnostic else None) or _MISMATCH_HINT,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One connection's worth of supervising."""
+
+    line: Line
+    gateway: Gateway
+    launcher: Launcher
+    number: int
+
+    @property
+    def user(self) -> str:
+        """The role that the supervisor itself is."""
+        return self.line.info.user
+
+    def facts(self, options: Options) -> dict[str, object]:
+        """Tell who supervises what, for the log."""
+        return {
+            "supervisor": self.number,
+            "name": options.name,
+            "version": __version__,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "user": self.user,
+            "database": self.line.info.dbname,
+            "server_version": self.line.info.parameter_status("server_version"),
+        }
+
+    def tick(self) -> Tick:
+        """Dispatch, rescue, and see how things stand."""
+        return self.gateway.supervisor_tick(self.number)
+
+    def register(self, name: str) -> "Session":
+        """Register once more, where the database has forgotten this supervisor."""
+        number = _register(self.gateway, name)
+        return Session(line=self.line, gateway=self.gateway, launcher=self.launcher, number=number)
+
+    def close(self, *, patience: float | None = None) -> None:
+        """Give everything back; with `patience`, take leave of the database first, within that time."""
+        if patience is not None and not self.line.closed:
+            self.line.patience = patience
+            self.line.interrupted = lambda: False
+            # Where this fails, the database notices by itself that the connection is gone.
+            with contextlib.suppress(psycopg.Error, ServerStalled):
+                self.gateway.supervisor_close(self.number)
+        self.launcher.close()
+        self.line.close()
+
+
+def _register(gateway: Gateway, name: str) -> int:
+    try:
+        return gateway.supervisor_open(name, socket.gethostname(), os.getpid(), __version__)
+    except psycopg.Error as error:
+        state = error.sqlstate or ""
+        if state in _MISMATCH or state.startswith(_OUR_MISMATCH):
+            raise NotOurs from error
+        raise
+
+
+def _open(options: Options, wake: Wake) -> Session:
+    line = wake.call(lambda: connect_control(options.dsn))
+    try:
+        line.patience = options.patience
+        line.interrupted = lambda: wake.at_once
+        gateway = Gateway(line)
+        number = _register(gateway, options.name)
+        gateway.listen()
+    except BaseException:
+        line.close()
+        raise
+    launcher = Launcher(
+        options.dsn,
+        line.info.user,
+        linger=timedelta(seconds=0 if options.until_empty else options.linger),
+        patience=options.patience,
+        done=wake.poke,
+    )
+    return Session(line=line, gateway=gateway, launcher=launcher, number=number)
+
+
+def open_first(options: Options, wake: Wake, log: Sink, feed: Callable[[], None]) -> Session:
+    """Connect at the start. An unreachable server is an error, unless it is to be waited for; a standby always is."""
+    try:
+        return _open(options, wake)
+    except psycopg.Error as error:
+        if not (options.wait or is_standby(error)):
+            with convert_database_errors():
+                raise
+        return open_again(options, wake, log, feed, reason_of(error))
+
+
+def open_again(options: Options, wake: Wake, log: Sink, feed: Callable[[], None], reason: str) -> Session:
+    """Say once that the server is lost, try until it is back, say that once."""
+    lost_at = monotonic()
+    log.emit("server_lost", reason=reason)
+    for attempt in Retrying(
+        retry=retry_if_exception_type((psycopg.Error, ServerStalled)),
+        wait=wait_exponential_jitter(initial=_FIRST_PAUSE, max=_LONGEST_PAUSE, jitter=_FIRST_PAUSE),
+        sleep=wake.pause,
+        before=lambda _state: feed(),
+        reraise=True,
+    ):
+        with attempt:
+            session = _open(options, wake)
+    log.emit("server_back", outage=monotonic() - lost_at, supervisor=session.number)
+    return session

@@ -1,0 +1,83 @@
+"""Decisions, as pure functions: facts in, verdict out. No clock, no database, no log."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from pyworker.records import Demand, Outcome, Tick
+
+__all__ = ["Pace", "event_for", "is_empty", "pace_after", "sessions_to_launch"]
+
+#: Seconds from one tick to the next.
+STOPPING = 0.02  # a signal is due, or has to have its effect
+RUNNING = 0.05  # a job runs, and has a timeout that must be kept
+ACTIVE = 0.1  # sessions are there, or on their way
+BLOCKED = 0.5  # work is due that cannot be launched for just now
+IDLE = 1.0
+_SOONEST = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long to wait, and whether enqueuers must ring to end that wait early."""
+
+    seconds: float
+    idle: bool
+
+
+def sessions_to_launch(
+    demands: Iterable[Demand], *, unseen: Callable[[str], int], served: Collection[str], blocked: Collection[str]
+) -> dict[str, int]:
+    """How many sessions to launch per owner: what is wanted, less what lives and what was launched but not seen yet."""
+    missing = {
+        demand.owner: demand.wanted - demand.live - unseen(demand.owner)
+        for demand in demands
+        if demand.owner in served and demand.owner not in blocked
+    }
+    return {owner: count for owner, count in missing.items() if count > 0}
+
+
+def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float) -> Pace:
+    """How long to wait after a tick. `jitter`, around 1, keeps idle supervisors apart from one another."""
+    if tick.stopping:
+        return Pace(seconds=STOPPING, idle=False)
+    if tick.running:
+        return Pace(seconds=_until_due(tick, RUNNING), idle=False)
+    if tick.sessions or tick.dispatched or tick.rescued or tick.feed or on_their_way:
+        return Pace(seconds=_until_due(tick, ACTIVE), idle=False)
+    if blocked:
+        return Pace(seconds=_until_due(tick, BLOCKED), idle=False)
+    return Pace(seconds=_until_due(tick, IDLE * jitter), idle=True)
+
+
+def _until_due(tick: Tick, most: float) -> float:
+    # What is due already and was not dispatched by this very tick waits for something else: no reason to hurry.
+    if tick.next_due_ms is None or tick.next_due_ms <= 0:
+        return most
+    return min(most, max(_SOONEST, tick.next_due_ms / 1000))
+
+
+def is_empty(tick: Tick, *, on_their_way: int) -> bool:
+    """Tell whether nothing is due, nothing runs and everything is logged. Work that is due later does not count."""
+    wanted = any(demand.wanted for demand in tick.owners)
+    return not (tick.running or tick.sessions or tick.feed or tick.dispatched or wanted or tick.queued or on_their_way)
+
+
+_FINAL = {
+    "failed": "job_failed",
+    "timed_out": "job_timed_out",
+    "cancelled": "job_cancelled",
+    "lost": "job_lost",
+    "in_doubt": "job_in_doubt",
+}
+_NOT_OVER = {"scheduled", "queued", "running"}
+
+
+def event_for(outcome: Outcome) -> str:
+    """Name the event of one attempt's end."""
+    if outcome.outcome == "succeeded":
+        return "job_succeeded"
+    if outcome.state in _NOT_OVER:
+        return "attempt_failed"
+    if outcome.state == "in_doubt":
+        return "job_in_doubt"
+    return _FINAL.get(outcome.outcome, "job_failed")
