@@ -31,7 +31,22 @@ class Settings(BaseSettings):
 
     dsn: SecretStr | None = Field(None, description="the database, as a libpq URI or keyword string")
     owners: Names = Field((), description="roles whose jobs the daemon runs; empty: those it may connect as")
-    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: JSON unless stderr is a terminal")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: JSON unless standard output is a terminal"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lines below it are left out")
+    supervisor_name: str | None = Field(
+        None, min_length=1, max_length=200, description="the daemon's name in logs and views; default: host and pid"
+    )
+    session_linger: float = Field(
+        5.0, ge=0, le=3600, description="seconds that a worker session stays when it has nothing to do"
+    )
+    stall_after: float = Field(
+        30.0, ge=1, description="seconds without an answer after which the daemon gives up on the server and leaves"
+    )
+    stuck_after: float = Field(
+        30.0, ge=1, description="seconds that due jobs may wait for a session before the daemon speaks of stuck jobs"
+    )
     server_dir: Path | None = Field(None, description="the private server's directory")
     server_user: str | None = Field(None, description="OS user that runs the private server when started by root")
     server_mirror: str | None = Field(None, description="a Debian mirror; default: the one this machine's apt uses")

@@ -23,6 +23,7 @@ __all__ = [
     "ServerStalled",
     "connect_control",
     "connect_owner",
+    "connect_reader",
     "is_loss",
     "is_standby",
     "reason_of",
@@ -131,6 +132,14 @@ def connect_owner(dsn: str, owner: str, own_user: str) -> Line:
     options = _options(_text(given.get("options")), _TIMEOUTS_OFF)
     ours = {"application_name": "pyworker launcher", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
     return _connect({**_NETWORK, **given, **ours, "options": options, "user": owner})
+
+
+def connect_reader(dsn: str) -> Line:
+    """Open a connection that only looks; a standby serves as well."""
+    given = conninfo_to_dict(dsn)
+    options = _options(_text(given.get("options")), _FOR_OURSELVES)
+    ours = {"application_name": "pyworker status", "client_encoding": "UTF8", "options": options}
+    return Line.connect(make_conninfo("", **{**_NETWORK, **given, **ours}), autocommit=True)
 
 
 def _text(value: object) -> str | None:

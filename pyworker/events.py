@@ -66,10 +66,7 @@ FIELDS: dict[str, str] = {
     "wanted": "sessions that should be at work for that owner",
 }
 
-_OUTCOME = (
-    "job_id task queue owner attempt max_attempts outcome state session pid ms at "
-    "sqlstate message hint note"
-)
+_OUTCOME = "job_id task queue owner attempt max_attempts outcome state session pid ms at sqlstate message hint note"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,88 @@
+"""`pyworker run`: the supervisor daemon."""
+
+import os
+import socket
+import sys
+
+import click
+
+from pyworker.config import Settings, load_settings, resolve_dsn
+from pyworker.errors import ConnectionFailed, PyworkerError, SchemaError
+from pyworker.supervisor.exits import EXIT_HELP, Exit
+
+__all__ = ["run"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=EXIT_HELP)
+@click.option("--dsn", metavar="DSN", help="The database; default: PYWORKER_DSN, else the private server.")
+@click.option(
+    "--owner",
+    "owners",
+    multiple=True,
+    metavar="ROLE",
+    help="Run this role's jobs; may be repeated. Default: the login members of jobs_runner, and the DSN's own user.",
+)
+@click.option("--name", metavar="NAME", help="The supervisor's name in logs and views; default: host and process id.")
+@click.option("--drain", is_flag=True, help="When told to stop, launch nothing more and wait for the jobs that run.")
+@click.option(
+    "--until-empty",
+    "--once",
+    "until_empty",
+    is_flag=True,
+    help="Leave when nothing is due and nothing runs. Jobs that are due later are left alone.",
+)
+@click.option("--wait", is_flag=True, help="Wait for the server at the start too, instead of leaving with code 4.")
+@click.option("--log-format", type=click.Choice(["auto", "json", "console"]), help="auto: JSON unless on a terminal.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Leave out lower levels.")
+def run(
+    dsn: str | None,
+    owners: tuple[str, ...],
+    name: str | None,
+    log_format: str | None,
+    log_level: str | None,
+    *,
+    drain: bool,
+    until_empty: bool,
+    wait: bool,
+) -> None:
+    """Run the supervisor: it starts worker sessions, keeps timeouts, rescues, and logs every outcome.
+
+    Any number may run at once. SIGTERM, SIGINT or SIGHUP end it at once; running jobs go on without it and write their
+    own outcomes. With --drain the first signal waits for them, and the second ends it at once. It survives a server
+    restart and a lost connection by itself.
+    """
+    settings = load_settings(
+        dsn=dsn, owners=owners or None, supervisor_name=name, log_format=log_format, log_level=log_level
+    )
+    database = resolve_dsn(settings, role="supervisor")
+    sys.exit(_supervise(settings, database, drain=drain, until_empty=until_empty, wait=wait))
+
+
+def _supervise(settings: Settings, dsn: str, *, drain: bool, until_empty: bool, wait: bool) -> int:
+    from pyworker.log import open_log  # noqa: PLC0415  `run --help` needs neither the driver nor the logger
+    from pyworker.supervisor.loop import Supervisor  # noqa: PLC0415
+    from pyworker.supervisor.session import Options  # noqa: PLC0415
+    from pyworker.supervisor.signals import Wake  # noqa: PLC0415
+
+    name = settings.supervisor_name or f"{socket.gethostname()}:{os.getpid()}"
+    log = open_log(sys.stdout, settings.log_format, settings.log_level, supervisor_name=name)
+    wake = Wake()
+    wake.install()
+    options = Options(
+        dsn=dsn,
+        name=name,
+        owners=settings.owners,
+        drain=drain,
+        until_empty=until_empty,
+        wait=wait,
+        linger=settings.session_linger,
+        patience=settings.stall_after,
+        stuck_after=settings.stuck_after,
+    )
+    try:
+        return Supervisor(options, log, wake).run()
+    except PyworkerError as error:
+        click.echo(f"pyworker: {error}", err=True)
+        if isinstance(error, ConnectionFailed):
+            return Exit.UNREACHABLE
+        return Exit.SCHEMA if isinstance(error, SchemaError) else error.exit_code

@@ -1,0 +1,137 @@
+"""`pyworker status`: queues, running jobs, sessions, supervisors and health, from the public views."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from pyworker.config import load_settings, resolve_dsn
+from pyworker.errors import convert_database_errors
+from pyworker.log import clean
+
+__all__ = ["status"]
+
+Rows = list[dict[str, Any]]
+
+_BANNER = "EVERYTHING IS PAUSED: no job starts, no schedule fires, until somebody calls jobs.resume()"
+_CELL = 80  # characters
+_STYLES = {"ok": "green", "warning": "yellow", "critical": "bold red"}
+#: view -> (title, columns shown; those that the view does not have are left out)
+_TABLES: dict[str, tuple[str, Sequence[str]]] = {
+    "health": ("Health", ("check", "status", "detail", "remedy")),
+    "queues": ("Queues", ("queue", "paused", "concurrency", "queued", "running", "scheduled", "oldest", "failed")),
+    "running": (
+        "Running jobs",
+        (
+            "id",
+            "task",
+            "owner",
+            "pid",
+            "child_pid",
+            "started_at",
+            "percent",
+            "eta",
+            "message",
+            "wait_event",
+            "blocked_by",
+        ),
+    ),
+    "sessions": ("Worker sessions", ()),
+    "supervisors": ("Supervisors", ()),
+}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option("--dsn", metavar="DSN", help="The database; default: PYWORKER_DSN, else the private server.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: a list of rows for each view.")
+@click.option("--watch", is_flag=True, help="Show it again every second, until interrupted.")
+def status(dsn: str | None, *, as_json: bool, watch: bool) -> None:
+    """Show queues, running jobs, sessions, supervisors and health.
+
+    \b
+    Exit codes: 0 well, 1 a health check is critical or the database cannot be read, 2 wrong usage or setting.
+    """
+    settings = load_settings(dsn=dsn)
+    database = resolve_dsn(settings)
+    with convert_database_errors():
+        facts = _show(database, as_json=as_json, watch=watch)
+    sys.exit(1 if any(row.get("status") == "critical" for row in facts["health"]) else 0)
+
+
+def _show(dsn: str, *, as_json: bool, watch: bool) -> dict[str, Rows]:
+    from pyworker.connection import connect_reader  # noqa: PLC0415  the driver takes a while to load
+    from pyworker.gateway import PUBLIC_VIEWS, Gateway  # noqa: PLC0415
+
+    with connect_reader(dsn) as line:
+        gateway = Gateway(line)
+
+        def read() -> dict[str, Rows]:
+            return {view: gateway.view(view) for view in PUBLIC_VIEWS}
+
+        facts = read()
+        if as_json:
+            click.echo(json.dumps({"paused": _paused(facts), **facts}, default=_json))
+        elif not watch:
+            Console().print(_page(facts))
+        else:
+            with Live(_page(facts), screen=True, auto_refresh=False) as live:
+                while True:
+                    time.sleep(1)
+                    facts = read()
+                    live.update(_page(facts), refresh=True)
+        return facts
+
+
+def _paused(facts: Mapping[str, Rows]) -> bool:
+    return any(row.get("check") == "paused" and row.get("status") != "ok" for row in facts["health"])
+
+
+def _json(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return value.total_seconds() if isinstance(value, timedelta) else str(value)
+
+
+def _page(facts: Mapping[str, Rows]) -> RenderableType:
+    parts: list[RenderableType] = []
+    if _paused(facts):
+        parts.append(Panel(Text(_BANNER, style="bold white on red", justify="center"), border_style="bold red"))
+    for view, (title, columns) in _TABLES.items():
+        rows = facts[view]
+        parts.append(_table(title, columns, rows) if rows else Text(f"{title}: none", style="dim"))
+    return Group(*parts)
+
+
+def _table(title: str, columns: Sequence[str], rows: Rows) -> Table:
+    shown = [name for name in (columns or rows[0]) if name in rows[0]]
+    table = Table(title=title, title_justify="left", title_style="bold", expand=False)
+    for name in shown:
+        numeric = all(isinstance(row[name], int | float | None) and not isinstance(row[name], bool) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row[name]) for name in shown), style=_STYLES.get(str(row.get("status")), ""))
+    return table
+
+
+def _cell(value: object) -> Text:
+    """Render one value; a Text, because what others wrote is no markup."""
+    if value is None:
+        return Text("")
+    if isinstance(value, bool):
+        return Text("yes", style="bold yellow") if value else Text("no")
+    if isinstance(value, datetime):
+        return Text(value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ"))
+    if isinstance(value, timedelta):
+        return Text(str(timedelta(seconds=round(value.total_seconds()))))
+    if isinstance(value, list | dict):
+        return Text(clean(json.dumps(value, default=_json), _CELL))
+    return Text(clean(str(value), 3 * _CELL))
