@@ -161,4 +161,4 @@ def reason_of(error: BaseException) -> str:
     """Say in one short line what went wrong."""
     primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     text = primary or str(error).strip() or type(error).__name__
-    return clean(text.splitlines()[0].strip(), 300)
+    return clean(text.splitlines()[0].removeprefix("consuming input failed: ").strip(), 300)

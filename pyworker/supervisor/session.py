@@ -9,7 +9,7 @@ from datetime import timedelta
 from time import monotonic
 
 import psycopg
-from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from pyworker import __version__
 from pyworker.connection import Line, ServerStalled, connect_control, is_standby, reason_of
@@ -154,7 +154,7 @@ def open_again(options: Options, wake: Wake, log: Sink, feed: Callable[[], None]
     log.emit("server_lost", reason=reason)
     for attempt in Retrying(
         retry=retry_if_exception_type((psycopg.Error, ServerStalled)),
-        wait=wait_exponential_jitter(initial=_FIRST_PAUSE, max=_LONGEST_PAUSE, jitter=_FIRST_PAUSE),
+        wait=wait_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE) + wait_random(0, _FIRST_PAUSE),
         sleep=wake.pause,
         before=lambda _state: feed(),
         reraise=True,

@@ -1,0 +1,174 @@
+"""A server for the daemon's tests, a database that does as a test tells it, and the daemon as a process of its own."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from pyworker.config import Settings
+from pyworker.server import PrivateServer
+
+SCRIPT = Path(__file__).with_name("scripted.sql")
+
+
+def wait_until(fact: Callable[[], Any], timeout: float = 10.0) -> Any:
+    """Wait for something to become true, and return it."""
+    until = time.monotonic() + timeout
+    while True:
+        found = fact()
+        if found:
+            return found
+        if time.monotonic() > until:
+            raise AssertionError("it did not become true in time")
+        time.sleep(0.01)
+
+
+class Daemon:
+    """`pyworker run` as a process; its lines are read as they come."""
+
+    def __init__(self, dsn: str, *arguments: str, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pyworker", "run", *arguments],
+            env={**os.environ, "PYWORKER_DSN": dsn, "PYTHONWARNINGS": "default", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[dict[str, Any]] = []
+        self.text: list[str] = []
+        self.complaints: list[str] = []
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read, self._read_complaints)]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as stream:
+            for line in stream:
+                self.text.append(line)
+                self.lines.append(json.loads(line))
+
+    def _read_complaints(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as stream:
+            self.complaints.extend(stream)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [line for line in list(self.lines) if line["event"] == name]
+
+    def wait_for(self, name: str, count: int = 1, timeout: float = 10.0) -> dict[str, Any]:
+        try:
+            wait_until(lambda: len(self.events(name)) >= count, timeout)
+        except AssertionError:
+            seen = [line["event"] for line in self.lines]
+            raise AssertionError(f"no {name} among {seen}; {''.join(self.complaints)}") from None
+        return self.events(name)[count - 1]
+
+    def end(self, timeout: float = 10.0) -> int:
+        code = self.process.wait(timeout)
+        for reader in self._readers:
+            reader.join(timeout)
+        return code
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Send a signal; returns the exit code and the seconds it took."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        took = time.monotonic() - begun
+        self.end()
+        return code, took
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.end()
+
+
+Start = Callable[..., Daemon]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PrivateServer]:
+    """One private server for all of the daemon's tests, in a place that the server's OS user may pass."""
+    top = Path(tempfile.mkdtemp(prefix="pw-"))
+    top.chmod(0o755)
+    given = os.environ.get("PYWORKER_SERVER_PACKAGES")
+    private = PrivateServer(top / "s", settings=Settings(server_packages=Path(given) if given else None))
+    private.start()
+    yield private
+    private.destroy()
+    shutil.rmtree(top)
+
+
+_made = iter(range(1_000_000))
+
+
+@pytest.fixture
+def database(server: PrivateServer) -> Iterator[str]:
+    """An empty database's name."""
+    name = f"test_{next(_made)}"
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    yield name
+    server.start()
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+class Scripted:
+    """The database that does as it is told."""
+
+    def __init__(self, server: PrivateServer, database: str) -> None:
+        self.dsn = server.dsn("supervisor", database)
+        self._admin = server.dsn("postgres", database)
+
+    def sql(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self._admin, autocommit=True) as connection:
+            cursor = connection.execute(statement, arguments)
+            return cursor.fetchall() if cursor.description else []
+
+    def set(self, **values: object) -> None:
+        for name, value in values.items():
+            given = json.dumps(value) if isinstance(value, dict | list) else value
+            self.sql(f"update jobs_internal.script set {name} = %s", given)
+
+    def feed(self, *rows: dict[str, Any]) -> None:
+        with psycopg.connect(self._admin) as connection:
+            connection.cursor().executemany(
+                "insert into jobs_internal.feed (row) values (%s)", [(json.dumps(row),) for row in rows]
+            )
+
+
+@pytest.fixture
+def scripted(server: PrivateServer, database: str) -> Scripted:
+    told = Scripted(server, database)
+    told.sql(SCRIPT.read_text(encoding="utf-8"))
+    return told
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start daemons; those that a test leaves behind are ended."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(dsn: str, *arguments: str, ready: bool = True, **environment: str) -> Daemon:
+            daemon = Daemon(dsn, *arguments, **environment)
+            stack.callback(daemon.kill)
+            if ready:
+                daemon.wait_for("supervisor_started")
+            return daemon
+
+        yield begin

@@ -1,0 +1,293 @@
+"""The daemon as a process, against a database that does as it is told."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from pyworker.server import PrivateServer
+
+from .conftest import Scripted, Start, wait_until
+
+
+def commit(*succeeded: int, **other: Any) -> dict[str, Any]:
+    base = {"at": "2025-01-01T00:00:00.5+00:00", "queue": "default", "owner": "app", "session": 4, "pid": 9}
+    done = [{"task": "f", "job_ids": list(succeeded), "ms": [1.0] * len(succeeded)}] if succeeded else []
+    bad = {"task": "g", "attempt": 1, "max_attempts": 1, "outcome": "failed", "state": "failed", "ms": 2.0}
+    return {**base, "succeeded": done, "others": [{**bad, **other}] if other else []}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_at_once_and_cleanly(scripted: Scripted, start: Start, number: signal.Signals) -> None:
+    daemon = start(scripted.dsn)
+    code, took = daemon.stop(number)
+    assert (code, daemon.complaints) == (0, [])
+    assert took < 0.5  # of which the interpreter's own end is the larger part
+    assert [line["event"] for line in daemon.lines][-2:] == ["supervisor_stopping", "supervisor_stopped"]
+    assert daemon.lines[-1]["reason"] == number.name
+    assert scripted.sql("select closed from jobs_internal.script") == [(1,)]
+
+
+def test_a_signal_stops_it_while_the_server_gives_no_answer(scripted: Scripted, start: Start) -> None:
+    daemon = start(scripted.dsn)
+    scripted.set(tick_sleeps=20)
+    wait_until(lambda: scripted.sql("select 1 from pg_stat_activity where wait_event = 'PgSleep'"))
+    code, took = daemon.stop()
+    assert code == 0
+    assert took < 1
+
+
+def test_it_survives_a_restart_and_says_so_once(server: PrivateServer, scripted: Scripted, start: Start) -> None:
+    daemon = start(scripted.dsn)
+    server.stop()
+    server.start()
+    back = time.monotonic()
+    daemon.wait_for("server_back")
+    assert time.monotonic() - back < 5
+    scripted.feed(commit(1))
+    daemon.wait_for("job_succeeded")
+    daemon.stop()
+    assert [len(daemon.events(name)) for name in ("server_lost", "server_back", "supervisor_started")] == [1, 1, 1]
+    assert daemon.events("server_back")[0]["outage"] > 0
+    assert {line["event"] for line in daemon.lines if line["level"] in ("warning", "error")} == {"server_lost"}
+
+
+def test_it_survives_a_lost_connection(scripted: Scripted, start: Start) -> None:
+    daemon = start(scripted.dsn)
+    scripted.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pyworker supervisor'")
+    daemon.wait_for("server_back")
+    daemon.stop()
+    assert len(daemon.events("server_lost")) == 1
+
+
+def test_an_unreachable_server_at_the_start_is_an_error(scripted: Scripted, start: Start) -> None:
+    daemon = start(scripted.dsn.replace("host=", "host=/nowhere"), ready=False)
+    assert daemon.end() == 4
+    assert "pyworker: " in daemon.complaints[0]
+    assert daemon.lines == []
+
+
+def test_an_unreachable_server_at_the_start_is_waited_for_on_request(
+    server: PrivateServer, scripted: Scripted, start: Start
+) -> None:
+    server.stop()
+    daemon = start(scripted.dsn, "--wait", ready=False)
+    daemon.wait_for("server_lost")
+    server.start()
+    daemon.wait_for("supervisor_started")
+    daemon.stop()
+    assert len(daemon.events("server_lost")) == 1
+
+
+def test_two_daemons_log_each_outcome_once(scripted: Scripted, start: Start) -> None:
+    both = [start(scripted.dsn), start(scripted.dsn)]
+    for number in range(0, 300, 10):
+        scripted.feed(commit(*range(number, number + 5), job_id=number + 5))
+    wait_until(lambda: scripted.sql("select count(*) from jobs_internal.feed") == [(0,)])
+    for daemon in both:
+        assert daemon.stop()[0] == 0
+    failed = [line["job_id"] for daemon in both for line in daemon.events("job_failed")]
+    singles = sum(len(daemon.events("job_succeeded")) for daemon in both)
+    summed = sum(line["count"] for daemon in both for line in daemon.events("jobs_succeeded"))
+    assert sorted(failed) == list(range(5, 300, 10))
+    assert singles + summed == 150
+
+
+def test_many_successes_are_summed_and_every_failure_keeps_its_line(scripted: Scripted, start: Start) -> None:
+    scripted.feed(*(commit(*range(50 * n, 50 * n + 50), job_id=n) for n in range(2500)))
+    daemon = start(scripted.dsn)
+    wait_until(lambda: sum(line["count"] for line in daemon.events("jobs_succeeded")) == 125_000, 30)
+    daemon.stop()
+    assert len(daemon.events("jobs_succeeded")) <= 3
+    assert daemon.events("job_succeeded") == []
+    assert Counter(line["job_id"] for line in daemon.events("job_failed")) == Counter(range(2500))
+
+
+def test_idle_it_sends_less_than_two_statements_a_second(scripted: Scripted, start: Start) -> None:
+    scripted.sql("create extension pg_stat_statements")
+    daemon = start(scripted.dsn)
+    wait_until(lambda: scripted.sql("select asleep from jobs_internal.script") == [(True,)])
+    count = (
+        "select coalesce(sum(calls), 0) from pg_stat_statements s join pg_roles r on r.oid = s.userid "
+        "where rolname = 'supervisor' and toplevel and dbid = (select oid from pg_database where datname = current_database())"
+    )
+    before, begun = scripted.sql(count)[0][0], time.monotonic()
+    time.sleep(6)  # the measurement itself
+    rate = float(scripted.sql(count)[0][0] - before) / (time.monotonic() - begun)
+    assert 0.5 < rate < 2
+    daemon.stop()
+
+
+def test_a_ring_wakes_it_at_once(scripted: Scripted, start: Start) -> None:
+    daemon = start(scripted.dsn)
+    took = []
+    for number in range(5):
+        wait_until(lambda: scripted.sql("select asleep from jobs_internal.script") == [(True,)])
+        begun = time.monotonic()
+        scripted.sql("with f as (select 1) insert into jobs_internal.feed (row) values (%s)", '{"others":[]}')
+        scripted.feed(commit(job_id=number))
+        scripted.sql("notify pyworker")
+        daemon.wait_for("job_failed", number + 1)
+        took.append(time.monotonic() - begun)
+    assert sorted(took)[2] < 0.3
+    daemon.stop()
+
+
+def test_drain_waits_for_running_jobs_and_launches_nothing(scripted: Scripted, start: Start) -> None:
+    scripted.sql("insert into jobs_internal.running (id, task) values (1, 'f')")
+    daemon = start(scripted.dsn, "--drain")
+    daemon.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)  # a moment in which it could end, and must not
+    scripted.set(owners=[{"owner": "app", "wanted": 1}])
+    scripted.feed(commit(1))
+    daemon.wait_for("job_succeeded")
+    assert daemon.process.poll() is None
+    scripted.sql("delete from jobs_internal.running")
+    assert daemon.end() == 0
+    assert daemon.events("supervisor_stopping")[0]["drain"] is True
+    assert daemon.events("sessions_launched") == []
+
+
+def test_drain_does_not_wait_for_jobs_that_began_later(scripted: Scripted, start: Start) -> None:
+    scripted.sql("insert into jobs_internal.running (id, task) values (1, 'f')")
+    daemon = start(scripted.dsn, "--drain")
+    daemon.process.send_signal(signal.SIGTERM)
+    time.sleep(0.8)  # it has looked which jobs run
+    scripted.sql("update jobs_internal.running set id = 2")
+    assert daemon.end() == 0
+
+
+def test_a_second_signal_ends_a_drain(scripted: Scripted, start: Start) -> None:
+    scripted.sql("insert into jobs_internal.running (id, task) values (1, 'f')")
+    daemon = start(scripted.dsn, "--drain")
+    daemon.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)  # two signals at once would be one
+    code, took = daemon.stop()
+    assert code == 0
+    assert took < 0.5
+
+
+def test_a_server_that_gives_no_answer_ends_it_with_a_failure(scripted: Scripted, start: Start) -> None:
+    daemon = start(scripted.dsn, PYWORKER_STALL_AFTER="1")
+    scripted.set(tick_sleeps=30)
+    assert daemon.end() == 6
+    assert daemon.events("server_stalled")[0]["duty"] == "tick"
+
+
+def test_a_missing_schema_is_told_and_has_its_own_code(server: PrivateServer, database: str, start: Start) -> None:
+    daemon = start(server.dsn("supervisor", database), ready=False)
+    assert daemon.end() == 5
+    assert daemon.events("schema_mismatch")[0]["sqlstate"] == "3F000"
+
+
+def test_a_schema_of_another_version_is_told(scripted: Scripted, start: Start) -> None:
+    scripted.set(version_fits=False)
+    daemon = start(scripted.dsn, ready=False)
+    assert daemon.end() == 5
+    line = daemon.events("schema_mismatch")[0]
+    assert (line["sqlstate"], line["hint"]) == ("PW091", "Upgrade.")
+
+
+def test_an_unreachable_owner_holds_up_nobody(scripted: Scripted, start: Start) -> None:
+    scripted.set(owners=[{"owner": "ghost", "wanted": 1}, {"owner": "app", "wanted": 1}])
+    daemon = start(scripted.dsn, "--owner", "ghost", "--owner", "app")
+    assert daemon.wait_for("sessions_launched")["owner"] == "app"
+    warning = daemon.wait_for("owner_unreachable")
+    assert warning["owner"] == "ghost"
+    assert 'role "ghost" does not exist' in warning["reason"]
+    daemon.stop()
+    assert len(daemon.events("owner_unreachable")) == 1
+    assert len(daemon.events("sessions_launched")) == 1
+
+
+def test_no_free_slot_is_back_pressure_told_once(scripted: Scripted, start: Start) -> None:
+    scripted.set(slots=1, owners=[{"owner": "app", "wanted": 3}])
+    daemon = start(scripted.dsn)
+    warning = daemon.wait_for("no_worker_slot")
+    assert (warning["asked"], warning["launched"]) == (3, 1)
+    time.sleep(1)  # some more tries
+    scripted.set(slots=9)
+    daemon.wait_for("sessions_launched", 2)
+    daemon.stop()
+    assert len(daemon.events("no_worker_slot")) == 1
+    assert [line["count"] for line in daemon.events("sessions_launched")] == [1, 2]
+
+
+def test_sessions_on_their_way_are_not_launched_twice(scripted: Scripted, start: Start) -> None:
+    scripted.set(show_up=False, owners=[{"owner": "app", "wanted": 2}])
+    daemon = start(scripted.dsn)
+    daemon.wait_for("sessions_launched")
+    time.sleep(1.5)  # time for a second launch, which must not come
+    assert [line["count"] for line in daemon.events("sessions_launched")] == [2]
+    daemon.stop()
+
+
+def test_stuck_jobs_are_told_and_seen_in_the_exit_code(scripted: Scripted, start: Start) -> None:
+    scripted.set(show_up=False, owners=[{"owner": "app", "wanted": 2}])
+    daemon = start(scripted.dsn, PYWORKER_STUCK_AFTER="1")
+    line = daemon.wait_for("jobs_stuck")
+    assert (line["owner"], line["level"]) == ("app", "critical")
+    assert daemon.stop()[0] == 3
+
+
+def test_signals_pauses_and_problems_are_told(scripted: Scripted, start: Start) -> None:
+    daemon = start(scripted.dsn)
+    scripted.set(tick={"paused": True, "stopping": 1, "problems": [{"problem": "lane_quarantined", "lane": 4}]})
+    assert daemon.wait_for("stop_signal_sent")["reason"] == "timed_out"
+    daemon.wait_for("everything_paused")
+    assert daemon.wait_for("problem")["detail"] == {"lane": 4}
+    scripted.set(tick={"rescued": 2})
+    daemon.wait_for("everything_resumed")
+    assert daemon.wait_for("rescued")["count"] == 2
+    daemon.stop()
+    assert len(daemon.events("problem")) == 1
+
+
+def test_a_failing_duty_costs_the_others_nothing(scripted: Scripted, start: Start) -> None:
+    scripted.sql("alter function jobs_internal.supervisor_press rename to gone")
+    scripted.set(tick={"stopping": 1})
+    daemon = start(scripted.dsn)
+    assert daemon.wait_for("duty_failed")["duty"] == "press"
+    scripted.feed(commit(job_id=1))
+    daemon.wait_for("job_failed")
+    daemon.stop()
+
+
+def test_until_empty_leaves_when_nothing_is_left(scripted: Scripted, start: Start) -> None:
+    scripted.feed(commit(1, job_id=2))
+    scripted.set(tick={"next_due_ms": 60_000})
+    daemon = start(scripted.dsn, "--until-empty", ready=False)
+    assert daemon.end() == 0
+    assert [len(daemon.events(name)) for name in ("job_succeeded", "job_failed")] == [1, 1]
+
+
+def test_passwords_stay_out_of_the_log_and_of_the_arguments(scripted: Scripted, start: Start) -> None:
+    scripted.set(owners=[{"owner": "ghost", "wanted": 1}])
+    daemon = start(f"{scripted.dsn}&password=hunter2", "--owner", "ghost")
+    daemon.wait_for("owner_unreachable")
+    with open(f"/proc/{daemon.process.pid}/cmdline", "rb") as file:
+        assert b"hunter2" not in file.read()
+    daemon.stop()
+    assert "hunter2" not in "".join(daemon.text + daemon.complaints)
+
+
+def status(dsn: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "pyworker", "status", "--dsn", dsn, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_status_shows_the_pause_on_top_and_a_critical_check_in_its_code(scripted: Scripted) -> None:
+    assert status(scripted.dsn).returncode == 0
+    scripted.sql("update jobs_internal.health set status = 'warning'")
+    scripted.sql("insert into jobs_internal.running values (5, E'evil \\x1b[31m [bold]task[/bold]')")
+    shown = status(scripted.dsn)
+    assert re.search("EVERYTHING IS PAUSED", shown.stdout.splitlines()[1])
+    assert "\x1b[31m" not in shown.stdout
+    assert '"paused": true' in status(scripted.dsn, "--json").stdout
+    scripted.sql("update jobs_internal.health set status = 'critical'")
+    assert status(scripted.dsn).returncode == 1
