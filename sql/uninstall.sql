@@ -3,7 +3,7 @@
 --
 -- `pyworker uninstall` runs this very text, after it has said what goes and asked. It is one transaction; a lock that
 -- cannot be had in 10 s ends it and changes nothing.
--- Raises PW093 where the schemas are not pyworker's, PW098 where somebody else's objects need them (set
+-- Raises PW092 without the right, PW093 where the schemas are not pyworker's, PW098 where somebody else's objects need them (set
 -- pyworker.cascade = 'on' to drop those along), PW099 while jobs run.
 -- Says as NOTICE which roles and queues went, and as WARNING which roles stay and why.
 
@@ -33,6 +33,14 @@ begin
       message = 'schema jobs or jobs_internal is not pyworker''s',
       detail = 'It does not belong to role jobs_owner.',
       hint = 'Drop it by hand, if it may go.';
+  end if;
+
+  if exists (select from pg_roles where rolname = 'jobs_owner') and not pg_has_role('jobs_owner', 'USAGE') then
+    raise exception using
+      errcode = 'PW092',
+      message = format('role %I may not uninstall pyworker', current_user),
+      detail = 'It does not own pyworker''s schemas.',
+      hint = format('Connect as a superuser, or have one run: grant jobs_owner to %I;', current_user);
   end if;
 
   -- Waits for the chunks at work now; nothing starts behind these locks. The order is that of the workers.

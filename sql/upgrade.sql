@@ -10,7 +10,7 @@ set local transaction_read_only = off;
 set local pyworker.command = 'upgrade';
 set local pyworker.schema_version = '0';
 \ir schema/00_preflight.sql
-select pg_catalog.to_regclass('jobs_internal.schema_migration') is null as pyworker_fresh \gset
+select not exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = 'jobs_internal' and c.relname = 'schema_migration') as pyworker_fresh \gset
 \ir schema/02_extensions.sql
 \ir schema/10_roles.sql
 \ir schema/12_version.sql
@@ -21,6 +21,7 @@ select pg_catalog.to_regclass('jobs_internal.schema_migration') is null as pywor
 insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \endif
 \ir schema/40_internal/10_basics.sql
+\ir schema/40_internal/15_current.sql
 \ir schema/40_internal/20_shape.sql
 \ir schema/40_internal/30_enqueue.sql
 \ir schema/40_internal/35_statement.sql
@@ -30,6 +31,12 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/54_finish.sql
 \ir schema/40_internal/58_child.sql
 \ir schema/40_internal/60_work.sql
+\ir schema/40_internal/70_rescue.sql
+\ir schema/40_internal/72_tick.sql
+\ir schema/40_internal/80_launch.sql
 \ir schema/60_api/10_enqueue.sql
+\ir schema/60_api/20_in_job.sql
+\ir schema/60_api/30_steer.sql
+\ir schema/60_api/40_queues.sql
 \ir schema/95_record.sql
 commit;

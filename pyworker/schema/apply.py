@@ -128,7 +128,8 @@ def _apply_once(connection: Connection[TupleRow], steps: list[Step], after: int)
                         done.append(step.file.path)
                 if step.locks:
                     fresh = _truth(connection, FRESH)
-                    have = set() if fresh else _versions(connection)
+                if step.records and not fresh:
+                    have = _versions(connection)
     finally:
         connection.remove_notice_handler(note)
     return Applied(

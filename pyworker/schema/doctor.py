@@ -17,12 +17,12 @@ __all__ = ["Finding", "examine", "mending_script"]
 
 _ALWAYS: tuple[Check, ...] = (server_version, extensions, worker_slots, connections, server_settings, schema_version)
 _INSTALLED: tuple[Check, ...] = (
-    definitions,
     roles,
     memberships,
     function_rights,
     table_rights,
     runners,
+    definitions,
     health,
 )
 

@@ -66,7 +66,7 @@ def definitions(patient: Patient) -> Iterator[Finding]:
 
 def health(patient: Patient) -> Iterator[Finding]:
     """Pass on what the view jobs.health says of the running system."""
-    if not patient.value("select pg_catalog.to_regclass('jobs.health') is not null"):
+    if not patient.has("jobs", "health"):
         return
     for row in patient.rows('select "check", status, detail, remedy from jobs.health'):
         status: Status = row["status"] if row["status"] in ("ok", "warning") else "critical"

@@ -89,7 +89,7 @@ def _owners(patient: Patient) -> int:
 
 
 def _own_setting(patient: Patient, name: str, default: int) -> int:
-    if not patient.value("select pg_catalog.to_regclass('jobs_internal.setting') is not null"):
+    if not patient.has("jobs_internal", "setting"):
         return default
     found = patient.value("select value from jobs_internal.setting where name = %s", name)
     return default if found is None else int(found)
@@ -130,7 +130,7 @@ def connections(patient: Patient) -> Iterator[Finding]:
     most = int(patient.setting("max_connections") or 0)
     kept = sum(int(patient.setting(name) or 0) for name in ("superuser_reserved_connections", "reserved_connections"))
     supervisors = 1
-    if patient.value("select pg_catalog.to_regclass('jobs_internal.supervisor') is not null"):
+    if patient.has("jobs_internal", "supervisor"):
         supervisors = max(1, int(patient.value("select count(*) from jobs_internal.supervisor")))
     others = patient.value(
         "select count(*) from pg_catalog.pg_stat_activity where backend_type = 'client backend'"

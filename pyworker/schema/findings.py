@@ -46,9 +46,20 @@ class Patient:
         found = self.value("select pg_catalog.current_setting(%s, true)", name)
         return None if found in (None, "") else str(found)
 
+    def has(self, schema: str, name: str) -> bool:
+        """Tell whether a table or view is there, whoever asks."""
+        return bool(
+            self.value(
+                "select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n"
+                " on n.oid = c.relnamespace where n.nspname = %s and c.relname = %s)",
+                schema,
+                name,
+            )
+        )
+
     def installed(self) -> bool:
         """Tell whether the database holds a schema of ours."""
-        return bool(self.value("select pg_catalog.to_regclass('jobs_internal.schema_migration') is not null"))
+        return self.has("jobs_internal", "schema_migration")
 
 
 Check = Callable[[Patient], Iterator[Finding]]

@@ -20,7 +20,10 @@ Command = Literal["install", "upgrade"]
 
 BEGIN = "begin;\nset local transaction_isolation = 'read committed';\nset local transaction_read_only = off;\n"
 #: Whether the database has no schema of ours yet, and whether it needs pgmq's own SQL.
-FRESH = "select pg_catalog.to_regclass('jobs_internal.schema_migration') is null"
+FRESH = (
+    "select not exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
+    " where n.nspname = 'jobs_internal' and c.relname = 'schema_migration')"
+)
 BRING_PGMQ = (
     "select pg_catalog.to_regnamespace('pgmq') is null"
     " and not exists (select from pg_catalog.pg_available_extensions where name = 'pgmq')"
@@ -49,6 +52,11 @@ class Step:
     def locks(self) -> bool:
         """Tell whether it takes the lock; only behind it is it known what the database holds."""
         return self.file is not None and self.file.path.startswith("schema/00_")
+
+    @property
+    def records(self) -> bool:
+        """Tell whether it makes the record of migrations, and whoever applies them is now the owner of it."""
+        return self.file is not None and self.file.path.startswith("schema/12_")
 
     @property
     def where(self) -> str:

@@ -130,7 +130,10 @@ begin
     v_missing := v_missing || format('CREATE on database %I', current_database());
     v_cures := v_cures || format('grant create on database %I to %s;', current_database(), v_me);
   end if;
-  foreach v_role in array array['pg_read_all_stats', 'pg_signal_backend', 'pgbackground_role'] loop
+  -- Those of pyworker are there already where another database of the cluster has it.
+  foreach v_role in array array['pg_read_all_stats', 'pg_signal_backend', 'pgbackground_role', 'jobs_owner',
+    'jobs_producer', 'jobs_runner', 'jobs_operator', 'jobs_reader', 'jobs_supervisor']
+  loop
     if exists (select from pg_roles where rolname = v_role)
       and not pg_has_role(v_role, 'MEMBER WITH ADMIN OPTION')
     then
@@ -185,7 +188,9 @@ begin
   limit 1;
 
   if v_what is null and exists (select from pg_namespace where nspname in ('jobs', 'jobs_internal'))
-    and to_regclass('jobs_internal.schema_migration') is null
+    and not exists (
+      select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'jobs_internal' and c.relname = 'schema_migration')
   then
     v_what := 'Schemas of that name are there, but no record of an installation.';
     v_cure := 'drop schema if exists jobs, jobs_internal;';
@@ -242,8 +247,17 @@ declare
   v_new int := nullif(current_setting('pyworker.schema_version', true), '')::int;
   v_old int;
 begin
-  if to_regclass('jobs_internal.schema_migration') is not null then
+  if exists (
+    select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'jobs_internal' and c.relname = 'schema_migration')
+  then
+    -- Only the owner may read it.
+    if not pg_has_role('jobs_owner', 'SET') then
+      execute format('grant jobs_owner to %I with set true, inherit false', current_user);
+    end if;
+    set local role jobs_owner;
     execute 'select max(version) from jobs_internal.schema_migration' into v_old;
+    set local role none;
   end if;
 
   if v_old > v_new then

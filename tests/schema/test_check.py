@@ -1,0 +1,132 @@
+"""The doctor: finds what was planted, and the line it names mends it."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pyworker.schema import Finding, apply_schema, examine, mending_script
+from tests.schema.conftest import Database, add
+
+
+@pytest.fixture
+def runner(database: Database, new_role: Callable[[str], str]) -> Iterator[str]:
+    """An installation with nothing wrong, and a role whose jobs run there."""
+    role = new_role("login")
+    apply_schema(database.dsn(), "install")
+    database.run(f"grant jobs_producer, jobs_runner to {role}")
+    return role
+
+
+def wrong(database: Database, root: Path | None = None) -> list[Finding]:
+    return [finding for finding in examine(database.dsn(), root) if finding.status == "critical"]
+
+
+def mend(database: Database, findings: list[Finding]) -> None:
+    done = database.psql("-f", "-", text=mending_script(findings))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_fresh_installation_has_no_critical_problem(database: Database, runner: str) -> None:
+    assert wrong(database) == []
+    result = database.cli("check")
+    assert result.exit_code == 0, result.output
+    for check in ("server version", "extension pg_background", "worker slots", "connections", "functions and views"):
+        assert check in result.output
+
+
+def test_without_a_schema_it_says_install(database: Database) -> None:
+    result = database.cli("check", "--json")
+    assert result.exit_code == 1
+    findings = {row["check"]: row for row in json.loads(result.output)}
+    assert findings["schema version"]["status"] == "critical"
+    assert findings["schema version"]["remedy"] == "`pyworker install`"
+
+
+PLANTED = {
+    "everybody may run a function": (
+        "grant execute on function jobs_internal.schema_now() to public",
+        "function rights",
+        "schema_now()",
+    ),
+    "a right on a table": ("grant select on jobs_internal.job to app", "table rights", "app has SELECT"),
+    "a right on a column": ("grant update (note) on jobs_internal.job to app", "table rights", "app has UPDATE"),
+    "a right on a queue": (
+        "select pgmq.create('pyworker_9'); grant delete on pgmq.q_pyworker_9 to app",
+        "table rights",
+        "app has DELETE",
+    ),
+    "an open schema": ("grant create on schema jobs to app", "table rights", "app has CREATE"),
+    "a member of the owner": ("grant jobs_owner to app", "memberships", "app is a member of jobs_owner"),
+    "a lost membership": ("revoke pg_signal_backend from jobs_owner", "memberships", "pg_signal_backend"),
+    "a runner without its role": ("revoke pgbackground_role from jobs_runner", "memberships", "pgbackground_role"),
+    "a role that logs in": ("alter role jobs_reader login", "roles", "LOGIN"),
+    "a foreign function": (
+        "create function jobs.extra() returns int language sql as 'select 1'",
+        "functions and views",
+        "jobs.extra() is foreign",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_what_was_planted_is_found_and_its_line_mends_it(database: Database, runner: str, what: str) -> None:
+    plant, check, says = PLANTED[what]
+    database.run(plant)
+    found = wrong(database)
+    try:
+        assert any(finding.check == check and says in finding.detail for finding in found), found
+        assert all(finding.remedy for finding in found)
+    finally:
+        mend(database, found)
+    assert wrong(database) == []
+
+
+def test_a_function_changed_by_hand_is_found(database: Database, runner: str) -> None:
+    database.run(
+        "create or replace function jobs_internal.schema_now() returns table (kind text, identity text, md5 text)"
+        " language sql stable as 'select null::text, null::text, null::text where false'"
+    )
+    found = [finding for finding in examine(database.dsn()) if finding.check == "functions and views"]
+    assert found[0].status != "ok"
+    apply_schema(database.dsn(), "install")
+    assert wrong(database) == []
+
+
+def test_a_superuser_whose_jobs_run_is_found(database: Database, runner: str) -> None:
+    database.run(f"alter role {runner} superuser")
+    found = wrong(database)
+    assert [finding.check for finding in found] == ["runners"]
+    mend(database, found)
+    assert wrong(database) == []
+
+
+def test_files_of_another_version_are_named(database: Database, runner: str, tree: Path) -> None:
+    add(tree / "schema" / "70_more.sql", "-- nothing")
+    found = [finding for finding in examine(database.dsn(), tree) if finding.status == "warning"]
+    assert "functions and views" in [finding.check for finding in found]
+    (tree / "migrations" / "0001_next.sql").write_text("-- Adds nothing.\nselect 1;\n")
+    assert "schema version" in [finding.check for finding in wrong(database, tree)]
+
+
+def test_too_few_worker_slots_are_computed(database: Database, runner: str) -> None:
+    database.run("update jobs_internal.setting set value = '1000' where name = 'sessions_per_owner'")
+    found = {finding.check: finding for finding in examine(database.dsn())}["worker slots"]
+    assert found.status == "warning"
+    assert "2 x " in found.detail
+    assert (found.remedy or "").startswith("alter system set max_worker_processes = 20")
+    database.run("update jobs_internal.setting set value = '1000' where name = 'worker_slot_reserve'")
+    assert "worker slots" in [finding.check for finding in wrong(database)]
+
+
+def test_an_ordinary_role_is_told_what_it_cannot_see(database: Database, runner: str) -> None:
+    result = database.cli("check", role="app")
+    assert 'could not look as role "app"' in result.output
+
+
+def test_sql_prints_the_lines_that_mend(database: Database, runner: str) -> None:
+    database.run("grant select on jobs_internal.job to app")
+    result = database.cli("check", "--sql")
+    assert result.exit_code == 1
+    assert "\nrevoke select on table jobs_internal.job from app;" in f"\n{result.output}"

@@ -1,0 +1,162 @@
+"""Upgrading: migrations change tables, functions and views are made anew, nothing of others is lost."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pyworker.errors import SchemaError
+from pyworker.schema import apply_schema, install_script, read_source
+from tests.schema.conftest import A_JOB, SQL, Database, add
+
+BASE = Path(__file__).parent / "base"
+
+
+def migrate(tree: Path, number: int, name: str, text: str) -> None:
+    add(tree / "migrations" / f"{number:04}_{name}.sql", "")
+    (tree / "migrations" / f"{number:04}_{name}.sql").write_text(f"-- Changes something.\n{text}\n")
+
+
+def with_two_migrations(tree: Path) -> None:
+    column = "alter table jobs_internal.queue add column colour text;"
+    table = "create table jobs_internal.colour (name text primary key);"
+    migrate(tree, 1, "colour", column)
+    migrate(tree, 2, "colours", table)
+    add(tree / "schema" / "30_tables.sql", f"{column}\n{table}")
+
+
+def test_migrations_keep_rows_and_are_applied_once(database: Database, tree: Path) -> None:
+    apply_schema(database.dsn(), "install")
+    database.run(A_JOB)
+    with_two_migrations(tree)
+    done = apply_schema(database.dsn(), "upgrade", tree)
+    assert (done.before, done.after) == (0, 2)
+    assert len(done.migrations) == 2
+    assert apply_schema(database.dsn(), "upgrade", tree).migrations == ()
+    assert database.value("select count(*) from jobs_internal.job") == 1
+    assert database.run("select version, name from jobs_internal.schema_migration order by 1") == [
+        (0, "base"),
+        (1, "colour"),
+        (2, "colours"),
+    ]
+
+
+def test_fresh_and_upgraded_are_the_same(new_database: Callable[[], Database], tree: Path) -> None:
+    fresh, upgraded = new_database(), new_database()
+    apply_schema(upgraded.dsn(), "install")
+    with_two_migrations(tree)
+    apply_schema(upgraded.dsn(), "upgrade", tree)
+    apply_schema(fresh.dsn(), "install", tree)
+    assert fresh.dump() == upgraded.dump()
+    versions = "select version, name from jobs_internal.schema_migration order by 1"
+    assert fresh.run(versions) == upgraded.run(versions)
+
+
+def test_first_release_with_all_migrations_is_the_present(new_database: Callable[[], Database], tree: Path) -> None:
+    source = read_source(SQL)
+    if source.migrations:
+        assert BASE.is_dir(), "keep the tables of the first release in tests/schema/base (sql/README.md)"
+        for file in BASE.glob("*.sql"):
+            shutil.copy(file, tree / "schema" / file.name)
+        shutil.rmtree(tree / "migrations")
+        (tree / "migrations").mkdir()
+    fresh, upgraded = new_database(), new_database()
+    apply_schema(upgraded.dsn(), "install", tree)
+    apply_schema(upgraded.dsn(), "upgrade", SQL)
+    apply_schema(fresh.dsn(), "install", SQL)
+    assert fresh.dump() == upgraded.dump()
+
+
+def test_a_migration_that_fails_changes_nothing(database: Database, tree: Path) -> None:
+    apply_schema(database.dsn(), "install")
+    before = database.dump()
+    migrate(tree, 1, "good", "alter table jobs_internal.queue add column colour text;")
+    migrate(tree, 2, "bad", "alter table jobs_internal.nowhere add column colour text;")
+    with pytest.raises(SchemaError) as caught:
+        apply_schema(database.dsn(), "upgrade", tree)
+    assert "sql/migrations/0002_bad.sql" in (caught.value.detail or "")
+    assert database.dump() == before
+
+
+def test_migrations_need_numbers_without_a_gap_and_a_sentence(tree: Path) -> None:
+    migrate(tree, 2, "late", "")
+    with pytest.raises(SchemaError, match="not numbered"):
+        read_source(tree)
+    (tree / "migrations" / "0002_late.sql").rename(tree / "migrations" / "0001_late.sql")
+    (tree / "migrations" / "0001_late.sql").write_text("select 1;")
+    with pytest.raises(SchemaError, match="does not say"):
+        read_source(tree)
+
+
+OLD = """
+create or replace function jobs_internal.shape_of() returns int language sql set search_path = pg_catalog, pg_temp
+as $$ select 1 $$;
+create or replace function jobs_internal.obsolete() returns int language sql set search_path = pg_catalog, pg_temp
+as $$ select 1 $$;
+create or replace function jobs_internal.touch() returns trigger language plpgsql set search_path = pg_catalog, pg_temp
+as $$ begin return new; end $$;
+create or replace trigger touch before update on jobs_internal.switch
+for each row execute function jobs_internal.touch();
+create or replace view jobs.seen as select 1 as a, 2 as b;
+"""
+NEW = """
+create or replace function jobs_internal.shape_of() returns text language sql set search_path = pg_catalog, pg_temp
+as $$ select 'x' $$;
+create or replace function jobs_internal.touch() returns trigger language plpgsql set search_path = pg_catalog, pg_temp
+as $$ begin new.changed_by := 'touched'; return new; end $$;
+create or replace view jobs.seen as select {columns};
+"""
+
+
+@pytest.fixture
+def old_and_new(database: Database, tree: Path) -> tuple[Database, Path]:
+    file = tree / "schema" / "70_sample.sql"
+    add(file, OLD)
+    apply_schema(database.dsn(), "install", tree)
+    file.write_text(NEW.format(columns="2 as b"))
+    return database, tree
+
+
+def test_what_changed_is_made_anew_and_what_is_gone_is_dropped(old_and_new: tuple[Database, Path]) -> None:
+    database, tree = old_and_new
+    apply_schema(database.dsn(), "install", tree)
+    assert database.value("select jobs_internal.shape_of()") == "x"
+    assert database.value("select to_regproc('jobs_internal.obsolete') is null")
+    assert database.run("select * from jobs.seen") == [(2,)]
+    database.run("update jobs_internal.switch set paused = paused")
+    assert database.value("select changed_by from jobs_internal.switch") == "touched"
+
+
+def test_a_view_of_somebody_else_survives(old_and_new: tuple[Database, Path]) -> None:
+    database, tree = old_and_new
+    database.run("create view public.mine as select * from jobs.seen")
+    (tree / "schema" / "70_sample.sql").write_text(NEW.format(columns="1 as a, 2 as b, 3 as c"))
+    apply_schema(database.dsn(), "install", tree)
+    assert database.run("select * from public.mine") == [(1, 2)]
+    (tree / "schema" / "70_sample.sql").write_text(NEW.format(columns="2 as b"))
+    with pytest.raises(SchemaError) as caught:
+        apply_schema(database.dsn(), "install", tree)
+    assert caught.value.hint
+    assert database.run("select * from public.mine") == [(1, 2)]
+
+
+def test_psql_alone_upgrades(database: Database, tree: Path) -> None:
+    apply_schema(database.dsn(), "install")
+    with_two_migrations(tree)
+    script = install_script(read_source(tree), "upgrade")
+    for _ in range(2):
+        done = database.psql("-f", "-", text=script)
+        assert done.returncode == 0, done.stderr
+    assert database.value("select max(version) from jobs_internal.schema_migration") == 2
+
+
+def test_tables_and_functions_are_made_where_the_rules_say() -> None:
+    for file in read_source(SQL).schema:
+        made = set(re.findall(r"(?m)^create (?:or replace )?\w+", file.text.lower()))
+        if file.fresh_only:
+            repeatable = {"create function", "create procedure", "create view", "create trigger"}
+            assert not {one for one in made if one.startswith("create or replace")} | made & repeatable, file.path
+        elif file.path >= "schema/40_":
+            assert all(one.startswith("create or replace") for one in made), file.path
