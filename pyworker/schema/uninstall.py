@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import LiteralString
 
 from psycopg import Connection, Error
-from psycopg.errors import Diagnostic
+from psycopg.errors import Diagnostic, InsufficientPrivilege
 from psycopg.rows import TupleRow
 
 from pyworker.errors import SchemaError, convert_database_errors
@@ -60,10 +60,18 @@ class Removed:
 
 
 def _count(connection: Connection[TupleRow], relation: LiteralString, query: LiteralString) -> int:
-    there = connection.execute("select pg_catalog.to_regclass(%s) is not null", [relation]).fetchone()
-    if not there or not there[0]:
-        return 0
-    row = connection.execute(query).fetchone()
+    try:
+        there = connection.execute("select pg_catalog.to_regclass(%s) is not null", [relation]).fetchone()
+        if not there or not there[0]:
+            return 0
+        row = connection.execute(query).fetchone()
+    except InsufficientPrivilege as error:
+        raise SchemaError(
+            f'role "{connection.info.user}" may not uninstall pyworker',
+            detail=error.diag.message_primary,
+            hint="Connect as a superuser, or as a role that is a member of jobs_owner.",
+            sqlstate=error.sqlstate,
+        ) from error
     return int(row[0]) if row else 0
 
 

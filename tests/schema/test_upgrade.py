@@ -2,9 +2,12 @@
 
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from pyworker.errors import SchemaError
@@ -140,6 +143,52 @@ def test_a_view_of_somebody_else_survives(old_and_new: tuple[Database, Path]) ->
         apply_schema(database.dsn(), "install", tree)
     assert caught.value.hint
     assert database.run("select * from public.mine") == [(1, 2)]
+
+
+AT_WORK = """
+create or replace function jobs_internal.helper(p_n int) returns text language plpgsql
+set search_path = pg_catalog, pg_temp as $$ begin return 'old'; end $$;
+create or replace procedure jobs_internal.at_work() language plpgsql as $$
+declare v_said text; v_n int := 0;
+begin
+  loop
+    v_n := v_n + 1;
+    select jobs_internal.helper(v_n) into v_said;
+    v_said := jobs_internal.helper(v_n);
+    perform set_config('application_name', 'round ' || v_n || ' ' || v_said, false);
+    exit when v_said = 'newer' or v_n > 100000;
+    commit;
+  end loop;
+end $$;
+"""
+
+
+def test_a_session_at_work_goes_on_with_the_new_functions(database: Database, tree: Path) -> None:
+    file = tree / "schema" / "70_sample.sql"
+    add(file, AT_WORK)
+    apply_schema(database.dsn(), "install", tree)
+    with psycopg.connect(database.dsn(), autocommit=True) as connection:
+        pid = connection.info.backend_pid
+        failed: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                connection.execute("call jobs_internal.at_work()")
+            except BaseException as error:  # noqa: BLE001  looked at below
+                failed.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        for said in ("old", "new", "newer"):
+            if said != "old":
+                file.write_text(AT_WORK.replace("return 'old'", f"return '{said}'"))
+                apply_schema(database.dsn(), "install", tree)
+            name, waited = "", time.monotonic()
+            while thread.is_alive() and not name.endswith(f" {said}") and time.monotonic() < waited + 20:
+                name = database.value("select application_name from pg_stat_activity where pid = %s", pid)
+        thread.join(20)
+        assert not failed, failed
+        assert database.value("select application_name like '%% newer' from pg_stat_activity where pid = %s", pid)
 
 
 def test_psql_alone_upgrades(database: Database, tree: Path) -> None:
