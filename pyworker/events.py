@@ -37,7 +37,7 @@ FIELDS: dict[str, str] = {
     "name": "the supervisor's name",
     "note": "what its enqueuer wrote beside the job",
     "outage": "seconds from the loss to the return",
-    "outcome": "how the attempt ended: failed, timed_out, cancelled, lost, in_doubt",
+    "outcome": "how the attempt ended: failed, timed_out, cancelled, lost, in_doubt, interrupted",
     "owner": "the role that the job runs as",
     "owners": "the roles whose jobs are served",
     "pid": "process id, of the session in the server; of the supervisor in its own events",
@@ -158,6 +158,13 @@ _ALL = (
         "warning",
         f"{_OUTCOME} retry_at",
         "An attempt did not succeed, whatever its outcome, and the job is not over: there will be another.",
+    ),
+    _event(
+        "attempt_interrupted",
+        "warning",
+        _OUTCOME,
+        "A session was told to leave in the middle of a job, by a shutdown for example. Another takes the job; no "
+        "attempt is charged.",
     ),
     _event("job_failed", "error", _OUTCOME, "The job failed for good."),
     _event("job_timed_out", "error", _OUTCOME, "The job ran longer than it may, was stopped, and is over."),

@@ -149,8 +149,11 @@ class Supervisor:
             done = self._guarded("drain", lambda: self._drain.over(session.gateway, tick))
             return self._wake.reason if done else None
         on_their_way = self._memory.unseen.total() + len(session.launcher.busy())
-        if self._options.until_empty and is_empty(tick, on_their_way=on_their_way):
+        if not self._options.until_empty:
+            return None
+        if is_empty(tick, served=self._memory.served, on_their_way=on_their_way):
             return "empty"
+        return "stuck" if self._memory.stuck.stuck and not tick.running else None
         return None
 
     def _rest(self, session: Session, tick: Tick, begun: float) -> None:

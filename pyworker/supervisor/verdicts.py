@@ -8,8 +8,7 @@ from pyworker.records import Demand, Outcome, Tick
 __all__ = ["Pace", "event_for", "is_empty", "pace_after", "sessions_to_launch"]
 
 #: Seconds from one tick to the next.
-STOPPING = 0.02  # a signal is due, or has to have its effect
-RUNNING = 0.05  # a job runs, and has a timeout that must be kept
+RUNNING = 0.05  # a job runs, and its timeout must be kept; or one is being stopped
 ACTIVE = 0.1  # sessions are there, or on their way
 BLOCKED = 0.5  # work is due that cannot be launched for just now
 IDLE = 1.0
@@ -38,9 +37,7 @@ def sessions_to_launch(
 
 def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float) -> Pace:
     """How long to wait after a tick. `jitter`, around 1, keeps idle supervisors apart from one another."""
-    if tick.stopping:
-        return Pace(seconds=STOPPING, idle=False)
-    if tick.running:
+    if tick.running or tick.stopping:
         return Pace(seconds=_until_due(tick, RUNNING), idle=False)
     if tick.sessions or tick.dispatched or tick.rescued or tick.feed or on_their_way:
         return Pace(seconds=_until_due(tick, ACTIVE), idle=False)
@@ -56,10 +53,13 @@ def _until_due(tick: Tick, most: float) -> float:
     return min(most, max(_SOONEST, tick.next_due_ms / 1000))
 
 
-def is_empty(tick: Tick, *, on_their_way: int) -> bool:
-    """Tell whether nothing is due, nothing runs and everything is logged. Work that is due later does not count."""
-    wanted = any(demand.wanted for demand in tick.owners)
-    return not (tick.running or tick.sessions or tick.feed or tick.dispatched or wanted or tick.queued or on_their_way)
+def is_empty(tick: Tick, *, served: Collection[str], on_their_way: int) -> bool:
+    """Tell whether nothing is due for the owners served, nothing runs and everything is logged.
+
+    What is due later does not count, nor what is paused.
+    """
+    wanted = any(demand.wanted for demand in tick.owners if demand.owner in served)
+    return not (tick.running or tick.sessions or tick.feed or tick.dispatched or wanted or on_their_way)
 
 
 _FINAL = {
@@ -76,6 +76,8 @@ def event_for(outcome: Outcome) -> str:
     """Name the event of one attempt's end."""
     if outcome.outcome == "succeeded":
         return "job_succeeded"
+    if outcome.outcome == "interrupted":
+        return "attempt_interrupted"
     if outcome.state in _NOT_OVER:
         return "attempt_failed"
     if outcome.state == "in_doubt":

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,7 +60,9 @@ def test_it_survives_a_restart_and_says_so_once(server: PrivateServer, scripted:
 
 def test_it_survives_a_lost_connection(scripted: Scripted, start: Start) -> None:
     daemon = start(scripted.dsn)
-    scripted.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pyworker supervisor'")
+    scripted.sql(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pyworker supervisor'"
+    )
     daemon.wait_for("server_back")
     daemon.stop()
     assert len(daemon.events("server_lost")) == 1
@@ -114,7 +117,8 @@ def test_idle_it_sends_less_than_two_statements_a_second(scripted: Scripted, sta
     wait_until(lambda: scripted.sql("select asleep from jobs_internal.script") == [(True,)])
     count = (
         "select coalesce(sum(calls), 0) from pg_stat_statements s join pg_roles r on r.oid = s.userid "
-        "where rolname = 'supervisor' and toplevel and dbid = (select oid from pg_database where datname = current_database())"
+        "where rolname = 'supervisor' and toplevel "
+        "and dbid = (select oid from pg_database where datname = current_database())"
     )
     before, begun = scripted.sql(count)[0][0], time.monotonic()
     time.sleep(6)  # the measurement itself
@@ -270,8 +274,7 @@ def test_passwords_stay_out_of_the_log_and_of_the_arguments(scripted: Scripted, 
     scripted.set(owners=[{"owner": "ghost", "wanted": 1}])
     daemon = start(f"{scripted.dsn}&password=hunter2", "--owner", "ghost")
     daemon.wait_for("owner_unreachable")
-    with open(f"/proc/{daemon.process.pid}/cmdline", "rb") as file:
-        assert b"hunter2" not in file.read()
+    assert b"hunter2" not in Path(f"/proc/{daemon.process.pid}/cmdline").read_bytes()
     daemon.stop()
     assert "hunter2" not in "".join(daemon.text + daemon.complaints)
 

@@ -1,0 +1,178 @@
+"""Decisions and memory, without a database, a clock or a log."""
+
+from dataclasses import replace
+
+import pytest
+
+from pyworker.records import Demand, JobError, Outcome, Tick
+from pyworker.supervisor.memory import Backoff, Budget, StuckWatch, Throttle, Unseen
+from pyworker.supervisor.verdicts import event_for, is_empty, pace_after, sessions_to_launch
+
+
+def demand(owner: str = "app", wanted: int = 2, live: int = 0) -> Demand:
+    return Demand(owner=owner, wanted=wanted, live=live)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "unseen", "expected"),
+    [(2, 0, 0, 2), (2, 1, 0, 1), (2, 1, 1, 0), (2, 3, 0, 0), (2, 0, 5, 0), (0, 0, 0, 0)],
+)
+def test_what_is_missing_is_launched(wanted: int, live: int, unseen: int, expected: int) -> None:
+    plan = sessions_to_launch(
+        [demand(wanted=wanted, live=live)], unseen=lambda _owner: unseen, served={"app"}, blocked=()
+    )
+    assert plan.get("app", 0) == expected
+
+
+def test_owners_that_are_not_served_or_blocked_get_none() -> None:
+    plan = sessions_to_launch(
+        [demand("a"), demand("b"), demand("c")], unseen=lambda _owner: 0, served={"a", "b"}, blocked={"b"}
+    )
+    assert plan == {"a": 2}
+
+
+@pytest.mark.parametrize(
+    ("tick", "blocked", "seconds", "idle"),
+    [
+        (Tick(), False, 1.0, True),
+        (Tick(next_due_ms=300), False, 0.3, True),
+        (Tick(next_due_ms=0), False, 1.0, True),  # due, but not dispatched: it waits for something else
+        (Tick(sessions=1), False, 0.1, False),
+        (Tick(sessions=1, running=1), False, 0.05, False),
+        (Tick(stopping=1), False, 0.05, False),
+        (Tick(), True, 0.5, False),
+        (Tick(queued=7), False, 1.0, True),  # of a paused queue
+    ],
+)
+def test_the_pace(tick: Tick, blocked: bool, seconds: float, idle: bool) -> None:
+    pace = pace_after(tick, on_their_way=0, blocked=blocked, jitter=1.0)
+    assert (pace.seconds, pace.idle) == (seconds, idle)
+
+
+def test_work_of_others_and_later_work_do_not_keep_it_from_being_empty() -> None:
+    served = {"app"}
+    assert is_empty(Tick(queued=3, next_due_ms=5, owners=(demand("ghost"),)), served=served, on_their_way=0)
+    assert not is_empty(Tick(owners=(demand(),)), served=served, on_their_way=0)
+    assert not is_empty(Tick(), served=served, on_their_way=1)
+    assert not is_empty(Tick(feed=1), served=served, on_their_way=0)
+    assert not is_empty(Tick(sessions=1), served=served, on_their_way=0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "event"),
+    [
+        ("failed", "failed", "job_failed"),
+        ("failed", "scheduled", "attempt_failed"),
+        ("timed_out", "scheduled", "attempt_failed"),
+        ("timed_out", "failed", "job_timed_out"),
+        ("cancelled", "cancelled", "job_cancelled"),
+        ("cancelled", "failed", "job_cancelled"),
+        ("lost", "failed", "job_lost"),
+        ("lost", "queued", "attempt_failed"),
+        ("lost", "in_doubt", "job_in_doubt"),
+        ("in_doubt", "in_doubt", "job_in_doubt"),
+        ("interrupted", "scheduled", "attempt_interrupted"),
+        ("succeeded", "succeeded", "job_succeeded"),
+        ("something new", "failed", "job_failed"),
+    ],
+)
+def test_the_event_of_an_outcome(outcome: str, state: str, event: str) -> None:
+    one = Outcome(
+        job_id=1,
+        task="f",
+        attempt=1,
+        max_attempts=1,
+        outcome=outcome,
+        state=state,
+        retry_at=None,
+        ms=1.0,
+        error=JobError(),
+        note=None,
+    )
+    assert event_for(one) == event
+    assert event_for(replace(one, error=JobError(sqlstate="22012"))) == event
+
+
+def test_launched_sessions_count_until_they_show_up_or_are_overdue() -> None:
+    unseen = Unseen()
+    unseen.observe([demand(live=1)], 0)
+    unseen.add("app", 3, 0)
+    assert unseen.count("app") == 3
+    unseen.observe([demand(live=3)], 0.1)
+    assert unseen.count("app") == 1
+    unseen.observe([demand(live=2)], 0.2)  # one ended meanwhile
+    assert unseen.total() == 1
+    unseen.observe([demand(live=2)], 5.1)
+    assert unseen.total() == 0
+
+
+def test_sessions_that_did_not_start_are_taken_off_again() -> None:
+    unseen = Unseen()
+    unseen.add("app", 2, 0)
+    unseen.add("app", 3, 1)
+    unseen.drop("app", 4)
+    assert unseen.count("app") == 1
+    unseen.drop("app", 4)
+    assert unseen.total() == 0
+
+
+def test_a_throttle_lets_one_line_through_and_counts_the_rest() -> None:
+    throttle = Throttle(30, keys=2)
+    assert [throttle.allow("a", now) for now in (0, 1, 29, 30, 31)] == [0, None, None, 2, None]
+    throttle.allow("b", 32)
+    throttle.allow("c", 33)
+    assert throttle.allow("a", 34) == 0  # forgotten: what it remembers is bounded
+
+
+def test_a_backoff_grows_to_its_limit_and_starts_anew_after_a_success() -> None:
+    backoff = Backoff(1, 4)
+    assert [backoff.fail("a", 0) for _ in range(4)] == [1, 2, 4, 4]
+    assert backoff.blocked("a", 3.9)
+    assert not backoff.blocked("a", 4)
+    assert not backoff.blocked("b", 0)
+    backoff.clear("a")
+    assert backoff.fail("a", 0) == 1
+    backoff.keep_only(["b"])
+    assert not backoff.blocked("a", 0)
+
+
+def test_a_budget_refills_each_second() -> None:
+    budget = Budget(20)
+    assert [budget.take(count, now) for count, now in ((20, 0), (1, 0), (10, 0.5), (11, 1.0), (0, 1.0))] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def stuck_at(watch: StuckWatch, *looks: tuple[float, Demand | None, int, bool]) -> list[float]:
+    told = []
+    for now, one, queued, progress in looks:
+        if watch.observe([one] if one else [], queued=queued, progress=progress, now=now):
+            told.append(now)
+    return told
+
+
+def test_an_owner_without_sessions_is_stuck_and_freed() -> None:
+    watch = StuckWatch(30)
+    assert stuck_at(watch, (0, demand(), 1, True), (29, demand(), 2, True), (30, demand(), 3, True)) == [30]
+    assert watch.stuck
+    assert stuck_at(watch, (45, demand(), 3, False), (60, demand(), 3, False)) == [60]
+    assert stuck_at(watch, (61, demand(live=1), 2, True)) == []
+    assert watch.freed == [("app", 61)]
+    assert not watch.stuck
+
+
+def test_sessions_that_take_nothing_are_stuck_and_sessions_at_work_are_not() -> None:
+    idle = StuckWatch(30)
+    assert stuck_at(idle, (0, demand(live=2), 5, False), (30, demand(live=2), 5, False)) == [30]
+    busy = StuckWatch(30)
+    looks = [(float(now), demand(live=2), 5, now == 20) for now in range(0, 45, 5)]
+    assert stuck_at(busy, *looks) == []
+
+
+def test_no_demand_is_never_stuck() -> None:
+    watch = StuckWatch(30)
+    assert stuck_at(watch, (0, demand(), 1, False), (20, None, 0, False), (40, demand(), 1, False)) == []
