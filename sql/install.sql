@@ -38,5 +38,10 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/60_api/20_in_job.sql
 \ir schema/60_api/30_steer.sql
 \ir schema/60_api/40_queues.sql
+\ir schema/80_views/10_activity.sql
+\ir schema/80_views/20_jobs.sql
+\ir schema/80_views/30_system.sql
+\ir schema/80_views/40_errors.sql
+\ir schema/90_grants.sql
 \ir schema/95_record.sql
 commit;

@@ -1,0 +1,250 @@
+-- Worker sessions: opening, closing, claiming. All are definer functions that a worker session of the owner calls; each checks that the
+-- caller is that session (pid and backend_start).
+
+-- Purpose: register the calling backend as a worker session of its login. Returns its number. Sees to the dead ones first, so that jobs
+-- go on with no supervisor at all. Locks: none that others wait for. Writes: session.
+create or replace function jobs_internal.open_session()
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id bigint;
+begin
+  perform jobs_internal.rescue();
+  insert into jobs_internal.session (owner, pid, backend_start)
+  select jobs_internal.me(), a.pid, a.backend_start
+  from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a
+  returning id into v_id;
+  return v_id;
+end
+$$;
+comment on function jobs_internal.open_session() is 'Registers the calling backend as a worker session of its login';
+
+-- Purpose: the session row of the calling backend, locked. Errors: PW050 when it is no worker session of ours.
+create or replace function jobs_internal.my_session(p_session bigint)
+returns jobs_internal.session
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session;
+begin
+  select s.* into v_session from jobs_internal.session as s
+  where s.id = p_session and s.pid = pg_catalog.pg_backend_pid() and s.owner = jobs_internal.me()
+  for update;
+  if not found then
+    raise exception using errcode = 'PW050', message = 'this backend is not that worker session',
+      detail = 'Only a worker session calls this.', hint = 'Use the functions of schema jobs.';
+  end if;
+  return v_session;
+end
+$$;
+comment on function jobs_internal.my_session(bigint) is 'The session row of the calling backend, locked';
+
+-- Purpose: give back what a session has claimed and not worked off, and its slot. Messages that carry another token belong to others.
+create or replace function jobs_internal.release(p_session jobs_internal.session)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_session.msg_ids is not null then
+    execute pg_catalog.format(
+      'update pgmq.%I as m set vt = pg_catalog.clock_timestamp() where m.msg_id in ('
+      '  select q.msg_id from pgmq.%1$I as q where q.msg_id = any ($1) and q.vt = $2 for update skip locked)',
+      'q_pyworker_' || p_session.lane_id)
+    using p_session.msg_ids, p_session.lease;
+  end if;
+  update jobs_internal.slot set session_id = null where session_id = p_session.id;
+exception
+  when undefined_table then
+    update jobs_internal.slot set session_id = null where session_id = p_session.id;
+end
+$$;
+comment on function jobs_internal.release(jobs_internal.session) is 'Gives back a session''s claim and slot';
+
+-- Purpose: end of a worker session: its last figures, its claim and slot given back, its row removed.
+create or replace function jobs_internal.close_session(p_session bigint, p_learned jsonb)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+begin
+  perform jobs_internal.learn(v_session, p_learned);
+  perform jobs_internal.release(v_session);
+  delete from jobs_internal.session where id = p_session;
+  perform jobs_internal.wake();
+end
+$$;
+comment on function jobs_internal.close_session(bigint, jsonb) is 'Ends a worker session: gives back its claim and slot';
+
+-- Purpose: keep what a session measured since its last claim: {"shapes": {"<id>": [runs, total ms, most subxacts]}, "ok": n, "bad": n}.
+-- Several sessions write the same rows; each holds them for the moment of a claim only, and in the same order.
+create or replace function jobs_internal.learn(p_session jobs_internal.session, p_learned jsonb)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_jobs bigint;
+  v_ms double precision;
+begin
+  if p_learned is null then
+    return;
+  end if;
+  insert into jobs_internal.duration as d (shape_id, runs, avg_ms, subxacts)
+  select s.key::integer, (s.value ->> 0)::bigint, (s.value ->> 1)::double precision / (s.value ->> 0)::bigint, (s.value ->> 2)::integer
+  from pg_catalog.jsonb_each(p_learned -> 'shapes') as s
+  where (s.value ->> 0)::bigint > 0
+  order by s.key::integer
+  on conflict (shape_id) do update set
+    runs = d.runs + excluded.runs,
+    avg_ms = d.avg_ms * 0.7 + excluded.avg_ms * 0.3,
+    subxacts = greatest(d.subxacts, excluded.subxacts);
+  select pg_catalog.sum((s.value ->> 0)::bigint), pg_catalog.sum((s.value ->> 1)::double precision)
+  into v_jobs, v_ms
+  from pg_catalog.jsonb_each(p_learned -> 'shapes') as s;
+  if v_jobs > 0 and p_session.lane_id is not null then
+    update jobs_internal.lane set avg_ms = coalesce(avg_ms * 0.7 + (v_ms / v_jobs) * 0.3, v_ms / v_jobs) where id = p_session.lane_id;
+  end if;
+  if p_session.lane_id is not null then
+    insert into jobs_internal.minute as m (queue_id, minute, session_id, succeeded, failed)
+    select l.queue_id, pg_catalog.date_trunc('minute', pg_catalog.clock_timestamp()), p_session.id,
+      (p_learned ->> 'ok')::bigint, (p_learned ->> 'bad')::bigint
+    from jobs_internal.lane as l
+    where l.id = p_session.lane_id
+    on conflict (queue_id, minute, session_id) do update set
+      succeeded = m.succeeded + excluded.succeeded, failed = m.failed + excluded.failed;
+  end if;
+end
+$$;
+comment on function jobs_internal.learn(jobs_internal.session, jsonb) is 'Keeps the durations and counts that a session measured';
+
+-- Purpose: take a slot of a queue for a session. Returns false when none is free. A slot belongs to a session until it claims elsewhere.
+create or replace function jobs_internal.take_slot(p_session bigint, p_queue integer, p_concurrency integer)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_concurrency is null then
+    update jobs_internal.slot set session_id = null where session_id = p_session;
+    return true;
+  end if;
+  if exists (select from jobs_internal.slot as s where s.queue_id = p_queue and s.session_id = p_session and s.n <= p_concurrency) then
+    return true;
+  end if;
+  update jobs_internal.slot set session_id = null where session_id = p_session;
+  update jobs_internal.slot as s set session_id = p_session
+  from (
+    select f.queue_id, f.n from jobs_internal.slot as f
+    where f.queue_id = p_queue and f.session_id is null and f.n <= p_concurrency
+    order by f.n limit 1 for update skip locked
+  ) as f
+  where s.queue_id = f.queue_id and s.n = f.n;
+  return found;
+end
+$$;
+comment on function jobs_internal.take_slot(bigint, integer, integer) is 'Takes a slot of a queue for a session; false when none is free';
+
+-- Purpose: lease work to the calling session: up to a second's worth of messages of one lane of its owner, high priority first, among
+-- equals the lane that waited longest. The caller commits before it works. Also keeps what the session measured since its last claim, and
+-- gives back what is left of that claim when asked (p_release).
+-- Returns: the claim; lane_id null when there is nothing (waiting says whether something is due that no slot is free for).
+-- Locks: session, messages (skip locked), slot (skip locked), lane.
+create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint, p_learned jsonb, p_release boolean)
+returns jobs_internal.claim
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+  v_claim jobs_internal.claim;
+  v_lane record;
+  v_now timestamptz := pg_catalog.clock_timestamp();
+  v_limit integer;
+  v_after bigint;
+  v_swept timestamptz;
+  v_due boolean;
+begin
+  perform jobs_internal.learn(v_session, p_learned);
+  if p_release then
+    perform jobs_internal.release(v_session);
+  end if;
+  v_claim.waiting := false;
+  if not (select s.paused from jobs_internal.switch as s) then
+    for v_lane in
+      select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, q.concurrency
+      from jobs_internal.lane as l
+      join jobs_internal.queue as q on q.id = l.queue_id
+      where l.owner = v_session.owner and l.quarantine is null and not q.paused and q.dropped_at is null
+      order by l.priority, l.served_at, l.id
+    loop
+      execute pg_catalog.format('select exists (select from pgmq.%I as m where m.vt <= $1)', 'q_' || v_lane.pgmq_queue) into v_due using v_now;
+      continue when not v_due;
+      if not jobs_internal.take_slot(p_session, v_lane.queue_id, v_lane.concurrency) then
+        v_claim.waiting := true;
+        continue;
+      end if;
+      v_limit := case when v_lane.avg_ms is null then 1
+        else least(jobs_internal.setting('claim_jobs')::numeric,
+          greatest(1, jobs_internal.setting('claim_ms')::numeric / greatest(v_lane.avg_ms, 0.01)::numeric))::integer end;
+      -- Dead entries at the front of the lane cost a walk at each claim, so a claim starts behind the last one; from the front again once
+      -- a second, for messages that were committed late or came back.
+      v_after := 0;
+      v_swept := v_now;
+      if v_session.lane_id = v_lane.id and v_session.swept_at > v_now - interval '1 second' then
+        v_after := v_session.last_msg_id;
+        v_swept := v_session.swept_at;
+      end if;
+      v_claim.lease := v_now + pg_catalog.make_interval(secs => jobs_internal.setting('lease_seconds')::double precision);
+      loop
+        execute pg_catalog.format(
+          'with c as materialized ('
+          '  select m.msg_id from pgmq.%I as m where m.msg_id > $1 and m.vt <= $2 order by m.msg_id limit $3 for update skip locked'
+          '), u as (update pgmq.%1$I as m set vt = $4, read_ct = m.read_ct + 1, last_read_at = $2 from c where m.msg_id = c.msg_id returning m.msg_id) '
+          'select array_agg(u.msg_id order by u.msg_id) from u', 'q_' || v_lane.pgmq_queue)
+        into v_claim.msg_ids using v_after, v_now, v_limit, v_claim.lease;
+        exit when v_claim.msg_ids is not null or v_after = 0;
+        v_after := 0;
+        v_swept := v_now;
+      end loop;
+      if v_claim.msg_ids is not null then
+        v_claim.lane_id := v_lane.id;
+        update jobs_internal.lane set served_at = v_now where id = v_lane.id;
+        exit;
+      end if;
+    end loop;
+  end if;
+  if v_claim.lane_id is null then
+    v_claim.lease := null;
+    update jobs_internal.slot set session_id = null where session_id = p_session;
+    if v_session.msg_ids is not null or v_session.jobs <> p_jobs then
+      update jobs_internal.session set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs where id = p_session;
+    end if;
+  else
+    update jobs_internal.session
+    set lane_id = v_claim.lane_id, msg_ids = v_claim.msg_ids, lease = v_claim.lease, jobs = p_jobs, swept_at = v_swept,
+      last_msg_id = v_claim.msg_ids[pg_catalog.cardinality(v_claim.msg_ids)]
+    where id = p_session;
+  end if;
+  return v_claim;
+end
+$$;
+comment on function jobs_internal.claim(bigint, bigint, jsonb, boolean) is 'Leases up to a second''s worth of messages of one lane to the calling session';
+
+-- Purpose: whether the server shuts down: the walwriter goes first. Asked after long jobs and while idle; a job may have swallowed the signal.
+create or replace function jobs_internal.shutting_down()
+returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select not exists (select from pg_catalog.pg_stat_get_activity(null) as a where a.backend_type = 'walwriter');
+end;
+comment on function jobs_internal.shutting_down() is 'The server shuts down (its walwriter is gone)';

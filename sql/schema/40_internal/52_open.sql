@@ -1,0 +1,172 @@
+-- From messages to jobs that can be run: the first half of a chunk, and the committed start of a job that runs alone.
+
+-- Purpose: lock the next messages of a claim and read their jobs, in the transaction that will run them.
+-- p_msg_ids: the messages to try, in order; p_lease: the token of the claim.
+-- Returns: the items to run now, in order: either jobs that may share a transaction, or one that may not. A message that carries another
+--   token or is locked by another session is not ours any more and is left out. Items with mode 'gone' are stale messages, to be deleted.
+-- Locks: messages (skip locked), held to the commit; that lock is what makes a job run once.
+create or replace function jobs_internal.open_chunk(p_lane integer, p_msg_ids bigint[], p_lease timestamptz, p_short_ms double precision)
+returns jobs_internal.work_item[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  v_items jobs_internal.work_item[];
+  v_constraints boolean;
+  v_subxacts integer := 0;
+  v_i integer;
+  v_owner oid := jobs_internal.me();
+begin
+  v_constraints := exists (select from pg_catalog.pg_constraint as c where c.condeferrable)
+    or exists (select from pg_catalog.pg_trigger as t where t.tgdeferrable);
+  execute pg_catalog.format($query$
+    with m as materialized (
+      select m.msg_id, m.read_ct, (m.message ->> 'job')::bigint as job_id
+      from pgmq.%I as m
+      where m.msg_id = any ($1) and m.vt = $2
+      order by m.msg_id
+      for update skip locked
+    )
+    select array_agg(row(
+      m.msg_id, m.job_id, j.attempt + 1, j.shape_id, s.call, j.args, st.body,
+      case
+        when j.id is null then 'gone'
+        when x.job_id is not null then 'stop'
+        when coalesce(s.procedure, st.top_level) then 'child'
+        when j.shape_id is null or j.settings is not null or m.read_ct > 1 or j.verify or j.interruptions > 0 or not q.batch
+          or d.avg_ms is null or d.avg_ms > $3 or p.oid is null then 'alone'
+        else 'chunk'
+      end,
+      (extract(epoch from j.timeout) * 1000)::bigint, j.settings, st.done_when, coalesce(j.verify, false), $4
+    )::jobs_internal.work_item order by m.msg_id)
+    from m
+    left join jobs_internal.job as j on j.id = m.job_id and j.msg_id = m.msg_id and j.state = 'queued' and j.owner = $5
+    left join jobs_internal.queue as q on q.id = j.queue_id
+    left join jobs_internal.shape as s on s.id = j.shape_id
+    left join jobs_internal.duration as d on d.shape_id = j.shape_id
+    left join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.proowner = s.func_owner
+    left join jobs_internal.statement as st on st.job_id = j.id and j.shape_id is null
+    left join jobs_internal.stop as x on x.job_id = j.id and x.attempt = j.attempt + 1
+    where not coalesce(q.paused, false) $query$, 'q_pyworker_' || p_lane)
+  into v_items using p_msg_ids, p_lease, p_short_ms, v_constraints, v_owner;
+  if v_items is null then
+    return '{}';
+  end if;
+  -- Everything up to the first job that may not share; it alone when it stands first, or when each job needs a transaction of its own.
+  for v_i in 1 .. pg_catalog.cardinality(v_items) loop
+    if v_items[v_i].mode in ('alone', 'child') or (v_constraints and v_i > 1) then
+      return v_items[1:greatest(v_i - 1, 1)];
+    end if;
+  end loop;
+  return v_items;
+end
+$$;
+comment on function jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision) is 'Locks the next messages of a claim and reads their jobs';
+
+-- Purpose: commit-to-be of the start of a job that runs alone: its message goes, it is running, its session is known.
+-- Also makes sure that the function is still the one that was enqueued: replaced by its owner is fine, dropped and made anew by the same
+-- owner is found again by its signature; anything else is an error of the job.
+-- Returns: the item with the call to make; mode 'refused' with the reason in call, when it cannot run at all.
+create or replace function jobs_internal.begin_alone(p_session bigint, p_lane integer, p_item jobs_internal.work_item)
+returns jobs_internal.work_item
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+  v_item jobs_internal.work_item := p_item;
+  v_shape jobs_internal.shape;
+  v_new jobs_internal.shape;
+  v_func oid;
+  v_why text;
+begin
+  execute pg_catalog.format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || p_lane) using p_item.msg_id;
+  update jobs_internal.job
+  set state = 'running', msg_id = null, session_id = p_session, attempt = p_item.attempt, started_at = pg_catalog.clock_timestamp(),
+    child_pid = null, child_start = null
+  where id = p_item.job_id and state = 'queued' and msg_id = p_item.msg_id;
+  if not found then
+    v_item.mode := 'gone';
+    return v_item;
+  end if;
+  update jobs_internal.session set job_id = p_item.job_id, attempt = p_item.attempt where id = p_session;
+  if p_item.shape_id is null then
+    return v_item;
+  end if;
+
+  select s.* into v_shape from jobs_internal.shape as s where s.id = p_item.shape_id;
+  select p.oid into v_func from pg_catalog.pg_proc as p where p.oid = v_shape.func;
+  if v_func is null then
+    v_func := pg_catalog.to_regprocedure(v_shape.signature)::oid;
+  end if;
+  if v_func is null then
+    v_why := pg_catalog.format('function %s does not exist any more', v_shape.signature);
+  elsif not exists (select from pg_catalog.pg_proc as p where p.oid = v_func and p.proowner = v_shape.func_owner) then
+    v_why := pg_catalog.format('function %s has another owner than when the job was enqueued', v_shape.signature);
+  elsif not exists (select from pg_catalog.pg_proc as p where p.oid = v_func and p.oid = v_shape.func and p.xmin = v_shape.version) then
+    v_why := jobs_internal.misfit(v_func, v_shape.keys) ->> 'message';
+    if v_why is null then
+      select s.* into v_new
+      from jobs_internal.shape as s
+      join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version
+      where s.func = v_func and s.keys = v_shape.keys
+      limit 1;
+      if not found then
+        v_new := jobs_internal.make_shape(v_func, v_shape.keys);
+      end if;
+      v_item.shape_id := v_new.id;
+      v_item.call := v_new.call;
+      update jobs_internal.job set shape_id = v_new.id where id = p_item.job_id;
+    end if;
+  end if;
+  if v_why is not null then
+    v_item.mode := 'refused';
+    v_item.call := v_why;
+  end if;
+  return v_item;
+end
+$$;
+comment on function jobs_internal.begin_alone(bigint, integer, jobs_internal.work_item) is 'Starts a job that runs alone; to be committed before it runs';
+
+-- Purpose: the reason to stop this attempt that was committed, null when there is none.
+create or replace function jobs_internal.stop_reason(p_job bigint, p_attempt integer)
+returns text
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select s.reason from jobs_internal.stop as s where s.job_id = p_job and s.attempt = p_attempt;
+end;
+comment on function jobs_internal.stop_reason(bigint, integer) is 'The committed reason to stop this attempt; null: none';
+
+-- Purpose: an argument of the job that the calling child session runs, with its type; p_name null: all of them.
+create or replace function jobs_internal.argument(p_name text, p_type anyelement)
+returns anyelement
+language plpgsql stable
+as $$
+declare
+  v_args jsonb := jobs_internal.my_arguments();
+  v_value alias for $0;
+begin
+  if p_name is null then
+    return coalesce(v_args, '{}');
+  end if;
+  execute pg_catalog.format('select r.v from pg_catalog.jsonb_to_record(pg_catalog.jsonb_build_object(''v'', $1)) as r(v %s)', pg_catalog.format_type(pg_catalog.pg_typeof(p_type)::oid, null))
+  into v_value using v_args operator(pg_catalog.->) p_name;
+  return v_value;
+end
+$$;
+comment on function jobs_internal.argument(text, anyelement) is 'An argument of the job that this child session runs; invoker on purpose: it casts';
+
+-- Purpose: the arguments of the running job of the calling login.
+create or replace function jobs_internal.my_arguments()
+returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select j.args from jobs_internal.job as j where j.id = jobs_internal.current_job() and j.owner = jobs_internal.me();
+end;
+comment on function jobs_internal.my_arguments() is 'Arguments of the job that the calling session runs';

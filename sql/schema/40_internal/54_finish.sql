@@ -1,0 +1,244 @@
+-- Writing outcomes. History is written here and nowhere else.
+
+-- Purpose: how long to wait before the next attempt: doubles with each, capped, and moved by up to a quarter so that jobs that failed
+-- together do not come back together.
+create or replace function jobs_internal.backoff(p_queue integer, p_attempt integer)
+returns interval
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select least(q.backoff_cap, q.backoff * pg_catalog.power(2, least(p_attempt - 1, 30))) * (0.75 + pg_catalog.random() * 0.5)
+  from jobs_internal.queue as q
+  where q.id = p_queue;
+end;
+comment on function jobs_internal.backoff(integer, integer) is 'Wait before the next attempt: exponential, capped, with jitter';
+
+-- Purpose: keep the lines that a job wrote with jobs.log.
+create or replace function jobs_internal.keep_log(p_job bigint, p_attempt integer, p_owner oid, p_logs jsonb)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  insert into jobs_internal.log_line (job_id, attempt, n, owner, at, level, message, fields)
+  select p_job, p_attempt, l.n + coalesce((select pg_catalog.max(o.n) from jobs_internal.log_line as o where o.job_id = p_job and o.attempt = p_attempt), 0),
+    p_owner, (l.v ->> 'at')::timestamptz, l.v ->> 'level', l.v ->> 'message', l.v -> 'fields'
+  from pg_catalog.jsonb_array_elements(p_logs) with ordinality as l(v, n);
+end;
+comment on function jobs_internal.keep_log(bigint, integer, oid, jsonb) is 'Keeps the lines that a job wrote with jobs.log';
+
+-- Purpose: end one attempt that did not simply succeed in a chunk, or that ran alone. Decides what comes next.
+-- p_expected: the attempt number stored on the job row (alone: the running attempt; chunk: one less).
+-- Returns: one feed object, or null when the fence missed (the job is not in that state any more).
+-- Locks: job. Writes: job, finished, attempt, log_line, stop.
+create or replace function jobs_internal.settle(p_pid integer, p_state text, p_expected integer, p_ending jobs_internal.ending)
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_job jobs_internal.job;
+  v_state text;
+  v_due timestamptz;
+  v_error jsonb := p_ending.error;
+  v_retry boolean;
+  v_outcome text := p_ending.outcome;
+  v_top_level boolean;
+begin
+  select j.* into v_job from jobs_internal.job as j
+  where j.id = p_ending.job_id and j.state = p_state and j.attempt = p_expected
+  for update;
+  if not found then
+    return null;
+  end if;
+  delete from jobs_internal.stop where job_id = p_ending.job_id;
+  delete from jobs_internal.progress_message where job_id = p_ending.job_id;
+  if p_ending.logs is not null then
+    perform jobs_internal.keep_log(p_ending.job_id, p_ending.attempt, v_job.owner, p_ending.logs);
+  end if;
+
+  if v_outcome = 'interrupted' then
+    -- Somebody signalled the session without a reason of ours: a shutdown, an administrator, the end of another job. Nothing is charged,
+    -- until one job has been hit three times.
+    if v_job.interruptions < 2 or jobs_internal.shutting_down() then
+      update jobs_internal.job
+      set state = 'scheduled', due_at = pg_catalog.clock_timestamp(), session_id = null, msg_id = null, started_at = null, child_pid = null,
+        child_start = null, attempt = p_ending.attempt - 1,
+        interruptions = interruptions + (not jobs_internal.shutting_down())::integer
+      where id = v_job.id;
+      return pg_catalog.jsonb_build_object('job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'outcome', 'interrupted',
+        'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled');
+    end if;
+    v_outcome := 'cancelled';
+    v_error := jobs_internal.error_object('PWC02', 'interrupted three times without a known reason',
+      'Somebody signalled its session each time (pg_cancel_backend, pg_terminate_backend).', 'Look in the server log; then select jobs.retry(id).');
+  end if;
+
+  v_top_level := p_state = 'running' and exists (select from jobs_internal.statement as s where s.job_id = v_job.id and s.top_level);
+  v_retry := v_outcome in ('failed', 'timed_out', 'lost') and p_ending.attempt < v_job.max_attempts
+    and jobs_internal.worth_retry(v_error ->> 'sqlstate');
+  if v_retry then
+    v_state := 'scheduled';
+    v_due := pg_catalog.clock_timestamp() + jobs_internal.backoff(v_job.queue_id, p_ending.attempt);
+    update jobs_internal.job
+    set state = 'scheduled', due_at = v_due, session_id = null, msg_id = null, started_at = null, child_pid = null, child_start = null,
+      attempt = p_ending.attempt, error = v_error, verify = nullif(v_top_level and v_outcome = 'lost', false)
+    where id = v_job.id;
+    insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid, result, error)
+    values (v_job.id, p_ending.attempt, v_outcome, v_job.owner, p_ending.started_at, p_ending.finished_at, p_pid, p_ending.child_pid, p_ending.result, v_error);
+  else
+    v_state := case v_outcome when 'succeeded' then 'succeeded' when 'cancelled' then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end;
+    delete from jobs_internal.job where id = v_job.id;
+    insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
+      started_at, finished_at, pid, child_pid, timeout, unique_key, args, settings, note, result, error)
+    values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, v_state, v_job.shape_id, p_ending.attempt, v_job.max_attempts, v_outcome,
+      v_job.run_at, v_job.created_at, p_ending.started_at, p_ending.finished_at, p_pid, p_ending.child_pid, v_job.timeout, v_job.unique_key,
+      v_job.args, v_job.settings, v_job.note, p_ending.result, v_error);
+  end if;
+  return pg_catalog.jsonb_build_object('job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'outcome', v_outcome,
+    'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', v_state, 'retry_at', v_due,
+    'ms', pg_catalog.round((extract(epoch from p_ending.finished_at - p_ending.started_at) * 1000)::numeric, 3),
+    'error', v_error, 'note', coalesce(v_job.note, '{}'));
+end
+$$;
+comment on function jobs_internal.settle(integer, text, integer, jobs_internal.ending) is 'Ends one attempt, decides about a retry and writes the history; null when the fence missed';
+
+-- Purpose: what the views call a job's task.
+create or replace function jobs_internal.task_name(p_job bigint, p_shape integer)
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce(
+    (select s.task from jobs_internal.shape as s where s.id = p_shape),
+    (select s.command from jobs_internal.statement as s where s.job_id = p_job));
+end;
+comment on function jobs_internal.task_name(bigint, integer) is 'What the views call a job''s task';
+
+-- Purpose: the second half of a chunk: messages deleted, job rows turned into history, in the transaction that ran the jobs.
+-- p_msg_ids: messages of the jobs that ran and of stale ones; p_endings: how each job ended.
+-- Returns: false when a fence missed: the chunk must be rolled back and its jobs run alone.
+-- Locks: job. Writes: the lane's pgmq queue, job, finished, attempt, feed.
+create or replace function jobs_internal.finish_chunk(p_session bigint, p_lane integer, p_msg_ids bigint[], p_endings jobs_internal.ending[])
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  v_pid integer := pg_catalog.pg_backend_pid();
+  v_done jsonb;
+  v_n bigint;
+  v_expected bigint;
+  v_ending jobs_internal.ending;
+  v_other jsonb;
+  v_others jsonb := '[]';
+begin
+  execute pg_catalog.format('delete from pgmq.%I where msg_id = any ($1)', 'q_pyworker_' || p_lane) using p_msg_ids;
+  v_expected := (select pg_catalog.count(*) from pg_catalog.unnest(p_endings) as e where e.outcome = 'succeeded' and e.logs is null);
+  if v_expected > 0 then
+    with gone as (
+      delete from jobs_internal.job as j
+      using pg_catalog.unnest(p_endings) as e
+      where j.id = e.job_id and j.state = 'queued' and j.attempt = e.attempt - 1 and j.owner = jobs_internal.me()
+        and e.outcome = 'succeeded' and e.logs is null
+      returning j.id, j.queue_id, j.owner, j.priority, j.shape_id, e.attempt, j.max_attempts, j.run_at, j.created_at, e.started_at, e.finished_at,
+        j.timeout, j.unique_key, j.args, j.settings, j.note, e.result
+    ), kept as (
+      insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
+        started_at, finished_at, pid, timeout, unique_key, args, settings, note, result)
+      select g.id, g.queue_id, g.owner, g.priority, 'succeeded', g.shape_id, g.attempt, g.max_attempts, 'succeeded', g.run_at, g.created_at,
+        g.started_at, g.finished_at, v_pid, g.timeout, g.unique_key, g.args, g.settings, g.note, g.result
+      from gone as g
+      returning id, shape_id, started_at, finished_at
+    ), per_task as (
+      select s.task, pg_catalog.jsonb_agg(k.id) as job_ids,
+        pg_catalog.jsonb_agg(pg_catalog.round((extract(epoch from k.finished_at - k.started_at) * 1000)::numeric, 3)) as ms,
+        pg_catalog.count(*) as n
+      from kept as k
+      join jobs_internal.shape as s on s.id = k.shape_id
+      group by s.task
+    )
+    select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('task', p.task, 'job_ids', p.job_ids, 'ms', p.ms)), pg_catalog.sum(p.n)
+    into v_done, v_n
+    from per_task as p;
+    if v_n is distinct from v_expected then
+      return false;
+    end if;
+  end if;
+  if v_expected < pg_catalog.cardinality(p_endings) then
+    foreach v_ending in array p_endings loop
+      continue when v_ending.outcome = 'succeeded' and v_ending.logs is null;
+      v_other := jobs_internal.settle(v_pid, 'queued', v_ending.attempt - 1, v_ending);
+      if v_other is null then
+        return false;
+      end if;
+      v_others := v_others || v_other;
+    end loop;
+  end if;
+  perform jobs_internal.tell(p_session, p_lane, v_pid, v_done, v_others);
+  return true;
+end
+$$;
+comment on function jobs_internal.finish_chunk(bigint, integer, bigint[], jobs_internal.ending[]) is 'Ends a chunk: messages deleted, history written; false when a fence missed';
+
+-- Purpose: the fence of a job that runs alone, asked inside its own subtransaction: it is still this session's running attempt.
+-- Errors: PW041 when it is not: the job tampered with itself, and what it did is undone.
+create or replace function jobs_internal.fence(p_session bigint, p_job bigint, p_attempt integer)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from jobs_internal.job as j where j.id = p_job and j.attempt = p_attempt and j.state = 'running' and j.session_id = p_session) then
+    raise exception using errcode = 'PW041', message = pg_catalog.format('job %s ended itself while it ran', p_job),
+      detail = 'Its row is not the running attempt of this session any more. What the job did was undone.',
+      hint = 'A job must not cancel, retry or finish itself through the functions of pyworker. A retry cannot help.';
+  end if;
+end
+$$;
+comment on function jobs_internal.fence(bigint, bigint, integer) is 'PW041 unless the job is still this session''s running attempt';
+
+-- Purpose: end a job that ran alone, in the transaction that did its work. A fence that misses here means that the job row went while
+-- the job ran: nothing is left to write, and the transaction must not commit. Errors: PW041.
+create or replace function jobs_internal.finish_alone(p_session bigint, p_lane integer, p_ending jobs_internal.ending)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+  v_other jsonb;
+begin
+  v_other := jobs_internal.settle(v_session.pid, 'running', p_ending.attempt, p_ending);
+  update jobs_internal.session set job_id = null, attempt = null where id = p_session;
+  if v_other is null then
+    raise exception using errcode = 'PW041', message = pg_catalog.format('job %s is not this session''s running attempt any more', p_ending.job_id),
+      detail = 'Its row was changed while it ran. What the job did is undone.', hint = 'Look at jobs.job and jobs.attempts for it.';
+  end if;
+  if p_ending.outcome = 'succeeded' then
+    perform jobs_internal.tell(p_session, p_lane, v_session.pid, pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
+      'task', v_other -> 'task', 'job_ids', pg_catalog.jsonb_build_array(v_other -> 'job_id'), 'ms', pg_catalog.jsonb_build_array(v_other -> 'ms'))), '[]');
+  else
+    perform jobs_internal.tell(p_session, p_lane, v_session.pid, null, pg_catalog.jsonb_build_array(v_other));
+  end if;
+end
+$$;
+comment on function jobs_internal.finish_alone(bigint, integer, jobs_internal.ending) is 'Ends a job that ran alone';
+
+-- Purpose: put outcomes where a supervisor finds them for its log.
+create or replace function jobs_internal.tell(p_session bigint, p_lane integer, p_pid integer, p_succeeded jsonb, p_others jsonb)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  insert into jobs_internal.feed (body)
+  select pg_catalog.jsonb_build_object('queue', q.name, 'owner', pg_catalog.pg_get_userbyid(l.owner), 'session', p_session, 'pid', p_pid,
+    'succeeded', coalesce(p_succeeded, '[]'), 'others', coalesce(p_others, '[]'))
+  from jobs_internal.lane as l
+  join jobs_internal.queue as q on q.id = l.queue_id
+  where l.id = p_lane;
+end;
+comment on function jobs_internal.tell(bigint, integer, integer, jsonb, jsonb) is 'Puts outcomes where a supervisor finds them for its log';

@@ -1,0 +1,586 @@
+-- The worker session: one procedure that claims, runs and commits until its work or its time is over.
+--
+-- It runs as the owner, in a session that was authenticated as the owner, so these procedures are invoker and cannot carry a SET clause
+-- (procedures that commit cannot). They set search_path themselves, and set the owner's own path for the duration of a job. What needs
+-- our rights is in the definer functions that they call. No transaction is open while they wait.
+
+-- Purpose: put the session back to its baseline after a job. Nothing of a job may be seen by the next one. Costs some 16 us.
+-- The caller's search_path afterwards is ours.
+create or replace procedure jobs_internal.wash(p_baseline boolean)
+language plpgsql
+as $$
+begin
+  execute 'close all';  -- CLOSE is a statement of PL/pgSQL's own otherwise
+  reset role;
+  reset all;
+  unlisten *;
+  deallocate all;
+  discard temp;
+  discard sequences;
+  perform pg_catalog.pg_advisory_unlock_all(), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  if p_baseline then
+    call jobs_internal.baseline();
+  end if;
+end
+$$;
+comment on procedure jobs_internal.wash(boolean) is 'Puts a worker session back to its baseline after a job';
+
+-- Purpose: what a worker session sets for itself whatever its role, database or launcher sets: its time limits are the jobs' own, and it
+-- sees what others commit.
+create or replace procedure jobs_internal.baseline()
+language plpgsql
+as $$
+begin
+  perform pg_catalog.set_config('statement_timeout', '0', false), pg_catalog.set_config('lock_timeout', '0', false),
+    pg_catalog.set_config('transaction_timeout', '0', false), pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false),
+    pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
+    pg_catalog.set_config('default_transaction_read_only', 'off', false),
+    pg_catalog.set_config('default_transaction_deferrable', 'off', false),
+    pg_catalog.set_config('client_min_messages', 'error', false);
+end
+$$;
+comment on procedure jobs_internal.baseline() is 'What a worker session sets for itself whatever its role, database or launcher sets';
+
+-- Purpose: whether RESET ALL alone gives the baseline, so that a job need not pay for setting it again.
+create or replace function jobs_internal.needs_baseline()
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.current_setting('statement_timeout') <> '0' or pg_catalog.current_setting('lock_timeout') <> '0'
+    or pg_catalog.current_setting('transaction_timeout') <> '0' or pg_catalog.current_setting('idle_in_transaction_session_timeout') <> '0'
+    or pg_catalog.current_setting('default_transaction_isolation') <> 'read committed'
+    or pg_catalog.current_setting('default_transaction_read_only') <> 'off'
+    or pg_catalog.current_setting('default_transaction_deferrable') <> 'off';
+end;
+comment on function jobs_internal.needs_baseline() is 'RESET ALL alone does not give the baseline';
+
+-- Purpose: collect and drop the lines that the job wrote with jobs.log. They are kept as prepared statements, the one thing in a session
+-- that a rollback leaves alone. Returns null when there are none.
+create or replace function jobs_internal.collect_log()
+returns jsonb
+language sql volatile
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.jsonb_agg(pg_catalog.regexp_replace(p.statement, '^.*? as select ''(.*)''::jsonb$', '\1')::jsonb order by p.name)
+  from (
+    select s.name, pg_catalog.replace(s.statement, '''''', '''') as statement
+    from pg_catalog.pg_prepared_statements as s
+    where s.name like 'pyworker\_log\_%'
+  ) as p;
+end;
+comment on function jobs_internal.collect_log() is 'The lines that the job wrote with jobs.log; null: none';
+
+-- Purpose: what an interruption of the present attempt means: the committed reason, or null when there is none. Waits for one for up to
+-- a second, unless the server shuts down.
+create or replace function jobs_internal.why_stopped(p_job bigint, p_attempt integer)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_until timestamptz := pg_catalog.clock_timestamp() + interval '1 second';
+  v_reason text;
+begin
+  loop
+    v_reason := jobs_internal.stop_reason(p_job, p_attempt);
+    exit when v_reason is not null or jobs_internal.shutting_down() or pg_catalog.clock_timestamp() > v_until;
+    perform pg_catalog.pg_sleep(0.02);
+  end loop;
+  return v_reason;
+exception
+  when query_canceled then
+    return jobs_internal.stop_reason(p_job, p_attempt);
+end
+$$;
+comment on function jobs_internal.why_stopped(bigint, integer) is 'The committed reason for an interruption, waited for up to a second; null: none';
+
+-- Purpose: run one job in a subtransaction and say how it ended. Leaves the session washed and its search_path ours.
+-- p_fence: the session number when the job runs alone (its fence is asked inside), null in a chunk.
+create or replace procedure jobs_internal.run_one(
+  p_item jobs_internal.work_item,
+  p_fence bigint,
+  p_path text,
+  p_margin_ms bigint,
+  p_baseline boolean,
+  inout p_ending jobs_internal.ending
+)
+language plpgsql
+as $$
+declare
+  v_result jsonb;
+  v_rows bigint;
+  v_name text;
+  v_value text;
+  v_state text;
+  v_message text;
+  v_detail text;
+  v_hint text;
+  v_context text;
+  v_constraint text;
+  v_table text;
+  v_done boolean;
+begin
+  p_ending := null;
+  p_ending.job_id := p_item.job_id;
+  p_ending.attempt := p_item.attempt;
+  p_ending.started_at := pg_catalog.clock_timestamp();
+  v_name := p_item.job_id || '/' || p_item.attempt || ' ' || (extract(epoch from p_ending.started_at) * 1000)::bigint;
+  perform pg_catalog.set_config('pyworker.job', v_name, false), pg_catalog.set_config('application_name', 'pw ' || v_name, false);
+  if p_item.timeout_ms is not null then
+    -- A backstop of the server's own, should no supervisor live. 0 first: only that arms it again inside a transaction.
+    perform pg_catalog.set_config('transaction_timeout', '0', false);
+    perform pg_catalog.set_config('transaction_timeout', least(p_item.timeout_ms + p_margin_ms, 2147483647)::text, false);
+  end if;
+  perform pg_catalog.set_config('search_path', p_path, false);
+  begin
+    if p_item.settings is not null then
+      for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(p_item.settings) as s loop
+        perform pg_catalog.set_config(v_name, v_value, false);
+      end loop;
+    end if;
+    if p_item.mode operator(pg_catalog.=) 'refused' then
+      raise exception using errcode = 'PW042', message = p_item.call, detail = 'It was there when the job was enqueued.',
+        hint = 'Enqueue the job again for the function as it is now.';
+    end if;
+    if p_item.verify then
+      execute p_item.done_when into v_done;
+    end if;
+    if v_done then
+      v_result := '{"verified": true}';
+    elsif p_item.statement is null then
+      execute p_item.call into v_result using p_item.args;
+      if pg_catalog.pg_column_size(v_result) operator(pg_catalog.>) 100000
+        and pg_catalog.octet_length(v_result::text) operator(pg_catalog.>) jobs_internal.setting('result_bytes')::integer then
+        raise exception using errcode = 'PW040', message = 'the result is larger than the setting result_bytes',
+          detail = pg_catalog.format('It has %s bytes.', pg_catalog.octet_length(v_result::text)),
+          hint = 'Write large results into a table. A retry cannot help.';
+      end if;
+    else
+      execute p_item.statement;
+      get diagnostics v_rows := row_count;
+      v_result := pg_catalog.jsonb_build_object('rows', v_rows);
+      if p_item.done_when is not null then
+        execute p_item.done_when into v_done;
+        if v_done is not true then
+          raise exception using errcode = 'PW043', message = 'the statement ran, but its post-condition is not true',
+            detail = p_item.done_when, hint = 'What it did was undone. Check done_when.';
+        end if;
+      end if;
+    end if;
+    if p_item.constraints then
+      set constraints all immediate;
+    end if;
+    if p_fence is not null then
+      perform jobs_internal.fence(p_fence, p_item.job_id, p_item.attempt);
+    end if;
+    p_ending.outcome := 'succeeded';
+    p_ending.result := v_result;
+  exception
+    when query_canceled then
+      p_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted');
+      get stacked diagnostics v_context := pg_exception_context;
+      if p_ending.outcome operator(pg_catalog.=) 'timed_out' then
+        p_ending.error := jobs_internal.error_object('PWT01', pg_catalog.format('timed out after %s ms', p_item.timeout_ms),
+          'The supervisor cancelled its session.', 'Give it a longer timeout, or look at what it waited for. A retry may be faster.', v_context);
+      elsif p_ending.outcome operator(pg_catalog.=) 'cancelled' then
+        p_ending.error := jobs_internal.error_object('PWC01', 'cancelled on request', null, 'select jobs.retry(id) runs it again.', v_context);
+      end if;
+    when others or assert_failure then
+      get stacked diagnostics v_state := returned_sqlstate, v_message := message_text, v_detail := pg_exception_detail,
+        v_hint := pg_exception_hint, v_context := pg_exception_context, v_constraint := constraint_name, v_table := table_name;
+      p_ending.outcome := 'failed';
+      p_ending.error := jobs_internal.error_object(v_state, v_message, v_detail, v_hint, v_context, v_constraint, v_table);
+  end;
+  p_ending.finished_at := pg_catalog.clock_timestamp();
+  -- A job that succeeded says by this setting whether it logged; after a rollback the setting is gone, so one looks.
+  if p_ending.outcome operator(pg_catalog.<>) 'succeeded' or pg_catalog.current_setting('pyworker.logged', true) operator(pg_catalog.=) 'on' then
+    p_ending.logs := jobs_internal.collect_log();
+  end if;
+  call jobs_internal.wash(p_baseline);
+end
+$$;
+comment on procedure jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, boolean, jobs_internal.ending) is 'Runs one job in a subtransaction and says how it ended';
+
+-- Purpose: run one top-level statement in a child session and watch it. Commits as it goes; no snapshot is held between two looks.
+create or replace procedure jobs_internal.run_child(
+  p_session bigint,
+  p_item jobs_internal.work_item,
+  p_path text,
+  p_margin_ms bigint,
+  p_baseline boolean,
+  inout p_ending jobs_internal.ending
+)
+language plpgsql
+as $$
+declare
+  v_name text;
+  v_value text;
+  v_handle record;
+  v_gone boolean := false;
+  v_let_go boolean := false;
+  v_outcome record;
+  v_error record;
+  v_reason text;
+  v_done boolean;
+  v_state text;
+  v_message text;
+  v_child_start timestamptz;
+  v_nap double precision := 0.002;
+begin
+  p_ending := null;
+  p_ending.job_id := p_item.job_id;
+  p_ending.attempt := p_item.attempt;
+  p_ending.started_at := pg_catalog.clock_timestamp();
+  v_name := p_item.job_id || '/' || p_item.attempt || ' ' || (extract(epoch from p_ending.started_at) * 1000)::bigint;
+  -- The child inherits what this session has set at the launch: the job's own settings, the owner's path, and its name. Its time limit
+  -- stands a little behind the job's own timeout, should no supervisor live.
+  begin
+    perform pg_catalog.set_config('pyworker.job', v_name, false), pg_catalog.set_config('pyworker.child', 'on', false),
+      pg_catalog.set_config('application_name', 'pw ' || v_name, false);
+    if p_item.verify and p_item.done_when is not null then
+      perform pg_catalog.set_config('search_path', p_path, false);
+      execute p_item.done_when into v_done;
+    end if;
+    if v_done then
+      p_ending.outcome := 'succeeded';
+      p_ending.result := '{"verified": true}';
+    elsif p_item.mode operator(pg_catalog.=) 'refused' then
+      p_ending.outcome := 'failed';
+      p_ending.error := jobs_internal.error_object('PW042', p_item.call, 'It was there when the job was enqueued.',
+        'Enqueue the job again for the function as it is now.');
+    else
+      perform pg_catalog.set_config('statement_timeout', coalesce(least(p_item.timeout_ms + p_margin_ms, 2147483647), 0)::text, false);
+      for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(coalesce(p_item.settings, '{}')) as s loop
+        perform pg_catalog.set_config(v_name, v_value, false);
+      end loop;
+      perform pg_catalog.set_config('search_path', p_path, false);
+      select h.pid, h.cookie into v_handle
+      from jobs_internal.launch_child(coalesce(p_item.statement, p_item.call), p_item.job_id || '/' || p_item.attempt) as h;
+      v_child_start := jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_handle.pid);
+    end if;
+  exception
+    when insufficient_resources or configuration_limit_exceeded or too_many_connections then
+      -- No worker slot: that is back-pressure, never the job's failure. Uncharged, a little later again.
+      p_ending.outcome := 'no_slot';
+    when query_canceled then
+      p_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted');
+    when others then
+      get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
+      p_ending.outcome := 'failed';
+      p_ending.error := jobs_internal.error_object(v_state, v_message);
+  end;
+  call jobs_internal.wash(p_baseline);
+  perform pg_catalog.set_config('application_name', 'pw ' || p_item.job_id || '/' || p_item.attempt || ' '
+    || (extract(epoch from p_ending.started_at) * 1000)::bigint, false);
+  commit;
+
+  if p_ending.outcome is null then
+    p_ending.child_pid := v_handle.pid;
+    -- A nap is short at first and grows, so that short statements end at once and long ones cost nothing.
+    while not v_gone loop
+      begin
+        if v_let_go then
+          v_gone := not jobs_internal.alive(v_handle.pid, v_child_start);
+          if not v_gone then
+            perform pg_catalog.pg_sleep(v_nap);
+          end if;
+        else
+          v_gone := jobs_internal.wait_child(v_handle.pid, v_handle.cookie, (v_nap * 1000)::integer + 1);
+        end if;
+        if not v_gone and not v_let_go and v_nap >= 0.05 and jobs_internal.child_is_stuck(v_handle.pid) then
+          -- Its messages fill the queue that nobody can read without holding a snapshot: let go of it, so that it goes on. The price is
+          -- its error details; the post-condition, or in_doubt, decides.
+          perform jobs_internal.detach_child(v_handle.pid, v_handle.cookie);
+          v_let_go := true;
+        end if;
+      exception
+        when query_canceled then
+          -- The watcher was signalled, not the child. With a reason: the supervisor signals the child as well. Without one: leave; the child
+          -- is found by its pid and start.
+          if jobs_internal.why_stopped(p_item.job_id, p_item.attempt) is null then
+            p_ending.outcome := 'left';
+            v_gone := true;
+          end if;
+      end;
+      v_nap := least(v_nap * 1.5, 0.05);
+      commit;
+    end loop;
+    if p_ending.outcome is null then
+      v_reason := jobs_internal.stop_reason(p_item.job_id, p_item.attempt);
+      if not v_let_go then
+        select o.* into v_outcome from jobs_internal.child_outcome(v_handle.pid, v_handle.cookie) as o;
+        perform jobs_internal.detach_child(v_handle.pid, v_handle.cookie);
+      end if;
+      p_ending.finished_at := pg_catalog.clock_timestamp();
+      if not v_let_go and v_outcome.completed and v_outcome.has_error then
+        p_ending.outcome := case when v_outcome.sqlstate = '57014' then coalesce(v_reason,
+          case when p_item.timeout_ms is not null and p_ending.finished_at >= p_ending.started_at + (p_item.timeout_ms + p_margin_ms) * interval '1 ms' then 'timed_out'
+          else 'interrupted' end) else 'failed' end;
+        p_ending.error := case p_ending.outcome
+          when 'timed_out' then jobs_internal.error_object('PWT01', pg_catalog.format('timed out after %s ms', p_item.timeout_ms),
+            'Its session was cancelled.', 'Give it a longer timeout, or look at what it waited for.', v_outcome.context)
+          when 'cancelled' then jobs_internal.error_object('PWC01', 'cancelled on request', null, 'select jobs.retry(id) runs it again.', v_outcome.context)
+          else jobs_internal.error_object(v_outcome.sqlstate, v_outcome.message, v_outcome.detail, v_outcome.hint, v_outcome.context,
+            v_outcome.constraint_name, v_outcome.table_name) end;
+      else
+        -- "Completed without error" is also what a session killed by FATAL reports; an empty command tag gives it away. A post-condition
+        -- outranks both.
+        p_ending.outcome := case when not v_let_go and v_outcome.completed and coalesce(v_outcome.command_tag, '') <> '' then 'succeeded' end;
+        p_ending.result := case when p_ending.outcome is not null then pg_catalog.jsonb_build_object('command_tag', v_outcome.command_tag) end;
+        if p_item.done_when is not null then
+          perform pg_catalog.set_config('search_path', p_path, false);
+          begin
+            execute p_item.done_when into v_done;
+            if v_done then
+              p_ending.outcome := 'succeeded';
+              p_ending.result := coalesce(p_ending.result, '{}') operator(pg_catalog.||) '{"verified": true}';
+            elsif p_ending.outcome is not null or v_let_go then
+              p_ending.outcome := 'failed';
+              p_ending.error := jobs_internal.error_object('PW043', 'the statement ended, but its post-condition is not true', p_item.done_when,
+                'Look at what it left behind.');
+            end if;
+          exception when others then
+            get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
+            p_ending.outcome := 'in_doubt';
+            p_ending.error := jobs_internal.error_object(v_state, v_message, 'Its post-condition could not be asked.', 'Look, then select jobs.retry(id).');
+          end;
+          call jobs_internal.wash(p_baseline);
+        end if;
+        if p_ending.outcome is null then
+          p_ending.outcome := case when v_let_go then 'in_doubt' when v_reason is not null then v_reason else 'lost' end;
+          p_ending.error := case p_ending.outcome
+            when 'in_doubt' then jobs_internal.error_object('PWD01', 'the statement ended unseen', 'It sent more messages than its queue holds.',
+              'Look whether it did its work; give it done_when the next time.')
+            when 'lost' then jobs_internal.error_object('PWL01', 'the child session died', 'It ended without an error of its own (FATAL).',
+              'Look in the server log.')
+            else jobs_internal.error_object(case p_ending.outcome when 'timed_out' then 'PWT01' else 'PWC01' end, p_ending.outcome) end;
+        end if;
+      end if;
+    end if;
+  end if;
+  p_ending.finished_at := coalesce(p_ending.finished_at, pg_catalog.clock_timestamp());
+end
+$$;
+comment on procedure jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, boolean, jobs_internal.ending) is 'Runs one top-level statement in a child session and watches it';
+
+-- Purpose: the worker session itself. p_linger_ms: how long it waits for more work before it ends. p_wait_xid: a transaction to wait for
+-- (the one that launched it), so that it sees what was enqueued there.
+create or replace procedure jobs_internal.work(p_linger_ms integer, p_wait_xid text)
+language plpgsql
+as $$
+declare
+  v_session bigint;
+  v_path text;
+  v_baseline boolean;
+  v_margin bigint;
+  v_short double precision;
+  v_chunk_jobs integer;
+  v_chunk_ms bigint;
+  v_until timestamptz;
+  v_max_jobs bigint;
+  v_claim jobs_internal.claim;
+  v_place integer;
+  v_slice bigint[];
+  v_items jobs_internal.work_item[];
+  v_item jobs_internal.work_item;
+  v_ending jobs_internal.ending;
+  v_endings jobs_internal.ending[];
+  v_msgs bigint[];
+  v_chunk_start timestamptz;
+  v_alone boolean := false;
+  v_leave boolean := false;
+  v_rest boolean := false;
+  v_jobs bigint := 0;
+  v_idle timestamptz;
+  v_waited timestamptz := pg_catalog.clock_timestamp();
+  v_seen integer[] := '{}';
+  v_runs bigint[] := '{}';
+  v_ms double precision[] := '{}';
+  v_k integer;
+  v_ok bigint := 0;
+  v_bad bigint := 0;
+  v_learned jsonb;
+  v_ran double precision;
+begin
+  reset all;
+  v_path := pg_catalog.current_setting('search_path');
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  if current_user <> session_user then
+    raise exception using errcode = 'PW051', message = 'a worker session must run as its own login',
+      detail = pg_catalog.format('session_user is %s, current_user is %s.', session_user, current_user),
+      hint = 'Start it without SET ROLE.';
+  end if;
+  v_baseline := jobs_internal.needs_baseline();
+  call jobs_internal.baseline();
+  commit;
+  while p_wait_xid is not null and pg_catalog.pg_xact_status(p_wait_xid::pg_catalog.xid8) = 'in progress'
+    and pg_catalog.clock_timestamp() < v_waited + interval '60 seconds'
+  loop
+    commit;
+    perform pg_catalog.pg_sleep(0.005);
+  end loop;
+  v_session := jobs_internal.open_session();
+  v_margin := jobs_internal.setting('timeout_margin_ms')::bigint;
+  v_short := jobs_internal.setting('short_ms')::double precision;
+  v_chunk_jobs := jobs_internal.setting('chunk_jobs')::integer;
+  v_chunk_ms := jobs_internal.setting('chunk_ms')::bigint;
+  v_until := pg_catalog.clock_timestamp() + jobs_internal.setting('session_seconds')::integer * interval '1 second';
+  v_max_jobs := jobs_internal.setting('session_jobs')::bigint;
+  commit;
+
+  loop
+    v_learned := null;
+    if v_ok + v_bad > 0 then
+      select pg_catalog.jsonb_build_object('ok', v_ok, 'bad', v_bad, 'shapes', coalesce(pg_catalog.jsonb_object_agg(u.shape,
+        pg_catalog.jsonb_build_array(u.runs, u.ms, 0)), '{}'))
+      into v_learned
+      from pg_catalog.unnest(v_seen, v_runs, v_ms) as u(shape, runs, ms);
+      v_seen := '{}';
+      v_runs := '{}';
+      v_ms := '{}';
+      v_ok := 0;
+      v_bad := 0;
+    end if;
+    exit when v_leave or pg_catalog.clock_timestamp() > v_until or v_jobs > v_max_jobs;
+    perform pg_catalog.set_config('application_name', 'pw idle', false);
+    v_claim := jobs_internal.claim(v_session, v_jobs, v_learned, v_rest);
+    v_learned := null;
+    v_rest := false;
+    commit;
+    if v_claim.lane_id is null then
+      v_idle := coalesce(v_idle, pg_catalog.clock_timestamp());
+      exit when pg_catalog.clock_timestamp() > v_idle + p_linger_ms * interval '1 ms' and not (v_claim.waiting and p_linger_ms > 0);
+      exit when jobs_internal.shutting_down();
+      commit;
+      perform pg_catalog.pg_sleep(0.01);
+      commit;
+      continue;
+    end if;
+    v_idle := null;
+    v_place := 1;
+    while v_place <= pg_catalog.cardinality(v_claim.msg_ids) and not v_leave loop
+      v_slice := v_claim.msg_ids[v_place : v_place + case when v_alone then 0 else v_chunk_jobs - 1 end];
+      v_items := jobs_internal.open_chunk(v_claim.lane_id, v_slice, v_claim.lease, case when v_alone then -1 else v_short end);
+      if pg_catalog.cardinality(v_items) = 0 then
+        -- Paused meanwhile, or others have them. What still carries our token goes back at the next claim.
+        v_place := v_place + pg_catalog.cardinality(v_slice);
+        v_rest := true;
+        commit;
+        continue;
+      end if;
+      v_item := v_items[1];
+
+      if v_item.mode in ('alone', 'child') then
+        v_item := jobs_internal.begin_alone(v_session, v_claim.lane_id, v_item);
+        commit;
+        v_place := pg_catalog.array_position(v_claim.msg_ids, v_item.msg_id) + 1;
+        v_alone := false;
+        continue when v_item.mode = 'gone';
+        if v_items[1].mode = 'child' then
+          call jobs_internal.run_child(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
+          if v_ending.outcome = 'left' then
+            commit;
+            return;
+          end if;
+        else
+          call jobs_internal.run_one(v_item, v_session, v_path, v_margin, v_baseline, v_ending);
+          if v_ending.outcome = 'failed' and v_item.statement is not null and v_ending.error ->> 'sqlstate' in ('25001', '2D000') then
+            -- It refused to run in a transaction, before it did anything: found out, it goes to a child session.
+            perform jobs_internal.mark_top_level(v_item.job_id);
+            commit;
+            call jobs_internal.run_child(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
+            if v_ending.outcome = 'left' then
+              commit;
+              return;
+            end if;
+          end if;
+        end if;
+        v_leave := v_ending.outcome = 'interrupted';
+        if v_ending.outcome = 'no_slot' then
+          perform jobs_internal.put_back(v_session, v_item.job_id, v_item.attempt);
+          v_leave := true;
+          commit;
+          continue;
+        end if;
+        perform jobs_internal.finish_alone(v_session, v_claim.lane_id, v_ending);
+        v_endings := array[v_ending];
+        v_items := array[v_item];
+        commit;
+      else
+        v_endings := '{}';
+        v_msgs := '{}';
+        v_chunk_start := pg_catalog.clock_timestamp();
+        foreach v_item in array v_items loop
+          if v_item.mode = 'chunk' then
+            call jobs_internal.run_one(v_item, null, v_path, v_margin, v_baseline, v_ending);
+            v_endings := v_endings || v_ending;
+            v_leave := v_ending.outcome = 'interrupted';
+          elsif v_item.mode = 'stop' then
+            v_ending := null;
+            v_ending.job_id := v_item.job_id;
+            v_ending.attempt := v_item.attempt;
+            v_ending.outcome := 'cancelled';
+            v_ending.finished_at := pg_catalog.clock_timestamp();
+            v_ending.error := jobs_internal.error_object('PWC01', 'cancelled on request', 'It had not started.');
+            v_endings := v_endings || v_ending;
+          end if;
+          v_msgs := v_msgs || v_item.msg_id;
+          exit when v_leave or pg_catalog.clock_timestamp() > v_chunk_start + v_chunk_ms * interval '1 ms';
+        end loop;
+        if jobs_internal.finish_chunk(v_session, v_claim.lane_id, v_msgs, v_endings) then
+          commit;
+          v_place := pg_catalog.array_position(v_claim.msg_ids, v_msgs[pg_catalog.cardinality(v_msgs)]) + 1;
+          v_alone := false;
+        else
+          -- One of them is not what it was when the chunk began: undo them all and run them one by one, where each answers for itself.
+          rollback;
+          call jobs_internal.wash(v_baseline);
+          commit;
+          v_alone := true;
+          v_endings := '{}';
+          v_leave := false;
+        end if;
+      end if;
+
+      v_ran := 0;
+      foreach v_ending in array v_endings loop
+        v_jobs := v_jobs + 1;
+        if v_ending.outcome = 'succeeded' then
+          v_ok := v_ok + 1;
+        else
+          v_bad := v_bad + 1;
+        end if;
+        v_ran := extract(epoch from v_ending.finished_at - v_ending.started_at) * 1000;
+        v_item := v_items[1];
+        if pg_catalog.cardinality(v_items) > 1 then
+          select i.* into v_item from pg_catalog.unnest(v_items) as i where i.job_id = v_ending.job_id;
+        end if;
+        if v_item.shape_id is not null and v_ran is not null then
+          v_k := pg_catalog.array_position(v_seen, v_item.shape_id);
+          if v_k is null then
+            v_seen := v_seen || v_item.shape_id;
+            v_runs := v_runs || 1::bigint;
+            v_ms := v_ms || v_ran;
+          else
+            v_runs[v_k] := v_runs[v_k] + 1;
+            v_ms[v_k] := v_ms[v_k] + v_ran;
+          end if;
+        end if;
+      end loop;
+      if v_ran > 100 and jobs_internal.shutting_down() then
+        v_leave := true;
+      end if;
+      -- A session that ran for long gives the rest of its claim back, for others to take.
+      if v_ran > 1000 or pg_catalog.clock_timestamp() > v_until then
+        v_rest := true;
+        exit;
+      end if;
+    end loop;
+  end loop;
+  perform pg_catalog.set_config('application_name', 'pw end', false);
+  perform jobs_internal.close_session(v_session, v_learned);
+  commit;
+end
+$$;
+comment on procedure jobs_internal.work(integer, text) is 'The worker session: claims, runs and commits until its work or its time is over';

@@ -1,0 +1,116 @@
+-- Rescue: what to do about sessions that are gone. Any supervisor and any new worker session may call it, at the same time: it takes dead
+-- sessions one by one with skip locked, and one that cannot be helped does not keep the others from help.
+
+-- Purpose: see to the dead worker sessions: give their messages back, close the attempts that died with them.
+-- Returns: how many sessions were seen to. Locks: session (skip locked), message (skip locked), job.
+create or replace function jobs_internal.rescue()
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session;
+  v_count integer := 0;
+begin
+  for v_session in
+    select s.* from jobs_internal.session as s
+    where not jobs_internal.alive(s.pid, s.backend_start)
+    order by s.id
+  loop
+    perform from jobs_internal.session as s where s.id = v_session.id for update skip locked;
+    continue when not found;
+    begin
+      if jobs_internal.rescue_one(v_session) then
+        v_count := v_count + 1;
+      end if;
+    exception
+      when others then
+        -- Tried again at the next round; jobs.health shows it.
+        raise warning using message = pg_catalog.format('session %s cannot be rescued now: %s', v_session.id, sqlerrm);
+    end;
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.rescue() is 'Sees to the dead worker sessions; returns how many';
+
+-- Purpose: see to one dead session, whose row the caller has locked. False when its child still works: nobody may run a second copy
+-- beside it, so its job stays running until the child has ended.
+create or replace function jobs_internal.rescue_one(p_session jobs_internal.session)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job jobs_internal.job;
+  v_statement jobs_internal.statement;
+  v_ending jobs_internal.ending;
+  v_reason text;
+  v_other jsonb;
+begin
+  if p_session.msg_ids is not null then
+    perform jobs_internal.release(p_session);
+    update jobs_internal.session set msg_ids = null, lease = null where id = p_session.id;
+  end if;
+  update jobs_internal.slot set session_id = null where session_id = p_session.id;
+  if p_session.job_id is not null then
+    select j.* into v_job from jobs_internal.job as j
+    where j.id = p_session.job_id and j.attempt = p_session.attempt and j.session_id = p_session.id and j.state = 'running'
+    for update;
+    if found then
+      if v_job.child_pid is not null and jobs_internal.alive(v_job.child_pid, v_job.child_start) then
+        return false;
+      end if;
+      select s.* into v_statement from jobs_internal.statement as s where s.job_id = v_job.id;
+      v_reason := jobs_internal.stop_reason(v_job.id, v_job.attempt);
+      v_ending.job_id := v_job.id;
+      v_ending.attempt := v_job.attempt;
+      v_ending.started_at := v_job.started_at;
+      v_ending.finished_at := pg_catalog.clock_timestamp();
+      v_ending.child_pid := v_job.child_pid;
+      if v_reason is null and v_job.timeout is not null and v_job.started_at + v_job.timeout <= v_ending.finished_at then
+        -- The server's own limit ended the session; no supervisor was there to do it.
+        v_reason := 'timed_out';
+      end if;
+      if v_reason = 'timed_out' then
+        v_ending.outcome := 'timed_out';
+        v_ending.error := jobs_internal.error_object('PWT01', pg_catalog.format('timed out after %s', v_job.timeout), 'Its session was ended.',
+          'Give it a longer timeout, or look at what it waited for. A retry may be faster.');
+      elsif v_reason = 'cancelled' then
+        v_ending.outcome := 'cancelled';
+        v_ending.error := jobs_internal.error_object('PWC01', 'cancelled on request', 'Its session was ended.', 'select jobs.retry(id) runs it again.');
+      else
+        v_ending.outcome := 'lost';
+        v_ending.error := jobs_internal.error_object('PWL01', 'the session that ran it died',
+          pg_catalog.format('Worker session %s, pid %s, is gone.', p_session.id, p_session.pid),
+          'Look in the server log for that pid. A retry may live.');
+        if v_job.child_pid is not null or coalesce(v_statement.top_level, false) or exists (
+          select from jobs_internal.shape as s where s.id = v_job.shape_id and s.procedure)
+        then
+          if v_statement.done_when is null then
+            v_ending.outcome := 'in_doubt';
+            v_ending.error := jobs_internal.error_object('PWD01', 'it ended unseen', 'The session that watched it died, and it has no post-condition.',
+              'Look whether it did its work; then select jobs.retry(id), or leave it.');
+          else
+            -- Its post-condition can be asked by its owner only: the next worker session does, before it runs anything.
+            update jobs_internal.job
+            set state = 'scheduled', due_at = pg_catalog.clock_timestamp(), session_id = null, verify = true, child_pid = null, child_start = null,
+              started_at = null, max_attempts = greatest(max_attempts, attempt + 1), error = v_ending.error
+            where id = v_job.id;
+            insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid, error)
+            values (v_job.id, v_job.attempt, 'lost', v_job.owner, v_job.started_at, v_ending.finished_at, p_session.pid, v_job.child_pid, v_ending.error);
+            v_ending.outcome := null;
+          end if;
+        end if;
+      end if;
+      if v_ending.outcome is not null then
+        v_other := jobs_internal.settle(p_session.pid, 'running', v_job.attempt, v_ending);
+        perform jobs_internal.tell(p_session.id, v_job.lane_id, p_session.pid, null, pg_catalog.jsonb_build_array(v_other));
+      end if;
+    end if;
+  end if;
+  delete from jobs_internal.session where id = p_session.id;
+  return true;
+end
+$$;
+comment on function jobs_internal.rescue_one(jobs_internal.session) is 'Sees to one dead session; false while its child still works';

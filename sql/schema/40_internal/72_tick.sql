@@ -1,0 +1,465 @@
+-- What a supervisor calls, round after round. Everything here may be done twice, by several supervisors, in any order.
+
+-- Purpose: lanes for jobs that have none yet. Made here and never inside a caller's enqueue, because pgmq.create holds a lock until commit.
+-- p_owner null: for all owners. Returns how many. Locks: pgmq's queue lock.
+create or replace function jobs_internal.make_lanes(p_owner oid default null)
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v record;
+  v_lane integer;
+  v_count integer := 0;
+begin
+  for v in
+    select distinct j.queue_id, j.owner, j.priority
+    from jobs_internal.job as j
+    where j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)
+      and not exists (select from jobs_internal.lane as l where l.queue_id = j.queue_id and l.owner = j.owner and l.priority = j.priority)
+    order by 1, 2, 3
+  loop
+    insert into jobs_internal.lane (queue_id, owner, priority, pgmq_queue)
+    values (v.queue_id, v.owner, v.priority, 'pyworker_' || pg_catalog.currval('jobs_internal.lane_id_seq'))
+    on conflict do nothing
+    returning id into v_lane;
+    if found then
+      perform pgmq.create('pyworker_' || v_lane);
+      execute pg_catalog.format('alter table pgmq.%I set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, fillfactor = 80)',
+        'q_pyworker_' || v_lane);
+      v_count := v_count + 1;
+    end if;
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.make_lanes(oid) is 'Makes the lanes that due jobs need; returns how many';
+
+-- Purpose: move due jobs into their lanes. p_owner null: of all owners. Returns how many. Locks: job (skip locked).
+create or replace function jobs_internal.dispatch(p_owner oid default null, p_limit integer default 5000)
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_lane record;
+  v_ids bigint[];
+  v_msg_ids bigint[];
+  v_count integer := 0;
+begin
+  if not exists (select from jobs_internal.job as j where j.due_at <= pg_catalog.clock_timestamp()) then
+    return 0;
+  end if;
+  perform jobs_internal.make_lanes(p_owner);
+  for v_lane in
+    with due as (
+      select j.id, j.queue_id, j.owner, j.priority
+      from jobs_internal.job as j
+      where j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)
+      order by j.due_at
+      limit p_limit
+      for update skip locked
+    )
+    select l.id, l.pgmq_queue, pg_catalog.array_agg(d.id order by d.id) as ids
+    from due as d
+    join jobs_internal.lane as l on l.queue_id = d.queue_id and l.owner = d.owner and l.priority = d.priority
+    group by l.id, l.pgmq_queue
+  loop
+    v_ids := v_lane.ids;
+    v_msg_ids := array(select m from pgmq.send_batch(v_lane.pgmq_queue,
+      array(select pg_catalog.jsonb_build_object('job', u.id) from pg_catalog.unnest(v_ids) with ordinality as u(id, n) order by u.n)) as m);
+    update jobs_internal.job as j
+    set state = 'queued', due_at = null, lane_id = v_lane.id, msg_id = u.msg_id
+    from pg_catalog.unnest(v_ids, v_msg_ids) as u(id, msg_id)
+    where j.id = u.id;
+    v_count := v_count + pg_catalog.cardinality(v_ids);
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.dispatch(oid, integer) is 'Moves due jobs into their lanes; returns how many';
+
+-- Purpose: what runs now, from the sessions that live. Identity is (pid, backend_start) of our own session rows; what a session says of
+-- itself in application_name counts only for a job of its own owner.
+create or replace function jobs_internal.live()
+returns table (
+  session_id bigint,
+  owner oid,
+  pid integer,
+  backend_start timestamptz,
+  job_id bigint,
+  attempt integer,
+  started_at timestamptz,
+  done numeric,
+  total numeric,
+  child_pid integer,
+  session_started_at timestamptz,
+  jobs bigint,
+  lane_id integer,
+  alone boolean
+)
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    s.id, s.owner, s.pid, s.backend_start,
+    coalesce(s.job_id, n.job_id), coalesce(s.attempt, n.attempt),
+    coalesce(j.started_at, pg_catalog.to_timestamp(n.started_ms / 1000.0)),
+    c.done, c.total, j.child_pid, s.started_at, s.jobs, s.lane_id, s.job_id is not null
+  from jobs_internal.session as s
+  join pg_catalog.pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
+  left join lateral (
+    select m[1]::bigint as job_id, m[2]::integer as attempt, m[3]::bigint as started_ms, m[4]::numeric as done, m[5]::numeric as total
+    from pg_catalog.regexp_match(a.application_name, '^pw (\d{1,18})/(\d{1,9}) (\d{1,15})(?: ([0-9.]{1,20})/([0-9.]{1,20}))?$') as m
+    where m is not null
+  ) as n on true
+  left join jobs_internal.job as j on j.id = coalesce(s.job_id, n.job_id)
+  left join pg_catalog.pg_stat_get_activity(j.child_pid) as ca on j.child_pid is not null and ca.backend_start = j.child_start
+  left join lateral (
+    select m[1]::numeric as done, m[2]::numeric as total
+    from pg_catalog.regexp_match(coalesce(ca.application_name, a.application_name), '^pw [0-9/]+ \d+ ([0-9.]{1,20})/([0-9.]{1,20})$') as m
+  ) as c on true
+  where n.job_id is null or s.job_id is not null or j.owner = s.owner
+$$;
+comment on function jobs_internal.live() is 'What the living worker sessions run now';
+
+-- Purpose: note a reason to stop for every attempt that is overdue. Returns how many were noted. Writes: stop.
+create or replace function jobs_internal.note_overdue()
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count integer;
+begin
+  insert into jobs_internal.stop (job_id, attempt, reason, requested_by)
+  select l.job_id, l.attempt, 'timed_out', session_user
+  from jobs_internal.live() as l
+  join jobs_internal.job as j on j.id = l.job_id
+  where j.timeout is not null and l.started_at + j.timeout <= pg_catalog.clock_timestamp()
+    and l.attempt = case j.state when 'running' then j.attempt else j.attempt + 1 end
+  union all
+  -- A watcher that died leaves a child: its time is over all the same.
+  select j.id, j.attempt, 'timed_out', session_user
+  from jobs_internal.session as s
+  join jobs_internal.job as j on j.id = s.job_id and j.attempt = s.attempt and j.session_id = s.id and j.state = 'running'
+  where j.child_pid is not null and j.timeout is not null and j.started_at + j.timeout <= pg_catalog.clock_timestamp()
+    and not jobs_internal.alive(s.pid, s.backend_start)
+  on conflict do nothing;
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.note_overdue() is 'Notes a reason to stop for every attempt that is overdue';
+
+-- Purpose: send the signals that are due for committed reasons. Ladder: cancel at once, cancel again after a second, terminate after three;
+-- after ten the lane is quarantined, and jobs.health says so. Never anything stronger. A child is signalled before its watcher would be:
+-- the watcher is never signalled while it has one. Returns: one object per signal.
+-- p_job null: for all. The caller has committed the reasons in an earlier transaction.
+create or replace function jobs_internal.press(p_job bigint default null)
+returns setof jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v record;
+  v_age interval;
+  v_signal text;
+  v_pid integer;
+begin
+  -- Reasons whose attempt is over are of no use any more.
+  delete from jobs_internal.stop as x
+  where not exists (select from jobs_internal.job as j where j.id = x.job_id and j.attempt <= x.attempt)
+    and x.requested_at < pg_catalog.clock_timestamp() - interval '5 seconds';
+  for v in
+    select x.job_id, x.attempt, x.reason, x.presses, x.pressed_at, x.requested_at,
+      coalesce(l.pid, s.pid) as pid, j.child_pid, j.child_start, j.lane_id, pg_catalog.pg_get_userbyid(j.owner) as owner
+    from jobs_internal.stop as x
+    join jobs_internal.job as j on j.id = x.job_id
+    left join jobs_internal.live() as l on l.job_id = x.job_id and l.attempt = x.attempt
+    left join jobs_internal.session as s on s.id = j.session_id
+    where (p_job is null or x.job_id = p_job)
+      and (l.pid is not null or (j.child_pid is not null and jobs_internal.alive(j.child_pid, j.child_start)))
+  loop
+    v_age := pg_catalog.clock_timestamp() - v.requested_at;
+    v_signal := case
+      when v.presses = 0 then 'cancel'
+      when v.presses = 1 and v_age > interval '1 second' then 'cancel'
+      when v.presses >= 2 and v_age > interval '3 seconds' and v.pressed_at < pg_catalog.clock_timestamp() - interval '2 seconds' then 'terminate'
+    end;
+    if v_age > interval '10 seconds' and v.lane_id is not null then
+      update jobs_internal.lane
+      set quarantine = pg_catalog.jsonb_build_object('job_id', v.job_id, 'attempt', v.attempt, 'pid', coalesce(v.child_pid, v.pid), 'since', pg_catalog.clock_timestamp())
+      where id = v.lane_id and quarantine is null;
+    end if;
+    continue when v_signal is null;
+    v_pid := case when v.child_pid is not null and jobs_internal.alive(v.child_pid, v.child_start) then v.child_pid else v.pid end;
+    update jobs_internal.stop set presses = presses + 1, pressed_at = pg_catalog.clock_timestamp() where job_id = v.job_id and attempt = v.attempt;
+    if v_signal = 'cancel' then
+      perform pg_catalog.pg_cancel_backend(v_pid);
+    else
+      perform pg_catalog.pg_terminate_backend(v_pid);
+    end if;
+    return next pg_catalog.jsonb_build_object('job_id', v.job_id, 'attempt', v.attempt, 'owner', v.owner, 'pid', v_pid, 'signal', v_signal, 'reason', v.reason);
+  end loop;
+  update jobs_internal.lane as l set quarantine = null
+  where l.quarantine is not null
+    and not exists (select from jobs_internal.stop as x join jobs_internal.job as j on j.id = x.job_id
+      where x.job_id = (l.quarantine ->> 'job_id')::bigint and x.attempt = (l.quarantine ->> 'attempt')::integer and j.attempt <= x.attempt);
+end
+$$;
+comment on function jobs_internal.press(bigint) is 'Sends the signals that are due for committed reasons to stop';
+
+-- Purpose: record a cancel, commit it, and press until the attempt is over. Runs in an autonomous session that jobs.cancel launches, so
+-- that it works with no supervisor and a rollback of the caller does not undo it.
+create or replace procedure jobs_internal.stop_job(p_job bigint, p_attempt integer, p_by text)
+language plpgsql
+as $$
+declare
+  v_until timestamptz := pg_catalog.clock_timestamp() + interval '15 seconds';
+begin
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (p_job, p_attempt, 'cancelled', p_by) on conflict do nothing;
+  commit;
+  while pg_catalog.clock_timestamp() < v_until
+    and exists (select from jobs_internal.job as j where j.id = p_job and j.attempt <= p_attempt and j.state in ('queued', 'running'))
+    and exists (select from jobs_internal.stop as x where x.job_id = p_job and x.attempt = p_attempt)
+  loop
+    perform jobs_internal.press(p_job);
+    commit;
+    perform pg_catalog.pg_sleep(0.02);
+    commit;
+  end loop;
+end
+$$;
+comment on procedure jobs_internal.stop_job(bigint, integer, text) is 'Records a cancel, commits it, and presses until the attempt is over';
+
+-- Purpose: register a supervisor's control connection. Returns its number.
+create or replace function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid integer, p_version text)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id bigint;
+begin
+  if pg_catalog.pg_is_in_recovery() then
+    raise exception using errcode = '25006', message = 'this server is a standby', detail = 'Jobs run on the primary.', hint = 'Connect to the primary.';
+  end if;
+  delete from jobs_internal.supervisor as s
+  where s.pid = pg_catalog.pg_backend_pid() or not jobs_internal.alive(s.pid, s.backend_start);
+  insert into jobs_internal.supervisor (name, host, os_pid, version, pid, backend_start)
+  select p_name, p_host, p_os_pid, p_version, a.pid, a.backend_start
+  from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a
+  returning id into v_id;
+  return v_id;
+end
+$$;
+comment on function jobs_internal.supervisor_open(text, text, integer, text) is 'Registers a supervisor''s control connection';
+
+-- Purpose: the end of a supervisor.
+create or replace function jobs_internal.supervisor_close(p_supervisor bigint)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  delete from jobs_internal.supervisor as s where s.id = p_supervisor;
+end;
+comment on function jobs_internal.supervisor_close(bigint) is 'The end of a supervisor';
+
+-- Purpose: how many worker sessions an owner should have now: one per due message up to what a session does in half a second, no more than
+-- the free slots of the queues, than the setting sessions_per_owner, and than the server's free worker slots.
+create or replace function jobs_internal.wanted()
+returns table (owner name, wanted integer, live integer)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner record;
+  v_lane record;
+  v_due bigint;
+  v_sum integer;
+  v_free integer;
+  v_most integer := jobs_internal.setting('sessions_per_owner')::integer;
+begin
+  if (select s.paused from jobs_internal.switch as s) then
+    return;
+  end if;
+  for v_owner in
+    select r.oid, r.rolname from pg_catalog.pg_roles as r
+    where r.oid in (select l.owner from jobs_internal.lane as l)
+  loop
+    v_sum := 0;
+    for v_lane in
+      select l.id, l.pgmq_queue, l.avg_ms, q.concurrency, q.id as queue_id
+      from jobs_internal.lane as l
+      join jobs_internal.queue as q on q.id = l.queue_id
+      where l.owner = v_owner.oid and l.quarantine is null and not q.paused and q.dropped_at is null
+    loop
+      execute pg_catalog.format('select count(*) from (select from pgmq.%I as m where m.vt <= clock_timestamp() limit 10000) as d', 'q_' || v_lane.pgmq_queue)
+      into v_due;
+      continue when v_due = 0;
+      v_due := greatest(1, least(v_due, pg_catalog.ceil(v_due * coalesce(v_lane.avg_ms, 500) / 500)));
+      if v_lane.concurrency is not null then
+        v_free := (select pg_catalog.count(*) from jobs_internal.slot as s where s.queue_id = v_lane.queue_id and s.session_id is null);
+        v_due := least(v_due, v_free);
+      end if;
+      v_sum := v_sum + least(v_due, v_most)::integer;
+    end loop;
+    owner := v_owner.rolname;
+    live := (select pg_catalog.count(*) from jobs_internal.session as s where s.owner = v_owner.oid and jobs_internal.alive(s.pid, s.backend_start));
+    -- Sessions that live and are idle take the new work themselves.
+    wanted := least(v_most, v_sum + (select pg_catalog.count(*) from jobs_internal.session as s
+      where s.owner = v_owner.oid and s.msg_ids is not null and jobs_internal.alive(s.pid, s.backend_start)))::integer;
+    if v_sum > 0 then
+      return next;
+    end if;
+  end loop;
+end
+$$;
+comment on function jobs_internal.wanted() is 'How many worker sessions each owner with due work should have and has';
+
+-- Purpose: one round of a supervisor: dispatch, note the overdue, rescue; says what there is to do.
+-- Returns: paused, dispatched, rescued, stopping, sessions, running, queued, next_due_ms, feed, owners, problems.
+create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_paused boolean := (select s.paused from jobs_internal.switch as s);
+  v_rescued integer := 0;
+  v_dispatched integer := 0;
+  v_sessions integer;
+begin
+  if exists (select from jobs_internal.session) then
+    v_rescued := jobs_internal.rescue();
+    perform jobs_internal.note_overdue();
+  end if;
+  if not v_paused then
+    v_dispatched := jobs_internal.dispatch();
+  end if;
+  v_sessions := (select pg_catalog.count(*) from jobs_internal.session);
+  return pg_catalog.jsonb_build_object(
+    'paused', v_paused,
+    'dispatched', v_dispatched,
+    'rescued', v_rescued,
+    'stopping', (select pg_catalog.count(*) from jobs_internal.stop),
+    'sessions', v_sessions,
+    'running', case when v_sessions = 0 then 0 else (select pg_catalog.count(l.job_id) from jobs_internal.live() as l) end,
+    'queued', (select pg_catalog.count(*) from (select from jobs_internal.job as j where j.state = 'queued' limit 1000) as d),
+    'next_due_ms', (select greatest(0, pg_catalog.ceil(extract(epoch from j.due_at - pg_catalog.clock_timestamp()) * 1000))::bigint
+      from jobs_internal.job as j where j.due_at is not null and pg_catalog.isfinite(j.due_at) order by j.due_at limit 1),
+    'feed', (select pg_catalog.count(*) from (select from jobs_internal.feed limit 1000) as d),
+    'owners', coalesce((select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('owner', w.owner, 'wanted', w.wanted, 'live', w.live)) from jobs_internal.wanted() as w), '[]'),
+    'problems', coalesce((select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('problem', 'lane_quarantined', 'owner', pg_catalog.pg_get_userbyid(l.owner)) || l.quarantine)
+      from jobs_internal.lane as l where l.quarantine is not null), '[]'));
+end
+$$;
+comment on function jobs_internal.supervisor_tick(bigint) is 'One round of a supervisor: dispatch, overdue, rescue; says what there is to do';
+
+-- Purpose: the signals that are due; to be called in a transaction after the tick that noted the reasons.
+create or replace function jobs_internal.supervisor_press(p_supervisor bigint)
+returns setof jsonb
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select p from jobs_internal.press(null) as p;
+end;
+comment on function jobs_internal.supervisor_press(bigint) is 'The signals that are due for committed reasons';
+
+-- Purpose: say that a supervisor falls asleep or woke up: enqueuers send a NOTIFY while one sleeps.
+-- Returns: true when something is due after all.
+create or replace function jobs_internal.supervisor_sleep(p_supervisor bigint, p_asleep boolean)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update jobs_internal.supervisor set asleep = p_asleep where id = p_supervisor and asleep <> p_asleep;
+  return p_asleep and (exists (select from jobs_internal.job as j where j.due_at <= pg_catalog.clock_timestamp())
+    or exists (select from jobs_internal.wanted() as w where w.wanted > w.live));
+end
+$$;
+comment on function jobs_internal.supervisor_sleep(bigint, boolean) is 'A supervisor falls asleep or woke up; true when something is due after all';
+
+-- Purpose: take outcomes for the log. They are gone when the caller commits: a crash before that repeats lines and loses none.
+create or replace function jobs_internal.take_outcomes(p_limit integer)
+returns setof jsonb
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  delete from jobs_internal.feed as f
+  where f.id in (select o.id from jobs_internal.feed as o order by o.id limit p_limit for update skip locked)
+  returning f.body || pg_catalog.jsonb_build_object('at', f.at);
+end;
+comment on function jobs_internal.take_outcomes(integer) is 'Takes outcomes for the log; gone when the caller commits';
+
+-- Purpose: the roles that a supervisor serves when it is not told which: members of jobs_runner that can log in and are no superusers.
+create or replace function jobs_internal.runners()
+returns setof text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select r.rolname::text
+  from pg_catalog.pg_roles as r
+  where r.rolcanlogin and not r.rolsuper and pg_catalog.pg_has_role(r.oid, 'jobs_runner', 'member')
+  order by r.rolname;
+end;
+comment on function jobs_internal.runners() is 'Login members of jobs_runner that are no superusers';
+
+-- Purpose: upkeep: finished jobs past their queue's retention are removed in bounded batches, counters older than an hour, outcomes nobody
+-- logged for a week; and the hot tables are vacuumed in a session of their own, because long worker sessions hide their work from autovacuum.
+create or replace function jobs_internal.maintain()
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ids bigint[];
+  v_removed integer := 0;
+  v_tables text;
+  v_child record;
+begin
+  v_ids := array(
+    select f.id
+    from jobs_internal.finished as f
+    join jobs_internal.queue as q on q.id = f.queue_id
+    where f.finished_at < pg_catalog.now() - (select pg_catalog.min(o.retention) from jobs_internal.queue as o)
+      and f.finished_at < pg_catalog.now() - q.retention
+    order by f.finished_at
+    limit 20000
+    for update of f skip locked);
+  if pg_catalog.cardinality(v_ids) > 0 then
+    delete from jobs_internal.finished where id = any (v_ids);
+    delete from jobs_internal.attempt where job_id = any (v_ids);
+    delete from jobs_internal.log_line where job_id = any (v_ids);
+    delete from jobs_internal.statement where job_id = any (v_ids);
+    v_removed := pg_catalog.cardinality(v_ids);
+  end if;
+  delete from jobs_internal.minute where minute < pg_catalog.now() - interval '1 hour';
+  delete from jobs_internal.feed where at < pg_catalog.now() - interval '7 days';
+  delete from jobs_internal.progress_message as p where not exists (select from jobs_internal.job as j where j.id = p.job_id);
+
+  select pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.relname), ', ' order by c.relname)
+  into v_tables
+  from pg_catalog.pg_class as c
+  join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  where c.relkind = 'r' and c.relowner = pg_catalog.quote_ident(current_user)::regrole::oid
+    and ((n.nspname = 'jobs_internal' and c.relname in ('job', 'session', 'slot', 'lane', 'duration', 'stop', 'feed', 'minute', 'supervisor', 'progress_message'))
+      or (n.nspname = 'pgmq' and c.relname like 'q\_pyworker\_%'))
+    and pg_catalog.pg_relation_size(c.oid) > 65536;
+  if v_tables is not null then
+    begin
+      execute pg_catalog.format('select h.pid, h.cookie from %s($1, 0, %L) as h', jobs_internal.background('submit'), 'pyworker vacuum')
+      into v_child using 'vacuum (skip_locked, analyze, truncate false, parallel 0) ' || v_tables;
+      execute pg_catalog.format('select %s($1, $2)', jobs_internal.background('detach')) using v_child.pid, v_child.cookie;
+    exception
+      when insufficient_resources or configuration_limit_exceeded or too_many_connections then
+        v_tables := null;
+    end;
+  end if;
+  return pg_catalog.jsonb_build_object('removed', v_removed, 'vacuumed', pg_catalog.to_jsonb(pg_catalog.string_to_array(v_tables, ', ')));
+end
+$$;
+comment on function jobs_internal.maintain() is 'Upkeep: retention, and vacuum of the hot tables in a session of its own';

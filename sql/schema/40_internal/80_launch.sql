@@ -1,0 +1,45 @@
+-- Launching worker sessions. Invoker on purpose: a session launched by a privileged one could climb to its rights; only a launch from a
+-- connection authenticated as the owner holds. The SET clauses are what the worker inherits: no time limit of the launcher's.
+
+-- Purpose: launch worker sessions of the connected login. Returns how many; fewer than asked when the server has no worker slot left.
+-- Errors: PW051 under SET ROLE; 53000/53400 when not even one slot was free.
+create or replace function jobs_internal.launch(p_sessions integer, p_linger interval)
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set statement_timeout = 0
+set transaction_timeout = 0
+set lock_timeout = 0
+set idle_in_transaction_session_timeout = 0
+set default_transaction_isolation = 'read committed'
+set default_transaction_read_only = off
+set client_min_messages = error
+as $$
+declare
+  v_handle record;
+  v_count integer := 0;
+begin
+  if current_user <> session_user then
+    raise exception using errcode = 'PW051', message = 'a worker session must run as its own login',
+      detail = pg_catalog.format('session_user is %s, current_user is %s.', session_user, current_user),
+      hint = 'Reset the role first.';
+  end if;
+  for v_i in 1 .. p_sessions loop
+    begin
+      execute pg_catalog.format('select h.pid, h.cookie from %s($1, 65536, %L) as h', jobs_internal.background('submit'), 'pyworker worker')
+      into v_handle
+      using pg_catalog.format('call jobs_internal.work(%s, %L)', (extract(epoch from p_linger) * 1000)::integer, pg_catalog.pg_current_xact_id_if_assigned());
+    exception
+      when insufficient_resources or configuration_limit_exceeded or too_many_connections then
+        if v_count = 0 then
+          raise;
+        end if;
+        exit;
+    end;
+    execute pg_catalog.format('select %s($1, $2)', jobs_internal.background('detach')) using v_handle.pid, v_handle.cookie;
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.launch(integer, interval) is 'Launches worker sessions of the connected login; returns how many';

@@ -1,0 +1,304 @@
+-- Steering jobs: cancel, retry, run_now, wait, await, start. An owner steers its own jobs; an operator all.
+
+-- Purpose: refuse to steer a job that is not the caller's. Errors: PW030 for a job that is not there or not the caller's: which of both is
+-- not told, ids could be guessed.
+create or replace function jobs_internal.assert_steers(p_id bigint, p_owner oid)
+returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_owner is null or not (p_owner = jobs_internal.me() or jobs_internal.may('jobs_operator')) then
+    raise exception using errcode = 'PW030', message = pg_catalog.format('there is no job %s', p_id),
+      detail = 'Or it belongs to another role.', hint = 'See jobs.job for the jobs that you may see. A retry cannot help.';
+  end if;
+end
+$$;
+comment on function jobs_internal.assert_steers(bigint, oid) is 'PW030 unless the caller may steer this job';
+
+create or replace function jobs.cancel(id bigint)
+returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job jobs_internal.job;
+  v_state text;
+  v_locked boolean := true;
+  v_handle record;
+  v_by text := session_user;
+begin
+  select j.* into v_job from jobs_internal.job as j where j.id = cancel.id;
+  if not found then
+    perform jobs_internal.assert_steers(cancel.id, (select f.owner from jobs_internal.finished as f where f.id = cancel.id));
+    return (select f.state from jobs_internal.finished as f where f.id = cancel.id);
+  end if;
+  perform jobs_internal.assert_steers(cancel.id, v_job.owner);
+  if v_job.state = 'queued' and cancel.id is distinct from jobs_internal.current_job() then
+    -- Whoever holds the message runs the job.
+    execute pg_catalog.format('select true from pgmq.%I as m where m.msg_id = $1 for update skip locked', 'q_pyworker_' || v_job.lane_id)
+    into v_locked using v_job.msg_id;
+    if v_locked then
+      execute pg_catalog.format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || v_job.lane_id) using v_job.msg_id;
+    end if;
+  end if;
+  if v_job.state = 'scheduled' or (v_job.state = 'queued' and v_locked and cancel.id is distinct from jobs_internal.current_job()) then
+    delete from jobs_internal.job as j where j.id = cancel.id and j.state = v_job.state and j.attempt = v_job.attempt returning j.state into v_state;
+    if found then
+      insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, created_at, finished_at,
+        timeout, unique_key, args, settings, note, error)
+      values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'cancelled', v_job.shape_id, v_job.attempt, v_job.max_attempts, v_job.run_at,
+        v_job.created_at, pg_catalog.clock_timestamp(), v_job.timeout, v_job.unique_key, v_job.args, v_job.settings, v_job.note,
+        jobs_internal.error_object('PWC01', pg_catalog.format('cancelled by %s', v_by), 'It was not running.', 'select jobs.retry(id) runs it again.'));
+      insert into jobs_internal.feed (body)
+      select pg_catalog.jsonb_build_object('queue', q.name, 'owner', pg_catalog.pg_get_userbyid(v_job.owner), 'session', null, 'pid', pg_catalog.pg_backend_pid(),
+        'succeeded', '[]'::jsonb, 'others', pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('job_id', v_job.id,
+          'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'attempt', v_job.attempt, 'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
+          'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note', coalesce(v_job.note, '{}'))))
+      from jobs_internal.queue as q where q.id = v_job.queue_id;
+      return 'cancelled';
+    end if;
+    -- It moved on between the look and the lock.
+    return jobs.cancel(cancel.id);
+  end if;
+  -- It runs. The reason must be committed before anybody is signalled, which a function cannot do: a session of its own does. Should the
+  -- server have no slot for one, a supervisor acts on the reason when this transaction commits.
+  begin
+    execute pg_catalog.format('select h.pid, h.cookie from %s($1, 0, %L) as h', jobs_internal.background('submit'), 'pyworker cancel')
+    into v_handle
+    using pg_catalog.format('call jobs_internal.stop_job(%s, %s, %L)', cancel.id,
+      case v_job.state when 'running' then v_job.attempt else v_job.attempt + 1 end, v_by);
+    execute pg_catalog.format('select %s($1, $2)', jobs_internal.background('detach')) using v_handle.pid, v_handle.cookie;
+  exception
+    when insufficient_resources or configuration_limit_exceeded or too_many_connections then
+      insert into jobs_internal.stop (job_id, attempt, reason, requested_by)
+      values (cancel.id, case v_job.state when 'running' then v_job.attempt else v_job.attempt + 1 end, 'cancelled', v_by)
+      on conflict do nothing;
+      perform pg_catalog.pg_notify('pyworker', '');
+  end;
+  return 'cancelling';
+end
+$$;
+comment on function jobs.cancel(bigint) is
+'Cancels a job. Returns what it did: cancelled (it had not started; undone if the caller rolls back), cancelling (it runs: its session is
+told to stop, at once and whatever the caller''s transaction does), or the state of a job that is finished already. Errors: PW030.';
+
+create or replace function jobs.retry(id bigint)
+returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job jobs_internal.finished;
+begin
+  select f.* into v_job from jobs_internal.finished as f where f.id = retry.id for update;
+  if not found then
+    perform jobs_internal.assert_steers(retry.id, (select j.owner from jobs_internal.job as j where j.id = retry.id));
+    return (select j.state from jobs_internal.job as j where j.id = retry.id);
+  end if;
+  perform jobs_internal.assert_steers(retry.id, v_job.owner);
+  if v_job.state = 'succeeded' then
+    raise exception using errcode = 'PW031', message = pg_catalog.format('job %s has succeeded', retry.id),
+      detail = 'Its effect is there; running it again would be another job.', hint = 'Enqueue a new job. A retry cannot help.';
+  end if;
+  if exists (select from jobs_internal.queue as q where q.id = v_job.queue_id and q.dropped_at is not null) then
+    raise exception using errcode = 'PW007', message = 'its queue was dropped', detail = pg_catalog.format('Job %s.', retry.id),
+      hint = 'Enqueue it again in another queue.';
+  end if;
+  if v_job.unique_key is not null and exists (select from jobs_internal.job as j
+    where j.owner = v_job.owner and j.queue_id = v_job.queue_id and j.unique_key = v_job.unique_key)
+  then
+    raise exception using errcode = 'PW032', message = pg_catalog.format('another unfinished job has the unique_key of job %s', retry.id),
+      detail = pg_catalog.format('unique_key: %s.', v_job.unique_key), hint = 'Retry when that job is finished, or cancel it.';
+  end if;
+  if v_job.outcome is not null then
+    insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid, result, error)
+    values (v_job.id, v_job.attempt, v_job.outcome, v_job.owner, v_job.started_at, v_job.finished_at, v_job.pid, v_job.child_pid, v_job.result, v_job.error)
+    on conflict do nothing;
+  end if;
+  delete from jobs_internal.finished as f where f.id = retry.id;
+  insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, due_at, created_at, timeout,
+    unique_key, args, settings, note, error)
+  values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'scheduled', v_job.shape_id, v_job.attempt,
+    greatest(v_job.max_attempts, v_job.attempt + 1), v_job.run_at, pg_catalog.now(), v_job.created_at, v_job.timeout, v_job.unique_key,
+    v_job.args, v_job.settings, v_job.note, v_job.error);
+  perform jobs_internal.enter_lane(retry.id);
+  return 'retrying';
+end
+$$;
+comment on function jobs.retry(bigint) is
+'Runs a failed, cancelled or in_doubt job again, under its id, with at least one more attempt. Returns retrying, or the state of a job that
+is not finished. Errors: PW030 not there or not yours, PW031 it has succeeded, PW032 its unique_key is taken, PW007 its queue is gone.';
+
+-- Purpose: put a scheduled job into its lane now, when that lane exists; else the next tick does.
+create or replace function jobs_internal.enter_lane(p_id bigint)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_lane record;
+  v_msg_id bigint;
+begin
+  select l.id, l.pgmq_queue into v_lane
+  from jobs_internal.job as j
+  join jobs_internal.lane as l on l.queue_id = j.queue_id and l.owner = j.owner and l.priority = j.priority
+  where j.id = p_id;
+  if found then
+    v_msg_id := pgmq.send(v_lane.pgmq_queue, pg_catalog.jsonb_build_object('job', p_id), null::jsonb, pg_catalog.clock_timestamp());
+    update jobs_internal.job set state = 'queued', due_at = null, lane_id = v_lane.id, msg_id = v_msg_id where id = p_id;
+  end if;
+  perform jobs_internal.wake();
+end
+$$;
+comment on function jobs_internal.enter_lane(bigint) is 'Puts a scheduled job into its lane now';
+
+create or replace function jobs.run_now(id bigint)
+returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job jobs_internal.job;
+begin
+  select j.* into v_job from jobs_internal.job as j where j.id = run_now.id for update;
+  if not found then
+    perform jobs_internal.assert_steers(run_now.id, (select f.owner from jobs_internal.finished as f where f.id = run_now.id));
+    return (select f.state from jobs_internal.finished as f where f.id = run_now.id);
+  end if;
+  perform jobs_internal.assert_steers(run_now.id, v_job.owner);
+  if v_job.state <> 'scheduled' then
+    return v_job.state;
+  end if;
+  update jobs_internal.job as j set due_at = pg_catalog.now() where j.id = run_now.id;
+  perform jobs_internal.enter_lane(run_now.id);
+  return 'queued';
+end
+$$;
+comment on function jobs.run_now(bigint) is
+'Makes a scheduled or retrying job due now. Returns queued, or the state of a job that is not scheduled. Errors: PW030.';
+
+-- Purpose: the state of a job for a waiter; refuses what cannot be waited for. Errors: PW030.
+create or replace function jobs_internal.state_of(p_id bigint)
+returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner oid;
+  v_state text;
+begin
+  select j.owner, j.state into v_owner, v_state from jobs_internal.job as j where j.id = p_id;
+  if not found then
+    select f.owner, f.state into v_owner, v_state from jobs_internal.finished as f where f.id = p_id;
+  end if;
+  if v_owner is null or not (v_owner = jobs_internal.me() or jobs_internal.may('jobs_operator') or jobs_internal.may('jobs_reader')) then
+    perform jobs_internal.assert_steers(p_id, null);
+  end if;
+  return v_state;
+end
+$$;
+comment on function jobs_internal.state_of(bigint) is 'The state of a job that the caller may see';
+
+create or replace function jobs.wait(id bigint, timeout interval)
+returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_until timestamptz := pg_catalog.clock_timestamp() + timeout;
+  v_state text := jobs_internal.state_of(wait.id);
+  v_nap double precision := 0.002;
+begin
+  if v_state in ('succeeded', 'failed', 'cancelled', 'in_doubt') then
+    return v_state;
+  end if;
+  if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+    raise exception using errcode = 'PW033', message = pg_catalog.format('jobs.wait cannot see the end of a job in a %s transaction', pg_catalog.current_setting('transaction_isolation')),
+      detail = 'Its snapshot stays the same.', hint = 'Use READ COMMITTED, or: call jobs.await(id, timeout).';
+  end if;
+  if exists (select from jobs_internal.statement as s where s.job_id = wait.id and s.top_level)
+    or exists (select from jobs_internal.job as j join jobs_internal.shape as s on s.id = j.shape_id where j.id = wait.id and s.procedure)
+  then
+    raise exception using errcode = 'PW034', message = pg_catalog.format('jobs.wait does not wait for job %s', wait.id),
+      detail = 'It runs at top level and might wait for this very snapshot, for ever (CREATE INDEX CONCURRENTLY does).',
+      hint = 'Use: call jobs.await(id, timeout).';
+  end if;
+  if exists (select from jobs_internal.job as j where j.id = wait.id
+    and j.xmin = pg_catalog.pg_current_xact_id_if_assigned()::xid)
+  then
+    raise exception using errcode = 'PW035', message = pg_catalog.format('job %s was enqueued by this very transaction', wait.id),
+      detail = 'It cannot start before the transaction commits.', hint = 'Commit, then wait.';
+  end if;
+  loop
+    v_state := jobs_internal.state_of(wait.id);
+    if v_state in ('succeeded', 'failed', 'cancelled', 'in_doubt') then
+      return v_state;
+    end if;
+    if pg_catalog.clock_timestamp() > v_until then
+      raise exception using errcode = 'PW036', message = pg_catalog.format('job %s is not finished after %s', wait.id, timeout),
+        detail = pg_catalog.format('Its state is %s.', v_state), hint = 'Wait again; the job goes on.';
+    end if;
+    perform pg_catalog.pg_sleep(v_nap);
+    v_nap := least(v_nap * 1.5, 0.1);
+  end loop;
+end
+$$;
+comment on function jobs.wait(bigint, interval) is
+'Waits until a job is finished and returns its state: succeeded, failed, cancelled or in_doubt. Holds the caller''s snapshot, so it refuses
+jobs that run at top level. Errors: PW030, PW033 isolation, PW034 top level, PW035 enqueued by this transaction, PW036 not finished in time.';
+
+create or replace procedure jobs.await(id bigint, timeout interval)
+language plpgsql
+as $$
+declare
+  v_until timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) timeout;
+  v_state text;
+  v_nap double precision := 0.002;
+begin
+  loop
+    v_state := jobs_internal.state_of(await.id);
+    commit;
+    exit when v_state operator(pg_catalog.=) any (array['succeeded', 'failed', 'cancelled', 'in_doubt']);
+    if pg_catalog.clock_timestamp() operator(pg_catalog.>) v_until then
+      raise exception using errcode = 'PW036', message = pg_catalog.format('job %s is not finished after %s', await.id, timeout),
+        detail = pg_catalog.format('Its state is %s.', v_state), hint = 'Wait again; the job goes on.';
+    end if;
+    perform pg_catalog.pg_sleep(v_nap);
+    v_nap := least(v_nap operator(pg_catalog.*) 1.5, 0.1);
+    commit;
+  end loop;
+  raise notice using message = pg_catalog.format('job %s: %s', await.id, v_state);
+end
+$$;
+comment on procedure jobs.await(bigint, interval) is
+'Waits until a job is finished, as jobs.wait, but commits between two looks and so holds no snapshot; says the state in a NOTICE.
+Not inside a transaction block. Errors: PW030, PW036.';
+
+create or replace function jobs.start(sessions integer default 1)
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if sessions is null or sessions not between 1 and 100 then
+    raise exception using errcode = 'PW025', message = 'sessions must be between 1 and 100',
+      detail = pg_catalog.format('It is %s.', sessions), hint = 'Start one or two; more do not drain faster than the server has processors. A retry cannot help.';
+  end if;
+  perform jobs_internal.dispatch_mine();
+  return jobs_internal.launch(sessions, interval '0');
+end
+$$;
+comment on function jobs.start(integer) is
+'Launches worker sessions of the caller now; they run what is due and end. Needs no supervisor; a supervisor does the same by itself.
+Returns how many were launched. Errors: PW025, PW051 under SET ROLE, 53000 or 53400 when the server has no free worker slot: retry later.';
+
+-- Purpose: move the caller's due jobs into their lanes, so that jobs.start needs no tick.
+create or replace function jobs_internal.dispatch_mine()
+returns integer
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select jobs_internal.dispatch(jobs_internal.me(), 1000000);
+end;
+comment on function jobs_internal.dispatch_mine() is 'Moves the caller''s due jobs into their lanes';

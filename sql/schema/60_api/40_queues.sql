@@ -1,0 +1,244 @@
+-- Queues, the switch, settings and retry rules: what operators do.
+
+create or replace function jobs_internal.queue_id(p_queue text)
+returns integer
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id integer;
+begin
+  select q.id into v_id from jobs_internal.queue as q where q.name = p_queue and q.dropped_at is null;
+  if not found then
+    raise exception using errcode = 'PW007', message = pg_catalog.format('there is no queue "%s"', p_queue),
+      detail = 'Or it was dropped.', hint = 'See jobs.queues. A retry cannot help.';
+  end if;
+  return v_id;
+end
+$$;
+comment on function jobs_internal.queue_id(text) is 'Number of a queue; PW007 when there is none';
+
+-- Purpose: one row in slot for each job that the queue may run at once.
+create or replace function jobs_internal.fit_slots(p_queue integer)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_concurrency integer := (select q.concurrency from jobs_internal.queue as q where q.id = p_queue);
+begin
+  delete from jobs_internal.slot as s where s.queue_id = p_queue and s.n > coalesce(v_concurrency, 0);
+  insert into jobs_internal.slot (queue_id, n) select p_queue, g from pg_catalog.generate_series(1, v_concurrency) as g on conflict do nothing;
+end
+$$;
+comment on function jobs_internal.fit_slots(integer) is 'Makes the slots of a queue fit its concurrency';
+
+create or replace function jobs.create_queue(
+  name text,
+  concurrency integer default null,
+  timeout interval default null,
+  max_attempts integer default 3,
+  backoff interval default '1 second',
+  backoff_cap interval default '1 hour',
+  retention interval default '7 days',
+  batch boolean default true
+)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id integer;
+begin
+  if name is null or name !~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$' then
+    raise exception using errcode = 'PW015', message = pg_catalog.format('"%s" is no name for a queue', pg_catalog.left(name, 100)),
+      detail = 'A name has 1 to 63 letters, digits, or one of _ . : - and begins with a letter, a digit or _.', hint = 'Choose another. A retry cannot help.';
+  end if;
+  insert into jobs_internal.queue (name, concurrency, timeout, max_attempts, backoff, backoff_cap, retention, batch)
+  values (create_queue.name, create_queue.concurrency, create_queue.timeout, create_queue.max_attempts, create_queue.backoff, create_queue.backoff_cap,
+    create_queue.retention, create_queue.batch)
+  on conflict do nothing
+  returning id into v_id;
+  if not found then
+    raise notice using message = pg_catalog.format('queue "%s" exists already: nothing was changed', name);
+    return false;
+  end if;
+  perform jobs_internal.fit_slots(v_id);
+  return true;
+exception
+  when check_violation or not_null_violation then
+    raise exception using errcode = 'PW026', message = pg_catalog.format('an option of queue "%s" is out of range', name), detail = sqlerrm,
+      hint = 'concurrency 1 to 1000, timeout over zero, max_attempts from 1, backoff and retention not negative. A retry cannot help.';
+end
+$$;
+comment on function jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean) is
+'Makes a queue; returns false, with a NOTICE, when it exists. concurrency: jobs that run at once, null for no limit; timeout and max_attempts:
+for jobs that name none; backoff: wait before the second attempt, doubled each time up to backoff_cap; retention: finished jobs are kept so
+long; batch: short jobs may share a transaction. For operators. Errors: PW015, PW026.';
+
+-- A null option stays as it is; "no limit" and "no timeout" are 'infinity' and 0.
+create or replace function jobs.alter_queue(
+  name text,
+  concurrency integer default null,
+  timeout interval default null,
+  max_attempts integer default null,
+  backoff interval default null,
+  backoff_cap interval default null,
+  retention interval default null,
+  batch boolean default null,
+  accepting boolean default null
+)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id integer := jobs_internal.queue_id(name);
+begin
+  update jobs_internal.queue as q
+  set concurrency = case when alter_queue.concurrency = 0 then null else coalesce(alter_queue.concurrency, q.concurrency) end,
+    timeout = case when not pg_catalog.isfinite(alter_queue.timeout) then null else coalesce(alter_queue.timeout, q.timeout) end,
+    max_attempts = coalesce(alter_queue.max_attempts, q.max_attempts),
+    backoff = coalesce(alter_queue.backoff, q.backoff),
+    backoff_cap = coalesce(alter_queue.backoff_cap, q.backoff_cap),
+    retention = coalesce(alter_queue.retention, q.retention),
+    batch = coalesce(alter_queue.batch, q.batch),
+    accepting = coalesce(alter_queue.accepting, q.accepting)
+  where q.id = v_id;
+  perform jobs_internal.fit_slots(v_id);
+  return true;
+exception
+  when check_violation then
+    raise exception using errcode = 'PW026', message = pg_catalog.format('an option of queue "%s" is out of range', name), detail = sqlerrm,
+      hint = 'concurrency 1 to 1000 (0: no limit), timeout over zero (infinity: none), max_attempts from 1. A retry cannot help.';
+end
+$$;
+comment on function jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean) is
+'Changes options of a queue; what is not given stays. concurrency 0: no limit; timeout infinity: none; accepting false: closed for enqueue.
+For operators. Errors: PW007, PW026.';
+
+create or replace function jobs.drop_queue(queue text)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id integer := jobs_internal.queue_id(queue);
+  v_lane record;
+begin
+  -- Nobody enqueues while we look; enqueuers that hold the queue's row do not exist, so this waits for nothing.
+  if queue = 'default' then
+    raise exception using errcode = 'PW027', message = 'queue "default" stays', detail = 'It is where jobs go that name no queue.',
+      hint = 'Close it instead: select jobs.alter_queue(''default'', accepting => false).';
+  end if;
+  lock table jobs_internal.job in share row exclusive mode;
+  if exists (select from jobs_internal.job as j where j.queue_id = v_id) then
+    raise exception using errcode = 'PW028', message = pg_catalog.format('queue "%s" has unfinished jobs', queue),
+      detail = pg_catalog.format('There are %s.', (select pg_catalog.count(*) from jobs_internal.job as j where j.queue_id = v_id)),
+      hint = 'Let them finish or cancel them, then drop it.';
+  end if;
+  for v_lane in delete from jobs_internal.lane as l where l.queue_id = v_id returning l.pgmq_queue loop
+    perform pgmq.drop_queue(v_lane.pgmq_queue);
+  end loop;
+  delete from jobs_internal.slot as s where s.queue_id = v_id;
+  update jobs_internal.queue as q set dropped_at = pg_catalog.now() where q.id = v_id;
+  return true;
+end
+$$;
+comment on function jobs.drop_queue(text) is 'Drops a queue that has no unfinished job; its history stays. For operators. Errors: PW007, PW027 it is default, PW028 unfinished jobs.';
+
+create or replace function jobs.pause(queue text default null)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id integer;
+begin
+  if queue is null then
+    update jobs_internal.switch set paused = true, changed_by = session_user, changed_at = pg_catalog.now() where not paused;
+    return found;
+  end if;
+  v_id := jobs_internal.queue_id(queue);
+  update jobs_internal.queue as q set paused = true where q.id = v_id and not q.paused;
+  return found;
+end
+$$;
+comment on function jobs.pause(text) is
+'Pauses a queue; without a name, everything: no job starts until jobs.resume(). Running jobs go on, enqueue goes on. Returns whether that
+was a change. For operators. Errors: PW007.';
+
+create or replace function jobs.resume(queue text default null)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id integer;
+  v_changed boolean;
+begin
+  if queue is null then
+    update jobs_internal.switch set paused = false, changed_by = session_user, changed_at = pg_catalog.now() where paused;
+    v_changed := found;
+  else
+    v_id := jobs_internal.queue_id(queue);
+    update jobs_internal.queue as q set paused = false where q.id = v_id and q.paused;
+    v_changed := found;
+  end if;
+  perform jobs_internal.wake();
+  return v_changed;
+end
+$$;
+comment on function jobs.resume(text) is
+'Resumes a queue; without a name, turns the switch of jobs.pause() back on (queues that were paused by name stay paused). Returns whether
+that was a change. For operators. Errors: PW007.';
+
+create or replace function jobs.configure(name text, value text)
+returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_old text;
+begin
+  select s.value into v_old from jobs_internal.setting as s where s.name = configure.name for update;
+  if not found then
+    raise exception using errcode = 'PW012', message = pg_catalog.format('pyworker has no setting "%s"', pg_catalog.left(name, 100)),
+      detail = 'See jobs.settings.', hint = 'Check the name. A retry cannot help.';
+  end if;
+  if value is null or (name = 'superuser_jobs' and value not in ('on', 'off')) or (name <> 'superuser_jobs' and value !~ '^[0-9]{1,9}$')
+    or (name in ('chunk_jobs', 'claim_jobs', 'claim_ms', 'lease_seconds', 'session_seconds', 'session_jobs', 'sessions_per_owner') and value::integer < 1)
+    or (name = 'chunk_jobs' and value::integer > 60)
+  then
+    raise exception using errcode = 'PW026', message = pg_catalog.format('"%s" is no value for %s', pg_catalog.left(value, 100), name),
+      detail = (select pg_catalog.format('%s, in %s.', s.description, s.unit) from jobs_internal.setting as s where s.name = configure.name),
+      hint = 'A whole number, or on and off; chunk_jobs at most 60. A retry cannot help.';
+  end if;
+  update jobs_internal.setting as s set value = configure.value where s.name = configure.name;
+  return v_old;
+end
+$$;
+comment on function jobs.configure(text, text) is 'Changes a setting of this installation (jobs.settings); returns the old value. New worker sessions use it. For operators. Errors: PW012, PW026.';
+
+create or replace function jobs.set_retry_rule(pattern text, retry boolean, why text default '')
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if pattern is null or pattern !~ '^([0-9A-Z]{5}|[0-9A-Z]{2}|[*])$' or (pattern = '*' and retry is null) then
+    raise exception using errcode = 'PW026', message = pg_catalog.format('"%s" is no pattern of a retry rule', pg_catalog.left(pattern, 100)),
+      detail = 'A pattern is an SQLSTATE, a class of two characters, or *.', hint = 'See jobs.retry_rules. A retry cannot help.';
+  end if;
+  if retry is null then
+    delete from jobs_internal.retry_rule as r where r.pattern = set_retry_rule.pattern;
+  else
+    insert into jobs_internal.retry_rule (pattern, retry, why) values (set_retry_rule.pattern, set_retry_rule.retry, coalesce(set_retry_rule.why, ''))
+    on conflict on constraint retry_rule_pkey do update set retry = excluded.retry, why = excluded.why;
+  end if;
+  return true;
+end
+$$;
+comment on function jobs.set_retry_rule(text, boolean, text) is
+'Says whether an error is worth another attempt: pattern is an SQLSTATE, a class of two characters, or * for all others; the longest pattern
+that fits decides. retry null removes the rule. For operators. Errors: PW026.';

@@ -1,0 +1,243 @@
+-- Views on jobs. Each shows the jobs of the login that asks, and all of them to operators and readers. Arguments, statements and results
+-- are for the owner of the job and the administrator; errors and notes for operators too.
+-- security_barrier: no function of a caller sees a row before the rule of visibility has let it through.
+
+create view jobs.job with (security_barrier) as
+select
+  j.id,
+  q.name as queue,
+  pg_catalog.pg_get_userbyid(j.owner)::text as owner,
+  coalesce(s.task, st.command) as task,
+  j.state,
+  j.attempt,
+  j.max_attempts,
+  case j.priority when 0 then 'high' when 1 then 'normal' else 'low' end as priority,
+  j.run_at,
+  j.created_at,
+  j.started_at,
+  j.finished_at,
+  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then j.result end as result,
+  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then j.error end as error,
+  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then coalesce(j.note, '{}') end as note,
+  j.timeout,
+  j.unique_key,
+  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.args, '{}') end as args,
+  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.settings, '{}') end as settings,
+  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then st.body end as statement,
+  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then st.done_when end as done_when,
+  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then st.way_back end as rollback
+from (
+  select l.id, l.queue_id, l.owner, case when l.state = 'queued' and a.job_id is not null then 'running' else l.state end as state, l.shape_id,
+    case when l.state = 'queued' and a.job_id is not null then a.attempt else l.attempt end as attempt, l.max_attempts, l.priority, l.run_at, l.created_at,
+    coalesce(l.started_at, a.started_at) as started_at, null::timestamptz as finished_at, null::jsonb as result, l.error, l.note, l.timeout, l.unique_key,
+    l.args, l.settings
+  from jobs_internal.job as l
+  left join jobs_internal.activity() as a on a.job_id = l.id
+  union all
+  select f.id, f.queue_id, f.owner, f.state, f.shape_id, f.attempt, f.max_attempts, f.priority, f.run_at, f.created_at,
+    f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings
+  from jobs_internal.finished as f
+) as j
+join jobs_internal.queue as q on q.id = j.queue_id
+left join jobs_internal.shape as s on s.id = j.shape_id
+left join jobs_internal.statement as st on st.job_id = j.id and j.shape_id is null
+where j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'));
+comment on view jobs.job is 'Every job, live or finished';
+comment on column jobs.job.id is 'Number of the job';
+comment on column jobs.job.queue is 'Queue';
+comment on column jobs.job.owner is 'Role that enqueued it and that it runs as';
+comment on column jobs.job.task is 'Function, or the first words of the statement';
+comment on column jobs.job.state is 'scheduled (waits for run_at or for its lane), queued, running, succeeded, failed, cancelled, in_doubt';
+comment on column jobs.job.attempt is 'Attempts made or under way, count';
+comment on column jobs.job.max_attempts is 'Attempts allowed, count';
+comment on column jobs.job.priority is 'high, normal or low';
+comment on column jobs.job.run_at is 'Not before this time, as enqueued';
+comment on column jobs.job.created_at is 'Start of the transaction that enqueued it';
+comment on column jobs.job.started_at is 'Start of the present or last attempt';
+comment on column jobs.job.finished_at is 'End of the last attempt; null: not finished';
+comment on column jobs.job.result is 'What the function returned; of a statement {"rows": count} or {"command_tag": text}';
+comment on column jobs.job.error is 'Error of the last attempt: sqlstate, message, detail, hint, context';
+comment on column jobs.job.note is 'What a person wants beside the job';
+comment on column jobs.job.timeout is 'Longest time that an attempt may take; null: no limit';
+comment on column jobs.job.unique_key is 'At most one unfinished job per owner, queue and key';
+comment on column jobs.job.args is 'Arguments, as cast at enqueue';
+comment on column jobs.job.settings is 'Settings for this job alone';
+comment on column jobs.job.statement is 'The statement of jobs.enqueue_sql';
+comment on column jobs.job.done_when is 'Post-condition of the statement: given, or known by pyworker';
+comment on column jobs.job.rollback is 'Statement that undoes it, kept for people';
+
+create view jobs.queued with (security_barrier) as
+select
+  j.id,
+  q.name as queue,
+  pg_catalog.pg_get_userbyid(j.owner)::text as owner,
+  coalesce(s.task, st.command) as task,
+  j.state,
+  case j.priority when 0 then 'high' when 1 then 'normal' else 'low' end as priority,
+  j.attempt,
+  j.max_attempts,
+  coalesce(j.due_at, j.run_at)::timestamptz(0) as due_at,
+  pg_catalog.date_trunc('second', pg_catalog.now() - j.created_at) as age,
+  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then j.error ->> 'message' end as last_error
+from jobs_internal.job as j
+join jobs_internal.queue as q on q.id = j.queue_id
+left join jobs_internal.shape as s on s.id = j.shape_id
+left join jobs_internal.statement as st on st.job_id = j.id and j.shape_id is null
+where j.state in ('scheduled', 'queued')
+  and not exists (select from jobs_internal.activity() as a where a.job_id = j.id)
+  and (j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
+order by j.state, j.priority, coalesce(j.due_at, j.run_at), j.id;
+comment on view jobs.queued is 'Jobs that wait: queued ones first, in the order in which they run, then scheduled ones by time';
+comment on column jobs.queued.id is 'Number of the job';
+comment on column jobs.queued.queue is 'Queue';
+comment on column jobs.queued.owner is 'Owner';
+comment on column jobs.queued.task is 'Function, or the first words of the statement';
+comment on column jobs.queued.state is 'queued: next in its lane; scheduled: waits for due_at';
+comment on column jobs.queued.priority is 'high, normal or low';
+comment on column jobs.queued.attempt is 'Attempts made, count';
+comment on column jobs.queued.max_attempts is 'Attempts allowed, count';
+comment on column jobs.queued.due_at is 'When it may start';
+comment on column jobs.queued.age is 'Time since it was enqueued';
+comment on column jobs.queued.last_error is 'Message of the last attempt''s error';
+
+create view jobs.running with (security_barrier) as
+select
+  a.job_id as id,
+  coalesce(s.task, st.command) as task,
+  pg_catalog.pg_get_userbyid(a.owner)::text as owner,
+  a.pid,
+  a.child_pid,
+  a.started_at::timestamptz(0) as started_at,
+  a.done,
+  a.total,
+  case when a.total > 0 then pg_catalog.round(100 * least(a.done / a.total, 1), 1) end as percent,
+  case when a.total > 0 and a.done > 0
+    then (pg_catalog.clock_timestamp() + (pg_catalog.clock_timestamp() - a.started_at) * (greatest(a.total - a.done, 0) / a.done)::double precision)::timestamptz(0)
+  end as eta,
+  a.message,
+  a.wait_event,
+  a.blocked_by
+from jobs_internal.activity() as a
+left join jobs_internal.job as j on j.id = a.job_id
+left join jobs_internal.shape as s on s.id = j.shape_id
+left join jobs_internal.statement as st on st.job_id = j.id and j.shape_id is null
+where a.job_id is not null and j.id is not null
+order by a.started_at, a.job_id;
+comment on view jobs.running is 'Jobs that run now, the oldest first, live';
+comment on column jobs.running.id is 'Number of the job';
+comment on column jobs.running.task is 'Function, or the first words of the statement';
+comment on column jobs.running.owner is 'Owner';
+comment on column jobs.running.pid is 'Process of the worker session';
+comment on column jobs.running.child_pid is 'Process of the child session that runs a top-level statement';
+comment on column jobs.running.started_at is 'Start of this attempt';
+comment on column jobs.running.done is 'How much is done: of jobs.progress, else of the server''s own progress (blocks, tuples or lockers)';
+comment on column jobs.running.total is 'Of how much, in the same unit; of VACUUM and CREATE INDEX within the present phase';
+comment on column jobs.running.percent is 'done of total, in percent';
+comment on column jobs.running.eta is 'When it ends if it goes on like this; within the present phase for VACUUM and CREATE INDEX';
+comment on column jobs.running.message is 'Text of jobs.progress, else the phase of the server''s own progress';
+comment on column jobs.running.wait_event is 'What its session waits for, type:event; null: it works';
+comment on column jobs.running.blocked_by is 'Processes whose locks it waits for';
+
+create view jobs.failed with (security_barrier) as
+select
+  f.id,
+  q.name as queue,
+  pg_catalog.pg_get_userbyid(f.owner)::text as owner,
+  coalesce(s.task, st.command) as task,
+  f.state,
+  f.outcome,
+  f.attempt,
+  f.finished_at::timestamptz(0) as finished_at,
+  f.error ->> 'sqlstate' as sqlstate,
+  case when f.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then f.error ->> 'message' end as message
+from jobs_internal.finished as f
+join jobs_internal.queue as q on q.id = f.queue_id
+left join jobs_internal.shape as s on s.id = f.shape_id
+left join jobs_internal.statement as st on st.job_id = f.id and f.shape_id is null
+where f.state <> 'succeeded' and f.state in ('failed', 'in_doubt')
+  and (f.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
+order by f.finished_at desc;
+comment on view jobs.failed is 'Jobs that failed or are in doubt, the latest first; jobs.retry(id) runs one again';
+comment on column jobs.failed.id is 'Number of the job';
+comment on column jobs.failed.queue is 'Queue';
+comment on column jobs.failed.owner is 'Owner';
+comment on column jobs.failed.task is 'Function, or the first words of the statement';
+comment on column jobs.failed.state is 'failed or in_doubt';
+comment on column jobs.failed.outcome is 'Outcome of the last attempt: failed, timed_out, lost, in_doubt';
+comment on column jobs.failed.attempt is 'Attempts made, count';
+comment on column jobs.failed.finished_at is 'End of the last attempt';
+comment on column jobs.failed.sqlstate is 'SQLSTATE of its error';
+comment on column jobs.failed.message is 'Message of its error; all of it is in jobs.job.error';
+
+create view jobs.finished with (security_barrier) as
+select
+  f.id,
+  q.name as queue,
+  pg_catalog.pg_get_userbyid(f.owner)::text as owner,
+  coalesce(s.task, st.command) as task,
+  f.state,
+  f.outcome,
+  f.attempt,
+  f.finished_at::timestamptz(0) as finished_at,
+  pg_catalog.round((extract(epoch from f.started_at - greatest(f.created_at, f.run_at)) * 1000)::numeric, 1) as wait_ms,
+  pg_catalog.round((extract(epoch from f.finished_at - f.started_at) * 1000)::numeric, 1) as run_ms
+from jobs_internal.finished as f
+join jobs_internal.queue as q on q.id = f.queue_id
+left join jobs_internal.shape as s on s.id = f.shape_id
+left join jobs_internal.statement as st on st.job_id = f.id and f.shape_id is null
+where f.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
+order by f.finished_at desc;
+comment on view jobs.finished is 'Finished jobs, the latest first, until their queue''s retention removes them';
+comment on column jobs.finished.id is 'Number of the job';
+comment on column jobs.finished.queue is 'Queue';
+comment on column jobs.finished.owner is 'Owner';
+comment on column jobs.finished.task is 'Function, or the first words of the statement';
+comment on column jobs.finished.state is 'succeeded, failed, cancelled or in_doubt';
+comment on column jobs.finished.outcome is 'Outcome of the last attempt; null: never ran';
+comment on column jobs.finished.attempt is 'Attempts made, count';
+comment on column jobs.finished.finished_at is 'End of the last attempt, or time of the cancel';
+comment on column jobs.finished.wait_ms is 'From due (or enqueued) to the start of the last attempt, ms';
+comment on column jobs.finished.run_ms is 'Duration of the last attempt, ms';
+
+create view jobs.attempts with (security_barrier) as
+select
+  a.job_id, a.attempt, a.outcome, a.started_at, a.finished_at, a.pid, a.child_pid,
+  case when a.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then a.result end as result,
+  case when a.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then a.error end as error
+from (
+  select f.id as job_id, f.attempt, f.outcome, f.owner, f.started_at, f.finished_at, f.pid, f.child_pid, f.result, f.error
+  from jobs_internal.finished as f where f.outcome is not null
+  union all
+  select t.job_id, t.attempt, t.outcome, t.owner, t.started_at, t.finished_at, t.pid, t.child_pid, t.result, t.error
+  from jobs_internal.attempt as t
+  union all
+  select r.job_id, r.attempt, null, r.owner, r.started_at, null, r.pid, r.child_pid, null, null
+  from jobs_internal.activity() as r
+  where r.job_id is not null and exists (select from jobs_internal.job as j where j.id = r.job_id)
+) as a
+where a.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
+order by a.job_id desc, a.attempt desc;
+comment on view jobs.attempts is 'Attempts, each with its session and outcome; the latest job first';
+comment on column jobs.attempts.job_id is 'Job';
+comment on column jobs.attempts.attempt is 'Number of the attempt, from 1';
+comment on column jobs.attempts.outcome is 'succeeded, failed, timed_out, cancelled, lost, in_doubt; null: it runs';
+comment on column jobs.attempts.started_at is 'Start';
+comment on column jobs.attempts.finished_at is 'End';
+comment on column jobs.attempts.pid is 'Process of the worker session';
+comment on column jobs.attempts.child_pid is 'Process of the child session';
+comment on column jobs.attempts.result is 'Result';
+comment on column jobs.attempts.error is 'Error: sqlstate, message, detail, hint, context';
+
+create view jobs.log_lines with (security_barrier) as
+select l.job_id, l.attempt, l.n, l.at, l.level, l.message, coalesce(l.fields, '{}') as fields
+from jobs_internal.log_line as l
+where l.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator'))
+order by l.job_id desc, l.attempt desc, l.n;
+comment on view jobs.log_lines is 'Lines that jobs wrote with jobs.log';
+comment on column jobs.log_lines.job_id is 'Job';
+comment on column jobs.log_lines.attempt is 'Attempt';
+comment on column jobs.log_lines.n is 'Number of the line in its attempt';
+comment on column jobs.log_lines.at is 'When it was written';
+comment on column jobs.log_lines.level is 'debug, info, warning or error';
+comment on column jobs.log_lines.message is 'Text';
+comment on column jobs.log_lines.fields is 'More facts';

@@ -1,0 +1,238 @@
+-- Views on the system: queues, sessions, supervisors, health, settings, retry rules, errors.
+
+-- Purpose: figures of each queue, of the jobs that the caller may see. A definer function: counters are not for everybody.
+create or replace function jobs_internal.queue_figures()
+returns table (queue_id integer, queued bigint, running bigint, scheduled bigint, oldest interval, failed bigint, rate numeric, slots_used bigint)
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with seen as (
+    select jobs_internal.may('jobs_reader') or jobs_internal.may('jobs_operator') or jobs_internal.may('jobs_supervisor') as everything, jobs_internal.me() as me
+  ), active as (
+    select j.queue_id, pg_catalog.count(*) as n,
+      pg_catalog.count(*) filter (where j.state = 'queued') as in_chunk
+    from jobs_internal.activity() as a
+    join jobs_internal.job as j on j.id = a.job_id
+    group by j.queue_id
+  ), waiting as (
+    select j.queue_id,
+      pg_catalog.count(*) filter (where j.state = 'queued') as queued,
+      pg_catalog.count(*) filter (where j.state = 'scheduled') as scheduled,
+      pg_catalog.min(greatest(j.run_at, j.created_at)) filter (where j.state = 'queued' or j.due_at <= pg_catalog.now()) as oldest
+    from jobs_internal.job as j, seen
+    where seen.everything or j.owner = seen.me
+    group by j.queue_id
+  ), broken as (
+    select f.queue_id, pg_catalog.count(*) as failed
+    from jobs_internal.finished as f, seen
+    where f.state <> 'succeeded' and f.state in ('failed', 'in_doubt') and (seen.everything or f.owner = seen.me)
+    group by f.queue_id
+  ), rates as (
+    select m.queue_id,
+      pg_catalog.round(pg_catalog.sum(m.succeeded + m.failed) / greatest(60, extract(epoch from pg_catalog.now() - pg_catalog.min(m.minute))), 2) as rate
+    from jobs_internal.minute as m
+    where m.minute > pg_catalog.now() - interval '5 minutes'
+    group by m.queue_id
+  ), slots as (
+    select s.queue_id, pg_catalog.count(s.session_id) as used from jobs_internal.slot as s group by s.queue_id
+  )
+  select q.id, greatest(coalesce(w.queued, 0) - coalesce(a.in_chunk, 0), 0), coalesce(a.n, 0), coalesce(w.scheduled, 0), pg_catalog.date_trunc('second', pg_catalog.now() - w.oldest),
+    coalesce(b.failed, 0), coalesce(r.rate, 0), coalesce(s.used, 0)
+  from jobs_internal.queue as q
+  left join active as a on a.queue_id = q.id
+  left join waiting as w on w.queue_id = q.id
+  left join broken as b on b.queue_id = q.id
+  left join rates as r on r.queue_id = q.id
+  left join slots as s on s.queue_id = q.id
+  where q.dropped_at is null
+$$;
+comment on function jobs_internal.queue_figures() is 'Figures of each queue, of the jobs that the caller may see';
+
+create view jobs.queues with (security_barrier) as
+select
+  q.name as queue,
+  q.paused or (select s.paused from jobs_internal.switch as s) as paused,
+  q.concurrency,
+  f.queued,
+  f.running,
+  f.scheduled,
+  f.oldest,
+  f.failed,
+  f.rate,
+  f.slots_used as slots,
+  q.accepting,
+  q.timeout,
+  q.max_attempts,
+  q.retention,
+  q.batch
+from jobs_internal.queue as q
+join jobs_internal.queue_figures() as f on f.queue_id = q.id
+order by q.name;
+comment on view jobs.queues is 'Queues, with the figures of the jobs that you may see';
+comment on column jobs.queues.queue is 'Name';
+comment on column jobs.queues.paused is 'Its jobs do not start (it, or everything, is paused)';
+comment on column jobs.queues.concurrency is 'Jobs that run at once at most, count; null: no limit';
+comment on column jobs.queues.queued is 'Jobs that wait in their lanes, count';
+comment on column jobs.queues.running is 'Jobs that run, count';
+comment on column jobs.queues.scheduled is 'Jobs that wait for their time or a retry, count';
+comment on column jobs.queues.oldest is 'How long the job that is due longest waits';
+comment on column jobs.queues.failed is 'Jobs kept that failed or are in doubt, count';
+comment on column jobs.queues.rate is 'Attempts that ended per second, over the last 5 minutes, of all owners';
+comment on column jobs.queues.slots is 'Slots that sessions hold, count, of concurrency';
+comment on column jobs.queues.accepting is 'It accepts new jobs';
+comment on column jobs.queues.timeout is 'Timeout of jobs that name none; null: none';
+comment on column jobs.queues.max_attempts is 'Attempts of jobs that name no number, count';
+comment on column jobs.queues.retention is 'Finished jobs are kept so long';
+comment on column jobs.queues.batch is 'Short jobs may share a transaction';
+
+create view jobs.sessions with (security_barrier) as
+select
+  a.session_id as id,
+  pg_catalog.pg_get_userbyid(a.owner)::text as owner,
+  a.pid,
+  a.session_started_at::timestamptz(0) as started_at,
+  a.jobs,
+  q.name as queue,
+  a.job_id,
+  a.attempt,
+  a.child_pid,
+  a.wait_event
+from jobs_internal.activity() as a
+left join jobs_internal.lane as l on l.id = a.lane_id
+left join jobs_internal.queue as q on q.id = l.queue_id
+order by a.session_started_at, a.session_id;
+comment on view jobs.sessions is 'Worker sessions that live, with what they run';
+comment on column jobs.sessions.id is 'Number of the session';
+comment on column jobs.sessions.owner is 'Role that it runs as';
+comment on column jobs.sessions.pid is 'Process';
+comment on column jobs.sessions.started_at is 'Start';
+comment on column jobs.sessions.jobs is 'Jobs done as of its last claim, count';
+comment on column jobs.sessions.queue is 'Queue that it works for';
+comment on column jobs.sessions.job_id is 'Job that it runs; null: none at this moment';
+comment on column jobs.sessions.attempt is 'Attempt of that job';
+comment on column jobs.sessions.child_pid is 'Process of its child session';
+comment on column jobs.sessions.wait_event is 'What it waits for, type:event';
+
+-- Purpose: supervisors whose control connection lives, with the time of its last call: a free heartbeat.
+create or replace function jobs_internal.live_supervisors()
+returns table (id bigint, name text, host text, os_pid integer, version text, pid integer, started_at timestamptz, last_seen timestamptz, asleep boolean)
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select s.id, s.name, s.host, s.os_pid, s.version, s.pid, s.started_at, greatest(a.query_start, a.state_change), s.asleep
+  from jobs_internal.supervisor as s
+  join pg_catalog.pg_stat_activity as a on a.pid = s.pid and a.backend_start = s.backend_start
+$$;
+comment on function jobs_internal.live_supervisors() is 'Supervisors whose control connection lives';
+
+create view jobs.supervisors with (security_barrier) as
+select s.id, s.name, s.host, s.os_pid, s.version, s.pid, s.started_at::timestamptz(0) as started_at, s.last_seen::timestamptz(0) as last_seen, s.asleep
+from jobs_internal.live_supervisors() as s
+order by s.started_at;
+comment on view jobs.supervisors is 'Supervisors that are connected';
+comment on column jobs.supervisors.id is 'Number';
+comment on column jobs.supervisors.name is 'Its name';
+comment on column jobs.supervisors.host is 'Host that it runs on';
+comment on column jobs.supervisors.os_pid is 'Its process there';
+comment on column jobs.supervisors.version is 'Version of pyworker';
+comment on column jobs.supervisors.pid is 'Server process of its control connection';
+comment on column jobs.supervisors.started_at is 'Start of the connection';
+comment on column jobs.supervisors.last_seen is 'Its last call';
+comment on column jobs.supervisors.asleep is 'It waits: enqueuers wake it with a NOTIFY';
+
+-- Purpose: the checks of jobs.health, each with a figure, and what to do. No names of others' jobs in them.
+create or replace function jobs_internal.health()
+returns table (n integer, "check" text, status text, detail text, remedy text)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint;
+  v_text text;
+  v_age interval;
+  v_free bigint;
+begin
+  select pg_catalog.format('by %s since %s', s.changed_by, s.changed_at::timestamptz(0)) into v_text from jobs_internal.switch as s where s.paused;
+  return query select 1, 'switch', case when v_text is null then 'ok' else 'warning' end,
+    coalesce('EVERYTHING IS PAUSED ' || v_text, 'not paused'), case when v_text is not null then 'select jobs.resume();' end;
+
+  select pg_catalog.string_agg(q.name, ', ' order by q.name) into v_text from jobs_internal.queue as q where q.paused and q.dropped_at is null;
+  return query select 2, 'queues', case when v_text is null then 'ok' else 'warning' end, coalesce('paused: ' || v_text, 'none is paused'),
+    case when v_text is not null then 'select jobs.resume(queue);' end;
+
+  select pg_catalog.count(*) into v_count from jobs_internal.live_supervisors();
+  return query select 3, 'supervisors', case when v_count > 0 then 'ok' else 'warning' end, pg_catalog.format('%s connected', v_count),
+    case when v_count = 0 then 'start one: pyworker run (jobs can also be run by: select jobs.start())' end;
+
+  v_age := pg_catalog.clock_timestamp() - (
+    select pg_catalog.min(greatest(j.created_at, j.run_at, coalesce(j.due_at, j.run_at)))
+    from jobs_internal.job as j
+    join jobs_internal.queue as q on q.id = j.queue_id
+    where (j.state = 'queued' or j.due_at <= pg_catalog.now()) and not q.paused and not (select s.paused from jobs_internal.switch as s));
+  select pg_catalog.count(*) into v_count from jobs_internal.live() as l;
+  return query select 4, 'due jobs', case when v_age > interval '30 seconds' and v_count = 0 then 'critical' when v_age > interval '5 minutes' then 'warning' else 'ok' end,
+    coalesce(pg_catalog.format('the oldest waits for %s, %s sessions work', pg_catalog.date_trunc('second', v_age), v_count), 'none waits'),
+    case when v_age > interval '30 seconds' and v_count = 0 then 'nobody picks them up: start pyworker run, and see the log for owner_unreachable or no_worker_slot' end;
+
+  select pg_catalog.count(*), pg_catalog.min((l.quarantine ->> 'pid')::integer)::text into v_count, v_text from jobs_internal.lane as l where l.quarantine is not null;
+  return query select 5, 'stubborn jobs', case when v_count > 0 then 'critical' else 'ok' end,
+    case when v_count > 0 then pg_catalog.format('%s lanes are quarantined: process %s was cancelled and terminated and goes on', v_count, v_text) else 'none' end,
+    case when v_count > 0 then 'see docs/operations.md, "A job that will not stop"; never kill -9 a server process' end;
+
+  select pg_catalog.count(*) into v_count from jobs_internal.finished as f where f.state <> 'succeeded' and f.state = 'in_doubt';
+  return query select 6, 'in doubt', case when v_count > 0 then 'warning' else 'ok' end, pg_catalog.format('%s jobs', v_count),
+    case when v_count > 0 then 'look whether they did their work: select * from jobs.failed where state = ''in_doubt''; then jobs.retry(id)' end;
+
+  select pg_catalog.count(*) into v_count from jobs_internal.session as s where not jobs_internal.alive(s.pid, s.backend_start);
+  return query select 7, 'dead sessions', case when v_count > 0 then 'warning' else 'ok' end, pg_catalog.format('%s wait for a rescue', v_count),
+    case when v_count > 0 then 'a supervisor, or the next jobs.start(), sees to them' end;
+
+  v_free := pg_catalog.current_setting('max_worker_processes')::integer
+    - (select pg_catalog.count(*) from pg_catalog.pg_stat_get_activity(null) as a where a.backend_type not in ('client backend', 'autovacuum launcher',
+        'autovacuum worker', 'background writer', 'checkpointer', 'startup', 'walreceiver', 'walsender', 'walwriter', 'archiver', 'walsummarizer', 'slotsync worker', 'io worker', 'standalone backend'));
+  return query select 8, 'worker slots', case when v_free <= 0 then 'critical' when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then 'warning' else 'ok' end,
+    pg_catalog.format('%s of %s are free', v_free, pg_catalog.current_setting('max_worker_processes')),
+    case when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then 'raise max_worker_processes (restart), or lower concurrency and sessions_per_owner' end;
+
+  v_age := (select pg_catalog.max(pg_catalog.clock_timestamp() - a.xact_start) from pg_catalog.pg_stat_get_activity(null) as a
+    where a.backend_xmin is not null and a.datid = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database()));
+  return query select 9, 'old snapshots', case when v_age > interval '1 hour' then 'warning' else 'ok' end,
+    coalesce(pg_catalog.format('the oldest is %s old', pg_catalog.date_trunc('second', v_age)), 'none'),
+    case when v_age > interval '1 hour' then 'dead rows cannot be removed behind it: see pg_stat_activity.backend_xmin' end;
+
+  select pg_catalog.count(*) into v_count from (select from jobs_internal.feed limit 100001) as f;
+  return query select 10, 'unlogged outcomes', case when v_count > 100000 then 'warning' else 'ok' end, pg_catalog.format('%s commits', v_count),
+    case when v_count > 100000 then 'a supervisor logs them; they are dropped after 7 days' end;
+
+  select pg_catalog.string_agg(distinct pg_catalog.pg_get_userbyid(j.owner)::text, ', ') into v_text
+  from (select distinct j.owner from jobs_internal.job as j) as j
+  where not exists (select from pg_catalog.pg_roles as r where r.oid = j.owner and r.rolcanlogin and pg_catalog.pg_has_role(r.oid, 'jobs_runner', 'member'));
+  return query select 11, 'owners', case when v_text is null then 'ok' else 'warning' end,
+    coalesce('not a login member of jobs_runner, their jobs do not run: ' || v_text, 'all can run'),
+    case when v_text is not null then 'grant jobs_runner to role; or cancel their jobs' end;
+end
+$$;
+comment on function jobs_internal.health() is 'The checks of jobs.health';
+
+create view jobs.health with (security_barrier) as
+select h."check", h.status, h.detail, h.remedy from jobs_internal.health() as h order by h.n;
+comment on view jobs.health is 'One row per check: is everything well, and if not, what to do';
+comment on column jobs.health."check" is 'What is checked';
+comment on column jobs.health.status is 'ok, warning or critical';
+comment on column jobs.health.detail is 'What was found';
+comment on column jobs.health.remedy is 'What to do; null: nothing';
+
+create view jobs.settings with (security_barrier) as
+select s.name, s.value, s.unit, s.description from jobs_internal.setting as s order by s.name;
+comment on view jobs.settings is 'Settings of this installation; an operator changes them with jobs.configure(name, value)';
+comment on column jobs.settings.name is 'Name';
+comment on column jobs.settings.value is 'Value';
+comment on column jobs.settings.unit is 'Unit of the value';
+comment on column jobs.settings.description is 'What it does';
+
+create view jobs.retry_rules with (security_barrier) as
+select r.pattern, r.retry, r.why from jobs_internal.retry_rule as r order by r.pattern;
+comment on view jobs.retry_rules is 'Which errors are worth another attempt; the longest pattern that fits decides; jobs.set_retry_rule changes them';
+comment on column jobs.retry_rules.pattern is 'SQLSTATE, class of two characters, or * for all others';
+comment on column jobs.retry_rules.retry is 'Another attempt is worth it';
+comment on column jobs.retry_rules.why is 'Reason';

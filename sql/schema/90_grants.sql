@@ -1,0 +1,76 @@
+-- Who may do what: all grants stand here. Nobody but jobs_owner has a right on a table; EXECUTE is revoked from PUBLIC on everything.
+
+revoke all on schema jobs, jobs_internal from public;
+revoke all on all tables in schema jobs, jobs_internal from public;
+revoke all on all routines in schema jobs, jobs_internal from public;
+
+grant usage on schema jobs, jobs_internal to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
+
+-- Views, and the helpers that they call with the caller's rights. The views themselves decide which rows are shown.
+grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished, jobs.attempts, jobs.queues, jobs.sessions, jobs.supervisors,
+  jobs.health, jobs.settings, jobs.retry_rules, jobs.errors
+to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
+grant select on jobs.log_lines to jobs_producer, jobs_runner, jobs_operator;
+grant execute on function
+  jobs_internal.me(), jobs_internal.may(text), jobs_internal.activity(), jobs_internal.queue_figures(), jobs_internal.live_supervisors(),
+  jobs_internal.health()
+to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
+
+-- Enqueue and steer one's own jobs.
+grant execute on function
+  jobs.enqueue(text, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb),
+  jobs.enqueue_many(text, jsonb[], text, timestamptz, interval, integer, text, text, jsonb, jsonb),
+  jobs.enqueue_sql(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text),
+  jobs_internal.resolve(text, jsonb), jobs_internal.candidates(text), jobs_internal.misfit(oid, text[]), jobs_internal.parameters(oid),
+  jobs_internal.shape_of(oid, text[]), jobs_internal.canonical(jobs_internal.shape, jsonb),
+  jobs_internal.canonical_many(jobs_internal.shape, jsonb[]), jobs_internal.try_settings(jsonb),
+  jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb),
+  jobs_internal.store_jobs(integer, jsonb[], text, timestamptz, interval, integer, text, jsonb, jsonb),
+  jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text)
+to jobs_producer;
+grant execute on function jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.wait(bigint, interval) to jobs_producer, jobs_operator;
+grant execute on procedure jobs.await(bigint, interval) to jobs_producer, jobs_operator;
+grant execute on function jobs_internal.state_of(bigint), jobs_internal.assert_steers(bigint, oid), jobs_internal.setting(text)
+to jobs_producer, jobs_runner, jobs_operator, jobs_supervisor;
+
+-- Inside a job.
+grant execute on function jobs.current_id(), jobs.progress(numeric, numeric, text), jobs.log(text, text, jsonb),
+  jobs_internal.current_job(), jobs_internal.current_attempt(), jobs_internal.background(text),
+  jobs_internal.keep_progress(bigint, integer, text), jobs_internal.keep_log_line(bigint, integer, jsonb)
+to jobs_producer, jobs_runner;
+
+-- Run one's own jobs.
+grant execute on function jobs.start(integer), jobs_internal.launch(integer, interval), jobs_internal.dispatch_mine() to jobs_runner;
+grant execute on procedure
+  jobs_internal.work(integer, text), jobs_internal.wash(boolean), jobs_internal.baseline(),
+  jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, boolean, jobs_internal.ending),
+  jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, boolean, jobs_internal.ending)
+to jobs_runner;
+grant execute on function
+  jobs_internal.needs_baseline(), jobs_internal.collect_log(), jobs_internal.why_stopped(bigint, integer), jobs_internal.stop_reason(bigint, integer),
+  jobs_internal.shutting_down(), jobs_internal.open_session(), jobs_internal.close_session(bigint, jsonb),
+  jobs_internal.claim(bigint, bigint, jsonb, boolean), jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision),
+  jobs_internal.begin_alone(bigint, integer, jobs_internal.work_item), jobs_internal.finish_chunk(bigint, integer, bigint[], jobs_internal.ending[]),
+  jobs_internal.finish_alone(bigint, integer, jobs_internal.ending), jobs_internal.fence(bigint, bigint, integer),
+  jobs_internal.error_object(text, text, text, text, text, text, text), jobs_internal.capped(bigint, jsonb),
+  jobs_internal.argument(text, anyelement), jobs_internal.my_arguments(), jobs_internal.index_is_valid(text, text),
+  jobs_internal.launch_child(text, text), jobs_internal.note_child(bigint, bigint, integer, integer), jobs_internal.wait_child(integer, bigint, integer),
+  jobs_internal.child_outcome(integer, bigint), jobs_internal.detach_child(integer, bigint), jobs_internal.child_is_stuck(integer),
+  jobs_internal.alive(integer, timestamptz), jobs_internal.mark_top_level(bigint), jobs_internal.put_back(bigint, bigint, integer)
+to jobs_runner;
+
+-- Operate.
+grant execute on function
+  jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean),
+  jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean),
+  jobs.drop_queue(text), jobs.pause(text), jobs.resume(text), jobs.configure(text, text), jobs.set_retry_rule(text, boolean, text)
+to jobs_operator;
+
+-- Supervise.
+grant execute on function
+  jobs_internal.supervisor_open(text, text, integer, text), jobs_internal.supervisor_close(bigint), jobs_internal.supervisor_tick(bigint),
+  jobs_internal.supervisor_press(bigint), jobs_internal.supervisor_sleep(bigint, boolean), jobs_internal.take_outcomes(integer),
+  jobs_internal.runners(), jobs_internal.maintain()
+to jobs_supervisor;
+
+reset role;
