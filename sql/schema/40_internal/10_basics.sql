@@ -50,7 +50,8 @@ begin atomic
     'message', pg_catalog.left(p_message, 8000),
     'detail', nullif(pg_catalog.left(p_detail, 8000), ''),
     'hint', nullif(pg_catalog.left(p_hint, 8000), ''),
-    'context', nullif(pg_catalog.left(p_context, 8000), '')
+    -- The lines of the worker itself, at the end, say nothing about the job.
+    'context', nullif(pg_catalog.left(pg_catalog.regexp_replace(p_context, E'\n?PL/pgSQL function jobs_internal\\.run_one.*$', ''), 8000), '')
   ) || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
     'constraint', nullif(p_constraint, ''), 'table', nullif(p_table, '')));
 end;

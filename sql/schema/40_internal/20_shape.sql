@@ -214,8 +214,8 @@ begin
     where p.key = any (p_keys);
     if v_columns is not null then
       v_shape.cast_query := pg_catalog.format(
-        'select pg_catalog.to_jsonb(r) from pg_catalog.jsonb_to_record($1) as r(%s)', v_columns);
-      v_from := pg_catalog.format(' from pg_catalog.jsonb_to_record($1) as r(%s)', v_columns);
+        'select pg_catalog.to_jsonb(pyworker_args) from pg_catalog.jsonb_to_record($1) as pyworker_args(%s)', v_columns);
+      v_from := pg_catalog.format(' from pg_catalog.jsonb_to_record($1) as pyworker_args(%s)', v_columns);
     end if;
     v_last := coalesce((select pg_catalog.max(p.n) from jobs_internal.parameters(p_func) as p
       where p.name is null and (p.key = any (p_keys) or (p.mode = 'o' and v_shape.procedure) or p.mode = 'v')), 0);
@@ -225,7 +225,7 @@ begin
       || case
         when p.key = any (p_keys) and v_shape.procedure
           then pg_catalog.format('jobs_internal.argument(%L, null::%s)', p.key, p.type)
-        when p.key = any (p_keys) then pg_catalog.format('r.%I', p.key)
+        when p.key = any (p_keys) then pg_catalog.format('pyworker_args.%I', p.key)
         when p.mode = 'v' then pg_catalog.format('''{}''::%s', p.type)
         else pg_catalog.format('null::%s', p.type)
       end, ', ' order by p.n)
@@ -376,7 +376,7 @@ begin
     where p.key operator(pg_catalog.=) any (p_shape.keys) order by p.n
   loop
     begin
-      execute pg_catalog.format('select pg_catalog.to_jsonb(r) from pg_catalog.jsonb_to_record($1) as r(%I %s)', v_parameter.key, v_parameter.type)
+      execute pg_catalog.format('select pg_catalog.to_jsonb(pyworker_args) from pg_catalog.jsonb_to_record($1) as pyworker_args(%I %s)', v_parameter.key, v_parameter.type)
       using p_args;
     exception when others then
       get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;

@@ -236,7 +236,7 @@ begin
   select u.id, v.queue_id, v.owner, v.priority, case when u.msg_id is null then 'scheduled' else 'queued' end, p_shape, v.max_attempts,
     v_run_at, case when u.msg_id is null then v_run_at end, pg_catalog.now(), v.timeout,
     case when u.msg_id is not null then v.lane_id end, u.msg_id, u.args, v_settings, v_note
-  from pg_catalog.unnest(v_ids, v_msg_ids, p_args) as u(id, msg_id, args);
+  from unnest(v_ids, v_msg_ids, p_args) as u(id, msg_id, args);
   perform jobs_internal.wake();
   return v_ids;
 end

@@ -435,7 +435,7 @@ begin
       select pg_catalog.jsonb_build_object('ok', v_ok, 'bad', v_bad, 'shapes', coalesce(pg_catalog.jsonb_object_agg(u.shape,
         pg_catalog.jsonb_build_array(u.runs, u.ms, 0)), '{}'))
       into v_learned
-      from pg_catalog.unnest(v_seen, v_runs, v_ms) as u(shape, runs, ms);
+      from unnest(v_seen, v_runs, v_ms) as u(shape, runs, ms);
       v_seen := '{}';
       v_runs := '{}';
       v_ms := '{}';

@@ -70,7 +70,7 @@ begin
       array(select pg_catalog.jsonb_build_object('job', u.id) from pg_catalog.unnest(v_ids) with ordinality as u(id, n) order by u.n)) as m);
     update jobs_internal.job as j
     set state = 'queued', due_at = null, lane_id = v_lane.id, msg_id = u.msg_id
-    from pg_catalog.unnest(v_ids, v_msg_ids) as u(id, msg_id)
+    from unnest(v_ids, v_msg_ids) as u(id, msg_id)
     where j.id = u.id;
     v_count := v_count + pg_catalog.cardinality(v_ids);
   end loop;

@@ -92,7 +92,7 @@ begin
     v_ids := v_ids operator(pg_catalog.||) jobs_internal.store_jobs(v_shape.id, v_args, queue, run_at, timeout, max_attempts, priority, settings, note);
     v_order := v_order operator(pg_catalog.||) v_group.places;
   end loop;
-  return query select u.id from pg_catalog.unnest(v_ids, v_order) as u(id, place) order by u.place;
+  return query select u.id from unnest(v_ids, v_order) as u(id, place) order by u.place;
 end
 $$;
 comment on function jobs.enqueue_many(text, jsonb[], text, timestamptz, interval, integer, text, text, jsonb, jsonb) is
