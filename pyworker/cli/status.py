@@ -22,7 +22,7 @@ __all__ = ["status"]
 
 Rows = list[dict[str, Any]]
 
-_BANNER = "EVERYTHING IS PAUSED: no job starts, no schedule fires, until somebody calls jobs.resume()"
+_SWITCH = "switch"  # the health check that tells of jobs.pause() without a name
 _CELL = 80  # characters
 _STYLES = {"ok": "green", "warning": "yellow", "critical": "bold red"}
 #: view -> (title, columns shown; those that the view does not have are left out)
@@ -31,22 +31,10 @@ _TABLES: dict[str, tuple[str, Sequence[str]]] = {
     "queues": ("Queues", ("queue", "paused", "concurrency", "queued", "running", "scheduled", "oldest", "failed")),
     "running": (
         "Running jobs",
-        (
-            "id",
-            "task",
-            "owner",
-            "pid",
-            "child_pid",
-            "started_at",
-            "percent",
-            "eta",
-            "message",
-            "wait_event",
-            "blocked_by",
-        ),
+        ("id", "task", "owner", "pid", "started_at", "percent", "eta", "message", "blocked_by"),
     ),
-    "sessions": ("Worker sessions", ()),
-    "supervisors": ("Supervisors", ()),
+    "sessions": ("Worker sessions", ("id", "owner", "pid", "queue", "job_id", "jobs", "started_at", "wait_event")),
+    "supervisors": ("Supervisors", ("id", "name", "version", "pid", "started_at", "last_seen", "asleep")),
 }
 
 
@@ -79,7 +67,7 @@ def _show(dsn: str, *, as_json: bool, watch: bool) -> dict[str, Rows]:
 
         facts = read()
         if as_json:
-            click.echo(json.dumps({"paused": _paused(facts), **facts}, default=_json))
+            click.echo(json.dumps({"paused": _pause(facts) is not None, **facts}, default=_json))
         elif not watch:
             Console().print(_page(facts))
         else:
@@ -91,8 +79,12 @@ def _show(dsn: str, *, as_json: bool, watch: bool) -> dict[str, Rows]:
         return facts
 
 
-def _paused(facts: Mapping[str, Rows]) -> bool:
-    return any(row.get("check") == "paused" and row.get("status") != "ok" for row in facts["health"])
+def _pause(facts: Mapping[str, Rows]) -> str | None:
+    """Say who paused everything and what ends it; None: nobody did."""
+    for row in facts["health"]:
+        if row.get("check") == _SWITCH and row.get("status") != "ok":
+            return f"{row.get('detail')}; no job starts until {row.get('remedy')}"
+    return None
 
 
 def _json(value: object) -> object:
@@ -103,8 +95,10 @@ def _json(value: object) -> object:
 
 def _page(facts: Mapping[str, Rows]) -> RenderableType:
     parts: list[RenderableType] = []
-    if _paused(facts):
-        parts.append(Panel(Text(_BANNER, style="bold white on red", justify="center"), border_style="bold red"))
+    pause = _pause(facts)
+    if pause:
+        banner = Text(clean(pause), style="bold white on red", justify="center")
+        parts.append(Panel(banner, border_style="bold red"))
     for view, (title, columns) in _TABLES.items():
         rows = facts[view]
         parts.append(_table(title, columns, rows) if rows else Text(f"{title}: none", style="dim"))
@@ -122,6 +116,12 @@ def _table(title: str, columns: Sequence[str], rows: Rows) -> Table:
     return table
 
 
+def _when(moment: datetime) -> str:
+    """Render a time as people ask for it: how long ago, or in how long."""
+    seconds = round((datetime.now(UTC) - moment).total_seconds())
+    return f"{timedelta(seconds=seconds)} ago" if seconds >= 0 else f"in {timedelta(seconds=-seconds)}"
+
+
 def _cell(value: object) -> Text:
     """Render one value; a Text, because what others wrote is no markup."""
     if value is None:
@@ -129,7 +129,7 @@ def _cell(value: object) -> Text:
     if isinstance(value, bool):
         return Text("yes", style="bold yellow") if value else Text("no")
     if isinstance(value, datetime):
-        return Text(value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ"))
+        return Text(_when(value))
     if isinstance(value, timedelta):
         return Text(str(timedelta(seconds=round(value.total_seconds()))))
     if isinstance(value, list | dict):

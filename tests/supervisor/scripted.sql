@@ -18,7 +18,7 @@ insert into jobs_internal.script default values;
 create table jobs_internal.feed (id bigint generated always as identity primary key, row jsonb not null);
 create table jobs_internal.running (id bigint, task text, started_at timestamptz default now());
 create table jobs_internal.health ("check" text, status text, detail text, remedy text);
-insert into jobs_internal.health values ('paused', 'ok', '', null);
+insert into jobs_internal.health values ('switch', 'ok', 'not paused', null);
 create sequence jobs_internal.number;
 
 create function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid int, p_version text) returns bigint

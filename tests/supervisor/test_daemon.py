@@ -286,7 +286,7 @@ def status(dsn: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def test_status_shows_the_pause_on_top_and_a_critical_check_in_its_code(scripted: Scripted) -> None:
     assert status(scripted.dsn).returncode == 0
-    scripted.sql("update jobs_internal.health set status = 'warning'")
+    scripted.sql("update jobs_internal.health set status = 'warning', detail = 'EVERYTHING IS PAUSED by bob'")
     scripted.sql("insert into jobs_internal.running values (5, E'evil \\x1b[31m [bold]task[/bold]')")
     shown = status(scripted.dsn)
     assert re.search("EVERYTHING IS PAUSED", shown.stdout.splitlines()[1])
