@@ -21,6 +21,7 @@ from pyworker.config import Settings
 from pyworker.server import PrivateServer
 
 SCRIPT = Path(__file__).with_name("scripted.sql")
+REAL = Path(__file__).with_name("real.sql")
 
 
 def wait_until(fact: Callable[[], Any], timeout: float = 10.0) -> Any:
@@ -172,3 +173,57 @@ def start() -> Iterator[Start]:
             return daemon
 
         yield begin
+
+
+@pytest.fixture(scope="session")
+def template(server: PrivateServer) -> str:
+    """A database with the schema, to be cloned; `app` runs jobs in it, `supervisor` supervises."""
+    name = "template_real"
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    dsn = server.dsn("postgres", name)
+    subprocess.run([sys.executable, "-m", "pyworker", "install", "--dsn", dsn], check=True, capture_output=True)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(REAL.read_text(encoding="utf-8"))
+    return name
+
+
+class Real:
+    """A database with the schema."""
+
+    def __init__(self, server: PrivateServer, name: str) -> None:
+        self.dsn = server.dsn("supervisor", name)
+        self.admin = server.dsn("postgres", name)
+        self._app = server.dsn("app", name)
+
+    def sql(self, statement: str, *arguments: object, admin: bool = False) -> list[tuple[Any, ...]]:
+        """Run a statement as `app`, who owns the jobs."""
+        with psycopg.connect(self.admin if admin else self._app, autocommit=True) as connection:
+            cursor = connection.execute(statement, arguments)
+            return cursor.fetchall() if cursor.description else []
+
+    def enqueue(self, task: str, *, options: str = "", **args: object) -> int:
+        statement = f"select jobs.enqueue(%s, %s{', ' if options else ''}{options})"
+        return int(self.sql(statement, task, json.dumps(args))[0][0])
+
+    def enqueue_many(self, task: str, args: list[dict[str, object]]) -> None:
+        self.sql("select count(*) from jobs.enqueue_many(%s, %s::jsonb[])", task, [json.dumps(one) for one in args])
+
+    def wait_for(self, job: int, *states: str, timeout: float = 20.0) -> str:
+        def reached() -> str | None:
+            state = str(self.sql("select state from jobs.job where id = %s", job)[0][0])
+            return state if state in states else None
+
+        return str(wait_until(reached, timeout))
+
+
+@pytest.fixture
+def real(server: PrivateServer, template: str) -> Iterator[Real]:
+    server.start()
+    name = f"real_{next(_made)}"
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}")
+    yield Real(server, name)
+    server.start()
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
