@@ -73,4 +73,3 @@ grant execute on function
   jobs_internal.runners(), jobs_internal.maintain()
 to jobs_supervisor;
 
-reset role;

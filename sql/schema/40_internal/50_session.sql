@@ -206,16 +206,18 @@ begin
       v_claim.lease := v_now + pg_catalog.make_interval(secs => jobs_internal.setting('lease_seconds')::double precision);
       loop
         execute pg_catalog.format(
-          'with c as materialized ('
+          'select array_agg(c.msg_id) from ('
           '  select m.msg_id from pgmq.%I as m where m.msg_id > $1 and m.vt <= $2 order by m.msg_id limit $3 for update skip locked'
-          '), u as (update pgmq.%1$I as m set vt = $4, read_ct = m.read_ct + 1, last_read_at = $2 from c where m.msg_id = c.msg_id returning m.msg_id) '
-          'select array_agg(u.msg_id order by u.msg_id) from u', 'q_' || v_lane.pgmq_queue)
-        into v_claim.msg_ids using v_after, v_now, v_limit, v_claim.lease;
+          ') as c', 'q_' || v_lane.pgmq_queue)
+        into v_claim.msg_ids using v_after, v_now, v_limit;
         exit when v_claim.msg_ids is not null or v_after = 0;
         v_after := 0;
         v_swept := v_now;
       end loop;
       if v_claim.msg_ids is not null then
+        execute pg_catalog.format('update pgmq.%I as m set vt = $2, read_ct = m.read_ct + 1, last_read_at = $3 where m.msg_id = any ($1)',
+          'q_' || v_lane.pgmq_queue)
+        using v_claim.msg_ids, v_claim.lease, v_now;
         v_claim.lane_id := v_lane.id;
         update jobs_internal.lane set served_at = v_now where id = v_lane.id;
         exit;

@@ -12,9 +12,13 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_items jobs_internal.work_item[];
+  v_msg_ids bigint[];
+  v_read_cts integer[];
+  v_job_ids bigint[];
   v_constraints boolean;
   v_subxacts integer := 0;
   v_i integer;
@@ -22,36 +26,37 @@ declare
 begin
   v_constraints := exists (select from pg_catalog.pg_constraint as c where c.condeferrable)
     or exists (select from pg_catalog.pg_trigger as t where t.tgdeferrable);
-  execute pg_catalog.format($query$
-    with m as materialized (
-      select m.msg_id, m.read_ct, (m.message ->> 'job')::bigint as job_id
-      from pgmq.%I as m
-      where m.msg_id = any ($1) and m.vt = $2
-      order by m.msg_id
-      for update skip locked
-    )
-    select array_agg(row(
-      m.msg_id, m.job_id, j.attempt + 1, j.shape_id, s.call, j.args, st.body,
-      case
-        when j.id is null then 'gone'
-        when x.job_id is not null then 'stop'
-        when coalesce(s.procedure, st.top_level) then 'child'
-        when j.shape_id is null or j.settings is not null or m.read_ct > 1 or j.verify or j.interruptions > 0 or not q.batch
-          or d.avg_ms is null or d.avg_ms > $3 or p.oid is null then 'alone'
-        else 'chunk'
-      end,
-      (extract(epoch from j.timeout) * 1000)::bigint, j.settings, st.done_when, coalesce(j.verify, false), $4
-    )::jobs_internal.work_item order by m.msg_id)
-    from m
-    left join jobs_internal.job as j on j.id = m.job_id and j.msg_id = m.msg_id and j.state = 'queued' and j.owner = $5
-    left join jobs_internal.queue as q on q.id = j.queue_id
-    left join jobs_internal.shape as s on s.id = j.shape_id
-    left join jobs_internal.duration as d on d.shape_id = j.shape_id
-    left join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.proowner = s.func_owner
-    left join jobs_internal.statement as st on st.job_id = j.id and j.shape_id is null
-    left join jobs_internal.stop as x on x.job_id = j.id and x.attempt = j.attempt + 1
-    where not coalesce(q.paused, false) $query$, 'q_pyworker_' || p_lane)
-  into v_items using p_msg_ids, p_lease, p_short_ms, v_constraints, v_owner;
+  execute pg_catalog.format(
+    'select array_agg(m.msg_id), array_agg(m.read_ct), array_agg((m.message ->> ''job'')::bigint) from ('
+    '  select q.msg_id, q.read_ct, q.message from pgmq.%I as q where q.msg_id = any ($1) and q.vt = $2 order by q.msg_id for update skip locked'
+    ') as m', 'q_pyworker_' || p_lane)
+  into v_msg_ids, v_read_cts, v_job_ids using p_msg_ids, p_lease;
+  -- LATERAL with OFFSET 0: jobs are looked up one by one by their key, whatever the planner believes of a table that grew or shrank a
+  -- thousandfold since it was analyzed.
+  select pg_catalog.array_agg(row(
+    m.msg_id, m.job_id, j.attempt + 1, j.shape_id, s.call, j.args, st.body,
+    case
+      when j.id is null then 'gone'
+      when x.job_id is not null then 'stop'
+      when coalesce(s.procedure, st.top_level) then 'child'
+      when j.shape_id is null or j.settings is not null or m.read_ct > 1 or j.verify or j.interruptions > 0 or not q.batch
+        or d.avg_ms is null or d.avg_ms > p_short_ms or p.oid is null then 'alone'
+      else 'chunk'
+    end,
+    (extract(epoch from j.timeout) * 1000)::bigint, j.settings, st.done_when, coalesce(j.verify, false), v_constraints
+  )::jobs_internal.work_item order by m.msg_id)
+  into v_items
+  from unnest(v_msg_ids, v_read_cts, v_job_ids) as m(msg_id, read_ct, job_id)
+  left join lateral (
+    select o.* from jobs_internal.job as o where o.id = m.job_id and o.msg_id = m.msg_id and o.state = 'queued' and o.owner = v_owner offset 0
+  ) as j on true
+  left join jobs_internal.queue as q on q.id = j.queue_id
+  left join jobs_internal.shape as s on s.id = j.shape_id
+  left join jobs_internal.duration as d on d.shape_id = j.shape_id
+  left join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.proowner = s.func_owner
+  left join lateral (select o.* from jobs_internal.statement as o where o.job_id = j.id and j.shape_id is null offset 0) as st on true
+  left join lateral (select o.* from jobs_internal.stop as o where o.job_id = j.id and o.attempt = j.attempt + 1 offset 0) as x on true
+  where not coalesce(q.paused, false);
   if v_items is null then
     return '{}';
   end if;

@@ -124,11 +124,13 @@ returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
-set enable_hashjoin = off
 set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_pid integer := pg_catalog.pg_backend_pid();
+  v_owner oid := jobs_internal.me();
+  v_ids bigint[];
   v_done jsonb;
   v_n bigint;
   v_expected bigint;
@@ -139,13 +141,16 @@ begin
   execute pg_catalog.format('delete from pgmq.%I where msg_id = any ($1)', 'q_pyworker_' || p_lane) using p_msg_ids;
   v_expected := (select pg_catalog.count(*) from pg_catalog.unnest(p_endings) as e where e.outcome = 'succeeded' and e.logs is null);
   if v_expected > 0 then
-    with gone as (
+    v_ids := array(select e.job_id from pg_catalog.unnest(p_endings) as e where e.outcome = 'succeeded' and e.logs is null);
+    with dropped as (
       delete from jobs_internal.job as j
-      using pg_catalog.unnest(p_endings) as e
-      where j.id = e.job_id and j.state = 'queued' and j.attempt = e.attempt - 1 and j.owner = jobs_internal.me()
-        and e.outcome = 'succeeded' and e.logs is null
-      returning j.id, j.queue_id, j.owner, j.priority, j.shape_id, e.attempt, j.max_attempts, j.run_at, j.created_at, e.started_at, e.finished_at,
+      where j.id = any (v_ids) and j.state = 'queued' and j.owner = v_owner
+      returning j.*
+    ), gone as (
+      select j.id, j.queue_id, j.owner, j.priority, j.shape_id, e.attempt, j.max_attempts, j.run_at, j.created_at, e.started_at, e.finished_at,
         j.timeout, j.unique_key, j.args, j.settings, j.note, e.result
+      from dropped as j
+      join pg_catalog.unnest(p_endings) as e on e.job_id = j.id and e.attempt = j.attempt + 1
     ), kept as (
       insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
         started_at, finished_at, pid, timeout, unique_key, args, settings, note, result)

@@ -2,7 +2,7 @@
 -- are for the owner of the job and the administrator; errors and notes for operators too.
 -- security_barrier: no function of a caller sees a row before the rule of visibility has let it through.
 
-create view jobs.job with (security_barrier) as
+create or replace view jobs.job with (security_barrier) as
 select
   j.id,
   q.name as queue,
@@ -66,7 +66,7 @@ comment on column jobs.job.statement is 'The statement of jobs.enqueue_sql';
 comment on column jobs.job.done_when is 'Post-condition of the statement: given, or known by pyworker';
 comment on column jobs.job.rollback is 'Statement that undoes it, kept for people';
 
-create view jobs.queued with (security_barrier) as
+create or replace view jobs.queued with (security_barrier) as
 select
   j.id,
   q.name as queue,
@@ -100,7 +100,7 @@ comment on column jobs.queued.due_at is 'When it may start';
 comment on column jobs.queued.age is 'Time since it was enqueued';
 comment on column jobs.queued.last_error is 'Message of the last attempt''s error';
 
-create view jobs.running with (security_barrier) as
+create or replace view jobs.running with (security_barrier) as
 select
   a.job_id as id,
   coalesce(s.task, st.command) as task,
@@ -138,7 +138,7 @@ comment on column jobs.running.message is 'Text of jobs.progress, else the phase
 comment on column jobs.running.wait_event is 'What its session waits for, type:event; null: it works';
 comment on column jobs.running.blocked_by is 'Processes whose locks it waits for';
 
-create view jobs.failed with (security_barrier) as
+create or replace view jobs.failed with (security_barrier) as
 select
   f.id,
   q.name as queue,
@@ -169,7 +169,7 @@ comment on column jobs.failed.finished_at is 'End of the last attempt';
 comment on column jobs.failed.sqlstate is 'SQLSTATE of its error';
 comment on column jobs.failed.message is 'Message of its error; all of it is in jobs.job.error';
 
-create view jobs.finished with (security_barrier) as
+create or replace view jobs.finished with (security_barrier) as
 select
   f.id,
   q.name as queue,
@@ -199,7 +199,7 @@ comment on column jobs.finished.finished_at is 'End of the last attempt, or time
 comment on column jobs.finished.wait_ms is 'From due (or enqueued) to the start of the last attempt, ms';
 comment on column jobs.finished.run_ms is 'Duration of the last attempt, ms';
 
-create view jobs.attempts with (security_barrier) as
+create or replace view jobs.attempts with (security_barrier) as
 select
   a.job_id, a.attempt, a.outcome, a.started_at, a.finished_at, a.pid, a.child_pid,
   case when a.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then a.result end as result,
@@ -228,7 +228,7 @@ comment on column jobs.attempts.child_pid is 'Process of the child session';
 comment on column jobs.attempts.result is 'Result';
 comment on column jobs.attempts.error is 'Error: sqlstate, message, detail, hint, context';
 
-create view jobs.log_lines with (security_barrier) as
+create or replace view jobs.log_lines with (security_barrier) as
 select l.job_id, l.attempt, l.n, l.at, l.level, l.message, coalesce(l.fields, '{}') as fields
 from jobs_internal.log_line as l
 where l.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator'))

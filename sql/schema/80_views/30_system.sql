@@ -48,7 +48,7 @@ as $$
 $$;
 comment on function jobs_internal.queue_figures() is 'Figures of each queue, of the jobs that the caller may see';
 
-create view jobs.queues with (security_barrier) as
+create or replace view jobs.queues with (security_barrier) as
 select
   q.name as queue,
   q.paused or (select s.paused from jobs_internal.switch as s) as paused,
@@ -85,7 +85,7 @@ comment on column jobs.queues.max_attempts is 'Attempts of jobs that name no num
 comment on column jobs.queues.retention is 'Finished jobs are kept so long';
 comment on column jobs.queues.batch is 'Short jobs may share a transaction';
 
-create view jobs.sessions with (security_barrier) as
+create or replace view jobs.sessions with (security_barrier) as
 select
   a.session_id as id,
   pg_catalog.pg_get_userbyid(a.owner)::text as owner,
@@ -125,7 +125,7 @@ as $$
 $$;
 comment on function jobs_internal.live_supervisors() is 'Supervisors whose control connection lives';
 
-create view jobs.supervisors with (security_barrier) as
+create or replace view jobs.supervisors with (security_barrier) as
 select s.id, s.name, s.host, s.os_pid, s.version, s.pid, s.started_at::timestamptz(0) as started_at, s.last_seen::timestamptz(0) as last_seen, s.asleep
 from jobs_internal.live_supervisors() as s
 order by s.started_at;
@@ -214,7 +214,7 @@ end
 $$;
 comment on function jobs_internal.health() is 'The checks of jobs.health';
 
-create view jobs.health with (security_barrier) as
+create or replace view jobs.health with (security_barrier) as
 select h."check", h.status, h.detail, h.remedy from jobs_internal.health() as h order by h.n;
 comment on view jobs.health is 'One row per check: is everything well, and if not, what to do';
 comment on column jobs.health."check" is 'What is checked';
@@ -222,7 +222,7 @@ comment on column jobs.health.status is 'ok, warning or critical';
 comment on column jobs.health.detail is 'What was found';
 comment on column jobs.health.remedy is 'What to do; null: nothing';
 
-create view jobs.settings with (security_barrier) as
+create or replace view jobs.settings with (security_barrier) as
 select s.name, s.value, s.unit, s.description from jobs_internal.setting as s order by s.name;
 comment on view jobs.settings is 'Settings of this installation; an operator changes them with jobs.configure(name, value)';
 comment on column jobs.settings.name is 'Name';
@@ -230,7 +230,7 @@ comment on column jobs.settings.value is 'Value';
 comment on column jobs.settings.unit is 'Unit of the value';
 comment on column jobs.settings.description is 'What it does';
 
-create view jobs.retry_rules with (security_barrier) as
+create or replace view jobs.retry_rules with (security_barrier) as
 select r.pattern, r.retry, r.why from jobs_internal.retry_rule as r order by r.pattern;
 comment on view jobs.retry_rules is 'Which errors are worth another attempt; the longest pattern that fits decides; jobs.set_retry_rule changes them';
 comment on column jobs.retry_rules.pattern is 'SQLSTATE, class of two characters, or * for all others';

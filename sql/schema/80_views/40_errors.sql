@@ -1,6 +1,6 @@
 -- The errors of pyworker, as a view, so that the manual is in the database. docs/reference/errors.md is made from it.
 
-create view jobs.errors with (security_barrier) as
+create or replace view jobs.errors with (security_barrier) as
 select e.sqlstate, e.retry, e.meaning
 from (values
   ('PW001', false, 'the task names no function that the caller sees'),
