@@ -1,0 +1,123 @@
+"""Fixtures of all tests that need a server with pyworker in it.
+
+The template database is made once for a run; a test that commits gets a clone of its own. Names carry the process, so
+that several runs on one server do not meet.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import psycopg
+import pytest
+from psycopg import Connection
+from support import LOGINS, Database, Row, Server, wait_until
+
+from pyworker.schema import apply_schema
+from pyworker.server import PrivateServer
+
+Connect = Callable[..., Connection[Row]]
+
+_numbers = iter(range(1_000_000))
+
+
+def _name(kind: str) -> str:
+    return f"pw_{kind}_{os.getpid()}_{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """PYWORKER_DSN, else the default private server; started when it does not run, and then stopped at the end."""
+    given = os.environ.get("PYWORKER_DSN")
+    if given:
+        yield Server(conninfo=given)
+        return
+    private = PrivateServer()
+    runs = private.status().state == "running"
+    if not runs:
+        private.start()
+    yield Server(conninfo=private.dsn(), private=private)
+    if not runs:
+        private.stop()
+
+
+@pytest.fixture(scope="session")
+def template(server: Server) -> Iterator[str]:
+    """A database with pyworker, and a schema of its own for each login; nobody is connected to it."""
+    name = _name("template")
+    with server.administrate() as connection:
+        for login in LOGINS:
+            password = f"password '{server.password}'" if server.password else ""
+            with suppress(psycopg.errors.DuplicateObject):
+                connection.execute(f"create role {login} login {password}".encode())
+        connection.execute(f"create database {name}".encode())
+        apply_schema(server.dsn(database=name), "install")
+        for login, groups in LOGINS.items():
+            for group in groups:
+                connection.execute(f"grant {group} to {login}".encode())
+    with server.connect(database=name) as connection:
+        for login in LOGINS:
+            connection.execute(f"create schema {login} authorization {login}".encode())
+    yield name
+    with server.connect() as connection:
+        connection.execute(f"drop database {name} with (force)".encode())
+
+
+def _clone(server: Server, template: str, kind: str) -> Database:
+    database = Database(server=server, name=_name(kind))
+    with server.administrate() as connection:
+        connection.execute(f"create database {database.name} template {template}".encode())
+    return database
+
+
+def _drop(database: Database) -> None:
+    """Drop a database; a worker session that is still there is a failure of the test."""
+    try:
+        wait_until(lambda: not database.background(), 5)
+    except AssertionError:
+        pytest.fail(f"worker sessions leaked: {database.background()}")
+    finally:
+        database.close()
+        with database.server.connect() as connection:
+            connection.execute(f"drop database {database.name} with (force)".encode())
+
+
+@pytest.fixture
+def database(server: Server, template: str) -> Iterator[Database]:
+    """A database of the test's own, with pyworker in it."""
+    made = _clone(server, template, "test")
+    yield made
+    _drop(made)
+
+
+@pytest.fixture(scope="module")
+def shared(server: Server, template: str) -> Iterator[Database]:
+    """A database that the tests of a module share: each leaves it as it was, or does not mind what is there."""
+    made = _clone(server, template, "shared")
+    made.run("select jobs.enqueue('pg_catalog.now')")  # the lane of app is there
+    made.drain()
+    yield made
+    _drop(made)
+
+
+@pytest.fixture
+def sql(shared: Database) -> Iterator[Connection[Row]]:
+    """A connection as app whose transaction is rolled back: nothing that is enqueued on it ever runs."""
+    with shared.server.connect("app", shared.name) as connection:
+        connection.autocommit = False
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def connect(server: Server) -> Iterator[Connect]:
+    """Connect as a role to a database; closed at the end of the test."""
+    opened: list[Connection[Row]] = []
+
+    def opener(role: str, database: Database, **options: object) -> Connection[Row]:
+        opened.append(server.connect(role, database.name, **options))
+        return opened[-1]
+
+    yield opener
+    for connection in opened:
+        connection.close()

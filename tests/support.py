@@ -1,0 +1,177 @@
+"""What tests share beside fixtures: a server, a database of one's own, connections, and the one place that waits."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
+
+from pyworker.server import PrivateServer
+
+ADMINISTRATOR = "postgres"
+
+#: Login roles of the tests, and the roles of ours that each is a member of.
+LOGINS: dict[str, tuple[str, ...]] = {
+    "app": ("jobs_producer", "jobs_runner"),
+    "other": ("jobs_producer", "jobs_runner"),
+    "producer": ("jobs_producer",),
+    "runner": ("jobs_runner",),
+    "operator": ("jobs_operator",),
+    "reader": ("jobs_reader",),
+    "supervisor": ("jobs_supervisor",),
+    "nobody": (),
+}
+
+Row = tuple[Any, ...]
+Fact = TypeVar("Fact")
+
+
+def wait_until(fact: Callable[[], Fact], timeout: float = 10.0, step: float = 0.01) -> Fact:
+    """Wait for something to become true, and return it."""
+    until = time.monotonic() + timeout
+    while True:
+        found = fact()
+        if found:
+            return found
+        if time.monotonic() > until:
+            raise AssertionError(f"it did not become true within {timeout} s; it is {found!r}")
+        time.sleep(step)
+
+
+def sqlstate_of(work: Callable[[], object]) -> str | None:
+    """Do something that may be refused; returns the SQLSTATE of the refusal, None when it was not refused."""
+    try:
+        work()
+    except psycopg.Error as error:
+        return error.sqlstate
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server for tests: a private one, or the one of PYWORKER_DSN."""
+
+    conninfo: str  #: as administrator
+    private: PrivateServer | None = None
+
+    def dsn(self, role: str | None = None, database: str | None = None) -> str:
+        """Render a DSN for a role and a database; None: the administrator, the database of the DSN."""
+        given: dict[str, Any] = {}
+        if role is not None and role != ADMINISTRATOR:
+            given["user"] = role
+        if database is not None:
+            given["dbname"] = database
+        return make_conninfo(self.conninfo, **given)
+
+    def connect(self, role: str | None = None, database: str | None = None, **options: Any) -> Connection[Row]:
+        """Open a connection that commits at once and never hangs a test; options are settings of the session."""
+        settings = {"statement_timeout": "30s", "idle_in_transaction_session_timeout": "60s", **options}
+        ours = " ".join(f"-c {name}={str(value).replace(' ', chr(92) + ' ')}" for name, value in settings.items())
+        dsn = make_conninfo(self.dsn(role, database), options=ours, application_name=f"test {role or ADMINISTRATOR}")
+        return psycopg.connect(dsn, autocommit=True)
+
+    @contextmanager
+    def administrate(self, database: str | None = None) -> Iterator[Connection[Row]]:
+        """Connect as administrator; the block runs alone among all test runs on this server."""
+        with self.connect(database=database) as connection:
+            connection.execute("select pg_advisory_lock(hashtext('pyworker tests'))")
+            yield connection
+
+    @property
+    def password(self) -> str | None:
+        """The password of the DSN, which the roles of the tests share."""
+        found = conninfo_to_dict(self.conninfo).get("password") or os.environ.get("PGPASSWORD")
+        return str(found) if found else None
+
+
+@dataclass(kw_only=True)
+class Database:
+    """One database with pyworker in it, and the ways to reach it."""
+
+    server: Server
+    name: str
+    _opened: ExitStack = field(default_factory=ExitStack)
+    _lines: dict[str, Connection[Row]] = field(default_factory=dict)
+
+    def dsn(self, role: str = "app") -> str:
+        """Render the DSN for a role."""
+        return self.server.dsn(role, self.name)
+
+    def connect(self, role: str = "app", **options: Any) -> Connection[Row]:
+        """Open a connection, which is closed at the end of the test."""
+        return self._opened.enter_context(self.server.connect(role, self.name, **options))
+
+    def line(self, role: str = "app") -> Connection[Row]:
+        """Give the connection of a role that `run` uses: always the same."""
+        line = self._lines.get(role)
+        if line is None or line.closed:
+            line = self._lines[role] = self.connect(role)
+        return line
+
+    def run(self, query: str, arguments: Sequence[Any] | None = None, *, role: str = "app") -> list[Row]:
+        """Run a statement, committed at once."""
+        cursor = self.line(role).execute(query, arguments)  # type: ignore[call-overload]
+        return cursor.fetchall() if cursor.description else []
+
+    def admin(self, query: str, arguments: Sequence[Any] | None = None) -> list[Row]:
+        """Run a statement as administrator."""
+        return self.run(query, arguments, role=ADMINISTRATOR)
+
+    def value(self, query: str, arguments: Sequence[Any] | None = None, *, role: str = "app") -> Any:
+        """Run a query and give its one value."""
+        return self.run(query, arguments, role=role)[0][0]
+
+    def record(self, query: str, arguments: Sequence[Any] | None = None, *, role: str = "app") -> dict[str, Any]:
+        """Run a query and give its one row by column."""
+        with self.line(role).cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(query, arguments).fetchall()  # type: ignore[call-overload]
+        assert len(rows) == 1, rows
+        return dict(rows[0])
+
+    def job(self, job_id: int, *, role: str = "app") -> dict[str, Any]:
+        """Give the row of jobs.job."""
+        return self.record("select * from jobs.job where id = %s", [job_id], role=role)
+
+    def result(self, job_id: int) -> Any:
+        """Give the result of a job that succeeded."""
+        job = self.job(job_id)
+        assert job["state"] == "succeeded", (job["state"], job["error"])
+        return job["result"]
+
+    def drain(self, *, role: str = "app", sessions: int = 1, timeout: float = 30.0) -> None:
+        """Run what is due, as its owner, without a supervisor, until nothing is due and no session is left."""
+        self.run("select jobs.start(%s)", [sessions], role=role)
+
+        def idle() -> bool:
+            at_work, due = self.run(
+                "select (select count(*) from jobs.sessions where owner = %s),"
+                " (select count(*) from jobs.job as j left join jobs.queued as q using (id)"
+                "  where j.owner = %s and j.finished_at is null"
+                "  and (j.state <> 'scheduled' or q.due_at <= now() + interval '5 s'))",
+                [role, role],
+                role=role,
+            )[0]
+            if due and not at_work:
+                self.run("select jobs.start(%s)", [sessions], role=role)
+            return not due and not at_work and not self.background()
+
+        wait_until(idle, timeout)
+
+    def background(self) -> list[Row]:
+        """List the background processes in this database: worker sessions and their children."""
+        return self.admin(
+            "select pid, usename, application_name, left(query, 200) from pg_stat_activity"
+            " where datname = %s and backend_type not in ('client backend', 'autovacuum worker', 'parallel worker')",
+            [self.name],
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._opened.close()
+        self._lines.clear()
