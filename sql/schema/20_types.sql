@@ -22,6 +22,7 @@ create type jobs_internal.work_item as (
   settings jsonb,        -- null: none
   done_when text,
   verify boolean,        -- ask done_when first: an earlier attempt ended unseen
+  quick boolean,         -- known to be short, whatever else makes it run alone
   constraints boolean    -- the database has deferrable constraints: a transaction of its own, checked inside
 );
 

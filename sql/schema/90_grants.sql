@@ -49,7 +49,7 @@ to jobs_runner;
 grant execute on function
   jobs_internal.needs_baseline(), jobs_internal.collect_log(), jobs_internal.why_stopped(bigint, integer), jobs_internal.stop_reason(bigint, integer),
   jobs_internal.shutting_down(), jobs_internal.open_session(), jobs_internal.close_session(bigint, jsonb),
-  jobs_internal.claim(bigint, bigint, jsonb, boolean), jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision),
+  jobs_internal.claim(bigint, bigint, jsonb, boolean, integer), jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision),
   jobs_internal.begin_alone(bigint, integer, jobs_internal.work_item), jobs_internal.finish_chunk(bigint, integer, bigint[], jobs_internal.ending[]),
   jobs_internal.finish_alone(bigint, integer, jobs_internal.ending), jobs_internal.fence(bigint, bigint, integer),
   jobs_internal.error_object(text, text, text, text, text, text, text), jobs_internal.capped(bigint, jsonb),

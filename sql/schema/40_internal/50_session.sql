@@ -42,8 +42,10 @@ end
 $$;
 comment on function jobs_internal.my_session(bigint) is 'The session row of the calling backend, locked';
 
--- Purpose: give back what a session has claimed and not worked off, and its slot. Messages that carry another token belong to others.
-create or replace function jobs_internal.release(p_session jobs_internal.session)
+-- Purpose: give back what a session has claimed and not worked off. Messages that carry another token belong to others.
+-- p_suspect: the session died; what it had is delivered again and counts as such (read_ct), so that each job runs alone. Otherwise nothing
+-- happened, and the delivery is not counted.
+create or replace function jobs_internal.release(p_session jobs_internal.session, p_suspect boolean)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -51,18 +53,18 @@ as $$
 begin
   if p_session.msg_ids is not null then
     execute pg_catalog.format(
-      'update pgmq.%I as m set vt = pg_catalog.clock_timestamp() where m.msg_id in ('
+      'update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - $3 where m.msg_id in ('
       '  select q.msg_id from pgmq.%1$I as q where q.msg_id = any ($1) and q.vt = $2 for update skip locked)',
       'q_pyworker_' || p_session.lane_id)
-    using p_session.msg_ids, p_session.lease;
+    using p_session.msg_ids, p_session.lease, (not p_suspect)::integer;
+    update jobs_internal.session set msg_ids = null, lease = null where id = p_session.id;
   end if;
-  update jobs_internal.slot set session_id = null where session_id = p_session.id;
 exception
   when undefined_table then
-    update jobs_internal.slot set session_id = null where session_id = p_session.id;
+    null;  -- the queue was dropped meanwhile, and its lanes with it
 end
 $$;
-comment on function jobs_internal.release(jobs_internal.session) is 'Gives back a session''s claim and slot';
+comment on function jobs_internal.release(jobs_internal.session, boolean) is 'Gives back a session''s claim';
 
 -- Purpose: end of a worker session: its last figures, its claim and slot given back, its row removed.
 create or replace function jobs_internal.close_session(p_session bigint, p_learned jsonb)
@@ -74,7 +76,8 @@ declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
 begin
   perform jobs_internal.learn(v_session, p_learned);
-  perform jobs_internal.release(v_session);
+  perform jobs_internal.release(v_session, false);
+  update jobs_internal.slot set session_id = null where session_id = p_session;
   delete from jobs_internal.session where id = p_session;
   perform jobs_internal.wake();
 end
@@ -152,10 +155,10 @@ comment on function jobs_internal.take_slot(bigint, integer, integer) is 'Takes 
 
 -- Purpose: lease work to the calling session: up to a second's worth of messages of one lane of its owner, high priority first, among
 -- equals the lane that waited longest. The caller commits before it works. Also keeps what the session measured since its last claim, and
--- gives back what is left of that claim when asked (p_release).
+-- gives back what is left of that claim when asked (p_release). p_limit: no more messages than this.
 -- Returns: the claim; lane_id null when there is nothing (waiting says whether something is due that no slot is free for).
 -- Locks: session, messages (skip locked), slot (skip locked), lane.
-create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint, p_learned jsonb, p_release boolean)
+create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint, p_learned jsonb, p_release boolean, p_limit integer)
 returns jobs_internal.claim
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -175,7 +178,7 @@ declare
 begin
   perform jobs_internal.learn(v_session, p_learned);
   if p_release then
-    perform jobs_internal.release(v_session);
+    perform jobs_internal.release(v_session, false);
   end if;
   v_claim.waiting := false;
   if not (select s.paused from jobs_internal.switch as s) then
@@ -193,7 +196,7 @@ begin
         continue;
       end if;
       v_limit := case when v_lane.avg_ms is null then 1
-        else least(jobs_internal.setting('claim_jobs')::numeric,
+        else least(p_limit, jobs_internal.setting('claim_jobs')::numeric,
           greatest(1, jobs_internal.setting('claim_ms')::numeric / greatest(v_lane.avg_ms, 0.01)::numeric))::integer end;
       -- Dead entries at the front of the lane cost a walk at each claim, so a claim starts behind the last one; from the front again once
       -- a second, for messages that were committed late or came back.
@@ -239,7 +242,7 @@ begin
   return v_claim;
 end
 $$;
-comment on function jobs_internal.claim(bigint, bigint, jsonb, boolean) is 'Leases up to a second''s worth of messages of one lane to the calling session';
+comment on function jobs_internal.claim(bigint, bigint, jsonb, boolean, integer) is 'Leases up to a second''s worth of messages of one lane to the calling session';
 
 -- Purpose: whether the server shuts down: the walwriter goes first. Asked after long jobs and while idle; a job may have swallowed the signal.
 create or replace function jobs_internal.shutting_down()

@@ -43,7 +43,8 @@ begin
         or d.avg_ms is null or d.avg_ms > p_short_ms or p.oid is null then 'alone'
       else 'chunk'
     end,
-    (extract(epoch from j.timeout) * 1000)::bigint, j.settings, st.done_when, coalesce(j.verify, false), v_constraints
+    (extract(epoch from j.timeout) * 1000)::bigint, j.settings, st.done_when, coalesce(j.verify, false),
+    coalesce(d.avg_ms <= abs(p_short_ms), false), v_constraints
   )::jobs_internal.work_item order by m.msg_id)
   into v_items
   from unnest(v_msg_ids, v_read_cts, v_job_ids) as m(msg_id, read_ct, job_id)
@@ -89,6 +90,10 @@ declare
   v_func oid;
   v_why text;
 begin
+  if not p_item.quick then
+    -- Nobody knows how long it takes: what else was claimed goes back first, for other sessions to take.
+    perform jobs_internal.release(v_session, false);
+  end if;
   execute pg_catalog.format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || p_lane) using p_item.msg_id;
   update jobs_internal.job
   set state = 'running', msg_id = null, session_id = p_session, attempt = p_item.attempt, started_at = pg_catalog.clock_timestamp(),

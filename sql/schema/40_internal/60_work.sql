@@ -391,6 +391,7 @@ declare
   v_alone boolean := false;
   v_leave boolean := false;
   v_rest boolean := false;
+  v_limit integer := 1000;
   v_jobs bigint := 0;
   v_idle timestamptz;
   v_waited timestamptz := pg_catalog.clock_timestamp();
@@ -398,6 +399,8 @@ declare
   v_runs bigint[] := '{}';
   v_ms double precision[] := '{}';
   v_k integer;
+  v_place_of integer;
+  v_shapes integer[];
   v_ok bigint := 0;
   v_bad bigint := 0;
   v_learned jsonb;
@@ -444,7 +447,7 @@ begin
     end if;
     exit when v_leave or pg_catalog.clock_timestamp() > v_until or v_jobs > v_max_jobs;
     perform pg_catalog.set_config('application_name', 'pw idle', false);
-    v_claim := jobs_internal.claim(v_session, v_jobs, v_learned, v_rest);
+    v_claim := jobs_internal.claim(v_session, v_jobs, v_learned, v_rest, v_limit);
     v_learned := null;
     v_rest := false;
     commit;
@@ -476,6 +479,8 @@ begin
         commit;
         v_place := pg_catalog.array_position(v_claim.msg_ids, v_item.msg_id) + 1;
         v_alone := false;
+        -- After a job of unknown duration claims start small again, so that nothing waits behind the next one.
+        v_limit := case when v_item.quick then least(v_limit * 2, 1000) else 1 end;
         continue when v_item.mode = 'gone';
         if v_items[1].mode = 'child' then
           call jobs_internal.run_child(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
@@ -505,16 +510,18 @@ begin
         end if;
         perform jobs_internal.finish_alone(v_session, v_claim.lane_id, v_ending);
         v_endings := array[v_ending];
-        v_items := array[v_item];
+        v_shapes := array[v_item.shape_id];
         commit;
       else
         v_endings := '{}';
+        v_shapes := '{}';
         v_msgs := '{}';
         v_chunk_start := pg_catalog.clock_timestamp();
         foreach v_item in array v_items loop
           if v_item.mode = 'chunk' then
             call jobs_internal.run_one(v_item, null, v_path, v_margin, v_baseline, v_ending);
             v_endings := v_endings || v_ending;
+            v_shapes := v_shapes || v_item.shape_id;
             v_leave := v_ending.outcome = 'interrupted';
           elsif v_item.mode = 'stop' then
             v_ending := null;
@@ -524,12 +531,14 @@ begin
             v_ending.finished_at := pg_catalog.clock_timestamp();
             v_ending.error := jobs_internal.error_object('PWC01', 'cancelled on request', 'It had not started.');
             v_endings := v_endings || v_ending;
+            v_shapes := v_shapes || null::integer;
           end if;
           v_msgs := v_msgs || v_item.msg_id;
           exit when v_leave or pg_catalog.clock_timestamp() > v_chunk_start + v_chunk_ms * interval '1 ms';
         end loop;
         if jobs_internal.finish_chunk(v_session, v_claim.lane_id, v_msgs, v_endings) then
           commit;
+          v_limit := least(v_limit * 4, 1000);
           v_place := pg_catalog.array_position(v_claim.msg_ids, v_msgs[pg_catalog.cardinality(v_msgs)]) + 1;
           v_alone := false;
         else
@@ -544,6 +553,7 @@ begin
       end if;
 
       v_ran := 0;
+      v_place_of := 0;
       foreach v_ending in array v_endings loop
         v_jobs := v_jobs + 1;
         if v_ending.outcome = 'succeeded' then
@@ -552,14 +562,11 @@ begin
           v_bad := v_bad + 1;
         end if;
         v_ran := extract(epoch from v_ending.finished_at - v_ending.started_at) * 1000;
-        v_item := v_items[1];
-        if pg_catalog.cardinality(v_items) > 1 then
-          select i.* into v_item from pg_catalog.unnest(v_items) as i where i.job_id = v_ending.job_id;
-        end if;
-        if v_item.shape_id is not null and v_ran is not null then
-          v_k := pg_catalog.array_position(v_seen, v_item.shape_id);
+        v_place_of := v_place_of + 1;
+        if v_shapes[v_place_of] is not null and v_ran is not null then
+          v_k := pg_catalog.array_position(v_seen, v_shapes[v_place_of]);
           if v_k is null then
-            v_seen := v_seen || v_item.shape_id;
+            v_seen := v_seen || v_shapes[v_place_of];
             v_runs := v_runs || 1::bigint;
             v_ms := v_ms || v_ran;
           else
@@ -571,7 +578,8 @@ begin
       if v_ran > 100 and jobs_internal.shutting_down() then
         v_leave := true;
       end if;
-      -- A session that ran for long gives the rest of its claim back, for others to take.
+      -- The rest of the claim went back before a job of unknown duration, and goes back after a long one.
+      exit when v_limit = 1;
       if v_ran > 1000 or pg_catalog.clock_timestamp() > v_until then
         v_rest := true;
         exit;

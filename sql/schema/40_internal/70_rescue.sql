@@ -49,8 +49,7 @@ declare
   v_other jsonb;
 begin
   if p_session.msg_ids is not null then
-    perform jobs_internal.release(p_session);
-    update jobs_internal.session set msg_ids = null, lease = null where id = p_session.id;
+    perform jobs_internal.release(p_session, true);
   end if;
   update jobs_internal.slot set session_id = null where session_id = p_session.id;
   if p_session.job_id is not null then

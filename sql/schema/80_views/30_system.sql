@@ -171,7 +171,7 @@ begin
     where (j.state = 'queued' or j.due_at <= pg_catalog.now()) and not q.paused and not (select s.paused from jobs_internal.switch as s));
   select pg_catalog.count(*) into v_count from jobs_internal.live() as l;
   return query select 4, 'due jobs', case when v_age > interval '30 seconds' and v_count = 0 then 'critical' when v_age > interval '5 minutes' then 'warning' else 'ok' end,
-    coalesce(pg_catalog.format('the oldest waits for %s, %s sessions work', pg_catalog.date_trunc('second', v_age), v_count), 'none waits'),
+    case when v_age is null then 'none waits' else pg_catalog.format('the oldest waits for %s, %s sessions work', pg_catalog.date_trunc('second', v_age), v_count) end,
     case when v_age > interval '30 seconds' and v_count = 0 then 'nobody picks them up: start pyworker run, and see the log for owner_unreachable or no_worker_slot' end;
 
   select pg_catalog.count(*), pg_catalog.min((l.quarantine ->> 'pid')::integer)::text into v_count, v_text from jobs_internal.lane as l where l.quarantine is not null;
@@ -197,7 +197,7 @@ begin
   v_age := (select pg_catalog.max(pg_catalog.clock_timestamp() - a.xact_start) from pg_catalog.pg_stat_get_activity(null) as a
     where a.backend_xmin is not null and a.datid = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database()));
   return query select 9, 'old snapshots', case when v_age > interval '1 hour' then 'warning' else 'ok' end,
-    coalesce(pg_catalog.format('the oldest is %s old', pg_catalog.date_trunc('second', v_age)), 'none'),
+    case when v_age is null then 'none' else pg_catalog.format('the oldest is %s old', pg_catalog.date_trunc('second', v_age)) end,
     case when v_age > interval '1 hour' then 'dead rows cannot be removed behind it: see pg_stat_activity.backend_xmin' end;
 
   select pg_catalog.count(*) into v_count from (select from jobs_internal.feed limit 100001) as f;
