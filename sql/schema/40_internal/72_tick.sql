@@ -310,7 +310,7 @@ begin
     live := (select pg_catalog.count(*) from jobs_internal.session as s where s.owner = v_owner.oid and jobs_internal.alive(s.pid, s.backend_start));
     -- Sessions that live and are idle take the new work themselves.
     wanted := least(v_most, v_sum + (select pg_catalog.count(*) from jobs_internal.session as s
-      where s.owner = v_owner.oid and s.msg_ids is not null and jobs_internal.alive(s.pid, s.backend_start)))::integer;
+      where s.owner = v_owner.oid and (s.msg_ids is not null or s.job_id is not null) and jobs_internal.alive(s.pid, s.backend_start)))::integer;
     if v_sum > 0 then
       return next;
     end if;
