@@ -24,7 +24,7 @@ __all__ = ["Supervisor"]
 T = TypeVar("T")
 _FAREWELL = 0.1  # seconds to take leave of the database in
 _HANG_MARGIN = 10.0  # seconds beyond the patience after which the process itself counts as hung
-_BREATH = 0.02  # seconds between two ticks, however often somebody rings
+_BREATH = 0.02  # seconds between a ring and the tick, on average
 
 
 class _Lost(Exception):
@@ -177,7 +177,7 @@ class Supervisor:
         try:
             while True:
                 if session.gateway.receive() and heed:
-                    self._wake.wait(_BREATH)
+                    self._wake.wait(random.uniform(0, 2 * _BREATH))  # noqa: S311  so that many do not tick as one
                     return
                 left = until - monotonic()
                 if left <= 0 or not self._wake.wait(left, session.line.fileno()):

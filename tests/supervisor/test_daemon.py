@@ -294,3 +294,17 @@ def test_status_shows_the_pause_on_top_and_a_critical_check_in_its_code(scripted
     assert '"paused": true' in status(scripted.dsn, "--json").stdout
     scripted.sql("update jobs_internal.health set status = 'critical'")
     assert status(scripted.dsn).returncode == 1
+
+
+def test_an_outcome_whose_line_cannot_be_written_stays_in_the_feed(scripted: Scripted) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pyworker", "run", "--dsn", scripted.dsn],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    assert b"supervisor_started" in process.stdout.readline()
+    process.stdout.close()
+    scripted.feed(commit(job_id=1))
+    assert process.wait(10) == 1
+    assert scripted.sql("select count(*) from jobs_internal.feed") == [(1,)]
