@@ -42,6 +42,21 @@ end
 $$;
 comment on function jobs_internal.my_session(bigint) is 'The session row of the calling backend, locked';
 
+-- Purpose: refuse a lane that is not the caller's: its messages would be within reach otherwise. Errors: PW050.
+create or replace function jobs_internal.assert_my_lane(p_lane integer)
+returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from jobs_internal.lane as l where l.id = p_lane and l.owner = jobs_internal.me()) then
+    raise exception using errcode = 'PW050', message = pg_catalog.format('lane %s is not the caller''s', p_lane),
+      detail = 'Only a worker session of its owner works on a lane.', hint = 'Use the functions of schema jobs.';
+  end if;
+end
+$$;
+comment on function jobs_internal.assert_my_lane(integer) is 'PW050 unless the lane is the caller''s';
+
 -- Purpose: give back what a session has claimed and not worked off. Messages that carry another token belong to others.
 -- p_suspect: the session died; what it had is delivered again and counts as such (read_ct), so that each job runs alone. Otherwise nothing
 -- happened, and the delivery is not counted.

@@ -24,6 +24,7 @@ declare
   v_i integer;
   v_owner oid := jobs_internal.me();
 begin
+  perform jobs_internal.assert_my_lane(p_lane);
   v_constraints := exists (select from pg_catalog.pg_constraint as c where c.condeferrable)
     or exists (select from pg_catalog.pg_trigger as t where t.tgdeferrable);
   execute pg_catalog.format(
@@ -90,6 +91,7 @@ declare
   v_func oid;
   v_why text;
 begin
+  perform jobs_internal.assert_my_lane(p_lane);
   if not p_item.quick then
     -- Nobody knows how long it takes: what else was claimed goes back first, for other sessions to take.
     perform jobs_internal.release(v_session, false);
@@ -98,7 +100,7 @@ begin
   update jobs_internal.job
   set state = 'running', msg_id = null, session_id = p_session, attempt = p_item.attempt, started_at = pg_catalog.clock_timestamp(),
     child_pid = null, child_start = null
-  where id = p_item.job_id and state = 'queued' and msg_id = p_item.msg_id;
+  where id = p_item.job_id and state = 'queued' and msg_id = p_item.msg_id and owner = v_session.owner;
   if not found then
     v_item.mode := 'gone';
     return v_item;

@@ -138,6 +138,7 @@ declare
   v_other jsonb;
   v_others jsonb := '[]';
 begin
+  perform jobs_internal.assert_my_lane(p_lane);
   execute pg_catalog.format('delete from pgmq.%I where msg_id = any ($1)', 'q_pyworker_' || p_lane) using p_msg_ids;
   v_expected := (select pg_catalog.count(*) from pg_catalog.unnest(p_endings) as e where e.outcome = 'succeeded' and e.logs is null);
   if v_expected > 0 then
@@ -176,6 +177,9 @@ begin
   if v_expected < pg_catalog.cardinality(p_endings) then
     foreach v_ending in array p_endings loop
       continue when v_ending.outcome = 'succeeded' and v_ending.logs is null;
+      if not exists (select from jobs_internal.job as j where j.id = v_ending.job_id and j.owner = v_owner) then
+        return false;
+      end if;
       v_other := jobs_internal.settle(v_pid, 'queued', v_ending.attempt - 1, v_ending);
       if v_other is null then
         return false;
@@ -183,7 +187,9 @@ begin
       v_others := v_others || v_other;
     end loop;
   end if;
-  perform jobs_internal.tell(p_session, p_lane, v_pid, v_done, v_others);
+  if pg_catalog.cardinality(p_endings) > 0 then
+    perform jobs_internal.tell(p_session, p_lane, v_pid, v_done, v_others);
+  end if;
   return true;
 end
 $$;
@@ -217,6 +223,10 @@ declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
   v_other jsonb;
 begin
+  perform jobs_internal.assert_my_lane(p_lane);
+  if not exists (select from jobs_internal.job as j where j.id = p_ending.job_id and j.session_id = p_session) then
+    p_ending.job_id := null;
+  end if;
   v_other := jobs_internal.settle(v_session.pid, 'running', p_ending.attempt, p_ending);
   update jobs_internal.session set job_id = null, attempt = null where id = p_session;
   if v_other is null then

@@ -22,7 +22,8 @@ declare
   v_start timestamptz;
 begin
   perform jobs_internal.my_session(p_session);
-  select a.backend_start into v_start from pg_catalog.pg_stat_get_activity(p_pid) as a;
+  select a.backend_start into v_start from pg_catalog.pg_stat_get_activity(p_pid) as a
+  where a.usesysid = jobs_internal.me() and a.backend_type <> 'client backend';  -- a session of somebody else is no child: it would be signalled
   update jobs_internal.job set child_pid = p_pid, child_start = v_start
   where id = p_job and attempt = p_attempt and session_id = p_session;
   return v_start;

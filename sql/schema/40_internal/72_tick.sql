@@ -19,10 +19,11 @@ begin
       and not exists (select from jobs_internal.lane as l where l.queue_id = j.queue_id and l.owner = j.owner and l.priority = j.priority)
     order by 1, 2, 3
   loop
-    insert into jobs_internal.lane (queue_id, owner, priority, pgmq_queue)
-    values (v.queue_id, v.owner, v.priority, 'pyworker_' || pg_catalog.currval('jobs_internal.lane_id_seq'))
-    on conflict do nothing
-    returning id into v_lane;
+    v_lane := pg_catalog.nextval('jobs_internal.lane_id_seq');
+    insert into jobs_internal.lane (id, queue_id, owner, priority, pgmq_queue)
+    overriding system value
+    values (v_lane, v.queue_id, v.owner, v.priority, 'pyworker_' || v_lane)
+    on conflict do nothing;
     if found then
       perform pgmq.create('pyworker_' || v_lane);
       execute pg_catalog.format('alter table pgmq.%I set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, fillfactor = 80)',
@@ -40,6 +41,9 @@ create or replace function jobs_internal.dispatch(p_owner oid default null, p_li
 returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   v_lane record;
