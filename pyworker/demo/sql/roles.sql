@@ -1,0 +1,10 @@
+-- Run by the administrator in the demo's own database, once the schema is installed. {app} and {supervisor} are the
+-- demo's two login roles, without any special right before this.
+grant jobs_producer, jobs_runner to {app};
+grant jobs_supervisor to {supervisor};
+create schema demo authorization {app};
+
+-- One queue for each kind of work. In "maintenance" one job runs at a time, in the order in which they were enqueued.
+select jobs.create_queue('maintenance', concurrency => 1, max_attempts => 1);
+select jobs.create_queue('flights');
+select jobs.create_queue('retries', max_attempts => 5, backoff => '100 milliseconds');

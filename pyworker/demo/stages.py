@@ -1,0 +1,85 @@
+"""The main job, in three stages: maintenance, everything at once, and what builds on it. All of it is SQL."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+
+from pyworker.demo.checks import Check
+from pyworker.demo.screen import Screen
+from pyworker.demo.statements import read_statements
+from pyworker.demo.watch import watch
+
+__all__ = ["Stages"]
+
+
+class Stages:
+    """The demo's jobs, enqueued and watched over one connection of its ordinary role, in autocommit."""
+
+    def __init__(self, connection: psycopg.Connection[Any], screen: Screen, assert_alive: Callable[[], None]) -> None:
+        """Nothing is enqueued yet."""
+        self._connection = connection
+        self._screen = screen
+        self._assert_alive = assert_alive
+        self._sql = read_statements("work.sql")
+        self._cancelled_at: float | None = None
+        self._refused = "accepted"
+
+    def run(self) -> list[Check]:
+        """Run all three; returns what only this side has seen."""
+        self._stage("Maintenance, one at a time:", ("index", "vacuum"))
+        self._stage(
+            "Over a thousand jobs, and some that go wrong on purpose:",
+            ("days", "planes", "timeout", "retried", "cancelled"),
+            before=self._refuse,
+            between=self._cancel,
+        )
+        self._stage("What builds on them:", ("refresh",))
+        percent = self._cancelled_at or 0.0
+        half = percent if 50 <= percent < 100 else "from 50 to 100"
+        return [
+            Check(name="SQLSTATE of the call refused at enqueue", found=self._refused, expected="PW005"),
+            Check(name="percent done when the job was cancelled", found=str(percent), expected=str(half)),
+        ]
+
+    def _stage(
+        self,
+        title: str,
+        names: Sequence[str],
+        before: Callable[[], None] | None = None,
+        between: Callable[[], None] | None = None,
+    ) -> None:
+        self._screen.line()
+        self._screen.line(title, "bold")
+        if before:
+            before()
+        groups = [self._enqueue(name) for name in names]
+
+        def each_time() -> None:
+            self._assert_alive()
+            if between:
+                between()
+
+        watch(self._connection, self._screen, groups, each_time)
+
+    def _enqueue(self, name: str) -> list[int]:
+        self._screen.statement(self._sql[name])
+        return [int(row[0]) for row in self._connection.execute(self._sql[name].encode()).fetchall()]
+
+    def _refuse(self) -> None:
+        self._screen.statement(self._sql["refused"])
+        try:
+            self._connection.execute(self._sql["refused"].encode())
+        except psycopg.Error as error:
+            self._refused = error.sqlstate or "no SQLSTATE"
+            said = error.diag
+            self._screen.line(f"    ERROR:  {self._refused}: {said.message_primary}")
+            self._screen.line(f"    DETAIL:  {said.message_detail}")
+            self._screen.line(f"    HINT:  {said.message_hint}")
+
+    def _cancel(self) -> None:
+        if self._cancelled_at is not None:
+            return
+        row = self._connection.execute(self._sql["cancel"].encode()).fetchone()
+        if row:
+            self._cancelled_at = float(row[1])
