@@ -250,7 +250,9 @@ begin
       p_ending.error := jobs_internal.error_object('PW042', p_item.call, 'It was there when the job was enqueued.',
         'Enqueue the job again for the function as it is now.');
     else
-      perform pg_catalog.set_config('statement_timeout', coalesce(least(p_item.timeout_ms + p_margin_ms, 2147483647), 0)::text, false);
+      -- LEAST ignores nulls: without a timeout this must say 0 itself.
+      perform pg_catalog.set_config('statement_timeout',
+        case when p_item.timeout_ms is null then 0 else least(p_item.timeout_ms + p_margin_ms, 2147483647) end::text, false);
       for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(coalesce(p_item.settings, '{}')) as s loop
         perform pg_catalog.set_config(v_name, v_value, false);
       end loop;
