@@ -22,7 +22,7 @@ grant execute on function
   jobs.enqueue_many(text, jsonb[], text, timestamptz, interval, integer, text, text, jsonb, jsonb),
   jobs.enqueue_sql(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text),
   jobs_internal.resolve(text, jsonb), jobs_internal.candidates(text), jobs_internal.misfit(oid, text[]), jobs_internal.parameters(oid),
-  jobs_internal.shape_of(oid, text[]), jobs_internal.canonical(jobs_internal.shape, jsonb),
+  jobs_internal.shape_of(oid, text[]), jobs_internal.settled(record), jobs_internal.canonical(jobs_internal.shape, jsonb),
   jobs_internal.canonical_many(jobs_internal.shape, jsonb[]), jobs_internal.try_settings(jsonb),
   jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb),
   jobs_internal.store_jobs(integer, jsonb[], text, timestamptz, interval, integer, text, jsonb, jsonb),

@@ -18,8 +18,12 @@ begin
     raise exception using errcode = 'PW001', message = 'no function is named',
       detail = 'The task is null or empty.', hint = 'Pass the name of a function or procedure. A retry cannot help.';
   end if;
-  if pg_catalog.strpos(v_name, '(') operator(pg_catalog.>) 0 then
-    v_found := array[pg_catalog.to_regprocedure(v_name)::oid];
+  if pg_catalog.right(v_name, 1) operator(pg_catalog.=) ')' then
+    begin
+      v_found := array[pg_catalog.to_regprocedure(v_name)::oid];
+    exception when others then
+      v_found := null;  -- too many dots, or a schema that is closed to the caller
+    end;
   else
     begin
       v_parts := pg_catalog.parse_ident(v_name);
@@ -80,7 +84,7 @@ begin atomic
   select
     i.n, i.name,
     case when i.mode in ('i', 'b', 'v') then coalesce(i.name, '$' || i.place) end,
-    i.type_id, pg_catalog.format_type(i.type_id, null), i.mode,
+    i.type_id, pg_catalog.format_type(i.type_id, -1), i.mode,  -- -1: bpchar, not char(1)
     i.mode in ('i', 'b') and i.place <= i.places - i.defaults
   from i
   order by i.n;
@@ -100,7 +104,6 @@ declare
   v_missing text[];
   v_bad text;
   v_proc record;
-  v_last integer;
 begin
   select p.prokind, p.prorettype, p.proretset, p.proargmodes, p.pronargs, p.provariadic, t.typtype as ret_type
   into v_proc
@@ -136,10 +139,6 @@ begin
     where not exists (select from jobs_internal.parameters(p_func) as p where p.key = k));
   v_missing := array(select p.key || ' ' || p.type from jobs_internal.parameters(p_func) as p
     where p.required and p.key <> all (p_keys) order by p.n);
-  -- What stands before the last unnamed parameter that is given must be given too: it is passed by place.
-  v_last := (select pg_catalog.max(p.n) from jobs_internal.parameters(p_func) as p where p.name is null and p.key = any (p_keys));
-  v_missing := v_missing || array(select p.key || ' ' || p.type from jobs_internal.parameters(p_func) as p
-    where p.n < v_last and p.mode in ('i', 'b') and not p.required and p.key <> all (p_keys) order by p.n);
   if pg_catalog.cardinality(v_unknown) > 0 then
     return pg_catalog.jsonb_build_object('code', 'PW003',
       'message', pg_catalog.format('%s has no parameter "%s"', v_name, v_unknown[1]),
@@ -185,7 +184,6 @@ declare
   v_name text;
   v_expr text;
   v_from text := '';
-  v_last integer;
   v_single_out text;
 begin
   select p.oid, p.xmin as version, p.proowner, p.proname, n.nspname, p.prokind, p.prorettype, p.proretset, p.proargmodes, p.proargnames,
@@ -214,24 +212,23 @@ begin
     where p.key = any (p_keys);
     if v_columns is not null then
       v_shape.cast_query := pg_catalog.format(
-        'select pg_catalog.to_jsonb(pyworker_args) from pg_catalog.jsonb_to_record($1) as pyworker_args(%s)', v_columns);
+        'select jobs_internal.settled(pyworker_args.*) from pg_catalog.jsonb_to_record($1) as pyworker_args(%s)', v_columns);
       v_from := pg_catalog.format(' from pg_catalog.jsonb_to_record($1) as pyworker_args(%s)', v_columns);
     end if;
-    v_last := coalesce((select pg_catalog.max(p.n) from jobs_internal.parameters(p_func) as p
-      where p.name is null and (p.key = any (p_keys) or (p.mode = 'o' and v_shape.procedure) or p.mode = 'v')), 0);
+    -- Every parameter is passed, by place, defaults too: a call with fewer or with named arguments might mean another function of that
+    -- name, by now or later.
     select pg_catalog.string_agg(
       case when p.mode = 'v' then 'variadic ' else '' end
-      || case when p.n > v_last then pg_catalog.format('%I => ', p.name) else '' end
       || case
         when p.key = any (p_keys) and v_shape.procedure
           then pg_catalog.format('jobs_internal.argument(%L, null::%s)', p.key, p.type)
         when p.key = any (p_keys) then pg_catalog.format('pyworker_args.%I', p.key)
-        when p.mode = 'v' then pg_catalog.format('''{}''::%s', p.type)
-        else pg_catalog.format('null::%s', p.type)
+        when p.mode = 'o' then pg_catalog.format('null::%s', p.type)
+        else pg_catalog.format('(%s)::%s', coalesce(pg_catalog.pg_get_function_arg_default(p_func, p.n), '''{}'''), p.type)
       end, ', ' order by p.n)
     into v_arguments
     from jobs_internal.parameters(p_func) as p
-    where p.key = any (p_keys) or p.mode = 'v' or (p.mode = 'o' and v_shape.procedure);
+    where p.key is not null or v_shape.procedure;
   end if;
 
   if v_shape.procedure then
@@ -253,11 +250,11 @@ begin
         v_shape.call := pg_catalog.format(
           'select jobs_internal.capped(pg_catalog.count(*), pg_catalog.jsonb_agg(s.v)) from '
           '(select %s as v%s limit 1 + jobs_internal.setting(''result_rows'')::pg_catalog.int8) as s',
-          case when v_single_out is not null then pg_catalog.format('pg_catalog.jsonb_build_object(%L, f)', v_single_out)
+          case when v_single_out is not null then pg_catalog.format('pg_catalog.jsonb_build_object(%L, pyworker_row.*)', v_single_out)
             when v_proc.prorettype = 'void'::regtype then 'null::pg_catalog.jsonb'
-            else 'pg_catalog.to_jsonb(f)' end,
-          case when v_from = '' then pg_catalog.format(' from %s as f', v_expr)
-            else pg_catalog.format('%s, lateral %s as f', v_from, v_expr) end);
+            else 'pg_catalog.to_jsonb(pyworker_row.*)' end,
+          case when v_from = '' then pg_catalog.format(' from %s as pyworker_row', v_expr)
+            else pg_catalog.format('%s, lateral %s as pyworker_row', v_from, v_expr) end);
       elsif v_single_out is not null then
         v_shape.call := pg_catalog.format('select pg_catalog.jsonb_build_object(%L, %s)%s', v_single_out, v_expr, v_from);
       else
@@ -274,7 +271,7 @@ end
 $$;
 comment on function jobs_internal.make_shape(oid, text[]) is 'Makes the shape of a function and argument names that fit it';
 
--- Purpose: the shape of a function and some argument names, made when there is none. Errors: PW003, PW004, PW006, PW016.
+-- Purpose: the shape of a function and some argument names, made when there is none. Errors: PW002, PW003, PW004, PW006, PW016.
 create or replace function jobs_internal.shape_of(p_func oid, p_keys text[])
 returns jobs_internal.shape
 language plpgsql volatile security definer
@@ -283,6 +280,7 @@ as $$
 declare
   v_shape jobs_internal.shape;
   v_misfit jsonb;
+  v_twin regprocedure;
 begin
   if not pg_catalog.has_function_privilege(session_user, p_func, 'EXECUTE') then
     raise exception using errcode = 'PW006', message = pg_catalog.format('%s may not execute %s', session_user, p_func::regprocedure),
@@ -301,6 +299,18 @@ begin
   if v_misfit is not null then
     raise exception using errcode = v_misfit ->> 'code', message = v_misfit ->> 'message', detail = v_misfit ->> 'detail',
       hint = v_misfit ->> 'hint';
+  end if;
+  -- f(a) beside f(a, b default ...): PostgreSQL itself finds any call of the first ambiguous.
+  select o.oid into v_twin
+  from pg_catalog.pg_proc as p
+  join pg_catalog.pg_proc as o on o.pronamespace = p.pronamespace and o.proname = p.proname and o.pronargs > p.pronargs
+  where p.oid = p_func and p.provariadic = 0 and o.pronargs - o.pronargdefaults <= p.pronargs
+    and (o.proargtypes::oid[])[0:p.pronargs - 1] = (p.proargtypes::oid[])[0:p.pronargs - 1]
+  limit 1;
+  if found then
+    raise exception using errcode = 'PW002', message = pg_catalog.format('%s cannot be told from %s', p_func::regprocedure, v_twin),
+      detail = 'The other one has defaults for what it has more, so a call with these arguments fits both.',
+      hint = 'Rename one of them. A retry cannot help.';
   end if;
   return jobs_internal.make_shape(p_func, p_keys);
 end
@@ -328,7 +338,11 @@ begin
   v_keys := array(select k from pg_catalog.jsonb_object_keys(p_args) as k order by k collate pg_catalog."C");
   -- The plain case: a lower-case name that means one function.
   if p_task operator(pg_catalog.~) '^[a-z_][a-z0-9_]{0,62}([.][a-z_][a-z0-9_]{0,62})?$' then
-    v_func := pg_catalog.to_regproc(p_task);
+    begin
+      v_func := pg_catalog.to_regproc(p_task);
+    exception when insufficient_privilege then
+      v_func := null;  -- the schema is closed to the caller
+    end;
   end if;
   if v_func is null then
     v_found := jobs_internal.candidates(p_task);
@@ -349,6 +363,23 @@ begin
 end
 $$;
 comment on function jobs_internal.resolve(text, jsonb) is 'Task name and arguments to a shape, with the caller''s path and rights; invoker on purpose';
+
+-- Purpose: typed values as jsonb, in a rendering that reads the same under any setting. to_jsonb alone would use the caller's DateStyle for
+-- ranges of dates, its IntervalStyle, its precision of floats, and leave the schema out of a regclass that is on its search_path.
+create or replace function jobs_internal.settled(p_values record)
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set intervalstyle = postgres
+set extra_float_digits = 1
+set bytea_output = hex
+as $$
+begin
+  return pg_catalog.to_jsonb(p_values);
+end
+$$;
+comment on function jobs_internal.settled(record) is 'Typed values as jsonb that reads the same under any DateStyle, IntervalStyle or search_path';
 
 -- Purpose: cast the arguments to the declared types with the caller's rights and give back the canonical values, so that DateStyle or
 -- 'now' means at run time what it meant at enqueue. Errors: PW005 names the argument, its type and the reason.
@@ -376,7 +407,7 @@ begin
     where p.key operator(pg_catalog.=) any (p_shape.keys) order by p.n
   loop
     begin
-      execute pg_catalog.format('select pg_catalog.to_jsonb(pyworker_args) from pg_catalog.jsonb_to_record($1) as pyworker_args(%I %s)', v_parameter.key, v_parameter.type)
+      execute pg_catalog.format('select pg_catalog.to_jsonb(pyworker_args.*) from pg_catalog.jsonb_to_record($1) as pyworker_args(%I %s)', v_parameter.key, v_parameter.type)
       using p_args;
     exception when others then
       get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
