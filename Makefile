@@ -11,7 +11,7 @@ TESTS  ?=
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint format test demo torture bench clean
+.PHONY: help venv lint format test demo bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,9 +51,6 @@ test: $(VENV)/.dev  ## Run all tests (TESTS=tests/unit for some)
 
 demo: $(VENV)/.demo  ## See it work, on a private server with real flights
 	$(BIN)/pyworker demo
-
-torture: $(VENV)/.demo  ## Break things on purpose; no job may be lost or doubled
-	$(BIN)/pyworker torture
 
 bench: $(VENV)/.demo  ## Measure jobs per second and latency
 	$(BIN)/pyworker bench

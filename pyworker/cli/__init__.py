@@ -25,7 +25,6 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("pyworker.cli.run", "run", "Run the supervisor daemon."),
     "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),
     "demo": ("pyworker.cli.demo", "demo", "See it work, on a private server with real flights."),
-    "torture": ("pyworker.cli.torture", "torture", "Break things on purpose and check that no job is lost or doubled."),
     "bench": ("pyworker.cli.bench", "bench", "Measure jobs per second and latency."),
 }
 
