@@ -6,8 +6,9 @@
 
 -- Purpose: put the session back to its baseline after a job. Nothing of a job may be seen by the next one. Costs some 16 us.
 -- The caller's search_path afterwards is ours.
-create or replace procedure jobs_internal.wash(p_baseline boolean)
-language plpgsql
+create or replace function jobs_internal.wash(p_baseline boolean)
+returns void
+language plpgsql volatile
 as $$
 begin
   execute 'close all';  -- CLOSE is a statement of PL/pgSQL's own otherwise
@@ -19,16 +20,17 @@ begin
   discard sequences;
   perform pg_catalog.pg_advisory_unlock_all(), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
   if p_baseline then
-    call jobs_internal.baseline();
+    perform jobs_internal.baseline();
   end if;
 end
 $$;
-comment on procedure jobs_internal.wash(boolean) is 'Puts a worker session back to its baseline after a job';
+comment on function jobs_internal.wash(boolean) is 'Puts a worker session back to its baseline after a job';
 
 -- Purpose: what a worker session sets for itself whatever its role, database or launcher sets: its time limits are the jobs' own, and it
 -- sees what others commit.
-create or replace procedure jobs_internal.baseline()
-language plpgsql
+create or replace function jobs_internal.baseline()
+returns void
+language plpgsql volatile
 as $$
 begin
   perform pg_catalog.set_config('statement_timeout', '0', false), pg_catalog.set_config('lock_timeout', '0', false),
@@ -39,7 +41,7 @@ begin
     pg_catalog.set_config('client_min_messages', 'error', false);
 end
 $$;
-comment on procedure jobs_internal.baseline() is 'What a worker session sets for itself whatever its role, database or launcher sets';
+comment on function jobs_internal.baseline() is 'What a worker session sets for itself whatever its role, database or launcher sets';
 
 -- Purpose: whether RESET ALL alone gives the baseline, so that a job need not pay for setting it again.
 create or replace function jobs_internal.needs_baseline()
@@ -97,17 +99,18 @@ comment on function jobs_internal.why_stopped(bigint, integer) is 'The committed
 
 -- Purpose: run one job in a subtransaction and say how it ended. Leaves the session washed and its search_path ours.
 -- p_fence: the session number when the job runs alone (its fence is asked inside), null in a chunk.
-create or replace procedure jobs_internal.run_one(
+create or replace function jobs_internal.run_one(
   p_item jobs_internal.work_item,
   p_fence bigint,
   p_path text,
   p_margin_ms bigint,
-  p_baseline boolean,
-  inout p_ending jobs_internal.ending
+  p_baseline boolean
 )
-language plpgsql
+returns jobs_internal.ending
+language plpgsql volatile
 as $$
 declare
+  v_ending jobs_internal.ending;
   v_result jsonb;
   v_rows bigint;
   v_name text;
@@ -121,11 +124,10 @@ declare
   v_table text;
   v_done boolean;
 begin
-  p_ending := null;
-  p_ending.job_id := p_item.job_id;
-  p_ending.attempt := p_item.attempt;
-  p_ending.started_at := pg_catalog.clock_timestamp();
-  v_name := p_item.job_id || '/' || p_item.attempt || ' ' || (extract(epoch from p_ending.started_at) * 1000)::bigint;
+  v_ending.job_id := p_item.job_id;
+  v_ending.attempt := p_item.attempt;
+  v_ending.started_at := pg_catalog.clock_timestamp();
+  v_name := p_item.job_id || '/' || p_item.attempt || ' ' || (extract(epoch from v_ending.started_at) * 1000)::bigint;
   perform pg_catalog.set_config('pyworker.job', v_name, false), pg_catalog.set_config('application_name', 'pw ' || v_name, false);
   if p_item.timeout_ms is not null then
     -- A backstop of the server's own, should no supervisor live. 0 first: only that arms it again inside a transaction.
@@ -174,33 +176,34 @@ begin
     if p_fence is not null then
       perform jobs_internal.fence(p_fence, p_item.job_id, p_item.attempt);
     end if;
-    p_ending.outcome := 'succeeded';
-    p_ending.result := v_result;
+    v_ending.outcome := 'succeeded';
+    v_ending.result := v_result;
   exception
     when query_canceled then
-      p_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted');
+      v_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted');
       get stacked diagnostics v_context := pg_exception_context;
-      if p_ending.outcome operator(pg_catalog.=) 'timed_out' then
-        p_ending.error := jobs_internal.error_object('PWT01', pg_catalog.format('timed out after %s ms', p_item.timeout_ms),
+      if v_ending.outcome operator(pg_catalog.=) 'timed_out' then
+        v_ending.error := jobs_internal.error_object('PWT01', pg_catalog.format('timed out after %s ms', p_item.timeout_ms),
           'The supervisor cancelled its session.', 'Give it a longer timeout, or look at what it waited for. A retry may be faster.', v_context);
-      elsif p_ending.outcome operator(pg_catalog.=) 'cancelled' then
-        p_ending.error := jobs_internal.error_object('PWC01', 'cancelled on request', null, 'select jobs.retry(id) runs it again.', v_context);
+      elsif v_ending.outcome operator(pg_catalog.=) 'cancelled' then
+        v_ending.error := jobs_internal.error_object('PWC01', 'cancelled on request', null, 'select jobs.retry(id) runs it again.', v_context);
       end if;
     when others or assert_failure then
       get stacked diagnostics v_state := returned_sqlstate, v_message := message_text, v_detail := pg_exception_detail,
         v_hint := pg_exception_hint, v_context := pg_exception_context, v_constraint := constraint_name, v_table := table_name;
-      p_ending.outcome := 'failed';
-      p_ending.error := jobs_internal.error_object(v_state, v_message, v_detail, v_hint, v_context, v_constraint, v_table);
+      v_ending.outcome := 'failed';
+      v_ending.error := jobs_internal.error_object(v_state, v_message, v_detail, v_hint, v_context, v_constraint, v_table);
   end;
-  p_ending.finished_at := pg_catalog.clock_timestamp();
+  v_ending.finished_at := pg_catalog.clock_timestamp();
   -- A job that succeeded says by this setting whether it logged; after a rollback the setting is gone, so one looks.
-  if p_ending.outcome operator(pg_catalog.<>) 'succeeded' or pg_catalog.current_setting('pyworker.logged', true) operator(pg_catalog.=) 'on' then
-    p_ending.logs := jobs_internal.collect_log();
+  if v_ending.outcome operator(pg_catalog.<>) 'succeeded' or pg_catalog.current_setting('pyworker.logged', true) operator(pg_catalog.=) 'on' then
+    v_ending.logs := jobs_internal.collect_log();
   end if;
-  call jobs_internal.wash(p_baseline);
+  perform jobs_internal.wash(p_baseline);
+  return v_ending;
 end
 $$;
-comment on procedure jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, boolean, jobs_internal.ending) is 'Runs one job in a subtransaction and says how it ended';
+comment on function jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, boolean) is 'Runs one job in a subtransaction and says how it ended';
 
 -- Purpose: run one top-level statement in a child session and watch it. Commits as it goes; no snapshot is held between two looks.
 create or replace procedure jobs_internal.run_child(
@@ -272,7 +275,7 @@ begin
       p_ending.outcome := 'failed';
       p_ending.error := jobs_internal.error_object(v_state, v_message);
   end;
-  call jobs_internal.wash(p_baseline);
+  perform jobs_internal.wash(p_baseline);
   perform pg_catalog.set_config('application_name', 'pw ' || p_item.job_id || '/' || p_item.attempt || ' '
     || (extract(epoch from p_ending.started_at) * 1000)::bigint, false);
   commit;
@@ -347,7 +350,7 @@ begin
             p_ending.outcome := 'in_doubt';
             p_ending.error := jobs_internal.error_object(v_state, v_message, 'Its post-condition could not be asked.', 'Look, then select jobs.retry(id).');
           end;
-          call jobs_internal.wash(p_baseline);
+          perform jobs_internal.wash(p_baseline);
         end if;
         if p_ending.outcome is null then
           p_ending.outcome := case when v_let_go then 'in_doubt' when v_reason is not null then v_reason else 'lost' end;
@@ -417,7 +420,7 @@ begin
       hint = 'Start it without SET ROLE.';
   end if;
   v_baseline := jobs_internal.needs_baseline();
-  call jobs_internal.baseline();
+  perform jobs_internal.baseline();
   commit;
   while p_wait_xid is not null and pg_catalog.pg_xact_status(p_wait_xid::pg_catalog.xid8) = 'in progress'
     and pg_catalog.clock_timestamp() < v_waited + interval '60 seconds'
@@ -491,7 +494,7 @@ begin
             return;
           end if;
         else
-          call jobs_internal.run_one(v_item, v_session, v_path, v_margin, v_baseline, v_ending);
+          v_ending := jobs_internal.run_one(v_item, v_session, v_path, v_margin, v_baseline);
           if v_ending.outcome = 'failed' and v_item.statement is not null and v_ending.error ->> 'sqlstate' in ('25001', '2D000') then
             -- It refused to run in a transaction, before it did anything: found out, it goes to a child session.
             perform jobs_internal.mark_top_level(v_item.job_id);
@@ -521,7 +524,7 @@ begin
         v_chunk_start := pg_catalog.clock_timestamp();
         foreach v_item in array v_items loop
           if v_item.mode = 'chunk' then
-            call jobs_internal.run_one(v_item, null, v_path, v_margin, v_baseline, v_ending);
+            v_ending := jobs_internal.run_one(v_item, null, v_path, v_margin, v_baseline);
             v_endings := v_endings || v_ending;
             v_shapes := v_shapes || v_item.shape_id;
             v_leave := v_ending.outcome = 'interrupted';
@@ -546,7 +549,7 @@ begin
         else
           -- One of them is not what it was when the chunk began: undo them all and run them one by one, where each answers for itself.
           rollback;
-          call jobs_internal.wash(v_baseline);
+          perform jobs_internal.wash(v_baseline);
           commit;
           v_alone := true;
           v_endings := '{}';
