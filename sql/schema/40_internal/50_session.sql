@@ -12,6 +12,7 @@ declare
   v_id bigint;
 begin
   perform jobs_internal.rescue();
+  perform jobs_internal.lift_quarantine();
   insert into jobs_internal.session (owner, pid, backend_start)
   select jobs_internal.me(), a.pid, a.backend_start
   from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a

@@ -156,6 +156,19 @@ end
 $$;
 comment on function jobs_internal.note_overdue() is 'Notes a reason to stop for every attempt that is overdue';
 
+-- Purpose: give back the lanes whose stubborn job is over. Locks: lane, only where there is one to give back.
+create or replace function jobs_internal.lift_quarantine()
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  update jobs_internal.lane as l set quarantine = null
+  where l.quarantine is not null
+    and not exists (select from jobs_internal.stop as x join jobs_internal.job as j on j.id = x.job_id
+      where x.job_id = (l.quarantine ->> 'job_id')::bigint and x.attempt = (l.quarantine ->> 'attempt')::integer and j.attempt <= x.attempt);
+end;
+comment on function jobs_internal.lift_quarantine() is 'Gives back the lanes whose stubborn job is over';
+
 -- Purpose: send the signals that are due for committed reasons. Ladder: cancel at once, cancel again after a second, terminate after three;
 -- after ten the lane is quarantined, and jobs.health says so. Never anything stronger. A child is signalled before its watcher would be:
 -- the watcher is never signalled while it has one. Returns: one object per signal.
@@ -206,10 +219,7 @@ begin
     end if;
     return next pg_catalog.jsonb_build_object('job_id', v.job_id, 'attempt', v.attempt, 'owner', v.owner, 'pid', v_pid, 'signal', v_signal, 'reason', v.reason);
   end loop;
-  update jobs_internal.lane as l set quarantine = null
-  where l.quarantine is not null
-    and not exists (select from jobs_internal.stop as x join jobs_internal.job as j on j.id = x.job_id
-      where x.job_id = (l.quarantine ->> 'job_id')::bigint and x.attempt = (l.quarantine ->> 'attempt')::integer and j.attempt <= x.attempt);
+  perform jobs_internal.lift_quarantine();
 end
 $$;
 comment on function jobs_internal.press(bigint) is 'Sends the signals that are due for committed reasons to stop';
@@ -336,6 +346,7 @@ declare
   v_dispatched integer := 0;
   v_sessions integer;
 begin
+  perform jobs_internal.lift_quarantine();
   if exists (select from jobs_internal.session) then
     v_rescued := jobs_internal.rescue();
     perform jobs_internal.note_overdue();
