@@ -116,7 +116,7 @@ class Database:
 
     def run(self, query: str, arguments: Sequence[Any] | None = None, *, role: str = "app") -> list[Row]:
         """Run a statement, committed at once."""
-        cursor = self.line(role).execute(query, arguments)  # type: ignore[call-overload]
+        cursor = self.line(role).execute(query, arguments)
         return cursor.fetchall() if cursor.description else []
 
     def admin(self, query: str, arguments: Sequence[Any] | None = None) -> list[Row]:
@@ -130,7 +130,7 @@ class Database:
     def record(self, query: str, arguments: Sequence[Any] | None = None, *, role: str = "app") -> dict[str, Any]:
         """Run a query and give its one row by column."""
         with self.line(role).cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(query, arguments).fetchall()  # type: ignore[call-overload]
+            rows = cursor.execute(query, arguments).fetchall()
         assert len(rows) == 1, rows
         return dict(rows[0])
 

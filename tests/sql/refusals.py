@@ -1,0 +1,231 @@
+"""Every refusal of the calls that people make: how to provoke it, its SQLSTATE, and what it must name."""
+
+from dataclasses import dataclass
+
+from support import ADMINISTRATOR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """One way to do something wrong."""
+
+    name: str
+    query: str
+    code: str
+    says: tuple[str, ...] = ()  #: parts of message and detail
+    role: str = "app"
+    prepare: tuple[str, ...] = ()  #: run before, in the same transaction, as that role
+
+
+def _r(name: str, code: str, query: str, *says: str, role: str = "app", prepare: tuple[str, ...] = ()) -> Refusal:
+    return Refusal(name=name, code=code, query=query, says=says, role=role, prepare=prepare)
+
+
+def _task(task: str, args: str = "{}", **options: str) -> str:
+    more = "".join(f", {name} => {value}" for name, value in options.items())
+    quoted = task.replace("'", "''")
+    return f"select jobs.enqueue('{quoted}', '{args}'{more})"
+
+
+LONG = "n" * 64
+
+TASKS = (
+    _r("unknown", "PW001", _task("no_such"), "no_such", "search_path"),
+    _r("unknown in schema", "PW001", _task("app.no_such"), "app.no_such"),
+    _r("unknown schema", "PW001", _task("no_such.add"), "no_such.add"),
+    _r("unknown signature", "PW001", _task("app.add(text)"), "app.add(text)"),
+    _r("unknown type in signature", "PW001", _task("app.add(no_such)")),
+    _r("unfinished signature", "PW001", _task("app.add(")),
+    _r("nonsense after signature", "PW001", _task("app.add(integer) drop table x")),
+    _r("another case", "PW001", _task("app.Camel Case")),
+    _r("three parts", "PW001", _task("a.b.c")),
+    _r("three parts with signature", "PW001", _task("a.b.c.d(integer)")),
+    _r("unclosed quote", "PW001", _task('app."add')),
+    _r("two words", "PW001", _task("app.add; select 1")),
+    _r("schema without usage", "PW001", _task("nobody.hidden"), "nobody.hidden"),
+    _r("schema without usage, by signature", "PW001", _task("nobody.hidden(integer)"), "nobody.hidden"),
+    _r("null task", "PW001", "select jobs.enqueue(null)"),
+    _r("empty task", "PW001", _task(" ")),
+    _r("ambiguous", "PW002", _task("app.over", '{"a": 1}'), "over(integer)", "over(text)"),
+    _r("overloads, none fits", "PW002", _task("app.over", '{"z": 1}'), "over(integer)"),
+    _r("beside one with defaults", "PW002", _task("app.short(integer)", '{"a": 1}'), "app.short(integer,integer)"),
+    _r("unknown argument", "PW003", _task("app.add", '{"a": 1, "z": 2}'), '"z"', "a integer, b integer"),
+    _r("unknown argument, of none", "PW003", _task("app.nothing", '{"z": 2}'), '"z"', "none"),
+    _r("argument in another case", "PW003", _task("app.add", '{"A": 1, "a": 1}'), '"A"'),
+    _r("pure OUT argument", "PW003", _task("app.outs", '{"a": 1, "doubled": 2}'), '"doubled"'),
+    _r("missing argument", "PW004", _task("app.add"), "a integer"),
+    _r("missing unnamed", "PW004", _task("app.unnamed", '{"$1": 1}'), "$2 text"),
+    _r("missing before unnamed", "PW004", _task("app.unnamed_default", '{"$2": 1}'), "$1 integer"),
+    _r("integer", "PW005", _task("app.add", '{"a": "x"}'), '"a"', "integer", '"x"', "22P02"),
+    _r("second of two", "PW005", _task("app.add", '{"a": 1, "b": 1.5}'), '"b"', "integer", "1.5"),
+    _r("out of range", "PW005", _task("app.add", '{"a": 3000000000}'), '"a"', "22003"),
+    _r("object for integer", "PW005", _task("app.add", '{"a": {}}'), '"a"'),
+    _r("enum", "PW005", _task("app.feel", '{"m": "furious"}'), '"m"', "app.mood", "furious"),
+    _r("domain", "PW005", _task("app.positive", '{"n": -1}'), '"n"', "app.positive", "23514"),
+    _r("array", "PW005", _task("app.feelings", '{"m": ["sad", "bad"]}'), '"m"', "app.mood[]"),
+    _r("not an array", "PW005", _task("app.total", '{"numbers": 1}'), '"numbers"', "integer[]"),
+    _r("composite", "PW005", _task("app.second", '{"p": {"x": "x"}}'), '"p"', "app.pair"),
+    _r("range", "PW005", _task("app.range", '{"r": "[2,1)"}'), '"r"', "int4range", "22000"),
+    _r("date", "PW005", _task("app.day", '{"d": "2026-02-30"}'), '"d"', "date", "22008"),
+    _r("jsonb beside others", "PW005", _task("app.day", '{"d": []}'), '"d"'),
+    _r("no right", "PW006", _task("other.secret", '{"a": 1}'), "app", "other.secret(integer)"),
+    _r("no right, by signature", "PW006", _task("other.secret(integer)", '{"a": 1}'), "other.secret(integer)"),
+    _r("array as args", "PW011", _task("app.add", "[1]"), "array"),
+    _r("null as args", "PW011", _task("app.add", "null"), "null"),
+    _r("text as args", "PW011", _task("app.whole", '"x"'), "string"),
+    _r("array among many args", "PW011", "select jobs.enqueue_many('app.add', array['{\"a\": 1}', '[]']::jsonb[])"),
+    _r("long function name", "PW015", _task(f"app.{LONG}"), LONG),
+    _r("long schema name", "PW015", _task(f"{LONG}.f"), LONG),
+    _r("long name with umlaut", "PW015", _task("ä" * 32)),
+    _r("trigger", "PW016", _task("app.on_row"), "trigger function"),
+    _r("aggregate", "PW016", _task("app.summed", '{"$1": 1}'), "aggregate"),
+    _r("window function", "PW016", _task("pg_catalog.row_number"), "window"),
+    _r("polymorphic", "PW016", _task("app.poly", '{"a": 1}'), "anyelement"),
+    _r("polymorphic array", "PW016", _task("app.poly_array", '{"a": [1]}'), "anyarray"),
+    _r("variadic any", "PW016", _task("pg_catalog.concat"), 'VARIADIC "any"'),
+    _r("record", "PW016", _task("app.record"), "record"),
+    _r("cstring", "PW016", _task("pg_catalog.int4in", '{"$1": "1"}'), "cstring"),
+)
+
+OPTIONS = (
+    _r("unknown queue", "PW007", _task("app.nothing", queue="'no_such'"), "no_such"),
+    _r("zero timeout", "PW009", _task("app.nothing", timeout="'0'"), "00:00:00"),
+    _r("negative timeout", "PW009", _task("app.nothing", timeout="'-1 s'"), "-00:00:01"),
+    _r("no attempt", "PW010", _task("app.nothing", max_attempts="0"), "0"),
+    _r("array as settings", "PW011", _task("app.nothing", settings="'[]'"), "settings", "array"),
+    _r("array as note", "PW011", _task("app.nothing", note="'[]'"), "note", "array"),
+    _r("unknown setting", "PW012", _task("app.nothing", settings="""'{"work_memory": "1MB"}'"""), "work_memory"),
+    _r("nameless setting", "PW012", _task("app.nothing", settings="""'{"": "1MB"}'""")),
+    _r(
+        "setting of superusers",
+        "PW013",
+        _task("app.nothing", settings="""'{"log_statement": "all"}'"""),
+        "log_statement",
+    ),
+    _r(
+        "setting of a start",
+        "PW013",
+        _task("app.nothing", settings="""'{"max_connections": "7"}'"""),
+        "max_connections",
+    ),
+    _r("setting out of range", "PW013", _task("app.nothing", settings="""'{"work_mem": "-1"}'"""), "work_mem", "22023"),
+    _r("setting null", "PW013", _task("app.nothing", settings="""'{"work_mem": null}'"""), "work_mem"),
+    _r("setting role", "PW013", _task("app.nothing", settings="""'{"Role": "other"}'"""), "Role"),
+    _r("setting of ours", "PW013", _task("app.nothing", settings="""'{"pyworker.job": "1/1 1"}'"""), "pyworker.job"),
+    _r(
+        "statement_timeout",
+        "PW013",
+        _task("app.nothing", settings="""'{"statement_timeout": "1"}'"""),
+        "statement_timeout",
+    ),
+    _r("long queue name", "PW015", _task("app.nothing", queue=f"'{LONG}'"), "63"),
+    _r("long unique_key", "PW015", _task("app.nothing", unique_key=f"'{'k' * 513}'"), "513"),
+    _r("empty unique_key", "PW015", _task("app.nothing", unique_key="''")),
+    _r("superuser", "PW019", _task("pg_catalog.now"), "postgres", role=ADMINISTRATOR),
+    _r("unknown priority", "PW020", _task("app.nothing", priority="'urgent'"), "urgent"),
+    _r("key of many", "PW022", "select jobs.enqueue_many('app.nothing', array['{}']::jsonb[], unique_key => 'k')"),
+    _r("option of many", "PW010", "select jobs.enqueue_many('app.nothing', array['{}']::jsonb[], max_attempts => 0)"),
+    _r(
+        "setting of many",
+        "PW012",
+        "select jobs.enqueue_many('app.nothing', array['{}']::jsonb[], settings => '{\"x\": 1}')",
+    ),
+    _r("option of a statement", "PW009", "select jobs.enqueue_sql('select 1', timeout => '-1 s')"),
+    _r("setting of a statement", "PW012", "select jobs.enqueue_sql('select 1', settings => '{\"x\": 1}')"),
+    _r("superuser's statement", "PW019", "select jobs.enqueue_sql('select 1')", role=ADMINISTRATOR),
+    _r("closed queue", "PW008", _task("app.nothing", queue="'closed'"), "closed"),
+)
+
+STEERING = (
+    _r("cancel nothing", "PW030", "select jobs.cancel(0)", "0"),
+    _r("cancel null", "PW030", "select jobs.cancel(null)"),
+    _r("retry nothing", "PW030", "select jobs.retry(0)", "0"),
+    _r("run nothing now", "PW030", "select jobs.run_now(0)", "0"),
+    _r("wait for nothing", "PW030", "select jobs.wait(0, '1 s')", "0"),
+    _r("no session", "PW025", "select jobs.start(0)", "0"),
+    _r("too many sessions", "PW025", "select jobs.start(101)", "101"),
+    _r("null sessions", "PW025", "select jobs.start(null)"),
+    _r("log level", "PW024", "select jobs.log('x', 'loud')", "loud"),
+    _r("log level null", "PW024", "select jobs.log('x', null)"),
+)
+
+QUEUES = (
+    _r("bad queue name", "PW015", "select jobs.create_queue('a b')", "a b", role="operator"),
+    _r("empty queue name", "PW015", "select jobs.create_queue('')", role="operator"),
+    _r("null queue name", "PW015", "select jobs.create_queue(null)", role="operator"),
+    _r("long queue name", "PW015", f"select jobs.create_queue('{LONG}')", role="operator"),
+    _r("no concurrency", "PW026", "select jobs.create_queue('q', concurrency => 0)", "concurrency", role="operator"),
+    _r("negative timeout", "PW026", "select jobs.create_queue('q', timeout => '-1 s')", "timeout", role="operator"),
+    _r("no attempts", "PW026", "select jobs.create_queue('q', max_attempts => 0)", "max_attempts", role="operator"),
+    _r(
+        "null attempts", "PW026", "select jobs.create_queue('q', max_attempts => null)", "max_attempts", role="operator"
+    ),
+    _r("alter unknown", "PW007", "select jobs.alter_queue('no_such')", "no_such", role="operator"),
+    _r("alter out of range", "PW026", "select jobs.alter_queue('default', concurrency => 1001)", role="operator"),
+    _r("pause unknown", "PW007", "select jobs.pause('no_such')", "no_such", role="operator"),
+    _r("resume unknown", "PW007", "select jobs.resume('no_such')", "no_such", role="operator"),
+    _r("drop unknown", "PW007", "select jobs.drop_queue('no_such')", "no_such", role="operator"),
+    _r("drop null", "PW007", "select jobs.drop_queue(null)", role="operator"),
+    _r("drop default", "PW027", "select jobs.drop_queue('default')", "default", role="operator"),
+    _r("unknown setting", "PW012", "select jobs.configure('no_such', '1')", "no_such", role="operator"),
+    _r("setting null", "PW026", "select jobs.configure('chunk_jobs', null)", role="operator"),
+    _r("setting not a number", "PW026", "select jobs.configure('chunk_jobs', 'many')", "many", role="operator"),
+    _r("setting too large", "PW026", "select jobs.configure('chunk_jobs', '61')", "61", role="operator"),
+    _r("setting zero", "PW026", "select jobs.configure('claim_jobs', '0')", "0", role="operator"),
+    _r("switch not on or off", "PW026", "select jobs.configure('superuser_jobs', 'yes')", "yes", role="operator"),
+    _r("retry pattern", "PW026", "select jobs.set_retry_rule('4', true)", "4", role="operator"),
+    _r("retry pattern null", "PW026", "select jobs.set_retry_rule(null, true)", role="operator"),
+    _r("retry rule of all", "PW026", "select jobs.set_retry_rule('*', null)", "*", role="operator"),
+)
+
+
+def _s(name: str, code: str, statement: str, *says: str) -> Refusal:
+    quoted = statement.replace("\\", "\\\\").replace("'", "''")
+    return _r(name, code, f"select jobs.enqueue_sql(E'{quoted}')", *says)
+
+
+STATEMENTS = (
+    _r("null", "PW014", "select jobs.enqueue_sql(null)"),
+    _s("empty", "PW014", ""),
+    _s("white space", "PW014", " \n\t"),
+    _s("semicolons", "PW014", ";;"),
+    _s("line comment", "PW014", "-- select 1"),
+    _s("block comment", "PW014", "/* select 1; /* nested */ select 2 */ ;"),
+    _s("two statements", "PW017", "select 1; select 2", "2"),
+    _s("two statements over a comment", "PW017", "select 1 -- ;\n; select 2"),
+    _s("two statements behind a string", "PW017", "select 'a'; select 'b'"),
+    _s("backslash does not quote", "PW017", "select '\\'; select 2 --'"),
+    _s("E quotes with a backslash", "PW017", "select E'\\''; select 2"),
+    _s("two behind a dollar quote", "PW017", "select $a$ $b$ ; $a$; select 2"),
+    _s("two behind an identifier", "PW017", 'select 1 as ";"; select 2'),
+    _s("two behind nested comments", "PW017", "/* /* */ ; */ select 1; /* */ select 2"),
+    _s("transaction in two", "PW017", "select 1; commit"),
+    _s("open string", "PW017", "select 'x"),
+    _s("open identifier", "PW017", 'select "x'),
+    _s("open dollar quote", "PW017", "select $a$ x $b$"),
+    _s("open comment", "PW017", "select 1 /* /* */"),
+    *(
+        _s(text, "PW021", text, text.split()[0])
+        for text in (
+            "BEGIN", "START TRANSACTION", "COMMIT", "COMMIT AND CHAIN", "END", "ROLLBACK", "ABORT", "SAVEPOINT a",
+            "RELEASE a", "ROLLBACK TO a", "PREPARE TRANSACTION 'x'", "COMMIT PREPARED 'x'", "SET work_mem = '1MB'",
+            "SET LOCAL work_mem = '1MB'", "SET ROLE other", "SET SESSION AUTHORIZATION other", "RESET ALL",
+            "LISTEN x", "UNLISTEN *", "PREPARE p AS SELECT 1", "EXECUTE p", "DEALLOCATE ALL",
+            "DECLARE c CURSOR FOR SELECT 1", "FETCH c", "MOVE c", "CLOSE c", "DISCARD ALL", "LOAD 'x'",
+            "COPY app.marks FROM STDIN", "COPY app.marks TO STDOUT", "COPY (SELECT 1) TO STDOUT WITH (FORMAT csv)",
+            "SELECT 1 INTO app.copy", "SELECT * INTO TEMP x FROM app.marks",
+            "WITH a AS (SELECT 1) SELECT * INTO app.copy FROM a",
+        )
+    ),
+    _s("lower case", "PW021", "rollback", "ROLLBACK"),
+    _s("behind a comment", "PW021", "/* x */ -- y\n commit", "COMMIT"),
+    _s("copy in lower case", "PW021", "copy app.marks(tag) from stdin"),
+    _s("no word", "PW021", "1 + 1"),
+    _s("a backslash command", "PW021", "\\d"),
+    _r("bad done_when", "PW017", "select jobs.enqueue_sql('select 1', done_when => 'true; select 2')"),
+    _r("done_when that makes", "PW021", "select jobs.enqueue_sql('select 1', done_when => 'select 1 into x')"),
+    _r("bad rollback", "PW017", "select jobs.enqueue_sql('select 1', rollback => 'select 1; select 2')"),
+    _r("rollback that is none", "PW021", "select jobs.enqueue_sql('select 1', rollback => 'rollback')"),
+)  # fmt: skip
+
+ALL = (*TASKS, *OPTIONS, *STEERING, *QUEUES, *STATEMENTS)
