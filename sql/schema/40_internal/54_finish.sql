@@ -51,6 +51,8 @@ begin
   if not found then
     return null;
   end if;
+  -- An attempt begins where its start was committed: that is what its timeout counts from and what the views showed.
+  p_ending.started_at := coalesce(v_job.started_at, p_ending.started_at);
   delete from jobs_internal.stop where job_id = p_ending.job_id;
   delete from jobs_internal.progress_message where job_id = p_ending.job_id;
   if p_ending.logs is not null then
