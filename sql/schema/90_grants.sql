@@ -54,7 +54,8 @@ grant execute on function
   jobs_internal.finish_alone(bigint, integer, jobs_internal.ending), jobs_internal.fence(bigint, bigint, integer),
   jobs_internal.error_object(text, text, text, text, text, text, text), jobs_internal.capped(bigint, jsonb),
   jobs_internal.argument(text, anyelement), jobs_internal.my_arguments(), jobs_internal.index_is_valid(text, text),
-  jobs_internal.launch_child(text, text), jobs_internal.note_child(bigint, bigint, integer, integer), jobs_internal.wait_child(integer, bigint, integer),
+  jobs_internal.launch_child(text, text), jobs_internal.note_child(bigint, bigint, integer, integer),
+  jobs_internal.wait_child(integer, bigint, integer),
   jobs_internal.child_outcome(integer, bigint), jobs_internal.detach_child(integer, bigint), jobs_internal.child_is_stuck(integer),
   jobs_internal.alive(integer, timestamptz), jobs_internal.mark_top_level(bigint), jobs_internal.put_back(bigint, bigint, integer)
 to jobs_runner;
@@ -72,4 +73,3 @@ grant execute on function
   jobs_internal.supervisor_press(bigint), jobs_internal.supervisor_sleep(bigint, boolean), jobs_internal.take_outcomes(integer),
   jobs_internal.runners(), jobs_internal.maintain()
 to jobs_supervisor;
-

@@ -20,7 +20,8 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   insert into jobs_internal.log_line (job_id, attempt, n, owner, at, level, message, fields)
-  select p_job, p_attempt, l.n + coalesce((select pg_catalog.max(o.n) from jobs_internal.log_line as o where o.job_id = p_job and o.attempt = p_attempt), 0),
+  select p_job, p_attempt,
+    l.n + coalesce((select pg_catalog.max(o.n) from jobs_internal.log_line as o where o.job_id = p_job and o.attempt = p_attempt), 0),
     p_owner, (l.v ->> 'at')::timestamptz, l.v ->> 'level', l.v ->> 'message', nullif(l.v -> 'fields', 'null')
   from pg_catalog.jsonb_array_elements(p_logs) with ordinality as l(v, n);
 end;

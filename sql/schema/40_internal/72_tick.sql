@@ -276,9 +276,9 @@ create or replace function jobs_internal.supervisor_close(p_supervisor bigint)
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-  delete from jobs_internal.supervisor as s where s.id = p_supervisor;
-end;
+as $$
+  delete from jobs_internal.supervisor as s where s.id = p_supervisor
+$$;
 comment on function jobs_internal.supervisor_close(bigint) is 'The end of a supervisor';
 
 -- Purpose: how many worker sessions an owner should have now: one per due message up to what a session does in half a second, no more than
@@ -403,11 +403,11 @@ create or replace function jobs_internal.take_outcomes(p_limit integer)
 returns setof jsonb
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
+as $$
   delete from jobs_internal.feed as f
   where f.id in (select o.id from jobs_internal.feed as o order by o.id limit p_limit for update skip locked)
-  returning f.body || pg_catalog.jsonb_build_object('at', f.at);
-end;
+  returning f.body || pg_catalog.jsonb_build_object('at', f.at)
+$$;
 comment on function jobs_internal.take_outcomes(integer) is 'Takes outcomes for the log; gone when the caller commits';
 
 -- Purpose: the roles that a supervisor serves when it is not told which: members of jobs_runner that can log in and are no superusers.

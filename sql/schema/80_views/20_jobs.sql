@@ -28,8 +28,10 @@ select
   case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then st.way_back end as rollback
 from (
   select l.id, l.queue_id, l.owner, case when l.state = 'queued' and a.job_id is not null then 'running' else l.state end as state, l.shape_id,
-    case when l.state = 'queued' and a.job_id is not null then a.attempt else l.attempt end as attempt, l.max_attempts, l.priority, l.run_at, l.created_at,
-    coalesce(l.started_at, a.started_at) as started_at, null::timestamptz as finished_at, null::jsonb as result, l.error, l.note, l.timeout, l.unique_key,
+    case when l.state = 'queued' and a.job_id is not null then a.attempt else l.attempt end as attempt,
+    l.max_attempts, l.priority, l.run_at, l.created_at,
+    coalesce(l.started_at, a.started_at) as started_at, null::timestamptz as finished_at, null::jsonb as result,
+    l.error, l.note, l.timeout, l.unique_key,
     l.args, l.settings
   from jobs_internal.job as l
   left join jobs_internal.activity() as a on a.job_id = l.id
@@ -112,7 +114,8 @@ select
   a.total,
   case when a.total > 0 then pg_catalog.round(100 * least(a.done / a.total, 1), 1) end as percent,
   case when a.total > 0 and a.done > 0
-    then (pg_catalog.clock_timestamp() + (pg_catalog.clock_timestamp() - a.started_at) * (greatest(a.total - a.done, 0) / a.done)::double precision)::timestamptz(0)
+    then (pg_catalog.clock_timestamp()
+      + (pg_catalog.clock_timestamp() - a.started_at) * (greatest(a.total - a.done, 0) / a.done)::double precision)::timestamptz(0)
   end as eta,
   a.message,
   a.wait_event,

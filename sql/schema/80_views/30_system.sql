@@ -115,7 +115,9 @@ comment on column jobs.sessions.wait_event is 'What it waits for, type:event';
 
 -- Purpose: supervisors whose control connection lives, with the time of its last call: a free heartbeat.
 create or replace function jobs_internal.live_supervisors()
-returns table (id bigint, name text, host text, os_pid integer, version text, pid integer, started_at timestamptz, last_seen timestamptz, asleep boolean)
+returns table (
+  id bigint, name text, host text, os_pid integer, version text, pid integer, started_at timestamptz, last_seen timestamptz, asleep boolean
+)
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -126,7 +128,8 @@ $$;
 comment on function jobs_internal.live_supervisors() is 'Supervisors whose control connection lives';
 
 create or replace view jobs.supervisors with (security_barrier) as
-select s.id, s.name, s.host, s.os_pid, s.version, s.pid, s.started_at::timestamptz(0) as started_at, s.last_seen::timestamptz(0) as last_seen, s.asleep
+select s.id, s.name, s.host, s.os_pid, s.version, s.pid, s.started_at::timestamptz(0) as started_at,
+  s.last_seen::timestamptz(0) as last_seen, s.asleep
 from jobs_internal.live_supervisors() as s
 order by s.started_at;
 comment on view jobs.supervisors is 'Supervisors that are connected';
@@ -190,7 +193,7 @@ begin
   v_free := pg_catalog.current_setting('max_worker_processes')::integer
     - (select pg_catalog.count(*) from pg_catalog.pg_stat_get_activity(null) as a where a.backend_type not in ('client backend', 'autovacuum launcher',
         'autovacuum worker', 'background writer', 'checkpointer', 'startup', 'walreceiver', 'walsender', 'walwriter', 'archiver', 'walsummarizer', 'slotsync worker', 'io worker', 'standalone backend'));
-  return query select 8, 'worker slots', case when v_free <= 0 then 'critical' when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then 'warning' else 'ok' end,
+  return query select 8, 'free worker slots', case when v_free <= 0 then 'critical' when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then 'warning' else 'ok' end,
     pg_catalog.format('%s of %s are free', v_free, pg_catalog.current_setting('max_worker_processes')),
     case when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then 'raise max_worker_processes (restart), or lower concurrency and sessions_per_owner' end;
 
