@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install
 SQL    := $(wildcard sql/schema sql/migrations)  # what lies above them is generated, or written for psql
 DOCKER := $(wildcard docker/Dockerfile.*)
 TESTS  ?=
@@ -23,6 +23,7 @@ $(VENV)/.venv:
 	  { echo 'make: pyworker needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...' >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo 'make: this Python cannot make virtual environments; install the package python3-venv' >&2; exit 2; }
+	@echo 'making $(VENV)'
 	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
