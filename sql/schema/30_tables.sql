@@ -27,7 +27,6 @@ insert into jobs_internal.setting (name, value, unit, description) values
   ('session_jobs', '50000', 'jobs', 'a worker session ends after so many jobs'),
   ('sessions_per_owner', '8', 'sessions', 'worker sessions that the supervisor starts for one owner at most'),
   ('worker_slot_reserve', '4', 'slots', 'background worker slots of the server that pyworker leaves to others'),
-  ('linger_ms', '1000', 'ms', 'a worker session started by a supervisor waits so long for more work'),
   ('timeout_margin_ms', '2000', 'ms', 'the server itself ends a job so much later than its timeout, when no supervisor does'),
   ('result_rows', '1000', 'rows', 'a set-returning function may return so many rows'),
   ('result_bytes', '1000000', 'bytes', 'a result may be so large'),
