@@ -37,8 +37,7 @@ begin
     pg_catalog.set_config('transaction_timeout', '0', false), pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false),
     pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
     pg_catalog.set_config('default_transaction_read_only', 'off', false),
-    pg_catalog.set_config('default_transaction_deferrable', 'off', false),
-    pg_catalog.set_config('client_min_messages', 'error', false);
+    pg_catalog.set_config('default_transaction_deferrable', 'off', false);
 end
 $$;
 comment on function jobs_internal.baseline() is 'What a worker session sets for itself whatever its role, database or launcher sets';
@@ -57,19 +56,23 @@ begin atomic
 end;
 comment on function jobs_internal.needs_baseline() is 'RESET ALL alone does not give the baseline';
 
--- Purpose: collect and drop the lines that the job wrote with jobs.log. They are kept as prepared statements, the one thing in a session
--- that a rollback leaves alone. Returns null when there are none.
+-- Purpose: collect the lines that the job wrote with jobs.log. They are kept as prepared statements, the one thing in a session that a
+-- rollback leaves alone; in base64, so that no quoting rule touches them. A job may have prepared statements of such names itself.
+-- Returns null when there are none.
 create or replace function jobs_internal.collect_log()
 returns jsonb
 language sql volatile
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select pg_catalog.jsonb_agg(pg_catalog.regexp_replace(p.statement, '^.*? as select ''(.*)''::jsonb$', '\1')::jsonb order by p.name)
+  select pg_catalog.jsonb_agg(p.line::jsonb order by p.name)
   from (
-    select s.name, pg_catalog.replace(s.statement, '''''', '''') as statement
+    select s.name, pg_catalog.convert_from(pg_catalog.decode(m.parts[1], 'base64'), 'UTF8') as line
     from pg_catalog.pg_prepared_statements as s
-    where s.name like 'pyworker\_log\_%'
-  ) as p;
+    cross join lateral pg_catalog.regexp_match(s.statement, '^prepare pyworker_log_\d{9} as select ''pyworker:([A-Za-z0-9+/=]+)''$') as m(parts)
+    where s.name like 'pyworker\_log\_%' and m.parts is not null
+    offset 0
+  ) as p
+  where pg_catalog.pg_input_is_valid(p.line, 'jsonb');
 end;
 comment on function jobs_internal.collect_log() is 'The lines that the job wrote with jobs.log; null: none';
 
@@ -152,6 +155,9 @@ begin
       v_result := '{"verified": true}';
     elsif p_item.statement is null then
       execute p_item.call into v_result using p_item.args;
+      if current_user operator(pg_catalog.<>) session_user then
+        reset role;  -- what follows is for the owner only
+      end if;
       if pg_catalog.pg_column_size(v_result) operator(pg_catalog.>) 100000
         and pg_catalog.octet_length(v_result::text) operator(pg_catalog.>) jobs_internal.setting('result_bytes')::integer then
         raise exception using errcode = 'PW040', message = 'the result is larger than the setting result_bytes',
@@ -161,6 +167,7 @@ begin
     else
       execute p_item.statement;
       get diagnostics v_rows := row_count;
+      reset role;
       v_result := pg_catalog.jsonb_build_object('rows', v_rows);
       if p_item.done_when is not null then
         execute p_item.done_when into v_done;
@@ -253,6 +260,8 @@ begin
       p_ending.error := jobs_internal.error_object('PW042', p_item.call, 'It was there when the job was enqueued.',
         'Enqueue the job again for the function as it is now.');
     else
+      -- Nobody reads its notices, and too many of them would fill its queue.
+      perform pg_catalog.set_config('client_min_messages', 'error', false);
       -- LEAST ignores nulls: without a timeout this must say 0 itself.
       perform pg_catalog.set_config('statement_timeout',
         case when p_item.timeout_ms is null then 0 else least(p_item.timeout_ms + p_margin_ms, 2147483647) end::text, false);

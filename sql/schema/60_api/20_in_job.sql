@@ -123,7 +123,8 @@ begin
       'message', pg_catalog.format('cut: more than %s lines in one attempt', v_most));
   end if;
   perform pg_catalog.set_config('pyworker.logged', 'on', false);
-  execute pg_catalog.format('prepare %I as select %L::jsonb', 'pyworker_log_' || pg_catalog.lpad(v_count::text, 9, '0'), v_line);
+  execute pg_catalog.format('prepare %I as select ''pyworker:%s''', 'pyworker_log_' || pg_catalog.lpad(v_count::text, 9, '0'),
+    pg_catalog.translate(pg_catalog.encode(pg_catalog.convert_to(v_line::text, 'UTF8'), 'base64'), E'\n', ''));
 end
 $$;
 comment on function jobs.log(text, text, jsonb) is
