@@ -20,6 +20,9 @@ from pyworker.server import PrivateServer, Progress
 __all__ = ["DATABASE", "Place", "open_place"]
 
 DATABASE = "pyworker_demo"
+_END_SESSIONS = """
+select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and backend_type <> 'client backend'
+"""
 _LOCK = 7_266_813  # one demo at a time on a server
 #: On somebody else's server the demo's roles have names that nobody else uses: their passwords are set anew each time.
 _FOREIGN_ROLES = ("pyworker_demo", "pyworker_demo_supervisor")
@@ -126,4 +129,7 @@ def _alone(place: Place) -> Iterator[None]:
         name = sql.Identifier(DATABASE)
         connection.execute(sql.SQL("drop database if exists {} with (force)").format(name))
         connection.execute(sql.SQL("create database {} template template0").format(name))
-        yield
+        try:
+            yield
+        finally:  # nothing is left to end, unless the demo was interrupted
+            connection.execute(_END_SESSIONS, (DATABASE,))
