@@ -257,7 +257,7 @@ create table jobs_internal.finished (
   error jsonb
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
 create index finished_at_idx on jobs_internal.finished (finished_at);
-create index finished_failed_idx on jobs_internal.finished (queue_id, finished_at) where state <> 'succeeded';
+create index finished_failed_idx on jobs_internal.finished (finished_at, queue_id, owner, state) where state <> 'succeeded';
 comment on table jobs_internal.finished is 'Finished jobs, each with its last attempt';
 comment on column jobs_internal.finished.id is 'Number of the job';
 comment on column jobs_internal.finished.queue_id is 'Queue';

@@ -2,19 +2,25 @@
 -- are for the owner of the job and the administrator; errors and notes for operators too.
 -- security_barrier: no function of a caller sees a row before the rule of visibility has let it through.
 
+-- Names are looked up by scalar subqueries, not by joins, and the live and the finished jobs are plain branches of one union: so
+-- "order by id desc limit 20" walks two primary keys from their ends, however long the history is.
 create or replace view jobs.job with (security_barrier) as
+with active as materialized (
+  select a.job_id, a.attempt, a.started_at from jobs_internal.activity() as a where a.job_id is not null
+)
 select
   j.id,
-  q.name as queue,
+  (select q.name from jobs_internal.queue as q where q.id = j.queue_id) as queue,
   pg_catalog.pg_get_userbyid(j.owner)::text as owner,
-  coalesce(s.task, st.command) as task,
-  j.state,
-  j.attempt,
+  case when j.shape_id is null then (select st.command from jobs_internal.statement as st where st.job_id = j.id)
+    else (select s.task from jobs_internal.shape as s where s.id = j.shape_id) end as task,
+  case when j.state = 'queued' and j.id in (select a.job_id from active as a) then 'running' else j.state end as state,
+  case when j.state = 'queued' then coalesce((select a.attempt from active as a where a.job_id = j.id), j.attempt) else j.attempt end as attempt,
   j.max_attempts,
   case j.priority when 0 then 'high' when 1 then 'normal' else 'low' end as priority,
   j.run_at,
   j.created_at,
-  j.started_at,
+  case when j.state = 'queued' then (select a.started_at from active as a where a.job_id = j.id) else j.started_at end as started_at,
   j.finished_at,
   case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then j.result end as result,
   case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then j.error end as error,
@@ -23,28 +29,24 @@ select
   j.unique_key,
   case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.args, '{}') end as args,
   case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.settings, '{}') end as settings,
-  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then st.body end as statement,
-  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then st.done_when end as done_when,
-  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then st.way_back end as rollback
+  case when j.shape_id is null and (j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')))
+    then (select st.body from jobs_internal.statement as st where st.job_id = j.id) end as statement,
+  case when j.shape_id is null and (j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')))
+    then (select st.done_when from jobs_internal.statement as st where st.job_id = j.id) end as done_when,
+  case when j.shape_id is null and (j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')))
+    then (select st.way_back from jobs_internal.statement as st where st.job_id = j.id) end as rollback
 from (
-  select l.id, l.queue_id, l.owner, case when l.state = 'queued' and a.job_id is not null then 'running' else l.state end as state, l.shape_id,
-    case when l.state = 'queued' and a.job_id is not null then a.attempt else l.attempt end as attempt,
-    l.max_attempts, l.priority, l.run_at, l.created_at,
-    coalesce(l.started_at, a.started_at) as started_at, null::timestamptz as finished_at, null::jsonb as result,
-    l.error, l.note, l.timeout, l.unique_key,
-    l.args, l.settings
+  select l.id, l.queue_id, l.owner, l.state, l.shape_id, l.attempt, l.max_attempts, l.priority, l.run_at, l.created_at, l.started_at,
+    null::timestamptz as finished_at, null::jsonb as result, l.error, l.note, l.timeout, l.unique_key, l.args, l.settings
   from jobs_internal.job as l
-  left join jobs_internal.activity() as a on a.job_id = l.id
   union all
   select f.id, f.queue_id, f.owner, f.state, f.shape_id, f.attempt, f.max_attempts, f.priority, f.run_at, f.created_at,
     f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings
   from jobs_internal.finished as f
 ) as j
-join jobs_internal.queue as q on q.id = j.queue_id
-left join jobs_internal.shape as s on s.id = j.shape_id
-left join jobs_internal.statement as st on st.job_id = j.id and j.shape_id is null
-where j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'));
-comment on view jobs.job is 'Every job, live or finished';
+where j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
+order by j.id desc;
+comment on view jobs.job is 'Every job, live or finished, the latest first';
 comment on column jobs.job.id is 'Number of the job';
 comment on column jobs.job.queue is 'Queue';
 comment on column jobs.job.owner is 'Role that enqueued it and that it runs as';
@@ -203,23 +205,27 @@ comment on column jobs.finished.wait_ms is 'From due (or enqueued) to the start 
 comment on column jobs.finished.run_ms is 'Duration of the last attempt, ms';
 
 create or replace view jobs.attempts with (security_barrier) as
+with active as materialized (
+  select r.job_id, r.attempt, r.owner, r.started_at, r.pid, r.child_pid from jobs_internal.activity() as r
+  where r.job_id is not null and exists (select from jobs_internal.job as j where j.id = r.job_id)
+)
 select
   a.job_id, a.attempt, a.outcome, a.started_at, a.finished_at, a.pid, a.child_pid,
   case when a.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then a.result end as result,
   case when a.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then a.error end as error
 from (
-  select f.id as job_id, f.attempt, f.outcome, f.owner, f.started_at, f.finished_at, f.pid, f.child_pid, f.result, f.error
-  from jobs_internal.finished as f where f.outcome is not null
+  select f.id as job_id, f.attempt, f.outcome, f.owner, f.started_at, f.finished_at, f.pid, f.child_pid, f.result, f.error, false as live
+  from jobs_internal.finished as f
   union all
-  select t.job_id, t.attempt, t.outcome, t.owner, t.started_at, t.finished_at, t.pid, t.child_pid, t.result, t.error
+  select t.job_id, t.attempt, t.outcome, t.owner, t.started_at, t.finished_at, t.pid, t.child_pid, t.result, t.error, false
   from jobs_internal.attempt as t
   union all
-  select r.job_id, r.attempt, null, r.owner, r.started_at, null, r.pid, r.child_pid, null, null
-  from jobs_internal.activity() as r
-  where r.job_id is not null and exists (select from jobs_internal.job as j where j.id = r.job_id)
+  select r.job_id, r.attempt, null, r.owner, r.started_at, null, r.pid, r.child_pid, null, null, true
+  from active as r
 ) as a
-where a.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
-order by a.job_id desc, a.attempt desc;
+where (a.live or a.outcome is not null)
+  and (a.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
+order by a.job_id desc;
 comment on view jobs.attempts is 'Attempts, each with its session and outcome; the latest job first';
 comment on column jobs.attempts.job_id is 'Job';
 comment on column jobs.attempts.attempt is 'Number of the attempt, from 1';
