@@ -26,7 +26,7 @@ insert into jobs_internal.setting (name, value, unit, description) values
   ('session_seconds', '60', 's', 'a worker session ends after this time, so that the server counts what it did'),
   ('session_jobs', '50000', 'jobs', 'a worker session ends after so many jobs'),
   ('sessions_per_owner', '8', 'sessions', 'worker sessions that the supervisor starts for one owner at most'),
-  ('worker_slot_reserve', '4', 'slots', 'background worker slots of the server that pyworker leaves to others'),
+  ('worker_slot_reserve', '4', 'slots', 'jobs.health and pyworker check warn when fewer background worker slots of the server are left'),
   ('timeout_margin_ms', '2000', 'ms', 'the server itself ends a job so much later than its timeout, when no supervisor does'),
   ('result_rows', '1000', 'rows', 'a set-returning function may return so many rows'),
   ('result_bytes', '1000000', 'bytes', 'a result may be so large'),
