@@ -18,26 +18,31 @@ as $$
 declare
   v_handle record;
   v_count integer := 0;
+  v_submit text := pg_catalog.format('select h.pid, h.cookie from %s($1, 65536, %L) as h', jobs_internal.background('submit'), 'pyworker worker');
+  v_detach text := pg_catalog.format('select %s($1, $2)', jobs_internal.background('detach'));
+  v_call text := pg_catalog.format('call jobs_internal.work(%s, %L)', (extract(epoch from p_linger) * 1000)::integer,
+    pg_catalog.pg_current_xact_id_if_assigned());
 begin
   if current_user <> session_user then
     raise exception using errcode = 'PW051', message = 'a worker session must run as its own login',
       detail = pg_catalog.format('session_user is %s, current_user is %s.', session_user, current_user),
       hint = 'Reset the role first.';
   end if;
+  -- The worker inherits this path and runs jobs with it: the one that the login has of itself (ALTER ROLE, ALTER DATABASE, the server), not
+  -- ours, and not what the caller's session has set. Our own comes back at the end.
+  perform pg_catalog.set_config('search_path', s.reset_val, true) from pg_catalog.pg_settings as s where s.name = 'search_path';
   for v_i in 1 .. p_sessions loop
     begin
-      execute pg_catalog.format('select h.pid, h.cookie from %s($1, 65536, %L) as h', jobs_internal.background('submit'), 'pyworker worker')
-      into v_handle
-      using pg_catalog.format('call jobs_internal.work(%s, %L)', (extract(epoch from p_linger) * 1000)::integer, pg_catalog.pg_current_xact_id_if_assigned());
+      execute v_submit into v_handle using v_call;
     exception
       when insufficient_resources or configuration_limit_exceeded or too_many_connections then
-        if v_count = 0 then
+        if v_count operator(pg_catalog.=) 0 then
           raise;
         end if;
         exit;
     end;
-    execute pg_catalog.format('select %s($1, $2)', jobs_internal.background('detach')) using v_handle.pid, v_handle.cookie;
-    v_count := v_count + 1;
+    execute v_detach using v_handle.pid, v_handle.cookie;
+    v_count := v_count operator(pg_catalog.+) 1;
   end loop;
   return v_count;
 end
