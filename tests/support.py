@@ -144,7 +144,7 @@ class Database:
         assert job["state"] == "succeeded", (job["state"], job["error"])
         return job["result"]
 
-    def drain(self, *, role: str = "app", sessions: int = 1, timeout: float = 30.0) -> None:
+    def drain(self, *, role: str = "app", sessions: int = 1, timeout: float = 15.0) -> None:
         """Run what is due, as its owner, without a supervisor, until nothing is due and no session is left."""
         self.run("select jobs.start(%s)", [sessions], role=role)
 

@@ -23,7 +23,6 @@ def template(server: Server, template: str) -> Iterator[str]:
         connection.execute(f"create database {name} template {template}".encode())
     with server.connect(database=name) as connection:
         connection.execute(f"grant create on database {name} to app".encode())
-        connection.execute("create extension if not exists citext")
     with server.connect("app", name) as connection:
         connection.execute(FUNCTIONS.read_bytes())
     with server.connect("other", name) as connection:
