@@ -36,7 +36,8 @@ to jobs_producer, jobs_runner, jobs_operator, jobs_supervisor;
 -- Inside a job.
 grant execute on function jobs.current_id(), jobs.progress(numeric, numeric, text), jobs.log(text, text, jsonb),
   jobs_internal.current_job(), jobs_internal.current_attempt(), jobs_internal.background(text),
-  jobs_internal.keep_progress(bigint, integer, text), jobs_internal.keep_log_line(bigint, integer, jsonb)
+  jobs_internal.keep_progress(bigint, integer, text), jobs_internal.keep_log_line(bigint, integer, jsonb),
+  jobs_internal.cut_line(integer)
 to jobs_producer, jobs_runner;
 
 -- Run one's own jobs.

@@ -113,7 +113,12 @@ begin
   select s.* into v_shape from jobs_internal.shape as s where s.id = p_item.shape_id;
   select p.oid into v_func from pg_catalog.pg_proc as p where p.oid = v_shape.func;
   if v_func is null then
-    v_func := pg_catalog.to_regprocedure(v_shape.signature)::oid;
+    -- From the catalog, not by to_regprocedure: we may not look into the schemas of others.
+    select p.oid into v_func
+    from pg_catalog.pg_namespace as n
+    join pg_catalog.pg_proc as p on p.pronamespace = n.oid
+    where n.nspname = (pg_catalog.parse_ident(v_shape.task))[1] and p.proname = (pg_catalog.parse_ident(v_shape.task))[2]
+      and p.oid::regprocedure::text = v_shape.signature;
   end if;
   if v_func is null then
     v_why := pg_catalog.format('function %s does not exist any more', v_shape.signature);

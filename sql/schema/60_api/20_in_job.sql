@@ -65,15 +65,30 @@ begin atomic
 end;
 comment on function jobs_internal.keep_progress(bigint, integer, text) is 'Keeps the progress text of a running job of the calling login';
 
--- Purpose: keep a log line of a running job of the calling login at once; used in child sessions, which nobody reads afterwards.
+-- Purpose: the line that stands where lines were cut off.
+create or replace function jobs_internal.cut_line(p_most integer)
+returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.jsonb_build_object('at', pg_catalog.clock_timestamp(), 'level', 'warning',
+    'message', pg_catalog.format('cut: more than %s lines in one attempt', p_most));
+end;
+comment on function jobs_internal.cut_line(integer) is 'The log line that stands where lines were cut off';
+
+-- Purpose: keep a log line of a running job of the calling login at once; used in child sessions, which nobody reads afterwards. Bounded as
+-- elsewhere, the cut marked.
 create or replace function jobs_internal.keep_log_line(p_job bigint, p_attempt integer, p_line jsonb)
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select jobs_internal.keep_log(j.id, p_attempt, j.owner, pg_catalog.jsonb_build_array(p_line))
+  select jobs_internal.keep_log(j.id, p_attempt, j.owner, pg_catalog.jsonb_build_array(
+    case when l.kept < b.most then p_line else jobs_internal.cut_line(b.most) end))
   from jobs_internal.job as j
-  where j.id = p_job and j.owner = jobs_internal.me();
+  cross join (select jobs_internal.setting('log_lines')::integer as most) as b
+  cross join lateral (select pg_catalog.count(*) as kept from jobs_internal.log_line as o where o.job_id = j.id and o.attempt = p_attempt) as l
+  where j.id = p_job and j.owner = jobs_internal.me() and l.kept <= b.most;
 end;
 comment on function jobs_internal.keep_log_line(bigint, integer, jsonb) is 'Keeps a log line of a running job of the calling login at once';
 
@@ -119,8 +134,7 @@ begin
     return;
   end if;
   if v_count = v_most then
-    v_line := pg_catalog.jsonb_build_object('at', pg_catalog.clock_timestamp(), 'level', 'warning',
-      'message', pg_catalog.format('cut: more than %s lines in one attempt', v_most));
+    v_line := jobs_internal.cut_line(v_most);
   end if;
   perform pg_catalog.set_config('pyworker.logged', 'on', false);
   execute pg_catalog.format('prepare %I as select ''pyworker:%s''', 'pyworker_log_' || pg_catalog.lpad(v_count::text, 9, '0'),
