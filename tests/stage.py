@@ -70,7 +70,7 @@ def drain_once(database: Database, *, sessions: int = 1, role: str = "app", time
 
     def over() -> bool:
         due = database.admin(
-            "select from jobs_internal.job as j join jobs_internal.queue as q on q.id = j.queue_id"
+            "select 1 from jobs_internal.job as j join jobs_internal.queue as q on q.id = j.queue_id"
             " where (j.state <> 'scheduled' or j.due_at <= now()) and not q.paused limit 1"
         )
         return not due and not database.background()
