@@ -33,6 +33,7 @@ _MASKS = [
     (re.compile(r"server_version='[^']*'"), "server_version=X"),
     (re.compile(r'database "\w+"'), 'database "X"'),
     (re.compile(r"\(PID \d+\)|pid,? \d+"), "pid N"),
+    (re.compile(r"OID=\d+|process \d+"), "N"),
     (re.compile(r"\d\d:\d\d:\d\d(\.\d+)?"), "INTERVAL"),
 ]
 
