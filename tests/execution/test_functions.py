@@ -30,7 +30,9 @@ def test_exactly_once(database: Database) -> None:
     bad = put_many(database, "app.fail", [{"n": n, "state": "22012"} for n in range(1901, 2001)])
     database.drain(sessions=3)
     assert ledger(database) == list(range(1, 1901))
-    states = dict(database.run("select state, count(*) from jobs.finished where id >= %s group by state", [good[0]]))
+    states: dict[str, int] = dict(
+        database.run("select state, count(*) from jobs.finished where id >= %s group by state", [good[0]])
+    )
     assert states == {"succeeded": 1900, "failed": 100}
     assert database.run("select count(*), min(attempt), max(attempt) from jobs.finished where id >= %s", [good[0]]) == [
         (2000, 1, 2)
@@ -53,7 +55,7 @@ def test_exactly_once(database: Database) -> None:
 def test_a_failure_in_a_chunk_undoes_only_itself(database: Database) -> None:
     database.admin("select jobs.configure('chunk_ms', '5000')")
     put(database, "app.note", {"n": 0})
-    put(database, "app.fail", {"state": "22012"})
+    put(database, "app.fail", {"state": "22012", "n": 0})
     database.drain()
     know_as_short(database)
     database.run("truncate app.ledger")

@@ -1,0 +1,238 @@
+"""Statement jobs: in a transaction where they may, else in a child session that is watched."""
+
+import pytest
+from stage import attempts, gate_shut, ledger, put, put_sql, running, state, wait_at_gate, wait_for, wait_running
+from support import Database, wait_until
+
+
+def test_a_statement_that_may_run_in_a_transaction_does(database: Database) -> None:
+    jobs = [
+        put_sql(database, "insert into app.ledger (n) select generate_series(1, 7)"),
+        put_sql(database, "update app.ledger set n = n + 100 where n > 5"),
+        put_sql(database, "select * from app.ledger"),
+        put_sql(database, "create table app.made (id integer)"),
+        put_sql(database, "with d as (delete from app.ledger where n = 1 returning n) select n from d"),
+    ]
+    broken = put_sql(database, "insert into app.ledger (n) values (1 / 0)")
+    database.drain()
+    assert [database.result(job)["rows"] for job in jobs] == [7, 2, 7, 0, 1]
+    assert ledger(database) == [2, 3, 4, 5, 106, 107]
+    assert (state(database, broken), database.job(broken)["error"]["sqlstate"]) == ("failed", "22012")
+    assert {row[0] for row in database.run("select child_pid from jobs.attempts")} == {None}
+
+
+def test_effect_and_outcome_are_one_commit(database: Database) -> None:
+    job = put_sql(database, "insert into app.ledger (n) values (1)", done_when="false")
+    good = put_sql(database, "insert into app.ledger (n) values (2)", done_when="exists (select from app.ledger)")
+    database.drain()
+    assert database.job(job)["error"]["sqlstate"] == "PW043"
+    assert [state(database, one) for one in (job, good)] == ["failed", "succeeded"]
+    assert ledger(database) == [2]
+
+
+@pytest.mark.parametrize(
+    ("statement", "tag"),
+    [
+        ("vacuum app.ledger", "VACUUM"),
+        ("vacuum (verbose, analyze) app.ledger", "VACUUM"),
+        ("create index concurrently one on app.ledger (n)", "CREATE INDEX"),
+        ("reindex index concurrently app.there", "REINDEX"),
+        ("reindex table concurrently app.ledger", "REINDEX"),
+        ("drop index concurrently app.there", "DROP INDEX"),
+        ("call app.two_commits(1)", "CALL"),
+        ("do $$ begin insert into app.ledger (n) values (1); commit; end $$", "DO"),
+        ("analyze", "ANALYZE"),
+    ],
+)
+def test_top_level_statements_run_in_a_child_session(database: Database, statement: str, tag: str) -> None:
+    database.run("create index there on app.ledger (job)")
+    job = put_sql(database, statement)
+    database.drain()
+    found = database.job(job)
+    assert (found["state"], found["error"]) == ("succeeded", None)
+    assert found["result"]["command_tag"] == tag
+    assert database.run("select child_pid is not null from jobs.attempts where job_id = %s", [job]) == [(True,)]
+
+
+@pytest.mark.parametrize(
+    ("setup", "statement", "done"),
+    [
+        (
+            """create table app.whole (n integer) partition by range (n);
+            create table app.part partition of app.whole for values from (0) to (9)""",
+            "alter table app.whole detach partition app.part concurrently",
+            "select not relispartition from pg_class where oid = 'app.part'::regclass",
+        ),
+        (
+            "",
+            "explain analyze create table app.explained as select 1",
+            "select to_regclass('app.explained') is not null",
+        ),
+    ],
+)
+def test_other_statements(database: Database, setup: str, statement: str, done: str) -> None:
+    if setup:
+        database.run(setup)
+    job = put_sql(database, statement)
+    database.drain()
+    assert state(database, job) == "succeeded", database.job(job)
+    assert database.value(done)
+
+
+def test_what_must_run_at_top_level_is_found_out(database: Database) -> None:
+    """The classifier is made blind: 25001 tells, and the statement goes to a child session."""
+    database.run("create table app.whole (n integer) partition by range (n)")
+    database.run("create table app.part partition of app.whole for values from (0) to (9)")
+    jobs = [
+        put_sql(database, "alter table app.whole detach partition app.part concurrently"),
+        put_sql(database, "vacuum app.ledger"),
+        put_sql(database, "create index concurrently one on app.ledger (n)"),
+        put_sql(database, "call app.two_commits(5)"),
+    ]
+    database.admin("update jobs_internal.statement set top_level = false")
+    database.drain()
+    assert [state(database, job) for job in jobs] == ["succeeded"] * 4
+    assert {attempts(database, job) == [(1, "succeeded")] for job in jobs} == {True}
+    assert ledger(database) == [5, 6]
+    assert database.admin("select bool_and(top_level) from jobs_internal.statement") == [(True,)]
+
+
+def test_create_database_says_why_not(database: Database) -> None:
+    job = put_sql(database, f"create database {database.name}_more")
+    database.drain()
+    assert (state(database, job), database.job(job)["error"]["sqlstate"]) == ("failed", "42501")
+
+
+def test_the_full_error_of_a_child(database: Database) -> None:
+    job = put_sql(database, "call app.break_child()")
+    by_task = put(database, "app.break_child")
+    database.drain()
+    for one in (job, by_task):
+        found = database.job(one)
+        assert found["state"] == "failed"
+        error = found["error"]
+        assert {name: error[name] for name in ("sqlstate", "message", "detail", "hint", "constraint", "table")} == {
+            "sqlstate": "23514",
+            "message": "broken",
+            "detail": "d",
+            "hint": "h",
+            "constraint": "c_1",
+            "table": "ledger",
+        }
+        assert "break_child()" in error["context"]
+    assert ledger(database) == []
+
+
+def test_an_index_that_comes_out_invalid_is_no_success(database: Database) -> None:
+    database.run("insert into app.ledger (n) values (1), (1)")
+    job = put_sql(database, "create unique index concurrently u on app.ledger (n)")
+    again = put_sql(database, "create unique index concurrently if not exists u on app.ledger (n)")
+    database.drain()
+    assert database.job(job)["error"]["sqlstate"] == "23505"
+    assert attempts(database, job) == [(1, "failed")]
+    assert database.job(again)["error"]["sqlstate"] == "PW043"
+    assert [state(database, one) for one in (job, again)] == ["failed", "failed"]
+    assert database.run("select indisvalid from pg_index where indexrelid = 'app.u'::regclass") == [(False,)]
+    mend = put_sql(database, "drop index concurrently app.u")
+    database.drain()
+    assert state(database, mend) == "succeeded"
+
+
+def test_arguments_of_a_call_are_seen_nowhere(database: Database) -> None:
+    secret = "canary-4711"
+    with gate_shut(database):
+        job = put(database, "app.watched", {"n": 1, "secret": secret})
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        shown = database.admin("select query, application_name from pg_stat_activity where pid <> pg_backend_pid()")
+        assert not [row for row in shown if secret in f"{row[0]}{row[1]}"]
+    assert wait_for(database, job)["state"] == "succeeded"
+    assert ledger(database) == [1]
+
+
+def test_a_procedure_by_name(database: Database) -> None:
+    job = put(database, "app.two_commits", {"n": 3, "secret": "x"})
+    database.drain()
+    assert database.result(job)["command_tag"] == "CALL"
+    assert ledger(database) == [3, 4]
+
+
+@pytest.mark.parametrize("level", ["info", "notice"])
+def test_a_child_that_talks_too_much_does_not_hang(database: Database, level: str) -> None:
+    # INFO is the one level that cannot be turned off: nobody reads it, and the post-condition tells what came of it.
+    job = put_sql(database, f"call app.chatter('{level}', 100000)", done_when="exists (select from app.ledger)")
+    unknown = put_sql(database, f"call app.chatter('{level}', 50000)")
+    database.drain(timeout=60)
+    assert state(database, job) == "succeeded"
+    assert ledger(database) == [50000, 100000]
+    assert state(database, unknown) == ("in_doubt" if level == "info" else "succeeded")
+
+
+def test_vacuum_verbose_of_many_tables(database: Database) -> None:
+    database.run(
+        "do $$ begin for i in 1 .. 150 loop execute format('create table app.t%s (n integer primary key)', i); end loop; end $$"
+    )
+    job = put_sql(database, "vacuum (verbose, analyze)")
+    database.drain(timeout=60)
+    assert state(database, job) == "succeeded"
+
+
+def test_a_million_rows_are_counted(database: Database) -> None:
+    job = put_sql(database, "select g, 'x' from generate_series(1, 1000000) as g")
+    child = put_sql(database, "do $$ begin perform g from generate_series(1, 1000000) as g; commit; end $$")
+    database.drain()
+    assert database.result(job) == {"rows": 1_000_000}
+    assert database.result(child) == {"command_tag": "DO"}
+
+
+@pytest.mark.parametrize("done", [None, "exists (select from app.ledger)", "not exists (select from app.ledger)"])
+def test_a_child_that_dies_is_never_a_success_by_itself(database: Database, done: str | None) -> None:
+    """transaction_timeout ends its process (FATAL), which pg_background reports as completed without an error."""
+    text = (
+        "do $$ begin insert into app.ledger (n) values (1); commit;"
+        " perform set_config('transaction_timeout', '50', false); perform pg_sleep(10); end $$"
+    )
+    job = put_sql(database, text, done_when=done, max_attempts=1)
+    database.drain()
+    assert ledger(database) == [1]
+    found = database.job(job)
+    if done is None:
+        assert found["state"] in ("failed", "in_doubt")
+        assert found["error"]["sqlstate"] in ("PWL01", "PWD01")
+    else:
+        # A post-condition outranks what the process says of itself.
+        assert found["state"] == ("succeeded" if not done.startswith("not") else "failed")
+
+
+def test_await_works_where_wait_would_block_the_job(database: Database) -> None:
+    import psycopg
+
+    job = put_sql(database, "create index concurrently one on app.ledger (n)")
+    database.run("select jobs.start()")
+    line = database.connect("app")
+    with pytest.raises(psycopg.Error) as refused:
+        line.execute("select jobs.wait(%s, '1 s')", [job])
+    assert refused.value.sqlstate == "PW034" or state(database, job) == "succeeded"
+    line.execute(f"call jobs.await({job}, '20 s')")
+    assert state(database, job) == "succeeded"
+
+
+def test_the_views_show_the_child(database: Database) -> None:
+    database.run("insert into app.ledger (n) values (1)")
+    holder = database.connect("app")
+    with holder.transaction():
+        holder.execute("lock table app.ledger in share mode")
+        job = put_sql(database, "vacuum full app.ledger")
+        database.run("select jobs.start()")
+        row = wait_running(database, job)
+        wait_until(lambda: (running(database, job) or {}).get("blocked_by"), 10)
+        row = running(database, job)
+        assert row is not None
+        assert row["blocked_by"] == [holder.info.backend_pid]
+        assert row["wait_event"] == "Lock:relation"
+        assert row["child_pid"] is not None
+        assert row["child_pid"] != row["pid"]
+        assert (row["owner"], row["task"]) == ("app", "vacuum")
+        seen = database.admin("select usename from pg_stat_activity where pid = %s", [row["child_pid"]])
+        assert seen == [("app",)]
+    assert wait_for(database, job)["state"] == "succeeded"
