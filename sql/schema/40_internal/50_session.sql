@@ -127,7 +127,10 @@ begin
   into v_jobs, v_ms
   from pg_catalog.jsonb_each(p_learned -> 'shapes') as s;
   if v_jobs > 0 and p_session.lane_id is not null then
-    update jobs_internal.lane set avg_ms = coalesce(avg_ms * 0.7 + (v_ms / v_jobs) * 0.3, v_ms / v_jobs) where id = p_session.lane_id;
+    -- Nobody waits for a lane's row: sessions that go from lane to lane would wait for each other in a circle. Whoever holds it keeps a
+    -- measurement of its own.
+    update jobs_internal.lane set avg_ms = coalesce(avg_ms * 0.7 + (v_ms / v_jobs) * 0.3, v_ms / v_jobs)
+    where id = (select l.id from jobs_internal.lane as l where l.id = p_session.lane_id for no key update skip locked);
   end if;
   if p_session.lane_id is not null then
     insert into jobs_internal.minute as m (queue_id, minute, session_id, succeeded, failed)
@@ -173,7 +176,7 @@ comment on function jobs_internal.take_slot(bigint, integer, integer) is 'Takes 
 -- equals the lane that waited longest. The caller commits before it works. Also keeps what the session measured since its last claim, and
 -- gives back what is left of that claim when asked (p_release). p_limit: no more messages than this.
 -- Returns: the claim; lane_id null when there is nothing (waiting says whether something is due that no slot is free for).
--- Locks: session, messages (skip locked), slot (skip locked), lane.
+-- Locks: session, messages (skip locked), slot (skip locked), lane (skip locked).
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint, p_learned jsonb, p_release boolean, p_limit integer)
 returns jobs_internal.claim
 language plpgsql volatile security definer
@@ -238,7 +241,8 @@ begin
           'q_' || v_lane.pgmq_queue)
         using v_claim.msg_ids, v_claim.lease, v_now;
         v_claim.lane_id := v_lane.id;
-        update jobs_internal.lane set served_at = v_now where id = v_lane.id;
+        update jobs_internal.lane set served_at = v_now
+        where id = (select l.id from jobs_internal.lane as l where l.id = v_lane.id for no key update skip locked);
         exit;
       end if;
     end loop;
