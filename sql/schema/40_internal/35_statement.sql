@@ -3,21 +3,29 @@
 -- The text is never executed here. The lexer cuts it into tokens with one regular expression and walks them once, so that its cost grows
 -- with the length of the text and no more.
 
--- Purpose: the words and structure of a statement outside of quotes and comments.
--- Returns: words in upper case with '(' ')' ',' and ';' as words of their own, quoted identifiers as '"', strings as ''''; cut after 400;
---   statements: how many statements there are; name words are kept in lexed for the post-conditions.
+-- Purpose: the words and structure of a statement outside of quotes and comments, as the server's own scanner sees them.
+-- Returns: words in upper case with '(' ')' ',' as words of their own, quoted identifiers as '"', strings as ''''; raw: the same with the
+--   words as written; both cut after 400; statements: how many there are; finished: no quote or comment is left open.
 create or replace function jobs_internal.lex(p_text text, out words text[], out raw text[], out statements integer, out finished boolean)
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $body$
 declare
-  v_state text := 'plain';  -- plain, string, escape, ident, line, block, dollar
-  v_depth integer := 0;
+  v_state text := 'plain';  -- plain, string, escape (E''), ident, line, block, dollar
+  v_closed text := '';      -- the quote that ended just before: the same quote again goes on with it
+  v_escaped boolean := false;
+  v_star boolean := false;  -- in a block comment: a * stands just before
+  v_depth integer := 0;     -- of nested comments
+  v_parens integer := 0;
+  v_atomic integer := 0;    -- inside BEGIN ATOMIC ... END, semicolons do not end the statement
+  v_open text := '';        -- the beginning of what may be a dollar tag
   v_tag text;
   v_token text;
-  v_previous text := '';
+  v_upper text;
+  v_previous text := '';    -- the word before, upper case
+  v_word boolean := false;  -- a word ends just before, so that $ is part of it, and E a prefix
   v_fresh boolean := true;  -- nothing of the present statement seen yet
-  v_quoted text;
+  v_quoted text := '';
 begin
   words := '{}';
   raw := '{}';
@@ -25,46 +33,108 @@ begin
   for v_token in
     select m[1]
     from pg_catalog.regexp_matches(p_text,
-      '(--|/\*|\*/|''''|''|""|"|\\.|\$[A-Za-z_\u0080-\U0010ffff][A-Za-z_0-9\u0080-\U0010ffff]*\$|\$\$|[A-Za-z_\u0080-\U0010ffff][A-Za-z_0-9$\u0080-\U0010ffff]*|[0-9][0-9A-Za-z_.]*|\n|\r|[();,]|[^\s])',
-      'g') as m
+      '(--|/\*|\*/\*?|[A-Za-z_\u0080-\U0010ffff][A-Za-z_0-9\u0080-\U0010ffff]*|[0-9][0-9A-Za-z_.]*|\s+|.)', 'g') as m
   loop
     case v_state
       when 'line' then
-        if v_token in (E'\n', E'\r') then v_state := 'plain'; end if;
+        if v_token ~ '[\n\r]' then v_state := 'plain'; end if;
         continue;
       when 'block' then
-        if v_token = '/*' then v_depth := v_depth + 1;
-        elsif v_token = '*/' then
+        if v_token = '/*' then
+          v_depth := v_depth + 1;
+          v_star := false;
+        elsif v_token in ('*/', '*/*') or (v_token = '/' and v_star) then
           v_depth := v_depth - 1;
+          v_star := v_token = '*/*';
           if v_depth = 0 then v_state := 'plain'; end if;
+        else
+          v_star := v_token = '*';
         end if;
         continue;
       when 'string' then
-        -- A backslash is an ordinary character here, so a pair \' ends the string.
-        if v_token = '''' or v_token = '\''' then v_state := 'plain'; end if;
+        -- A backslash is an ordinary character here.
+        if v_token = '''' then v_state := 'plain'; v_closed := 'string'; end if;
         continue;
       when 'escape' then
-        if v_token = '''' then v_state := 'plain'; end if;
+        if v_escaped then
+          v_escaped := false;
+        elsif v_token = '\' then
+          v_escaped := true;
+        elsif v_token = '''' then
+          v_state := 'plain';
+          v_closed := 'escape';
+        end if;
         continue;
       when 'ident' then
-        if v_token = '"' or v_token = '\"' then
+        if v_token = '"' then
           v_state := 'plain';
-          raw := raw || ('"' || v_quoted || '"');
+          v_closed := 'ident';
         else
           v_quoted := v_quoted || v_token;
         end if;
         continue;
       when 'dollar' then
-        if v_token = v_tag then v_state := 'plain'; end if;
+        -- v_open is what of the tag has been seen; its last $ may be the first of the next try.
+        if v_token = '$' then
+          if v_open || '$' = v_tag then
+            v_state := 'plain';
+            v_open := '';
+          else
+            v_open := '$';
+          end if;
+        else
+          v_open := case when v_open = '$' then '$' || v_token else '' end;
+        end if;
         continue;
       else
         null;
     end case;
-    continue when v_token in (E'\n', E'\r');
-    if v_token = '--' then v_state := 'line'; continue; end if;
-    if v_token = '/*' then v_state := 'block'; v_depth := 1; continue; end if;
-    if v_token = ';' then
+
+    if v_closed <> '' then
+      if v_token = (case v_closed when 'ident' then '"' else '''' end) then
+        v_state := v_closed;
+        v_quoted := v_quoted || '""';
+        v_closed := '';
+        continue;
+      end if;
+      if v_closed = 'ident' then
+        raw := raw || ('"' || v_quoted || '"');
+      end if;
+      v_closed := '';
+    end if;
+    if v_open <> '' then
+      if v_token = '$' then
+        v_state := 'dollar';
+        v_tag := v_open || '$';
+        v_open := '';
+        v_previous := '''';
+        words := words || ''''::text;
+        raw := raw || ''''::text;
+        continue;
+      elsif v_open = '$' and v_token ~ '^[A-Za-z_\u0080-\U0010ffff]' then
+        v_open := '$' || v_token;
+        continue;
+      end if;
+      v_open := '';  -- $1
+    end if;
+
+    v_upper := pg_catalog.upper(v_token);
+    if v_token ~ '^\s' then
+      v_word := false;
+      continue;
+    elsif v_token = '--' then
+      v_state := 'line';
+      v_word := false;
+      continue;
+    elsif v_token in ('/*', '*/*') then
+      v_state := 'block';
+      v_depth := 1;
+      v_star := false;
+      v_word := false;
+      continue;
+    elsif v_token = ';' and v_atomic = 0 and (v_parens = 0 or not 'RULE' = any (words[2:4])) then  -- a rule's actions are ( ; )
       v_fresh := true;
+      v_word := false;
       v_previous := ';';
       continue;
     end if;
@@ -72,26 +142,44 @@ begin
       statements := statements + 1;
       v_fresh := false;
     end if;
-    if v_token = '''' then
-      v_state := case when pg_catalog.upper(v_previous) = 'E' then 'escape' else 'string' end;
-      v_token := '''';
+    if v_word and (v_token = '$' or v_token ~ '^\w') then
+      -- Part of a name with a dollar sign.
+      v_previous := v_previous || v_upper;
+      words[pg_catalog.cardinality(words)] := v_previous;
+      raw[pg_catalog.cardinality(raw)] := raw[pg_catalog.cardinality(raw)] || v_token;
+      continue;
+    elsif v_token = '$' then
+      v_open := '$';
+      continue;
+    elsif v_token = '''' then
+      v_state := case when v_word and v_previous = 'E' then 'escape' else 'string' end;
     elsif v_token = '"' then
       v_state := 'ident';
       v_quoted := '';
-    elsif v_token ~ '^[$].*[$]$' then
-      v_state := 'dollar';
-      v_tag := v_token;
-      v_token := '''';
+    elsif v_token = '(' then
+      v_parens := v_parens + 1;
+    elsif v_token = ')' then
+      v_parens := greatest(v_parens - 1, 0);
+    elsif v_upper = 'ATOMIC' and v_previous = 'BEGIN' and words[1] = 'CREATE' then
+      v_atomic := 1;
+    elsif v_upper = 'CASE' and v_atomic > 0 then
+      v_atomic := v_atomic + 1;
+    elsif v_upper = 'END' and v_atomic > 0 then
+      v_atomic := v_atomic - 1;
     end if;
-    v_previous := v_token;
+    v_word := v_token ~ '^[A-Za-z_\u0080-\U0010ffff]';
+    v_previous := v_upper;
     if pg_catalog.cardinality(words) < 400 then
-      words := words || case when v_token = '"' then '"' else pg_catalog.upper(v_token) end;
+      words := words || v_upper;
       if v_token <> '"' then
         raw := raw || v_token;
       end if;
     end if;
   end loop;
-  finished := v_state in ('plain', 'line');
+  if v_closed = 'ident' then
+    raw := raw || ('"' || v_quoted || '"');
+  end if;
+  finished := v_state in ('plain', 'line') and v_atomic = 0;
 end
 $body$;
 comment on function jobs_internal.lex(text) is 'Words of a statement outside of quotes and comments, and how many statements there are';
