@@ -11,18 +11,12 @@ from contextlib import suppress
 import psycopg
 import pytest
 from psycopg import Connection
-from support import LOGINS, Database, Row, Server, wait_until
+from support import LOGINS, Database, Row, Server, clone, drop, new_name
 
 from pyworker.schema import apply_schema
 from pyworker.server import PrivateServer
 
 Connect = Callable[..., Connection[Row]]
-
-_numbers = iter(range(1_000_000))
-
-
-def _name(kind: str) -> str:
-    return f"pw_{kind}_{os.getpid()}_{next(_numbers)}"
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +38,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def template(server: Server) -> Iterator[str]:
     """A database with pyworker, and a schema of its own for each login; nobody is connected to it."""
-    name = _name("template")
+    name = new_name("template")
     with server.administrate() as connection:
         for login in LOGINS:
             password = f"password '{server.password}'" if server.password else ""
@@ -63,41 +57,22 @@ def template(server: Server) -> Iterator[str]:
         connection.execute(f"drop database {name} with (force)".encode())
 
 
-def _clone(server: Server, template: str, kind: str) -> Database:
-    database = Database(server=server, name=_name(kind))
-    with server.administrate() as connection:
-        connection.execute(f"create database {database.name} template {template}".encode())
-    return database
-
-
-def _drop(database: Database) -> None:
-    """Drop a database; a worker session that is still there is a failure of the test."""
-    try:
-        wait_until(lambda: not database.background(), 5)
-    except AssertionError:
-        pytest.fail(f"worker sessions leaked: {database.background()}")
-    finally:
-        database.close()
-        with database.server.connect() as connection:
-            connection.execute(f"drop database {database.name} with (force)".encode())
-
-
 @pytest.fixture
 def database(server: Server, template: str) -> Iterator[Database]:
     """A database of the test's own, with pyworker in it."""
-    made = _clone(server, template, "test")
+    made = clone(server, template, "test")
     yield made
-    _drop(made)
+    drop(made)
 
 
 @pytest.fixture(scope="module")
 def shared(server: Server, template: str) -> Iterator[Database]:
     """A database that the tests of a module share: each leaves it as it was, or does not mind what is there."""
-    made = _clone(server, template, "shared")
+    made = clone(server, template, "shared")
     made.run("select jobs.enqueue('pg_catalog.now')")  # the lane of app is there
     made.drain()
     yield made
-    _drop(made)
+    drop(made)
 
 
 @pytest.fixture

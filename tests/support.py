@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import psycopg
+import pytest
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
@@ -157,9 +158,11 @@ class Database:
                 [role, role],
                 role=role,
             )[0]
-            if due and not at_work:
+            if at_work or self.background():
+                return False
+            if due:
                 self.run("select jobs.start(%s)", [sessions], role=role)
-            return not due and not at_work and not self.background()
+            return not due
 
         wait_until(idle, timeout)
 
@@ -175,3 +178,31 @@ class Database:
         """Close all connections."""
         self._opened.close()
         self._lines.clear()
+
+
+_numbers = iter(range(1_000_000))
+
+
+def new_name(kind: str) -> str:
+    """Make a name for a database that no other run and no other test has."""
+    return f"pw_{kind}_{os.getpid()}_{next(_numbers)}"
+
+
+def clone(server: Server, template: str, kind: str) -> Database:
+    """Make a database from a template to which nobody is connected."""
+    database = Database(server=server, name=new_name(kind))
+    with server.administrate() as connection:
+        connection.execute(f"create database {database.name} template {template}".encode())
+    return database
+
+
+def drop(database: Database) -> None:
+    """Drop a database; a worker session that is still there is a failure of the test."""
+    try:
+        wait_until(lambda: not database.background(), 5)
+    except AssertionError:
+        pytest.fail(f"worker sessions leaked: {database.background()}")
+    finally:
+        database.close()
+        with database.server.connect() as connection:
+            connection.execute(f"drop database {database.name} with (force)".encode())

@@ -90,3 +90,5 @@ create function app.poly_array(a anyarray) returns integer language sql as $$ se
 create function app.record() returns record language sql as $$ select 1, 2 $$;
 create aggregate app.summed(integer) (sfunc = int4pl, stype = integer);
 create function app.closed(a integer) returns integer language sql return a;
+
+create function app.twice_of(text) returns text language sql as 'select $1 || $1';

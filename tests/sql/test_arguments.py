@@ -133,7 +133,7 @@ def test_many_at_once(database: Database) -> None:
     assert notes == [({"batch": 1},)]
 
 
-#: (settings of the enqueuer, task, args, result): what a value means is decided at enqueue, under the enqueuer's settings.
+#: (settings of the enqueuer, task, args, result)
 MEANINGS: tuple[tuple[dict[str, str], str, dict[str, Any], Any], ...] = (
     ({"datestyle": "SQL,DMY"}, "app.day", {"d": "01/02/2026"}, "2026-02-01"),
     ({"datestyle": "SQL,MDY"}, "app.day", {"d": "01/02/2026"}, "2026-01-02"),
@@ -150,7 +150,7 @@ MEANINGS: tuple[tuple[dict[str, str], str, dict[str, Any], Any], ...] = (
 
 
 def test_meaning_is_fixed_at_enqueue(database: Database) -> None:
-    """A value, and a name, mean at run time what they meant to the session that enqueued them, whatever its settings."""
+    """A value, and a name, mean at run time what they meant to the session that enqueued them."""
     database.run('create table "odd ""na\'me; -- $$ /*".here ()')
     database.run("create table app.here ()")
     ids = []

@@ -1,0 +1,199 @@
+"""jobs.enqueue_sql: one statement, whatever is inside its quotes and comments, run in a transaction or at top level."""
+
+from typing import Any
+
+import pytest
+from support import Database
+
+#: Statements that are one statement, and what they do to app.marks.
+TRAPS = (
+    ("semicolon in a string", "insert into app.marks (tag) values ('a;b')", "a;b"),
+    ("quote in a string", "insert into app.marks (tag) values ('it''s; fine')", "it's; fine"),
+    ("backslash at the end of a string", "insert into app.marks (tag) values ('c:\\')", "c:\\"),
+    ("backslashes", "insert into app.marks (tag) values ('\\\\' || ';')", "\\\\;"),
+    ("E string", r"insert into app.marks (tag) values (E'a\';b\\')", "a';b\\"),
+    ("E string in lower case", r"insert into app.marks (tag) values (e'\'; --')", "'; --"),
+    ("a word that ends with e", "insert into app.marks (tag) select tag from (select ';' as tag) as same", ";"),
+    ("unicode string", r"insert into app.marks (tag) values (U&'\0061;')", "a;"),
+    ("string over two lines", "insert into app.marks (tag) values ('a;'\n'b')", "a;b"),
+    ("dollar quote", "insert into app.marks (tag) values ($$a;'b$$)", "a;'b"),
+    ("dollar quote with a tag", "insert into app.marks (tag) values ($q$a;$$b$q$)", "a;$$b"),
+    ("dollar tags that nest", "insert into app.marks (tag) values ($a$ $b$;$b$ $a$)", " $b$;$b$ "),
+    ("dollar tag with a letter of its own", "insert into app.marks (tag) values ($ä$;$ä$)", ";"),
+    ("dollar in a name", "insert into app.marks (tag) select a$b$ from (select 'x' as a$b$) as c$b$", "x"),
+    ("identifier with a semicolon", 'insert into app.marks (tag) select "a;b" from (select 1 as "a;b") as "x""y;"', "1"),
+    ("line comment", "insert into app.marks (tag) -- ; 'x\nvalues ('b')", "b"),
+    ("block comment", "insert /* ; ' */ into app.marks (tag) values /* /* ; */ $$ */ ('b')", "b"),
+    ("a comment that ends with a backslash", "insert into app.marks (tag) -- \\\nvalues ('b')", "b"),
+    ("a comment behind a star", "insert into app.marks (tag) values (2*/*;*/3)", "6"),
+    ("stars in a comment", "insert into app.marks (tag) values (/** ; **/ 'b' /*/ ; */ /* */)", "b"),
+    ("E string that begins with a quote", r"insert into app.marks (tag) values (E'''\';b')", "'';b"),
+    ("backslash and two quotes", r"insert into app.marks (tag) values ('\'';')", r"\';"),
+    ("dollar tag inside another", "insert into app.marks (tag) values ($q$a$b$q$)", "a$b"),
+    ("word before the closing dollars", "insert into app.marks (tag) values ($$;b$$)", ";b"),
+    ("comment marks in a string", "insert into app.marks (tag) values ('-- /* x')", "-- /* x"),
+    ("semicolons at the end", "insert into app.marks (tag) values ('b');;\n ; -- ;\n", "b"),
+    ("carriage returns", "insert into app.marks (tag)\r\n-- ;\r\nvalues ('b')\r\n;", "b"),
+    ("minus minus number", "insert into app.marks (tag) values (5 - -3)", "8"),
+    ("operators", "insert into app.marks (tag) values ('{\"a\":\"b\"}'::json->>'a')", "b"),
+    ("umlauts", "insert into app.marks (tag) values ('ä;ö🐎')", "ä;ö🐎"),
+    ("percent signs", "insert into app.marks (tag) values ('%I %L %% %s $1')", "%I %L %% %s $1"),
+    ("a CTE that writes", "with a as (select ';x' as t) insert into app.marks (tag) select t from a", ";x"),
+    ("long", "insert into app.marks (tag) values ('" + "x;" * 20000 + "')", "x;" * 20000),
+    ("a parameter", "insert into app.marks (tag) select x from app.twice_of(';') as f(x)", ";;"),
+    ("DO", "do $$ begin insert into app.marks (tag) values ('do;'); commit; end $$", "do;"),
+    ("CALL that commits", "call app.keep('kept;', 1)", "kept;"),
+)  # fmt: skip
+
+
+def test_quoting_traps(database: Database) -> None:
+    """One statement is one statement, whatever its quotes and comments hold, and it runs as it was written."""
+    ids = [
+        database.value("select jobs.enqueue_sql(%s, max_attempts => 1)", [f"/* {n} */ {text}"])
+        for n, (_, text, _) in enumerate(TRAPS)
+    ]
+    database.drain()
+
+    for job, (_, text, _) in zip(ids, TRAPS, strict=True):
+        found = database.job(job)
+        assert (found["state"], found["error"]) == ("succeeded", None), (text, found["error"])
+        assert found["statement"].endswith(text)
+    tags = sorted(tag for (tag,) in database.run("select tag from app.marks"))
+    assert tags == sorted(tag for *_, tag in TRAPS)
+
+
+MADE = {"command_tag": "CREATE INDEX", "verified": True}
+DROPPED = {"command_tag": "DROP INDEX", "verified": True}
+
+#: (statement, task, result)
+KINDS: tuple[tuple[str, str, Any], ...] = (
+    ("select generate_series(1, 5)", "select", {"rows": 5}),
+    ("(select 1) union (select 2)", "select", {"rows": 2}),
+    ("values (1), (2), (3)", "values", {"rows": 3}),
+    ("table app.marks", "table", {"rows": 0}),
+    ("with x as (select 1) select * from x", "with", {"rows": 1}),
+    ("insert into app.marks (tag) values ('a'), ('b')", "insert", {"rows": 2}),
+    ("with x as (select 'c' as t) insert into app.marks (tag) select t from x", "with", {"rows": 1}),
+    ("update app.marks set tag = tag || '!'", "update", {"rows": 3}),
+    ("delete from app.marks where tag = 'a!'", "delete", {"rows": 1}),
+    ("merge into app.marks as m using (select 'b!' as t) as s on tag = t when matched then delete", "merge", {"rows": 1}),
+    ("create table app.made (i integer)", "create table", {"rows": 0}),
+    ("create table app.copied as select 1 as i", "create table", {"rows": 1}),
+    ("create unique index made_i on app.made (i)", "create unique index", {"rows": 0}),
+    ("analyze app.made", "analyze", {"rows": 0}),
+    ("create materialized view app.seen as select 1 as i", "create materialized view", {"rows": 1}),
+    ("refresh materialized view app.seen", "refresh materialized view", {"rows": 0}),
+    ("truncate app.made", "truncate", {"rows": 0}),
+    ("grant select on app.made to other", "grant", {"rows": 0}),
+    ("comment on table app.made is 'x'", "comment", {"rows": 0}),
+    ("explain select 1", "explain", {"rows": 1}),
+    ("vacuum app.made", "vacuum", {"command_tag": "VACUUM"}),
+    ("VACUUM (ANALYZE) app.made", "vacuum", {"command_tag": "VACUUM"}),
+    ("create index concurrently made_c on app.made (i)", "create index concurrently", MADE),
+    (
+        'create unique index concurrently if not exists "Made;u" on app.made (i)',
+        "create index concurrently",
+        MADE,
+    ),
+    ("reindex index concurrently app.made_c", "reindex concurrently", {"command_tag": "REINDEX", "verified": True}),
+    ("reindex (verbose) table concurrently app.made", "reindex concurrently", {"command_tag": "REINDEX"}),
+    ("drop index concurrently app.made_c", "drop index concurrently", DROPPED),
+    ('drop index concurrently if exists app."Made;u"', "drop index concurrently", DROPPED),
+    ("call app.keep('x', 2)", "call", {"command_tag": "CALL"}),
+    ("do $$ begin perform 1; end $$", "do", {"command_tag": "DO"}),
+    ("drop table app.made", "drop table", {"rows": 0}),
+)  # fmt: skip
+
+
+def test_kinds_of_statements(database: Database) -> None:
+    """Every kind of statement runs, in the order of its lane; the task says what it is without names and values."""
+    ids = [database.value("select jobs.enqueue_sql(%s, max_attempts => 1)", [text]) for text, _, _ in KINDS]
+    database.drain()
+
+    rows = {job: rest for job, *rest in database.run("select id, task, state, result, error from jobs.job")}
+    wrong = [
+        (text, rows[job])
+        for job, (text, task, result) in zip(ids, KINDS, strict=True)
+        if rows[job] != [task, "succeeded", result, None]
+    ]
+    assert wrong == []
+
+
+def test_error_is_kept_whole(database: Database) -> None:
+    """The error of a statement has its SQLSTATE, message, detail and constraint, in a transaction and at top level."""
+    database.run("create table app.twice (i integer, constraint only_one unique (i))")
+    insert = "insert into app.twice values (1), (1)"
+    plain = database.value("select jobs.enqueue_sql(%s)", [insert])
+    top = database.value("select jobs.enqueue_sql(%s)", [f"do $$ begin {insert}; end $$"])
+    database.drain()
+
+    for job in (plain, top):
+        found = database.job(job)
+        assert (found["state"], found["attempt"]) == ("failed", 1)
+        assert found["error"]["sqlstate"] == "23505"
+        assert found["error"]["constraint"] == "only_one"
+        assert "(i)=(1)" in found["error"]["detail"]
+
+
+def test_done_when(database: Database) -> None:
+    """A post-condition that is true makes a success; one that is not undoes the statement: PW043."""
+    yes = database.value(
+        "select jobs.enqueue_sql('insert into app.marks (tag) values (''yes'')',"
+        " done_when => 'exists (select from app.marks where tag = ''yes'')', rollback => 'delete from app.marks')"
+    )
+    no = database.value(
+        "select jobs.enqueue_sql('insert into app.marks (tag) values (''no'')', done_when => 'select false')"
+    )
+    database.drain()
+
+    assert database.job(yes)["state"] == "succeeded"
+    assert database.job(yes)["rollback"] == "delete from app.marks"
+    assert (database.job(no)["state"], database.job(no)["error"]["sqlstate"]) == ("failed", "PW043")
+    assert database.run("select tag from app.marks") == [("yes",)]
+
+
+def test_found_out_to_need_top_level(database: Database) -> None:
+    """A function's statement that commits is found out and run at top level, once."""
+    job = database.value("select jobs.enqueue_sql('call app.keep(''once'', 3)')")
+    database.drain()
+
+    assert database.job(job)["attempt"] == 1
+    assert database.value("select count(*) from app.marks") == 3
+
+
+@pytest.mark.parametrize("word", ["analyze", "checkpoint"])
+def test_one_word(database: Database, word: str) -> None:
+    """A statement of one word is taken."""
+    job = database.value("select jobs.enqueue_sql(%s)", [word])
+
+    assert database.job(job)["task"] == word
+
+
+BODIES = (
+    "create function app.body() returns integer begin atomic select case when true then 1; end; select 2; end",
+    "create or replace procedure app.body(n integer) begin atomic insert into app.marks (tag) values ('a'); end;",
+    "create rule twice as on insert to app.marks do also (notify a; notify b)",
+    "create function app.body() returns text language sql as 'select 1; select ''x;'''",
+    "create index concurrently on app.marks (tag)",
+    "select 1 as begin, 2 as atomic",
+)
+
+
+@pytest.mark.parametrize("text", BODIES)
+def test_semicolons_that_end_nothing(database: Database, text: str) -> None:
+    """Semicolons in the body of a function or the actions of a rule do not end the statement."""
+    text = text.replace("case when true then 1; end;", "case when true then 1 end;")
+    job = database.value("select jobs.enqueue_sql(%s)", [text])
+    database.drain()
+
+    assert database.job(job)["state"] == "succeeded", database.job(job)["error"]
+
+
+def test_index_with_an_odd_name(database: Database) -> None:
+    """The known post-condition of an index finds it by whatever name it has."""
+    table, index = '"a table; ""x"""', '"an index; ""x"""'
+    database.run(f"create table app.{table} (i integer)")
+    job = database.value("select jobs.enqueue_sql(%s)", [f"create index concurrently {index} on app.{table} (i)"])
+    database.drain()
+
+    assert database.job(job)["result"] == MADE
