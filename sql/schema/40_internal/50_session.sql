@@ -61,19 +61,30 @@ comment on function jobs_internal.assert_my_lane(integer) is 'PW050 unless the l
 -- Purpose: give back what a session has claimed and not worked off. Messages that carry another token belong to others.
 -- p_suspect: the session died; what it had is delivered again and counts as such (read_ct), so that each job runs alone. Otherwise nothing
 -- happened, and the delivery is not counted.
+-- A claim whose snapshot is older than ours locks our messages for a moment, only to find that they are taken: what is locked is tried
+-- again, for a quarter of a second at most. Whoever calls this holds no lock yet that a claim waits for (lane, duration, minute).
 create or replace function jobs_internal.release(p_session jobs_internal.session, p_suspect boolean)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_left boolean;
 begin
   if p_session.msg_ids is not null then
-    execute pg_catalog.format(
-      'update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - $3 where m.msg_id in ('
-      '  select q.msg_id from pgmq.%1$I as q where q.msg_id = any ($1) and q.vt = $2 for update skip locked)',
-      'q_pyworker_' || p_session.lane_id)
-    using p_session.msg_ids, p_session.lease, (not p_suspect)::integer;
-    update jobs_internal.session set msg_ids = null, lease = null where id = p_session.id;
+    for v_try in 1 .. 22 loop
+      execute pg_catalog.format(
+        'update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - $3 where m.msg_id in ('
+        '  select q.msg_id from pgmq.%1$I as q where q.msg_id = any ($1) and q.vt = $2 for update skip locked)',
+        'q_pyworker_' || p_session.lane_id)
+      using p_session.msg_ids, p_session.lease, (not p_suspect)::integer;
+      execute pg_catalog.format('select exists (select from pgmq.%I as q where q.msg_id = any ($1) and q.vt = $2)', 'q_pyworker_' || p_session.lane_id)
+      into v_left using p_session.msg_ids, p_session.lease;
+      exit when not v_left;
+      perform pg_catalog.pg_sleep(v_try * 0.001);
+    end loop;
+    -- The next claim begins where this one did: what comes behind it does not overtake.
+    update jobs_internal.session set msg_ids = null, lease = null, last_msg_id = p_session.msg_ids[1] - 1 where id = p_session.id;
   end if;
 exception
   when undefined_table then
@@ -91,8 +102,8 @@ as $$
 declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
 begin
-  perform jobs_internal.learn(v_session, p_learned);
   perform jobs_internal.release(v_session, false);
+  perform jobs_internal.learn(v_session, p_learned);
   update jobs_internal.slot set session_id = null where session_id = p_session;
   delete from jobs_internal.session where id = p_session;
   perform jobs_internal.wake();
@@ -195,10 +206,12 @@ declare
   v_swept timestamptz;
   v_due boolean;
 begin
-  perform jobs_internal.learn(v_session, p_learned);
-  if p_release then
+  if p_release and v_session.msg_ids is not null then
     perform jobs_internal.release(v_session, false);
+    v_session.last_msg_id := v_session.msg_ids[1] - 1;
+    v_now := pg_catalog.clock_timestamp();  -- what was given back is due for us too
   end if;
+  perform jobs_internal.learn(v_session, p_learned);
   v_claim.waiting := false;
   if not (select s.paused from jobs_internal.switch as s) then
     for v_lane in

@@ -226,7 +226,8 @@ as $$
 declare
   v_name text;
   v_value text;
-  v_handle record;
+  v_pid integer;
+  v_cookie bigint;
   v_gone boolean := false;
   v_let_go boolean := false;
   v_outcome record;
@@ -269,16 +270,18 @@ begin
         perform pg_catalog.set_config(v_name, v_value, false);
       end loop;
       perform pg_catalog.set_config('search_path', p_path, false);
-      select h.pid, h.cookie into v_handle
+      select h.pid, h.cookie into v_pid, v_cookie
       from jobs_internal.launch_child(coalesce(p_item.statement, p_item.call), p_item.job_id || '/' || p_item.attempt) as h;
-      v_child_start := jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_handle.pid);
     end if;
   exception
     when insufficient_resources or configuration_limit_exceeded or too_many_connections then
       -- No worker slot: that is back-pressure, never the job's failure. Uncharged, a little later again.
       p_ending.outcome := 'no_slot';
     when query_canceled then
-      p_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted');
+      -- A child that was launched is watched, whatever happened here.
+      if v_pid is null then
+        p_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted');
+      end if;
     when others then
       get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
       p_ending.outcome := 'failed';
@@ -287,25 +290,32 @@ begin
   perform jobs_internal.wash(p_baseline);
   perform pg_catalog.set_config('application_name', 'pw ' || p_item.job_id || '/' || p_item.attempt || ' '
     || (extract(epoch from p_ending.started_at) * 1000)::bigint, false);
+  if p_ending.outcome is null then
+    -- Its identity is its pid and its start, and pg_stat_activity knows the start only once it has connected.
+    loop
+      v_child_start := jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_pid);
+      exit when v_child_start is not null or jobs_internal.wait_child(v_pid, v_cookie, 1);
+    end loop;
+  end if;
   commit;
 
   if p_ending.outcome is null then
-    p_ending.child_pid := v_handle.pid;
+    p_ending.child_pid := v_pid;
     -- A nap is short at first and grows, so that short statements end at once and long ones cost nothing.
     while not v_gone loop
       begin
         if v_let_go then
-          v_gone := not jobs_internal.alive(v_handle.pid, v_child_start);
+          v_gone := not jobs_internal.alive(v_pid, v_child_start);
           if not v_gone then
             perform pg_catalog.pg_sleep(v_nap);
           end if;
         else
-          v_gone := jobs_internal.wait_child(v_handle.pid, v_handle.cookie, (v_nap * 1000)::integer + 1);
+          v_gone := jobs_internal.wait_child(v_pid, v_cookie, (v_nap * 1000)::integer + 1);
         end if;
-        if not v_gone and not v_let_go and v_nap >= 0.05 and jobs_internal.child_is_stuck(v_handle.pid) then
+        if not v_gone and not v_let_go and v_nap >= 0.05 and jobs_internal.child_is_stuck(v_pid) then
           -- Its messages fill the queue that nobody can read without holding a snapshot: let go of it, so that it goes on. The price is
           -- its error details; the post-condition, or in_doubt, decides.
-          perform jobs_internal.detach_child(v_handle.pid, v_handle.cookie);
+          perform jobs_internal.detach_child(v_pid, v_cookie);
           v_let_go := true;
         end if;
       exception
@@ -323,8 +333,8 @@ begin
     if p_ending.outcome is null then
       v_reason := jobs_internal.stop_reason(p_item.job_id, p_item.attempt);
       if not v_let_go then
-        select o.* into v_outcome from jobs_internal.child_outcome(v_handle.pid, v_handle.cookie) as o;
-        perform jobs_internal.detach_child(v_handle.pid, v_handle.cookie);
+        select o.* into v_outcome from jobs_internal.child_outcome(v_pid, v_cookie) as o;
+        perform jobs_internal.detach_child(v_pid, v_cookie);
       end if;
       p_ending.finished_at := pg_catalog.clock_timestamp();
       if not v_let_go and v_outcome.completed and v_outcome.has_error then
@@ -491,6 +501,7 @@ begin
       if v_item.mode in ('alone', 'child') then
         v_item := jobs_internal.begin_alone(v_session, v_claim.lane_id, v_item);
         commit;
+        v_rest := v_rest or v_item.msg_id <> v_claim.msg_ids[v_place];
         v_place := pg_catalog.array_position(v_claim.msg_ids, v_item.msg_id) + 1;
         v_alone := false;
         -- After a job of unknown duration claims start small again, so that nothing waits behind the next one.
@@ -553,7 +564,10 @@ begin
         if jobs_internal.finish_chunk(v_session, v_claim.lane_id, v_msgs, v_endings) then
           commit;
           v_limit := least(v_limit * 4, 1000);
-          v_place := pg_catalog.array_position(v_claim.msg_ids, v_msgs[pg_catalog.cardinality(v_msgs)]) + 1;
+          v_k := pg_catalog.array_position(v_claim.msg_ids, v_msgs[pg_catalog.cardinality(v_msgs)]) + 1;
+          -- What was locked by others for a moment was passed over: what still carries our token goes back at the next claim.
+          v_rest := v_rest or v_k - v_place > pg_catalog.cardinality(v_msgs);
+          v_place := v_k;
           v_alone := false;
         else
           -- One of them is not what it was when the chunk began: undo them all and run them one by one, where each answers for itself.
