@@ -170,7 +170,8 @@ def test_a_child_that_talks_too_much_does_not_hang(database: Database, level: st
 
 def test_vacuum_verbose_of_many_tables(database: Database) -> None:
     database.run(
-        "do $$ begin for i in 1 .. 150 loop execute format('create table app.t%s (n integer primary key)', i); end loop; end $$"
+        "do $$ begin for i in 1 .. 150 loop"
+        " execute format('create table app.t%s (n integer primary key)', i); end loop; end $$"
     )
     job = put_sql(database, "vacuum (verbose, analyze)")
     database.drain(timeout=60)
@@ -224,10 +225,8 @@ def test_the_views_show_the_child(database: Database) -> None:
         holder.execute("lock table app.ledger in share mode")
         job = put_sql(database, "vacuum full app.ledger")
         database.run("select jobs.start()")
-        row = wait_running(database, job)
         wait_until(lambda: (running(database, job) or {}).get("blocked_by"), 10)
-        row = running(database, job)
-        assert row is not None
+        row = wait_running(database, job)
         assert row["blocked_by"] == [holder.info.backend_pid]
         assert row["wait_event"] == "Lock:relation"
         assert row["child_pid"] is not None
