@@ -12,7 +12,7 @@ end
 $$;
 comment on function jobs_internal.launch_child(text, text) is 'Launches one statement in a child session';
 
--- Purpose: note the child of a running job. Returns its backend_start; null when it has ended already.
+-- Purpose: note the child of a running job. Returns its backend_start; null when it has not connected yet, or has ended.
 create or replace function jobs_internal.note_child(p_session bigint, p_job bigint, p_attempt integer, p_pid integer)
 returns timestamptz
 language plpgsql volatile security definer
@@ -21,11 +21,11 @@ as $$
 declare
   v_start timestamptz;
 begin
-  perform jobs_internal.my_session(p_session);
+  perform jobs_internal.my_session(p_session), pg_catalog.pg_stat_clear_snapshot();
   select a.backend_start into v_start from pg_catalog.pg_stat_get_activity(p_pid) as a
   where a.usesysid = jobs_internal.me() and a.backend_type <> 'client backend';  -- a session of somebody else is no child: it would be signalled
   update jobs_internal.job set child_pid = p_pid, child_start = v_start
-  where id = p_job and attempt = p_attempt and session_id = p_session;
+  where id = p_job and attempt = p_attempt and session_id = p_session and v_start is not null;
   return v_start;
 end
 $$;
