@@ -57,8 +57,8 @@ begin
   left join jobs_internal.duration as d on d.shape_id = j.shape_id
   left join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.proowner = s.func_owner
   left join lateral (select o.* from jobs_internal.statement as o where o.job_id = j.id and j.shape_id is null offset 0) as st on true
-  left join lateral (select o.* from jobs_internal.stop as o where o.job_id = j.id and o.attempt = j.attempt + 1 offset 0) as x on true
-  where not coalesce(q.paused, false);
+  left join lateral (select o.* from jobs_internal.stop as o where o.job_id = j.id and o.attempt = j.attempt + 1 and o.reason = 'cancelled' offset 0) as x on true
+  where not coalesce(q.paused, false) and not (select w.paused from jobs_internal.switch as w);
   if v_items is null then
     return '{}';
   end if;
@@ -105,6 +105,8 @@ begin
     v_item.mode := 'gone';
     return v_item;
   end if;
+  -- A run of this attempt that died with its chunk may have been overdue: this is another one.
+  delete from jobs_internal.stop where job_id = p_item.job_id and attempt = p_item.attempt and reason = 'timed_out';
   update jobs_internal.session set job_id = p_item.job_id, attempt = p_item.attempt where id = p_session;
   if p_item.shape_id is null then
     return v_item;
