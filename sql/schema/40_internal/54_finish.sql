@@ -44,6 +44,7 @@ declare
   v_error jsonb := p_ending.error;
   v_retry boolean;
   v_outcome text := p_ending.outcome;
+  v_cancelled boolean;
   v_top_level boolean;
 begin
   select j.* into v_job from jobs_internal.job as j
@@ -54,6 +55,11 @@ begin
   end if;
   -- An attempt begins where its start was committed: that is what its timeout counts from and what the views showed.
   p_ending.started_at := coalesce(v_job.started_at, p_ending.started_at);
+  v_cancelled := exists (select from jobs_internal.stop as x where x.job_id = p_ending.job_id and x.attempt = p_ending.attempt and x.reason = 'cancelled');
+  if v_cancelled and v_outcome = 'interrupted' then
+    v_outcome := 'cancelled';
+    v_error := jobs_internal.error_object('PWC01', 'cancelled on request', null, 'select jobs.retry(id) runs it again.');
+  end if;
   delete from jobs_internal.stop where job_id = p_ending.job_id;
   delete from jobs_internal.progress_message where job_id = p_ending.job_id;
   if p_ending.logs is not null then
@@ -73,6 +79,7 @@ begin
         'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled');
     end if;
     v_outcome := 'cancelled';
+    v_state := 'failed';
     v_error := jobs_internal.error_object('PWC02', 'interrupted three times without a known reason',
       'Somebody signalled its session each time (pg_cancel_backend, pg_terminate_backend).', 'Look in the server log; then select jobs.retry(id).');
   end if;
@@ -80,6 +87,11 @@ begin
   v_top_level := p_state = 'running' and exists (select from jobs_internal.statement as s where s.job_id = v_job.id and s.top_level);
   v_retry := v_outcome in ('failed', 'timed_out', 'lost') and p_ending.attempt < v_job.max_attempts
     and jobs_internal.worth_retry(v_error ->> 'sqlstate');
+  if v_retry and v_cancelled then
+    -- It failed by itself before the signal came: it is not tried again.
+    v_retry := false;
+    v_state := 'cancelled';
+  end if;
   if v_retry then
     v_state := 'scheduled';
     v_due := pg_catalog.clock_timestamp() + jobs_internal.backoff(v_job.queue_id, p_ending.attempt);
@@ -90,7 +102,7 @@ begin
     insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid, result, error)
     values (v_job.id, p_ending.attempt, v_outcome, v_job.owner, p_ending.started_at, p_ending.finished_at, p_pid, p_ending.child_pid, p_ending.result, v_error);
   else
-    v_state := case v_outcome when 'succeeded' then 'succeeded' when 'cancelled' then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end;
+    v_state := coalesce(v_state, case v_outcome when 'succeeded' then 'succeeded' when 'cancelled' then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end);
     delete from jobs_internal.job where id = v_job.id;
     insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
       started_at, finished_at, pid, child_pid, timeout, unique_key, args, settings, note, result, error)
@@ -206,7 +218,11 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (select from jobs_internal.job as j where j.id = p_job and j.attempt = p_attempt and j.state = 'running' and j.session_id = p_session) then
+  if not exists (
+    select from jobs_internal.job as j
+    join jobs_internal.session as s on s.id = j.session_id and s.job_id = j.id
+    where j.id = p_job and j.attempt = p_attempt and j.state = 'running' and j.session_id = p_session)
+  then
     raise exception using errcode = 'PW041', message = pg_catalog.format('job %s ended itself while it ran', p_job),
       detail = 'Its row is not the running attempt of this session any more. What the job did was undone.',
       hint = 'A job must not cancel, retry or finish itself through the functions of pyworker. A retry cannot help.';

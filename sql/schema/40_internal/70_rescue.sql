@@ -51,7 +51,6 @@ begin
   if p_session.msg_ids is not null then
     perform jobs_internal.release(p_session, true);
   end if;
-  update jobs_internal.slot set session_id = null where session_id = p_session.id;
   if p_session.job_id is not null then
     select j.* into v_job from jobs_internal.job as j
     where j.id = p_session.job_id and j.attempt = p_session.attempt and j.session_id = p_session.id and j.state = 'running'
@@ -108,6 +107,7 @@ begin
       end if;
     end if;
   end if;
+  update jobs_internal.slot set session_id = null where session_id = p_session.id;
   delete from jobs_internal.session where id = p_session.id;
   return true;
 end
