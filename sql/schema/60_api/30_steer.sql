@@ -200,6 +200,23 @@ end
 $$;
 comment on function jobs_internal.state_of(bigint) is 'The state of a job that the caller may see';
 
+-- Purpose: whether the present transaction wrote the job's row: we see it although its writer, we or a subtransaction of ours, goes on.
+-- xmin has 32 bits: it is completed from the number of the present transaction, which is not younger than its subtransactions.
+create or replace function jobs_internal.is_mine(p_id bigint)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_me bigint := pg_catalog.pg_current_xact_id_if_assigned()::text::bigint;
+  v_ahead bigint;
+begin
+  select (j.xmin::text::bigint - v_me % 4294967296 + 4294967296) % 4294967296 into v_ahead from jobs_internal.job as j where j.id = p_id;
+  return coalesce(v_ahead < 1000000 and pg_catalog.pg_xact_status((v_me + v_ahead)::text::xid8) = 'in progress', false);
+end
+$$;
+comment on function jobs_internal.is_mine(bigint) is 'The present transaction wrote the job''s row';
+
 create or replace function jobs.wait(id bigint, timeout interval)
 returns text
 language plpgsql volatile security definer
@@ -224,9 +241,7 @@ begin
       detail = 'It runs at top level and might wait for this very snapshot, for ever (CREATE INDEX CONCURRENTLY does).',
       hint = 'Use: call jobs.await(id, timeout).';
   end if;
-  if exists (select from jobs_internal.job as j where j.id = wait.id
-    and j.xmin = pg_catalog.pg_current_xact_id_if_assigned()::xid)
-  then
+  if jobs_internal.is_mine(wait.id) then
     raise exception using errcode = 'PW035', message = pg_catalog.format('job %s was enqueued by this very transaction', wait.id),
       detail = 'It cannot start before the transaction commits.', hint = 'Commit, then wait.';
   end if;
