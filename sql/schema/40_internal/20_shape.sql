@@ -10,9 +10,9 @@ returns oid[]
 language plpgsql stable
 as $$
 declare
-  v_name text := pg_catalog.btrim(p_task);
-  v_parts text[];
-  v_found oid[];
+  v_name pg_catalog.text := pg_catalog.btrim(p_task);
+  v_parts pg_catalog.text[];
+  v_found pg_catalog.oid[];
 begin
   if v_name is null or v_name operator(pg_catalog.=) '' then
     raise exception using errcode = 'PW001', message = 'no function is named',
@@ -20,7 +20,7 @@ begin
   end if;
   if pg_catalog.right(v_name, 1) operator(pg_catalog.=) ')' then
     begin
-      v_found := array[pg_catalog.to_regprocedure(v_name)::oid];
+      v_found := array[pg_catalog.to_regprocedure(v_name)::pg_catalog.oid];
     exception when others then
       v_found := null;  -- too many dots, or a schema that is closed to the caller
     end;
@@ -38,12 +38,12 @@ begin
     if pg_catalog.cardinality(v_parts) operator(pg_catalog.=) 1 then
       select pg_catalog.array_agg(p.oid order by p.oid) into v_found
       from pg_catalog.pg_proc as p
-      where p.proname operator(pg_catalog.=) v_parts[1]::name and pg_catalog.pg_function_is_visible(p.oid);
+      where p.proname operator(pg_catalog.=) v_parts[1]::pg_catalog.name and pg_catalog.pg_function_is_visible(p.oid);
     elsif pg_catalog.cardinality(v_parts) operator(pg_catalog.=) 2 then
       select pg_catalog.array_agg(p.oid order by p.oid) into v_found
       from pg_catalog.pg_proc as p
       join pg_catalog.pg_namespace as n on n.oid operator(pg_catalog.=) p.pronamespace
-      where p.proname operator(pg_catalog.=) v_parts[2]::name and n.nspname operator(pg_catalog.=) v_parts[1]::name
+      where p.proname operator(pg_catalog.=) v_parts[2]::pg_catalog.name and n.nspname operator(pg_catalog.=) v_parts[1]::pg_catalog.name
         and pg_catalog.has_schema_privilege(n.oid, 'USAGE');
     end if;
   end if;
@@ -324,11 +324,11 @@ returns jobs_internal.shape
 language plpgsql volatile
 as $$
 declare
-  v_keys text[];
-  v_func oid;
-  v_found oid[];
-  v_fit oid[];
-  v_misfit jsonb;
+  v_keys pg_catalog.text[];
+  v_func pg_catalog.oid;
+  v_found pg_catalog.oid[];
+  v_fit pg_catalog.oid[];
+  v_misfit pg_catalog.jsonb;
 begin
   if pg_catalog.jsonb_typeof(p_args) operator(pg_catalog.<>) 'object' then
     raise exception using errcode = 'PW011', message = 'args must be a JSON object',
@@ -352,7 +352,7 @@ begin
         raise exception using errcode = 'PW002',
           message = pg_catalog.format('%s names %s functions', pg_catalog.left(p_task, 200), pg_catalog.cardinality(v_found)),
           detail = pg_catalog.format('%s of them fit these arguments. Candidates: %s.', pg_catalog.cardinality(v_fit),
-            (select pg_catalog.string_agg(f::regprocedure::text, '; ') from pg_catalog.unnest(v_found) as f)),
+            (select pg_catalog.string_agg(f::pg_catalog.regprocedure::pg_catalog.text, '; ') from pg_catalog.unnest(v_found) as f)),
           hint = 'Give the argument types: schema.name(type, ...). A retry cannot help.';
       end if;
       v_found := v_fit;
@@ -388,10 +388,10 @@ returns jsonb
 language plpgsql volatile
 as $$
 declare
-  v_args jsonb;
+  v_args pg_catalog.jsonb;
   v_parameter record;
-  v_state text;
-  v_message text;
+  v_state pg_catalog.text;
+  v_message pg_catalog.text;
 begin
   if p_shape.cast_query is null then
     return case when p_shape.whole then p_args end;
@@ -413,7 +413,7 @@ begin
       get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
       raise exception using errcode = 'PW005',
         message = pg_catalog.format('argument "%s" cannot be cast to %s', v_parameter.key, v_parameter.type),
-        detail = pg_catalog.format('Value: %s. PostgreSQL says (%s): %s', pg_catalog.left((p_args operator(pg_catalog.->) v_parameter.key)::text, 200), v_state, v_message),
+        detail = pg_catalog.format('Value: %s. PostgreSQL says (%s): %s', pg_catalog.left((p_args operator(pg_catalog.->) v_parameter.key)::pg_catalog.text, 200), v_state, v_message),
         hint = 'Pass a value of that type. A retry cannot help.';
     end;
   end loop;

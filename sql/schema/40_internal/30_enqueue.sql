@@ -7,10 +7,10 @@ returns void
 language plpgsql volatile
 as $$
 declare
-  v_name text;
-  v_value text;
-  v_state text;
-  v_message text;
+  v_name pg_catalog.text;
+  v_value pg_catalog.text;
+  v_state pg_catalog.text;
+  v_message pg_catalog.text;
 begin
   if pg_catalog.jsonb_typeof(p_settings) operator(pg_catalog.<>) 'object' then
     raise exception using errcode = 'PW011', message = 'settings must be a JSON object',

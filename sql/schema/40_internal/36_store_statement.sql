@@ -6,12 +6,12 @@ returns jsonb[]
 language plpgsql volatile
 as $$
 declare
-  v_args jsonb[];
-  v_one jsonb;
+  v_args pg_catalog.jsonb[];
+  v_one pg_catalog.jsonb;
 begin
   if p_shape.cast_query is null then
     return case when p_shape.whole then p_args
-      else pg_catalog.array_fill(null::jsonb, array[pg_catalog.cardinality(p_args)]) end;
+      else pg_catalog.array_fill(null::pg_catalog.jsonb, array[pg_catalog.cardinality(p_args)]) end;
   end if;
   begin
     execute pg_catalog.format('select pg_catalog.array_agg((%s) order by u.n) from pg_catalog.unnest($1) with ordinality as u(a, n)',

@@ -22,7 +22,7 @@ as $$
 #variable_conflict use_variable
 declare
   v_shape jobs_internal.shape;
-  v_args jsonb := coalesce(args, '{}');
+  v_args pg_catalog.jsonb := coalesce(args, '{}');
   v_id bigint;
 begin
   v_shape := jobs_internal.resolve(task, v_args);
@@ -63,8 +63,8 @@ declare
   v_order integer[] := '{}';
   v_group record;
   v_shape jobs_internal.shape;
-  v_args jsonb[];
-  v_one jsonb;
+  v_args pg_catalog.jsonb[];
+  v_one pg_catalog.jsonb;
 begin
   if unique_key is not null then
     raise exception using errcode = 'PW022', message = 'unique_key is not for many jobs',

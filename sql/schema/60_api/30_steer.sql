@@ -267,8 +267,8 @@ create or replace procedure jobs.await(id bigint, timeout interval)
 language plpgsql
 as $$
 declare
-  v_until timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) timeout;
-  v_state text;
+  v_until pg_catalog.timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) timeout;
+  v_state pg_catalog.text;
   v_nap double precision := 0.002;
 begin
   loop
