@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ LOGINS: dict[str, tuple[str, ...]] = {
 }
 
 Row = tuple[Any, ...]
+Arguments = Sequence[Any] | Mapping[str, Any]
 Fact = TypeVar("Fact")
 
 
@@ -115,20 +116,20 @@ class Database:
             line = self._lines[role] = self.connect(role)
         return line
 
-    def run(self, query: str, arguments: Sequence[Any] | None = None, *, role: str = "app") -> list[Row]:
+    def run(self, query: str, arguments: Arguments | None = None, *, role: str = "app") -> list[Row]:
         """Run a statement, committed at once."""
         cursor = self.line(role).execute(query, arguments)
         return cursor.fetchall() if cursor.description else []
 
-    def admin(self, query: str, arguments: Sequence[Any] | None = None) -> list[Row]:
+    def admin(self, query: str, arguments: Arguments | None = None) -> list[Row]:
         """Run a statement as administrator."""
         return self.run(query, arguments, role=ADMINISTRATOR)
 
-    def value(self, query: str, arguments: Sequence[Any] | None = None, *, role: str = "app") -> Any:
+    def value(self, query: str, arguments: Arguments | None = None, *, role: str = "app") -> Any:
         """Run a query and give its one value."""
         return self.run(query, arguments, role=role)[0][0]
 
-    def record(self, query: str, arguments: Sequence[Any] | None = None, *, role: str = "app") -> dict[str, Any]:
+    def record(self, query: str, arguments: Arguments | None = None, *, role: str = "app") -> dict[str, Any]:
         """Run a query and give its one row by column."""
         with self.line(role).cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(query, arguments).fetchall()

@@ -15,7 +15,8 @@ def filled(server: Server, template: str) -> Iterator[Database]:
     database.run(
         """create function other.echo(a text) returns text language plpgsql as
         $$ begin perform jobs.log('s3cret-log'); return 's3cret-result'; end $$;
-        create function other.fail(a text) returns text language plpgsql as $$ begin raise 's3cret-error %', a; end $$""",
+        create function other.fail(a text) returns text language plpgsql
+        as $$ begin raise 's3cret-error %', a; end $$""",
         role="other",
     )
     for query in (
