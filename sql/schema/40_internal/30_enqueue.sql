@@ -126,6 +126,23 @@ end
 $$;
 comment on function jobs_internal.check_options(text, interval, integer, text, text, jsonb) is 'Checks the options of a job and finds its queue and lane';
 
+-- Purpose: keep queues from being dropped until this transaction ends, before one looks for one. Locks: job (as every write of it does),
+-- which waits for nobody but jobs.drop_queue. A transaction with an older snapshot may not see that a queue was dropped: it is told so.
+-- Errors: 40001.
+create or replace function jobs_internal.hold_queues(p_queue text)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  lock table jobs_internal.job in row exclusive mode;
+  if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+    perform from jobs_internal.queue as q where q.name = coalesce(p_queue, 'default') and q.dropped_at is null for share;
+  end if;
+end
+$$;
+comment on function jobs_internal.hold_queues(text) is 'Keeps queues from being dropped until this transaction ends';
+
 -- Purpose: store one job, in the caller's transaction. p_shape null: a statement, stored by the caller in jobs_internal.statement.
 -- Returns: its id and whether it is new; with a unique_key that an unfinished job has, that job's id and a NOTICE.
 -- Locks: with a unique_key, waits for a transaction that holds the same key. Writes: job, the lane's pgmq queue.
@@ -154,6 +171,7 @@ declare
   v_settings jsonb := nullif(p_settings, '{}');
   v_note jsonb := nullif(p_note, '{}');
 begin
+  perform jobs_internal.hold_queues(p_queue);
   v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, p_unique_key, p_priority, p_note);
   created := true;
   job_id := pg_catalog.nextval('jobs_internal.job_id_seq');
@@ -225,6 +243,7 @@ declare
   v_ids bigint[];
   v_msg_ids bigint[];
 begin
+  perform jobs_internal.hold_queues(p_queue);
   v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, null, p_priority, p_note);
   v_ids := array(select pg_catalog.nextval('jobs_internal.job_id_seq') from pg_catalog.generate_series(1, pg_catalog.cardinality(p_args)));
   if v_due and v.lane_id is not null then

@@ -221,7 +221,12 @@ begin
       where l.owner = v_session.owner and l.quarantine is null and not q.paused and q.dropped_at is null
       order by l.priority, l.served_at, l.id
     loop
-      execute pg_catalog.format('select exists (select from pgmq.%I as m where m.vt <= $1)', 'q_' || v_lane.pgmq_queue) into v_due using v_now;
+      begin
+        execute pg_catalog.format('select exists (select from pgmq.%I as m where m.vt <= $1)', 'q_' || v_lane.pgmq_queue) into v_due using v_now;
+      exception
+        when undefined_table then
+          v_due := false;  -- its queue was dropped meanwhile
+      end;
       continue when not v_due;
       if not jobs_internal.take_slot(p_session, v_lane.queue_id, v_lane.concurrency) then
         v_claim.waiting := true;

@@ -235,10 +235,13 @@ begin
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
   insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (p_job, p_attempt, 'cancelled', p_by) on conflict do nothing;
   commit;
+  -- The reason goes with the attempt that heeds it. As long as it is there, the job goes on, or went on before it was written: back into
+  -- the queue after a failure of its own, say.
   while pg_catalog.clock_timestamp() < v_until
-    and exists (select from jobs_internal.job as j where j.id = p_job and j.attempt <= p_attempt and j.state in ('queued', 'running'))
+    and exists (select from jobs_internal.job as j where j.id = p_job and j.attempt <= p_attempt)
     and exists (select from jobs_internal.stop as x where x.job_id = p_job and x.attempt = p_attempt)
   loop
+    exit when jobs_internal.cancel_waiting(p_job, p_by);
     perform jobs_internal.press(p_job);
     commit;
     perform pg_catalog.pg_sleep(0.02);
@@ -310,8 +313,13 @@ begin
       join jobs_internal.queue as q on q.id = l.queue_id
       where l.owner = v_owner.oid and l.quarantine is null and not q.paused and q.dropped_at is null
     loop
-      execute pg_catalog.format('select count(*) from (select from pgmq.%I as m where m.vt <= clock_timestamp() limit 10000) as d', 'q_' || v_lane.pgmq_queue)
-      into v_due;
+      begin
+        execute pg_catalog.format('select count(*) from (select from pgmq.%I as m where m.vt <= clock_timestamp() limit 10000) as d', 'q_' || v_lane.pgmq_queue)
+        into v_due;
+      exception
+        when undefined_table then
+          v_due := 0;  -- its queue was dropped meanwhile
+      end;
       continue when v_due = 0;
       v_due := greatest(1, least(v_due, pg_catalog.ceil(v_due * coalesce(v_lane.avg_ms, 500) / 500)));
       if v_lane.concurrency is not null then

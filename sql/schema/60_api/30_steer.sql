@@ -16,6 +16,51 @@ end
 $$;
 comment on function jobs_internal.assert_steers(bigint, oid) is 'PW030 unless the caller may steer this job';
 
+-- Purpose: cancel a job that has not started. Returns false when it has: it runs, or a session holds its message, or it is finished.
+-- Locks: message (skip locked), then job. Writes: the lane's pgmq queue, job, finished, stop, feed.
+create or replace function jobs_internal.cancel_waiting(p_id bigint, p_by text)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job jobs_internal.job;
+  v_locked boolean;
+begin
+  loop
+    select j.* into v_job from jobs_internal.job as j where j.id = p_id;
+    if not found or v_job.state = 'running' or p_id = jobs_internal.current_job() then
+      return false;
+    end if;
+    if v_job.state = 'queued' then
+      -- Whoever holds the message runs the job.
+      execute pg_catalog.format('select true from pgmq.%I as m where m.msg_id = $1 for update skip locked', 'q_pyworker_' || v_job.lane_id)
+      into v_locked using v_job.msg_id;
+      if v_locked is null then
+        return false;
+      end if;
+      execute pg_catalog.format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || v_job.lane_id) using v_job.msg_id;
+    end if;
+    delete from jobs_internal.job as j where j.id = p_id and j.state = v_job.state and j.attempt = v_job.attempt;
+    continue when not found;  -- it moved on between the look and the lock
+    delete from jobs_internal.stop where job_id = p_id;
+    insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, created_at, finished_at,
+      timeout, unique_key, args, settings, note, error)
+    values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'cancelled', v_job.shape_id, v_job.attempt, v_job.max_attempts, v_job.run_at,
+      v_job.created_at, pg_catalog.clock_timestamp(), v_job.timeout, v_job.unique_key, v_job.args, v_job.settings, v_job.note,
+      jobs_internal.error_object('PWC01', pg_catalog.format('cancelled by %s', p_by), 'It was not running.', 'select jobs.retry(id) runs it again.'));
+    insert into jobs_internal.feed (body)
+    select pg_catalog.jsonb_build_object('queue', q.name, 'owner', pg_catalog.pg_get_userbyid(v_job.owner), 'session', null, 'pid', pg_catalog.pg_backend_pid(),
+      'succeeded', '[]'::jsonb, 'others', pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('job_id', v_job.id,
+        'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'attempt', v_job.attempt, 'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
+        'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note', coalesce(v_job.note, '{}'))))
+    from jobs_internal.queue as q where q.id = v_job.queue_id;
+    return true;
+  end loop;
+end
+$$;
+comment on function jobs_internal.cancel_waiting(bigint, text) is 'Cancels a job that has not started; false when it has';
+
 create or replace function jobs.cancel(id bigint)
 returns text
 language plpgsql volatile security definer
@@ -23,43 +68,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_job jobs_internal.job;
-  v_state text;
-  v_locked boolean := true;
+  v_owner oid;
   v_handle record;
   v_by text := session_user;
 begin
+  select j.owner into v_owner from jobs_internal.job as j where j.id = cancel.id;
+  if not found then
+    select f.owner into v_owner from jobs_internal.finished as f where f.id = cancel.id;
+  end if;
+  perform jobs_internal.assert_steers(cancel.id, v_owner);
+  if jobs_internal.cancel_waiting(cancel.id, v_by) then
+    return 'cancelled';
+  end if;
   select j.* into v_job from jobs_internal.job as j where j.id = cancel.id;
   if not found then
-    perform jobs_internal.assert_steers(cancel.id, (select f.owner from jobs_internal.finished as f where f.id = cancel.id));
     return (select f.state from jobs_internal.finished as f where f.id = cancel.id);
-  end if;
-  perform jobs_internal.assert_steers(cancel.id, v_job.owner);
-  if v_job.state = 'queued' and cancel.id is distinct from jobs_internal.current_job() then
-    -- Whoever holds the message runs the job.
-    execute pg_catalog.format('select true from pgmq.%I as m where m.msg_id = $1 for update skip locked', 'q_pyworker_' || v_job.lane_id)
-    into v_locked using v_job.msg_id;
-    if v_locked then
-      execute pg_catalog.format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || v_job.lane_id) using v_job.msg_id;
-    end if;
-  end if;
-  if v_job.state = 'scheduled' or (v_job.state = 'queued' and v_locked and cancel.id is distinct from jobs_internal.current_job()) then
-    delete from jobs_internal.job as j where j.id = cancel.id and j.state = v_job.state and j.attempt = v_job.attempt returning j.state into v_state;
-    if found then
-      insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, created_at, finished_at,
-        timeout, unique_key, args, settings, note, error)
-      values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'cancelled', v_job.shape_id, v_job.attempt, v_job.max_attempts, v_job.run_at,
-        v_job.created_at, pg_catalog.clock_timestamp(), v_job.timeout, v_job.unique_key, v_job.args, v_job.settings, v_job.note,
-        jobs_internal.error_object('PWC01', pg_catalog.format('cancelled by %s', v_by), 'It was not running.', 'select jobs.retry(id) runs it again.'));
-      insert into jobs_internal.feed (body)
-      select pg_catalog.jsonb_build_object('queue', q.name, 'owner', pg_catalog.pg_get_userbyid(v_job.owner), 'session', null, 'pid', pg_catalog.pg_backend_pid(),
-        'succeeded', '[]'::jsonb, 'others', pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('job_id', v_job.id,
-          'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'attempt', v_job.attempt, 'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
-          'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note', coalesce(v_job.note, '{}'))))
-      from jobs_internal.queue as q where q.id = v_job.queue_id;
-      return 'cancelled';
-    end if;
-    -- It moved on between the look and the lock.
-    return jobs.cancel(cancel.id);
   end if;
   -- It runs. The reason must be committed before anybody is signalled, which a function cannot do: a session of its own does. Should the
   -- server have no slot for one, a supervisor acts on the reason when this transaction commits.
@@ -91,6 +114,7 @@ as $$
 declare
   v_job jobs_internal.finished;
 begin
+  lock table jobs_internal.job in row exclusive mode;  -- no queue is dropped until this transaction ends
   select f.* into v_job from jobs_internal.finished as f where f.id = retry.id for update;
   if not found then
     perform jobs_internal.assert_steers(retry.id, (select j.owner from jobs_internal.job as j where j.id = retry.id));

@@ -126,11 +126,15 @@ declare
   v_id integer := jobs_internal.queue_id(queue);
   v_lane record;
 begin
-  -- Nobody enqueues while we look; enqueuers that hold the queue's row do not exist, so this waits for nothing.
   if queue = 'default' then
     raise exception using errcode = 'PW027', message = 'queue "default" stays', detail = 'It is where jobs go that name no queue.',
       hint = 'Close it instead: select jobs.alter_queue(''default'', accepting => false).';
   end if;
+  if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+    raise exception using errcode = '0A000', message = pg_catalog.format('jobs.drop_queue is not for a %s transaction', pg_catalog.current_setting('transaction_isolation')),
+      detail = 'Its snapshot would not show the jobs that came meanwhile.', hint = 'Use READ COMMITTED.';
+  end if;
+  -- Waits for the transactions that enqueue, and nobody enqueues while we look.
   lock table jobs_internal.job in share row exclusive mode;
   if exists (select from jobs_internal.job as j where j.queue_id = v_id) then
     raise exception using errcode = 'PW028', message = pg_catalog.format('queue "%s" has unfinished jobs', queue),
