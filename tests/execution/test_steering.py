@@ -164,18 +164,16 @@ def test_cancel_of_what_runs(database: Database, kind: str) -> None:
         with line.transaction(force_rollback=True):
             # A rollback of the caller does not undo it.
             assert line.execute("select jobs.cancel(%s)", [job]).fetchall() == [("cancelling",)]
-        try:
-            found = wait_for(database, job, timeout=5)
-        except AssertionError:
-            print(database.admin("select state, attempt, child_pid, child_start, session_id from jobs_internal.job"), database.admin("select * from jobs_internal.stop"), database.admin("select pid, backend_start, application_name, wait_event, query from pg_stat_activity where datname=current_database()"))
-            raise
+        found = wait_for(database, job, timeout=5)
         assert time.monotonic() - begun < 1.5
         assert found["state"] == "cancelled"
         assert found["error"]["sqlstate"] == "PWC01"
         # It is really stopped.
         if kind in ("child", "procedure"):
             wait_until(lambda: not database.admin("select 1 from pg_stat_activity where pid = %s", [pid]), 5)
-        assert database.admin("select count(*) from pg_locks where locktype = 'advisory' and not granted") == [(0,)]
+        here = "database = (select oid from pg_database where datname = current_database())"
+        waiting = f"select 1 from pg_locks where locktype = 'advisory' and objid = 1 and not granted and {here}"
+        wait_until(lambda: not database.admin(waiting), 5)
     assert attempts(database, job) == [(1, "cancelled")]
     wait_for(database, after)
     wait_until(lambda: not database.background(), 10)
@@ -230,6 +228,16 @@ def test_a_cancelled_job_is_not_retried_when_it_fails_by_itself(database: Databa
     assert wait_for(database, job)["state"] == "cancelled"
     wait_until(lambda: not database.background(), 10)
     assert attempts(database, job) == [(1, "failed")]
+
+
+def test_a_cancel_whose_reason_comes_after_the_attempt_holds(database: Database) -> None:
+    """Between the look at a running job and the reason, the attempt failed and waits for its retry."""
+    job = put(database, "app.stumble", {"n": 1, "times": 9}, max_attempts=5)
+    drain_once(database)
+    assert state(database, job) == "scheduled"
+    database.admin(f"call jobs_internal.stop_job({job}, 1, 'app')")
+    assert state(database, job) == "cancelled"
+    assert database.admin("select count(*) from jobs_internal.stop") == [(0,)]
 
 
 def test_pause_and_resume(database: Database) -> None:
@@ -302,6 +310,8 @@ def test_the_concurrency_of_a_queue_holds(database: Database) -> None:
     for concurrency in (3, 1):
         database.run("select jobs.alter_queue('narrow', concurrency => %s)", [concurrency], role="operator")
         put_many(database, "app.gate", [{} for _ in range(6)], queue="narrow")
+        database.admin("update jobs_internal.duration set avg_ms = 1000")  # so that no claim takes more than one
+        database.admin("update jobs_internal.lane set avg_ms = 1000")
         with gate_shut(database):
             database.run("select jobs.start(5)")
             wait_at_gate(database, concurrency)
