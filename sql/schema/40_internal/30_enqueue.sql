@@ -119,8 +119,8 @@ begin
     raise exception using errcode = 'PW008', message = pg_catalog.format('queue "%s" does not accept jobs', p_queue),
       detail = 'An operator closed it for enqueue.', hint = 'Retry after: select jobs.alter_queue(name, accepting => true).';
   end if;
-  if not pg_catalog.isfinite(timeout) then
-    timeout := null;
+  if not pg_catalog.isfinite(timeout) or timeout > interval '1000 years' then
+    timeout := null;  -- no limit; and a start and a timeout always have a sum
   end if;
 end
 $$;

@@ -113,6 +113,8 @@ comment on function jobs_internal.close_session(bigint, jsonb) is 'Ends a worker
 
 -- Purpose: keep what a session measured since its last claim: {"shapes": {"<id>": [runs, total ms, most subxacts]}, "ok": n, "bad": n}.
 -- Several sessions write the same rows; each holds them for the moment of a claim only, and in the same order.
+-- The figures come from a session of the owner's: only functions that it may execute are measured, and no figure is so large that the next
+-- one overflows.
 create or replace function jobs_internal.learn(p_session jobs_internal.session, p_learned jsonb)
 returns void
 language plpgsql volatile security definer
@@ -126,15 +128,18 @@ begin
     return;
   end if;
   insert into jobs_internal.duration as d (shape_id, runs, avg_ms, subxacts)
-  select s.key::integer, (s.value ->> 0)::bigint, (s.value ->> 1)::double precision / (s.value ->> 0)::bigint, (s.value ->> 2)::integer
+  select h.id, m.runs, m.ms / m.runs, greatest(least((s.value ->> 2)::bigint, 1000000), 0)
   from pg_catalog.jsonb_each(p_learned -> 'shapes') as s
-  where (s.value ->> 0)::bigint > 0
-  order by s.key::integer
+  join jobs_internal.shape as h on h.id = s.key::integer
+  cross join lateral (select least((s.value ->> 0)::bigint, 1000000000) as runs,
+    least(greatest((s.value ->> 1)::double precision, 0), 1e12) as ms) as m
+  where m.runs > 0 and pg_catalog.has_function_privilege(p_session.owner, h.func, 'EXECUTE')
+  order by h.id
   on conflict (shape_id) do update set
     runs = d.runs + excluded.runs,
     avg_ms = d.avg_ms * 0.7 + excluded.avg_ms * 0.3,
     subxacts = greatest(d.subxacts, excluded.subxacts);
-  select pg_catalog.sum((s.value ->> 0)::bigint), pg_catalog.sum((s.value ->> 1)::double precision)
+  select pg_catalog.sum(least((s.value ->> 0)::bigint, 1000000000)), pg_catalog.sum(least(greatest((s.value ->> 1)::double precision, 0), 1e12))
   into v_jobs, v_ms
   from pg_catalog.jsonb_each(p_learned -> 'shapes') as s;
   if v_jobs > 0 and p_session.lane_id is not null then
@@ -146,7 +151,7 @@ begin
   if p_session.lane_id is not null then
     insert into jobs_internal.minute as m (queue_id, minute, session_id, succeeded, failed)
     select l.queue_id, pg_catalog.date_trunc('minute', pg_catalog.clock_timestamp()), p_session.id,
-      (p_learned ->> 'ok')::bigint, (p_learned ->> 'bad')::bigint
+      greatest(least((p_learned ->> 'ok')::bigint, 1000000000), 0), greatest(least((p_learned ->> 'bad')::bigint, 1000000000), 0)
     from jobs_internal.lane as l
     where l.id = p_session.lane_id
     on conflict (queue_id, minute, session_id) do update set

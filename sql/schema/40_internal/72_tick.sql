@@ -114,14 +114,14 @@ as $$
   join pg_catalog.pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
   left join lateral (
     select m[1]::bigint as job_id, m[2]::integer as attempt, m[3]::bigint as started_ms, m[4]::numeric as done, m[5]::numeric as total
-    from pg_catalog.regexp_match(a.application_name, '^pw (\d{1,18})/(\d{1,9}) (\d{1,15})(?: ([0-9.]{1,20})/([0-9.]{1,20}))?$') as m
+    from pg_catalog.regexp_match(a.application_name, '^pw (\d{1,18})/(\d{1,9}) (\d{1,15})(?: (\d{1,19}\.?\d{0,2})/(\d{1,19}\.?\d{0,2}))?$') as m
     where m is not null
   ) as n on true
   left join jobs_internal.job as j on j.id = coalesce(s.job_id, n.job_id)
   left join pg_catalog.pg_stat_get_activity(j.child_pid) as ca on j.child_pid is not null and ca.backend_start = j.child_start
   left join lateral (
     select m[1]::numeric as done, m[2]::numeric as total
-    from pg_catalog.regexp_match(coalesce(ca.application_name, a.application_name), '^pw [0-9/]+ \d+ ([0-9.]{1,20})/([0-9.]{1,20})$') as m
+    from pg_catalog.regexp_match(coalesce(ca.application_name, a.application_name), '^pw [0-9/]+ \d+ (\d{1,19}\.?\d{0,2})/(\d{1,19}\.?\d{0,2})$') as m
   ) as c on true
   where n.job_id is null or s.job_id is not null or j.owner = s.owner
 $$;
