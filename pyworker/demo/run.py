@@ -56,7 +56,7 @@ def run_demo(settings: Settings) -> bool:
             f"after {monotonic() - begun:.1f} s. Nothing is left running that was not before.",
             "bold",
         )
-        screen.line(f"Look at it yourself: {place.afterwards}")
+        screen.line(f"Look at it yourself: {place.afterwards}    (\\dv+ jobs.* and \\df+ jobs.* are the manual)")
     return right
 
 
