@@ -41,6 +41,24 @@ begin
 end
 $$;
 
+-- Those of arrays are polymorphic in pg_catalog; exact ones would be preferred.
+do $$
+declare
+  v record;
+begin
+  for v in
+    select o.name as oprname, l.type as l, case o.side when 1 then l.type || '[]' else l.type end as r,
+      case when o.name = '||' then l.type || '[]' else 'boolean' end as result, pg_catalog.row_number() over () as n
+    from (values ('||', 1), ('||', 0), ('=', 1), ('<>', 1), ('@>', 1), ('&&', 1), ('<', 1)) as o(name, side),
+      (values ('integer'), ('bigint'), ('text'), ('jsonb'), ('oid')) as l(type)
+  loop
+    execute pg_catalog.format('create function trap.arrays_%s(%s[], %s) returns %s language plpgsql as %L', v.n, v.l, v.r, v.result,
+      pg_catalog.format('begin raise exception %L; end', 'planted operator ' || v.oprname));
+    execute pg_catalog.format('create operator trap.%s (leftarg = %s[], rightarg = %s, function = trap.arrays_%s)', v.oprname, v.l, v.r, v.n);
+  end loop;
+end
+$$;
+
 create function trap.sprung(value anyelement) returns boolean language plpgsql as $$ begin raise exception 'planted type'; end $$;
 create domain trap.text as pg_catalog.text check (trap.sprung(value));
 create domain trap.jsonb as pg_catalog.jsonb check (trap.sprung(value));

@@ -88,6 +88,7 @@ def test_traps_work(trapped: Database) -> None:
             "select 'a'::text || 'b'::text",
             "select '{}'::pg_catalog.jsonb -> 'a'",
             "select now()",
+            "select array[1] || array[2]",
         ):
             with pytest.raises(psycopg.Error, match="planted"):
                 connection.execute(query.encode())
