@@ -18,6 +18,11 @@ def _time(value: object) -> datetime | None:
         return None
 
 
+def _text(value: object) -> str | None:
+    """Read a text of an error: it comes from a job's own session, which may have put anything there."""
+    return None if value is None else str(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Demand:
     """How many worker sessions one owner should have, and has."""
@@ -97,8 +102,8 @@ class JobError:
     @classmethod
     def from_row(cls, row: Row | None) -> Self:
         """Read an outcome's `error`."""
-        row = row or {}
-        return cls(sqlstate=row.get("sqlstate"), message=row.get("message"), hint=row.get("hint"))
+        row = row if isinstance(row, Mapping) else {}
+        return cls(sqlstate=_text(row.get("sqlstate")), message=_text(row.get("message")), hint=_text(row.get("hint")))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,10 @@ begin
   if not found then
     return null;
   end if;
+  -- The ending comes from a session of the owner's, and what it says is read by others.
+  if pg_catalog.jsonb_typeof(v_error) <> 'object' then
+    v_error := jobs_internal.error_object('XX000', v_error::text);
+  end if;
   -- An attempt begins where its start was committed: that is what its timeout counts from and what the views showed.
   p_ending.started_at := coalesce(v_job.started_at, p_ending.started_at);
   v_cancelled := exists (select from jobs_internal.stop as x where x.job_id = p_ending.job_id and x.attempt = p_ending.attempt and x.reason = 'cancelled');
