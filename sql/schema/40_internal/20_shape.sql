@@ -170,11 +170,17 @@ end;
 comment on function jobs_internal.takes_whole(oid) is 'The only parameter is jsonb and gets args whole';
 
 -- Purpose: make the shape of a function and some argument names that fit it. Writes jobs_internal.shape. The texts name everything by
--- schema (format_type qualifies with our pinned path).
+-- schema (format_type qualifies with our pinned path). A default stands in them as the server writes it, and others run it with settings of
+-- their own: '01/02/2020' would be another day to them.
 create or replace function jobs_internal.make_shape(p_func oid, p_keys text[])
 returns jobs_internal.shape
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set intervalstyle = postgres
+set extra_float_digits = 1
+set bytea_output = hex
+set quote_all_identifiers = off
 as $$
 declare
   v_proc record;

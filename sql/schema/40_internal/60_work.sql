@@ -177,7 +177,8 @@ begin
         end if;
       end if;
     end if;
-    if p_item.constraints then
+    if p_item.constraints or p_fence is not null or pg_catalog.pg_my_temp_schema() operator(pg_catalog.<>) 0 then
+      -- Also what it made itself: a temporary table with deferred checks pending cannot be dropped.
       set constraints all immediate;
     end if;
     if p_fence is not null then
@@ -559,7 +560,9 @@ begin
             v_shapes := v_shapes || null::integer;
           end if;
           v_msgs := v_msgs || v_item.msg_id;
-          exit when v_leave or pg_catalog.clock_timestamp() > v_chunk_start + v_chunk_ms * interval '1 ms';
+          -- With temporary tables constraints were set immediate, which the next job must not find: it holds to the commit.
+          exit when v_leave or pg_catalog.pg_my_temp_schema() <> 0
+            or pg_catalog.clock_timestamp() > v_chunk_start + v_chunk_ms * interval '1 ms';
         end loop;
         if jobs_internal.finish_chunk(v_session, v_claim.lane_id, v_msgs, v_endings) then
           commit;

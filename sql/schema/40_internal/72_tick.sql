@@ -251,6 +251,29 @@ end
 $$;
 comment on procedure jobs_internal.stop_job(bigint, integer, text) is 'Records a cancel, commits it, and presses until the attempt is over';
 
+-- Purpose: launch that session. It inherits the settings of whoever calls jobs.cancel: none that limits time, none that forbids it to write.
+create or replace function jobs_internal.launch_stop(p_job bigint, p_attempt integer, p_by text)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set statement_timeout = 0
+set transaction_timeout = 0
+set lock_timeout = 0
+set idle_in_transaction_session_timeout = 0
+set default_transaction_isolation = 'read committed'
+set default_transaction_read_only = off
+set default_transaction_deferrable = off
+as $$
+declare
+  v_handle record;
+begin
+  execute pg_catalog.format('select h.pid, h.cookie from %s($1, 0, %L) as h', jobs_internal.background('submit'), 'pyworker cancel')
+  into v_handle using pg_catalog.format('call jobs_internal.stop_job(%s, %s, %L)', p_job, p_attempt, p_by);
+  execute pg_catalog.format('select %s($1, $2)', jobs_internal.background('detach')) using v_handle.pid, v_handle.cookie;
+end
+$$;
+comment on function jobs_internal.launch_stop(bigint, integer, text) is 'Launches the session that records a cancel and presses';
+
 -- Purpose: register a supervisor's control connection. Returns its number.
 create or replace function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid integer, p_version text)
 returns bigint

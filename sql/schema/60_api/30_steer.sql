@@ -69,7 +69,6 @@ as $$
 declare
   v_job jobs_internal.job;
   v_owner oid;
-  v_handle record;
   v_by text := session_user;
 begin
   select j.owner into v_owner from jobs_internal.job as j where j.id = cancel.id;
@@ -87,11 +86,7 @@ begin
   -- It runs. The reason must be committed before anybody is signalled, which a function cannot do: a session of its own does. Should the
   -- server have no slot for one, a supervisor acts on the reason when this transaction commits.
   begin
-    execute pg_catalog.format('select h.pid, h.cookie from %s($1, 0, %L) as h', jobs_internal.background('submit'), 'pyworker cancel')
-    into v_handle
-    using pg_catalog.format('call jobs_internal.stop_job(%s, %s, %L)', cancel.id,
-      case v_job.state when 'running' then v_job.attempt else v_job.attempt + 1 end, v_by);
-    execute pg_catalog.format('select %s($1, $2)', jobs_internal.background('detach')) using v_handle.pid, v_handle.cookie;
+    perform jobs_internal.launch_stop(cancel.id, case v_job.state when 'running' then v_job.attempt else v_job.attempt + 1 end, v_by);
   exception
     when insufficient_resources or configuration_limit_exceeded or too_many_connections then
       insert into jobs_internal.stop (job_id, attempt, reason, requested_by)
