@@ -36,5 +36,6 @@ create type jobs_internal.ending as (
   child_pid integer,
   result jsonb,
   error jsonb,
-  logs jsonb             -- array of {at, level, message, fields}
+  logs jsonb,            -- array of {at, level, message, fields}
+  last boolean           -- its transaction takes no further job: constraints were set immediate, which holds to the commit
 );

@@ -44,11 +44,11 @@ to jobs_producer, jobs_runner;
 grant execute on function jobs.start(integer), jobs_internal.launch(integer, interval), jobs_internal.dispatch_mine() to jobs_runner;
 grant execute on procedure
   jobs_internal.work(integer, text),
-  jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, boolean, jobs_internal.ending)
+  jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, jsonb, jobs_internal.ending)
 to jobs_runner;
 grant execute on function
-  jobs_internal.wash(boolean), jobs_internal.baseline(), jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, boolean),
-  jobs_internal.needs_baseline(), jobs_internal.collect_log(), jobs_internal.why_stopped(bigint, integer), jobs_internal.stop_reason(bigint, integer),
+  jobs_internal.wash(jsonb), jobs_internal.baseline(), jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, jsonb),
+  jobs_internal.own_path(), jobs_internal.collect_log(), jobs_internal.why_stopped(bigint, integer), jobs_internal.stop_reason(bigint, integer),
   jobs_internal.shutting_down(), jobs_internal.open_session(), jobs_internal.close_session(bigint, jsonb),
   jobs_internal.claim(bigint, bigint, jsonb, boolean, integer), jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision),
   jobs_internal.begin_alone(bigint, integer, jobs_internal.work_item), jobs_internal.finish_chunk(bigint, integer, bigint[], jobs_internal.ending[]),

@@ -215,7 +215,6 @@ def test_trying_settings_leaves_them_alone(sql: Connection[Row], enqueue: Enqueu
     assert sql.execute("select current_setting('work_mem'), current_setting('search_path')").fetchone() == before
 
 
-@pytest.mark.xfail(reason="jobs_internal.work reads the path after RESET ALL, which forgets the role's", strict=True)
 def test_path_of_the_role(database: Database, put: Enqueue) -> None:
     """A job runs with its owner's own search_path, and a name at enqueue is looked up with the caller's."""
     database.admin(f"alter role app in database {database.name} set search_path = other, app")

@@ -1,6 +1,5 @@
 """Procedures are jobs too: at top level, so that they may commit, with arguments of every kind."""
 
-import pytest
 from support import Database
 
 from .conftest import Enqueue
@@ -39,7 +38,6 @@ def test_sole_jsonb(database: Database, put: Enqueue) -> None:
     assert _tags(database) == ["whole"]
 
 
-@pytest.mark.xfail(reason="jobs_internal.argument: EXECUTE INTO a composite spreads its columns", strict=True)
 def test_every_kind_of_argument(database: Database, put: Enqueue) -> None:
     """Enum, composite, array and VARIADIC arguments of a procedure arrive as they were given."""
     job = put("app.proc_kinds", {"m": "ok", "p": {"x": 1, "y": "(,)"}, "n": [1, 2], "rest": ["a b"]})
@@ -49,7 +47,6 @@ def test_every_kind_of_argument(database: Database, put: Enqueue) -> None:
     assert _tags(database) == ["ok (,) 2 a b"]
 
 
-@pytest.mark.xfail(reason="jobs_internal.argument: format_type(.., null) renders bpchar as char(1)", strict=True)
 def test_padded_types(database: Database, put: Enqueue) -> None:
     """character and bit parameters of a procedure keep their length."""
     database.run(

@@ -6,7 +6,7 @@
 
 -- Purpose: put the session back to its baseline after a job. Nothing of a job may be seen by the next one. Costs some 16 us.
 -- The caller's search_path afterwards is ours.
-create or replace function jobs_internal.wash(p_baseline boolean)
+create or replace function jobs_internal.wash(p_baseline jsonb)
 returns void
 language plpgsql volatile
 as $$
@@ -19,42 +19,61 @@ begin
   discard temp;
   discard sequences;
   perform pg_catalog.pg_advisory_unlock_all(), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-  if p_baseline then
-    perform jobs_internal.baseline();
+  if p_baseline is not null then
+    perform pg_catalog.set_config(s.key, s.value, false) from pg_catalog.jsonb_each_text(p_baseline) as s;
   end if;
 end
 $$;
-comment on function jobs_internal.wash(boolean) is 'Puts a worker session back to its baseline after a job';
+comment on function jobs_internal.wash(jsonb) is 'Puts a worker session back to its baseline after a job';
 
--- Purpose: what a worker session sets for itself whatever its role, database or launcher sets: its time limits are the jobs' own, and it
--- sees what others commit.
+-- Purpose: what must be set again after each RESET ALL, asked right after one. Two things: the worker's own time limits and isolation, which
+-- are the jobs' and not the role's; and what ALTER ROLE and ALTER DATABASE say, where RESET ALL does not bring it back because the session
+-- that launched this one had set it. Returns setting -> value; null when RESET ALL alone does, so that a job need not pay for it.
 create or replace function jobs_internal.baseline()
-returns void
-language plpgsql volatile
-as $$
-begin
-  perform pg_catalog.set_config('statement_timeout', '0', false), pg_catalog.set_config('lock_timeout', '0', false),
-    pg_catalog.set_config('transaction_timeout', '0', false), pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false),
-    pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
-    pg_catalog.set_config('default_transaction_read_only', 'off', false),
-    pg_catalog.set_config('default_transaction_deferrable', 'off', false);
-end
-$$;
-comment on function jobs_internal.baseline() is 'What a worker session sets for itself whatever its role, database or launcher sets';
-
--- Purpose: whether RESET ALL alone gives the baseline, so that a job need not pay for setting it again.
-create or replace function jobs_internal.needs_baseline()
-returns boolean
+returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select pg_catalog.current_setting('statement_timeout') <> '0' or pg_catalog.current_setting('lock_timeout') <> '0'
-    or pg_catalog.current_setting('transaction_timeout') <> '0' or pg_catalog.current_setting('idle_in_transaction_session_timeout') <> '0'
-    or pg_catalog.current_setting('default_transaction_isolation') <> 'read committed'
-    or pg_catalog.current_setting('default_transaction_read_only') <> 'off'
-    or pg_catalog.current_setting('default_transaction_deferrable') <> 'off';
+  with own (name, value) as (
+    values ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+      ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'), ('default_transaction_deferrable', 'off')
+  ), role (name, value) as (
+    select distinct on (c.setting[1]) c.setting[1], c.setting[2]
+    from pg_catalog.pg_db_role_setting as d
+    cross join lateral (select pg_catalog.regexp_match(e, '^([^=]+)=(.*)$') as setting from pg_catalog.unnest(d.setconfig) as e) as c
+    where d.setrole in (0, pg_catalog.quote_ident(session_user)::regrole::oid)
+      and d.setdatabase in (0, (select b.oid from pg_catalog.pg_database as b where b.datname = pg_catalog.current_database()))
+    order by c.setting[1], d.setrole <> 0 desc, d.setdatabase <> 0 desc
+  ), wished as (
+    select o.name, o.value from own as o
+    union all
+    select r.name, r.value from role as r where r.name not in (select o.name from own as o) and r.name <> 'search_path'
+  )
+  select pg_catalog.jsonb_object_agg(w.name, w.value)
+  from wished as w
+  join pg_catalog.pg_settings as g on g.name = w.name
+  where g.context in ('user', 'superuser') and pg_catalog.current_setting(w.name) is distinct from w.value
+    and (g.context = 'user' or pg_catalog.has_parameter_privilege(session_user, w.name, 'SET'));
 end;
-comment on function jobs_internal.needs_baseline() is 'RESET ALL alone does not give the baseline';
+comment on function jobs_internal.baseline() is 'What a worker session sets again after each RESET ALL; null: nothing';
+
+-- Purpose: the search_path that the login has of itself: ALTER ROLE, ALTER DATABASE, or the server's.
+create or replace function jobs_internal.own_path()
+returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce((
+    select pg_catalog.substr(e, 13)
+    from pg_catalog.pg_db_role_setting as d
+    cross join lateral pg_catalog.unnest(d.setconfig) as e
+    where pg_catalog.starts_with(e, 'search_path=')
+      and d.setrole in (0, pg_catalog.quote_ident(session_user)::regrole::oid)
+      and d.setdatabase in (0, (select b.oid from pg_catalog.pg_database as b where b.datname = pg_catalog.current_database()))
+    order by d.setrole <> 0 desc, d.setdatabase <> 0 desc
+    limit 1), (select g.reset_val from pg_catalog.pg_settings as g where g.name = 'search_path'));
+end;
+comment on function jobs_internal.own_path() is 'The search_path that the login has of itself';
 
 -- Purpose: collect the lines that the job wrote with jobs.log. They are kept as prepared statements, the one thing in a session that a
 -- rollback leaves alone; in base64, so that no quoting rule touches them. A job may have prepared statements of such names itself.
@@ -107,7 +126,7 @@ create or replace function jobs_internal.run_one(
   p_fence bigint,
   p_path text,
   p_margin_ms bigint,
-  p_baseline boolean
+  p_baseline jsonb
 )
 returns jobs_internal.ending
 language plpgsql volatile
@@ -177,8 +196,10 @@ begin
         end if;
       end if;
     end if;
-    if p_item.constraints or p_fence is not null or pg_catalog.pg_my_temp_schema() operator(pg_catalog.<>) 0 then
-      -- Also what it made itself: a temporary table with deferred checks pending cannot be dropped.
+    -- Also what it made itself: a temporary table with deferred checks pending cannot be dropped.
+    v_ending.last := pg_catalog.pg_my_temp_schema() operator(pg_catalog.<>) 0 and exists (
+      select from pg_catalog.pg_class as c where c.relnamespace operator(pg_catalog.=) pg_catalog.pg_my_temp_schema());
+    if p_item.constraints or p_fence is not null or v_ending.last then
       set constraints all immediate;
     end if;
     if p_fence is not null then
@@ -211,7 +232,7 @@ begin
   return v_ending;
 end
 $$;
-comment on function jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, boolean) is 'Runs one job in a subtransaction and says how it ended';
+comment on function jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, jsonb) is 'Runs one job in a subtransaction and says how it ended';
 
 -- Purpose: run one top-level statement in a child session and watch it. Commits as it goes; no snapshot is held between two looks.
 create or replace procedure jobs_internal.run_child(
@@ -219,7 +240,7 @@ create or replace procedure jobs_internal.run_child(
   p_item jobs_internal.work_item,
   p_path text,
   p_margin_ms bigint,
-  p_baseline boolean,
+  p_baseline jsonb,
   inout p_ending jobs_internal.ending
 )
 language plpgsql
@@ -227,6 +248,7 @@ as $$
 declare
   v_name text;
   v_value text;
+  v_label text;
   v_pid integer;
   v_cookie bigint;
   v_gone boolean := false;
@@ -253,6 +275,7 @@ begin
     if p_item.verify and p_item.done_when is not null then
       perform pg_catalog.set_config('search_path', p_path, false);
       execute p_item.done_when into v_done;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
     end if;
     if v_done then
       p_ending.outcome := 'succeeded';
@@ -267,12 +290,13 @@ begin
       -- LEAST ignores nulls: without a timeout this must say 0 itself.
       perform pg_catalog.set_config('statement_timeout',
         case when p_item.timeout_ms is null then 0 else least(p_item.timeout_ms + p_margin_ms, 2147483647) end::text, false);
+      v_label := p_item.job_id || '/' || p_item.attempt;
+      -- From here on the owner's path rules, and then the job's own settings, which may name another.
+      perform pg_catalog.set_config('search_path', p_path, false);
       for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(coalesce(p_item.settings, '{}')) as s loop
         perform pg_catalog.set_config(v_name, v_value, false);
       end loop;
-      perform pg_catalog.set_config('search_path', p_path, false);
-      select h.pid, h.cookie into v_pid, v_cookie
-      from jobs_internal.launch_child(coalesce(p_item.statement, p_item.call), p_item.job_id || '/' || p_item.attempt) as h;
+      select h.pid, h.cookie into v_pid, v_cookie from jobs_internal.launch_child(coalesce(p_item.statement, p_item.call), v_label) as h;
     end if;
   exception
     when insufficient_resources or configuration_limit_exceeded or too_many_connections then
@@ -387,7 +411,7 @@ begin
   p_ending.finished_at := coalesce(p_ending.finished_at, pg_catalog.clock_timestamp());
 end
 $$;
-comment on procedure jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, boolean, jobs_internal.ending) is 'Runs one top-level statement in a child session and watches it';
+comment on procedure jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, jsonb, jobs_internal.ending) is 'Runs one top-level statement in a child session and watches it';
 
 -- Purpose: the worker session itself. p_linger_ms: how long it waits for more work before it ends. p_wait_xid: a transaction to wait for
 -- (the one that launched it), so that it sees what was enqueued there.
@@ -397,7 +421,7 @@ as $$
 declare
   v_session bigint;
   v_path text;
-  v_baseline boolean;
+  v_baseline jsonb;
   v_margin bigint;
   v_short double precision;
   v_chunk_jobs integer;
@@ -432,15 +456,15 @@ declare
   v_ran double precision;
 begin
   reset all;
-  v_path := pg_catalog.current_setting('search_path');
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  v_path := jobs_internal.own_path();
   if current_user <> session_user then
     raise exception using errcode = 'PW051', message = 'a worker session must run as its own login',
       detail = pg_catalog.format('session_user is %s, current_user is %s.', session_user, current_user),
       hint = 'Start it without SET ROLE.';
   end if;
-  v_baseline := jobs_internal.needs_baseline();
-  perform jobs_internal.baseline();
+  v_baseline := jobs_internal.baseline();
+  perform jobs_internal.wash(v_baseline);
   commit;
   while p_wait_xid is not null and pg_catalog.pg_xact_status(p_wait_xid::pg_catalog.xid8) = 'in progress'
     and pg_catalog.clock_timestamp() < v_waited + interval '60 seconds'
@@ -560,8 +584,7 @@ begin
             v_shapes := v_shapes || null::integer;
           end if;
           v_msgs := v_msgs || v_item.msg_id;
-          -- With temporary tables constraints were set immediate, which the next job must not find: it holds to the commit.
-          exit when v_leave or pg_catalog.pg_my_temp_schema() <> 0
+          exit when v_leave or v_ending.last
             or pg_catalog.clock_timestamp() > v_chunk_start + v_chunk_ms * interval '1 ms';
         end loop;
         if jobs_internal.finish_chunk(v_session, v_claim.lane_id, v_msgs, v_endings) then

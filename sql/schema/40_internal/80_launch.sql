@@ -28,9 +28,6 @@ begin
       detail = pg_catalog.format('session_user is %s, current_user is %s.', session_user, current_user),
       hint = 'Reset the role first.';
   end if;
-  -- The worker inherits this path and runs jobs with it: the one that the login has of itself (ALTER ROLE, ALTER DATABASE, the server), not
-  -- ours, and not what the caller's session has set. Our own comes back at the end.
-  perform pg_catalog.set_config('search_path', s.reset_val, true) from pg_catalog.pg_settings as s where s.name = 'search_path';
   for v_i in 1 .. p_sessions loop
     begin
       execute v_submit into v_handle using v_call;
