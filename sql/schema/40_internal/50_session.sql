@@ -22,6 +22,21 @@ end
 $$;
 comment on function jobs_internal.open_session() is 'Registers the calling backend as a worker session of its login';
 
+-- Purpose: refuse what only a session between two jobs may do: its job would be running for ever. Errors: PW050.
+create or replace function jobs_internal.assert_between_jobs(p_session jobs_internal.session)
+returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_session.job_id is not null then
+    raise exception using errcode = 'PW050', message = pg_catalog.format('this session runs job %s', p_session.job_id),
+      detail = 'It ends that job first.', hint = 'Use the functions of schema jobs.';
+  end if;
+end
+$$;
+comment on function jobs_internal.assert_between_jobs(jobs_internal.session) is 'PW050 when the session runs a job alone';
+
 -- Purpose: the session row of the calling backend, locked. Errors: PW050 when it is no worker session of ours.
 create or replace function jobs_internal.my_session(p_session bigint)
 returns jobs_internal.session
@@ -102,6 +117,7 @@ as $$
 declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
 begin
+  perform jobs_internal.assert_between_jobs(v_session);
   perform jobs_internal.release(v_session, false);
   perform jobs_internal.learn(v_session, p_learned);
   update jobs_internal.slot set session_id = null where session_id = p_session;

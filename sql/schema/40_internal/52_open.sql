@@ -92,6 +92,7 @@ declare
   v_why text;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
+  perform jobs_internal.assert_between_jobs(v_session);
   if not p_item.quick then
     -- Nobody knows how long it takes: what else was claimed goes back first, for other sessions to take.
     perform jobs_internal.release(v_session, false);

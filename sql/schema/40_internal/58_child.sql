@@ -119,7 +119,7 @@ begin
   update jobs_internal.job
   set state = 'scheduled', due_at = pg_catalog.clock_timestamp() + interval '1 second', session_id = null, started_at = null, attempt = p_attempt - 1
   where id = p_job and attempt = p_attempt and session_id = p_session and state = 'running';
-  update jobs_internal.session set job_id = null, attempt = null where id = p_session;
+  update jobs_internal.session set job_id = null, attempt = null where id = p_session and job_id = p_job and attempt = p_attempt;
 end
 $$;
 comment on function jobs_internal.put_back(bigint, bigint, integer) is 'Puts a started job back, uncharged';

@@ -114,14 +114,14 @@ as $$
   join pg_catalog.pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
   left join lateral (
     select m[1]::bigint as job_id, m[2]::integer as attempt, m[3]::bigint as started_ms, m[4]::numeric as done, m[5]::numeric as total
-    from pg_catalog.regexp_match(a.application_name, '^pw (\d{1,18})/(\d{1,9}) (\d{1,15})(?: (\d{1,19}\.?\d{0,2})/(\d{1,19}\.?\d{0,2}))?$') as m
+    from pg_catalog.regexp_match(a.application_name, '^pw ([0-9]{1,18})/([0-9]{1,9}) ([0-9]{1,15})(?: ([0-9]{1,19}[.]?[0-9]{0,2})/([0-9]{1,19}[.]?[0-9]{0,2}))?$') as m
     where m is not null
   ) as n on true
   left join jobs_internal.job as j on j.id = coalesce(s.job_id, n.job_id)
   left join pg_catalog.pg_stat_get_activity(j.child_pid) as ca on j.child_pid is not null and ca.backend_start = j.child_start
   left join lateral (
     select m[1]::numeric as done, m[2]::numeric as total
-    from pg_catalog.regexp_match(coalesce(ca.application_name, a.application_name), '^pw [0-9/]+ \d+ (\d{1,19}\.?\d{0,2})/(\d{1,19}\.?\d{0,2})$') as m
+    from pg_catalog.regexp_match(coalesce(ca.application_name, a.application_name), '^pw [0-9/]+ [0-9]+ ([0-9]{1,19}[.]?[0-9]{0,2})/([0-9]{1,19}[.]?[0-9]{0,2})$') as m
   ) as c on true
   where n.job_id is null or s.job_id is not null or j.owner = s.owner
 $$;
@@ -149,6 +149,7 @@ begin
   join jobs_internal.job as j on j.id = s.job_id and j.attempt = s.attempt and j.session_id = s.id and j.state = 'running'
   where j.child_pid is not null and j.timeout is not null and j.started_at + j.timeout <= pg_catalog.clock_timestamp()
     and not jobs_internal.alive(s.pid, s.backend_start)
+  order by 1, 2  -- other supervisors do the same at the same time
   on conflict do nothing;
   get diagnostics v_count = row_count;
   return v_count;
@@ -173,6 +174,8 @@ comment on function jobs_internal.lift_quarantine() is 'Gives back the lanes who
 -- after ten the lane is quarantined, and jobs.health says so. Never anything stronger. A child is signalled before its watcher would be:
 -- the watcher is never signalled while it has one. Returns: one object per signal.
 -- p_job null: for all. The caller has committed the reasons in an earlier transaction.
+-- Several press at the same time, in any order, and sessions that end a chunk delete the reasons of its jobs: so nobody waits here. A reason
+-- that somebody else holds is pressed by him, or over.
 create or replace function jobs_internal.press(p_job bigint default null)
 returns setof jsonb
 language plpgsql volatile security definer
@@ -185,16 +188,18 @@ declare
   v_pid integer;
 begin
   -- Reasons whose attempt is over are of no use any more.
-  delete from jobs_internal.stop as x
-  where not exists (select from jobs_internal.job as j where j.id = x.job_id and j.attempt <= x.attempt)
-    and x.requested_at < pg_catalog.clock_timestamp() - interval '5 seconds';
+  delete from jobs_internal.stop as o
+  where o.ctid = any (array(
+    select x.ctid from jobs_internal.stop as x
+    where not exists (select from jobs_internal.job as j where j.id = x.job_id and j.attempt <= x.attempt)
+      and x.requested_at < pg_catalog.clock_timestamp() - interval '5 seconds'
+    for update skip locked));
   for v in
     select x.job_id, x.attempt, x.reason, x.presses, x.pressed_at, x.requested_at,
-      coalesce(l.pid, s.pid) as pid, j.child_pid, j.child_start, j.lane_id, pg_catalog.pg_get_userbyid(j.owner) as owner
+      l.pid, j.child_pid, j.child_start, j.lane_id, pg_catalog.pg_get_userbyid(j.owner) as owner
     from jobs_internal.stop as x
     join jobs_internal.job as j on j.id = x.job_id
     left join jobs_internal.live() as l on l.job_id = x.job_id and l.attempt = x.attempt
-    left join jobs_internal.session as s on s.id = j.session_id
     where (p_job is null or x.job_id = p_job)
       and (l.pid is not null or (j.child_pid is not null and jobs_internal.alive(j.child_pid, j.child_start)))
   loop
@@ -207,11 +212,15 @@ begin
     if v_age > interval '10 seconds' and v.lane_id is not null then
       update jobs_internal.lane
       set quarantine = pg_catalog.jsonb_build_object('job_id', v.job_id, 'attempt', v.attempt, 'pid', coalesce(v.child_pid, v.pid), 'since', pg_catalog.clock_timestamp())
-      where id = v.lane_id and quarantine is null;
+      where id = (select l.id from jobs_internal.lane as l where l.id = v.lane_id and l.quarantine is null for no key update skip locked);
     end if;
     continue when v_signal is null;
     v_pid := case when v.child_pid is not null and jobs_internal.alive(v.child_pid, v.child_start) then v.child_pid else v.pid end;
-    update jobs_internal.stop set presses = presses + 1, pressed_at = pg_catalog.clock_timestamp() where job_id = v.job_id and attempt = v.attempt;
+    continue when v_pid is null;  -- its child has just ended, and its watcher before it
+    update jobs_internal.stop set presses = presses + 1, pressed_at = pg_catalog.clock_timestamp()
+    where ctid = (select x.ctid from jobs_internal.stop as x
+      where x.job_id = v.job_id and x.attempt = v.attempt and x.presses = v.presses for update skip locked);
+    continue when not found;
     if v_signal = 'cancel' then
       perform pg_catalog.pg_cancel_backend(v_pid);
     else

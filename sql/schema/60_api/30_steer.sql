@@ -37,11 +37,17 @@ begin
       execute pg_catalog.format('select true from pgmq.%I as m where m.msg_id = $1 for update skip locked', 'q_pyworker_' || v_job.lane_id)
       into v_locked using v_job.msg_id;
       if v_locked is null then
-        return false;
+        execute pg_catalog.format('select exists (select from pgmq.%I as m where m.msg_id = $1)', 'q_pyworker_' || v_job.lane_id)
+        into v_locked using v_job.msg_id;
+        if v_locked then
+          return false;
+        end if;
+        -- Somebody removed its message by hand: nobody would ever run it.
       end if;
       execute pg_catalog.format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || v_job.lane_id) using v_job.msg_id;
     end if;
-    delete from jobs_internal.job as j where j.id = p_id and j.state = v_job.state and j.attempt = v_job.attempt;
+    delete from jobs_internal.job as j
+    where j.id = p_id and j.state = v_job.state and j.attempt = v_job.attempt and j.msg_id is not distinct from v_job.msg_id;
     continue when not found;  -- it moved on between the look and the lock
     delete from jobs_internal.stop where job_id = p_id;
     insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, created_at, finished_at,
