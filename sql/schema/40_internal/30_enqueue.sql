@@ -162,6 +162,7 @@ create or replace function jobs_internal.store_job(
 )
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on  -- pgmq needs it
 as $$
 declare
   v record;
@@ -233,6 +234,7 @@ create or replace function jobs_internal.store_jobs(
 returns bigint[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on  -- pgmq needs it
 as $$
 declare
   v record;

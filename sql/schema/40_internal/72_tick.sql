@@ -6,6 +6,7 @@ create or replace function jobs_internal.make_lanes(p_owner oid default null)
 returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on  -- pgmq needs it
 as $$
 declare
   v record;
@@ -44,6 +45,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set standard_conforming_strings = on  -- pgmq needs it
 as $$
 declare
   v_lane record;

@@ -160,6 +160,7 @@ create or replace function jobs_internal.enter_lane(p_id bigint)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on  -- pgmq needs it
 as $$
 declare
   v_lane record;

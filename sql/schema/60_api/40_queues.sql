@@ -121,6 +121,7 @@ create or replace function jobs.drop_queue(queue text)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on  -- pgmq needs it
 as $$
 declare
   v_id integer := jobs_internal.queue_id(queue);
