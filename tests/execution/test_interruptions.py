@@ -32,8 +32,7 @@ def no_process(database: Database) -> None:
     wait_until(lambda: not database.background(), 10)
 
 
-@pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
-@pytest.mark.parametrize("knows", [True, False], ids=["short", "unknown"])
+@pytest.mark.parametrize(("how", "knows"), [("pg_cancel_backend", True), ("pg_terminate_backend", False)])
 def test_a_job_that_signals_itself_ends_as_failed_in_the_end(database: Database, how: str, *, knows: bool) -> None:
     if knows:
         put(database, "app.end_oneself", {"how": "pg_blocking_pids"})

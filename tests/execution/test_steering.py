@@ -1,6 +1,8 @@
 """Retries, cancel, retry, run_now, wait, await, pause, priorities, order, slots."""
 
 import time
+from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
@@ -138,7 +140,7 @@ RUNNING = {
 }
 
 
-def _enqueue_running(database: Database, kind: str, **options: object) -> int:
+def _enqueue_running(database: Database, kind: str, **options: Any) -> int:
     if kind in ("alone", "in a chunk"):
         if kind == "in a chunk":
             put(database, "app.gate", {"n": 0})
@@ -208,7 +210,7 @@ def test_cancels_between_short_jobs_hit_no_innocent(database: Database) -> None:
         answers.add(database.value("select jobs.cancel(%s)", [job]))
         asked.add(job)
     database.drain()
-    states = dict(database.run("select id, state from jobs.job where id = any (%s)", [jobs]))
+    states: dict[int, str] = dict(database.run("select id, state from jobs.job where id = any (%s)", [jobs]))
     assert {job for job, what in states.items() if what == "cancelled"} <= asked
     assert {what for job, what in states.items() if job not in asked} == {"succeeded"}
     assert {states[job] for job in asked} <= {"cancelled", "succeeded"}
@@ -297,6 +299,10 @@ def test_pause_while_claimed(database: Database, *, everything: bool) -> None:
     assert {state(database, job) for job in (*warm, *rest)} == {"succeeded"}
 
 
+def _sessions_are(database: Database, count: int) -> bool:
+    return len(database.background()) == count
+
+
 def test_the_concurrency_of_a_queue_holds(database: Database) -> None:
     database.admin("select jobs.create_queue('narrow', 2)")
     put(database, "app.crowd", queue="narrow")
@@ -316,7 +322,7 @@ def test_the_concurrency_of_a_queue_holds(database: Database) -> None:
             database.run("select jobs.start(5)")
             wait_at_gate(database, concurrency)
             # The other sessions found no free slot, and left.
-            wait_until(lambda n=concurrency: len(database.background()) == n, 10)
+            wait_until(partial(_sessions_are, database, concurrency), 10)
             assert len(wait_at_gate(database)) == concurrency
             assert database.run("select running, slots from jobs.queues where queue = 'narrow'") == [
                 (concurrency, concurrency)
