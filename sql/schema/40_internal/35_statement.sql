@@ -9,6 +9,7 @@
 create or replace function jobs_internal.lex(p_text text, out words text[], out raw text[], out statements integer, out finished boolean)
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 as $body$
 declare
   v_state text := 'plain';  -- plain, string, escape (E''), ident, line, block, dollar
