@@ -1,0 +1,112 @@
+"""The views stay right and fast with a million finished jobs."""
+
+import time
+from statistics import median
+
+import pytest
+from stage import gate_shut, make_lane, put, put_sql, wait_at_gate, wait_for
+from support import Database
+
+HISTORY = """
+insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome,
+  run_at, created_at, started_at, finished_at, pid, args, result, error)
+select 1000 + g, 1, case when g % 2 = 0 then 'app'::regrole else 'other'::regrole end, 1,
+  s.state, (select min(id) from jobs_internal.shape), 1, 3, s.state,
+  t.at, t.at, t.at, t.at + interval '1 ms', 4711, '{"n": 1}', '1',
+  case when s.state = 'failed' then '{"sqlstate": "22012", "message": "division by zero"}'::jsonb end
+from generate_series(1, 1000000) as g,
+  lateral (select now() - interval '6 days' + g * interval '0.4 s' as at) as t,
+  lateral (select case when g % 50 = 0 then 'failed' when g % 997 = 0 then 'cancelled'
+    when g % 99991 = 0 then 'in_doubt' else 'succeeded' end as state) as s
+"""
+
+VIEWS = {
+    "job": "select * from jobs.job order by id desc limit 20",
+    "any job": "select * from jobs.job limit 20",
+    "one job": "select * from jobs.job where id = 501000",
+    "its attempts": "select * from jobs.attempts where job_id = 501000",
+    "queued": "select * from jobs.queued limit 20",
+    "running": "select * from jobs.running limit 20",
+    "failed": "select * from jobs.failed limit 20",
+    "finished": "select * from jobs.finished limit 20",
+    "attempts": "select * from jobs.attempts limit 20",
+    "queues": "select * from jobs.queues",
+    "health": "select * from jobs.health",
+    "sessions": "select * from jobs.sessions limit 20",
+    "log_lines": "select * from jobs.log_lines limit 20",
+}
+
+
+@pytest.fixture(scope="module")
+def lived(shared: Database) -> Database:
+    """A database with a long history, and something going on."""
+    make_lane(shared, role="other")
+    with shared.server.connect("postgres", shared.name, statement_timeout="100s") as line:
+        line.execute(HISTORY.encode())
+        line.execute("vacuum analyze jobs_internal.finished")
+        line.execute("select setval('jobs_internal.job_id_seq', 2000000)")
+    return shared
+
+
+@pytest.mark.parametrize("role", ["app", "operator", "reader"])
+def test_every_view_is_fast(lived: Database, role: str) -> None:
+    line = lived.connect(role)
+    slow = {}
+    for name, query in VIEWS.items():
+        if name == "log_lines" and role == "reader":
+            continue
+        times = []
+        for _ in range(3):
+            begun = time.monotonic()
+            rows = line.execute(query.encode()).fetchall()
+            times.append(time.monotonic() - begun)
+        assert len(rows) <= 20
+        if median(times) > 0.1:
+            slow[name] = median(times)
+    assert not slow
+
+
+def test_the_figures_are_right(lived: Database) -> None:
+    failed = lived.value("select failed from jobs.queues where queue = 'default'", role="operator")
+    assert failed == lived.value(
+        "select count(*) from jobs_internal.finished where state in ('failed', 'in_doubt')", role="postgres"
+    )
+    assert failed > 15_000
+    newest = lived.run("select id from jobs.finished limit 5", role="operator")
+    assert newest == lived.admin("select id from jobs_internal.finished order by finished_at desc limit 5")
+    assert lived.run("select id from jobs.failed limit 5") == lived.admin(
+        "select id from jobs_internal.finished where state in ('failed', 'in_doubt') and owner = 'app'::regrole"
+        " order by finished_at desc limit 5"
+    )
+    assert lived.run("select state, outcome from jobs.job join jobs.finished using (id, state) where id = 1050") == [
+        ("failed", "failed")
+    ]
+    # The jobs of others are not shown.
+    assert lived.run("select count(*) from jobs.job where id = 501001") == [(0,)]
+    assert lived.run("select count(*) from jobs.job where id = 501001", role="other") == [(1,)]
+
+
+def test_what_runs_now_is_shown_at_once(lived: Database) -> None:
+    job = put(lived, "app.gate", {"n": 1})
+    with gate_shut(lived):
+        lived.run("select jobs.start()")
+        wait_at_gate(lived)
+        begun = time.monotonic()
+        assert lived.run("select id, owner from jobs.running") == [(job, "app")]
+        assert lived.run("select state from jobs.job where id = %s", [job]) == [("running",)]
+        assert time.monotonic() - begun < 0.2
+    wait_for(lived, job)
+
+
+def test_retention_removes_in_bounded_steps(lived: Database) -> None:
+    before = lived.admin("select count(*) from jobs_internal.finished")[0][0]
+    lived.admin("select jobs.alter_queue('default', retention => '5 days 23 hours')")
+    begun = time.monotonic()
+    removed = int(lived.value("select jobs_internal.maintain() ->> 'removed'", role="supervisor"))
+    assert time.monotonic() - begun < 5
+    assert 0 < removed <= 20_000
+    assert lived.admin("select count(*) from jobs_internal.finished")[0][0] == before - removed
+    lived.admin("select jobs.alter_queue('default', retention => '7 days')")
+    statement = put_sql(lived, "select 1")
+    lived.drain()
+    wait_for(lived, statement)
