@@ -78,7 +78,7 @@ def test_the_figures_are_right(lived: Database) -> None:
         "select id from jobs_internal.finished where state in ('failed', 'in_doubt') and owner = 'app'::regrole"
         " order by finished_at desc limit 5"
     )
-    assert lived.run("select state, outcome from jobs.job join jobs.finished using (id, state) where id = 1050") == [
+    assert lived.run("select state, outcome from jobs.job join jobs.finished using (id, state) where id = 501050") == [
         ("failed", "failed")
     ]
     # The jobs of others are not shown.
