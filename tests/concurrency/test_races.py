@@ -1,0 +1,459 @@
+"""Races, each driven to its moment: a lock is held, the other side is seen to wait for it, the lock is let go."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import Connection
+from stage import (
+    attempts,
+    drain_once,
+    gate_shut,
+    know_as_short,
+    ledger,
+    make_lane,
+    put,
+    put_many,
+    put_sql,
+    quick_retries,
+    state,
+    wait_at_gate,
+    wait_for,
+)
+from support import Database, Row, wait_until
+
+Ask = Callable[[Connection[Row], str], "Future[Any]"]
+
+
+@pytest.fixture
+def ask() -> Iterator[Ask]:
+    """Send a statement without waiting for its answer: the value, or the SQLSTATE of its error."""
+    with ThreadPoolExecutor(8) as pool:
+
+        def answer(line: Connection[Row], statement: str) -> Any:
+            try:
+                cursor = line.execute(statement.encode())
+                rows = cursor.fetchall() if cursor.description else []
+            except psycopg.Error as error:
+                return error.sqlstate
+            return rows[0][0] if rows and rows[0] else None
+
+        yield lambda line, statement: pool.submit(answer, line, statement)
+
+
+def waits(database: Database, line: Connection[Row]) -> None:
+    """Wait until a connection waits for a lock."""
+    pid = line.info.backend_pid
+    wait_until(
+        lambda: database.admin("select 1 from pg_stat_activity where pid = %s and wait_event_type = 'Lock'", [pid]), 10
+    )
+
+
+def begin(line: Connection[Row], statement: str) -> Any:
+    """Run a statement in a transaction that stays open."""
+    line.execute("begin")
+    row = line.execute(statement.encode()).fetchone()
+    return row[0] if row else None
+
+
+def lane(database: Database) -> str:
+    return str(database.admin("select 'pgmq.q_' || pgmq_queue from jobs_internal.lane limit 1")[0][0])
+
+
+def test_two_cancels_at_once(database: Database, ask: Ask) -> None:
+    make_lane(database)
+    for options in ({"run_at": "2100-01-01"}, {}):
+        job = put(database, "app.note", {"n": 1}, **options)
+        first, second = database.connect("app"), database.connect("app")
+        assert begin(first, f"select jobs.cancel({job})") == "cancelled"
+        answer = ask(second, f"select jobs.cancel({job})")
+        if options:
+            waits(database, second)
+        first.execute("commit")
+        assert answer.result(10) in ("cancelled", "cancelling")
+        assert wait_for(database, job)["state"] == "cancelled"
+        assert database.admin("select count(*) from jobs_internal.finished where id = %s", [job]) == [(1,)]
+    database.drain()
+    assert ledger(database) == []
+
+
+def test_a_cancel_that_is_rolled_back_never_was(database: Database) -> None:
+    make_lane(database)
+    jobs = [put(database, "app.note", {"n": n}) for n in range(3)]
+    line = database.connect("app")
+    begin(line, f"select jobs.cancel({jobs[1]})")
+    database.run("select jobs.start()")
+    wait_until(lambda: len(ledger(database)) == 2, 10)
+    line.execute("rollback")
+    database.drain()
+    assert ledger(database) == [0, 1, 2]
+
+
+def test_a_cancel_is_open_while_its_job_is_claimed(database: Database, ask: Ask) -> None:
+    """The cancel holds the message: no session can start the job, none waits, and it is cancelled at the commit."""
+    make_lane(database)
+    job = put(database, "app.note", {"n": 1})
+    line = database.connect("app")
+    assert begin(line, f"select jobs.cancel({job})") == "cancelled"
+    database.run("select jobs.start(2)")
+    wait_until(lambda: not database.background(), 10)
+    line.execute("commit")
+    assert state(database, job) == "cancelled"
+    database.drain()
+    assert ledger(database) == []
+
+
+def test_cancel_against_completion(database: Database, ask: Ask) -> None:
+    """The end of a job waits for its row; a cancel comes; one of both holds, and never half of each."""
+    make_lane(database)
+    job = put(database, "app.gate", {"n": 1})
+    blocker = database.connect("postgres")
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        (pid,) = wait_at_gate(database)
+        begin(blocker, f"select 1 from jobs_internal.job where id = {job} for update")
+    wait_until(
+        lambda: database.admin(
+            "select 1 from pg_locks where pid = %s and not granted and locktype = 'transactionid'", [pid]
+        )
+    )
+    assert database.value("select jobs.cancel(%s)", [job]) == "cancelling"
+    wait_until(lambda: database.admin("select 1 from jobs_internal.stop where presses > 0"))
+    blocker.execute("commit")
+    found = wait_for(database, job)
+    wait_until(lambda: not database.background(), 20)
+    database.drain()
+    assert found["state"] in ("succeeded", "cancelled")
+    assert ledger(database) == ([1] if found["state"] == "succeeded" else [])
+    assert len(attempts(database, job)) == 1
+
+
+def test_two_retries_at_once(database: Database, ask: Ask) -> None:
+    job = put(database, "app.stumble", {"n": 1, "state": "22012"})
+    database.drain()
+    first, second = database.connect("app"), database.connect("app")
+    assert begin(first, f"select jobs.retry({job})") == "retrying"
+    answer = ask(second, f"select jobs.retry({job})")
+    waits(database, second)
+    first.execute("commit")
+    assert answer.result(10) == "queued"
+    database.drain()
+    assert attempts(database, job) == [(1, "failed"), (2, "succeeded")]
+    assert ledger(database) == [1]
+
+
+def test_two_run_nows_at_once(database: Database, ask: Ask) -> None:
+    make_lane(database)
+    job = put(database, "app.note", {"n": 1}, run_at="2100-01-01")
+    first, second = database.connect("app"), database.connect("app")
+    assert begin(first, f"select jobs.run_now({job})") == "queued"
+    answer = ask(second, f"select jobs.run_now({job})")
+    waits(database, second)
+    first.execute("commit")
+    assert answer.result(10) == "queued"
+    assert database.admin(f"select count(*) from {lane(database)}") == [(1,)]
+    database.drain()
+    assert ledger(database) == [1]
+
+
+def test_two_ticks_at_once(database: Database, ask: Ask) -> None:
+    """Both dispatch, both make lanes: each job gets one message, each lane is made once."""
+    database.admin("select jobs.create_queue('side')")
+    put_many(database, "app.note", [{"n": n} for n in range(50)])
+    put_many(database, "app.note", [{"n": n} for n in range(50, 100)], queue="side", priority="high")
+    assert database.admin("select count(*) from jobs_internal.lane") == [(0,)]
+    first, second = database.connect("supervisor"), database.connect("supervisor")
+    begin(first, "select jobs_internal.supervisor_tick(1)")
+    answer = ask(second, "select jobs_internal.supervisor_tick(2) ->> 'dispatched'")
+    waits(database, second)
+    first.execute("commit")
+    assert answer.result(10) in ("0", None)
+    assert database.admin("select count(*) from jobs_internal.lane") == [(2,)]
+    third, fourth = database.connect("supervisor"), database.connect("supervisor")
+    later = put(database, "app.note", {"n": 100}, run_at="2100-01-01")
+    database.admin("update jobs_internal.job set due_at = now() where id = %s", [later])
+    begin(third, "select jobs_internal.supervisor_tick(1)")
+    assert ask(fourth, "select jobs_internal.supervisor_tick(2) ->> 'dispatched'").result(10) == "0"
+    third.execute("commit")
+    database.drain(sessions=2)
+    assert ledger(database) == list(range(101))
+
+
+def test_run_now_against_a_tick(database: Database, ask: Ask) -> None:
+    make_lane(database)
+    job = put(database, "app.note", {"n": 1}, run_at="2100-01-01")
+    database.admin("update jobs_internal.job set due_at = now() where id = %s", [job])
+    ticking, running = database.connect("supervisor"), database.connect("app")
+    begin(ticking, "select jobs_internal.supervisor_tick(1)")
+    answer = ask(running, f"select jobs.run_now({job})")
+    waits(database, running)
+    ticking.execute("commit")
+    assert answer.result(10) == "queued"
+    assert database.admin(f"select count(*) from {lane(database)}") == [(1,)]
+
+
+def test_cancel_against_a_tick(database: Database, ask: Ask) -> None:
+    make_lane(database)
+    job = put(database, "app.note", {"n": 1}, run_at="2100-01-01")
+    database.admin("update jobs_internal.job set due_at = now() where id = %s", [job])
+    ticking, cancelling = database.connect("supervisor"), database.connect("app")
+    begin(ticking, "select jobs_internal.supervisor_tick(1)")
+    answer = ask(cancelling, f"select jobs.cancel({job})")
+    waits(database, cancelling)
+    ticking.execute("commit")
+    assert answer.result(10) == "cancelled"
+    assert database.admin(f"select count(*) from {lane(database)}") == [(0,)]
+    database.drain()
+    assert ledger(database) == []
+
+
+def test_the_same_unique_key_at_once(database: Database, ask: Ask) -> None:
+    make_lane(database)
+    first, second = database.connect("app"), database.connect("app")
+    for end in ("commit", "rollback"):
+        statement = f"select jobs.enqueue('app.note', '{{\"n\": 1}}', unique_key => '{end}')"
+        mine = begin(first, statement)
+        answer = ask(second, statement)
+        waits(database, second)
+        first.execute(end.encode())
+        assert (answer.result(10) == mine) == (end == "commit")
+    database.drain()
+    assert ledger(database) == [1, 1]
+
+
+def test_drop_queue_waits_for_those_who_enqueue(database: Database, ask: Ask) -> None:
+    database.admin("select jobs.create_queue('doomed')")
+    enqueuer, dropper = database.connect("app"), database.connect("operator")
+    job = begin(enqueuer, "select jobs.enqueue('app.note', '{\"n\": 1}', queue => 'doomed')")
+    answer = ask(dropper, "select jobs.drop_queue('doomed')")
+    waits(database, dropper)
+    enqueuer.execute("commit")
+    assert answer.result(10) == "PW028"
+    database.drain()
+    assert state(database, job) == "succeeded"
+    assert database.value("select jobs.drop_queue('doomed')", role="operator") is True
+
+
+@pytest.mark.parametrize("lane_exists", [True, False])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "select jobs.enqueue('app.note', '{\"n\": 1}', queue => 'doomed')",
+        "select jobs.enqueue('app.note', '{\"n\": 1}', queue => 'doomed', run_at => '2100-01-01')",
+        "select jobs.enqueue_many('app.note', array['{\"n\": 1}']::jsonb[], queue => 'doomed')",
+        "select jobs.enqueue_sql('select 1', queue => 'doomed', unique_key => 'k')",
+    ],
+)
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+def test_nobody_enqueues_into_a_queue_that_is_being_dropped(
+    database: Database, ask: Ask, how: str, isolation: str, *, lane_exists: bool
+) -> None:
+    database.admin("select jobs.create_queue('doomed')")
+    if lane_exists:
+        make_lane(database, queue="doomed")
+    enqueuer, dropper = database.connect("app"), database.connect("operator")
+    begin(dropper, "select jobs.drop_queue('doomed')")
+    enqueuer.execute(f"begin isolation level {isolation}".encode())
+    enqueuer.execute("select 1 from app.ledger")  # its snapshot is older than the drop
+    answer = ask(enqueuer, how)
+    waits(database, enqueuer)
+    dropper.execute("commit")
+    assert answer.result(10) in ("PW007", "40001")
+    enqueuer.execute("rollback")
+    assert database.admin("select count(*) from jobs_internal.job") == [(0,)]
+
+
+def test_a_retry_does_not_enter_a_queue_that_is_being_dropped(database: Database, ask: Ask) -> None:
+    database.admin("select jobs.create_queue('doomed')")
+    job = put(database, "app.fail", {"state": "22012"}, queue="doomed")
+    database.drain()
+    retrier, dropper = database.connect("app"), database.connect("operator")
+    begin(dropper, "select jobs.drop_queue('doomed')")
+    answer = ask(retrier, f"select jobs.retry({job})")
+    waits(database, retrier)
+    dropper.execute("commit")
+    assert answer.result(10) == "PW007"
+    assert state(database, job) == "failed"
+
+
+def test_a_session_that_meets_a_dropped_lane_goes_on(database: Database, ask: Ask) -> None:
+    database.admin("select jobs.create_queue('doomed')")
+    make_lane(database, queue="doomed")
+    make_lane(database)
+    dropper = database.connect("operator")
+    begin(dropper, "select jobs.drop_queue('doomed')")
+    with database.server.connect("app", database.name) as line:
+        # The lanes are listed, and then there is one less.
+        assert line.execute("select jobs.start()").fetchall() == [(1,)]
+    (pid,) = wait_until(lambda: [row[0] for row in database.background()], 5)
+    wait_until(
+        lambda: (
+            database.admin("select 1 from pg_locks where pid = %s and not granted", [pid]) or not database.background()
+        )
+    )
+    dropper.execute("commit")
+    job = put(database, "app.note", {"n": 1})
+    database.drain()
+    assert state(database, job) == "succeeded"
+
+
+def test_claim_against_claim(database: Database) -> None:
+    """Four sessions claim the same lane at once: each message goes to one of them."""
+    put(database, "app.note", {"n": -1})
+    database.drain()
+    know_as_short(database)
+    database.run("truncate app.ledger")
+    put_many(database, "app.note", [{"n": n} for n in range(2000)])
+    drain_once(database, sessions=4)
+    assert ledger(database) == list(range(2000))
+
+
+def test_claim_against_rescue(database: Database, ask: Ask) -> None:
+    """A message is with a rescuer that has not committed: nobody runs it beside; then it is run once."""
+    put(database, "app.note", {"n": -1})
+    put(database, "app.gate", {"n": -1})
+    database.drain()
+    know_as_short(database)
+    database.run("truncate app.ledger")
+    put(database, "app.gate", {"n": 0})
+    jobs = put_many(database, "app.note", [{"n": n} for n in range(1, 20)])
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        (pid,) = wait_at_gate(database)
+        # The session is gone, its row and its claim are there.
+        keeper = database.connect("postgres")
+        begin(keeper, "select 1 from jobs_internal.session for update")
+        database.admin("select pg_terminate_backend(%s)", [pid])
+        wait_until(
+            lambda: (
+                database.admin("select 1 from pg_locks where pid = %s and not granted", [pid])
+                or not database.background()
+            ),
+            10,
+        )
+        database.admin("select pg_terminate_backend(%s)", [pid])
+        wait_until(lambda: not database.background(), 10)
+        keeper.execute("rollback")
+    first, second = database.connect("supervisor"), database.connect("supervisor")
+    begin(first, "select jobs_internal.supervisor_tick(1)")
+    assert ask(second, "select (jobs_internal.supervisor_tick(2) ->> 'rescued')::int").result(10) == 0
+    database.run("select jobs.start(2)")
+    wait_until(lambda: not database.background(), 10)
+    assert ledger(database) == []
+    first.execute("commit")
+    database.drain()
+    assert ledger(database) == list(range(20))
+    assert {len(attempts(database, job)) for job in jobs} == {1}
+
+
+def test_a_lease_that_ran_out_makes_nothing_run_twice(database: Database) -> None:
+    """Its session still works: the message is visible again, and yet nobody else runs it."""
+    put(database, "app.gate", {"n": -1})
+    database.drain()
+    know_as_short(database)
+    database.admin("select jobs.configure('lease_seconds', '1')")
+    database.run("truncate app.ledger")
+    job = put(database, "app.gate", {"n": 1})
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        (pid,) = wait_at_gate(database)
+        wait_until(lambda: database.admin(f"select 1 from {lane(database)} where vt < clock_timestamp()"), 5)
+        database.run("select jobs.start(2)")
+        wait_until(lambda: [row[0] for row in database.background()] == [pid], 10)
+        database.admin("select jobs_internal.rescue()")
+        assert wait_at_gate(database) == [pid]
+    wait_for(database, job)
+    wait_until(lambda: not database.background(), 10)
+    assert ledger(database) == [1]
+
+
+def test_a_message_that_was_claimed_again_is_left_to_its_new_holder(database: Database) -> None:
+    """A session claims, stands still, and its lease runs out: what another has claimed meanwhile it does not run."""
+    put(database, "app.note", {"n": -1})
+    put(database, "app.gate", {"n": -1})
+    database.drain()
+    know_as_short(database)
+    database.admin("select jobs.configure('chunk_ms', '0')")
+    database.admin("select jobs.configure('lease_seconds', '1')")
+    database.run("truncate app.ledger")
+    put(database, "app.gate", {"n": 0})
+    put_many(database, "app.note", [{"n": n} for n in range(1, 200)])
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        # Its lease ends while it is in its first job; another session takes the rest.
+        wait_until(lambda: database.admin("select 1 from jobs_internal.session where lease < clock_timestamp()"), 5)
+        database.run("select jobs.start()")
+        wait_until(lambda: len(ledger(database)) > 50, 20)
+    wait_until(lambda: not database.background(), 20)
+    database.drain()
+    assert ledger(database) == list(range(200))
+
+
+def test_the_last_slot_goes_to_one(database: Database) -> None:
+    database.admin("select jobs.create_queue('single', 1)")
+    put(database, "app.crowd", queue="single")
+    database.drain()
+    database.run("truncate app.ledger")
+    put_many(database, "app.crowd", [{} for _ in range(10)], queue="single")
+    database.drain(sessions=4)
+    assert ledger(database) == [1] * 10
+
+
+def test_deadlocks_between_jobs_are_retried(database: Database) -> None:
+    quick_retries(database)
+    database.run(
+        "create table app.pair (id integer primary key, n integer); insert into app.pair values (1, 0), (2, 0)"
+    )
+    database.run(
+        "create function app.cross(a integer, b integer) returns void language plpgsql as $$ begin"
+        " update app.pair set n = n + 1 where id = a; perform pg_sleep(0.02);"
+        " update app.pair set n = n + 1 where id = b; end $$"
+    )
+    jobs = put_many(database, "app.cross", [{"a": 1 + i % 2, "b": 2 - i % 2} for i in range(10)], max_attempts=20)
+    database.drain(sessions=2, timeout=60)
+    assert {state(database, job) for job in jobs} == {"succeeded"}
+    assert database.run("select n from app.pair") == [(10,), (10,)]
+
+
+def test_maintenance_at_once(database: Database, ask: Ask) -> None:
+    put_many(database, "app.note", [{"n": n} for n in range(50)])
+    database.drain()
+    database.admin("update jobs_internal.finished set finished_at = now() - interval '1 year'")
+    first, second = database.connect("supervisor"), database.connect("supervisor")
+    begin(first, "select jobs_internal.maintain()")
+    assert ask(second, "select (jobs_internal.maintain() ->> 'removed')::int").result(10) == 0
+    first.execute("commit")
+    assert database.admin("select count(*) from jobs_internal.finished") == [(0,)]
+    wait_until(lambda: not database.background(), 10)
+
+
+def test_a_retry_against_retention(database: Database, ask: Ask) -> None:
+    """Either it is retried and lives, or it is gone; it is never both."""
+    job = put(database, "app.stumble", {"n": 1, "state": "22012"})
+    database.drain()
+    database.admin("update jobs_internal.finished set finished_at = now() - interval '1 year'")
+    keeper, steerer = database.connect("supervisor"), database.connect("app")
+    begin(steerer, f"select jobs.retry({job})")
+    ask(keeper, "select jobs_internal.maintain()").result(10)
+    steerer.execute("commit")
+    database.drain()
+    assert state(database, job) == "succeeded"
+    assert attempts(database, job)[-1] == (2, "succeeded")
+    wait_until(lambda: not database.background(), 10)
+
+
+def test_statements_do_not_wait_for_each_other(database: Database) -> None:
+    """An open transaction that enqueued blocks no other enqueuer, no tick and no session."""
+    make_lane(database)
+    holder = database.connect("app")
+    begin(holder, "select jobs.enqueue('app.note', '{\"n\": 1}')")
+    job = put_sql(database, "select 1")
+    database.run("select jobs_internal.supervisor_tick(1)", role="supervisor")
+    database.run("select jobs.start()")
+    wait_for(database, job)
+    holder.execute("commit")
+    database.drain()
+    assert ledger(database) == [1]
