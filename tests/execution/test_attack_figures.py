@@ -1,0 +1,205 @@
+"""What an ordinary owner says of itself harms nobody else: names, figures, endings, timeouts, settings."""
+
+import json
+import threading
+
+import pytest
+from psycopg.types.json import Jsonb
+from stage import attempts, ledger, put, state, wait_for, wait_running
+from support import Database, sqlstate_of
+
+from pyworker.records import Commit
+
+SLEEP = "pg_catalog.pg_sleep"
+VIEWS = ("job", "queued", "running", "queues", "sessions", "health")
+
+
+def everybody_is_well(database: Database) -> None:
+    """A supervisor's round and the views of another owner."""
+    database.value("select jobs_internal.supervisor_tick(0)", role="supervisor")
+    database.run("select * from jobs_internal.supervisor_press(0)", role="supervisor")
+    for view in VIEWS:
+        database.run(f"select * from jobs.{view}", role="other")
+        database.run(f"select * from jobs.{view}", role="operator")
+
+
+def open_session(database: Database) -> int:
+    return int(database.value("select jobs_internal.open_session()"))
+
+
+@pytest.mark.parametrize("said", ["1 1.1.1/2", "1 .../...", "999999999999999", "999999999999999 1/2"])
+def test_a_name_that_is_no_progress(database: Database, said: str) -> None:
+    job = put(database, SLEEP, {"$1": 1}, timeout="1 second")
+    open_session(database)
+    database.run("select set_config('application_name', %s, false)", [f"pw {job}/1 {said}"])
+    everybody_is_well(database)
+
+
+@pytest.mark.parametrize("timeout", ["200000 years", "178000000 years", "2147483647 months", "infinity"])
+def test_a_timeout_beyond_all_time_is_none(database: Database, timeout: str) -> None:
+    job = put(database, SLEEP, {"$1": 20}, timeout=timeout)
+    assert database.job(job)["timeout"] is None
+    database.run("select jobs.start()")
+    wait_running(database, job)
+    everybody_is_well(database)
+    database.run("select jobs.cancel(%s)", [job])
+    wait_for(database, job, "cancelled")
+
+
+@pytest.mark.parametrize(
+    "figures", [[9223372036854775800, 1, 0], [1, "Infinity", 0], [1, "NaN", 0], [1, 1e308, 99999999999], [-1, -1, -1]]
+)
+def test_figures_of_one_owner_do_not_stop_another(database: Database, figures: list[object]) -> None:
+    put(database, "pg_catalog.now", role="other")
+    shape = database.admin("select max(id) from jobs_internal.shape")[0][0]
+    session = open_session(database)
+    most = 9223372036854775807
+    learned = {"ok": most, "bad": most, "shapes": {str(shape): figures, str(shape + 1): figures}}
+    for _ in range(2):
+        database.run("select jobs_internal.claim(%s, 0, %s, false, 1)", [session, Jsonb(learned)])
+    for _ in range(5):
+        put(database, "pg_catalog.now", role="other")
+        put(database, "pg_catalog.clock_timestamp", role="other")
+    database.drain(role="other")
+    assert database.admin("select distinct state from jobs.job where owner = 'other'") == [("succeeded",)]
+    everybody_is_well(database)
+
+
+def test_figures_of_a_closed_function_are_not_taken(database: Database) -> None:
+    database.run("create function other.closed() returns void language sql return null", role="other")
+    database.run("revoke execute on function other.closed() from public", role="other")
+    put(database, "other.closed", role="other")
+    shape = database.admin("select id from jobs_internal.shape where task = 'other.closed'")[0][0]
+    learned = {"ok": 1, "bad": 0, "shapes": {str(shape): [1, 0.001, 0]}}
+    database.run("select jobs_internal.claim(%s, 0, %s, false, 1)", [open_session(database), Jsonb(learned)])
+    assert database.admin("select * from jobs_internal.duration where shape_id = %s", [shape]) == []
+
+
+@pytest.mark.parametrize("error", ["[1, 2]", '"x"', "1", "null", '{"sqlstate": 1, "message": {"a": []}}'])
+def test_a_forged_error_can_be_logged(database: Database, error: str) -> None:
+    put(database, "pg_catalog.now")
+    database.drain()
+    job = put(database, "pg_catalog.now", max_attempts=1)
+    ending = {"job_id": job, "attempt": 1, "outcome": "failed", "finished_at": "2026-01-01"}
+    session = open_session(database)
+    claim = "select lane_id, msg_ids from jobs_internal.claim(%s, 0, null, false, 1)"
+    lane, messages = database.run(claim, [session])[0]
+    database.run(
+        "select jobs_internal.finish_chunk(%s, %s, %s, array[jsonb_populate_record(null::jobs_internal.ending, %s)])",
+        [session, lane, messages, Jsonb({**ending, "error": json.loads(error)})],
+    )
+    assert isinstance(database.job(job)["error"], dict | None)
+    database.admin(
+        "update jobs_internal.feed set body = jsonb_set(body, '{others,0,error}', %s::jsonb)"
+        " where body -> 'others' <> '[]'",
+        [error],
+    )
+    for (body,) in database.run("select jobs_internal.take_outcomes(100)", role="supervisor"):
+        Commit.from_row(body)
+
+
+def test_a_default_reads_the_same_for_everybody(database: Database) -> None:
+    database.admin(
+        "create function public.dated(d date default date '2020-02-01', i interval default interval '1 day 02:03:04',"
+        " f float8 default float8 '0.30000000000000004', b bytea default '\\x00ff'::bytea,"
+        " t timestamptz default timestamptz '2020-02-01 12:00+03') returns jsonb language sql"
+        " return jsonb_build_array(d, i, f, b, t = '2020-02-01 12:00+03')"
+    )
+    database.run(
+        "set datestyle = 'SQL, DMY'; set intervalstyle = sql_standard; set extra_float_digits = -10;"
+        " set bytea_output = escape; set quote_all_identifiers = on; set timezone = 'Asia/Kolkata'"
+    )
+    put(database, "public.dated")  # its shape is made here, for everybody
+    job = put(database, "public.dated", role="other")
+    database.drain(role="other")
+    row = database.job(job, role="other")
+    assert (row["task"], row["result"]) == (
+        "public.dated",
+        ["2020-02-01", "1 day 02:03:04", 0.30000000000000004, "\\x00ff", True],
+    )
+
+
+DEFERRED = """
+create function app.deferred(n integer) returns void language plpgsql as $$
+begin
+  create temporary table parent (id integer primary key);
+  create temporary table child (id integer references parent deferrable initially deferred);
+  insert into child values (1);
+  if n > 0 then insert into parent values (1); end if;
+  insert into app.ledger (n) values (n);
+end $$;
+create function app.permanent(n integer) returns void language plpgsql as $$
+begin
+  execute format('create table app.late_%s (id integer unique deferrable initially deferred)', abs(n));
+  execute format('insert into app.late_%s values (1), (%s)', abs(n), 1 + (n > 0)::integer);
+  insert into app.ledger (n) values (n);
+end $$;
+"""
+
+
+@pytest.mark.parametrize("task", ["app.deferred", "app.permanent"])
+def test_deferred_checks_of_what_a_job_made_itself(database: Database, task: str) -> None:
+    database.run(DEFERRED)
+    good = [put(database, task, {"n": n}) for n in (1, 2)]
+    bad = put(database, task, {"n": -3})
+    last = put(database, "pg_catalog.now")
+    database.drain()
+    assert [state(database, job) for job in (*good, bad, last)] == ["succeeded", "succeeded", "failed", "succeeded"]
+    assert attempts(database, bad) == [(1, "failed")]
+    assert ledger(database) == [1, 2]
+
+
+@pytest.mark.parametrize("setting", ["default_transaction_read_only=on", "transaction_timeout=2000", "lock_timeout=1"])
+def test_a_cancel_does_not_inherit_limits(database: Database, setting: str) -> None:
+    job = put(database, SLEEP, {"$1": 20})
+    database.run("select jobs.start()")
+    wait_running(database, job)
+    name, value = setting.split("=")
+    caller = database.connect()
+    caller.execute(f"set {name} = '{value}'".encode())
+    caller.execute("begin transaction read write")
+    assert caller.execute("select jobs.cancel(%s)", [job]).fetchone() == ("cancelling",)
+    caller.execute("commit")
+    assert wait_for(database, job, timeout=5)["state"] == "cancelled"
+
+
+def test_pressing_waits_for_nobody(database: Database) -> None:
+    """Sessions that cancel and supervisors delete and press the same reasons in any order."""
+    database.admin(
+        "insert into jobs_internal.stop (job_id, attempt, reason, requested_by, requested_at)"
+        " select g, 1, 'cancelled', 'x', now() - interval '1 hour' from generate_series(1000000, 1000020) as g"
+    )
+    holder = database.connect("postgres")
+    holder.execute("begin")
+    holder.execute("select from jobs_internal.stop where job_id = 1000010 for update")
+    presser = database.connect("supervisor", statement_timeout="2s")
+    thread = threading.Thread(target=lambda: presser.execute("select jobs_internal.supervisor_press(0)"))
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert database.admin("select job_id from jobs_internal.stop") == [(1000010,)]
+    holder.execute("rollback")
+
+
+def test_a_session_cannot_leave_its_job_behind(database: Database) -> None:
+    put(database, "pg_catalog.now")
+    database.drain()
+    put(database, SLEEP, {"$1": 1})
+    session = open_session(database)
+    lane, messages, lease = database.run(
+        "select lane_id, msg_ids, lease from jobs_internal.claim(%s, 0, null, false, 1)", [session]
+    )[0]
+    (item,) = database.run("select unnest(jobs_internal.open_chunk(%s, %s, %s, -1))::text", [lane, messages, lease])[0]
+    begin = "select jobs_internal.begin_alone(%s, %s, %s::jobs_internal.work_item)"
+    database.run(begin, [session, lane, item])
+    assert sqlstate_of(lambda: database.run(begin, [session, lane, item])) == "PW050"
+    assert sqlstate_of(lambda: database.run("select jobs_internal.close_session(%s, null)", [session])) == "PW050"
+
+
+def test_cancel_of_a_job_whose_message_is_gone(database: Database) -> None:
+    put(database, "pg_catalog.now")
+    database.drain()
+    job = put(database, "pg_catalog.now")
+    lane, message = database.admin("select lane_id, msg_id from jobs_internal.job where id = %s", [job])[0]
+    database.admin(f"delete from pgmq.q_pyworker_{lane} where msg_id = %s", [message])
+    assert database.value("select jobs.cancel(%s)", [job]) == "cancelled"
