@@ -1,10 +1,38 @@
-"""The databases of this tier hold what stage.sql makes."""
+"""Real supervisors as processes of their own, real signals, and a server of this tier's own to be restarted."""
 
-from collections.abc import Iterator
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 from stage import staged
-from support import Server
+from support import Server, wait_until
+
+from pyworker.config import Settings
+from pyworker.server import PrivateServer
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A private server of this tier's own: its tests stop it the hard way."""
+    top = Path(tempfile.mkdtemp(prefix="pw-acceptance-"))
+    top.chmod(0o755)
+    given = os.environ.get("PYWORKER_SERVER_PACKAGES")
+    private = PrivateServer(top / "s", settings=Settings(server_packages=Path(given) if given else None))
+    private.start()
+    yield Server(conninfo=private.dsn("postgres", "postgres"), private=private)
+    private.destroy()
+    shutil.rmtree(top)
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +40,82 @@ def template(server: Server, template: str) -> Iterator[str]:
     """The template of this tier."""
     with staged(server, template, "acceptance") as name:
         yield name
+
+
+class Supervisor:
+    """`python -m pyworker run` as a process; its log lines are read as they come."""
+
+    def __init__(self, dsn: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pyworker", "run", "--dsn", dsn, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[dict[str, Any]] = []
+        self.other: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as stream:
+            for line in stream:
+                if line.startswith("{"):
+                    self.lines.append(json.loads(line))
+                else:
+                    self.other.append(line)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [line for line in list(self.lines) if line["event"] == name]
+
+    def wait_for(self, name: str, count: int = 1, timeout: float = 15.0) -> dict[str, Any]:
+        try:
+            wait_until(lambda: len(self.events(name)) >= count, timeout)
+        except AssertionError:
+            raise AssertionError(f"no {name} among {[line['event'] for line in self.lines]} {self.other}") from None
+        return self.events(name)[count - 1]
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        code = self.process.wait(20)
+        self._reader.join(10)
+        return code
+
+    def kill(self) -> None:
+        """End it without a word, whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        self._reader.join(10)
+
+
+Supervise = Callable[..., Supervisor]
+
+
+@pytest.fixture
+def supervise() -> Iterator[Supervise]:
+    """Start supervisors; those that a test leaves behind are ended."""
+    with ExitStack() as stack:
+
+        def begin(dsn: str, *arguments: str) -> Supervisor:
+            one = Supervisor(dsn, *arguments)
+            stack.callback(one.kill)
+            one.wait_for("supervisor_started")
+            return one
+
+        yield begin
+
+
+class Clock:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __call__(self) -> float:
+        return time.monotonic() - self._begun
