@@ -135,9 +135,7 @@ def test_a_lost_session_is_rescued_without_being_asked(database: Database, super
     assert attempts(database, job) == [(1, "lost"), (2, "succeeded")]
     assert ledger(database) == [1]
     one.wait_for("rescued")
-    print("DBG", [(l["event"], l.get("at"), l.get("timestamp")) for l in one.lines])
     one.stop()
-    assert 0
 
 
 def _more_than(database: Database, count: int) -> bool:
