@@ -122,6 +122,7 @@ returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set standard_conforming_strings = on  -- pgmq needs it
+set lock_timeout = '800ms'  -- less than deadlock_timeout: who enqueues is never the victim
 as $$
 declare
   v_id integer := jobs_internal.queue_id(queue);
@@ -135,7 +136,7 @@ begin
     raise exception using errcode = '0A000', message = pg_catalog.format('jobs.drop_queue is not for a %s transaction', pg_catalog.current_setting('transaction_isolation')),
       detail = 'Its snapshot would not show the jobs that came meanwhile.', hint = 'Use READ COMMITTED.';
   end if;
-  -- Waits for the transactions that enqueue, and nobody enqueues while we look.
+  -- Waits for the transactions that enqueue, and nobody enqueues while we look. As long as we wait, all the others wait behind us: so not long.
   lock table jobs_internal.job in share row exclusive mode;
   if exists (select from jobs_internal.job as j where j.queue_id = v_id) then
     raise exception using errcode = 'PW028', message = pg_catalog.format('queue "%s" has unfinished jobs', queue),
@@ -148,9 +149,14 @@ begin
   delete from jobs_internal.slot as s where s.queue_id = v_id;
   update jobs_internal.queue as q set dropped_at = pg_catalog.now() where q.id = v_id;
   return true;
+exception
+  when lock_not_available then
+    raise exception using errcode = '55P03', message = pg_catalog.format('queue "%s" cannot be dropped just now', queue),
+      detail = 'A transaction that enqueued something, in any queue, is still open.', hint = 'Try again when it has ended.';
 end
 $$;
-comment on function jobs.drop_queue(text) is 'Drops a queue that has no unfinished job; its history stays. For operators. Errors: PW007, PW027 it is default, PW028 unfinished jobs.';
+comment on function jobs.drop_queue(text) is 'Drops a queue that has no unfinished job; its history stays. For operators. Errors: PW007, PW027 it is default, PW028 unfinished jobs,
+55P03 a transaction that enqueued is still open.';
 
 create or replace function jobs.pause(queue text default null)
 returns boolean
