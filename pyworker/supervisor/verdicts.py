@@ -82,4 +82,6 @@ def event_for(outcome: Outcome) -> str:
         return "attempt_failed"
     if outcome.state == "in_doubt":
         return "job_in_doubt"
+    if outcome.outcome == "cancelled" and outcome.state == "failed":
+        return "job_failed"  # interrupted three times by somebody unknown: nobody asked for that
     return _FINAL.get(outcome.outcome, "job_failed")

@@ -30,6 +30,7 @@ grant execute on function
 to jobs_producer;
 grant execute on function jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.wait(bigint, interval) to jobs_producer, jobs_operator;
 grant execute on procedure jobs.await(bigint, interval) to jobs_producer, jobs_operator;
+grant execute on function jobs_internal.what_it_waits_for(bigint) to jobs_producer, jobs_operator;
 grant execute on function jobs_internal.state_of(bigint), jobs_internal.assert_steers(bigint, oid), jobs_internal.setting(text)
 to jobs_producer, jobs_runner, jobs_operator, jobs_supervisor;
 
@@ -44,6 +45,7 @@ to jobs_producer, jobs_runner;
 grant execute on function jobs.start(integer), jobs_internal.launch(integer, interval), jobs_internal.dispatch_mine() to jobs_runner;
 grant execute on procedure
   jobs_internal.work(integer, text),
+  jobs_internal.clear_leftover(bigint, jobs_internal.work_item, text, jsonb),
   jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, jsonb, jobs_internal.ending)
 to jobs_runner;
 grant execute on function
@@ -55,6 +57,7 @@ grant execute on function
   jobs_internal.finish_alone(bigint, integer, jobs_internal.ending), jobs_internal.fence(bigint, bigint, integer),
   jobs_internal.error_object(text, text, text, text, text, text, text), jobs_internal.capped(bigint, jsonb),
   jobs_internal.argument(text, anyelement), jobs_internal.my_arguments(), jobs_internal.index_is_valid(text, text),
+  jobs_internal.index_made(bigint), jobs_internal.is_built_now(oid), jobs_internal.invalid_index(text, text), jobs_internal.leftover(bigint, text),
   jobs_internal.launch_child(text, text), jobs_internal.note_child(bigint, bigint, integer, integer),
   jobs_internal.wait_child(integer, bigint, integer),
   jobs_internal.child_outcome(integer, bigint), jobs_internal.detach_child(integer, bigint), jobs_internal.child_is_stuck(integer),

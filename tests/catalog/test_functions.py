@@ -19,13 +19,15 @@ UNPINNED = {
     "jobs_internal.try_settings": "tries settings for the caller",
     "jobs_internal.argument": "casts for the owner of the job",
     "jobs_internal.index_is_valid": "looks a name up for the owner of the job",
+    "jobs_internal.invalid_index": "looks a name up for the owner of the job",
+    "jobs_internal.leftover": "sets the owner's path for that look",
     # A procedure that commits cannot carry a setting.
     "jobs.await": "commits",
     "jobs_internal.work": "commits",
     "jobs_internal.run_child": "commits",
     "jobs_internal.stop_job": "commits",
+    "jobs_internal.clear_leftover": "commits",
     "jobs_internal.wash": "resets the session, its path with it",
-    "jobs_internal.baseline": "changes settings of the session",
     "jobs_internal.run_one": "runs the job with the owner's path",
     # Steps of the worker, in the owner's own session.
     "jobs_internal.launch_child": "the child inherits the owner's path",

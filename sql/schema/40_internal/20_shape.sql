@@ -51,7 +51,7 @@ begin
   if v_found is null or pg_catalog.cardinality(v_found) operator(pg_catalog.=) 0 then
     raise exception using errcode = 'PW001', message = pg_catalog.format('function %s does not exist', pg_catalog.left(v_name, 200)),
       detail = pg_catalog.format('No function or procedure of that name is visible with search_path %s.', pg_catalog.current_setting('search_path')),
-      hint = 'Check the name, or qualify it with its schema. A retry cannot help.';
+      hint = 'Check the name, or qualify it with its schema; a statement goes into jobs.enqueue_sql. A retry cannot help.';
   end if;
   return v_found;
 end

@@ -187,8 +187,15 @@ comment on function jobs_internal.lex(text) is 'Words of a statement outside of 
 
 -- Purpose: what kind of statement a text is.
 -- Returns: command (its first words, without names and values), top_level (it runs outside a transaction), done_when (a post-condition that
--- we know ourselves; null: none). Errors: PW014 empty, PW017 more than one or unfinished, PW021 not allowed.
-create or replace function jobs_internal.classify(p_text text, out command text, out top_level boolean, out done_when text)
+-- we know ourselves; null: none), index_table and index_name of CREATE INDEX CONCURRENTLY. Errors: PW014 empty, PW017 more than one or unfinished, PW021 not allowed.
+create or replace function jobs_internal.classify(
+  p_text text,
+  out command text,
+  out top_level boolean,
+  out done_when text,
+  out index_table text,
+  out index_name text
+)
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -200,7 +207,6 @@ declare
   v_bad text;
   v_w text;
   v_next integer;
-  v_name text;
 begin
   select l.words, l.raw, l.statements, l.finished into v_words, v_raw, v_statements, v_finished from jobs_internal.lex(p_text) as l;
   if coalesce(v_statements, 0) = 0 then
@@ -263,10 +269,11 @@ begin
       v_next := v_next + 3;
     end if;
     if v_words[v_next] <> 'ON' then
-      v_name := v_raw[v_next];
+      index_name := v_raw[v_next];
       -- A new index stands in the schema of its table.
-      done_when := pg_catalog.format('select jobs_internal.index_is_valid(%L, %L)',
-        jobs_internal.name_at(v_raw, pg_catalog.array_position(v_words, 'ON') + 1 + (v_words[pg_catalog.array_position(v_words, 'ON') + 1] = 'ONLY')::integer), v_name);
+      v_next := pg_catalog.array_position(v_words, 'ON') + 1;
+      index_table := jobs_internal.name_at(v_raw, v_next + (v_words[v_next] = 'ONLY')::integer);
+      done_when := pg_catalog.format('select jobs_internal.index_is_valid(%L, %L)', index_table, index_name);
     end if;
   elsif command = 'drop index concurrently' and not ',' = any (v_words) then
     v_next := pg_catalog.array_position(v_words, 'CONCURRENTLY') + 1;

@@ -453,6 +453,7 @@ declare
   v_ok bigint := 0;
   v_bad bigint := 0;
   v_learned jsonb;
+  v_left text;
   v_ran double precision;
 begin
   reset all;
@@ -533,7 +534,18 @@ begin
         v_limit := case when v_item.quick then least(v_limit * 2, 1000) else 1 end;
         continue when v_item.mode = 'gone';
         if v_items[1].mode = 'child' then
+          if v_item.attempt > 1 then
+            call jobs_internal.clear_leftover(v_session, v_item, v_path, v_baseline);
+          end if;
           call jobs_internal.run_child(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
+          if v_ending.outcome in ('failed', 'timed_out', 'cancelled', 'lost') and v_ending.error is not null then
+            v_left := jobs_internal.leftover(v_item.job_id, v_path);
+            if v_left is not null then
+              v_ending.error := v_ending.error || pg_catalog.jsonb_build_object(
+                'detail', pg_catalog.concat_ws(' ', v_ending.error ->> 'detail', 'It left the invalid index ' || v_left || '.'),
+                'hint', pg_catalog.concat_ws(' ', v_ending.error ->> 'hint', 'Another attempt, or jobs.retry, drops that index first.'));
+            end if;
+          end if;
           if v_ending.outcome = 'left' then
             commit;
             return;

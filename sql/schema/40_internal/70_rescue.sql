@@ -72,7 +72,8 @@ begin
       end if;
       if v_reason = 'timed_out' then
         v_ending.outcome := 'timed_out';
-        v_ending.error := jobs_internal.error_object('PWT01', pg_catalog.format('timed out after %s', v_job.timeout), 'Its session was ended.',
+        v_ending.error := jobs_internal.error_object('PWT01', pg_catalog.format('timed out after %s ms', (extract(epoch from v_job.timeout) * 1000)::bigint),
+          'Its session was ended.',
           'Give it a longer timeout, or look at what it waited for. A retry may be faster.');
       elsif v_reason = 'cancelled' then
         v_ending.outcome := 'cancelled';

@@ -375,6 +375,34 @@ end
 $$;
 comment on function jobs_internal.wanted() is 'How many worker sessions each owner with due work should have and has';
 
+-- Purpose: take back what sessions claimed and do not get to, because the job that they run takes longer than anybody knew. Locked messages
+-- are in an open chunk and stay. The session finds its token gone and leaves them to others. Locks: message (skip locked).
+create or replace function jobs_internal.take_back()
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session;
+begin
+  for v_session in
+    select s.* from jobs_internal.session as s
+    join jobs_internal.live() as l on l.session_id = s.id
+    where s.msg_ids is not null and l.started_at < pg_catalog.clock_timestamp() - interval '1 second'
+  loop
+    execute pg_catalog.format(
+      'update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - 1 where m.msg_id in ('
+      '  select q.msg_id from pgmq.%1$I as q where q.msg_id = any ($1) and q.vt = $2 for update skip locked)',
+      'q_pyworker_' || v_session.lane_id)
+    using v_session.msg_ids, v_session.lease;
+  end loop;
+exception
+  when undefined_table then
+    null;  -- the queue was dropped meanwhile
+end
+$$;
+comment on function jobs_internal.take_back() is 'Takes back what sessions claimed and do not get to';
+
 -- Purpose: one round of a supervisor: dispatch, note the overdue, rescue; says what there is to do.
 -- Returns: paused, dispatched, rescued, stopping, sessions, running, queued, next_due_ms, feed, owners, problems.
 create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)
@@ -392,6 +420,7 @@ begin
   if exists (select from jobs_internal.session) then
     v_rescued := jobs_internal.rescue();
     perform jobs_internal.note_overdue();
+    perform jobs_internal.take_back();
   end if;
   if not v_paused then
     v_dispatched := jobs_internal.dispatch();

@@ -243,6 +243,27 @@ end
 $$;
 comment on function jobs_internal.is_mine(bigint) is 'The present transaction wrote the job''s row';
 
+-- Purpose: what a waiter should know of a job that is not finished in time.
+create or replace function jobs_internal.what_it_waits_for(p_id bigint)
+returns text
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when (select s.paused from jobs_internal.switch as s) then 'Everything is paused: an operator resumes it (select jobs.resume()).'
+    when (select q.paused from jobs_internal.job as j join jobs_internal.queue as q on q.id = j.queue_id where j.id = p_id)
+      then 'Its queue is paused: an operator resumes it (select jobs.resume(queue)).'
+    when exists (select from jobs_internal.job as j join jobs_internal.session as s on s.id = j.session_id
+      where j.id = p_id and not jobs_internal.alive(s.pid, s.backend_start))
+      then 'Its session is gone: a supervisor, or select jobs.start(), sees to it.'
+    when not exists (select from jobs_internal.job as j where j.id = p_id and j.state = 'running')
+      and not exists (select from jobs_internal.supervisor as v where jobs_internal.alive(v.pid, v.backend_start))
+      then 'It has not started, and no supervisor runs: start one (pyworker run), or select jobs.start().'
+    else 'Wait again; the job goes on.'
+  end
+$$;
+comment on function jobs_internal.what_it_waits_for(bigint) is 'What a waiter should know of a job that is not finished in time';
+
 create or replace function jobs.wait(id bigint, timeout interval)
 returns text
 language plpgsql volatile security definer
@@ -278,7 +299,7 @@ begin
     end if;
     if pg_catalog.clock_timestamp() > v_until then
       raise exception using errcode = 'PW036', message = pg_catalog.format('job %s is not finished after %s', wait.id, timeout),
-        detail = pg_catalog.format('Its state is %s.', v_state), hint = 'Wait again; the job goes on.';
+        detail = pg_catalog.format('Its state is %s.', v_state), hint = jobs_internal.what_it_waits_for(wait.id);
     end if;
     perform pg_catalog.pg_sleep(v_nap);
     v_nap := least(v_nap * 1.5, 0.1);
@@ -297,13 +318,17 @@ declare
   v_state pg_catalog.text;
   v_nap double precision := 0.002;
 begin
+  if pg_catalog.now() operator(pg_catalog.<) pg_catalog.statement_timestamp() then
+    raise exception using errcode = 'PW037', message = 'jobs.await cannot run inside a transaction block',
+      detail = 'It commits between two looks, so that it holds no snapshot.', hint = 'Commit first, or use jobs.wait(id, timeout).';
+  end if;
   loop
     v_state := jobs_internal.state_of(await.id);
     commit;
     exit when v_state operator(pg_catalog.=) any (array['succeeded', 'failed', 'cancelled', 'in_doubt']);
     if pg_catalog.clock_timestamp() operator(pg_catalog.>) v_until then
       raise exception using errcode = 'PW036', message = pg_catalog.format('job %s is not finished after %s', await.id, timeout),
-        detail = pg_catalog.format('Its state is %s.', v_state), hint = 'Wait again; the job goes on.';
+        detail = pg_catalog.format('Its state is %s.', v_state), hint = jobs_internal.what_it_waits_for(await.id);
     end if;
     perform pg_catalog.pg_sleep(v_nap);
     v_nap := least(v_nap operator(pg_catalog.*) 1.5, 0.1);
@@ -314,7 +339,7 @@ end
 $$;
 comment on procedure jobs.await(bigint, interval) is
 'Waits until a job is finished, as jobs.wait, but commits between two looks and so holds no snapshot; says the state in a NOTICE.
-Not inside a transaction block. Errors: PW030, PW036.';
+Not inside a transaction block. Errors: PW030, PW036, PW037 inside a transaction block.';
 
 create or replace function jobs.start(sessions integer default 1)
 returns integer

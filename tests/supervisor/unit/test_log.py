@@ -178,7 +178,7 @@ def test_every_kind_of_outcome_has_its_line_at_once() -> None:
     others = [
         {"job_id": n, "task": "f", "attempt": 1, "outcome": kind, "state": state, "error": {"message": "m"}}
         for n, kind in enumerate(kinds)
-        for state in ("failed", "scheduled")
+        for state in ("cancelled" if kind == "cancelled" else "failed", "scheduled")
     ]
     batch.add(commit(1, others=others))
     assert len(log.lines) == batch.failures == 12

@@ -66,7 +66,7 @@ def test_work_of_others_and_later_work_do_not_keep_it_from_being_empty() -> None
         ("timed_out", "scheduled", "attempt_failed"),
         ("timed_out", "failed", "job_timed_out"),
         ("cancelled", "cancelled", "job_cancelled"),
-        ("cancelled", "failed", "job_cancelled"),
+        ("cancelled", "failed", "job_failed"),
         ("lost", "failed", "job_lost"),
         ("lost", "queued", "attempt_failed"),
         ("lost", "in_doubt", "job_in_doubt"),
