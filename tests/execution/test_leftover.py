@@ -52,9 +52,10 @@ def test_an_index_that_another_builds_is_not_dropped(database: Database) -> None
 def test_await_is_refused_in_a_transaction_block(database: Database) -> None:
     """It commits between two looks; it says so instead of failing on its first commit."""
     job = put(database, "app.attempt")
-    with database.connect() as connection, pytest.raises(psycopg.Error) as refused, connection.transaction():
-        connection.execute("select 1")
-        connection.execute(f"call jobs.await({job}, '1 s')".encode())
+    with database.connect() as connection:
+        connection.execute("begin")
+        with pytest.raises(psycopg.Error) as refused:
+            connection.execute(f"call jobs.await({job}, '1 s')".encode())
     assert refused.value.sqlstate == "PW037"
     database.drain()
 

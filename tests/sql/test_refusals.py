@@ -69,7 +69,7 @@ def test_view_is_complete(shared: Database) -> None:
 def test_every_error_of_a_call_is_provoked() -> None:
     """The refusals above, and the tests named here, provoke every error of an API call."""
     elsewhere = {
-        *("PW028", "PW031", "PW032", "PW033", "PW034", "PW035", "PW036", "PW037", "PW051"),  # test_queues, test_steering
+        *("PW028", "PW031", "PW032", "PW033", "PW034", "PW035", "PW036", "PW037", "PW051"),  # queues, steering
         *("PW023", "PW040", "PW042", "PW043"),  # while a job runs: test_results, test_changes, test_statements
         *("PW041", "PW050", "PWC01", "PWC02", "PWD01", "PWL01", "PWT01"),  # the worker's: tier concurrency
     }  # fmt: skip

@@ -7,7 +7,9 @@ returns interval
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select least(q.backoff_cap, q.backoff * pg_catalog.power(2, least(p_attempt - 1, 30))) * (0.75 + pg_catalog.random() * 0.5)
+  -- In seconds: an interval of days, doubled thirty times, would be out of range.
+  select least(extract(epoch from q.backoff_cap), extract(epoch from q.backoff) * pg_catalog.power(2, least(p_attempt - 1, 30)))::double precision
+    * interval '1 second' * (0.75 + pg_catalog.random() * 0.5)
   from jobs_internal.queue as q
   where q.id = p_queue;
 end;
