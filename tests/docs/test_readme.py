@@ -34,7 +34,7 @@ def _runner(server: Server, template: str) -> Iterator[Runner]:
     yield Runner(
         psql=private.bin("psql"),
         environment=private.environment("app", name),
-        shell={"PYWORKER_DSN": private.dsn(dbname=name), "PYWORKER_LOG_FORMAT": "console", "PYWORKER_OWNERS": "app"},
+        shell={"PYWORKER_DSN": private.dsn(dbname=name), "PYWORKER_LOG_FORMAT": "console"},
         commands={
             "make demo": DEMO,
             "pyworker server psql": f"pyworker server psql --dbname {name}",
