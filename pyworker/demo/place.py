@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -64,7 +66,9 @@ def _private(settings: Settings, progress: Progress) -> Iterator[Place]:
         server.start(progress)
         how = {"running": "it runs already and goes on", "stopped": "started"}.get(before, "fetched, made and started")
         directory = f" --dir {settings.server_dir}" if settings.server_dir else ""
-        start = "" if before == "running" else f"pyworker server start{directory}; "
+        # `make demo` runs it from a virtual environment that the person has not activated.
+        command = "pyworker" if shutil.which("pyworker") else sys.argv[0]
+        start = "" if before == "running" else f"{command} server start{directory}; "
         yield Place(
             server=f"private, in {server.dir}: {how}",
             base=server.dsn(),
@@ -74,7 +78,7 @@ def _private(settings: Settings, progress: Progress) -> Iterator[Place]:
             app_role="app",
             supervisor_role="supervisor",
             log=server.log_file.with_name("demo-supervisor.log"),
-            afterwards=f"{start}pyworker server psql{directory} --dbname {DATABASE}",
+            afterwards=f"{start}{command} server psql{directory} --dbname {DATABASE}",
         )
     finally:
         if before != "running":
