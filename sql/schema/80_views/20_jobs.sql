@@ -154,7 +154,9 @@ select
   f.attempt,
   f.finished_at::timestamptz(0) as finished_at,
   f.error ->> 'sqlstate' as sqlstate,
-  case when f.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then f.error ->> 'message' end as message
+  case when f.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator'))
+    then case when pg_catalog.length(f.error ->> 'message') > 40 then pg_catalog.left(f.error ->> 'message', 39) || '…' else f.error ->> 'message' end
+  end as message
 from jobs_internal.finished as f
 join jobs_internal.queue as q on q.id = f.queue_id
 left join jobs_internal.shape as s on s.id = f.shape_id
@@ -172,7 +174,7 @@ comment on column jobs.failed.outcome is 'Outcome of the last attempt: failed, t
 comment on column jobs.failed.attempt is 'Attempts made, count';
 comment on column jobs.failed.finished_at is 'End of the last attempt';
 comment on column jobs.failed.sqlstate is 'SQLSTATE of its error';
-comment on column jobs.failed.message is 'Message of its error; all of it is in jobs.job.error';
+comment on column jobs.failed.message is 'Message of its error, cut at 40 characters; all of it is in jobs.job.error';
 
 create or replace view jobs.finished with (security_barrier) as
 select

@@ -165,7 +165,7 @@ begin
 
   select pg_catalog.count(*) into v_count from jobs_internal.live_supervisors();
   return query select 3, 'supervisors', case when v_count > 0 then 'ok' else 'warning' end, pg_catalog.format('%s connected', v_count),
-    case when v_count = 0 then 'start one: pyworker run (jobs can also be run by: select jobs.start())' end;
+    case when v_count = 0 then 'start one: pyworker run; or: select jobs.start()' end;
 
   v_age := pg_catalog.clock_timestamp() - (
     select pg_catalog.min(greatest(j.created_at, j.run_at, coalesce(j.due_at, j.run_at)))
@@ -175,16 +175,16 @@ begin
   select pg_catalog.count(*) into v_count from jobs_internal.live() as l;
   return query select 4, 'due jobs', case when v_age > interval '30 seconds' and v_count = 0 then 'critical' when v_age > interval '5 minutes' then 'warning' else 'ok' end,
     case when v_age is null then 'none waits' else pg_catalog.format('the oldest waits for %s, %s sessions work', pg_catalog.date_trunc('second', v_age), v_count) end,
-    case when v_age > interval '30 seconds' and v_count = 0 then 'nobody picks them up: start pyworker run, and see the log for owner_unreachable or no_worker_slot' end;
+    case when v_age > interval '30 seconds' and v_count = 0 then 'start pyworker run; its log says what hinders it' end;
 
   select pg_catalog.count(*), pg_catalog.min((l.quarantine ->> 'pid')::integer)::text into v_count, v_text from jobs_internal.lane as l where l.quarantine is not null;
   return query select 5, 'stubborn jobs', case when v_count > 0 then 'critical' else 'ok' end,
     case when v_count > 0 then pg_catalog.format('%s lanes are quarantined: process %s was cancelled and terminated and goes on', v_count, v_text) else 'none' end,
-    case when v_count > 0 then 'see docs/operations.md, "A job that will not stop"; never kill -9 a server process' end;
+    case when v_count > 0 then 'docs/operations.md: A job that will not stop' end;
 
   select pg_catalog.count(*) into v_count from jobs_internal.finished as f where f.state <> 'succeeded' and f.state = 'in_doubt';
   return query select 6, 'in doubt', case when v_count > 0 then 'warning' else 'ok' end, pg_catalog.format('%s jobs', v_count),
-    case when v_count > 0 then 'look whether they did their work: select * from jobs.failed where state = ''in_doubt''; then jobs.retry(id)' end;
+    case when v_count > 0 then 'see jobs.failed where state = ''in_doubt''; look, then jobs.retry(id)' end;
 
   select pg_catalog.count(*) into v_count from jobs_internal.session as s where not jobs_internal.alive(s.pid, s.backend_start);
   return query select 7, 'dead sessions', case when v_count > 0 then 'warning' else 'ok' end, pg_catalog.format('%s wait for a rescue', v_count),
