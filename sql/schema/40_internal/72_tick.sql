@@ -255,6 +255,9 @@ begin
     exit when jobs_internal.cancel_waiting(p_job, p_by);
     perform jobs_internal.press(p_job);
     commit;
+    -- A signal that comes while the job is being written down ends its session.
+    perform jobs_internal.rescue();
+    commit;
     perform pg_catalog.pg_sleep(0.02);
     commit;
   end loop;
