@@ -6,14 +6,11 @@ that several runs on one server do not meet.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
-import psycopg
 import pytest
 from psycopg import Connection
-from support import LOGINS, Database, Row, Server, clone, drop, new_name
+from support import Database, Row, Server, clone, drop, installed
 
-from pyworker.schema import apply_schema
 from pyworker.server import PrivateServer
 
 Connect = Callable[..., Connection[Row]]
@@ -38,23 +35,8 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def template(server: Server) -> Iterator[str]:
     """A database with pyworker, and a schema of its own for each login; nobody is connected to it."""
-    name = new_name("template")
-    with server.administrate() as connection:
-        for login in LOGINS:
-            password = f"password '{server.password}'" if server.password else ""
-            with suppress(psycopg.errors.DuplicateObject):
-                connection.execute(f"create role {login} login {password}".encode())
-        connection.execute(f"create database {name}".encode())
-        apply_schema(server.dsn(database=name), "install")
-        for login, groups in LOGINS.items():
-            for group in groups:
-                connection.execute(f"grant {group} to {login}".encode())
-    with server.connect(database=name) as connection:
-        for login in LOGINS:
-            connection.execute(f"create schema {login} authorization {login}".encode())
-    yield name
-    with server.connect() as connection:
-        connection.execute(f"drop database {name} with (force)".encode())
+    with installed(server) as name:
+        yield name
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
+from pyworker.schema import apply_schema
 from pyworker.server import PrivateServer
 
 ADMINISTRATOR = "postgres"
@@ -187,6 +188,28 @@ _numbers = iter(range(1_000_000))
 def new_name(kind: str) -> str:
     """Make a name for a database that no other run and no other test has."""
     return f"pw_{kind}_{os.getpid()}_{next(_numbers)}"
+
+
+@contextmanager
+def installed(server: Server) -> Iterator[str]:
+    """Make a database with pyworker, and a schema of its own for each login; nobody is connected to it."""
+    name = new_name("template")
+    with server.administrate() as connection:
+        for login in LOGINS:
+            password = f"password '{server.password}'" if server.password else ""
+            with suppress(psycopg.errors.DuplicateObject):
+                connection.execute(f"create role {login} login {password}".encode())
+        connection.execute(f"create database {name}".encode())
+        apply_schema(server.dsn(database=name), "install")
+        for login, groups in LOGINS.items():
+            for group in groups:
+                connection.execute(f"grant {group} to {login}".encode())
+    with server.connect(database=name) as connection:
+        for login in LOGINS:
+            connection.execute(f"create schema {login} authorization {login}".encode())
+    yield name
+    with server.connect() as connection:
+        connection.execute(f"drop database {name} with (force)".encode())
 
 
 def clone(server: Server, template: str, kind: str) -> Database:

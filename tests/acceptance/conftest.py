@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from stage import staged
-from support import Server, wait_until
+from support import Database, Server, installed, wait_until
 
 from pyworker.config import Settings
 from pyworker.server import PrivateServer
@@ -36,10 +36,18 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def template(server: Server, template: str) -> Iterator[str]:
-    """The template of this tier."""
-    with staged(server, template, "acceptance") as name:
+def template(server: Server) -> Iterator[str]:
+    """The template of this tier, on the server of this tier."""
+    with installed(server) as bare, staged(server, bare, "acceptance") as name:
         yield name
+
+
+@pytest.fixture
+def database(database: Database) -> Iterator[Database]:
+    """A database of the test's own; sessions that linger for more work are sent home at the end."""
+    yield database
+    idle = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pw idle' and datname = %s"
+    database.admin(idle, [database.name])
 
 
 class Supervisor:

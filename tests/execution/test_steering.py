@@ -4,7 +4,6 @@ import time
 from functools import partial
 from typing import Any
 
-import psycopg
 import pytest
 from stage import (
     attempts,
@@ -510,12 +509,3 @@ def test_finished_jobs_are_kept_as_long_as_their_queue_says(database: Database) 
     database.run("select jobs_internal.maintain()", role="supervisor")
     assert old[1] not in {row[0] for row in database.run("select id from jobs.job")}
     wait_until(lambda: not database.background(), 10)
-
-
-def test_await_is_refused_in_a_transaction(shared: Database) -> None:
-    line = shared.connect("app")
-    job = put(shared, "app.note", {"n": 1})
-    with pytest.raises(psycopg.Error) as refused, line.transaction():
-        line.execute(f"call jobs.await({job}, '1 s')")
-    assert refused.value.sqlstate == "2D000"
-    shared.drain()
