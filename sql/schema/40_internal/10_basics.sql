@@ -97,7 +97,7 @@ begin atomic
 end;
 comment on function jobs_internal.alive(integer, timestamptz) is 'The session with this pid and backend_start lives';
 
--- Purpose: number of a priority. Errors: PW018.
+-- Purpose: number of a priority; null for a name that is none, which check_options refuses (PW020).
 create or replace function jobs_internal.priority_number(p_priority text)
 returns smallint
 language plpgsql immutable
