@@ -52,7 +52,7 @@ def put_many(database: Database, task: str, args: list[dict[str, Any]], **option
     names = "".join(f", {name} => %({name})s" for name in options)
     rows = database.run(
         f"select jobs.enqueue_many(%(task)s, %(args)s::jsonb[]{names})",
-        {"task": task, "args": [Jsonb(one) for one in args], **options},  # type: ignore[arg-type]
+        {"task": task, "args": [Jsonb(one) for one in args], **options},
     )
     return [int(row[0]) for row in rows]
 

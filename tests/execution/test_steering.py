@@ -343,6 +343,7 @@ def test_first_in_first_out_in_a_lane(database: Database, slow: float | None) ->
     put(database, "app.nap", {"seconds": 0, "n": -1})
     database.drain()
     know_as_short(database)
+    database.admin("select jobs.configure('claim_jobs', '300')")
     database.run("truncate app.ledger")
     put_many(
         database,
@@ -359,6 +360,7 @@ def test_order_when_a_claim_is_given_back(database: Database) -> None:
     put(database, "app.note", {"n": -1})
     database.drain()
     know_as_short(database)
+    database.admin("select jobs.configure('claim_jobs', '100')")  # so that there is something behind a claim
     database.run("truncate app.ledger")
     put_many(database, "app.note", [{"n": n} for n in range(30)])
     put(database, "app.echo", {"what": 1})
