@@ -326,13 +326,8 @@ def test_claim_against_rescue(database: Database, ask: Ask) -> None:
         keeper = database.connect("postgres")
         begin(keeper, "select 1 from jobs_internal.session for update")
         database.admin("select pg_terminate_backend(%s)", [pid])
-        wait_until(
-            lambda: (
-                database.admin("select 1 from pg_locks where pid = %s and not granted", [pid])
-                or not database.background()
-            ),
-            10,
-        )
+        row_wait = "select 1 from pg_locks where pid = %s and not granted and locktype <> 'advisory'"
+        wait_until(lambda: database.admin(row_wait, [pid]) or not database.background(), 10)
         database.admin("select pg_terminate_backend(%s)", [pid])
         wait_until(lambda: not database.background(), 10)
         keeper.execute("rollback")
