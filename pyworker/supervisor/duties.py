@@ -51,6 +51,7 @@ def observe(tick: Tick, memory: Memory, log: Sink, now: float) -> None:
         log.emit("everything_paused" if tick.paused else "everything_resumed", queued=tick.queued)
     if tick.rescued:
         log.emit("rescued", count=tick.rescued)
+        memory.unseen.forget(tick.rescued)
     if tick.dispatched:
         log.emit("dispatched", count=tick.dispatched)
     for problem in tick.problems:
@@ -90,7 +91,7 @@ def launch(
     gateway: Gateway, launcher: Launcher, tick: Tick, memory: Memory, now: float, *, given: Sequence[str], own_user: str
 ) -> int:
     """Ask for the sessions that are missing; returns how many. Results come in later, to `settle`."""
-    demanded = {demand.owner for demand in tick.owners}
+    demanded = {demand.owner for demand in tick.owners if demand.wanted}
     if not given and demanded - memory.served and now - memory.served_at > _OWNERS_EVERY:
         refresh_owners(gateway, given, own_user, memory, now)
     memory.owners_backoff.keep_only(demanded)
@@ -203,7 +204,7 @@ def maintain(gateway: Gateway, memory: Memory, log: Sink, now: float) -> int:
 
 def watch_stuck(tick: Tick, memory: Memory, log: Sink, now: float, *, given: Sequence[str]) -> int:
     """Speak up for owners whose due work nothing picks up; returns for how many."""
-    mine = [demand for demand in tick.owners if not given or demand.owner in given]
+    mine = [demand for demand in tick.owners if demand.wanted and (not given or demand.owner in given)]
     demands = [] if tick.paused else mine
     told = memory.stuck.observe(demands, queued=tick.queued, progress=memory.progress, now=now)
     memory.progress = False

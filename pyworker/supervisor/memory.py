@@ -87,6 +87,11 @@ class Unseen:
         if left:
             self._batches[owner] = left[::-1]
 
+    def forget(self, count: int) -> None:
+        """Note that so many sessions were found dead: one of them may have come and gone between two ticks."""
+        for owner in list(self._batches):
+            self.drop(owner, count)
+
     def observe(self, demands: Iterable[Demand], now: float) -> None:
         """Take off what has shown up since the last tick, and what is overdue."""
         live = {demand.owner: demand.live for demand in demands}

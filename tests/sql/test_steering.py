@@ -195,9 +195,10 @@ def test_wait_in_the_transaction_that_enqueued(database: Database, *, savepoint:
 
 
 def test_await_inside_a_transaction(database: Database, put: Enqueue) -> None:
-    """jobs.await commits, so a transaction block refuses it; that is the server's own error."""
+    """jobs.await commits, so a transaction block refuses it, and says so."""
     job = put("app.nothing", run_at=LATER)
     with database.connect() as connection:
         connection.autocommit = False
-        with pytest.raises(psycopg.errors.InvalidTransactionTermination):
+        with pytest.raises(psycopg.Error) as refused:
             connection.execute("call jobs.await(%s, '1 s')".replace("%s", str(job)).encode())
+    assert refused.value.sqlstate == "PW037"

@@ -370,13 +370,16 @@ begin
     -- Sessions that live and are idle take the new work themselves.
     wanted := least(v_most, v_sum + (select pg_catalog.count(*) from jobs_internal.session as s
       where s.owner = v_owner.oid and (s.msg_ids is not null or s.job_id is not null) and jobs_internal.alive(s.pid, s.backend_start)))::integer;
-    if v_sum > 0 then
+    if v_sum = 0 then
+      wanted := 0;
+    end if;
+    if v_sum > 0 or live > 0 then
       return next;
     end if;
   end loop;
 end
 $$;
-comment on function jobs_internal.wanted() is 'How many worker sessions each owner with due work should have and has';
+comment on function jobs_internal.wanted() is 'How many worker sessions each owner should have (0: nothing is due) and has';
 
 -- Purpose: take back what sessions claimed and do not get to, because the job that they run takes longer than anybody knew. Locked messages
 -- are in an open chunk and stay. The session finds its token gone and leaves them to others. Locks: message (skip locked).
