@@ -93,6 +93,10 @@ def _json(value: object) -> object:
     return value.total_seconds() if isinstance(value, timedelta) else str(value)
 
 
+#: Headings that would break on a terminal of 80 columns.
+_SHORT = {"concurrency": "limit", "scheduled": "later"}
+
+
 def _page(facts: Mapping[str, Rows]) -> RenderableType:
     parts: list[RenderableType] = []
     pause = _pause(facts)
@@ -110,7 +114,7 @@ def _table(title: str, columns: Sequence[str], rows: Rows) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", expand=False)
     for name in shown:
         numeric = all(isinstance(row[name], int | float | None) and not isinstance(row[name], bool) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(_SHORT.get(name, name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in shown), style=_STYLES.get(str(row.get("status")), ""))
     return table
