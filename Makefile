@@ -48,7 +48,7 @@ format: $(VENV)/.dev  ## Lay out the Python code
 	$(BIN)/ruff format .
 
 test: $(VENV)/.dev  ## Run all tests (TESTS=tests/unit for some)
-	$(BIN)/pytest -n 2 --dist loadfile $(TESTS)
+	$(BIN)/pytest $(TESTS)
 
 demo: $(VENV)/.demo  ## See it work, on a private server with real flights
 	$(BIN)/pyworker demo

@@ -459,7 +459,10 @@ def test_progress_is_seen_in_the_middle_of_the_transaction(database: Database) -
         assert (row["task"], row["owner"], row["child_pid"]) == ("app.report", "app", None)
         assert row["eta"] >= row["started_at"]
         assert row["wait_event"] == "Lock:advisory"
-        holders = database.admin("select pid from pg_locks where locktype = 'advisory' and objid = 1 and granted")
+        holders = database.admin(
+            "select pid from pg_locks where locktype = 'advisory' and objid = 1 and granted"
+            " and database = (select oid from pg_database where datname = current_database())"
+        )
         assert row["blocked_by"] == [holders[0][0]]
         assert database.run("select pid from jobs.sessions") == [(row["pid"],)]
         assert database.run("select count(*) from jobs.running where id = %s", [job], role="other") == [(0,)]
