@@ -33,6 +33,7 @@ def test_a_name_that_is_no_progress(database: Database, said: str) -> None:
     open_session(database)
     database.run("select set_config('application_name', %s, false)", [f"pw {job}/1 {said}"])
     everybody_is_well(database)
+    assert database.run("select done, total from jobs.running where total is not null") == []
 
 
 @pytest.mark.parametrize("timeout", ["200000 years", "178000000 years", "2147483647 months", "infinity"])

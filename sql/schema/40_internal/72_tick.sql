@@ -323,6 +323,7 @@ comment on function jobs_internal.supervisor_close(bigint) is 'The end of a supe
 
 -- Purpose: how many worker sessions an owner should have now: one per due message up to what a session does in half a second, no more than
 -- the free slots of the queues, and than the setting sessions_per_owner. A server without a free worker slot refuses the launch itself.
+-- Owners for whom nothing is due are listed too while sessions of theirs live, so that a supervisor sees those that it launched.
 create or replace function jobs_internal.wanted()
 returns table (owner name, wanted integer, live integer)
 language plpgsql volatile security definer
