@@ -26,6 +26,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/30_enqueue.sql
 \ir schema/40_internal/35_statement.sql
 \ir schema/40_internal/36_store_statement.sql
+\ir schema/40_internal/48_crash.sql
 \ir schema/40_internal/50_session.sql
 \ir schema/40_internal/52_open.sql
 \ir schema/40_internal/54_finish.sql

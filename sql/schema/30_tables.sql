@@ -165,6 +165,7 @@ create table jobs_internal.job (
   attempt integer not null default 0,
   max_attempts integer not null,
   interruptions smallint not null default 0,
+  crashes smallint not null default 0,
   run_at timestamptz not null,
   due_at timestamptz,
   created_at timestamptz not null,
@@ -176,6 +177,7 @@ create table jobs_internal.job (
   child_pid integer,
   child_start timestamptz,
   verify boolean,
+  crash_ran interval,
   unique_key text,
   args jsonb,
   settings jsonb,
@@ -189,6 +191,7 @@ create table jobs_internal.job (
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.2);
 create index job_due_idx on jobs_internal.job (due_at) where due_at is not null;
 create unique index job_unique_key on jobs_internal.job (owner, queue_id, unique_key) where unique_key is not null;
+create index job_suspect_idx on jobs_internal.job (id) where crashes > 0;
 comment on table jobs_internal.job is 'Live jobs';
 comment on column jobs_internal.job.id is 'Number';
 comment on column jobs_internal.job.queue_id is 'Queue';
@@ -199,6 +202,7 @@ comment on column jobs_internal.job.shape_id is 'How its function is called; nul
 comment on column jobs_internal.job.attempt is 'Attempts charged so far';
 comment on column jobs_internal.job.max_attempts is 'Attempts allowed';
 comment on column jobs_internal.job.interruptions is 'Signals without a known reason that hit it';
+comment on column jobs_internal.job.crashes is 'Crashes of the server that it may have caused: it was running, and nobody else was on trial';
 comment on column jobs_internal.job.run_at is 'Not before this time, as enqueued';
 comment on column jobs_internal.job.due_at is 'Scheduled: when it goes into its lane';
 comment on column jobs_internal.job.created_at is 'Start of the transaction that enqueued it';
@@ -210,6 +214,7 @@ comment on column jobs_internal.job.session_id is 'Running: its session';
 comment on column jobs_internal.job.child_pid is 'Running in a child session: its pid';
 comment on column jobs_internal.job.child_start is 'backend_start of the child session';
 comment on column jobs_internal.job.verify is 'An attempt ended unseen: the post-condition is asked before anything is run again';
+comment on column jobs_internal.job.crash_ran is 'How long it had run when the server crashed the last time';
 comment on column jobs_internal.job.unique_key is 'At most one unfinished job per owner, queue and key';
 comment on column jobs_internal.job.args is 'Arguments, canonical; null: none';
 comment on column jobs_internal.job.settings is 'Settings for this job alone; null: none';
@@ -333,6 +338,8 @@ create table jobs_internal.session (
   owner oid not null,
   pid integer not null,
   backend_start timestamptz not null,
+  epoch timestamptz not null,
+  postmaster timestamptz not null default pg_catalog.pg_postmaster_start_time(),
   started_at timestamptz not null default pg_catalog.clock_timestamp(),
   jobs bigint not null default 0,
   lane_id integer,
@@ -341,7 +348,8 @@ create table jobs_internal.session (
   last_msg_id bigint,
   swept_at timestamptz,
   job_id bigint,
-  attempt integer
+  attempt integer,
+  fate text check (fate in ('innocent', 'guilty'))
 ) with (fillfactor = 50);
 create unique index session_pid_idx on jobs_internal.session (pid, backend_start);
 comment on table jobs_internal.session is 'Worker sessions: those that live, and dead ones until a rescue has seen to their jobs';
@@ -349,6 +357,8 @@ comment on column jobs_internal.session.id is 'Number';
 comment on column jobs_internal.session.owner is 'Role that it runs as';
 comment on column jobs_internal.session.pid is 'Process; with backend_start its identity';
 comment on column jobs_internal.session.backend_start is 'Start of the process';
+comment on column jobs_internal.session.epoch is 'Epoch of the server in which it lived';
+comment on column jobs_internal.session.postmaster is 'Start of the postmaster under which it lived';
 comment on column jobs_internal.session.started_at is 'When it registered';
 comment on column jobs_internal.session.jobs is 'Jobs done, as of its last claim';
 comment on column jobs_internal.session.lane_id is 'Lane of its claim';
@@ -358,6 +368,24 @@ comment on column jobs_internal.session.last_msg_id is 'The next claim of this l
 comment on column jobs_internal.session.swept_at is 'Last claim that started at the front of the lane';
 comment on column jobs_internal.session.job_id is 'Job that it runs alone; null: none, or a chunk';
 comment on column jobs_internal.session.attempt is 'Attempt of that job';
+comment on column jobs_internal.session.fate is 'The server stopped under it: whether its job is to blame; null: it died, if at all, by itself';
+
+create table jobs_internal.server (
+  id boolean primary key default true check (id),
+  epoch timestamptz,
+  trial_session bigint,
+  trial_job bigint,
+  trial_attempt integer,
+  trial_until timestamptz
+) with (fillfactor = 50);
+comment on table jobs_internal.server is 'One row: the life of the server that was seen last, and the one suspect of its crashes that is on trial';
+comment on column jobs_internal.server.id is 'Always true: there is one row';
+comment on column jobs_internal.server.epoch is 'Start of its checkpointer: another one means that it was restarted, or crashed and came up again by itself';
+comment on column jobs_internal.server.trial_session is 'Session that runs the suspect';
+comment on column jobs_internal.server.trial_job is 'The suspect';
+comment on column jobs_internal.server.trial_attempt is 'Its attempt';
+comment on column jobs_internal.server.trial_until is 'No other suspect starts before this time, unless this one has ended';
+insert into jobs_internal.server default values;
 
 create table jobs_internal.progress_message (
   job_id bigint primary key,
@@ -470,4 +498,5 @@ insert into jobs_internal.retry_rule (pattern, retry, why) values
   ('PW', false, 'refused by pyworker: the same job is refused again'),
   ('PWT01', true, 'timed out: the next attempt may be faster'),
   ('PWL01', true, 'the session was lost: the next may live'),
+  ('PWL02', false, 'the server crashes whenever it runs'),
   ('XX', false, 'internal error: a person should look first');

@@ -13,8 +13,8 @@ declare
 begin
   perform jobs_internal.rescue();
   perform jobs_internal.lift_quarantine();
-  insert into jobs_internal.session (owner, pid, backend_start)
-  select jobs_internal.me(), a.pid, a.backend_start
+  insert into jobs_internal.session (owner, pid, backend_start, epoch)
+  select jobs_internal.me(), a.pid, a.backend_start, jobs_internal.epoch()
   from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a
   returning id into v_id;
   return v_id;

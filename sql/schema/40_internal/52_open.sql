@@ -40,7 +40,7 @@ begin
       when j.id is null then 'gone'
       when x.job_id is not null then 'stop'
       when coalesce(s.procedure, st.top_level) then 'child'
-      when j.shape_id is null or j.settings is not null or m.read_ct > 1 or j.verify or j.interruptions > 0 or not q.batch
+      when j.shape_id is null or j.settings is not null or m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0 or not q.batch
         or d.avg_ms is null or d.avg_ms > p_short_ms or p.oid is null then 'alone'
       else 'chunk'
     end,
@@ -76,7 +76,8 @@ comment on function jobs_internal.open_chunk(integer, bigint[], timestamptz, dou
 -- Purpose: commit-to-be of the start of a job that runs alone: its message goes, it is running, its session is known.
 -- Also makes sure that the function is still the one that was enqueued: replaced by its owner is fine, dropped and made anew by the same
 -- owner is found again by its signature; anything else is an error of the job.
--- Returns: the item with the call to make; mode 'refused' with the reason in call, when it cannot run at all.
+-- Returns: the item with the call to make; mode 'refused' with the reason in call, when it cannot run at all; mode 'held' when another
+-- suspect of a crash is on trial: its message comes back in a moment.
 create or replace function jobs_internal.begin_alone(p_session bigint, p_lane integer, p_item jobs_internal.work_item)
 returns jobs_internal.work_item
 language plpgsql volatile security definer
@@ -93,6 +94,12 @@ declare
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   perform jobs_internal.assert_between_jobs(v_session);
+  if not jobs_internal.take_trial(p_session, p_item.job_id, p_item.attempt) then
+    execute pg_catalog.format('update pgmq.%I set vt = pg_catalog.clock_timestamp() + interval ''0.2 s'' where msg_id = $1', 'q_pyworker_' || p_lane)
+    using p_item.msg_id;
+    v_item.mode := 'held';
+    return v_item;
+  end if;
   if not p_item.quick then
     -- Nobody knows how long it takes: what else was claimed goes back first, for other sessions to take.
     perform jobs_internal.release(v_session, false);

@@ -48,6 +48,7 @@ declare
   v_outcome text := p_ending.outcome;
   v_cancelled boolean;
   v_top_level boolean;
+  v_excused boolean;
 begin
   select j.* into v_job from jobs_internal.job as j
   where j.id = p_ending.job_id and j.state = p_state and j.attempt = p_expected
@@ -72,14 +73,16 @@ begin
     perform jobs_internal.keep_log(p_ending.job_id, p_ending.attempt, v_job.owner, p_ending.logs);
   end if;
 
+  v_top_level := p_state = 'running' and exists (select from jobs_internal.statement as s where s.job_id = v_job.id and s.top_level);
   if v_outcome = 'interrupted' then
     -- Somebody signalled the session without a reason of ours: a shutdown, an administrator, the end of another job. Nothing is charged,
-    -- until one job has been hit three times.
-    if v_job.interruptions < 2 or jobs_internal.shutting_down() then
+    -- until one job has been hit three times. Where the server stopped (PWL01), it was certainly not the job's own doing.
+    v_excused := v_error ->> 'sqlstate' = 'PWL01' or jobs_internal.shutting_down();
+    if v_job.interruptions < 2 or v_excused then
       update jobs_internal.job
       set state = 'scheduled', due_at = pg_catalog.clock_timestamp(), session_id = null, msg_id = null, started_at = null, child_pid = null,
-        child_start = null, attempt = p_ending.attempt - 1,
-        interruptions = interruptions + (not jobs_internal.shutting_down())::integer
+        child_start = null, attempt = p_ending.attempt - 1, verify = nullif(coalesce(verify, false) or v_top_level, false),
+        interruptions = interruptions + (v_excused is not true)::integer
       where id = v_job.id;
       return pg_catalog.jsonb_build_object('job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'outcome', 'interrupted',
         'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled');
@@ -90,7 +93,6 @@ begin
       'Somebody signalled its session each time (pg_cancel_backend, pg_terminate_backend).', 'Look in the server log; then select jobs.retry(id).');
   end if;
 
-  v_top_level := p_state = 'running' and exists (select from jobs_internal.statement as s where s.job_id = v_job.id and s.top_level);
   v_retry := v_outcome in ('failed', 'timed_out', 'lost') and p_ending.attempt < v_job.max_attempts
     and jobs_internal.worth_retry(v_error ->> 'sqlstate');
   if v_retry and v_cancelled then

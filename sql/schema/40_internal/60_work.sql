@@ -532,9 +532,9 @@ begin
         v_alone := false;
         -- After a job of unknown duration claims start small again, so that nothing waits behind the next one.
         v_limit := case when v_item.quick then least(v_limit * 2, 1000) else 1 end;
-        continue when v_item.mode = 'gone';
+        continue when v_item.mode in ('gone', 'held');
         if v_items[1].mode = 'child' then
-          if v_item.attempt > 1 then
+          if v_item.attempt > 1 or v_item.verify then
             call jobs_internal.clear_leftover(v_session, v_item, v_path, v_baseline);
           end if;
           call jobs_internal.run_child(v_session, v_item, v_path, v_margin, v_baseline, v_ending);

@@ -12,12 +12,13 @@ declare
   v_session jobs_internal.session;
   v_count integer := 0;
 begin
+  perform jobs_internal.note_crash();
   for v_session in
     select s.* from jobs_internal.session as s
     where not jobs_internal.alive(s.pid, s.backend_start)
     order by s.id
   loop
-    perform from jobs_internal.session as s where s.id = v_session.id for update skip locked;
+    select s.* into v_session from jobs_internal.session as s where s.id = v_session.id for update skip locked;
     continue when not found;
     begin
       if jobs_internal.rescue_one(v_session) then
@@ -49,7 +50,8 @@ declare
   v_other jsonb;
 begin
   if p_session.msg_ids is not null then
-    perform jobs_internal.release(p_session, true);
+    -- Where the server stopped, note_crash has named the suspects.
+    perform jobs_internal.release(p_session, p_session.fate is null);
   end if;
   if p_session.job_id is not null then
     select j.* into v_job from jobs_internal.job as j
@@ -66,7 +68,7 @@ begin
       v_ending.started_at := v_job.started_at;
       v_ending.finished_at := pg_catalog.clock_timestamp();
       v_ending.child_pid := v_job.child_pid;
-      if v_reason is null and v_job.timeout is not null and v_job.started_at + v_job.timeout <= v_ending.finished_at then
+      if v_reason is null and p_session.fate is null and v_job.timeout is not null and v_job.started_at + v_job.timeout <= v_ending.finished_at then
         -- The server's own limit ended the session; no supervisor was there to do it.
         v_reason := 'timed_out';
       end if;
@@ -79,11 +81,26 @@ begin
         v_ending.outcome := 'cancelled';
         v_ending.error := jobs_internal.error_object('PWC01', 'cancelled on request', 'Its session was ended.', 'select jobs.retry(id) runs it again.');
       else
-        v_ending.outcome := 'lost';
-        v_ending.error := jobs_internal.error_object('PWL01', 'the session that ran it died',
-          pg_catalog.format('Worker session %s, pid %s, is gone.', p_session.id, p_session.pid),
-          'Look in the server log for that pid. A retry may live.');
-        if v_job.child_pid is not null or coalesce(v_statement.top_level, false) or exists (
+        v_ending.outcome := case when p_session.fate = 'innocent' then 'interrupted' else 'lost' end;
+        v_ending.error := case
+          when p_session.fate = 'guilty' and v_job.crashes >= v_job.max_attempts then
+            jobs_internal.error_object('PWL02', pg_catalog.format('the server crashed %s times while it ran', v_job.crashes),
+              pg_catalog.format('The last time it was the only suspect on trial: worker session %s, pid %s.', p_session.id, p_session.pid),
+              'Look in the server log for what ended that pid. A retry crashes the server again, unless its cause is gone.')
+          when p_session.fate = 'guilty' then
+            jobs_internal.error_object('PWL01', 'the server crashed while it ran',
+              pg_catalog.format('It was the only suspect on trial: worker session %s, pid %s.', p_session.id, p_session.pid),
+              'Look in the server log for what ended that pid. A retry runs apart from other suspects.')
+          when p_session.fate = 'innocent' then
+            jobs_internal.error_object('PWL01', 'the server stopped while it ran', pg_catalog.format('Worker session %s, pid %s, is gone.',
+              p_session.id, p_session.pid), 'It is not charged for that.')
+          else
+            jobs_internal.error_object('PWL01', 'the session that ran it died', pg_catalog.format('Worker session %s, pid %s, is gone.',
+              p_session.id, p_session.pid), 'Look in the server log for that pid. A retry may live.')
+        end;
+        if v_ending.error ->> 'sqlstate' = 'PWL02' then
+          null;  -- whatever it did: it is not run again
+        elsif v_job.child_pid is not null or coalesce(v_statement.top_level, false) or exists (
           select from jobs_internal.shape as s where s.id = v_job.shape_id and s.procedure)
         then
           if v_statement.done_when is null then
@@ -94,10 +111,12 @@ begin
             -- Its post-condition can be asked by its owner only: the next worker session does, before it runs anything.
             update jobs_internal.job
             set state = 'scheduled', due_at = pg_catalog.clock_timestamp(), session_id = null, verify = true, child_pid = null, child_start = null,
-              started_at = null, max_attempts = greatest(max_attempts, attempt + 1), error = v_ending.error
+              started_at = null, attempt = attempt - (p_session.fate is not distinct from 'innocent')::integer, error = v_ending.error,
+              max_attempts = greatest(max_attempts, attempt + (p_session.fate is distinct from 'innocent')::integer)
             where id = v_job.id;
             insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid, error)
-            values (v_job.id, v_job.attempt, 'lost', v_job.owner, v_job.started_at, v_ending.finished_at, p_session.pid, v_job.child_pid, v_ending.error);
+            select v_job.id, v_job.attempt, 'lost', v_job.owner, v_job.started_at, v_ending.finished_at, p_session.pid, v_job.child_pid, v_ending.error
+            where p_session.fate is distinct from 'innocent';
             v_ending.outcome := null;
           end if;
         end if;

@@ -213,6 +213,12 @@ begin
   return query select 11, 'owners', case when v_text is null then 'ok' else 'warning' end,
     coalesce('not a login member of jobs_runner, their jobs do not run: ' || v_text, 'all can run'),
     case when v_text is not null then 'grant jobs_runner to role; or cancel their jobs' end;
+
+  select pg_catalog.count(*) into v_count from jobs_internal.job as j where j.crashes > 0;
+  return query select 12, 'crashes', case when v_count > 0 then 'warning' else 'ok' end,
+    case when v_count > 0 then pg_catalog.format('%s unfinished jobs ran when the server crashed; they run one at a time', v_count)
+      else 'no unfinished job ran when the server crashed' end,
+    case when v_count > 0 then 'look in the server log for what was ended by a signal; a job that crashes the server is set aside by itself' end;
 end
 $$;
 comment on function jobs_internal.health() is 'The checks of jobs.health';

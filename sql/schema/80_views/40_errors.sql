@@ -48,6 +48,7 @@ from (values
   ('PWC02', false, 'outcome: interrupted three times without a known reason'),
   ('PWD01', false, 'outcome: ended unseen, and nothing can tell how'),
   ('PWL01', true, 'outcome: the session that ran it died'),
+  ('PWL02', false, 'outcome: the server crashed whenever it ran'),
   ('PWT01', true, 'outcome: timed out')
 ) as e(sqlstate, retry, meaning)
 order by e.sqlstate;

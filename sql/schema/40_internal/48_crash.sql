@@ -1,0 +1,131 @@
+-- What a crash of the server means for the jobs that it met. Nobody can tell from inside which session brought the server down, so nobody is
+-- blamed at first: every job that may have been running is a suspect from then on. A suspect runs alone, its start committed, and suspects
+-- go on trial one at a time. The server that crashes during a trial has found its culprit: that job alone is charged, and after max_attempts
+-- crashes it is set aside. A postmaster that was started anew was stopped from outside: that makes no suspects.
+
+-- Purpose: which life of the server this is. Its checkpointer starts anew at each start and after each crash, which the start time of the
+-- postmaster does not tell. Null when it cannot be seen (the server is about to stop).
+create or replace function jobs_internal.epoch()
+returns timestamptz
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select a.backend_start from pg_catalog.pg_stat_get_activity(null) as a where a.backend_type = 'checkpointer';
+end;
+comment on function jobs_internal.epoch() is 'Which life of the server this is: the start of its checkpointer';
+
+-- Purpose: the jobs that a dead session may have been running in a chunk: the next ones of its claim, up to the size of a chunk.
+create or replace function jobs_internal.chunk_of(p_session jobs_internal.session)
+returns bigint[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_jobs bigint[];
+begin
+  if p_session.msg_ids is null then
+    return '{}';
+  end if;
+  execute pg_catalog.format(
+    'select array_agg(c.job) from ('
+    '  select (m.message ->> ''job'')::bigint as job from pgmq.%I as m where m.msg_id = any ($1) and m.vt = $2 order by m.msg_id limit $3) as c',
+    'q_pyworker_' || p_session.lane_id)
+  into v_jobs using p_session.msg_ids, p_session.lease, jobs_internal.setting('chunk_jobs')::integer;
+  return coalesce(v_jobs, '{}');
+exception
+  when undefined_table then
+    return '{}';  -- the queue was dropped meanwhile
+end
+$$;
+comment on function jobs_internal.chunk_of(jobs_internal.session) is 'The jobs that a dead session may have been running in a chunk';
+
+-- Purpose: after the server stopped under sessions: once for each of its lives, find out who is to blame. Rescue does the rest.
+-- Locks: server (all who come at the same time wait here for the first), job. Writes: job.crashes, session.fate, server.
+create or replace function jobs_internal.note_crash()
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_epoch timestamptz := jobs_internal.epoch();
+  v_server jobs_internal.server;
+  v_culprit bigint;
+  v_suspects bigint[];
+begin
+  if v_epoch is null or exists (select from jobs_internal.server as s where s.epoch = v_epoch) then
+    return;
+  end if;
+  select s.* into v_server from jobs_internal.server as s for update;
+  if v_server.epoch = v_epoch then
+    return;
+  end if;
+  update jobs_internal.session set fate = 'innocent' where epoch <> v_epoch;
+  -- The culprit: the suspect on trial. Processes may take some seconds to go down after one has crashed.
+  select s.id into v_culprit
+  from jobs_internal.session as s
+  where s.id = v_server.trial_session and s.job_id = v_server.trial_job and s.attempt = v_server.trial_attempt
+    and s.epoch = v_server.epoch and s.postmaster = pg_catalog.pg_postmaster_start_time()
+    and v_epoch < v_server.trial_until + interval '5 seconds';
+  if v_culprit is null then
+    v_suspects := array(
+      select s.job_id from jobs_internal.session as s
+      where s.job_id is not null and s.epoch <> v_epoch and s.postmaster = pg_catalog.pg_postmaster_start_time()
+      union
+      select j from jobs_internal.session as s
+      cross join lateral pg_catalog.unnest(jobs_internal.chunk_of(s)) as j
+      where s.job_id is null and s.epoch <> v_epoch and s.postmaster = pg_catalog.pg_postmaster_start_time());
+    update jobs_internal.job
+    set crashes = least(crashes + 1, 32767), crash_ran = coalesce(greatest(v_epoch - started_at, interval '0'), interval '0')
+    where id = any (v_suspects);
+    -- The only one that ran is to blame at once, where it has no second try left to be put on trial.
+    if pg_catalog.cardinality(v_suspects) = 1 then
+      select s.id into v_culprit
+      from jobs_internal.session as s
+      join jobs_internal.job as j on j.id = s.job_id
+      where s.job_id = v_suspects[1] and s.epoch <> v_epoch and j.crashes >= j.max_attempts;
+    end if;
+  else
+    update jobs_internal.job set crashes = least(crashes + 1, 32767), crash_ran = greatest(v_epoch - started_at, interval '0')
+    where id = v_server.trial_job;
+  end if;
+  update jobs_internal.session set fate = 'guilty' where id = v_culprit;
+  update jobs_internal.server set epoch = v_epoch, trial_session = null, trial_job = null, trial_attempt = null, trial_until = null;
+end
+$$;
+comment on function jobs_internal.note_crash() is 'Finds out, once for each life of the server, whom to blame for its crash';
+
+-- Purpose: before a job starts alone: put it on trial, if it is a suspect. False when another suspect is on trial: this one has to wait.
+-- A trial lasts until the job has ended, or has run well past the moment at which the server crashed the last time; the first is kept short,
+-- because nearly all suspects are innocent and nobody shall wait long for a long one.
+-- Locks: server, for suspects only, to the commit of the start.
+create or replace function jobs_internal.take_trial(p_session bigint, p_job bigint, p_attempt integer)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job record;
+  v_server jobs_internal.server;
+  v_now timestamptz;
+begin
+  select j.crashes, j.crash_ran into v_job from jobs_internal.job as j where j.id = p_job;
+  if not found or v_job.crashes = 0 then
+    return true;
+  end if;
+  select s.* into v_server from jobs_internal.server as s for update;
+  v_now := pg_catalog.clock_timestamp();
+  if v_now < v_server.trial_until and exists (
+    select from jobs_internal.session as s
+    where s.id = v_server.trial_session and s.id <> p_session and s.job_id = v_server.trial_job and s.attempt = v_server.trial_attempt
+      and jobs_internal.alive(s.pid, s.backend_start))
+  then
+    return false;
+  end if;
+  update jobs_internal.server
+  set trial_session = p_session, trial_job = p_job, trial_attempt = p_attempt,
+    trial_until = v_now + case when v_job.crashes = 1 then least(greatest(v_job.crash_ran * 2, interval '1 second'), interval '5 seconds')
+      else greatest(v_job.crash_ran * 2, interval '5 seconds') end;
+  return true;
+end
+$$;
+comment on function jobs_internal.take_trial(bigint, bigint, integer) is 'Puts a suspect of a crash on trial; false when another one is';
