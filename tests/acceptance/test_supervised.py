@@ -110,6 +110,42 @@ def test_a_cancel_of_a_stubborn_job_climbs_the_ladder(database: Database, superv
     one.stop()
 
 
+def test_a_job_that_will_not_stop_costs_its_lane_only(database: Database, supervise: Supervise) -> None:
+    """Cancelled twice, terminated, and it goes on: quarantine, with the process and the runbook in jobs.health."""
+    database.run(
+        "create table app.enough (yes boolean);"
+        "create function app.stubborn() returns void language plpgsql as $$ begin"
+        " insert into app.ledger (n) values (1);"
+        " while not exists (select from app.enough) loop"
+        " begin perform pg_sleep(0.05); exception when query_canceled then null; end; end loop; end $$"
+    )
+    database.admin("grant usage on schema app to other; grant all on app.ledger to other")
+    one = supervise(database.dsn("supervisor"))
+    job = put(database, "app.stubborn")
+    pid = wait_running(database, job)["pid"]
+    clock = Clock()
+    database.run("select jobs.cancel(%s)", [job])
+    health = "select status, detail, remedy from jobs.health where \"check\" = 'stubborn jobs'"
+    wait_until(lambda: database.admin(health)[0][0] == "critical", 15)
+    assert 9 < clock() < 13
+    _, detail, remedy = database.admin(health)[0]
+    assert f"job {job} in process {pid}" in detail
+    assert f"where id in ({job})" in remedy
+    assert f"select pg_terminate_backend({pid});" in remedy
+    assert "docs/operations.md: A job that will not stop" in remedy
+    assert database.admin("select presses >= 3 from jobs_internal.stop where job_id = %s", [job]) == [(True,)]
+    held = put(database, "app.note", {"n": 2})
+    others = [put(database, "app.note", {"n": 3}, priority="high"), put(database, "app.note", {"n": 4}, role="other")]
+    assert [wait_for(database, other)["state"] for other in others] == ["succeeded", "succeeded"]
+    assert state(database, held) == "queued"
+    assert state(database, job) == "running"
+    database.run("insert into app.enough values (true)")
+    wait_for(database, job)
+    assert wait_for(database, held)["state"] == "succeeded"
+    wait_until(lambda: database.admin(health) == [("ok", "none", None)])
+    one.stop()
+
+
 def test_retries_come_when_they_are_due(database: Database, supervise: Supervise) -> None:
     quick_retries(database)
     one = supervise(database.dsn("supervisor"))

@@ -152,6 +152,8 @@ as $$
 declare
   v_count bigint;
   v_text text;
+  v_jobs text;
+  v_again text;
   v_age interval;
   v_free bigint;
 begin
@@ -177,10 +179,19 @@ begin
     case when v_age is null then 'none waits' else pg_catalog.format('the oldest waits for %s, %s sessions work', pg_catalog.date_trunc('second', v_age), v_count) end,
     case when v_age > interval '30 seconds' and v_count = 0 then 'start pyworker run; its log says what hinders it' end;
 
-  select pg_catalog.count(*), pg_catalog.min((l.quarantine ->> 'pid')::integer)::text into v_count, v_text from jobs_internal.lane as l where l.quarantine is not null;
+  -- The remedy is the runbook itself, with the processes and jobs in it.
+  select pg_catalog.count(*),
+    pg_catalog.string_agg(pg_catalog.format('job %s in process %s', l.quarantine ->> 'job_id', l.quarantine ->> 'pid'), ', ' order by l.id),
+    pg_catalog.string_agg(l.quarantine ->> 'job_id', ', ' order by l.id),
+    pg_catalog.string_agg(pg_catalog.format('select pg_terminate_backend(%s);', l.quarantine ->> 'pid'), ' ' order by l.id)
+  into v_count, v_text, v_jobs, v_again
+  from jobs_internal.lane as l where l.quarantine is not null;
   return query select 5, 'stubborn jobs', case when v_count > 0 then 'critical' else 'ok' end,
-    case when v_count > 0 then pg_catalog.format('%s lanes are quarantined: process %s was cancelled and terminated and goes on', v_count, v_text) else 'none' end,
-    case when v_count > 0 then 'docs/operations.md: A job that will not stop' end;
+    case when v_count > 0 then pg_catalog.format('lanes quarantined: %s; cancelled and terminated, it goes on: %s', v_count, v_text) else 'none' end,
+    case when v_count > 0 then pg_catalog.format(
+      '1. select pid, child_pid, wait_event, blocked_by from jobs.running where id in (%s); and end what blocks it. 2. %s '
+      '3. Or leave it: other lanes go on, and its own comes back when it has ended; mend its function meanwhile. '
+      '4. The last resort, planned: pg_ctl stop -m immediate. Never kill -9. See docs/operations.md: A job that will not stop', v_jobs, v_again) end;
 
   select pg_catalog.count(*) into v_count from jobs_internal.finished as f where f.state <> 'succeeded' and f.state = 'in_doubt';
   return query select 6, 'in doubt', case when v_count > 0 then 'warning' else 'ok' end, pg_catalog.format('%s jobs', v_count),
