@@ -45,7 +45,7 @@ to jobs_producer, jobs_runner;
 grant execute on function jobs.start(integer), jobs_internal.launch(integer, interval), jobs_internal.dispatch_mine() to jobs_runner;
 grant execute on procedure
   jobs_internal.work(integer, text),
-  jobs_internal.clear_leftover(bigint, jobs_internal.work_item, text, jsonb),
+  jobs_internal.clear_leftover(bigint, jobs_internal.work_item, text, jsonb), jobs_internal.note_before(bigint, jobs_internal.work_item, text),
   jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, jsonb, jobs_internal.ending)
 to jobs_runner;
 grant execute on function
@@ -57,7 +57,9 @@ grant execute on function
   jobs_internal.finish_alone(bigint, integer, jobs_internal.ending), jobs_internal.fence(bigint, bigint, integer),
   jobs_internal.error_object(text, text, text, text, text, text, text), jobs_internal.capped(bigint, jsonb),
   jobs_internal.argument(text, anyelement), jobs_internal.my_arguments(), jobs_internal.index_is_valid(text, text),
-  jobs_internal.index_made(bigint), jobs_internal.is_built_now(oid), jobs_internal.invalid_index(text, text), jobs_internal.leftover(bigint, text),
+  jobs_internal.index_is_rebuilt(text, oid), jobs_internal.keep_post_condition(bigint, bigint, text),
+  jobs_internal.index_made(bigint), jobs_internal.is_built_now(oid), jobs_internal.invalid_indexes(text, text, text, text),
+  jobs_internal.leftover(bigint, text),
   jobs_internal.launch_child(text, text), jobs_internal.note_child(bigint, bigint, integer, integer),
   jobs_internal.wait_child(integer, bigint, integer),
   jobs_internal.child_outcome(integer, bigint), jobs_internal.detach_child(integer, bigint), jobs_internal.child_is_stuck(integer),

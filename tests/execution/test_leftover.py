@@ -2,8 +2,13 @@
 
 import psycopg
 import pytest
-from stage import attempts, put, put_sql, state, wait_for
-from support import Database
+from stage import attempts, put, put_sql, running, state, wait_for
+from support import Database, wait_until
+
+
+def wait_running_child(database: Database, job: int) -> int:
+    """Wait until a job runs in a child session; gives its pid."""
+    return wait_until(lambda: (running(database, job) or {}).get("child_pid"))
 
 
 def test_another_attempt_drops_what_the_first_left(database: Database) -> None:
@@ -20,8 +25,8 @@ def test_another_attempt_drops_what_the_first_left(database: Database) -> None:
     database.run("select jobs.start()")
     error = wait_for(database, job, "scheduled")["error"]
     assert error["sqlstate"] == "PWT01"
-    assert "It left the invalid index app.points_slow." in error["detail"]
-    assert "drops that index first" in error["hint"]
+    assert "It left invalid: index app.points_slow." in error["detail"]
+    assert "drops that first" in error["hint"]
 
     database.run(
         "create or replace function app.slow(n integer) returns integer language sql immutable as $$ select n $$"
@@ -34,6 +39,61 @@ def test_another_attempt_drops_what_the_first_left(database: Database) -> None:
         "select c.relname, i.indisvalid from pg_index i join pg_class c on c.oid = i.indexrelid"
         " where i.indrelid = 'app.points'::regclass"
     ) == [("points_slow", True)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "verified"),
+    [
+        ("reindex index concurrently app.points_slow", True),
+        ("reindex (concurrently) index app.points_slow", True),
+        ("reindex table concurrently app.points", False),
+        ("reindex (verbose) schema concurrently app", False),
+    ],
+)
+def test_a_reindex_that_was_cut_off_leaves_nothing(database: Database, statement: str, *, verified: bool) -> None:
+    """The first attempt leaves a half-built copy; that the old index is valid is no success; the second clears up."""
+    database.run("create table app.points (n integer, filler text)")
+    database.run("insert into app.points select generate_series(1, 2000)")
+    body = "returns integer language plpgsql immutable as $$ begin perform pg_sleep({}); return n; end $$"
+    database.run("create function app.slow(n integer) " + body.format(0))
+    database.run("create index points_slow on app.points (app.slow(n))")
+    database.run("create or replace function app.slow(n integer) " + body.format(0.02))
+    job = put_sql(database, statement, timeout="1 s", max_attempts=2)
+    database.run("select jobs.start()")
+    error = wait_for(database, job, "scheduled")["error"]
+    assert error["sqlstate"] == "PWT01"
+    assert "It left invalid: index app.points_slow_ccnew" in error["detail"]
+    before = database.value("select 'app.points_slow'::regclass::oid::bigint")
+
+    database.run("create or replace function app.slow(n integer) " + body.format(0))
+    wait_until(lambda: not database.background())
+    database.run("select jobs.run_now(%s)", (job,))
+    database.drain()
+
+    assert attempts(database, job) == [(1, "timed_out"), (2, "succeeded")]
+    assert database.result(job).get("verified", False) is verified
+    assert database.value("select 'app.points_slow'::regclass::oid::bigint") != before
+    assert database.admin("select indexrelid::regclass from pg_index where not indisvalid") == []  # TOAST's neither
+
+
+def test_a_reindex_whose_session_died_is_no_success(database: Database) -> None:
+    """The index was valid before: that it still is does not show that it was built anew."""
+    database.run("create table app.points (n integer)")
+    database.run("create index points_n on app.points (n)")
+    with database.server.connect("app", database.name) as holder:
+        holder.autocommit = False
+        holder.execute("insert into app.points values (1)")
+        job = put_sql(database, "reindex index concurrently app.points_n", max_attempts=1)
+        database.run("select jobs.start()")
+        child = wait_running_child(database, job)
+        watcher = database.value("select pid from jobs.running where id = %s", [job])
+        database.admin("select pg_terminate_backend(%s), pg_terminate_backend(%s)", [watcher, child])
+        wait_until(lambda: not database.background())
+        holder.rollback()
+    assert state(database, job) != "succeeded"
+    database.drain()
+    assert state(database, job) == "succeeded"
+    assert database.run("select indisvalid from pg_index where indrelid = 'app.points'::regclass") == [(True,)]
 
 
 def test_an_index_that_another_builds_is_not_dropped(database: Database) -> None:

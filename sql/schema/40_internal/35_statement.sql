@@ -187,12 +187,14 @@ comment on function jobs_internal.lex(text) is 'Words of a statement outside of 
 
 -- Purpose: what kind of statement a text is.
 -- Returns: command (its first words, without names and values), top_level (it runs outside a transaction), done_when (a post-condition that
--- we know ourselves; null: none), index_table and index_name of CREATE INDEX CONCURRENTLY. Errors: PW014 empty, PW017 more than one or unfinished, PW021 not allowed.
+-- we know ourselves; null: none), index_schema, index_table, index_name: what
+-- CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY work on, as far as they name it. Errors: PW014 empty, PW017 more than one or unfinished, PW021 not allowed.
 create or replace function jobs_internal.classify(
   p_text text,
   out command text,
   out top_level boolean,
   out done_when text,
+  out index_schema text,
   out index_table text,
   out index_name text
 )
@@ -281,9 +283,18 @@ begin
       v_next := v_next + 2;
     end if;
     done_when := pg_catalog.format('select pg_catalog.to_regclass(%L) is null', jobs_internal.name_at(v_raw, v_next));
-  elsif command = 'reindex concurrently' and 'INDEX' = any (v_words) then
-    done_when := pg_catalog.format('select jobs_internal.index_is_valid(null, %L)',
-      jobs_internal.name_at(v_raw, pg_catalog.array_position(v_words, 'CONCURRENTLY') + 1));
+  elsif command = 'reindex concurrently' then
+    v_next := case when v_words[2] = '(' then pg_catalog.array_position(v_words, ')') + 1 else 2 end;
+    v_w := v_words[v_next];
+    v_next := v_next + 1 + (v_words[v_next + 1] = 'CONCURRENTLY')::integer;
+    if v_w = 'INDEX' then
+      index_name := jobs_internal.name_at(v_raw, v_next);
+      done_when := pg_catalog.format('select jobs_internal.index_is_rebuilt(%L, null)', index_name);
+    elsif v_w = 'TABLE' then
+      index_table := jobs_internal.name_at(v_raw, v_next);
+    elsif v_w = 'SCHEMA' then
+      index_schema := v_raw[v_next];
+    end if;
   end if;
 end
 $$;
@@ -322,8 +333,7 @@ begin atomic
 end;
 comment on function jobs_internal.name_at(text[], integer) is 'The name, qualified or not, that stands at that place';
 
--- Purpose: post-condition of CREATE INDEX CONCURRENTLY and REINDEX INDEX CONCURRENTLY. Looks the names up with the caller's path.
--- p_table null: p_index is found by itself.
+-- Purpose: post-condition of CREATE INDEX CONCURRENTLY. Looks the names up with the caller's path.
 create or replace function jobs_internal.index_is_valid(p_table text, p_index text)
 returns boolean
 language sql stable
@@ -332,11 +342,22 @@ begin atomic
     select i.indisvalid and i.indisready
     from pg_catalog.pg_index as i
     join pg_catalog.pg_class as c on c.oid operator(pg_catalog.=) i.indexrelid
-    where case
-      when p_table is null then i.indexrelid operator(pg_catalog.=) pg_catalog.to_regclass(p_index)::oid
-      else i.indrelid operator(pg_catalog.=) pg_catalog.to_regclass(p_table)::oid
-        and c.relname operator(pg_catalog.=) (pg_catalog.parse_ident(p_index))[1]::name
-      end
+    where i.indrelid operator(pg_catalog.=) pg_catalog.to_regclass(p_table)::oid
+      and c.relname operator(pg_catalog.=) (pg_catalog.parse_ident(p_index))[1]::name
   ), false);
 end;
 comment on function jobs_internal.index_is_valid(text, text) is 'The index is there and valid; names are looked up with the caller''s path';
+
+-- Purpose: post-condition of REINDEX INDEX CONCURRENTLY, which puts a new index under the old name. An index that is valid says nothing: it
+-- was before. p_before: the index of that name when the first attempt began; note_before fills it in. Looks the name up with the caller's path.
+create or replace function jobs_internal.index_is_rebuilt(p_index text, p_before oid)
+returns boolean
+language sql stable
+begin atomic
+  select coalesce((
+    select i.indisvalid and i.indisready and (p_before is null or i.indexrelid operator(pg_catalog.<>) p_before)
+    from pg_catalog.pg_index as i
+    where i.indexrelid operator(pg_catalog.=) pg_catalog.to_regclass(p_index)::oid
+  ), false);
+end;
+comment on function jobs_internal.index_is_rebuilt(text, oid) is 'The index is valid and another one than before; the name is looked up with the caller''s path';

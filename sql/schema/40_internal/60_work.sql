@@ -453,7 +453,7 @@ declare
   v_ok bigint := 0;
   v_bad bigint := 0;
   v_learned jsonb;
-  v_left text;
+  v_left text[];
   v_ran double precision;
 begin
   reset all;
@@ -537,13 +537,14 @@ begin
           if v_item.attempt > 1 or v_item.verify then
             call jobs_internal.clear_leftover(v_session, v_item, v_path, v_baseline);
           end if;
+          call jobs_internal.note_before(v_session, v_item, v_path);
           call jobs_internal.run_child(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
           if v_ending.outcome in ('failed', 'timed_out', 'cancelled', 'lost') and v_ending.error is not null then
             v_left := jobs_internal.leftover(v_item.job_id, v_path);
             if v_left is not null then
               v_ending.error := v_ending.error || pg_catalog.jsonb_build_object(
-                'detail', pg_catalog.concat_ws(' ', v_ending.error ->> 'detail', 'It left the invalid index ' || v_left || '.'),
-                'hint', pg_catalog.concat_ws(' ', v_ending.error ->> 'hint', 'Another attempt, or jobs.retry, drops that index first.'));
+                'detail', pg_catalog.concat_ws(' ', v_ending.error ->> 'detail', 'It left invalid: index ' || pg_catalog.array_to_string(v_left, ', index ') || '.'),
+                'hint', pg_catalog.concat_ws(' ', v_ending.error ->> 'hint', 'Another attempt, or jobs.retry, drops that first.'));
             end if;
           end if;
           if v_ending.outcome = 'left' then
