@@ -43,7 +43,8 @@ begin atomic
   join pg_catalog.pg_class as t on t.oid operator(pg_catalog.=) i.indrelid or t.reltoastrelid operator(pg_catalog.=) i.indrelid
   where not i.indisvalid
     and t.relkind operator(pg_catalog.<>) 't'::"char"
-    and pg_catalog.pg_has_role(c.relowner, 'USAGE')
+    -- The copy of a TOAST index is out of an ordinary role's reach: it may not look into pg_toast.
+    and pg_catalog.pg_has_role(c.relowner, 'USAGE') and pg_catalog.has_schema_privilege(n.oid, 'USAGE')
     and case when p_command operator(pg_catalog.=) 'create index concurrently' then
         t.oid operator(pg_catalog.=) pg_catalog.to_regclass(p_table)::oid
           and c.relname operator(pg_catalog.=) (pg_catalog.parse_ident(p_index))[1]::name
