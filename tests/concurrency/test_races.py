@@ -1,12 +1,6 @@
 """Races, each driven to its moment: a lock is held, the other side is seen to wait for it, the lock is let go."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
-
-import psycopg
 import pytest
-from psycopg import Connection
 from stage import (
     attempts,
     drain_once,
@@ -22,45 +16,9 @@ from stage import (
     wait_at_gate,
     wait_for,
 )
-from support import Database, Row, wait_until
+from support import Database, wait_until
 
-Ask = Callable[[Connection[Row], str], "Future[Any]"]
-
-
-@pytest.fixture
-def ask() -> Iterator[Ask]:
-    """Send a statement without waiting for its answer: the value, or the SQLSTATE of its error."""
-    with ThreadPoolExecutor(8) as pool:
-
-        def answer(line: Connection[Row], statement: str) -> Any:
-            try:
-                cursor = line.execute(statement.encode())
-                rows = cursor.fetchall() if cursor.description else []
-            except psycopg.Error as error:
-                return error.sqlstate
-            return rows[0][0] if rows and rows[0] else None
-
-        yield lambda line, statement: pool.submit(answer, line, statement)
-
-
-def waits(database: Database, line: Connection[Row]) -> None:
-    """Wait until a connection waits for a lock."""
-    pid = line.info.backend_pid
-    wait_until(
-        lambda: database.admin("select 1 from pg_stat_activity where pid = %s and wait_event_type = 'Lock'", [pid]), 10
-    )
-
-
-def begin(line: Connection[Row], statement: str) -> Any:
-    """Run a statement in a transaction that stays open."""
-    line.execute("begin")
-    row = line.execute(statement.encode()).fetchone()
-    return row[0] if row else None
-
-
-def lane(database: Database) -> str:
-    return str(database.admin("select 'pgmq.q_' || pgmq_queue from jobs_internal.lane limit 1")[0][0])
-
+from .waiting import Ask, begin, lane, waits
 
 def test_two_cancels_at_once(database: Database, ask: Ask) -> None:
     make_lane(database)
@@ -120,10 +78,10 @@ def test_cancel_against_completion(database: Database, ask: Ask) -> None:
         )
     )
     assert database.value("select jobs.cancel(%s)", [job]) == "cancelling"
-    wait_until(lambda: database.admin("select 1 from jobs_internal.stop where presses > 0"))
+    wait_until(lambda: database.admin("select 1 from jobs_internal.stop"))
     blocker.execute("commit")
     wait_until(lambda: not database.background(), 20)
-    database.drain()  # the signal may have come when the job itself was over: its session is gone then, and rescued
+    database.drain()
     found = database.job(job)
     assert found["state"] in ("succeeded", "cancelled")
     assert ledger(database) == ([1] if found["state"] == "succeeded" else [])

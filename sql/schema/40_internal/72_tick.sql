@@ -176,6 +176,7 @@ comment on function jobs_internal.lift_quarantine() is 'Gives back the lanes who
 -- after ten the lane is quarantined, and jobs.health says so. Never anything stronger. A child is signalled before its watcher would be:
 -- the watcher is never signalled while it has one. Returns: one object per signal.
 -- p_job null: for all. The caller has committed the reasons in an earlier transaction.
+-- Locks: session (skip locked), then stop (skip locked), lane (skip locked).
 -- Several press at the same time, in any order, and sessions that end a chunk delete the reasons of its jobs: so nobody waits here. A reason
 -- that somebody else holds is pressed by him, or over.
 create or replace function jobs_internal.press(p_job bigint default null)
@@ -198,7 +199,7 @@ begin
     for update skip locked));
   for v in
     select x.job_id, x.attempt, x.reason, x.presses, x.pressed_at, x.requested_at,
-      l.pid, j.child_pid, j.child_start, j.lane_id, pg_catalog.pg_get_userbyid(j.owner) as owner
+      l.session_id, l.pid, j.child_pid, j.child_start, j.lane_id, pg_catalog.pg_get_userbyid(j.owner) as owner
     from jobs_internal.stop as x
     join jobs_internal.job as j on j.id = x.job_id
     left join jobs_internal.live() as l on l.job_id = x.job_id and l.attempt = x.attempt
@@ -219,6 +220,14 @@ begin
     continue when v_signal is null;
     v_pid := case when v.child_pid is not null and jobs_internal.alive(v.child_pid, v.child_start) then v.child_pid else v.pid end;
     continue when v_pid is null;  -- its child has just ended, and its watcher before it
+    if v_pid = v.pid then
+      -- The session may have gone on since we looked. With its row locked it cannot start another job alone before our signal is there: a
+      -- signal that ends it while that one is being started, or written down, would be charged to it.
+      perform from jobs_internal.session as s
+      where s.id = v.session_id and (s.job_id is null or (s.job_id = v.job_id and s.attempt = v.attempt))
+      for update skip locked;
+      continue when not found;
+    end if;
     update jobs_internal.stop set presses = presses + 1, pressed_at = pg_catalog.clock_timestamp()
     where ctid = (select x.ctid from jobs_internal.stop as x
       where x.job_id = v.job_id and x.attempt = v.attempt and x.presses = v.presses for update skip locked);
