@@ -9,7 +9,7 @@ WAIT = "select pg_advisory_xact_lock(2)"
 
 
 def test_a_late_signal_does_not_charge_the_next_job(database: Database, ask: Ask) -> None:
-    """The sender has looked and stands still; the job that it meant commits, the next one runs alone and is being written down."""
+    """Its sender stands still between look and signal: the job that it meant commits, the next one runs alone."""
     put(database, "app.gate", {"n": -1})
     put(database, "app.run", {"what": "select 1"})
     database.drain()

@@ -20,6 +20,7 @@ from support import Database, wait_until
 
 from .waiting import Ask, begin, lane, waits
 
+
 def test_two_cancels_at_once(database: Database, ask: Ask) -> None:
     make_lane(database)
     for options in ({"run_at": "2100-01-01"}, {}):
