@@ -166,6 +166,7 @@ create table jobs_internal.job (
   max_attempts integer not null,
   interruptions smallint not null default 0,
   crashes smallint not null default 0,
+  strikes smallint not null default 0,
   run_at timestamptz not null,
   due_at timestamptz,
   created_at timestamptz not null,
@@ -202,7 +203,8 @@ comment on column jobs_internal.job.shape_id is 'How its function is called; nul
 comment on column jobs_internal.job.attempt is 'Attempts charged so far';
 comment on column jobs_internal.job.max_attempts is 'Attempts allowed';
 comment on column jobs_internal.job.interruptions is 'Signals without a known reason that hit it';
-comment on column jobs_internal.job.crashes is 'Crashes of the server that it may have caused: it was running, and nobody else was on trial';
+comment on column jobs_internal.job.crashes is 'Crashes of the server that it may have caused: over 0 it is a suspect';
+comment on column jobs_internal.job.strikes is 'Of these, those during its trial, with jobs beside it that were no suspects yet';
 comment on column jobs_internal.job.run_at is 'Not before this time, as enqueued';
 comment on column jobs_internal.job.due_at is 'Scheduled: when it goes into its lane';
 comment on column jobs_internal.job.created_at is 'Start of the transaction that enqueued it';

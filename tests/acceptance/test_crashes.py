@@ -164,3 +164,20 @@ def test_a_poison_job_in_a_chunk_drags_nobody_along(database: Database, supervis
     for job in (*first, *after):
         assert attempts(database, job) == [(1, "succeeded")]
     assert one.stop() == 0
+
+
+def test_a_new_poison_job_does_not_convict_a_suspect(database: Database, supervise: Supervise) -> None:
+    """The one on trial is not to blame for a crash at which somebody ran whom nobody had suspected yet."""
+    one = supervise(database.dsn("supervisor"))
+    innocent = put(database, "app.nap", {"seconds": 6, "n": 1}, max_attempts=1)
+    wait_running(database, innocent)
+    for _ in range(2):
+        poison = put(database, "app.nap", {"seconds": 30, "n": 2}, max_attempts=1)
+        with poisonous(database, poison):
+            wait_finished(database, poison)
+        assert database.job(poison)["error"]["sqlstate"] == "PWL02"
+        through_crashes(database, lambda: database.job(innocent)["state"] == "running", 10)
+    assert wait_for(database, innocent, timeout=30)["state"] == "succeeded"
+    assert attempts(database, innocent) == [(1, "succeeded")]
+    assert ledger(database) == [1]
+    assert one.stop() == 0

@@ -204,6 +204,38 @@ def test_a_watcher_that_dies_leaves_its_child(database: Database, how: str, done
         assert attempts(database, job)[0] == (1, "lost")
 
 
+def test_a_child_that_nobody_has_noted_yet_is_found(database: Database) -> None:
+    """The watcher dies after it launched a child and before it noted which: no second copy runs beside the first."""
+    database.admin(
+        "create function app.hold() returns trigger language plpgsql as"
+        " $$ begin perform pg_advisory_xact_lock_shared(2); return new; end $$"
+    )
+    database.admin(
+        "create trigger hold before update of child_pid on jobs_internal.job"
+        " for each row when (new.child_pid is not null) execute function app.hold()"
+    )
+    job = put_sql(database, "call app.watched(1, 'x')", done_when="(select count(*) from app.ledger) = 2")
+    with gate_shut(database):
+        with database.server.connect("postgres", database.name) as holder:
+            holder.execute("select pg_advisory_lock(2)")
+            database.run("select jobs.start()")
+            (child,) = wait_at_gate(database)
+            watcher = database.value("select pid from jobs.sessions")
+            wait_until(lambda: database.admin("select 1 from pg_locks where pid = %s and not granted", [watcher]))
+            database.admin("select pg_terminate_backend(%s)", [watcher])
+            wait_until(lambda: [one[0] for one in database.background()] == [child], 5)
+        noted = "select child_pid from jobs_internal.job where id = %s"
+        assert database.admin(noted, [job]) == [(None,)]
+        database.admin("select jobs_internal.rescue()")
+        assert database.admin(noted, [job]) == [(child,)]
+        assert state(database, job) == "running"
+        assert ledger(database) == [1]
+    no_process(database)
+    database.drain()
+    assert ledger(database) == [1, 1]  # its post-condition was not true, so it ran again, when the first had ended
+    assert state(database, job) == "succeeded"
+
+
 def test_a_watcher_that_dies_and_a_child_that_did_not_do_it(database: Database) -> None:
     job = put_sql(database, "call app.watched(1, 'x')", done_when="(select count(*) from app.ledger) = 2")
     with gate_shut(database):

@@ -164,6 +164,7 @@ def test_a_child_that_talks_too_much_does_not_hang(database: Database, level: st
     unknown = put_sql(database, f"call app.chatter('{level}', 50000)")
     database.drain(timeout=60)
     assert state(database, job) == "succeeded"
+    assert attempts(database, job) == [(1, "succeeded")]
     assert ledger(database) == [50000, 100000]
     assert state(database, unknown) == ("in_doubt" if level == "info" else "succeeded")
 

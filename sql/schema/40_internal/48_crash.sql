@@ -1,7 +1,7 @@
 -- What a crash of the server means for the jobs that it met. Nobody can tell from inside which session brought the server down, so nobody is
 -- blamed at first: every job that may have been running is a suspect from then on. A suspect runs alone, its start committed, and suspects
--- go on trial one at a time. The server that crashes during a trial has found its culprit: that job alone is charged, and after max_attempts
--- crashes it is set aside. A postmaster that was started anew was stopped from outside: that makes no suspects.
+-- go on trial one at a time. A server that crashes during a trial has found its culprit, unless jobs ran beside it that nobody had suspected
+-- yet: then it takes a second time. The culprit alone is charged, and after max_attempts crashes it is set aside.
 
 -- Purpose: which life of the server this is. Its checkpointer starts anew at each start and after each crash, which the start time of the
 -- postmaster does not tell. Null when it cannot be seen (the server is about to stop).
@@ -49,8 +49,10 @@ as $$
 declare
   v_epoch timestamptz := jobs_internal.epoch();
   v_server jobs_internal.server;
-  v_culprit bigint;
+  v_ran jobs_internal.session[];
   v_suspects bigint[];
+  v_trial record;
+  v_culprit bigint;
 begin
   if v_epoch is null or exists (select from jobs_internal.server as s where s.epoch = v_epoch) then
     return;
@@ -60,33 +62,36 @@ begin
     return;
   end if;
   update jobs_internal.session set fate = 'innocent' where epoch <> v_epoch;
-  -- The culprit: the suspect on trial. Processes may take some seconds to go down after one has crashed.
-  select s.id into v_culprit
-  from jobs_internal.session as s
+  -- A postmaster that was started anew was stopped from outside.
+  v_ran := array(
+    select s from jobs_internal.session as s where s.epoch <> v_epoch and s.postmaster = pg_catalog.pg_postmaster_start_time());
+  v_suspects := array(
+    select s.job_id from pg_catalog.unnest(v_ran) as s where s.job_id is not null
+    union
+    select j from pg_catalog.unnest(v_ran) as s cross join lateral pg_catalog.unnest(jobs_internal.chunk_of(s)) as j where s.job_id is null);
+  -- The one on trial. It takes a moment from the crash to the next start.
+  select s.id, j.id as job, j.strikes into v_trial
+  from pg_catalog.unnest(v_ran) as s
+  join jobs_internal.job as j on j.id = s.job_id
   where s.id = v_server.trial_session and s.job_id = v_server.trial_job and s.attempt = v_server.trial_attempt
-    and s.epoch = v_server.epoch and s.postmaster = pg_catalog.pg_postmaster_start_time()
-    and v_epoch < v_server.trial_until + interval '5 seconds';
-  if v_culprit is null then
-    v_suspects := array(
-      select s.job_id from jobs_internal.session as s
-      where s.job_id is not null and s.epoch <> v_epoch and s.postmaster = pg_catalog.pg_postmaster_start_time()
-      union
-      select j from jobs_internal.session as s
-      cross join lateral pg_catalog.unnest(jobs_internal.chunk_of(s)) as j
-      where s.job_id is null and s.epoch <> v_epoch and s.postmaster = pg_catalog.pg_postmaster_start_time());
-    update jobs_internal.job
-    set crashes = least(crashes + 1, 32767), crash_ran = coalesce(greatest(v_epoch - started_at, interval '0'), interval '0')
-    where id = any (v_suspects);
-    -- The only one that ran is to blame at once, where it has no second try left to be put on trial.
-    if pg_catalog.cardinality(v_suspects) = 1 then
-      select s.id into v_culprit
-      from jobs_internal.session as s
-      join jobs_internal.job as j on j.id = s.job_id
-      where s.job_id = v_suspects[1] and s.epoch <> v_epoch and j.crashes >= j.max_attempts;
-    end if;
-  else
-    update jobs_internal.job set crashes = least(crashes + 1, 32767), crash_ran = greatest(v_epoch - started_at, interval '0')
-    where id = v_server.trial_job;
+    and s.epoch = v_server.epoch and v_epoch < v_server.trial_until + interval '1 second';
+  if v_trial.id is not null and (v_trial.strikes > 0 or not exists (
+    select from jobs_internal.job as j where j.id = any (v_suspects) and j.crashes = 0))
+  then
+    -- Those beside it had been on trial themselves, or it is the second time.
+    v_culprit := v_trial.id;
+    v_suspects := array[v_trial.job];
+  end if;
+  update jobs_internal.job
+  set crashes = least(crashes + 1, 32767), crash_ran = coalesce(greatest(v_epoch - started_at, interval '0'), interval '0'),
+    strikes = strikes + (id is not distinct from v_trial.job)::integer
+  where id = any (v_suspects);
+  -- The only one that ran is to blame at once, where it has no second try left to be put on trial.
+  if v_culprit is null and pg_catalog.cardinality(v_suspects) = 1 then
+    select s.id into v_culprit
+    from pg_catalog.unnest(v_ran) as s
+    join jobs_internal.job as j on j.id = s.job_id
+    where s.job_id = v_suspects[1] and j.crashes >= j.max_attempts;
   end if;
   update jobs_internal.session set fate = 'guilty' where id = v_culprit;
   update jobs_internal.server set epoch = v_epoch, trial_session = null, trial_job = null, trial_attempt = null, trial_until = null;

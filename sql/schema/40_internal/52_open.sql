@@ -169,6 +169,21 @@ begin atomic
 end;
 comment on function jobs_internal.stop_reason(bigint, integer) is 'The committed reason to stop this attempt; null: none';
 
+-- Purpose: the error of an attempt that was stopped for that reason; null where it says nothing (interrupted).
+create or replace function jobs_internal.stop_error(p_reason text, p_timeout interval, p_detail text, p_context text default null)
+returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case p_reason
+    when 'timed_out' then jobs_internal.error_object('PWT01',
+      pg_catalog.format('timed out after %s ms', (extract(epoch from p_timeout) * 1000)::bigint), p_detail,
+      'Give it a longer timeout, or look at what it waited for. A retry may be faster.', p_context)
+    when 'cancelled' then jobs_internal.error_object('PWC01', 'cancelled on request', p_detail, 'select jobs.retry(id) runs it again.', p_context)
+    end;
+end;
+comment on function jobs_internal.stop_error(text, interval, text, text) is 'The error of an attempt that was stopped for that reason';
+
 -- Purpose: an argument of the job that the calling child session runs, with its type; p_name null: all of them.
 create or replace function jobs_internal.argument(p_name text, p_type anyelement)
 returns anyelement

@@ -65,7 +65,7 @@ begin
   v_cancelled := exists (select from jobs_internal.stop as x where x.job_id = p_ending.job_id and x.attempt = p_ending.attempt and x.reason = 'cancelled');
   if v_cancelled and v_outcome = 'interrupted' then
     v_outcome := 'cancelled';
-    v_error := jobs_internal.error_object('PWC01', 'cancelled on request', null, 'select jobs.retry(id) runs it again.');
+    v_error := jobs_internal.stop_error('cancelled', null, null);
   end if;
   delete from jobs_internal.stop where job_id = p_ending.job_id;
   delete from jobs_internal.progress_message where job_id = p_ending.job_id;

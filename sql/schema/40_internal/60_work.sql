@@ -119,6 +119,27 @@ end
 $$;
 comment on function jobs_internal.why_stopped(bigint, integer) is 'The committed reason for an interruption, waited for up to a second; null: none';
 
+-- Purpose: how an attempt ended that a signal cut off.
+create or replace function jobs_internal.cut_off(p_item jobs_internal.work_item, p_started_at timestamptz, p_context text)
+returns jobs_internal.ending
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ending jobs_internal.ending;
+begin
+  v_ending.job_id := p_item.job_id;
+  v_ending.attempt := p_item.attempt;
+  v_ending.started_at := p_started_at;
+  v_ending.finished_at := pg_catalog.clock_timestamp();
+  v_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted');
+  v_ending.error := jobs_internal.stop_error(v_ending.outcome, p_item.timeout_ms * interval '1 ms',
+    case v_ending.outcome when 'timed_out' then 'The supervisor cancelled its session.' end, p_context);
+  return v_ending;
+end
+$$;
+comment on function jobs_internal.cut_off(jobs_internal.work_item, timestamptz, text) is 'How an attempt ended that a signal cut off';
+
 -- Purpose: run one job in a subtransaction and say how it ended. Leaves the session washed and its search_path ours.
 -- p_fence: the session number when the job runs alone (its fence is asked inside), null in a chunk.
 create or replace function jobs_internal.run_one(
@@ -209,14 +230,8 @@ begin
     v_ending.result := v_result;
   exception
     when query_canceled then
-      v_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted');
       get stacked diagnostics v_context := pg_exception_context;
-      if v_ending.outcome operator(pg_catalog.=) 'timed_out' then
-        v_ending.error := jobs_internal.error_object('PWT01', pg_catalog.format('timed out after %s ms', p_item.timeout_ms),
-          'The supervisor cancelled its session.', 'Give it a longer timeout, or look at what it waited for. A retry may be faster.', v_context);
-      elsif v_ending.outcome operator(pg_catalog.=) 'cancelled' then
-        v_ending.error := jobs_internal.error_object('PWC01', 'cancelled on request', null, 'select jobs.retry(id) runs it again.', v_context);
-      end if;
+      v_ending := jobs_internal.cut_off(p_item, v_ending.started_at, v_context);
     when others or assert_failure then
       get stacked diagnostics v_state := returned_sqlstate, v_message := message_text, v_detail := pg_exception_detail,
         v_hint := pg_exception_hint, v_context := pg_exception_context, v_constraint := constraint_name, v_table := table_name;
@@ -342,6 +357,7 @@ begin
           -- its error details; the post-condition, or in_doubt, decides.
           perform jobs_internal.detach_child(v_pid, v_cookie);
           v_let_go := true;
+          select false as completed, false as has_error, '' as command_tag into v_outcome;
         end if;
       exception
         when query_canceled then
@@ -366,10 +382,8 @@ begin
         p_ending.outcome := case when v_outcome.sqlstate = '57014' then coalesce(v_reason,
           case when p_item.timeout_ms is not null and p_ending.finished_at >= p_ending.started_at + (p_item.timeout_ms + p_margin_ms) * interval '1 ms' then 'timed_out'
           else 'interrupted' end) else 'failed' end;
-        p_ending.error := case p_ending.outcome
-          when 'timed_out' then jobs_internal.error_object('PWT01', pg_catalog.format('timed out after %s ms', p_item.timeout_ms),
-            'Its session was cancelled.', 'Give it a longer timeout, or look at what it waited for.', v_outcome.context)
-          when 'cancelled' then jobs_internal.error_object('PWC01', 'cancelled on request', null, 'select jobs.retry(id) runs it again.', v_outcome.context)
+        p_ending.error := case when p_ending.outcome in ('timed_out', 'cancelled') then
+            jobs_internal.stop_error(p_ending.outcome, p_item.timeout_ms * interval '1 ms', 'Its session was cancelled.', v_outcome.context)
           else jobs_internal.error_object(v_outcome.sqlstate, v_outcome.message, v_outcome.detail, v_outcome.hint, v_outcome.context,
             v_outcome.constraint_name, v_outcome.table_name) end;
       else
@@ -403,7 +417,7 @@ begin
               'Look whether it did its work; give it done_when the next time.')
             when 'lost' then jobs_internal.error_object('PWL01', 'the child session died', 'It ended without an error of its own (FATAL).',
               'Look in the server log.')
-            else jobs_internal.error_object(case p_ending.outcome when 'timed_out' then 'PWT01' else 'PWC01' end, p_ending.outcome) end;
+            else jobs_internal.stop_error(p_ending.outcome, p_item.timeout_ms * interval '1 ms', 'Its session was ended.') end;
         end if;
       end if;
     end if;
@@ -552,7 +566,14 @@ begin
             return;
           end if;
         else
-          v_ending := jobs_internal.run_one(v_item, v_session, v_path, v_margin, v_baseline);
+          begin
+            v_ending := jobs_internal.run_one(v_item, v_session, v_path, v_margin, v_baseline);
+          exception
+            -- A signal that came a moment before or after the job's own part: what it did is undone with this block.
+            when query_canceled then
+              v_ending := jobs_internal.cut_off(v_item, pg_catalog.clock_timestamp(), null);
+              perform jobs_internal.wash(v_baseline);
+          end;
           if v_ending.outcome = 'failed' and v_item.statement is not null and v_ending.error ->> 'sqlstate' in ('25001', '2D000') then
             -- It refused to run in a transaction, before it did anything: found out, it goes to a child session.
             perform jobs_internal.mark_top_level(v_item.job_id);
@@ -571,7 +592,14 @@ begin
           commit;
           continue;
         end if;
-        perform jobs_internal.finish_alone(v_session, v_claim.lane_id, v_ending);
+        begin
+          perform jobs_internal.finish_alone(v_session, v_claim.lane_id, v_ending);
+        exception
+          -- It came too late for this job, and is not meant for another: write down how it ended, and leave.
+          when query_canceled then
+            perform jobs_internal.finish_alone(v_session, v_claim.lane_id, v_ending);
+            v_leave := true;
+        end;
         v_endings := array[v_ending];
         v_shapes := array[v_item.shape_id];
         commit;

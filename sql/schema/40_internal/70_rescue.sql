@@ -12,7 +12,12 @@ declare
   v_session jobs_internal.session;
   v_count integer := 0;
 begin
-  perform jobs_internal.note_crash();
+  begin
+    perform jobs_internal.note_crash();
+  exception
+    when others then
+      raise warning using message = pg_catalog.format('nobody can be blamed for the crash of the server: %s', sqlerrm);
+  end;
   for v_session in
     select s.* from jobs_internal.session as s
     where not jobs_internal.alive(s.pid, s.backend_start)
@@ -35,6 +40,29 @@ end
 $$;
 comment on function jobs_internal.rescue() is 'Sees to the dead worker sessions; returns how many';
 
+-- Purpose: find the child of a session that died after it had launched one and before it had noted that. The child carries its job and
+-- attempt in application_name, from its launch on; only the owner's own sessions could claim the same. Returns the job, with its child.
+create or replace function jobs_internal.adopt_child(p_job jobs_internal.job, p_session jobs_internal.session)
+returns jobs_internal.job
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  select a.pid, a.backend_start into p_job.child_pid, p_job.child_start
+  from pg_catalog.pg_stat_get_activity(null) as a
+  where a.usesysid = p_job.owner and a.backend_type <> 'client backend' and a.pid <> p_session.pid
+    and a.datid = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database())
+    and pg_catalog.starts_with(a.application_name, pg_catalog.format('pw %s/%s ', p_job.id, p_job.attempt))
+  order by a.backend_start  -- what it launched itself has the same name
+  limit 1;
+  if found then
+    update jobs_internal.job set child_pid = p_job.child_pid, child_start = p_job.child_start where id = p_job.id;
+  end if;
+  return p_job;
+end
+$$;
+comment on function jobs_internal.adopt_child(jobs_internal.job, jobs_internal.session) is 'Finds a child session that its dead watcher had launched and not noted';
+
 -- Purpose: see to one dead session, whose row the caller has locked. False when its child still works: nobody may run a second copy
 -- beside it, so its job stays running until the child has ended.
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session)
@@ -46,6 +74,7 @@ declare
   v_job jobs_internal.job;
   v_statement jobs_internal.statement;
   v_ending jobs_internal.ending;
+  v_top_level boolean;
   v_reason text;
   v_other jsonb;
 begin
@@ -58,10 +87,15 @@ begin
     where j.id = p_session.job_id and j.attempt = p_session.attempt and j.session_id = p_session.id and j.state = 'running'
     for update;
     if found then
+      select s.* into v_statement from jobs_internal.statement as s where s.job_id = v_job.id;
+      v_top_level := coalesce(v_statement.top_level, false)
+        or exists (select from jobs_internal.shape as s where s.id = v_job.shape_id and s.procedure);
+      if v_top_level and v_job.child_pid is null then
+        v_job := jobs_internal.adopt_child(v_job, p_session);
+      end if;
       if v_job.child_pid is not null and jobs_internal.alive(v_job.child_pid, v_job.child_start) then
         return false;
       end if;
-      select s.* into v_statement from jobs_internal.statement as s where s.job_id = v_job.id;
       v_reason := jobs_internal.stop_reason(v_job.id, v_job.attempt);
       v_ending.job_id := v_job.id;
       v_ending.attempt := v_job.attempt;
@@ -72,14 +106,9 @@ begin
         -- The server's own limit ended the session; no supervisor was there to do it.
         v_reason := 'timed_out';
       end if;
-      if v_reason = 'timed_out' then
-        v_ending.outcome := 'timed_out';
-        v_ending.error := jobs_internal.error_object('PWT01', pg_catalog.format('timed out after %s ms', (extract(epoch from v_job.timeout) * 1000)::bigint),
-          'Its session was ended.',
-          'Give it a longer timeout, or look at what it waited for. A retry may be faster.');
-      elsif v_reason = 'cancelled' then
-        v_ending.outcome := 'cancelled';
-        v_ending.error := jobs_internal.error_object('PWC01', 'cancelled on request', 'Its session was ended.', 'select jobs.retry(id) runs it again.');
+      if v_reason is not null then
+        v_ending.outcome := v_reason;
+        v_ending.error := jobs_internal.stop_error(v_reason, v_job.timeout, 'Its session was ended.');
       else
         v_ending.outcome := case when p_session.fate = 'innocent' then 'interrupted' else 'lost' end;
         v_ending.error := case
@@ -100,9 +129,7 @@ begin
         end;
         if v_ending.error ->> 'sqlstate' = 'PWL02' then
           null;  -- whatever it did: it is not run again
-        elsif v_job.child_pid is not null or coalesce(v_statement.top_level, false) or exists (
-          select from jobs_internal.shape as s where s.id = v_job.shape_id and s.procedure)
-        then
+        elsif v_top_level then
           if v_statement.done_when is null then
             v_ending.outcome := 'in_doubt';
             v_ending.error := jobs_internal.error_object('PWD01', 'it ended unseen', 'The session that watched it died, and it has no post-condition.',
