@@ -11,7 +11,7 @@ TESTS  ?=
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint format test demo bench clean
+.PHONY: help venv lint format test demo bench torture clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ demo: $(VENV)/.demo  ## See it work, on a private server with real flights
 
 bench: $(VENV)/.demo  ## Measure jobs per second and latency
 	$(BIN)/pyworker bench
+
+torture: $(VENV)/.demo  ## Break things under load (SEED=n SECONDS=s SCENARIO=name), and prove that nothing is lost
+	$(BIN)/pyworker torture $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) \
+	  $(foreach name,$(SCENARIO),--scenario $(name))
 
 clean:  ## Remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

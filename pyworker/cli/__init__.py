@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("pyworker.cli.run", "run", "Run the supervisor daemon."),
     "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),
     "demo": ("pyworker.cli.demo", "demo", "See it work, on a private server with real flights."),
+    "torture": ("pyworker.cli.torture", "torture", "Break things under load, and prove that nothing is lost."),
     "bench": ("pyworker.cli.bench", "bench", "Measure jobs per second and latency."),
 }
 

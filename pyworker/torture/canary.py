@@ -1,0 +1,45 @@
+"""Where a secret argument must not be seen: logs, statistics, and what others may look at."""
+
+import psycopg
+
+from pyworker.torture.world import World
+
+__all__ = ["WORD", "look"]
+
+WORD = "canary-"
+_STATISTICS = {
+    "pg_stat_activity": "select query from pg_stat_activity where query like %s and pid <> pg_backend_pid() limit 1",
+    "pg_stat_statements": "select query from pg_stat_statements where query like %s limit 1",
+}
+_VIEWS = ("job", "queued", "running", "failed", "finished", "attempts", "queues", "sessions", "health")
+
+
+def look(world: World) -> dict[str, str]:
+    """Look everywhere; returns the places where one was seen, with what was seen there."""
+    found: dict[str, str] = {}
+    for name, text in [("the server's log", world.log()), *_supervisor_logs(world)]:
+        at = text.find(WORD)
+        if at >= 0:
+            found[name] = text[max(0, at - 80) : at + 60].replace("\n", " ")
+    pattern = f"%{WORD}%"
+    for name, query in _STATISTICS.items():
+        rows = world.rows(query, [pattern])
+        if rows:
+            found[name] = str(rows[0][0])[:120]
+    with world.connect("reader") as reader:
+        for view in _VIEWS:
+            query = f"select v::text from jobs.{view} as v where v::text like %s limit 1"  # noqa: S608  our own names
+            try:
+                seen = reader.execute(query.encode(), [pattern]).fetchone()
+            except psycopg.errors.InsufficientPrivilege:
+                continue
+            if seen:
+                found[f"jobs.{view}, as a reader"] = str(seen[0])[:120]
+    return found
+
+
+def _supervisor_logs(world: World) -> list[tuple[str, str]]:
+    return [
+        (f"the log of supervisor {number}", one.log.read_text(encoding="utf-8", errors="replace"))
+        for number, one in enumerate(world.supervisors.all)
+    ]

@@ -1,0 +1,282 @@
+"""What must be true after each scenario. One function for each invariant: a history in, what is wrong with it out."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+
+from pyworker.torture.history import TERMINAL, Attempt, History, Job
+from pyworker.torture.journal import Entry
+from pyworker.torture.kinds import Kind
+from pyworker.torture.scenario import Violation
+
+__all__ = ["INVARIANTS", "check"]
+
+_SHOWN = 4  # examples of one complaint
+
+
+def _told(complaints: Iterable[tuple[str, object]]) -> Iterator[str]:
+    """Join complaints of one sort into one line, with some examples."""
+    sorts: dict[str, list[str]] = defaultdict(list)
+    for sort, example in complaints:
+        sorts[sort].append(str(example))
+    for sort, examples in sorts.items():
+        more = f" and {len(examples) - _SHOWN} more" if len(examples) > _SHOWN else ""
+        yield f"{sort}: {', '.join(examples[:_SHOWN])}{more}"
+
+
+def _entries(history: History) -> Iterator[tuple[Entry, Kind, list[Job]]]:
+    by_tag = history.by_tag()
+    for entry in history.entries:
+        if entry.kind != "cancel":
+            yield entry, history.kind_of(entry), by_tag.get(entry.tag, [])
+
+
+def _loaded(history: History) -> Iterator[tuple[Job, Kind]]:
+    """List the jobs of the load with their kinds."""
+    for _entry, kind, jobs in _entries(history):
+        for job in jobs:
+            yield job, kind
+
+
+def no_lost_job(history: History) -> Iterator[tuple[str, object]]:
+    """I1: what was confirmed has come to an end, and so has what may have been committed."""
+    for entry, _kind, jobs in _entries(history):
+        if entry.outcome == "ok":
+            for number in entry.ids:
+                if number not in history.jobs:
+                    yield "enqueued and confirmed, and nobody knows it any more", f"job {number} ({entry.kind})"
+        elif entry.outcome == "unknown" and len(jobs) not in (0, entry.count):
+            yield "one transaction enqueued several jobs, and some of them are there", f"{entry.tag}: {len(jobs)}"
+    for job in history.jobs.values():
+        if job.state not in TERMINAL:
+            yield "it has not come to an end", f"job {job.id} is {job.state}"
+
+
+def no_double_effect(history: History) -> Iterator[tuple[str, object]]:
+    """I2: a function job has its effect once when it succeeded, and not at all otherwise."""
+    effects = Counter(effect.job_id for effect in history.effects)
+    for job, kind in _loaded(history):
+        expected = 1 if job.state == "succeeded" else 0
+        if kind.effects == "once" and job.state in TERMINAL and effects[job.id] != expected:
+            yield f"a job that {job.state} should have {expected} effect(s)", f"job {job.id} has {effects[job.id]}"
+
+
+def no_phantom(history: History) -> Iterator[tuple[str, object]]:
+    """I3: what was rolled back or refused never ran, and an effect belongs to a job."""
+    undone = set()
+    for entry, _kind, jobs in _entries(history):
+        if entry.outcome in ("failed", "rolled_back"):
+            undone.add(entry.tag)
+            for job in jobs:
+                yield f"its enqueue was {entry.outcome}, and it is there", f"job {job.id} ({job.state})"
+    for effect in history.effects:
+        if effect.tag in undone:
+            yield "its enqueue never happened, and it ran", f"job {effect.job_id} ({effect.tag})"
+        elif effect.job_id not in history.jobs:
+            yield "an effect without a job", f"job {effect.job_id} ({effect.tag})"
+
+
+def no_false_success(history: History) -> Iterator[tuple[str, object]]:
+    """I4: success means that it was done."""
+    effects = Counter(effect.job_id for effect in history.effects)
+    for job, kind in _loaded(history):
+        if job.state != "succeeded":
+            continue
+        if kind.effects == "top_level" and effects[job.id] < kind.rows:
+            yield (
+                f"it succeeded with fewer than {kind.rows} effects",
+                f"job {job.id} ({kind.name}) has {effects[job.id]}",
+            )
+        if kind.relation is not None:
+            index = kind.relation.format(tag=job.tag)
+            if history.indexes.get(index) is not True:
+                yield "it succeeded, and its index is not there or not valid", f"job {job.id} ({index})"
+
+
+def nothing_left(history: History) -> Iterator[tuple[str, object]]:
+    """I7: segments, locks, prepared transactions and slots are what they were before."""
+    before, after = history.before, history.after
+    for what in ("advisory_locks", "prepared", "held_slots", "segments"):
+        there, now = getattr(before, what), getattr(after, what)
+        if now > there:
+            yield f"{what.replace('_', ' ')} left after the drain", f"{now}, and {there} before"
+    if after.connections:
+        yield "connections left after the supervisors had gone", ", ".join(after.connections)
+
+
+def no_orphan_at_rest(history: History) -> Iterator[tuple[str, object]]:
+    """I6, at rest: no background session is left."""
+    if history.after.background:
+        yield "background sessions left after the drain", history.after.background
+
+
+def no_broken_index(history: History) -> Iterator[tuple[str, object]]:
+    """I8: no invalid index, except one that a job which did not succeed speaks of; no leftover of a rebuild."""
+    told = {f"i_{job.tag}" for job, kind in _loaded(history) if kind.relation is not None and job.state != "succeeded"}
+    for index, valid in history.indexes.items():
+        if not valid and index not in told:
+            yield "an invalid index is left", index
+        if re.search(r"_cc(new|old)\d*$", index):
+            yield "a leftover of a rebuild", index
+
+
+def attempts_add_up(history: History) -> Iterator[tuple[str, object]]:
+    """I10: attempts are 1, 2, 3 and so on, no more than allowed, each closed with an outcome that has a reason."""
+    for number, attempts in history.attempts.items():
+        job = history.jobs.get(number)
+        if job is None:
+            yield "attempts of a job that is not there", f"job {number}"
+            continue
+        made = [attempt.attempt for attempt in attempts]
+        if made != list(range(1, len(made) + 1)):
+            yield "its attempts are not 1, 2, 3 ...", f"job {number}: {made}"
+        if len(made) > job.max_attempts:
+            yield "more attempts than it has", f"job {number}: {len(made)} of {job.max_attempts}"
+        if any(attempt.outcome is None or attempt.finished_at is None for attempt in attempts):
+            yield "an attempt that was not closed", f"job {number}"
+    for job, kind in _loaded(history):
+        yield from _unexplained(history, job, kind)
+    yield from _charged(history)
+
+
+def _unexplained(history: History, job: Job, kind: Kind) -> Iterator[tuple[str, object]]:
+    for attempt in history.attempts.get(job.id, ()):
+        if not _explained(history, job, kind, attempt):
+            yield (
+                f"an attempt {attempt.outcome} with {attempt.sqlstate}, and nothing was done to it",
+                f"job {job.id} ({kind.name}) attempt {attempt.attempt}",
+            )
+    if job.state in TERMINAL and job.state not in kind.states and not history.attempts.get(job.id):
+        yield f"it is {job.state} without an attempt", f"job {job.id} ({kind.name})"
+
+
+def _explained(history: History, job: Job, kind: Kind, attempt: Attempt) -> bool:
+    scenario, state = history.scenario, attempt.sqlstate or ""
+    match attempt.outcome:
+        case "succeeded":
+            return True
+        case "failed":
+            starved = scenario.starves and state[:2] in ("53", "58")
+            # The deadlock of two builds on one table is their own.
+            return state in kind.errors or starved
+        case "timed_out":
+            return job.timeout is not None
+        case "cancelled":
+            return job.id in history.cancels or (state == "PWC02" and scenario.terminations)
+        case "lost":
+            return state in ("PWL01", "PWL02") and (scenario.crashes or scenario.terminations)
+        case "in_doubt":
+            hit = scenario.crashes or scenario.terminations or scenario.restarts
+            return kind.effects != "once" and hit
+        case _:
+            return False
+
+
+def _charged(history: History) -> Iterator[tuple[str, object]]:
+    """A crash charges at most the job on trial, an ended session at most its own; a stopped server nobody."""
+    once = {job.id for job, kind in _loaded(history) if kind.effects == "once"}
+    lost = [a for attempts in history.attempts.values() for a in attempts if a.outcome == "lost" and a.job_id in once]
+    most = history.counts.get("crash", 0) + history.counts.get("terminate", 0)
+    if len(lost) > most:
+        examples = ", ".join(f"job {attempt.job_id} attempt {attempt.attempt}" for attempt in lost[:_SHOWN])
+        yield f"{len(lost)} attempts were charged as lost for {most} crashes and ended sessions", examples
+
+
+def runs_as_owner(history: History) -> Iterator[tuple[str, object]]:
+    """I11: a job runs as its owner, by login and by right."""
+    for effect in history.effects:
+        job = history.jobs.get(effect.job_id or 0)
+        if job is not None and not job.owner == effect.by_current == effect.by_session:
+            yield f"a job of {job.owner} ran as {effect.by_session}/{effect.by_current}", f"job {job.id}"
+
+
+_CRASH = re.compile(r"\(PID (\d+)\) was terminated by signal (\d+)|\bPANIC: .*|\bTRAP: .*")
+#: Errors that are ours, or nobody's: internal ones, and sessions that found themselves fenced off (PW050, PW041).
+_INTERNAL = re.compile(r"^.*\] (?:XX\d{3}|PW050|PW041) .*(?:ERROR|FATAL|PANIC): .*$", re.MULTILINE)
+_RESCUE = re.compile(r"WARNING: .*cannot be rescued now.*")
+
+
+def server_is_well(history: History) -> Iterator[tuple[str, object]]:
+    """I12: the server crashed only when we made it, reported no error of its own, and stopped in time."""
+    crashes = [found for found in _CRASH.finditer(history.log) if int(found[1] or 0) not in history.killed]
+    if len(crashes) > history.counts.get("crash", 0) - len(history.killed):
+        for found in crashes:
+            yield "the server crashed, and it was not our doing", found[0]
+    for found in _INTERNAL.finditer(history.log):
+        yield "an internal error in the server's log", found[0].strip()[:200]
+    for found in _RESCUE.finditer(history.log):
+        yield "a rescue failed", found[0][:200]
+    for stop in history.slow_stops:
+        yield "expected 10 s at most", stop
+    for end in history.supervisor_ends:
+        yield "a supervisor did not leave as asked", end
+    for entry in history.entries:
+        if entry.outcome == "failed" and (entry.sqlstate or "")[:2] in ("XX", "42", "P0", "21", "22"):
+            yield f"an enqueue or cancel was refused with {entry.sqlstate}", f"{entry.tag}: {entry.message}"
+
+
+def stops_hit_their_own(history: History) -> Iterator[tuple[str, object]]:
+    """I15: who is cancelled was to be cancelled, and who timed out had run for so long."""
+    for job in history.jobs.values():
+        for attempt in history.attempts.get(job.id, ()):
+            if attempt.outcome != "timed_out" or attempt.started_at is None or attempt.finished_at is None:
+                continue
+            ran = attempt.finished_at - attempt.started_at
+            if (job.timeout is None or ran < job.timeout) and not history.scenario.clock_steps:
+                yield "it timed out before its time", f"job {job.id} after {ran} of {job.timeout}"
+    for job, kind in _loaded(history):
+        if job.state == "cancelled" and not kind.cancel:
+            yield "it is cancelled, and nobody asked for that", f"job {job.id} ({kind.name})"
+        if kind.cancel and job.state == "succeeded" and not history.effects:
+            yield "it succeeded without an effect", f"job {job.id}"
+
+
+def within_concurrency(history: History) -> Iterator[tuple[str, object]]:
+    """I14: no more jobs of a queue at once than it allows."""
+    if history.scenario.clock_steps:
+        return
+    moments: dict[str, list[tuple[object, int]]] = defaultdict(list)
+    for number, attempts in history.attempts.items():
+        job = history.jobs.get(number)
+        for attempt in attempts:
+            if job is not None and attempt.started_at is not None and attempt.finished_at is not None:
+                moments[job.queue] += [(attempt.started_at, 1), (attempt.finished_at, -1)]
+    for queue, changes in moments.items():
+        limit, at_once, most = history.queues.get(queue), 0, 0
+        for _at, change in sorted(changes, key=lambda moment: (moment[0], moment[1])):
+            at_once += change
+            most = max(most, at_once)
+        if limit is not None and most > limit:
+            yield f"queue {queue} runs {limit} at once", f"{most} ran"
+
+
+def secrets_are_kept(history: History) -> Iterator[tuple[str, object]]:
+    """I13: an argument is seen by its owner, and nowhere else."""
+    for place, seen in history.canaries.items():
+        yield f"a secret argument stands in {place}", seen
+
+
+INVARIANTS: dict[str, Callable[[History], Iterator[tuple[str, object]]]] = {
+    "I1": no_lost_job,
+    "I2": no_double_effect,
+    "I3": no_phantom,
+    "I4": no_false_success,
+    "I6": no_orphan_at_rest,
+    "I7": nothing_left,
+    "I8": no_broken_index,
+    "I10": attempts_add_up,
+    "I11": runs_as_owner,
+    "I12": server_is_well,
+    "I13": secrets_are_kept,
+    "I14": within_concurrency,
+    "I15": stops_hit_their_own,
+}
+
+
+def check(history: History) -> list[Violation]:
+    """Ask all invariants."""
+    return [
+        history.scenario.violation(name, line)
+        for name, invariant in INVARIANTS.items()
+        for line in _told(invariant(history))
+    ]

@@ -1,0 +1,184 @@
+"""The kinds of jobs of the load: how each is enqueued, and what may become of it when nothing is to blame."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+__all__ = ["KINDS", "Call", "Kind", "call_enqueue", "call_enqueue_sql"]
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One enqueue, ready to be sent."""
+
+    tag: str
+    secret: str
+    rng: random.Random
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of job.
+
+    once: its effect is there exactly once if it succeeded, and not at all otherwise. A kind at top level runs at least
+    once, so it is asked for its effect only when it claims success.
+    """
+
+    name: str
+    send: Callable[[Connection[Row], Call], list[int]]
+    weight: int = 0  #: how often it comes in the common load
+    count: int = 1  #: jobs that one enqueue makes
+    states: frozenset[str] = frozenset({"succeeded"})  #: in which it may end by itself
+    errors: frozenset[str] = frozenset()  #: SQLSTATEs with which its attempts may fail by themselves
+    effects: Literal["once", "top_level", "none"] = "once"
+    rows: int = 1  #: effects that a success has at least
+    cancel: bool = False  #: it is cancelled after a moment
+    relation: str | None = None  #: index that a success made, or removed, with {tag} in its name
+    removes: bool = False
+    way: Literal["commit", "rollback"] = field(default="commit")
+
+
+def _send(line: Connection[Row], function: str, given: Mapping[str, Any]) -> list[int]:
+    names = ", ".join(f"{name} => %({name})s" for name in given)
+    ready = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in given.items()}
+    return [int(row[0]) for row in line.execute(f"select {function}({names})".encode(), ready).fetchall()]
+
+
+def call_enqueue(line: Connection[Row], call: Call, task: str, args: dict[str, Any], **options: Any) -> list[int]:
+    """Enqueue a call of a function; its tag goes with its arguments and its note."""
+    given = {"task": task, "args": {"tag": call.tag, **args}, "note": {"tag": call.tag}, **options}
+    return _send(line, "jobs.enqueue", given)
+
+
+def call_enqueue_sql(line: Connection[Row], call: Call, statement: str, **options: Any) -> list[int]:
+    """Enqueue a statement; its tag goes with its note."""
+    return _send(line, "jobs.enqueue_sql", {"statement": statement, "note": {"tag": call.tag}, **options})
+
+
+def _short(line: Connection[Row], call: Call) -> list[int]:
+    priority = call.rng.choice(("high", "normal", "normal", "normal", "low"))
+    return call_enqueue(line, call, "stage.effect", {"secret": call.secret}, priority=priority)
+
+
+def _work(line: Connection[Row], call: Call) -> list[int]:
+    args = {"ms": call.rng.randrange(50, 300), "secret": call.secret}
+    return call_enqueue(line, call, "stage.work", args, timeout="60 s")
+
+
+def _narrow(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.work", {"ms": call.rng.randrange(5, 40)}, queue="narrow")
+
+
+def _many(line: Connection[Row], call: Call) -> list[int]:
+    given = {
+        "task": "stage.effect",
+        "args": [Jsonb({"tag": call.tag, "secret": call.secret}) for _ in range(20)],
+        "note": {"tag": call.tag},
+    }
+    names = "task => %(task)s, args => %(args)s::jsonb[], note => %(note)s"
+    rows = line.execute(
+        f"select jobs.enqueue_many({names})".encode(), {**given, "note": Jsonb(given["note"])}
+    ).fetchall()
+    return [int(row[0]) for row in rows]
+
+
+def _transaction(line: Connection[Row], call: Call) -> list[int]:
+    with line.transaction():
+        line.execute("insert into stage.orders (tag) values (%s)", [call.tag])
+        ids = call_enqueue(line, call, "stage.effect", {})
+        return ids + call_enqueue(line, call, "stage.work", {"ms": 3})
+
+
+def _unique(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.work", {"ms": 10}, unique_key=f"key {call.rng.randrange(5)}")
+
+
+def _scheduled(line: Connection[Row], call: Call) -> list[int]:
+    with line.transaction():
+        row = line.execute("select now() + %s * interval '1 ms'", [call.rng.randrange(200, 2500)]).fetchone()
+        assert row is not None  # noqa: S101  a select without FROM returns a row
+        return call_enqueue(line, call, "stage.effect", {}, run_at=row[0])
+
+
+def _timed_out(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.work", {"ms": 60_000}, timeout="300 ms", max_attempts=call.rng.randint(1, 2))
+
+
+def _cancelled(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.work", {"ms": call.rng.choice((5, 500, 20_000))})
+
+
+def _fails(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.fail", {}, max_attempts=2)
+
+
+def _refused(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.fail", {"state": "23514"})
+
+
+def _stumbles(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.stumble", {})
+
+
+def _statement(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue_sql(line, call, f"insert into stage.ledger (tag) values ('{call.tag}')")  # noqa: S608  our own tag
+
+
+def _procedure(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.two_commits", {"secret": call.secret})
+
+
+def _call(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue_sql(line, call, f"call stage.slow_commits('{call.tag}', {call.rng.randrange(20, 400)})")
+
+
+def _call_checked(line: Connection[Row], call: Call) -> list[int]:
+    done_when = f"(select count(*) >= 2 from stage.ledger where tag = '{call.tag}')"  # noqa: S608  our own tag
+    return call_enqueue_sql(line, call, f"call stage.slow_commits('{call.tag}', 50)", done_when=done_when)
+
+
+def _vacuum(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue_sql(line, call, f"vacuum (analyze) stage.dusty_{line.info.user}")
+
+
+def _index(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue_sql(
+        line, call, f"create index concurrently i_{call.tag} on stage.indexed_{line.info.user} (id)"
+    )
+
+
+_LOCKS = frozenset({"40P01", "55P03"})  # two builds on one table may wait for each other
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(name="short", send=_short, weight=45),
+        Kind(name="work", send=_work, weight=4),
+        Kind(name="narrow", send=_narrow, weight=4),
+        Kind(name="many", send=_many, weight=3, count=20),
+        Kind(name="transaction", send=_transaction, weight=5, count=2),
+        Kind(name="phantom", send=_transaction, weight=5, count=2, way="rollback"),
+        Kind(name="unique", send=_unique, weight=5),
+        Kind(name="scheduled", send=_scheduled, weight=5),
+        Kind(
+            name="timed_out", send=_timed_out, weight=1, states=frozenset({"failed"}),
+            errors=frozenset({"PWT01"}),
+        ),
+        Kind(name="cancelled", send=_cancelled, weight=3, states=frozenset({"cancelled", "succeeded"}), cancel=True),
+        Kind(name="fails", send=_fails, weight=4, states=frozenset({"failed"}), errors=frozenset({"P0001"})),
+        Kind(name="refused", send=_refused, weight=3, states=frozenset({"failed"}), errors=frozenset({"23514"})),
+        Kind(name="stumbles", send=_stumbles, weight=4, errors=frozenset({"40001"})),
+        Kind(name="statement", send=_statement, weight=6),
+        Kind(name="procedure", send=_procedure, weight=2, effects="top_level", rows=2),
+        Kind(name="call", send=_call, weight=1, effects="top_level", rows=2),
+        Kind(name="call_checked", send=_call_checked, weight=1, effects="top_level", rows=2),
+        Kind(name="vacuum", send=_vacuum, weight=1, effects="none", errors=_LOCKS),
+        Kind(name="index", send=_index, weight=1, effects="none", errors=_LOCKS, relation="i_{tag}"),
+    )
+}  # fmt: skip
