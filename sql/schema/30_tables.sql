@@ -204,7 +204,7 @@ comment on column jobs_internal.job.attempt is 'Attempts charged so far';
 comment on column jobs_internal.job.max_attempts is 'Attempts allowed';
 comment on column jobs_internal.job.interruptions is 'Signals without a known reason that hit it';
 comment on column jobs_internal.job.crashes is 'Crashes of the server that it may have caused: over 0 it is a suspect';
-comment on column jobs_internal.job.strikes is 'Of these, those during its trial, with jobs beside it that were no suspects yet';
+comment on column jobs_internal.job.strikes is 'Of these, those during its trial, with other jobs beside it';
 comment on column jobs_internal.job.run_at is 'Not before this time, as enqueued';
 comment on column jobs_internal.job.due_at is 'Scheduled: when it goes into its lane';
 comment on column jobs_internal.job.created_at is 'Start of the transaction that enqueued it';

@@ -1,7 +1,7 @@
 -- What a crash of the server means for the jobs that it met. Nobody can tell from inside which session brought the server down, so nobody is
 -- blamed at first: every job that may have been running is a suspect from then on. A suspect runs alone, its start committed, and suspects
--- go on trial one at a time. A server that crashes during a trial has found its culprit, unless jobs ran beside it that nobody had suspected
--- yet: then it takes a second time. The culprit alone is charged, and after max_attempts crashes it is set aside.
+-- go on trial one at a time. A server that crashes during a trial has found its culprit, if nothing else ran; otherwise the second time. The
+-- culprit alone is charged, and after max_attempts crashes it is set aside.
 
 -- Purpose: which life of the server this is. Its checkpointer starts anew at each start and after each crash, which the start time of the
 -- postmaster does not tell. Null when it cannot be seen (the server is about to stop).
@@ -58,27 +58,31 @@ begin
     return;
   end if;
   select s.* into v_server from jobs_internal.server as s for update;
-  if v_server.epoch = v_epoch then
+  perform pg_catalog.pg_stat_clear_snapshot();  -- while we waited for that row, the server may have come up anew
+  v_epoch := jobs_internal.epoch();
+  if v_epoch is null or v_server.epoch = v_epoch then
     return;
   end if;
   update jobs_internal.session set fate = 'innocent' where epoch <> v_epoch;
   -- A postmaster that was started anew was stopped from outside.
   v_ran := array(
     select s from jobs_internal.session as s where s.epoch <> v_epoch and s.postmaster = pg_catalog.pg_postmaster_start_time());
+  -- What ran alone, and what may have run in a chunk: suspects never do.
   v_suspects := array(
     select s.job_id from pg_catalog.unnest(v_ran) as s where s.job_id is not null
     union
-    select j from pg_catalog.unnest(v_ran) as s cross join lateral pg_catalog.unnest(jobs_internal.chunk_of(s)) as j where s.job_id is null);
+    select j.id
+    from pg_catalog.unnest(v_ran) as s
+    cross join lateral pg_catalog.unnest(jobs_internal.chunk_of(s)) as c
+    join jobs_internal.job as j on j.id = c and j.crashes = 0
+    where s.job_id is null);
   -- The one on trial. It takes a moment from the crash to the next start.
   select s.id, j.id as job, j.strikes into v_trial
   from pg_catalog.unnest(v_ran) as s
   join jobs_internal.job as j on j.id = s.job_id
   where s.id = v_server.trial_session and s.job_id = v_server.trial_job and s.attempt = v_server.trial_attempt
     and s.epoch = v_server.epoch and v_epoch < v_server.trial_until + interval '1 second';
-  if v_trial.id is not null and (v_trial.strikes > 0 or not exists (
-    select from jobs_internal.job as j where j.id = any (v_suspects) and j.crashes = 0))
-  then
-    -- Those beside it had been on trial themselves, or it is the second time.
+  if v_trial.id is not null and (v_trial.strikes > 0 or v_suspects = array[v_trial.job]) then
     v_culprit := v_trial.id;
     v_suspects := array[v_trial.job];
   end if;
@@ -118,6 +122,7 @@ begin
     return true;
   end if;
   select s.* into v_server from jobs_internal.server as s for update;
+  perform pg_catalog.pg_stat_clear_snapshot();
   v_now := pg_catalog.clock_timestamp();
   if v_now < v_server.trial_until and exists (
     select from jobs_internal.session as s

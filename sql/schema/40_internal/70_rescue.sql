@@ -25,6 +25,9 @@ begin
   loop
     select s.* into v_session from jobs_internal.session as s where s.id = v_session.id for update skip locked;
     continue when not found;
+    -- What we know of the processes may be older than that row: a session that has just opened is not dead.
+    perform pg_catalog.pg_stat_clear_snapshot();
+    continue when jobs_internal.alive(v_session.pid, v_session.backend_start);
     begin
       if jobs_internal.rescue_one(v_session) then
         v_count := v_count + 1;
