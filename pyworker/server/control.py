@@ -1,6 +1,7 @@
 """Starting and stopping the server process with its own pg_ctl."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -35,7 +36,7 @@ def _reason(text: str) -> str:
     return " ".join(line.strip() for line in (telling or lines)[-_LOG_LINES:])
 
 
-def start_server(layout: Layout, prefix: Prefix, user: OsUser) -> None:
+def start_server(layout: Layout, prefix: Prefix, user: OsUser, environment: Mapping[str, str]) -> None:
     """Start the server and wait until it takes connections; otherwise the reason comes from its log."""
     left = remove_stale_pid_file(layout.data)
     if left:
@@ -46,7 +47,7 @@ def start_server(layout: Layout, prefix: Prefix, user: OsUser) -> None:
         )
     offset = layout.log_file.stat().st_size if layout.log_file.exists() else 0
     argv: list[str | Path] = [prefix.program("pg_ctl"), "start", "--silent", "--wait", f"--timeout={_START_SECONDS}"]
-    done = user.run([*argv, "--pgdata", layout.data, "--log", layout.log_file], cwd=layout.root)
+    done = user.run([*argv, "--pgdata", layout.data, "--log", layout.log_file], cwd=layout.root, extra=environment)
     if done.returncode == 0:
         return
     log = _log_since(layout.log_file, offset)

@@ -35,6 +35,7 @@ class PrivateServer:
         self.settings = settings or load_settings()
         self.dir = Path(os.path.realpath(Path(dir).expanduser() if dir else default_directory(self.settings)))
         self._layout = Layout(root=self.dir)
+        self.environment_of_server: dict[str, str] = {}  #: what the server process finds in its environment besides
 
     @property
     def log_file(self) -> Path:
@@ -91,7 +92,7 @@ class PrivateServer:
         private_directory(socket_directory, user)
         configure(layout, user, socket_directory=socket_directory, port=port)
         progress.phase("starting the server")
-        start_server(layout, prefix, user)
+        start_server(layout, prefix, user, self.environment_of_server)
 
     def _install(self, progress: Progress) -> Prefix:
         layout = self._layout

@@ -16,7 +16,8 @@ __all__ = ["ByteCut", "Proxy", "Request", "RequestCut", "Requests"]
 Direction = Literal["to_server", "to_client"]
 #: swallowed: the server never sees the request. at_once: it sees the request, and a connection that is gone.
 #: answered: it did what was asked, and the answer is thrown away. The client cannot tell these from each other.
-Moment = Literal["swallowed", "at_once", "answered"]
+#: stalled: nothing breaks, and from this request on nothing gets through any more, on no connection.
+Moment = Literal["swallowed", "at_once", "answered", "stalled"]
 
 _CHUNK = 65536
 _HEAD = 32  # bytes of a request's text that are kept
@@ -244,6 +245,7 @@ class Proxy:
             while data := source.recv(_CHUNK):
                 self._flowing.wait()
                 passed, cut = self._judge(pair, direction, data)
+                self._flowing.wait()  # it may have stalled with these bytes
                 sink.sendall(data[:passed])
                 if cut:
                     self._end(pair, hard=cut.hard)
@@ -282,6 +284,10 @@ class Proxy:
                     cut.after -= len(data)
                 elif found := _matching(cut, requests):
                     self._armed.remove(cut)
+                    if cut.moment == "stalled":
+                        self._flowing.clear()
+                        cut.done.set()
+                        return len(data), None
                     if cut.moment == "swallowed":
                         return max(0, found.begin), cut
                     pair.mute = cut

@@ -22,6 +22,7 @@ class Finding:
     budget: int  #: SECONDS with which this scenario alone is drawn again
     violations: Sequence[Violation] = field(default_factory=tuple)
     kept: Path | None = None
+    skipped: str | None = None  #: why it did not run
 
 
 def render(findings: Sequence[Finding], seed: int) -> Table:
@@ -31,6 +32,9 @@ def render(findings: Sequence[Finding], seed: int) -> Table:
     for column in ("faults", "jobs", "seconds", "violations"):
         table.add_column(column, justify="right")
     for one in findings:
+        if one.skipped is not None:
+            table.add_row(f"{one.name} (skipped: {one.skipped})", "-", "-", "-", "-")
+            continue
         count = len(one.violations)
         table.add_row(
             one.name, str(one.faults), f"{one.jobs:,}", f"{one.seconds:.0f}", f"[red]{count}[/red]" if count else "0"
@@ -43,7 +47,8 @@ def closing_line(findings: Sequence[Finding]) -> str:
     faults = sum(one.faults for one in findings)
     jobs = sum(one.jobs for one in findings)
     violations = sum(len(one.violations) for one in findings)
-    return f"torture: {len(findings)} scenarios, {faults} faults, {jobs} jobs, {violations} violations"
+    done = [one for one in findings if one.skipped is None]
+    return f"torture: {len(done)} scenarios, {faults} faults, {jobs} jobs, {violations} violations"
 
 
 def replay(one: Finding, seed: int) -> str:

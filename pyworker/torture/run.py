@@ -82,6 +82,10 @@ def run_scenario(
     begun = time.monotonic()
     directory.mkdir(parents=True, exist_ok=True)
     scenario = SCENARIOS[share.name]()
+    reason = scenario.impossible(server)
+    if reason is not None:
+        say(f"{share.name} is skipped: {reason}")
+        return Finding(name=share.name, faults=0, jobs=0, seconds=0, budget=share.seconds + OVERHEAD, skipped=reason)
     plan = draw_plan(seed, share.name, share.seconds)
     database = f"torture_{share.name}"
     base = copy_template(server, database)
@@ -90,11 +94,12 @@ def run_scenario(
         if mutate is not None:
             mutate(world)
         violations = _Run(world, plan).whole()
+        if violations:
+            (directory / "server.log").write_text(world.log(), encoding="utf-8")
     finally:
         world.close()
-    if violations:
-        (directory / "server.log").write_text(world.log(), encoding="utf-8")
-    drop_database(server, database)
+        drop_database(server, database)
+        scenario.restore(server)
     return Finding(
         name=share.name,
         faults=len(plan),
@@ -120,7 +125,7 @@ class _Run:
         for name, value in scenario.settings.items():
             world.rows("select jobs.configure(%s, %s)", [name, value])
         before = measure_residue(world)
-        load = Load(world.connect, world.journal, scenario.rate, f"{world.seed}/{scenario.name}")
+        load = Load(world.connect_client, world.journal, scenario.rate, f"{world.seed}/{scenario.name}")
         try:
             self._guard("prepare", lambda: scenario.prepare(world))
             self._start_supervisors()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
+    from pyworker.server import PrivateServer
     from pyworker.torture.world import World
 
 __all__ = ["SCENARIOS", "Fault", "Scenario", "Violation", "draw_plan", "register"]
@@ -62,6 +63,10 @@ class Scenario:
         """Draw the faults of a run."""
         return []
 
+    def impossible(self, server: "PrivateServer") -> str | None:  # noqa: ARG002  for those that need something
+        """Say why it cannot run on this machine, if so: it is then skipped, and the report says why."""
+        return None
+
     def prepare(self, world: "World") -> None:
         """Make what the faults need, before the load begins."""
 
@@ -74,6 +79,9 @@ class Scenario:
     def check(self, world: "World") -> list[Violation]:  # noqa: ARG002  for those that look
         """Look for what only this scenario promises."""
         return []
+
+    def restore(self, server: "PrivateServer") -> None:
+        """Give the server back as it was. Always called, after the database is gone."""
 
     def violation(self, invariant: str, message: str) -> Violation:
         """Say what is wrong."""

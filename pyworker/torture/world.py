@@ -62,6 +62,7 @@ class World:
         self._lock = threading.Lock()
         self._admin: Connection[Row] | None = None
         self._numbers = iter(range(10**9))
+        self.detour: dict[str, str] = {}  #: what the enqueuers' DSN has instead, such as a proxy's host and port
         self.supervisors = Supervisors(self.dsn("supervisor"), directory, self.note_fault)
 
     # The database
@@ -74,6 +75,11 @@ class World:
         """Connect, each statement a transaction of its own; options are settings of the session."""
         settings = " ".join(f"-c {name}={str(value).replace(' ', chr(92) + ' ')}" for name, value in options.items())
         dsn = make_conninfo(self.dsn(role), options=settings, application_name="torture", connect_timeout="5")
+        return psycopg.connect(dsn, autocommit=True)
+
+    def connect_client(self, role: str) -> Connection[Row]:
+        """Connect as an enqueuer does: on the detour, where there is one."""
+        dsn = make_conninfo(self.dsn(role), application_name="torture client", connect_timeout="5", **self.detour)
         return psycopg.connect(dsn, autocommit=True)
 
     def admin(self) -> Connection[Row]:

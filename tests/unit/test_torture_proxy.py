@@ -186,6 +186,22 @@ def test_a_stall_lets_nothing_through_and_ends_nothing(proxy: Proxy, echo: Echo)
             assert echo.ended.acquire(timeout=5)
 
 
+def test_a_stall_begins_with_a_request(proxy: Proxy) -> None:
+    cut = RequestCut("stalled", text=b"commit")
+    proxy.arm(cut)
+    with connect(proxy) as client:
+        client.sendall(STARTUP + QUERY)
+        assert read(client, len(STARTUP + QUERY)) == STARTUP + QUERY
+        client.sendall(COMMIT)
+        assert cut.done.wait(5)
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        proxy.resume()
+        client.settimeout(5)
+        assert read(client, len(COMMIT)) == COMMIT
+
+
 def test_one_direction_ends_and_the_other_goes_on(proxy: Proxy, echo: Echo) -> None:
     with connect(proxy) as client:
         client.sendall(STARTUP)
