@@ -302,6 +302,30 @@ def test_claim_against_rescue(database: Database, ask: Ask) -> None:
     assert {len(attempts(database, job)) for job in jobs} == {1}
 
 
+def test_a_message_that_is_locked_for_a_moment_is_not_forgotten(database: Database) -> None:
+    """A claim with an older snapshot may hold our message: it goes back at once, and not when the lease ends."""
+    put(database, "app.note", {"n": -1})
+    put(database, "app.gate", {"n": -1})
+    database.drain()
+    know_as_short(database)
+    database.admin("select jobs.configure('chunk_jobs', '1')")
+    database.run("truncate app.ledger")
+    put(database, "app.gate", {"n": 1})
+    job = put(database, "app.note", {"n": 2})
+    with database.server.connect("postgres", database.name) as holder:
+        with gate_shut(database):
+            database.run("select jobs.start()")
+            (pid,) = wait_at_gate(database)
+            begin(holder, f"select msg_id from {lane(database)} where message ->> 'job' = '{job}' for update")
+        blocked = "select %s = any (pg_blocking_pids(%s))"
+        wait_until(lambda: database.admin(blocked, [holder.info.backend_pid, pid])[0][0], 10)
+        assert ledger(database) == [1]
+        holder.execute("rollback")
+    wait_for(database, job, timeout=5)
+    wait_until(lambda: not database.background(), 10)
+    assert ledger(database) == [1, 2]
+
+
 def test_a_lease_that_ran_out_makes_nothing_run_twice(database: Database) -> None:
     """Its session still works: the message is visible again, and yet nobody else runs it."""
     put(database, "app.gate", {"n": -1})

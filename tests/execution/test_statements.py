@@ -169,6 +169,16 @@ def test_a_child_that_talks_too_much_does_not_hang(database: Database, level: st
     assert state(database, unknown) == ("in_doubt" if level == "info" else "succeeded")
 
 
+def test_a_post_condition_knows_its_job(database: Database) -> None:
+    job = put_sql(
+        database,
+        "do $$ begin insert into app.ledger (n) values (1); commit; end $$",
+        done_when="exists (select from app.ledger where job = jobs.current_id())",
+    )
+    database.drain()
+    assert attempts(database, job) == [(1, "succeeded")]
+
+
 def test_vacuum_verbose_of_many_tables(database: Database) -> None:
     database.run(
         "do $$ begin for i in 1 .. 150 loop"

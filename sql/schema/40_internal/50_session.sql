@@ -76,30 +76,31 @@ comment on function jobs_internal.assert_my_lane(integer) is 'PW050 unless the l
 -- Purpose: give back what a session has claimed and not worked off. Messages that carry another token belong to others.
 -- p_suspect: the session died; what it had is delivered again and counts as such (read_ct), so that each job runs alone. Otherwise nothing
 -- happened, and the delivery is not counted.
--- A claim whose snapshot is older than ours locks our messages for a moment, only to find that they are taken: what is locked is tried
--- again, for a quarter of a second at most. Whoever calls this holds no lock yet that a claim waits for (lane, duration, minute).
+-- A claim whose snapshot is older than ours locks our messages for a moment, only to find that they are taken: for a message that is locked
+-- we wait, because a token that nobody remembers would hold its job up until the lease ends. Whoever calls this holds no lock yet that a claim
+-- waits for (lane, duration, minute), and an open chunk that holds ours for longer is given up on.
 create or replace function jobs_internal.release(p_session jobs_internal.session, p_suspect boolean)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
 as $$
 declare
-  v_left boolean;
+  v_back text := pg_catalog.format(
+    'update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - $3 where m.msg_id = any ($1) and m.vt = $2',
+    'q_pyworker_' || p_session.lane_id);
 begin
   if p_session.msg_ids is not null then
-    for v_try in 1 .. 22 loop
-      execute pg_catalog.format(
-        'update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - $3 where m.msg_id in ('
-        '  select q.msg_id from pgmq.%1$I as q where q.msg_id = any ($1) and q.vt = $2 for update skip locked)',
-        'q_pyworker_' || p_session.lane_id)
-      using p_session.msg_ids, p_session.lease, (not p_suspect)::integer;
-      execute pg_catalog.format('select exists (select from pgmq.%I as q where q.msg_id = any ($1) and q.vt = $2)', 'q_pyworker_' || p_session.lane_id)
-      into v_left using p_session.msg_ids, p_session.lease;
-      exit when not v_left;
-      perform pg_catalog.pg_sleep(v_try * 0.001);
-    end loop;
     -- The next claim begins where this one did: what comes behind it does not overtake.
     update jobs_internal.session set msg_ids = null, lease = null, last_msg_id = p_session.msg_ids[1] - 1 where id = p_session.id;
+    begin
+      execute v_back using p_session.msg_ids, p_session.lease, (not p_suspect)::integer;
+    exception
+      when lock_not_available then
+        execute v_back || pg_catalog.format(' and m.msg_id in (select q.msg_id from pgmq.%I as q where q.msg_id = any ($1) for update skip locked)',
+          'q_pyworker_' || p_session.lane_id)
+        using p_session.msg_ids, p_session.lease, (not p_suspect)::integer;
+    end;
   end if;
 exception
   when undefined_table then

@@ -392,7 +392,8 @@ begin
         p_ending.outcome := case when not v_let_go and v_outcome.completed and coalesce(v_outcome.command_tag, '') <> '' then 'succeeded' end;
         p_ending.result := case when p_ending.outcome is not null then pg_catalog.jsonb_build_object('command_tag', v_outcome.command_tag) end;
         if p_item.done_when is not null then
-          perform pg_catalog.set_config('search_path', p_path, false);
+          perform pg_catalog.set_config('search_path', p_path, false),
+            pg_catalog.set_config('pyworker.job', p_item.job_id || '/' || p_item.attempt || ' 0', false);
           begin
             execute p_item.done_when into v_done;
             if v_done then

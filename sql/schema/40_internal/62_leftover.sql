@@ -15,8 +15,8 @@ as $$
 $$;
 comment on function jobs_internal.index_made(bigint) is 'What a job of the calling login builds concurrently';
 
--- Purpose: whether somebody builds this index, or another one of its table, at this moment: then it is invalid because it is not ready. REINDEX
--- makes all new indexes of a table first, and shows one at a time.
+-- Purpose: whether somebody builds this index at this moment: then it is invalid because it is not ready. REINDEX makes all new indexes of a
+-- table first, and shows one at a time.
 create or replace function jobs_internal.is_built_now(p_index oid)
 returns boolean
 language sql volatile security definer
@@ -25,9 +25,9 @@ begin atomic
   select exists (
     select from pg_catalog.pg_stat_progress_create_index as p
     join pg_catalog.pg_index as i on i.indexrelid = p_index
-    where p.index_relid = p_index or p.relid = i.indrelid);
+    where p.index_relid = p_index or (p.relid = i.indrelid and p.command = 'REINDEX CONCURRENTLY'));
 end;
-comment on function jobs_internal.is_built_now(oid) is 'Somebody builds this index, or another one of its table, now';
+comment on function jobs_internal.is_built_now(oid) is 'Somebody builds this index now';
 
 -- Purpose: the invalid indexes that such a statement left, as far as the caller may drop them and nobody builds them now; qualified. Names are
 -- looked up with the caller's path: invoker on purpose. A REINDEX leaves indexes of its own making only: their names end in _ccnew or _ccold.
@@ -84,30 +84,34 @@ create or replace procedure jobs_internal.clear_leftover(p_session bigint, p_ite
 language plpgsql
 as $$
 declare
-  v_indexes text[] := jobs_internal.leftover(p_item.job_id, p_path);
+  v_indexes text[];
   v_pid integer;
   v_cookie bigint;
 begin
-  for v_i in 1 .. coalesce(pg_catalog.cardinality(v_indexes), 0) loop
-    begin
-      perform pg_catalog.set_config('client_min_messages', 'error', false),
-        pg_catalog.set_config('statement_timeout', coalesce(p_item.timeout_ms, 600000)::text, false);
-      select h.pid, h.cookie into v_pid, v_cookie
-      from jobs_internal.launch_child('drop index concurrently ' || v_indexes[v_i], p_item.job_id || '/' || p_item.attempt) as h;
-    exception
-      when insufficient_resources or configuration_limit_exceeded or too_many_connections then
-        v_pid := null;
-    end;
-    perform jobs_internal.wash(p_baseline);
-    commit;
-    while v_pid is not null and not jobs_internal.wait_child(v_pid, v_cookie, 20) loop
-      perform jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_pid);
+  for v_try in 1 .. 3 loop  -- a drop may be a deadlock's victim, as the build was
+    v_indexes := jobs_internal.leftover(p_item.job_id, p_path);
+    exit when v_indexes is null;
+    for v_i in 1 .. pg_catalog.cardinality(v_indexes) loop
+      begin
+        perform pg_catalog.set_config('client_min_messages', 'error', false),
+          pg_catalog.set_config('statement_timeout', coalesce(p_item.timeout_ms, 600000)::text, false);
+        select h.pid, h.cookie into v_pid, v_cookie
+        from jobs_internal.launch_child('drop index concurrently ' || v_indexes[v_i], p_item.job_id || '/' || p_item.attempt) as h;
+      exception
+        when insufficient_resources or configuration_limit_exceeded or too_many_connections then
+          v_pid := null;
+      end;
+      perform jobs_internal.wash(p_baseline);
+      commit;
+      while v_pid is not null and not jobs_internal.wait_child(v_pid, v_cookie, 20) loop
+        perform jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_pid);
+        commit;
+      end loop;
+      if v_pid is not null then
+        perform jobs_internal.detach_child(v_pid, v_cookie);
+      end if;
       commit;
     end loop;
-    if v_pid is not null then
-      perform jobs_internal.detach_child(v_pid, v_cookie);
-    end if;
-    commit;
   end loop;
 end
 $$;
