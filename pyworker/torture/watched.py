@@ -4,13 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from pyworker.torture.scenario import Violation
 
-__all__ = ["FAILED", "SUCCEEDED", "Ending", "Job", "Watched"]
+__all__ = ["SUCCEEDED", "Ending", "Job", "Watched"]
 
 #: What is known of watched jobs: how each ended, what it left, and how many attempts were charged.
 _FACTS = """
@@ -50,7 +49,6 @@ class Ending:
 
 
 SUCCEEDED = Ending(state="succeeded")
-FAILED = Ending(state="failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +86,10 @@ class Watched:
         self._scenario = scenario
         self._jobs: dict[int, Job] = {}
 
-    def __len__(self) -> int:
-        """Count the jobs."""
-        return len(self._jobs)
+    @property
+    def numbers(self) -> list[int]:
+        """List the jobs."""
+        return list(self._jobs)
 
     def enqueue(self, line: Connection[Any], jobs: Sequence[Job]) -> list[int]:
         """Enqueue jobs in one transaction, in their order. When its outcome is not known, none of them is watched."""
@@ -107,13 +106,6 @@ class Watched:
                 numbers.append(int(row[0]) if row else 0)
         self._jobs.update(zip(numbers, jobs, strict=True))
         return numbers
-
-    def try_enqueue(self, line: Connection[Any], jobs: Sequence[Job]) -> list[int]:
-        """Enqueue where the server may go away; nothing then."""
-        try:
-            return self.enqueue(line, jobs)
-        except psycopg.OperationalError:
-            return []
 
     def check(self, admin: Connection[Any]) -> list[Violation]:
         """Compare all with what may have become of them."""

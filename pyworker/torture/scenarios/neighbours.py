@@ -64,8 +64,9 @@ class Neighbours(Scenario):
             self._refused(world, f"drop database {world.database}")
             return
         name = f"torture_neighbour_{fault.facts['number']}"
-        if self._does(world, f"create database {name} template {_BASE}"):
-            self._names.append(name)
+        if not self._does(world, f"create database {name} template {_BASE}"):
+            return
+        self._names.append(name)
         if fault.kind == "clone":
             return
         if fault.kind == "drop with its jobs":
