@@ -302,6 +302,29 @@ def test_claim_against_rescue(database: Database, ask: Ask) -> None:
     assert {len(attempts(database, job)) for job in jobs} == {1}
 
 
+def test_a_function_renamed_while_its_chunk_is_open(database: Database) -> None:
+    """The call goes by name; the job is found by its function, whatever that is called by now."""
+    database.run(
+        "create function app.before(n integer) returns integer language sql begin atomic select app.note(n); end"
+    )
+    put(database, "app.before", {"n": -1})
+    put(database, "app.gate", {"n": -1})
+    database.drain()
+    know_as_short(database)
+    database.run("truncate app.ledger")
+    first = put(database, "app.gate", {"n": 1}, max_attempts=1)
+    job = put(database, "app.before", {"n": 2}, max_attempts=1)
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        database.run("alter function app.before(integer) rename to after")
+    for one in (first, job):
+        assert wait_for(database, one)["state"] == "succeeded"
+        assert attempts(database, one) == [(1, "succeeded")]
+    wait_until(lambda: not database.background(), 10)
+    assert ledger(database) == [1, 2]
+
+
 def test_a_message_that_is_locked_for_a_moment_is_not_forgotten(database: Database) -> None:
     """A claim with an older snapshot may hold our message: it goes back at once, and not when the lease ends."""
     put(database, "app.note", {"n": -1})

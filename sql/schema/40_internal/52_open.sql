@@ -159,6 +159,21 @@ end
 $$;
 comment on function jobs_internal.begin_alone(bigint, integer, jobs_internal.work_item) is 'Starts a job that runs alone; to be committed before it runs';
 
+-- Purpose: whether these functions are still those that the calls were made for; nulls are no functions. A call goes by name, and the name may
+-- have changed hands since the chunk was opened.
+create or replace function jobs_internal.shapes_are_current(p_shapes integer[])
+returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+begin atomic
+  select not exists (
+    select from jobs_internal.shape as s
+    left join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.proowner = s.func_owner
+    where s.id = any (p_shapes) and p.oid is null);
+end;
+comment on function jobs_internal.shapes_are_current(integer[]) is 'These functions are still those that the calls were made for';
+
 -- Purpose: the reason to stop this attempt that was committed, null when there is none.
 create or replace function jobs_internal.stop_reason(p_job bigint, p_attempt integer)
 returns text

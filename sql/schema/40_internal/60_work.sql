@@ -335,6 +335,7 @@ begin
     loop
       v_child_start := jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_pid);
       exit when v_child_start is not null or jobs_internal.wait_child(v_pid, v_cookie, 1);
+      perform pg_catalog.pg_sleep(0.001);  -- ends this session when the postmaster is gone; waiting for a child does not
     end loop;
   end if;
   commit;
@@ -351,6 +352,9 @@ begin
           end if;
         else
           v_gone := jobs_internal.wait_child(v_pid, v_cookie, (v_nap * 1000)::integer + 1);
+          if not v_gone and v_nap >= 0.05 then
+            perform pg_catalog.pg_sleep(0.001);  -- as above
+          end if;
         end if;
         if not v_gone and not v_let_go and v_nap >= 0.05 and jobs_internal.child_is_stuck(v_pid) then
           -- Its messages fill the queue that nobody can read without holding a snapshot: let go of it, so that it goes on. The price is
@@ -549,16 +553,28 @@ begin
         v_limit := case when v_item.quick then least(v_limit * 2, 1000) else 1 end;
         continue when v_item.mode in ('gone', 'held');
         if v_items[1].mode = 'child' then
+          v_left := null;
           if v_item.attempt > 1 or v_item.verify then
             call jobs_internal.clear_leftover(v_session, v_item, v_path, v_baseline);
+            v_left := jobs_internal.leftover(v_item.job_id, v_path);
           end if;
-          call jobs_internal.note_before(v_session, v_item, v_path);
-          call jobs_internal.run_child(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
+          if v_left is null then
+            call jobs_internal.note_before(v_session, v_item, v_path);
+            call jobs_internal.run_child(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
+          else
+            v_ending := null;
+            v_ending.job_id := v_item.job_id;
+            v_ending.attempt := v_item.attempt;
+            v_ending.outcome := 'failed';
+            v_ending.error := jobs_internal.error_object('55006', 'what an earlier attempt left could not be dropped');
+            v_ending.finished_at := pg_catalog.clock_timestamp();
+          end if;
           if v_ending.outcome in ('failed', 'timed_out', 'cancelled', 'lost') and v_ending.error is not null then
             v_left := jobs_internal.leftover(v_item.job_id, v_path);
             if v_left is not null then
               v_ending.error := v_ending.error || pg_catalog.jsonb_build_object(
-                'detail', pg_catalog.concat_ws(' ', v_ending.error ->> 'detail', 'It left invalid: index ' || pg_catalog.array_to_string(v_left, ', index ') || '.'),
+                'detail', pg_catalog.concat_ws(' ', v_ending.error ->> 'detail',
+                  'It left invalid: index ' || pg_catalog.array_to_string(v_left, ', index ') || '.'),
                 'hint', pg_catalog.concat_ws(' ', v_ending.error ->> 'hint', 'Another attempt, or jobs.retry, drops that first.'));
             end if;
           end if;
@@ -587,9 +603,12 @@ begin
           end if;
         end if;
         v_leave := v_ending.outcome = 'interrupted';
-        if v_ending.outcome = 'no_slot' then
+        if v_ending.outcome = 'no_slot' or (v_ending.error ->> 'sqlstate' in ('3F000', '42883', '42725', '42809')
+          and not jobs_internal.shapes_are_current(array[v_item.shape_id]))
+        then
+          -- No worker slot for its child; or its function was renamed or moved just before the call, and is found again when it starts anew.
           perform jobs_internal.put_back(v_session, v_item.job_id, v_item.attempt);
-          v_leave := true;
+          v_leave := v_ending.outcome = 'no_slot';
           commit;
           continue;
         end if;
@@ -629,7 +648,7 @@ begin
           exit when v_leave or v_ending.last
             or pg_catalog.clock_timestamp() > v_chunk_start + v_chunk_ms * interval '1 ms';
         end loop;
-        if jobs_internal.finish_chunk(v_session, v_claim.lane_id, v_msgs, v_endings) then
+        if jobs_internal.shapes_are_current(v_shapes) and jobs_internal.finish_chunk(v_session, v_claim.lane_id, v_msgs, v_endings) then
           commit;
           v_limit := least(v_limit * 4, 1000);
           v_k := pg_catalog.array_position(v_claim.msg_ids, v_msgs[pg_catalog.cardinality(v_msgs)]) + 1;
@@ -638,7 +657,8 @@ begin
           v_place := v_k;
           v_alone := false;
         else
-          -- One of them is not what it was when the chunk began: undo them all and run them one by one, where each answers for itself.
+          -- One of them, or its function, is not what it was when the chunk began: undo them all and run them one by one, where each
+          -- answers for itself.
           rollback;
           perform jobs_internal.wash(v_baseline);
           commit;
