@@ -86,11 +86,12 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_back text := pg_catalog.format(
-    'update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - $3 where m.msg_id = any ($1) and m.vt = $2',
-    'q_pyworker_' || p_session.lane_id);
+  v_back text;
 begin
   if p_session.msg_ids is not null then
+    v_back := pg_catalog.format(
+      'update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - $3 where m.msg_id = any ($1) and m.vt = $2',
+      'q_pyworker_' || p_session.lane_id);
     -- The next claim begins where this one did: what comes behind it does not overtake.
     update jobs_internal.session set msg_ids = null, lease = null, last_msg_id = p_session.msg_ids[1] - 1 where id = p_session.id;
     begin
