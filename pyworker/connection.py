@@ -47,6 +47,13 @@ _TIMEOUTS_OFF = (
     "default_transaction_read_only=off",
     "default_transaction_deferrable=off",
 )
+# On a server whose client vanished without a word: a transaction left open would hold up vacuum and every index build.
+_WHEN_WE_VANISH = (
+    "tcp_keepalives_idle=5",
+    "tcp_keepalives_interval=2",
+    "tcp_keepalives_count=3",
+    "tcp_user_timeout=10s",
+)
 _FOR_OURSELVES = ("timezone=UTC", "datestyle=ISO", "client_min_messages=warning")
 
 _STEP = 0.05  # seconds between two looks at whether the wait is interrupted
@@ -116,10 +123,11 @@ def _connect(parameters: dict[str, Any]) -> Line:
     return line
 
 
-def connect_control(dsn: str) -> Line:
-    """Open the connection that supervises."""
+def connect_control(dsn: str, patience: float) -> Line:
+    """Open the connection that supervises. A transaction of its that idles for longer than its patience is given up."""
     given = conninfo_to_dict(dsn)
-    options = _options(_text(given.get("options")), _TIMEOUTS_OFF + _FOR_OURSELVES)
+    idle = f"idle_in_transaction_session_timeout={max(1, round(patience * 1000))}"
+    options = _options(_text(given.get("options")), (*_TIMEOUTS_OFF, *_FOR_OURSELVES, *_WHEN_WE_VANISH, idle))
     ours = {"application_name": "pyworker supervisor", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
     return _connect({**_NETWORK, **given, **ours, "options": options})
 

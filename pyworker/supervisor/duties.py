@@ -33,7 +33,7 @@ class Memory:
     paused: bool = False
     unseen: Unseen = field(default_factory=Unseen)
     throttle: Throttle = field(default_factory=lambda: Throttle(_WARN_EVERY))
-    owners_backoff: Backoff = field(default_factory=lambda: Backoff(1.0, 30.0))
+    owners_backoff: Backoff = field(default_factory=lambda: Backoff(0.5, 4.0))
     slots_backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 2.0))
     budget: Budget = field(default_factory=lambda: Budget(SINGLES_PER_SECOND))
     served: frozenset[str] = frozenset()
@@ -42,6 +42,12 @@ class Memory:
     maintained_at: float = field(default_factory=monotonic)
     worked: bool = False  # since the last maintenance
     progress: bool = False  # since the last look at who is stuck
+
+    def start_over(self) -> None:
+        """Forget what was known of the connection that is lost: another server, or the same one anew, answers next."""
+        self.unseen = Unseen()
+        self.owners_backoff.keep_only(())
+        self.slots_backoff.keep_only(())
 
 
 def observe(tick: Tick, memory: Memory, log: Sink, now: float) -> None:

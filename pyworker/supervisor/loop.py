@@ -13,7 +13,7 @@ from pyworker.records import Tick
 from pyworker.supervisor import duties
 from pyworker.supervisor.drain import Drain
 from pyworker.supervisor.exits import Exit
-from pyworker.supervisor.memory import StuckWatch, Unseen
+from pyworker.supervisor.memory import StuckWatch
 from pyworker.supervisor.session import NotOurs, Options, Session, open_again, open_first
 from pyworker.supervisor.signals import Stopped, Wake
 from pyworker.supervisor.verdicts import is_empty, pace_after
@@ -100,7 +100,7 @@ class Supervisor:
                 session.close()
                 self._session = None
                 self._asleep = False
-                self._memory.unseen = Unseen()
+                self._memory.start_over()
                 reason = reason_of(lost.__cause__ or lost)
                 self._session = open_again(self._options, self._wake, self._log, self._watchdog.feed, reason)
 

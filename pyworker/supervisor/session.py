@@ -23,7 +23,7 @@ from pyworker.supervisor.signals import Wake
 __all__ = ["NotOurs", "Options", "Session", "open_again", "open_first"]
 
 _FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 2.0
+_LONGEST_PAUSE = 1.0
 _MISMATCH = {"3F000", "42883", "42P01", "42501"}  # no schema, no such function, no such table, not permitted
 _OUR_MISMATCH = "PW09"
 _MISMATCH_HINT = "Run `pyworker check`; the role that runs the daemon has to be a member of jobs_supervisor."
@@ -117,7 +117,7 @@ def _register(gateway: Gateway, name: str) -> int:
 
 
 def _open(options: Options, wake: Wake) -> Session:
-    line = wake.call(lambda: connect_control(options.dsn))
+    line = wake.call(lambda: connect_control(options.dsn, options.patience))
     try:
         line.patience = options.patience
         line.interrupted = lambda: wake.at_once
