@@ -71,6 +71,10 @@ def _work(line: Connection[Row], call: Call) -> list[int]:
     return call_enqueue(line, call, "stage.work", args, timeout="60 s")
 
 
+def _long(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.work", {"ms": call.rng.randrange(2500, 4500)})
+
+
 def _narrow(line: Connection[Row], call: Call) -> list[int]:
     return call_enqueue(line, call, "stage.work", {"ms": call.rng.randrange(5, 40)}, queue="narrow")
 
@@ -160,6 +164,7 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Kind(name="short", send=_short, weight=45),
         Kind(name="work", send=_work, weight=4),
+        Kind(name="long", send=_long),
         Kind(name="narrow", send=_narrow, weight=4),
         Kind(name="many", send=_many, weight=3, count=20),
         Kind(name="transaction", send=_transaction, weight=5, count=2),

@@ -60,7 +60,16 @@ def enqueue(line: Connection[Row], journal: Journal, owner: str, kind: Kind, cal
 class Enqueuer(threading.Thread):
     """One client: connects, enqueues, cancels some, connects again when the connection breaks."""
 
-    def __init__(self, name: str, owner: str, connect: Connect, journal: Journal, rate: float, seed: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        owner: str,
+        connect: Connect,
+        journal: Journal,
+        rate: float,
+        seed: str,
+        without: frozenset[str],
+    ) -> None:
         """Draw from `seed`; nothing is sent yet."""
         super().__init__(name=name, daemon=True)
         self._owner = owner
@@ -69,7 +78,7 @@ class Enqueuer(threading.Thread):
         self._pause = 1.0 / rate
         self._rng = random.Random(seed)  # noqa: S311  no secret
         self._seed = seed
-        self._kinds = [kind for kind in KINDS.values() if kind.weight]
+        self._kinds = [kind for kind in KINDS.values() if kind.weight and kind.name not in without]
         self._weights = [kind.weight for kind in self._kinds]
         self._numbers = iter(range(10**9))
         self._cancels: list[tuple[float, int]] = []
@@ -127,10 +136,12 @@ class Enqueuer(threading.Thread):
 class Load:
     """All enqueuers of a scenario."""
 
-    def __init__(self, connect: Connect, journal: Journal, rate: float, seed: str) -> None:
+    def __init__(
+        self, connect: Connect, journal: Journal, rate: float, seed: str, without: frozenset[str] = frozenset()
+    ) -> None:
         """Share the rate among the enqueuers; 0: there are none."""
         self._threads = [
-            Enqueuer(f"e{number}", owner, connect, journal, rate / len(OWNERS), f"{seed}/load/{number}")
+            Enqueuer(f"e{number}", owner, connect, journal, rate / len(OWNERS), f"{seed}/load/{number}", without)
             for number, owner in enumerate(OWNERS if rate > 0 else ())
         ]
 

@@ -16,6 +16,7 @@ from pyworker.torture.drain import drain
 from pyworker.torture.history import Residue, gather, measure_residue
 from pyworker.torture.invariants import check
 from pyworker.torture.load import Load
+from pyworker.torture.recovery import check_recoveries
 from pyworker.torture.report import Finding
 from pyworker.torture.scenario import SCENARIOS, Fault, Scenario, Violation, draw_plan
 from pyworker.torture.server import copy_template, drop_database, torture_server
@@ -125,7 +126,9 @@ class _Run:
         for name, value in scenario.settings.items():
             world.rows("select jobs.configure(%s, %s)", [name, value])
         before = measure_residue(world)
-        load = Load(world.connect_client, world.journal, scenario.rate, f"{world.seed}/{scenario.name}")
+        load = Load(
+            world.connect_client, world.journal, scenario.rate, f"{world.seed}/{scenario.name}", scenario.without
+        )
         try:
             self._guard("prepare", lambda: scenario.prepare(world))
             self._start_supervisors()
@@ -182,4 +185,5 @@ class _Run:
         world.until(lambda: not measure_residue(world).connections, 5)
         after = measure_residue(world)
         self._violations += self._scenario.check(world)
+        self._violations += check_recoveries(world)
         self._violations += check(gather(world, before, after, canaries=seen))

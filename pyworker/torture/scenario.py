@@ -41,6 +41,7 @@ class Scenario:
     minimum: ClassVar[float] = 8.0  #: seconds of load that it needs
     supervisors: ClassVar[int] = 1  #: supervisors at its start
     rate: ClassVar[float] = 100.0  #: enqueues per second of all enqueuers together; 0: no common load
+    without: ClassVar[frozenset[str]] = frozenset()  #: kinds that have no place in its common load, with a reason
     settings: ClassVar[Mapping[str, str]] = {}  #: jobs.configure in its database, beside those of the driver
 
     # What the checker has to expect because of the faults. Each widens what may be seen, none switches a check off.

@@ -1,0 +1,112 @@
+"""The server's wall clock jumps, an hour forward and an hour back."""
+
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from pyworker.server import PrivateServer
+from pyworker.torture.scenario import Fault, Scenario, Violation, register
+from pyworker.torture.world import World
+
+__all__ = ["ClockStep"]
+
+_SOURCE = Path(__file__).parent.parent / "clock.c"
+_HOUR = 3600.0
+
+
+@register
+class ClockStep(Scenario):
+    """Steps of an hour. Time alone makes no job run twice, and keeps none waiting for that hour."""
+
+    name = "clock_step"
+    summary = "the server's clock steps by an hour, forward and back"
+    minimum = 12.0
+    clock_steps = True
+    # The server is started anew, with a clock of ours; that happens before the first job.
+
+    _PROMPT: ClassVar[float] = 15.0  #: seconds in which a new job is done, whatever the clock says
+
+    def __init__(self) -> None:
+        """No server runs with another clock."""
+        self._offset: Path | None = None
+        self._found: list[Violation] = []
+
+    def impossible(self, server: PrivateServer) -> str | None:  # noqa: ARG002  the machine decides
+        """It needs a compiler for the clock that is put before the server's own; nothing is installed for it."""
+        if not sys.platform.startswith("linux"):
+            return "the clock that is put before the server's own is for Linux"
+        if shutil.which("cc") is None:
+            return "there is no C compiler (cc) for the clock that is put before the server's own"
+        return None
+
+    def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
+        """Forward and back, or back and forward, as often as there is time for; at the end it is right again."""
+        found: list[Fault] = []
+        at = 1.5
+        while at < seconds - 4.0:
+            found.append(Fault(round(at, 3), "clock_step", {"to": rng.choice((-_HOUR, _HOUR))}))
+            at += rng.uniform(2.0, 3.5)
+            found.append(Fault(round(at, 3), "clock_step", {"to": 0.0}))
+            at += rng.uniform(2.0, 3.5)
+        return found
+
+    def prepare(self, world: World) -> None:
+        """Compile the clock and start the server with it."""
+        place = world.server.dir / "clock"
+        place.mkdir()
+        library, self._offset = place / "clock.so", place / "offset"
+        argv = ["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(_SOURCE)]
+        subprocess.run(argv, check=True, capture_output=True, text=True)
+        self._offset.write_bytes(bytes(8))
+        for path, mode in ((place, 0o755), (library, 0o755), (self._offset, 0o644)):
+            path.chmod(mode)
+        world.server.environment_of_server = {"LD_PRELOAD": str(library), "PYWORKER_CLOCK_OFFSET": str(self._offset)}
+        world.restart()
+
+    def inject(self, world: World, fault: Fault) -> None:
+        """Step, see that the server's clock did, and that old and new jobs are done promptly all the same."""
+        to = fault.facts["to"]
+        waiting = [job for _ in range(40) for job in world.enqueue("narrow")]  # two at a time: some wait at the step
+        self._step(to)
+        off = float(world.rows("select extract(epoch from clock_timestamp())")[0][0]) - time.time()
+        if abs(off - to) > 60:
+            self._found.append(self.violation("driver", f"the server's clock is {off:.0f} s off: nothing was shown"))
+        waiting += world.enqueue("short")
+        left = "select id, state from jobs_internal.job where id = any (%s)"
+        if not world.until(lambda: not world.rows(left, [waiting]), self._PROMPT, "what waited at the step"):
+            late = world.rows(left, [waiting])
+            told = f"{len(late)} jobs wait {self._PROMPT:.0f} s after the clock was set to {to:+.0f} s: {late[:3]}"
+            self._found.append(self.violation("drain", told))
+
+    def _step(self, seconds: float) -> None:
+        assert self._offset is not None  # noqa: S101  made in prepare
+        with self._offset.open("r+b") as file:  # in place: the servers have it mapped
+            file.write(struct.pack("=q", int(seconds * 1_000_000)))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def mend(self, world: World) -> None:
+        """Set it right; and have run now what clients scheduled by the wrong clock, an hour ahead."""
+        self._step(0.0)
+        world.rows(
+            "select jobs.run_now(id) from jobs.job where state = 'scheduled' and attempt = 0"
+            " and run_at > now() + interval '20 minutes'"
+        )
+        world.note_fault("clock_right")
+
+    def check(self, world: World) -> list[Violation]:  # noqa: ARG002  seen while it happened
+        """What was seen while it happened."""
+        return self._found
+
+    def restore(self, server: PrivateServer) -> None:
+        """Start the server with its own clock."""
+        if server.environment_of_server:
+            server.environment_of_server = {}
+            server.restart("fast")
+        shutil.rmtree(server.dir / "clock", ignore_errors=True)
