@@ -74,6 +74,7 @@ TASKS = (
     _r("null as args", "PW011", _task("app.add", "null"), "null"),
     _r("text as args", "PW011", _task("app.whole", '"x"'), "string"),
     _r("array among many args", "PW011", "select jobs.enqueue_many('app.add', array['{\"a\": 1}', '[]']::jsonb[])"),
+    _r("very long task", "PW018", "select jobs.enqueue(repeat('a', 50001))", "50000"),
     _r("long function name", "PW015", _task(f"app.{LONG}"), LONG),
     _r("long schema name", "PW015", _task(f"{LONG}.f"), LONG),
     _r("long name with umlaut", "PW015", _task("ä" * 32)),
@@ -89,6 +90,12 @@ TASKS = (
 
 OPTIONS = (
     _r("unknown queue", "PW007", _task("app.nothing", queue="'no_such'"), "no_such"),
+    _r(
+        "setting that ends the session",
+        "PW013",
+        _task("app.nothing", settings="""'{"Exit_on_error": "on"}'"""),
+        "Exit_on_error",
+    ),
     _r("zero timeout", "PW009", _task("app.nothing", timeout="'0'"), "00:00:00"),
     _r("negative timeout", "PW009", _task("app.nothing", timeout="'-1 s'"), "-00:00:01"),
     _r("no attempt", "PW010", _task("app.nothing", max_attempts="0"), "0"),
@@ -156,6 +163,27 @@ QUEUES = (
     _r("long queue name", "PW015", f"select jobs.create_queue('{LONG}')", role="operator"),
     _r("no concurrency", "PW026", "select jobs.create_queue('q', concurrency => 0)", "concurrency", role="operator"),
     _r("negative timeout", "PW026", "select jobs.create_queue('q', timeout => '-1 s')", "timeout", role="operator"),
+    _r("endless backoff", "PW026", "select jobs.create_queue('q', backoff => 'infinity')", "backoff", role="operator"),
+    _r(
+        "backoff out of range",
+        "PW026",
+        "select jobs.create_queue('q', backoff_cap => '1001 years')",
+        "backoff_cap",
+        role="operator",
+    ),
+    _r(
+        "retention out of range",
+        "PW026",
+        "select jobs.create_queue('q', retention => '178000000 years')",
+        "retention",
+        role="operator",
+    ),
+    _r(
+        "endless negative timeout",
+        "PW026",
+        "select jobs.alter_queue('default', timeout => '-infinity')",
+        role="operator",
+    ),
     _r("no attempts", "PW026", "select jobs.create_queue('q', max_attempts => 0)", "max_attempts", role="operator"),
     _r(
         "null attempts", "PW026", "select jobs.create_queue('q', max_attempts => null)", "max_attempts", role="operator"
@@ -203,6 +231,19 @@ STATEMENTS = (
     _s("open string", "PW017", "select 'x"),
     _s("open identifier", "PW017", 'select "x'),
     _s("open dollar quote", "PW017", "select $a$ x $b$"),
+    _s("two behind a string that goes on", "PW017", "select E'a'\n'b\\''; select 2 --'"),
+    _s(
+        "two behind a column that is no CASE",
+        "PW017",
+        "create function f() returns int begin atomic select 1 case; end; select 1; select 1 end",
+    ),
+    _s(
+        "two behind columns that are no body",
+        "PW017",
+        "create table x as select begin atomic from t; drop table t; select 1 end",
+    ),
+    _r("long statement", "PW018", "select jobs.enqueue_sql('select ' || repeat('1', 1000000))", "1000007", "1000000"),
+    _r("long condition", "PW018", "select jobs.enqueue_sql('select 1', rollback => repeat('1', 1000001))"),
     _s("open comment", "PW017", "select 1 /* /* */"),
     *(
         _s(text, "PW021", text, text.split()[0])

@@ -1,5 +1,5 @@
 -- Which job the calling session runs. The worker keeps it in the setting pyworker.job: '<job>/<attempt> <start, ms since 1970>'. A session
--- could set it itself; what is allowed by it concerns only jobs of the session's own login.
+-- could set it itself: what is no such text counts as none, and what is allowed by it concerns only jobs of the session's own login.
 
 -- Purpose: the job that this session runs; null elsewhere.
 create or replace function jobs_internal.current_job()
@@ -7,7 +7,7 @@ returns bigint
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select nullif(pg_catalog.split_part(pg_catalog.current_setting('pyworker.job', true), '/', 1), '')::bigint;
+  select (pg_catalog.regexp_match(pg_catalog.current_setting('pyworker.job', true), '^([0-9]{1,18})/'))[1]::bigint;
 end;
 comment on function jobs_internal.current_job() is 'The job that this session runs; null elsewhere';
 
@@ -17,7 +17,7 @@ returns integer
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select nullif(pg_catalog.split_part(pg_catalog.split_part(pg_catalog.current_setting('pyworker.job', true), '/', 2), ' ', 1), '')::integer;
+  select (pg_catalog.regexp_match(pg_catalog.current_setting('pyworker.job', true), '^[0-9]{1,18}/([0-9]{1,9})( |$)'))[1]::integer;
 end;
 comment on function jobs_internal.current_attempt() is 'The attempt that this session runs; null elsewhere';
 

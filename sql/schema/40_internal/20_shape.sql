@@ -4,19 +4,24 @@
 -- name in them is qualified): a definer function that cast a value would run the caller's domain checks and type functions with our
 -- rights. The texts are built by a definer function from the catalog alone; nothing that a caller passes is pasted into them.
 
--- Purpose: the functions that a name means to the caller. Errors: PW001 none, PW015 a part longer than 63 bytes.
+-- Purpose: the functions that a name means to the caller. Errors: PW001 none, PW015 a part longer than 63 bytes,
+-- PW018 too long.
 create or replace function jobs_internal.candidates(p_task text)
 returns oid[]
 language plpgsql stable
 as $$
 declare
-  v_name pg_catalog.text := pg_catalog.btrim(p_task);
+  v_name pg_catalog.text := pg_catalog.btrim(pg_catalog.left(p_task, 50001));
   v_parts pg_catalog.text[];
   v_found pg_catalog.oid[];
 begin
   if v_name is null or v_name operator(pg_catalog.=) '' then
     raise exception using errcode = 'PW001', message = 'no function is named',
       detail = 'The task is null or empty.', hint = 'Pass the name of a function or procedure. A retry cannot help.';
+  end if;
+  if pg_catalog.length(v_name) operator(pg_catalog.>) 50000 then
+    raise exception using errcode = 'PW018', message = 'the task is too long',
+      detail = 'It has more than 50000 characters.', hint = 'Pass the name of a function or procedure. A retry cannot help.';
   end if;
   if pg_catalog.right(v_name, 1) operator(pg_catalog.=) ')' then
     begin
@@ -141,8 +146,8 @@ begin
     where p.required and p.key <> all (p_keys) order by p.n);
   if pg_catalog.cardinality(v_unknown) > 0 then
     return pg_catalog.jsonb_build_object('code', 'PW003',
-      'message', pg_catalog.format('%s has no parameter "%s"', v_name, v_unknown[1]),
-      'detail', pg_catalog.format('Unknown: %s. Its parameters: %s.', pg_catalog.array_to_string(v_unknown, ', '),
+      'message', pg_catalog.format('%s has no parameter "%s"', v_name, pg_catalog.left(v_unknown[1], 200)),
+      'detail', pg_catalog.format('Unknown: %s. Its parameters: %s.', pg_catalog.left(pg_catalog.array_to_string(v_unknown, ', '), 1000),
         coalesce((select pg_catalog.string_agg(p.key || ' ' || p.type, ', ' order by p.n) from jobs_internal.parameters(p_func) as p where p.key is not null), 'none')),
       'hint', 'The keys of args are the names of parameters. A retry cannot help.');
   end if;
@@ -343,7 +348,7 @@ begin
   end if;
   v_keys := array(select k from pg_catalog.jsonb_object_keys(p_args) as k order by k collate pg_catalog."C");
   -- The plain case: a lower-case name that means one function.
-  if p_task operator(pg_catalog.~) '^[a-z_][a-z0-9_]{0,62}([.][a-z_][a-z0-9_]{0,62})?$' then
+  if pg_catalog.left(p_task, 128) operator(pg_catalog.~) '^[a-z_][a-z0-9_]{0,62}([.][a-z_][a-z0-9_]{0,62})?$' then
     begin
       v_func := pg_catalog.to_regproc(p_task);
     exception when insufficient_privilege then
@@ -419,11 +424,12 @@ begin
       get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
       raise exception using errcode = 'PW005',
         message = pg_catalog.format('argument "%s" cannot be cast to %s', v_parameter.key, v_parameter.type),
-        detail = pg_catalog.format('Value: %s. PostgreSQL says (%s): %s', pg_catalog.left((p_args operator(pg_catalog.->) v_parameter.key)::pg_catalog.text, 200), v_state, v_message),
+        detail = pg_catalog.format('Value: %s. PostgreSQL says (%s): %s', pg_catalog.left((p_args operator(pg_catalog.->) v_parameter.key)::pg_catalog.text, 200), v_state,
+          pg_catalog.left(v_message, 1000)),
         hint = 'Pass a value of that type. A retry cannot help.';
     end;
   end loop;
-  raise exception using errcode = 'PW005', message = 'the arguments cannot be cast', detail = pg_catalog.format('PostgreSQL says (%s): %s', v_state, v_message),
+  raise exception using errcode = 'PW005', message = 'the arguments cannot be cast', detail = pg_catalog.format('PostgreSQL says (%s): %s', v_state, pg_catalog.left(v_message, 1000)),
     hint = 'Pass values of the declared types.';
 end
 $$;

@@ -18,15 +18,16 @@ begin
       hint = 'Pass {"work_mem": "64MB", ...}. A retry cannot help.';
   end if;
   for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(p_settings) as s loop
-    if pg_catalog.lower(v_name) operator(pg_catalog.=) any (array['role', 'session_authorization', 'application_name', 'statement_timeout',
+    if pg_catalog.lower(v_name collate "C") operator(pg_catalog.=) any (array['role', 'session_authorization', 'application_name', 'statement_timeout',
       'transaction_timeout', 'idle_in_transaction_session_timeout', 'default_transaction_isolation', 'transaction_isolation',
-      'default_transaction_read_only', 'transaction_read_only', 'default_transaction_deferrable', 'transaction_deferrable', 'client_min_messages'])
-      or pg_catalog.lower(v_name) operator(pg_catalog.~) '^(pyworker|pg_background)[.]' then
-      raise exception using errcode = 'PW013', message = pg_catalog.format('the setting "%s" belongs to the worker', v_name),
+      'default_transaction_read_only', 'transaction_read_only', 'default_transaction_deferrable', 'transaction_deferrable', 'client_min_messages',
+      'exit_on_error'])
+      or pg_catalog.lower(v_name collate "C") operator(pg_catalog.~) '^(pyworker|pg_background)[.]' then
+      raise exception using errcode = 'PW013', message = pg_catalog.format('the setting "%s" belongs to the worker', pg_catalog.left(v_name, 100)),
         detail = 'The worker session sets it itself.', hint = 'For a time limit use the option timeout. A retry cannot help.';
     end if;
     if v_value is null then
-      raise exception using errcode = 'PW013', message = pg_catalog.format('the setting "%s" is null', v_name),
+      raise exception using errcode = 'PW013', message = pg_catalog.format('the setting "%s" is null', pg_catalog.left(v_name, 100)),
         detail = 'A setting needs a value.', hint = 'Leave it out to keep the default. A retry cannot help.';
     end if;
     begin
@@ -42,7 +43,7 @@ begin
       when others then
         get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
         raise exception using errcode = 'PW013', message = pg_catalog.format('%s may not set "%s" to that value', session_user, pg_catalog.left(v_name, 100)),
-          detail = pg_catalog.format('PostgreSQL says (%s): %s', v_state, v_message),
+          detail = pg_catalog.format('PostgreSQL says (%s): %s', v_state, pg_catalog.left(v_message, 1000)),
           hint = 'Use a setting that the role may set in its session, and a valid value. A retry cannot help.';
     end;
   end loop;

@@ -5,8 +5,10 @@
 
 -- Purpose: the words and structure of a statement outside of quotes and comments, as the server's own scanner sees them.
 -- Returns: words in upper case with '(' ')' ',' as words of their own, quoted identifiers as '"', strings as ''''; raw: the same with the
---   words as written; both cut after 400; statements: how many there are; finished: no quote or comment is left open.
-create or replace function jobs_internal.lex(p_text text, out words text[], out raw text[], out statements integer, out finished boolean)
+--   words as written; both cut after 400, but for STDIN and STDOUT; statements: how many there are; finished: no quote or comment is left
+--   open; makes_table: INTO stands outside of parentheses and not behind INSERT or MERGE: of a query it is SELECT INTO.
+create or replace function jobs_internal.lex(p_text text, out words text[], out raw text[], out statements integer, out finished boolean,
+  out makes_table boolean)
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 set standard_conforming_strings = on
@@ -15,6 +17,7 @@ declare
   v_state text := 'plain';  -- plain, string, escape (E''), ident, line, block, dollar
   v_closed text := '';      -- the quote that ended just before: the same quote again goes on with it
   v_escaped boolean := false;
+  v_line text := '';        -- an E'' string ended, and so far only white space: with a newline in it, the next quote goes on with it
   v_star boolean := false;  -- in a block comment: a * stands just before
   v_depth integer := 0;     -- of nested comments
   v_parens integer := 0;
@@ -31,27 +34,31 @@ begin
   words := '{}';
   raw := '{}';
   statements := 0;
+  makes_table := false;
   for v_token in
     select m[1]
     from pg_catalog.regexp_matches(p_text,
-      '(--|/\*|\*/\*?|[A-Za-z_\u0080-\U0010ffff][A-Za-z_0-9\u0080-\U0010ffff]*|[0-9][0-9A-Za-z_.]*|\s+|.)', 'g') as m
+      '(--|/\*|[A-Za-z_\u0080-\U0010ffff][A-Za-z_0-9\u0080-\U0010ffff]*|[0-9][0-9A-Za-z_.]*|[ \t\n\r\f\v]+|.)', 'g') as m
   loop
     case v_state
       when 'line' then
-        if v_token ~ '[\n\r]' then v_state := 'plain'; end if;
-        continue;
-      when 'block' then
-        if v_token = '/*' then
-          v_depth := v_depth + 1;
-          v_star := false;
-        elsif v_token in ('*/', '*/*') or (v_token = '/' and v_star) then
-          v_depth := v_depth - 1;
-          v_star := v_token = '*/*';
-          if v_depth = 0 then v_state := 'plain'; end if;
-        else
-          v_star := v_token = '*';
+        if v_token ~ '[\n\r]' then
+          v_state := 'plain';
+          v_line := case v_line when '' then '' else 'newline' end;
         end if;
         continue;
+      when 'block' then
+        if v_star and v_token in ('/', '/*') then
+          v_depth := v_depth - 1;
+          v_star := v_token = '/*';  -- its * may be the first of the next */
+          if v_depth = 0 then v_state := 'plain'; end if;
+          continue when v_depth > 0 or v_token = '/';
+          v_token := '*';
+        else
+          v_depth := v_depth + (v_token = '/*')::integer;
+          v_star := v_token = '*';
+          continue;
+        end if;
       when 'string' then
         -- A backslash is an ordinary character here.
         if v_token = '''' then v_state := 'plain'; v_closed := 'string'; end if;
@@ -64,6 +71,7 @@ begin
         elsif v_token = '''' then
           v_state := 'plain';
           v_closed := 'escape';
+          v_line := 'ended';
         end if;
         continue;
       when 'ident' then
@@ -94,6 +102,7 @@ begin
     if v_closed <> '' then
       if v_token = (case v_closed when 'ident' then '"' else '''' end) then
         v_state := v_closed;
+        v_line := '';
         v_quoted := v_quoted || '""';
         v_closed := '';
         continue;
@@ -120,14 +129,21 @@ begin
     end if;
 
     v_upper := pg_catalog.upper(v_token);
-    if v_token ~ '^\s' then
+    if v_token ~ '^[ \t\n\r\f\v]' then
       v_word := false;
+      if v_line <> '' and v_token ~ '[\n\r]' then v_line := 'newline'; end if;
+      continue;
+    elsif v_token = '''' and v_line = 'newline' then
+      v_state := 'escape';
+      v_line := '';
       continue;
     elsif v_token = '--' then
       v_state := 'line';
       v_word := false;
       continue;
-    elsif v_token in ('/*', '*/*') then
+    end if;
+    v_line := '';
+    if v_token = '/*' then
       v_state := 'block';
       v_depth := 1;
       v_star := false;
@@ -143,7 +159,7 @@ begin
       statements := statements + 1;
       v_fresh := false;
     end if;
-    if v_word and (v_token = '$' or v_token ~ '^\w') then
+    if v_word and (v_token = '$' or v_token ~ '^[A-Za-z_0-9\u0080-\U0010ffff]') then
       -- Part of a name with a dollar sign.
       v_previous := v_previous || v_upper;
       words[pg_catalog.cardinality(words)] := v_previous;
@@ -161,16 +177,24 @@ begin
       v_parens := v_parens + 1;
     elsif v_token = ')' then
       v_parens := greatest(v_parens - 1, 0);
-    elsif v_upper = 'ATOMIC' and v_previous = 'BEGIN' and words[1] = 'CREATE' then
-      v_atomic := 1;
-    elsif v_upper = 'CASE' and v_atomic > 0 then
+    elsif v_upper = 'ATOMIC' and v_previous = 'BEGIN' and words[1] = 'CREATE'
+      and (case when words[2] = 'OR' then words[4] else words[2] end) in ('FUNCTION', 'PROCEDURE')
+    then
+      v_atomic := greatest(v_atomic, 1);
+    elsif v_upper = 'INTO' and v_parens = 0 and v_previous not in ('INSERT', 'MERGE', 'AS', '.') then
+      makes_table := true;
+    -- It may be the name of a column. So it counts only where a value can begin; an END too many hides nothing.
+    elsif v_upper = 'CASE' and v_atomic > 0 and (v_previous ~ '^[(,=<>+*/%^~!@#&|-]$' or v_previous in ('SELECT', 'DISTINCT', 'ALL', 'RETURN', 'RETURNING',
+      'WHEN', 'THEN', 'ELSE', 'CASE', 'AND', 'OR', 'NOT', 'BY', 'WHERE', 'HAVING', 'ON', 'BETWEEN', 'LIKE', 'ILIKE', 'TO', 'FROM', 'FOR', 'LIMIT',
+      'OFFSET', 'ZONE', 'IN', 'ESCAPE'))
+    then
       v_atomic := v_atomic + 1;
     elsif v_upper = 'END' and v_atomic > 0 then
       v_atomic := v_atomic - 1;
     end if;
     v_word := v_token ~ '^[A-Za-z_\u0080-\U0010ffff]';
     v_previous := v_upper;
-    if pg_catalog.cardinality(words) < 400 then
+    if pg_catalog.cardinality(words) < 400 or v_upper in ('STDIN', 'STDOUT') then
       words := words || v_upper;
       if v_token <> '"' then
         raw := raw || v_token;
@@ -188,7 +212,8 @@ comment on function jobs_internal.lex(text) is 'Words of a statement outside of 
 -- Purpose: what kind of statement a text is.
 -- Returns: command (its first words, without names and values), top_level (it runs outside a transaction), done_when (a post-condition that
 -- we know ourselves; null: none), index_schema, index_table, index_name: what
--- CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY work on, as far as they name it. Errors: PW014 empty, PW017 more than one or unfinished, PW021 not allowed.
+-- CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY work on, as far as they name it. Errors: PW014 empty, PW017 more than one or
+-- unfinished, PW018 too long, PW021 not allowed.
 create or replace function jobs_internal.classify(
   p_text text,
   out command text,
@@ -206,11 +231,19 @@ declare
   v_raw text[];
   v_statements integer;
   v_finished boolean;
+  v_makes_table boolean;
   v_bad text;
   v_w text;
   v_next integer;
 begin
-  select l.words, l.raw, l.statements, l.finished into v_words, v_raw, v_statements, v_finished from jobs_internal.lex(p_text) as l;
+  if pg_catalog.octet_length(p_text) > 1000000 then
+    raise exception using errcode = 'PW018', message = 'the statement is too long',
+      detail = pg_catalog.format('It has %s bytes; 1000000 are allowed.', pg_catalog.octet_length(p_text)),
+      hint = 'Keep the data in a table, or write a function. A retry cannot help.';
+  end if;
+  select l.words, l.raw, l.statements, l.finished, l.makes_table
+  into v_words, v_raw, v_statements, v_finished, v_makes_table
+  from jobs_internal.lex(p_text) as l;
   if coalesce(v_statements, 0) = 0 then
     raise exception using errcode = 'PW014', message = 'the statement is empty',
       detail = 'There is nothing in it but white space and comments.', hint = 'Pass one SQL statement. A retry cannot help.';
@@ -234,11 +267,11 @@ begin
       then 'It acts on a session, and the session of a job is not the caller''s.'
     when v_w = 'COPY' and 'STDIN' = any (v_words) then 'Nobody sends rows to a background session.'
     when v_w = 'COPY' and 'STDOUT' = any (v_words) then 'Nobody reads rows from a background session: they would be lost.'
-    when v_w in ('SELECT', 'WITH', 'VALUES', 'TABLE', '(') and jobs_internal.selects_into(v_words) then 'SELECT INTO is written as CREATE TABLE AS.'
+    when v_w in ('SELECT', 'WITH', 'VALUES', 'TABLE', '(') and v_makes_table then 'SELECT INTO is written as CREATE TABLE AS.'
     when not v_w ~ '^[A-Z(]' then 'It does not begin with a word of SQL.'
   end;
   if v_bad is not null then
-    raise exception using errcode = 'PW021', message = pg_catalog.format('%s cannot be a job', v_w), detail = v_bad,
+    raise exception using errcode = 'PW021', message = pg_catalog.format('%s cannot be a job', pg_catalog.left(v_w, 100)), detail = v_bad,
       hint = 'See docs/reference/sql.md for what jobs.enqueue_sql takes. A retry cannot help.';
   end if;
   command := pg_catalog.lower(case
@@ -299,29 +332,6 @@ begin
 end
 $$;
 comment on function jobs_internal.classify(text) is 'What kind of statement a text is, whether it runs at top level, and the post-condition that we know';
-
--- Purpose: whether a query has INTO outside of parentheses and is thereby SELECT INTO.
-create or replace function jobs_internal.selects_into(p_words text[])
-returns boolean
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_depth integer := 0;
-  v_word text;
-  v_previous text := '';
-begin
-  foreach v_word in array p_words loop
-    if v_word = '(' then v_depth := v_depth + 1;
-    elsif v_word = ')' then v_depth := v_depth - 1;
-    elsif v_depth = 0 and v_word = 'INTO' and v_previous not in ('INSERT', 'MERGE') then return true;
-    end if;
-    v_previous := v_word;
-  end loop;
-  return false;
-end
-$$;
-comment on function jobs_internal.selects_into(text[]) is 'The query is SELECT INTO';
 
 -- Purpose: a name that may be qualified, from the raw words at a place: a, or a . b.
 create or replace function jobs_internal.name_at(p_raw text[], p_place integer)

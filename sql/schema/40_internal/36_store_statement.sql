@@ -30,7 +30,7 @@ end
 $$;
 comment on function jobs_internal.canonical_many(jobs_internal.shape, jsonb[]) is 'Arguments of many jobs cast to the declared types with the caller''s rights; invoker on purpose';
 
--- Purpose: check and store a statement job. Errors: PW014, PW017, PW021 and those of store_job.
+-- Purpose: check and store a statement job. Errors: PW014, PW017, PW018, PW021 and those of store_job.
 create or replace function jobs_internal.store_statement(
   p_statement text,
   p_queue text,
@@ -55,8 +55,8 @@ declare
 begin
   v_kind := jobs_internal.classify(coalesce(p_statement, ''));
   if v_done_when is not null then
-    if (select l.words[1] from jobs_internal.lex(v_done_when) as l) not in ('SELECT', 'WITH', 'VALUES') then
-      v_done_when := 'select (' || v_done_when || ')::boolean';
+    if (select l.words[1] from jobs_internal.lex(pg_catalog.left(v_done_when, 10000)) as l) not in ('SELECT', 'WITH', 'VALUES') then
+      v_done_when := 'select (' || v_done_when || E'\n)::boolean';  -- it may end with a comment
     end if;
     perform jobs_internal.classify(v_done_when);
   end if;

@@ -20,27 +20,28 @@ declare
   v_job text := nullif(pg_catalog.current_setting('pyworker.job', true), '');
   v_said text := pg_catalog.current_setting('pyworker.said', true);
   v_now double precision := extract(epoch from pg_catalog.clock_timestamp());
+  v_message text := pg_catalog.left(message, 1000);
   v_handle record;
 begin
-  if v_job is null then
+  if jobs_internal.current_job() is null or jobs_internal.current_attempt() is null then
     return;
   end if;
   if done < 0 or total < 0 or done = 'NaN' or total = 'NaN' or done > 1e18 or total > 1e18 then
     raise exception using errcode = 'PW023', message = 'progress must be between 0 and 1e18',
-      detail = pg_catalog.format('done is %s, total is %s.', done, total), hint = 'Pass how much is done, and of how much. A retry cannot help.';
+      detail = pg_catalog.format('done is %s, total is %s.', pg_catalog.left(done::text, 40), pg_catalog.left(total::text, 40)), hint = 'Pass how much is done, and of how much. A retry cannot help.';
   end if;
   if done is not null and total is not null then
     perform pg_catalog.set_config('application_name', pg_catalog.format('pw %s %s/%s', v_job,
       pg_catalog.left(pg_catalog.trim_scale(pg_catalog.round(done, 2))::text, 19), pg_catalog.left(pg_catalog.trim_scale(pg_catalog.round(total, 2))::text, 19)), false);
   end if;
-  if message is not null and message is distinct from pg_catalog.substr(v_said, pg_catalog.strpos(v_said, ' ') + 1)
-    and v_now - coalesce(nullif(pg_catalog.split_part(v_said, ' ', 1), '')::double precision, 0) >= 1
+  if v_message is not null and v_message is distinct from pg_catalog.substr(v_said, pg_catalog.strpos(v_said, ' ') + 1)
+    and v_now - coalesce((pg_catalog.regexp_match(v_said, '^([0-9]{1,12}([.][0-9]{1,9})?) '))[1]::double precision, 0) >= 1
   then
-    perform pg_catalog.set_config('pyworker.said', v_now || ' ' || message, false);
+    perform pg_catalog.set_config('pyworker.said', v_now || ' ' || v_message, false);
     begin
       execute pg_catalog.format('select h.pid, h.cookie from %s($1, 0, %L) as h', jobs_internal.background('submit'), 'pyworker progress')
       into v_handle
-      using pg_catalog.format('select jobs_internal.keep_progress(%s, %s, %L)', jobs_internal.current_job(), jobs_internal.current_attempt(), pg_catalog.left(message, 1000));
+      using pg_catalog.format('select jobs_internal.keep_progress(%s, %s, %L)', jobs_internal.current_job(), jobs_internal.current_attempt(), v_message);
       execute pg_catalog.format('select %s($1, $2)', jobs_internal.background('detach')) using v_handle.pid, v_handle.cookie;
     exception
       when insufficient_resources or configuration_limit_exceeded or too_many_connections then
@@ -109,12 +110,14 @@ begin
     raise exception using errcode = 'PW024', message = pg_catalog.format('there is no level "%s"', pg_catalog.left(level, 100)),
       detail = 'Levels are debug, info, warning and error.', hint = 'Use one of them. A retry cannot help.';
   end if;
-  if jobs_internal.current_job() is null then
-    raise notice using message = coalesce(message, '');
+  if jobs_internal.current_job() is null or jobs_internal.current_attempt() is null then
+    raise notice using message = pg_catalog.left(coalesce(message, ''), 8000);
     return;
   end if;
   v_line := pg_catalog.jsonb_build_object('at', pg_catalog.clock_timestamp(), 'level', level, 'message', pg_catalog.left(coalesce(message, ''), 8000),
-    'fields', case when pg_catalog.octet_length(fields::text) <= 8000 then nullif(fields, '{}') else '{"cut": "fields had more than 8000 bytes"}' end);
+    -- The size first: as text, numbers such as 1e131000 can be a thousand times larger.
+    'fields', case when pg_catalog.pg_column_size(fields) > 64000 then '{"cut": "fields had more than 8000 bytes"}'
+      when coalesce(pg_catalog.octet_length(fields::text), 0) <= 8000 then nullif(fields, '{}') else '{"cut": "fields had more than 8000 bytes"}' end);
   if pg_catalog.current_setting('pyworker.child', true) = 'on' then
     begin
       execute pg_catalog.format('select h.pid, h.cookie from %s($1, 0, %L) as h', jobs_internal.background('submit'), 'pyworker log')

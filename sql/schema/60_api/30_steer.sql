@@ -270,7 +270,9 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_until timestamptz := pg_catalog.clock_timestamp() + timeout;
+  -- null: without end; and a time and a timeout always have a sum
+  v_until timestamptz := pg_catalog.clock_timestamp()
+    + least(greatest(coalesce(timeout, interval '1000 years'), interval '0'), interval '1000 years');
   v_state text := jobs_internal.state_of(wait.id);
   v_nap double precision := 0.002;
 begin
@@ -314,7 +316,8 @@ create or replace procedure jobs.await(id bigint, timeout interval)
 language plpgsql
 as $$
 declare
-  v_until pg_catalog.timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) timeout;
+  v_until pg_catalog.timestamptz := pg_catalog.clock_timestamp()
+    operator(pg_catalog.+) least(greatest(coalesce(timeout, interval '1000 years'), interval '0'), interval '1000 years');
   v_state pg_catalog.text;
   v_nap double precision := 0.002;
 begin

@@ -10,7 +10,7 @@ declare
 begin
   select q.id into v_id from jobs_internal.queue as q where q.name = p_queue and q.dropped_at is null;
   if not found then
-    raise exception using errcode = 'PW007', message = pg_catalog.format('there is no queue "%s"', p_queue),
+    raise exception using errcode = 'PW007', message = pg_catalog.format('there is no queue "%s"', pg_catalog.left(p_queue, 100)),
       detail = 'Or it was dropped.', hint = 'See jobs.queues. A retry cannot help.';
   end if;
   return v_id;
@@ -50,7 +50,7 @@ as $$
 declare
   v_id integer;
 begin
-  if name is null or name !~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$' then
+  if name is null or pg_catalog.octet_length(name) > 63 or name !~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$' then
     raise exception using errcode = 'PW015', message = pg_catalog.format('"%s" is no name for a queue', pg_catalog.left(name, 100)),
       detail = 'A name has 1 to 63 letters, digits, or one of _ . : - and begins with a letter, a digit or _.', hint = 'Choose another. A retry cannot help.';
   end if;
@@ -68,7 +68,7 @@ begin
 exception
   when check_violation or not_null_violation then
     raise exception using errcode = 'PW026', message = pg_catalog.format('an option of queue "%s" is out of range', name), detail = sqlerrm,
-      hint = 'concurrency 1 to 1000, timeout over zero, max_attempts from 1, backoff and retention not negative. A retry cannot help.';
+      hint = 'concurrency 1 to 1000, timeout over zero, max_attempts from 1, backoff and retention 0 to 1000 years. A retry cannot help.';
 end
 $$;
 comment on function jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean) is
@@ -97,7 +97,7 @@ declare
 begin
   update jobs_internal.queue as q
   set concurrency = case when alter_queue.concurrency = 0 then null else coalesce(alter_queue.concurrency, q.concurrency) end,
-    timeout = case when not pg_catalog.isfinite(alter_queue.timeout) then null else coalesce(alter_queue.timeout, q.timeout) end,
+    timeout = case when alter_queue.timeout = 'infinity' then null else coalesce(alter_queue.timeout, q.timeout) end,
     max_attempts = coalesce(alter_queue.max_attempts, q.max_attempts),
     backoff = coalesce(alter_queue.backoff, q.backoff),
     backoff_cap = coalesce(alter_queue.backoff_cap, q.backoff_cap),
@@ -110,7 +110,7 @@ begin
 exception
   when check_violation then
     raise exception using errcode = 'PW026', message = pg_catalog.format('an option of queue "%s" is out of range', name), detail = sqlerrm,
-      hint = 'concurrency 1 to 1000 (0: no limit), timeout over zero (infinity: none), max_attempts from 1. A retry cannot help.';
+      hint = 'concurrency 1 to 1000 (0: no limit), timeout over zero (infinity: none), max_attempts from 1, backoff 0 to 1000 years. A retry cannot help.';
 end
 $$;
 comment on function jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean) is
@@ -217,7 +217,7 @@ begin
     raise exception using errcode = 'PW012', message = pg_catalog.format('pyworker has no setting "%s"', pg_catalog.left(name, 100)),
       detail = 'See jobs.settings.', hint = 'Check the name. A retry cannot help.';
   end if;
-  if value is null or (name = 'superuser_jobs' and value not in ('on', 'off')) or (name <> 'superuser_jobs' and value !~ '^[0-9]{1,9}$')
+  if value is null or pg_catalog.octet_length(value) > 9 or (name = 'superuser_jobs' and value not in ('on', 'off')) or (name <> 'superuser_jobs' and value !~ '^[0-9]{1,9}$')
     or (name in ('chunk_jobs', 'claim_jobs', 'claim_ms', 'lease_seconds', 'session_seconds', 'session_jobs', 'sessions_per_owner') and value::integer < 1)
     or (name = 'chunk_jobs' and value::integer > 60)
   then
@@ -237,7 +237,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if pattern is null or pattern !~ '^([0-9A-Z]{5}|[0-9A-Z]{2}|[*])$' or (pattern = '*' and retry is null) then
+  if pattern is null or pg_catalog.octet_length(pattern) > 5 or pattern !~ '^([0-9A-Z]{5}|[0-9A-Z]{2}|[*])$' or (pattern = '*' and retry is null) then
     raise exception using errcode = 'PW026', message = pg_catalog.format('"%s" is no pattern of a retry rule', pg_catalog.left(pattern, 100)),
       detail = 'A pattern is an SQLSTATE, a class of two characters, or *.', hint = 'See jobs.retry_rules. A retry cannot help.';
   end if;

@@ -20,6 +20,7 @@ from (values
   ('PW015', false, 'a name is too long or not allowed'),
   ('PW016', false, 'this kind of function cannot be a job'),
   ('PW017', false, 'not exactly one complete statement'),
+  ('PW018', false, 'a text or name is longer than allowed'),
   ('PW019', false, 'jobs of superusers are refused'),
   ('PW020', false, 'there is no such priority'),
   ('PW021', false, 'this kind of statement cannot be a job'),
