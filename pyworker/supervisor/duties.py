@@ -9,6 +9,7 @@ from time import monotonic
 from pyworker.gateway import Gateway
 from pyworker.log import Sink
 from pyworker.records import Tick
+from pyworker.supervisor.failpoint import reach
 from pyworker.supervisor.launching import Launched, Launcher
 from pyworker.supervisor.memory import Backoff, Budget, StuckWatch, Throttle, Unseen
 from pyworker.supervisor.outcomes import SINGLES_PER_SECOND, Batch
@@ -185,6 +186,7 @@ def take_outcomes(gateway: Gateway, memory: Memory, log: Sink, now: float, *, at
                 break
         summed = not memory.budget.take(batch.successes, now)
         batch.finish(summed=summed)
+        reach("before_commit_of_outcomes")
     memory.outcomes_at = now + 1.0 if summed and rows < _OUTCOMES_PER_BATCH else now
     memory.progress |= rows > 0
     memory.worked |= rows > 0

@@ -16,6 +16,7 @@ import psycopg
 
 from pyworker.connection import Interrupted, Line, ServerStalled, connect_owner, reason_of
 from pyworker.gateway import Gateway
+from pyworker.supervisor.failpoint import reach
 
 __all__ = ["Launched", "Launcher"]
 
@@ -126,6 +127,7 @@ class Launcher:
                 return Launched(owner=link.owner, asked=link.asked, trouble="unreachable", message=reason_of(error))
             link.line.patience = self._patience
         count = Gateway(link.line).launch(link.asked, self._linger)
+        reach("after_launch")
         short: Trouble | None = "no_slot" if count < link.asked else None
         return Launched(owner=link.owner, asked=link.asked, launched=count, trouble=short)
 

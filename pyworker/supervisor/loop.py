@@ -13,6 +13,7 @@ from pyworker.records import Tick
 from pyworker.supervisor import duties
 from pyworker.supervisor.drain import Drain
 from pyworker.supervisor.exits import Exit
+from pyworker.supervisor.failpoint import reach
 from pyworker.supervisor.memory import StuckWatch
 from pyworker.supervisor.session import NotOurs, Options, Session, open_again, open_first
 from pyworker.supervisor.signals import Stopped, Wake
@@ -128,7 +129,12 @@ class Supervisor:
         self._running = tick.running
         draining = self._wake.stops > 0
         duties.observe(tick, memory, log, now)
+        if tick.sessions:
+            reach("after_claim")
+        if tick.running:
+            reach("mid_job")
         if tick.stopping:
+            reach("before_signal")
             self._guarded("press", lambda: duties.press(gateway, session.number, log))
         duties.settle(launcher.collect(), tick, memory, log, now)
         if not draining:
@@ -139,6 +145,7 @@ class Supervisor:
         launcher.close_idle(now)
         over = self._over(session, tick, draining=draining)
         if tick.feed or over:
+            reach("after_end")
             self._guarded("take_outcomes", lambda: duties.take_outcomes(gateway, memory, log, now, at_once=bool(over)))
         self._guarded("maintain", lambda: duties.maintain(gateway, memory, log, now))
         duties.watch_stuck(tick, memory, log, now, given=options.owners)

@@ -88,6 +88,7 @@ class History:
     counts: Mapping[str, int] = field(default_factory=dict)
     killed: frozenset[int] = frozenset()
     log: str = ""
+    load_ended: datetime | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)  #: bytes of the relations of pyworker and pgmq
     canaries: Mapping[str, str] = field(default_factory=dict)  #: place -> what was seen there
     slow_stops: Sequence[str] = ()
@@ -171,7 +172,6 @@ def gather(world: World, before: Residue, after: Residue, *, canaries: Mapping[s
                 job_id=row[0], attempt=row[1], outcome=row[2], started_at=row[3], finished_at=row[4], sqlstate=row[5]
             )
         )
-    log = world.log()
     return History(
         scenario=world.scenario,
         entries=world.journal.entries(),
@@ -189,7 +189,8 @@ def gather(world: World, before: Residue, after: Residue, *, canaries: Mapping[s
         after=after,
         counts=dict(world.counts),
         killed=frozenset(world.killed),
-        log=log,
+        log=world.log(),
+        load_ended=world.load_ended,
         sizes=dict(world.rows(_SIZES)),
         canaries=canaries,
         slow_stops=tuple(world.slow_stops),

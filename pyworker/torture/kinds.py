@@ -75,6 +75,24 @@ def _long(line: Connection[Row], call: Call) -> list[int]:
     return call_enqueue(line, call, "stage.work", {"ms": call.rng.randrange(2500, 4500)})
 
 
+def _burn(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.burn", {"ms": call.rng.randrange(1500, 2500)}, priority="high")
+
+
+def _urgent(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.work", {"ms": 2000}, priority="high")
+
+
+def _long_call(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue_sql(line, call, f"call stage.slow_commits('{call.tag}', 1500)", priority="high")
+
+
+def _long_call_checked(line: Connection[Row], call: Call) -> list[int]:
+    done_when = f"(select count(*) >= 2 from stage.ledger where tag = '{call.tag}')"  # noqa: S608  our own tag
+    statement = f"call stage.slow_commits('{call.tag}', 1500)"
+    return call_enqueue_sql(line, call, statement, done_when=done_when, priority="high")
+
+
 def _narrow(line: Connection[Row], call: Call) -> list[int]:
     return call_enqueue(line, call, "stage.work", {"ms": call.rng.randrange(5, 40)}, queue="narrow")
 
@@ -183,6 +201,10 @@ KINDS: dict[str, Kind] = {
         Kind(name="procedure", send=_procedure, weight=2, effects="top_level", rows=2),
         Kind(name="call", send=_call, weight=1, effects="top_level", rows=2),
         Kind(name="call_checked", send=_call_checked, weight=1, effects="top_level", rows=2),
+        Kind(name="burn", send=_burn),
+        Kind(name="urgent", send=_urgent),
+        Kind(name="long_call", send=_long_call, effects="top_level", rows=2),
+        Kind(name="long_call_checked", send=_long_call_checked, effects="top_level", rows=2),
         Kind(name="vacuum", send=_vacuum, weight=1, effects="none", errors=_LOCKS),
         Kind(name="index", send=_index, weight=1, effects="none", errors=_LOCKS, relation="i_{tag}"),
     )

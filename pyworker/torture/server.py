@@ -1,6 +1,9 @@
 """The server of a run: private, small, made at the start and destroyed at the end, with a template of the databases."""
 
+import os
 import secrets
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,8 +14,9 @@ from psycopg.conninfo import make_conninfo
 
 from pyworker.schema import apply_schema
 from pyworker.server import PrivateServer
+from pyworker.server.process import processes_in
 
-__all__ = ["TEMPLATE", "copy_template", "drop_database", "fresh_seed", "torture_server"]
+__all__ = ["TEMPLATE", "copy_template", "drop_database", "end_leftovers", "fresh_seed", "torture_server"]
 
 TEMPLATE = "torture_template"
 _STAGE = Path(__file__).with_name("stage.sql")
@@ -59,6 +63,7 @@ def torture_server(directory: Path) -> Iterator[PrivateServer]:
         _make_template(server)
         yield server
     finally:
+        end_leftovers(server)
         server.destroy()
 
 
@@ -79,6 +84,22 @@ def _make_template(server: PrivateServer) -> None:
             admin.execute("select jobs.configure(%s, %s)", [name, value])
         admin.execute("select jobs.alter_queue('default', backoff => '50 ms')")
         admin.execute("select jobs.create_queue('narrow', concurrency => 2, backoff => '50 ms')")
+
+
+def end_leftovers(server: PrivateServer) -> list[int]:
+    """End the processes that a dead postmaster left behind, so that the server can be started; returns their pids."""
+    if server.status().state == "running":
+        return []
+    data = server.dir / "data"
+    left = list(processes_in(data)) if data.exists() else []
+    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        for pid in processes_in(data) if data.exists() else ():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        until = time.monotonic() + patience
+        while list(processes_in(data)) and time.monotonic() < until:
+            time.sleep(0.05)
+    return left
 
 
 def copy_template(server: PrivateServer, name: str) -> str:

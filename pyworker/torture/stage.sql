@@ -51,6 +51,20 @@ begin
   return ms;
 end $$;
 
+-- Computes for so long: it does not notice that the postmaster has gone.
+create function stage.burn(tag text, ms integer) returns integer
+language plpgsql as $$
+declare
+  v_end timestamptz := clock_timestamp() + ms * interval '1 ms';
+  v_rounds integer := 0;
+begin
+  insert into stage.ledger (tag) values (tag);
+  while clock_timestamp() < v_end loop
+    v_rounds := v_rounds + 1;
+  end loop;
+  return v_rounds;
+end $$;
+
 create function stage.fail(tag text, state text default 'P0001') returns void
 language plpgsql as $$
 begin

@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,14 @@ class Supervisor:
     def alive(self) -> bool:
         """Tell whether it is there, running or stopped."""
         return self.process.poll() is None
+
+    def frozen(self) -> bool:
+        """Tell whether it is stopped by a signal, whoever sent it."""
+        try:
+            status = Path(f"/proc/{self.process.pid}/stat").read_text()
+        except OSError:
+            return False
+        return status.rpartition(")")[2].split()[0] == "T"
 
     def lines(self) -> list[dict[str, Any]]:
         """Read its log; what is no event, or not whole, is left out."""
@@ -82,6 +91,16 @@ class Supervisors:
         self.all.append(Supervisor(command, environment, self._directory / f"supervisor-{number}.log"))
         self._note("supervisor_started", number=number, failpoint=failpoint, pid=self.all[number].process.pid)
         return number
+
+    def wait_started(self, numbers: Iterable[int] | None = None, seconds: float = 30.0) -> bool:
+        """Wait until these, or all that are alive, say that they have started; a frozen one never does."""
+        chosen = self.alive() if numbers is None else list(numbers)
+        until = time.monotonic() + seconds
+        while not all(self.all[number].events("supervisor_started") or not self.all[number].alive for number in chosen):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+        return True
 
     def kill(self, number: int) -> None:
         """End one without a word."""

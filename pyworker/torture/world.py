@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
 from pyworker.server import PrivateServer
-from pyworker.server.process import processes_in
+from pyworker.server.process import processes_in, read_postmaster
 from pyworker.torture.journal import Journal
 from pyworker.torture.kinds import KINDS, Call
 from pyworker.torture.load import enqueue
@@ -54,6 +55,7 @@ class World:
         self.killed: set[int] = set()  #: server processes that we ended the hard way
         self.slow_stops: list[str] = []
         self.supervisor_ends: list[str] = []
+        self.load_ended: datetime | None = None  #: by the server's clock
         self.proc = Path("/proc")
         self.log_from = server.log_file.stat().st_size
         self._base = base
@@ -157,8 +159,23 @@ class World:
         self.stop_server(mode)
         self.start_server()
 
+    def terminate_backend(self, pid: int, how: str = "terminate") -> bool:
+        """Signal a session by hand, as an administrator would: `terminate` or `cancel`. False: it was gone."""
+        self.counts["terminate"] += 1
+        (done,) = self.rows(f"select pg_{how}_backend(%s)", [pid])[0]
+        self.note_fault("session_signalled", pid=pid, how=how, done=done)
+        return bool(done)
+
+    def postmaster(self) -> int:
+        """Give the pid of the postmaster."""
+        running = read_postmaster(self.server.dir / "data")
+        assert running is not None, "no postmaster"  # noqa: S101  the fault thread itself starts and stops it
+        return running.pid
+
     def wait_ready(self, seconds: float = _BACK) -> None:
         """Wait until the server takes connections."""
+        if self._admin is not None:
+            self._admin.close()  # it may lead to a process that outlived its server
         self.rows("select 1", within=seconds)
 
     def log(self) -> str:

@@ -1,20 +1,17 @@
 """Supervisors that die, freeze and come back: jobs do not notice."""
 
 import random
+from collections.abc import Mapping
+from typing import ClassVar
 
-from pyworker.torture.scenario import Fault, Scenario, register
+from pyworker.supervisor.failpoint import FAILPOINTS
+from pyworker.torture.scenario import Fault, Scenario, Violation, register
+from pyworker.torture.timing import moments
 from pyworker.torture.world import World
 
-__all__ = ["Calm", "SupervisorKilled"]
+_APART = 4.5  # seconds that a supervisor takes to start, to get to its failpoint, and to be replaced
 
-
-def moments(rng: random.Random, seconds: float, apart: tuple[float, float]) -> list[float]:
-    """Draw moments that are so far apart, and leave a second at both ends."""
-    found, at = [], 1.0
-    while at < seconds - 1.0:
-        found.append(round(at, 3))
-        at += rng.uniform(*apart)
-    return found
+__all__ = ["Calm", "Failpoints", "SupervisorFrozen", "SupervisorKilled", "SupervisorRestarted", "ThreeSupervisors"]
 
 
 @register
@@ -45,3 +42,146 @@ class SupervisorKilled(Scenario):
             world.supervisors.kill(number)
         world.pause(fault.facts["away"])
         world.supervisors.start()
+
+
+@register
+class SupervisorRestarted(Scenario):
+    """The supervisor is asked to leave, and another one comes: as at each deployment."""
+
+    name = "supervisor_restarted"
+    summary = "the supervisor is stopped with SIGTERM and started again, with and without --drain"
+
+    def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
+        """Restart every two to three seconds."""
+        return [
+            Fault(at, "supervisor_restart", {"drain": rng.random() < 0.5, "first": rng.choice(["new", "old"])})
+            for at in moments(rng, seconds, (2.0, 3.0))
+        ]
+
+    def inject(self, world: World, fault: Fault) -> None:
+        """Stop the old one and start a new one, in either order."""
+        old = world.supervisors.alive()
+        world.supervisors.wait_started(old)
+        arguments = ["--drain"] if fault.facts["drain"] else []
+        if fault.facts["first"] == "new":
+            world.supervisors.start(*arguments)
+        for number in old:
+            code = world.supervisors.terminate(number)
+            if code != 0:
+                world.supervisor_ends.append(f"supervisor {number} left with {code} when told to")
+        if fault.facts["first"] == "old":
+            world.supervisors.start(*arguments)
+
+
+@register
+class SupervisorFrozen(Scenario):
+    """Supervisors stop in whatever they do, past every lease, and then go on as if nothing had been."""
+
+    name = "supervisor_frozen"
+    summary = "supervisors are stopped (SIGSTOP) past every lease, then continued; sometimes all of them"
+    minimum = 10.0
+    supervisors = 2
+    settings: ClassVar[Mapping[str, str]] = {"lease_seconds": "1"}
+
+    def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
+        """Freeze for one and a half to three leases."""
+        return [
+            Fault(at, "supervisor_freeze", {"both": rng.random() < 0.4, "seconds": round(rng.uniform(1.5, 3.0), 3)})
+            for at in moments(rng, seconds, (3.2, 4.5))
+        ]
+
+    def inject(self, world: World, fault: Fault) -> None:
+        """Freeze, wait, continue."""
+        numbers = world.supervisors.alive()
+        chosen = numbers if fault.facts["both"] else [world.rng.choice(numbers)]
+        for number in chosen:
+            world.supervisors.stop(number)
+        world.pause(fault.facts["seconds"])
+        for number in chosen:
+            world.supervisors.cont(number)
+
+
+@register
+class Failpoints(Scenario):
+    """A supervisor ends, or freezes past every lease, exactly at each of its failpoints."""
+
+    name = "supervisor_failpoints"
+    summary = "the supervisor ends or freezes at each failpoint: after claim, after launch, mid job, after the end, ..."
+    minimum = 20.0
+    supervisors = 0
+    settings: ClassVar[Mapping[str, str]] = {"lease_seconds": "1"}
+    rate = 60.0
+
+    def __init__(self) -> None:
+        """Nothing was reached yet."""
+        self._missed: list[str] = []
+
+    def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
+        """Each point once to end there and once to freeze there, in some order: as many as the time allows."""
+        ways = [(point, way) for point in FAILPOINTS for way in ("", ":stop")]
+        rng.shuffle(ways)
+        ways = ways[: int((seconds - 2) / _APART)]
+        apart = (seconds - 2) / len(ways)
+        return [
+            Fault(round(1 + number * apart, 3), "failpoint", {"armed": f"{point}:{rng.randint(1, 2)}{way}"})
+            for number, (point, way) in enumerate(ways)
+        ]
+
+    def inject(self, world: World, fault: Fault) -> None:
+        """Leave the world to one supervisor with a failpoint; once it is there, to another without one."""
+        armed = fault.facts["armed"]
+        for number in world.supervisors.alive():
+            world.supervisors.kill(number)
+        # What each point needs: a session to launch, a job to time out, a job in its middle.
+        for kind in ("timed_out", "urgent", "short"):
+            world.enqueue(kind, owner=world.rng.choice(("app", "other")))
+        number = world.supervisors.start(failpoint=armed)
+        one = world.supervisors[number]
+        one.killed = True
+        if not world.until(lambda: not one.alive or one.frozen(), 10, f"failpoint {armed}"):
+            self._missed.append(armed)
+        world.supervisors.start()
+        if one.alive:
+            world.pause(1.2)  # past the lease
+            world.supervisors.cont(number)
+
+    def check(self, world: World) -> list[Violation]:
+        """A point that was never reached proves nothing."""
+        return [
+            self.violation("driver", f"the supervisor never got to failpoint {armed} in {world.seconds} s")
+            for armed in self._missed
+        ]
+
+
+@register
+class ThreeSupervisors(Scenario):
+    """Three supervisors do everything at once, while each of them dies, freezes and is replaced."""
+
+    name = "three_supervisors"
+    summary = "three supervisors at once; each is killed, frozen or restarted in turn"
+    minimum = 10.0
+    supervisors = 3
+
+    def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
+        """Something every second."""
+        return [
+            Fault(at, rng.choice(("kill", "terminate", "freeze")), {"which": rng.randrange(3)})
+            for at in moments(rng, seconds, (0.8, 1.6))
+        ]
+
+    def inject(self, world: World, fault: Fault) -> None:
+        """Do it to one of them; three run again afterwards, frozen ones among them."""
+        numbers = world.supervisors.alive()
+        frozen = [number for number in numbers if world.supervisors[number].stopped]
+        for number in frozen:
+            world.supervisors.cont(number)
+        chosen = numbers[fault.facts["which"] % len(numbers)]
+        match fault.kind:
+            case "kill":
+                world.supervisors.kill(chosen)
+            case "terminate":
+                world.supervisors.terminate(chosen)
+            case _:
+                world.supervisors.stop(chosen)
+        while len(world.supervisors.alive()) < 3:
+            world.supervisors.start()
