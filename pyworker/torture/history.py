@@ -88,7 +88,6 @@ class History:
     counts: Mapping[str, int] = field(default_factory=dict)
     killed: frozenset[int] = frozenset()
     log: str = ""
-    load_ended: datetime | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)  #: bytes of the relations of pyworker and pgmq
     canaries: Mapping[str, str] = field(default_factory=dict)  #: place -> what was seen there
     slow_stops: Sequence[str] = ()
@@ -190,7 +189,6 @@ def gather(world: World, before: Residue, after: Residue, *, canaries: Mapping[s
         counts=dict(world.counts),
         killed=frozenset(world.killed),
         log=world.log(),
-        load_ended=world.load_ended,
         sizes=dict(world.rows(_SIZES)),
         canaries=canaries,
         slow_stops=tuple(world.slow_stops),

@@ -3,7 +3,6 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 
 from pyworker.torture.history import TERMINAL, Attempt, History, Job
 from pyworker.torture.journal import Entry
@@ -216,40 +215,6 @@ def server_is_well(history: History) -> Iterator[tuple[str, object]]:
             yield f"an enqueue or cancel was refused with {entry.sqlstate}", f"{entry.tag}: {entry.message}"
 
 
-_READY = re.compile(r"^(\S+ \S+) UTC .*database system is ready to accept connections$", re.MULTILINE)
-_DOWN = re.compile(
-    r"^(\S+ \S+) UTC .*(?:received (?:fast|smart|immediate) shutdown request|terminating any other active server).*$",
-    re.MULTILINE,
-)
-_AGAIN = timedelta(seconds=5)
-
-
-def running_again(history: History) -> Iterator[tuple[str, object]]:
-    """I12: within five seconds of being ready again, the server runs jobs again, under load."""
-    if history.load_ended is None or history.scenario.rate == 0:
-        return
-    ready, down = (
-        [datetime.fromisoformat(found[1]).replace(tzinfo=UTC) for found in pattern.finditer(history.log)]
-        for pattern in (_READY, _DOWN)
-    )
-    done = sorted(
-        attempt.finished_at
-        for attempts in history.attempts.values()
-        for attempt in attempts
-        if attempt.outcome == "succeeded" and attempt.finished_at is not None
-    )
-    for at in ready:
-        later = [moment for moment in [*ready, *down, history.load_ended] if moment > at]
-        if not later or min(later) < at + _AGAIN:
-            continue
-        first = next((moment for moment in done if moment > at), None)
-        if first is None or first > at + _AGAIN:
-            yield (
-                f"no job succeeded within {_AGAIN.seconds} s of the server being ready",
-                f"ready at {at}, then {first}",
-            )
-
-
 def stops_hit_their_own(history: History) -> Iterator[tuple[str, object]]:
     """I15: who is cancelled was to be cancelled, and who timed out had run for so long."""
     for job in history.jobs.values():
@@ -303,7 +268,6 @@ INVARIANTS: list[tuple[str, Callable[[History], Iterator[tuple[str, object]]]]] 
     ("I10", attempts_add_up),
     ("I11", runs_as_owner),
     ("I12", server_is_well),
-    ("I12", running_again),
     ("I13", secrets_are_kept),
     ("I14", within_concurrency),
     ("I15", stops_hit_their_own),

@@ -140,7 +140,6 @@ class _Run:
             self._faults()
         finally:
             self._guard("load", load.stop)
-            self._guard("load", self._note_end)
             self._guard("mend", lambda: scenario.mend(world))
         self._guard("mend", self._mend)
         self._guard("drain", lambda: self._violations.extend(drain(world)))
@@ -174,9 +173,6 @@ class _Run:
             world.note_fault(fault.kind, planned=fault.at, **{f"fact_{name}": v for name, v in fault.facts.items()})
             self._guard(f"fault {fault.kind}", lambda fault=fault: self._scenario.inject(world, fault))  # type: ignore[misc]
         pause.wait(max(0.0, begun + world.seconds - time.monotonic()))
-
-    def _note_end(self) -> None:
-        self._world.load_ended = self._world.rows("select clock_timestamp()")[0][0]
 
     def _mend(self) -> None:
         if self._world.server.status().state != "running":

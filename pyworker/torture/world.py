@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,7 +54,6 @@ class World:
         self.killed: set[int] = set()  #: server processes that we ended the hard way
         self.slow_stops: list[str] = []
         self.supervisor_ends: list[str] = []
-        self.load_ended: datetime | None = None  #: by the server's clock
         self.proc = Path("/proc")
         self.log_from = server.log_file.stat().st_size
         self._base = base

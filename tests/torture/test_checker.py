@@ -82,7 +82,6 @@ def right(scenario: type[Scenario] = Calm) -> History:
         effects=[effect(1, "short"), effect(3, "call"), effect(3, "call"), effect(8, "short")],
         queues={"default": 8, "narrow": 1},
         indexes={"i_index_4": True},
-        load_ended=NOW + ON * 60,
         log="2026-01-01 00:00:00.000 UTC [1] 00000 LOG:  database system is ready to accept connections\n",
     )  # fmt: skip
 
@@ -150,7 +149,6 @@ WRONG: dict[str, tuple[str, Callable[[History], History]]] = {
     "a supervisor that fell over": ("I12", lambda h: change(h, supervisor_ends=["supervisor 0 left with 1"])),
     "an enqueue with an internal error": ("I12", lambda h: change(h, entries=[
         *h.entries, entry(10, "short", "failed", sqlstate="XX000")])),
-    "not running again": ("I12", lambda h: log(h, "[9] 00000 LOG:  database system is ready to accept connections")),
     "a secret in a log": ("I13", lambda h: change(h, canaries={"the server's log": "canary-1"})),
     "two at once where one may": ("I14", lambda h: with_job(with_job(h, 1, queue="narrow"), 8, queue="narrow")),
     "timed out too early": ("I15", lambda h: with_job(h, 6, timeout=ON * 2)),

@@ -15,7 +15,7 @@ from pyworker.torture.journal import Entry
 from pyworker.torture.kinds import Call, call_enqueue
 from pyworker.torture.proxy import ByteCut, Proxy, RequestCut
 from pyworker.torture.scenario import Fault, Scenario, Violation, register
-from pyworker.torture.scenarios.supervisors import moments
+from pyworker.torture.timing import moments
 from pyworker.torture.world import World
 
 __all__ = ["CommitUnknownEnqueuer", "CommitUnknownSupervisor", "NetworkCut", "NetworkStall"]
