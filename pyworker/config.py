@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     stuck_after: float = Field(
         30.0, ge=1, description="seconds that due jobs may wait for a session before the daemon speaks of stuck jobs"
     )
+    vacuum_jobs: int = Field(
+        40_000, ge=1000, description="attempts that end before the daemon has the hot tables vacuumed ahead of time"
+    )
     server_dir: Path | None = Field(None, description="the private server's directory")
     server_user: str | None = Field(None, description="OS user that runs the private server when started by root")
     server_mirror: str | None = Field(None, description="a Debian mirror; default: the one this machine's apt uses")

@@ -49,6 +49,7 @@ class Tick:
     running: int = 0
     queued: int = 0
     next_due_ms: int | None = None
+    next_deadline_ms: int | None = None
     feed: int = 0
     owners: tuple[Demand, ...] = ()
     problems: tuple[Row, ...] = ()
@@ -57,10 +58,11 @@ class Tick:
     def from_row(cls, row: Row) -> Self:
         """Read the object that supervisor_tick returns."""
         counts = ("dispatched", "rescued", "stopping", "sessions", "running", "queued", "feed")
-        due = row.get("next_due_ms")
+        due, deadline = row.get("next_due_ms"), row.get("next_deadline_ms")
         return cls(
             paused=bool(row.get("paused")),
             next_due_ms=None if due is None else int(due),
+            next_deadline_ms=None if deadline is None else int(deadline),
             owners=tuple(Demand.from_row(entry) for entry in row.get("owners") or ()),
             problems=tuple(row.get("problems") or ()),
             **{name: int(row.get(name) or 0) for name in counts},

@@ -5,6 +5,7 @@ with a click command, and give it one line in `COMMANDS`.
 """
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -65,6 +66,8 @@ class LazyGroup(click.Group):
             ctx.exit(error.exit_code)
         except BrokenPipeError:  # `pyworker ... | head`
             sys.stderr.close()
+            # What could not be written is still in the buffer, and the interpreter's own end must not fail on it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             ctx.exit(1)
         except OSError as error:
             click.echo(f"pyworker: {error}", err=True)

@@ -78,6 +78,7 @@ def _supervise(settings: Settings, dsn: str, *, drain: bool, until_empty: bool, 
         linger=settings.session_linger,
         patience=settings.stall_after,
         stuck_after=settings.stuck_after,
+        vacuum_jobs=settings.vacuum_jobs,
     )
     try:
         return Supervisor(options, log, wake).run()

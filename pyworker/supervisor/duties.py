@@ -22,6 +22,7 @@ _OUTCOMES_AT_ONCE = 1000
 _OUTCOMES_PER_BATCH = 5000
 _MAINTAIN_BUSY = 30.0
 _MAINTAIN_IDLE = 600.0
+_MAINTAIN_SOONEST = 1.0
 _OWNERS_EVERY = 10.0
 _SLOTS = ""  # the back-off key of the server's worker slots: they are everybody's
 
@@ -31,6 +32,7 @@ class Memory:
     """What is remembered from round to round."""
 
     stuck: StuckWatch
+    vacuum_jobs: int = 40_000  # whose dead rows the hot tables may hold before they are vacuumed ahead of time
     paused: bool = False
     unseen: Unseen = field(default_factory=Unseen)
     throttle: Throttle = field(default_factory=lambda: Throttle(_WARN_EVERY))
@@ -42,6 +44,7 @@ class Memory:
     outcomes_at: float = float("-inf")  # not before this time
     maintained_at: float = field(default_factory=monotonic)
     worked: bool = False  # since the last maintenance
+    ended: int = 0  # attempts, since the last maintenance
     progress: bool = False  # since the last look at who is stuck
 
     def start_over(self) -> None:
@@ -190,15 +193,20 @@ def take_outcomes(gateway: Gateway, memory: Memory, log: Sink, now: float, *, at
     memory.outcomes_at = now + 1.0 if summed and rows < _OUTCOMES_PER_BATCH else now
     memory.progress |= rows > 0
     memory.worked |= rows > 0
+    memory.ended += batch.successes + batch.failures
     return batch.successes + batch.failures
 
 
 def maintain(gateway: Gateway, memory: Memory, log: Sink, now: float) -> int:
-    """Remove old history and vacuum the hot tables, now and then; returns how many rows went."""
-    if now - memory.maintained_at < (_MAINTAIN_BUSY if memory.worked else _MAINTAIN_IDLE):
+    """Remove old history and vacuum the hot tables, now and then and after so many jobs; returns the rows that went."""
+    pause = _MAINTAIN_BUSY if memory.worked else _MAINTAIN_IDLE
+    if memory.ended >= memory.vacuum_jobs:
+        pause = _MAINTAIN_SOONEST
+    if now - memory.maintained_at < pause:
         return 0
     memory.maintained_at = now
     memory.worked = False
+    memory.ended = 0
     done = gateway.maintain()
     if done.removed or done.vacuumed:
         log.emit(

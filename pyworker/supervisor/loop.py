@@ -17,7 +17,7 @@ from pyworker.supervisor.failpoint import reach
 from pyworker.supervisor.memory import StuckWatch
 from pyworker.supervisor.session import NotOurs, Options, Session, open_again, open_first
 from pyworker.supervisor.signals import Stopped, Wake
-from pyworker.supervisor.verdicts import is_empty, pace_after
+from pyworker.supervisor.verdicts import deadline_after, is_empty, pace_after
 from pyworker.supervisor.watchdog import Watchdog
 
 __all__ = ["Supervisor"]
@@ -40,7 +40,7 @@ class Supervisor:
         self._options = options
         self._log = log
         self._wake = wake
-        self._memory = duties.Memory(stuck=StuckWatch(options.stuck_after))
+        self._memory = duties.Memory(stuck=StuckWatch(options.stuck_after), vacuum_jobs=options.vacuum_jobs)
         self._session: Session | None = None
         self._duty = "start"
         self._asleep = False
@@ -116,11 +116,12 @@ class Supervisor:
                 session = self._session = self._tick_failed(session)
                 self._wait(session, 1.0, heed=False)
                 continue
+            deadline = monotonic() + deadline_after(tick)
             self._failures = 0
             end = self._round(session, tick)
             if end:
                 return end
-            self._rest(session, tick, begun)
+            self._rest(session, tick, begun, deadline)
 
     def _round(self, session: Session, tick: Tick) -> str | None:
         """Do what a tick calls for; returns why to end, if so."""
@@ -163,7 +164,7 @@ class Supervisor:
         return "stuck" if self._memory.stuck.stuck and not tick.running else None
         return None
 
-    def _rest(self, session: Session, tick: Tick, begun: float) -> None:
+    def _rest(self, session: Session, tick: Tick, begun: float, deadline: float) -> None:
         """Wait until the next tick is due, or something happens."""
         memory = self._memory
         on_their_way = memory.unseen.total() + len(session.launcher.busy())
@@ -175,7 +176,7 @@ class Supervisor:
             self._asleep = pace.idle
             if rings and pace.idle:
                 return
-        self._wait(session, begun + pace.seconds - monotonic(), heed=pace.idle)
+        self._wait(session, min(begun + pace.seconds, deadline) - monotonic(), heed=pace.idle)
 
     def _wait(self, session: Session, seconds: float, *, heed: bool) -> None:
         """Wait that long, until a signal, a launch that ended or, where that is heeded, an enqueuer's ring."""

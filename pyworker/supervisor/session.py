@@ -42,6 +42,7 @@ class Options:
     linger: float = 5.0
     patience: float = 30.0
     stuck_after: float = 30.0
+    vacuum_jobs: int = 40_000
 
 
 class NotOurs(Exception):

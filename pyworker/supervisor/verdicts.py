@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from pyworker.records import Demand, Outcome, Tick
 
-__all__ = ["Pace", "event_for", "is_empty", "pace_after", "sessions_to_launch"]
+__all__ = ["Pace", "deadline_after", "event_for", "is_empty", "pace_after", "sessions_to_launch"]
 
 #: Seconds from one tick to the next.
-RUNNING = 0.05  # a job runs, and its timeout must be kept; or one is being stopped
+RUNNING = 0.05  # a job runs, and others with a short timeout may start; or one is being stopped
 ACTIVE = 0.1  # sessions are there, or on their way
 BLOCKED = 0.5  # work is due that cannot be launched for just now
 IDLE = 1.0
@@ -51,6 +51,13 @@ def _until_due(tick: Tick, most: float) -> float:
     if tick.next_due_ms is None or tick.next_due_ms <= 0:
         return most
     return min(most, max(_SOONEST, tick.next_due_ms / 1000))
+
+
+def deadline_after(tick: Tick) -> float:
+    """How many seconds after a tick the next running attempt is overdue; infinite where none has a timeout."""
+    if tick.next_deadline_ms is None:
+        return float("inf")
+    return max(_SOONEST / 2, tick.next_deadline_ms / 1000)
 
 
 def is_empty(tick: Tick, *, served: Collection[str], on_their_way: int) -> bool:

@@ -19,6 +19,7 @@ from pyworker.server import PrivateServer
 from pyworker.server import private as private_module
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+pytestmark = pytest.mark.timeout(300)  # whoever is first fetches 60 MB
 IS_ROOT = os.geteuid() == 0
 CLOSED = "http://127.0.0.1:9/debian"  # the discard port: nobody listens there
 
@@ -279,7 +280,9 @@ def test_a_directory_closed_to_the_servers_user_is_one_clear_error(place: Path, 
 
 
 def test_an_interrupted_start_says_so(place: Path) -> None:
-    argv = [sys.executable, "-m", "pyworker", "server", "start", "--dir", str(place / "s")]
+    # A shell's background job ignores the interrupt, and so would all that it starts.
+    interruptible = ["env", "--default-signal=INT", sys.executable]
+    argv = [*interruptible, "-m", "pyworker", "server", "start", "--dir", str(place / "s")]
     environment = {**os.environ, "PYWORKER_SERVER_PACKAGES": ""}
     with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         while not (place / "s" / "apt").exists() and process.poll() is None:

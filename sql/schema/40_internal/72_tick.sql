@@ -420,7 +420,7 @@ $$;
 comment on function jobs_internal.take_back() is 'Takes back what sessions claimed and do not get to';
 
 -- Purpose: one round of a supervisor: dispatch, note the overdue, rescue; says what there is to do.
--- Returns: paused, dispatched, rescued, stopping, sessions, running, queued, next_due_ms, feed, owners, problems.
+-- Returns: paused, dispatched, rescued, stopping, sessions, running, queued, next_due_ms, next_deadline_ms, feed, owners, problems.
 create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)
 returns jsonb
 language plpgsql volatile security definer
@@ -431,6 +431,8 @@ declare
   v_rescued integer := 0;
   v_dispatched integer := 0;
   v_sessions integer;
+  v_running integer := 0;
+  v_deadline timestamptz;
 begin
   perform jobs_internal.lift_quarantine();
   if exists (select from jobs_internal.session) then
@@ -442,16 +444,30 @@ begin
     v_dispatched := jobs_internal.dispatch();
   end if;
   v_sessions := (select pg_catalog.count(*) from jobs_internal.session);
+  if v_sessions > 0 then
+    -- Attempts that have their reason to stop already are pressed round after round: no deadline of theirs counts any more.
+    select pg_catalog.count(l.job_id), pg_catalog.min(l.started_at + j.timeout) filter (where x.job_id is null)
+    into v_running, v_deadline
+    from jobs_internal.live() as l
+    left join lateral (
+      select o.timeout from jobs_internal.job as o
+      where o.id = l.job_id and l.attempt = case o.state when 'running' then o.attempt else o.attempt + 1 end
+      offset 0
+    ) as j on true
+    left join jobs_internal.stop as x on x.job_id = l.job_id and x.attempt = l.attempt;
+  end if;
   return pg_catalog.jsonb_build_object(
     'paused', v_paused,
     'dispatched', v_dispatched,
     'rescued', v_rescued,
     'stopping', (select pg_catalog.count(*) from jobs_internal.stop),
     'sessions', v_sessions,
-    'running', case when v_sessions = 0 then 0 else (select pg_catalog.count(l.job_id) from jobs_internal.live() as l) end,
+    'running', v_running,
     'queued', (select pg_catalog.count(*) from (select from jobs_internal.job as j where j.state = 'queued' limit 1000) as d),
     'next_due_ms', (select greatest(0, pg_catalog.ceil(extract(epoch from j.due_at - pg_catalog.clock_timestamp()) * 1000))::bigint
       from jobs_internal.job as j where j.due_at is not null and pg_catalog.isfinite(j.due_at) order by j.due_at limit 1),
+    'next_deadline_ms', case when pg_catalog.isfinite(v_deadline)
+      then least(greatest(0, pg_catalog.ceil(extract(epoch from v_deadline - pg_catalog.clock_timestamp()) * 1000)), 86400000)::bigint end,
     'feed', (select pg_catalog.count(*) from (select from jobs_internal.feed limit 1000) as d),
     'owners', coalesce((select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('owner', w.owner, 'wanted', w.wanted, 'live', w.live)) from jobs_internal.wanted() as w), '[]'),
     'problems', coalesce((select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('problem', 'lane_quarantined', 'owner', pg_catalog.pg_get_userbyid(l.owner)) || l.quarantine)

@@ -143,6 +143,59 @@ comment on column jobs.supervisors.started_at is 'Start of the connection';
 comment on column jobs.supervisors.last_seen is 'Its last call';
 comment on column jobs.supervisors.asleep is 'It waits: enqueuers wake it with a NOTIFY';
 
+-- Purpose: owners whose due jobs nothing has picked up for so long: silence, for whatever reason. Counted are messages that are visible, in
+-- a lane that nobody has claimed from, and jobs that are due and in no lane. What is paused, quarantined (a check of its own), or waits
+-- because its queue's slots or its owner's sessions are all at work, is no silence. Returns owner, how many lanes, and since how long.
+create or replace function jobs_internal.ignored(p_for interval)
+returns table (owner name, lanes bigint, idle interval)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_lane record;
+  v_since timestamptz;
+  v_now timestamptz := pg_catalog.clock_timestamp();
+  v_most bigint := jobs_internal.setting('sessions_per_owner')::bigint;
+begin
+  if (select s.paused from jobs_internal.switch as s) then
+    return;
+  end if;
+  lanes := 1;
+  for v_lane in
+    select l.pgmq_queue, l.served_at, pg_catalog.pg_get_userbyid(l.owner) as owner
+    from jobs_internal.lane as l
+    join jobs_internal.queue as q on q.id = l.queue_id
+    where l.quarantine is null and not q.paused and q.dropped_at is null and l.served_at < v_now - p_for
+      and (q.concurrency is null or q.concurrency > (select pg_catalog.count(*) from jobs_internal.slot as t
+        join jobs_internal.session as s on s.id = t.session_id
+        where t.queue_id = q.id and (s.job_id is not null or s.msg_ids is not null) and jobs_internal.alive(s.pid, s.backend_start)))
+      and v_most > (select pg_catalog.count(*) from jobs_internal.session as s
+        where s.owner = l.owner and (s.job_id is not null or s.msg_ids is not null) and jobs_internal.alive(s.pid, s.backend_start))
+    order by l.id
+  loop
+    begin
+      execute pg_catalog.format('select greatest(m.vt, m.enqueued_at) from pgmq.%I as m where m.vt <= $1 order by m.msg_id limit 1', 'q_' || v_lane.pgmq_queue)
+      into v_since using v_now;
+    exception
+      when undefined_table then
+        v_since := null;  -- its queue was dropped meanwhile
+    end;
+    if greatest(v_since, v_lane.served_at) < v_now - p_for and v_since is not null then
+      owner := v_lane.owner;
+      idle := v_now - greatest(v_since, v_lane.served_at);
+      return next;
+    end if;
+  end loop;
+  return query
+    select pg_catalog.pg_get_userbyid(j.owner), pg_catalog.count(distinct j.queue_id), v_now - pg_catalog.min(j.due_at)
+    from jobs_internal.job as j
+    join jobs_internal.queue as q on q.id = j.queue_id
+    where j.due_at < v_now - p_for and not q.paused
+    group by j.owner;
+end
+$$;
+comment on function jobs_internal.ignored(interval) is 'Owners whose due jobs nothing has picked up for so long';
+
 -- Purpose: the checks of jobs.health, each with a figure, and what to do. No names of others' jobs in them.
 create or replace function jobs_internal.health()
 returns table (n integer, "check" text, status text, detail text, remedy text)
@@ -156,6 +209,7 @@ declare
   v_again text;
   v_age interval;
   v_free bigint;
+  v_awake bigint;
 begin
   select pg_catalog.format('by %s since %s', s.changed_by, s.changed_at::timestamptz(0)) into v_text from jobs_internal.switch as s where s.paused;
   return query select 1, 'switch', case when v_text is null then 'ok' else 'warning' end,
@@ -165,19 +219,22 @@ begin
   return query select 2, 'queues', case when v_text is null then 'ok' else 'warning' end, coalesce('paused: ' || v_text, 'none is paused'),
     case when v_text is not null then 'select jobs.resume(queue);' end;
 
-  select pg_catalog.count(*) into v_count from jobs_internal.live_supervisors();
-  return query select 3, 'supervisors', case when v_count > 0 then 'ok' else 'warning' end, pg_catalog.format('%s connected', v_count),
-    case when v_count = 0 then 'start one: pyworker run; or: select jobs.start()' end;
+  select pg_catalog.count(*), pg_catalog.count(*) filter (where l.last_seen > pg_catalog.clock_timestamp() - interval '30 seconds')
+  into v_count, v_awake
+  from jobs_internal.live_supervisors() as l;
+  return query select 3, 'supervisors', case when v_awake > 0 then 'ok' else 'warning' end,
+    case when v_awake < v_count then pg_catalog.format('%s connected, %s of them silent for 30 s', v_count, v_count - v_awake)
+      else pg_catalog.format('%s connected', v_count) end,
+    case when v_count = 0 then 'start one: pyworker run; or: select jobs.start()'
+      when v_awake = 0 then 'look what its process does; another pyworker run may be started beside it' end;
 
-  v_age := pg_catalog.clock_timestamp() - (
-    select pg_catalog.min(greatest(j.created_at, j.run_at, coalesce(j.due_at, j.run_at)))
-    from jobs_internal.job as j
-    join jobs_internal.queue as q on q.id = j.queue_id
-    where (j.state = 'queued' or j.due_at <= pg_catalog.now()) and not q.paused and not (select s.paused from jobs_internal.switch as s));
-  select pg_catalog.count(*) into v_count from jobs_internal.live() as l;
-  return query select 4, 'due jobs', case when v_age > interval '30 seconds' and v_count = 0 then 'critical' when v_age > interval '5 minutes' then 'warning' else 'ok' end,
-    case when v_age is null then 'none waits' else pg_catalog.format('the oldest waits for %s, %s sessions work', pg_catalog.date_trunc('second', v_age), v_count) end,
-    case when v_age > interval '30 seconds' and v_count = 0 then 'start pyworker run; its log says what hinders it' end;
+  select coalesce(pg_catalog.sum(o.lanes), 0), pg_catalog.max(o.idle), pg_catalog.string_agg(distinct o.owner::text, ', ')
+  into v_count, v_age, v_text
+  from jobs_internal.ignored(interval '30 seconds') as o;
+  return query select 4, 'due jobs', case when v_count > 0 then 'critical' else 'ok' end,
+    case when v_count > 0 then pg_catalog.format('nothing picks up jobs that are due, for %s, of: %s', pg_catalog.date_trunc('second', v_age), v_text)
+      else 'all are picked up, or wait for a session that works' end,
+    case when v_count > 0 then 'start pyworker run; its log says what hinders it (jobs_stuck, owner_unreachable, launch_failed, no_worker_slot)' end;
 
   -- The remedy is the runbook itself, with the processes and jobs in it.
   select pg_catalog.count(*),
@@ -198,7 +255,8 @@ begin
     case when v_count > 0 then 'see jobs.failed where state = ''in_doubt''; look, then jobs.retry(id)' end;
 
   select pg_catalog.count(*) into v_count from jobs_internal.session as s where not jobs_internal.alive(s.pid, s.backend_start);
-  return query select 7, 'dead sessions', case when v_count > 0 then 'warning' else 'ok' end, pg_catalog.format('%s wait for a rescue', v_count),
+  -- With nobody to rescue what they held, it would wait for ever.
+  return query select 7, 'dead sessions', case when v_count = 0 then 'ok' when v_awake = 0 then 'critical' else 'warning' end, pg_catalog.format('%s wait for a rescue', v_count),
     case when v_count > 0 then 'a supervisor, or the next jobs.start(), sees to them' end;
 
   v_free := pg_catalog.current_setting('max_worker_processes')::integer

@@ -1,0 +1,103 @@
+"""How exactly time limits are kept, for jobs of every kind: with a supervisor, and by the server alone.
+
+PYWORKER_TIME_LIMIT_JOBS says how many jobs are measured; the figures are printed (pytest -s).
+"""
+
+import os
+import random
+from collections.abc import Callable
+from statistics import median, quantiles
+
+from stage import attempts, gate_shut, know_as_short, put, put_sql
+from support import Database, wait_until
+
+from .conftest import Supervise
+
+COUNT = int(os.environ.get("PYWORKER_TIME_LIMIT_JOBS", "64"))
+WAVE = 8
+THINGS = """
+create function app.doze(seconds float8) returns void language plpgsql as $$ begin perform pg_sleep(seconds); end $$;
+create function app.spin() returns void language plpgsql as
+  $$ declare n bigint := 0; begin loop n := n + 1; end loop; end $$;
+create procedure app.commit_and_doze(seconds float8) language plpgsql as
+  $$ begin loop perform pg_sleep(least(seconds, 0.05)); commit; end loop; end $$;
+"""
+
+#: Jobs that never end by themselves. The first call of each kind makes its lane and shape.
+KINDS: dict[str, Callable[..., int]] = {
+    "alone": lambda base, **o: put(base, "app.nap", {"seconds": 60}, settings={"work_mem": "1MB"}, **o),
+    "in a chunk": lambda base, **o: put(base, "app.doze", {"seconds": 60}, **o),
+    "pg_sleep": lambda base, **o: put(base, "pg_catalog.pg_sleep", {"$1": 60}, **o),
+    "statement": lambda base, **o: put_sql(base, "insert into app.ledger (n) select 1 from pg_sleep(60)", **o),
+    "child": lambda base, **o: put_sql(base, "do $$ begin commit; perform pg_sleep(60); end $$", **o),
+    "call": lambda base, **o: put(base, "app.commit_and_doze", {"seconds": 60}, **o),
+    "lock": lambda base, **o: put(base, "app.gate", **o),
+    "loop": lambda base, **o: put(base, "app.spin", queue="spin", **o),
+}
+
+
+def prepare(database: Database) -> None:
+    """Make what the jobs call; one loop at a time, so that the others have a processor."""
+    database.run(THINGS)
+    database.admin("select jobs.create_queue('spin', 1)")
+
+
+def finish(database: Database, jobs: list[int], seconds: float) -> None:
+    """Wait until they have ended."""
+    left = "select count(*) from jobs_internal.job where id = any (%s)"
+    wait_until(lambda: database.admin(left, [jobs]) == [(0,)], seconds)
+
+
+def test_overshoot_of_time_limits(database: Database, supervise: Supervise) -> None:
+    prepare(database)
+    dice = random.Random(COUNT)
+    one = supervise(database.dsn("supervisor"))
+    kinds = list(KINDS)
+    asked: dict[int, tuple[str, int]] = {}
+    with gate_shut(database):
+        for begun in range(0, COUNT, WAVE):
+            know_as_short(database)
+            wave = {}
+            for n in range(begun, min(begun + WAVE, COUNT)):
+                kind, limit = kinds[n % len(kinds)], dice.randint(100, 2000)
+                wave[KINDS[kind](database, timeout=f"{limit} ms", max_attempts=1)] = (kind, limit)
+            finish(database, list(wave), 30)
+            asked |= wave
+    rows = database.admin(
+        "select job_id, outcome, error ->> 'sqlstate', 1000 * extract(epoch from finished_at - started_at)::float8"
+        " from jobs.attempts where job_id = any (%s)",
+        [list(asked)],
+    )
+    assert {row[0] for row in rows} == set(asked)
+    assert {(row[1], row[2]) for row in rows} == {("timed_out", "PWT01")}
+    overshoots = [ms - asked[job][1] for job, _, _, ms in rows]
+    assert min(overshoots) >= 0
+    cuts = quantiles(overshoots, n=100)
+    print(f"\n{len(overshoots)} jobs: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms, most {max(overshoots):.1f} ms")
+    for kind in kinds:
+        of_kind = [ms - asked[job][1] for job, _, _, ms in rows if asked[job][0] == kind]
+        print(f"  {kind:12} {len(of_kind):4} jobs: p50 {median(of_kind):6.1f} ms, most {max(of_kind):6.1f} ms")
+    assert cuts[49] <= 50
+    assert cuts[98] <= 250
+    assert one.stop() == 0
+
+
+def test_the_server_alone_keeps_time_limits(database: Database) -> None:
+    """No supervisor lives: the server's own limits end every kind within 5 s of its timeout, children too."""
+    prepare(database)
+    database.admin("select jobs_internal.make_lanes()")
+    with gate_shut(database):
+        jobs = {kind: make(database, timeout="500 ms", max_attempts=1) for kind, make in KINDS.items()}
+        know_as_short(database)
+        database.run("select jobs.start(%s)", [len(jobs)])
+        at_work = "select count(*) from jobs.running"
+        wait_until(lambda: database.admin(at_work) == [(len(jobs),)], 10)
+        wait_until(lambda: not _busy(database), 5.5)
+        # Whoever comes next writes down how those ended whose session is gone.
+        database.drain(timeout=25)
+    for kind, job in jobs.items():
+        assert (kind, attempts(database, job)) == (kind, [(1, "timed_out")])
+
+
+def _busy(database: Database) -> list[tuple[object, ...]]:
+    return [row for row in database.background() if row[2] not in ("pw idle", "pw end")]
