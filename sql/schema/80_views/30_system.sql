@@ -211,6 +211,7 @@ declare
   v_free bigint;
   v_awake bigint;
   v_dead bigint[];
+  v_holding bigint;
 begin
   select pg_catalog.format('by %s since %s', s.changed_by, s.changed_at::timestamptz(0)) into v_text from jobs_internal.switch as s where s.paused;
   return query select 1, 'switch', case when v_text is null then 'ok' else 'warning' end,
@@ -260,10 +261,12 @@ begin
     -- What we know of the processes may be older than those rows: one that has just opened, or has left, is not dead.
     perform pg_catalog.pg_stat_clear_snapshot();
   end if;
-  select pg_catalog.count(*) into v_count from jobs_internal.session as s
+  select pg_catalog.count(*), pg_catalog.count(*) filter (where s.job_id is not null or s.msg_ids is not null)
+  into v_count, v_holding
+  from jobs_internal.session as s
   where s.id = any (v_dead) and not jobs_internal.alive(s.pid, s.backend_start);
-  -- With nobody to rescue what they held, it would wait for ever.
-  return query select 7, 'dead sessions', case when v_count = 0 then 'ok' when v_awake = 0 then 'critical' else 'warning' end, pg_catalog.format('%s wait for a rescue', v_count),
+  -- With nobody to rescue what they hold, it would wait for ever.
+  return query select 7, 'dead sessions', case when v_count = 0 then 'ok' when v_awake = 0 and v_holding > 0 then 'critical' else 'warning' end, pg_catalog.format('%s wait for a rescue', v_count),
     case when v_count > 0 then 'a supervisor, or the next jobs.start(), sees to them' end;
 
   v_free := pg_catalog.current_setting('max_worker_processes')::integer
