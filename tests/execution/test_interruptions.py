@@ -236,6 +236,31 @@ def test_a_child_that_nobody_has_noted_yet_is_found(database: Database) -> None:
     assert state(database, job) == "succeeded"
 
 
+@pytest.mark.parametrize("kind", ["function", "child"])
+def test_an_end_that_cannot_be_written_down_charges_nothing(database: Database, kind: str) -> None:
+    """The disk is full when the outcome is to be written: the session waits until there is room."""
+    database.admin(
+        "create function app.is_full() returns trigger language plpgsql as"
+        " $$ begin perform nextval('app.hits'); raise disk_full using message = 'no space left'; end $$"
+    )
+    database.admin("grant all on sequence app.hits to public")
+    database.admin("grant usage on schema app to public")
+    database.admin(
+        "create trigger is_full before insert on jobs_internal.finished for each row execute function app.is_full()"
+    )
+    if kind == "function":
+        job = put(database, "app.note", {"n": 1}, max_attempts=1)
+    else:
+        job = put_sql(database, "do $$ begin insert into app.ledger (n) values (1); commit; end $$", max_attempts=1)
+    database.run("select jobs.start()")
+    wait_until(lambda: database.value("select is_called from app.hits"), 10)
+    assert database.admin("select 1 from jobs.attempts where job_id = %s and outcome is not null", [job]) == []
+    database.admin("drop trigger is_full on jobs_internal.finished")
+    database.drain()
+    assert attempts(database, job) == [(1, "succeeded")]
+    assert ledger(database) == [1]
+
+
 def test_a_watcher_that_dies_and_a_child_that_did_not_do_it(database: Database) -> None:
     job = put_sql(database, "call app.watched(1, 'x')", done_when="(select count(*) from app.ledger) = 2")
     with gate_shut(database):

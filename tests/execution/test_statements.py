@@ -169,6 +169,20 @@ def test_a_child_that_talks_too_much_does_not_hang(database: Database, level: st
     assert state(database, unknown) == ("in_doubt" if level == "info" else "succeeded")
 
 
+@pytest.mark.parametrize("top_level", [False, True])
+def test_strings_are_read_as_they_were_checked(database: Database, *, top_level: bool) -> None:
+    """One statement to us is one statement to the server, whatever ALTER ROLE says about backslashes."""
+    database.admin(f"alter role app in database {database.name} set standard_conforming_strings = off")
+    insert = r"insert into app.ledger (n) select 1 where 'a\' <> '; delete from app.ledger; --'"
+    statement = f"do $$ begin {insert}; commit; end $$" if top_level else insert
+    with database.connect() as app:
+        row = app.execute("select jobs.enqueue_sql(%s, max_attempts => 1)", [statement]).fetchone()
+    assert row is not None
+    database.drain()
+    assert attempts(database, row[0]) == [(1, "succeeded")]
+    assert ledger(database) == [1]
+
+
 def test_a_post_condition_knows_its_job(database: Database) -> None:
     job = put_sql(
         database,

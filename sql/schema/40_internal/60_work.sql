@@ -205,6 +205,8 @@ begin
           hint = 'Write large results into a table. A retry cannot help.';
       end if;
     else
+      -- Its strings are read as they were when it was checked.
+      perform pg_catalog.set_config('standard_conforming_strings', 'on', false);
       execute p_item.statement;
       get diagnostics v_rows := row_count;
       reset role;
@@ -300,8 +302,8 @@ begin
       p_ending.error := jobs_internal.error_object('PW042', p_item.call, 'It was there when the job was enqueued.',
         'Enqueue the job again for the function as it is now.');
     else
-      -- Nobody reads its notices, and too many of them would fill its queue.
-      perform pg_catalog.set_config('client_min_messages', 'error', false);
+      -- Nobody reads its notices, and too many of them would fill its queue. Its strings are read as they were when it was checked.
+      perform pg_catalog.set_config('client_min_messages', 'error', false), pg_catalog.set_config('standard_conforming_strings', 'on', false);
       -- LEAST ignores nulls: without a timeout this must say 0 itself.
       perform pg_catalog.set_config('statement_timeout',
         case when p_item.timeout_ms is null then 0 else least(p_item.timeout_ms + p_margin_ms, 2147483647) end::text, false);
@@ -473,6 +475,7 @@ declare
   v_bad bigint := 0;
   v_learned jsonb;
   v_left text[];
+  v_unwritten boolean;
   v_ran double precision;
 begin
   reset all;
@@ -612,6 +615,7 @@ begin
           commit;
           continue;
         end if;
+        v_unwritten := false;
         begin
           perform jobs_internal.finish_alone(v_session, v_claim.lane_id, v_ending);
         exception
@@ -619,7 +623,35 @@ begin
           when query_canceled then
             perform jobs_internal.finish_alone(v_session, v_claim.lane_id, v_ending);
             v_leave := true;
+          when others then
+            v_unwritten := true;
         end;
+        if v_unwritten then
+          -- A full disk, say: that is no fault of the job's. What a function did is undone, and it runs again, uncharged; how a statement
+          -- ended is kept until it can be written down.
+          rollback;
+          perform jobs_internal.wash(v_baseline);
+          while v_unwritten loop
+            begin
+              if v_items[1].mode = 'child' then
+                perform jobs_internal.finish_alone(v_session, v_claim.lane_id, v_ending);
+              else
+                perform jobs_internal.put_back(v_session, v_item.job_id, v_item.attempt);
+              end if;
+              v_unwritten := false;
+            exception
+              when others then
+                if sqlstate like 'PW%' or jobs_internal.shutting_down() then
+                  raise;
+                end if;
+            end;
+            commit;
+            if v_unwritten then
+              perform pg_catalog.pg_sleep(1);
+            end if;
+          end loop;
+          continue when v_items[1].mode <> 'child';
+        end if;
         v_endings := array[v_ending];
         v_shapes := array[v_item.shape_id];
         commit;
