@@ -19,7 +19,8 @@ __all__ = ["Neighbours"]
 
 _BASE = "torture_neighbour_base"
 _KINDS = ("clone", "clone", "drop", "drop with its jobs", "drop with its jobs", "clone ours", "drop ours")
-_PROMPT = 10.0  # seconds: a clone or a drop takes a second or two; PostgreSQL waits five for those who are connected
+_PATIENCE = 5.0  # seconds that PostgreSQL waits for those who are connected, before it refuses
+_PROMPT = 10.0  # seconds: a clone or a drop takes a second or two
 
 
 @register
@@ -28,7 +29,7 @@ class Neighbours(Scenario):
 
     name = "neighbours"
     summary = "DROP DATABASE and CREATE DATABASE ... TEMPLATE of neighbours, with and without jobs in them"
-    minimum = 10.0
+    minimum = 14.0
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
         """One thing after another."""
@@ -38,7 +39,7 @@ class Neighbours(Scenario):
         while at < seconds - 1.0:
             order = order or rng.sample(_KINDS, len(_KINDS))
             faults.append(Fault(at=round(at, 3), kind=order.pop(), facts={"number": len(faults)}))
-            at += rng.uniform(0.5, 1.5)
+            at += rng.uniform(1.0, 2.0) + (_PATIENCE if faults[-1].kind.endswith("ours") else 0.0)
         return faults
 
     def prepare(self, world: World) -> None:
