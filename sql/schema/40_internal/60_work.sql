@@ -418,7 +418,8 @@ begin
           perform jobs_internal.wash(p_baseline);
         end if;
         if p_ending.outcome is null then
-          p_ending.outcome := case when v_let_go then 'in_doubt' when v_reason is not null then v_reason else 'lost' end;
+          p_ending.outcome := case when v_let_go then 'in_doubt' when v_reason is not null then v_reason
+            when jobs_internal.shutting_down() then 'interrupted' else 'lost' end;
           p_ending.error := case p_ending.outcome
             when 'in_doubt' then jobs_internal.error_object('PWD01', 'the statement ended unseen', 'It sent more messages than its queue holds.',
               'Look whether it did its work; give it done_when the next time.')
