@@ -1,0 +1,370 @@
+"""Two parties meet at one job: one is in the middle of its transaction when the other comes. Neither sleeps.
+
+Worker sessions are played by hand, step by step (byhand.py), so that each can stand still wherever a test wants it.
+"""
+
+from typing import Any
+
+import pytest
+from stage import attempts, know_as_short, ledger, make_lane, put, put_many, state
+from support import Database, wait_until
+
+from .byhand import Worker
+from .waiting import Ask, begin, lane, waits_for
+
+RESCUE = "select jobs_internal.rescue()"
+PRESS = "select count(*) from jobs_internal.supervisor_press(1)"
+
+
+@pytest.fixture
+def prepared(database: Database) -> Database:
+    """A database with a lane in which app.note is known to be short."""
+    make_lane(database)
+    put(database, "app.note", {"n": -1})
+    database.drain()
+    know_as_short(database)
+    database.run("truncate app.ledger")
+    return database
+
+
+def message(database: Database, job: int) -> tuple[Any, ...]:
+    """Give token and delivery count of a job's message."""
+    query = f"select vt::text, read_ct from {lane(database)} where (message ->> 'job')::bigint = %s"
+    return database.admin(query, [job])[0]
+
+
+# Claim against rescue.
+
+
+def test_a_claim_passes_by_what_a_rescue_holds(prepared: Database) -> None:
+    job = put(prepared, "app.note", {"n": 1})
+    dead, alive = Worker(database=prepared), Worker(database=prepared)
+    assert dead.claim()
+    dead.die()
+    rescuer = prepared.connect("postgres")
+    assert begin(rescuer, RESCUE) == 1
+    assert alive.claim() == []
+    rescuer.execute("rollback")
+    assert alive.claim() == []  # nothing was given back
+    assert rescuer.execute(RESCUE).fetchall() == [(1,)]
+    assert len(alive.claim()) == 1
+    assert message(prepared, job)[1] == 2  # delivered twice: it runs alone
+    alive.leave()
+    prepared.drain()
+    assert (ledger(prepared), attempts(prepared, job)) == ([1], [(1, "succeeded")])
+
+
+def test_a_rescue_leaves_what_was_claimed_again(prepared: Database, ask: Ask) -> None:
+    """The dead one's lease ran out, another claims and has not committed: the rescue waits, and finds another token."""
+    job = put(prepared, "app.note", {"n": 1})
+    dead, alive = Worker(database=prepared), Worker(database=prepared)
+    prepared.admin("select jobs.configure('lease_seconds', '1')")
+    assert dead.claim()
+    dead.die()
+    wait_until(lambda: prepared.admin(f"select 1 from {lane(prepared)} where vt < clock_timestamp()"))
+    prepared.admin("select jobs.configure('lease_seconds', '30')")
+    alive.begin()
+    assert alive.claim()
+    rescuer = prepared.connect("postgres")
+    answer = ask(rescuer, RESCUE)
+    waits_for(prepared, rescuer, alive.line)
+    alive.commit()
+    assert answer.result(10) == 1
+    assert prepared.admin("select %s::timestamptz = %s::timestamptz", [alive.lease, message(prepared, job)[0]])[0][0]
+    assert message(prepared, job)[1] == 2
+    alive.begin()
+    assert len(alive.open()) == 1
+    alive.rollback()
+    alive.leave()
+    prepared.drain()
+    assert ledger(prepared) == [1]
+
+
+def test_two_claims_at_once_share_nothing(prepared: Database) -> None:
+    put_many(prepared, "app.note", [{"n": n} for n in range(4)])
+    first, second = Worker(database=prepared), Worker(database=prepared)
+    first.begin()
+    mine = first.claim(2)
+    yours = second.claim(10)
+    first.commit()
+    assert (len(mine), len(yours)) == (2, 2)
+    assert not set(mine) & set(yours)
+    first.leave()
+    second.leave()
+    prepared.drain()
+    assert ledger(prepared) == [0, 1, 2, 3]
+
+
+def test_the_last_slot_is_taken_once(prepared: Database) -> None:
+    prepared.admin("select jobs.create_queue('single', 1)")
+    make_lane(prepared, queue="single")
+    know_as_short(prepared)
+    put_many(prepared, "app.note", [{"n": n} for n in range(2)], queue="single")
+    first, second = Worker(database=prepared), Worker(database=prepared)
+    first.begin()
+    assert len(first.claim(1)) == 1
+    assert second.claim(1) == []
+    first.commit()
+    assert second.claim(1) == []
+    first.leave()
+    assert len(second.claim(1)) == 1
+    second.leave()
+    prepared.drain()
+    assert ledger(prepared) == [0, 1]
+
+
+def test_a_message_in_an_open_chunk_is_nobody_elses(prepared: Database) -> None:
+    """Its lease runs out, it is claimed again: who opens a chunk of it passes it by, and afterwards it is gone."""
+    job = put(prepared, "app.note", {"n": 1})
+    prepared.admin("select jobs.configure('lease_seconds', '1')")
+    first, second = Worker(database=prepared), Worker(database=prepared)
+    first.claim()
+    wait_until(lambda: prepared.admin(f"select 1 from {lane(prepared)} where vt < clock_timestamp()"))
+    first.begin()
+    assert len(first.open()) == 1
+    assert second.claim() == []
+    # It has the token all the same: as if it had claimed a moment before the chunk was opened.
+    second.lane, second.messages, second.lease = first.lane, first.messages, first.lease
+    second.begin()
+    assert second.open() == []
+    first.effect(1)
+    assert first.finish_chunk([job])
+    first.commit()
+    assert second.open() == []
+    second.rollback()
+    assert (ledger(prepared), attempts(prepared, job)) == ([1], [(1, "succeeded")])
+    first.leave()
+    second.leave()
+
+
+# Complete against cancel.
+
+
+def test_a_job_that_is_being_written_down_is_not_signalled(prepared: Database, ask: Ask) -> None:
+    job = put(prepared, "app.note", {"n": 1})
+    worker = Worker(database=prepared)
+    assert worker.start_first() == job
+    worker.begin()
+    worker.effect(1)
+    worker.finish(job)
+    assert prepared.value("select jobs.cancel(%s)", [job]) == "cancelling"
+    wait_until(lambda: prepared.admin("select 1 from jobs_internal.stop"))
+    assert prepared.value(PRESS, role="supervisor") == 0
+    worker.commit()
+    assert (state(prepared, job), ledger(prepared), attempts(prepared, job)) == ("succeeded", [1], [(1, "succeeded")])
+    wait_until(lambda: not prepared.background(), 20)
+    assert prepared.value("select count(*) from jobs_internal.stop where presses > 0", role="postgres") == 0
+    worker.leave()
+
+
+def test_a_reason_that_is_there_first_decides(prepared: Database) -> None:
+    """The job was interrupted, and its session has not yet seen why: it is settled as what the reason says."""
+    job = put(prepared, "app.note", {"n": 1})
+    worker = Worker(database=prepared)
+    assert worker.start_first() == job
+    prepared.admin(
+        "insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (%s, 1, 'cancelled', 'app')",
+        [job],
+    )
+    worker.begin()
+    worker.finish(job, "interrupted")
+    worker.commit()
+    assert (state(prepared, job), attempts(prepared, job)) == ("cancelled", [(1, "cancelled")])
+    worker.leave()
+
+
+def test_a_cancel_does_not_take_a_job_out_of_an_open_chunk(prepared: Database) -> None:
+    job = put(prepared, "app.note", {"n": 1})
+    worker = Worker(database=prepared)
+    worker.claim()
+    worker.begin()
+    assert len(worker.open()) == 1
+    assert prepared.value("select jobs_internal.cancel_waiting(%s, 'app')", [job], role="postgres") is False
+    worker.effect(1)
+    assert worker.finish_chunk([job])
+    worker.commit()
+    assert (state(prepared, job), ledger(prepared)) == ("succeeded", [1])
+    worker.leave()
+
+
+def test_a_chunk_passes_by_what_a_cancel_holds(prepared: Database) -> None:
+    cancelled, other = put_many(prepared, "app.note", [{"n": 1}, {"n": 2}])
+    worker = Worker(database=prepared)
+    assert len(worker.claim()) == 2
+    client = prepared.connect("app")
+    assert begin(client, f"select jobs.cancel({cancelled})") == "cancelled"
+    worker.begin()
+    (item,) = worker.open()
+    assert worker.ask("select (%(item)s::jobs_internal.work_item).job_id", {"item": item}) == other
+    client.execute("commit")
+    worker.effect(2)
+    worker.messages = worker.messages[1:]
+    assert worker.finish_chunk([other])
+    worker.commit()
+    worker.leave()
+    prepared.drain()
+    assert (state(prepared, cancelled), ledger(prepared)) == ("cancelled", [2])
+
+
+# Complete against timeout.
+
+
+def test_a_timeout_that_comes_at_the_end_hurts_nobody(prepared: Database, ask: Ask) -> None:
+    """Noting it waits for nothing; the job is written down; its next attempt is another one."""
+    job = put(prepared, "app.note", {"n": 1}, timeout="1 ms")
+    worker = Worker(database=prepared)
+    assert worker.start_first() == job
+    worker.begin()
+    worker.finish(job, "failed")
+    supervisor = prepared.connect("supervisor")
+    ask(supervisor, "select jobs_internal.supervisor_tick(1)").result(10)
+    assert prepared.admin("select attempt, reason from jobs_internal.stop") == [(1, "timed_out")]
+    assert prepared.value(PRESS, role="supervisor") == 0
+    worker.commit()
+    assert attempts(prepared, job) == [(1, "failed")]
+    prepared.admin("update jobs_internal.job set timeout = null, due_at = now()")
+    prepared.run("select jobs_internal.supervisor_tick(1)", role="supervisor")
+    assert worker.start_first() == job
+    assert prepared.value(PRESS, role="supervisor") == 0  # what is there to say about the first says nothing about this
+    worker.begin()
+    worker.effect(1)
+    worker.finish(job, attempt=2)
+    worker.commit()
+    assert attempts(prepared, job) == [(1, "failed"), (2, "succeeded")]
+    worker.leave()
+
+
+# Complete against rescue.
+
+
+def test_a_session_that_lives_is_not_rescued(prepared: Database) -> None:
+    """Its lease is over, its job runs alone, or it is being written down: it lives, and that is all that counts."""
+    job = put(prepared, "app.note", {"n": 1})
+    prepared.admin("select jobs.configure('lease_seconds', '1')")
+    worker = Worker(database=prepared)
+    worker.begin()
+    worker.claim(1)
+    (item,) = worker.open(short_ms=-1)
+    assert worker.start(item) == "alone"
+    worker.commit()
+    wait_until(lambda: prepared.admin("select 1 where clock_timestamp() > %s::timestamptz", [worker.lease]))
+    assert prepared.admin(RESCUE) == [(0,)]
+    worker.begin()
+    worker.effect(1)
+    worker.finish(job)
+    assert prepared.admin(RESCUE) == [(0,)]
+    worker.commit()
+    assert (state(prepared, job), ledger(prepared), attempts(prepared, job)) == ("succeeded", [1], [(1, "succeeded")])
+    worker.leave()
+
+
+def test_an_end_that_finds_its_job_gone_is_undone(prepared: Database, ask: Ask) -> None:
+    """Somebody holds the job row and moves it on; the end waits for that, and must not be written beside it."""
+    job = put(prepared, "app.note", {"n": 1})
+    worker = Worker(database=prepared)
+    assert worker.start_first() == job
+    other = prepared.connect("postgres")
+    begin(other, f"update jobs_internal.job set attempt = 2 where id = {job} returning id")
+    worker.begin()
+    worker.effect(1)
+    ending = worker.ending(job, "succeeded", 1)
+    answer = ask(worker.line, f"select jobs_internal.finish_alone({worker.number}, {worker.lane}, '{ending}')")
+    waits_for(prepared, worker.line, other)
+    other.execute("commit")
+    assert answer.result(10) == "PW041"
+    worker.rollback()
+    assert (state(prepared, job), ledger(prepared)) == ("running", [])
+    prepared.admin("delete from jobs_internal.job")
+    worker.die()
+
+
+def test_a_chunk_whose_job_was_changed_is_undone(prepared: Database, ask: Ask) -> None:
+    job = put(prepared, "app.note", {"n": 1})
+    worker = Worker(database=prepared)
+    worker.claim()
+    worker.begin()
+    worker.open()
+    other = prepared.connect("postgres")
+    begin(other, f"update jobs_internal.job set attempt = 1 where id = {job} returning id")
+    worker.effect(1)
+    ending = worker.ending(job, "succeeded", 1)
+    answer = ask(
+        worker.line,
+        f"select jobs_internal.finish_chunk({worker.number}, {worker.lane}, array{worker.messages},"
+        f" array['{ending}'::jobs_internal.ending])",
+    )
+    waits_for(prepared, worker.line, other)
+    other.execute("commit")
+    assert answer.result(10) is False
+    worker.rollback()
+    worker.leave()
+    prepared.drain()
+    assert (ledger(prepared), attempts(prepared, job)) == ([1], [(2, "succeeded")])
+
+
+# Retry against rescue.
+
+
+def test_a_retry_waits_for_the_end_that_a_rescue_writes(prepared: Database) -> None:
+    """Until the rescue commits, the job runs, for whoever asks; then it has failed, and is retried once."""
+    job = put(prepared, "app.note", {"n": 1}, max_attempts=1)
+    worker = Worker(database=prepared)
+    assert worker.start_first() == job
+    worker.die()
+    rescuer = prepared.connect("postgres")
+    assert begin(rescuer, RESCUE) == 1
+    assert prepared.value("select jobs.retry(%s)", [job]) == "running"
+    rescuer.execute("commit")
+    assert attempts(prepared, job) == [(1, "lost")]
+    assert prepared.value("select jobs.retry(%s)", [job]) == "retrying"
+    assert prepared.value("select jobs.retry(%s)", [job]) == "queued"
+    prepared.drain()
+    assert (ledger(prepared), attempts(prepared, job)) == ([1], [(1, "lost"), (2, "succeeded")])
+
+
+def test_a_rescue_does_not_touch_the_next_attempt(prepared: Database, ask: Ask) -> None:
+    """A rescuer that saw two dead sessions is held up at the first; the second one's job runs again meanwhile."""
+    first, second = put_many(prepared, "app.note", [{"n": 1}, {"n": 2}], max_attempts=3)
+    dead = [Worker(database=prepared), Worker(database=prepared)]
+    assert [one.start_first() for one in dead] == [first, second]
+    for one in dead:
+        one.die()
+    holder, slow = prepared.connect("postgres"), prepared.connect("postgres")
+    begin(holder, f"select id from jobs_internal.job where id = {first} for update")
+    answer = ask(slow, RESCUE)
+    waits_for(prepared, slow, holder)
+    assert prepared.admin(RESCUE) == [(1,)]  # the second session: the first is in work
+    prepared.admin("update jobs_internal.job set due_at = now() where id = %s", [second])
+    prepared.admin("select jobs_internal.dispatch()")
+    alive = Worker(database=prepared)
+    assert alive.start_first() == second
+    holder.execute("commit")
+    assert answer.result(10) == 1
+    assert (state(prepared, second), attempts(prepared, second)) == ("running", [(1, "lost"), (2, None)])
+    alive.begin()
+    alive.effect(2)
+    alive.finish(second, attempt=2)
+    alive.commit()
+    alive.leave()
+    prepared.admin("update jobs_internal.job set due_at = now()")
+    prepared.drain()
+    assert ledger(prepared) == [1, 2]
+    assert attempts(prepared, second) == [(1, "lost"), (2, "succeeded")]
+
+
+# Dispatch against cancel.
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_tick_passes_by_a_job_that_is_being_cancelled(prepared: Database, end: str) -> None:
+    job = put(prepared, "app.note", {"n": 1}, run_at="2100-01-01")
+    prepared.admin("update jobs_internal.job set due_at = now()")
+    client, supervisor = prepared.connect("app"), prepared.connect("supervisor")
+    assert begin(client, f"select jobs.cancel({job})") == "cancelled"
+    tick = "select (jobs_internal.supervisor_tick(1) ->> 'dispatched')::integer"
+    assert supervisor.execute(tick.encode()).fetchall() == [(0,)]
+    client.execute(end.encode())
+    assert supervisor.execute(tick.encode()).fetchall() == [(int(end == "rollback"),)]
+    prepared.drain()
+    assert ledger(prepared) == ([1] if end == "rollback" else [])
+    assert prepared.admin(f"select count(*) from {lane(prepared)}") == [(0,)]

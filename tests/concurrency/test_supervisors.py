@@ -1,0 +1,236 @@
+"""Two supervisors do the same duty at the same moment: it is done once, and nobody waits who need not."""
+
+from typing import Any
+
+import pytest
+from stage import attempts, know_as_short, ledger, make_lane, put, put_many, state
+from support import Database, wait_until
+
+from .byhand import Worker
+from .waiting import Ask, begin, lane, waits_for
+
+RESCUE = "select jobs_internal.rescue()"
+
+
+@pytest.fixture
+def prepared(database: Database) -> Database:
+    """A database with a lane in which app.note is known to be short."""
+    make_lane(database)
+    put(database, "app.note", {"n": -1})
+    database.drain()
+    know_as_short(database)
+    database.run("truncate app.ledger")
+    return database
+
+
+def tick(part: str, number: int = 1) -> str:
+    return f"select (jobs_internal.supervisor_tick({number}) ->> '{part}')::integer"
+
+
+def two(database: Database) -> tuple[Any, Any]:
+    return database.connect("supervisor"), database.connect("supervisor")
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_tick_passes_by_what_another_dispatches(prepared: Database, end: str) -> None:
+    put(prepared, "app.note", {"n": 1}, run_at="2100-01-01")
+    prepared.admin("update jobs_internal.job set due_at = now()")
+    first, second = two(prepared)
+    assert begin(first, tick("dispatched")) == 1
+    assert second.execute(tick("dispatched", 2)).fetchall() == [(0,)]
+    first.execute(end)
+    assert second.execute(tick("dispatched", 2)).fetchall() == [(int(end == "rollback"),)]
+    assert prepared.admin(f"select count(*) from {lane(prepared)}") == [(1,)]
+    prepared.drain()
+    assert ledger(prepared) == [1]
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_two_rescuers_of_one_session(prepared: Database, end: str) -> None:
+    """The second passes it by and does not wait; should the first fail, the second one can."""
+    job = put(prepared, "app.note", {"n": 1}, max_attempts=3)
+    worker = Worker(database=prepared)
+    assert worker.start_first() == job
+    worker.die()
+    first, second = two(prepared)
+    assert begin(first, tick("rescued")) == 1
+    assert second.execute(tick("rescued", 2)).fetchall() == [(0,)]
+    first.execute(end)
+    assert second.execute(tick("rescued", 2)).fetchall() == [(int(end == "rollback"),)]
+    assert attempts(prepared, job) == [(1, "lost")]
+    prepared.admin("update jobs_internal.job set due_at = now()")
+    prepared.drain()
+    assert (ledger(prepared), attempts(prepared, job)) == ([1], [(1, "lost"), (2, "succeeded")])
+
+
+def test_a_session_that_cannot_be_rescued_holds_up_no_other(prepared: Database, ask: Ask) -> None:
+    """Somebody keeps the row of one dead session: the other one's job is seen to at once."""
+    kept, other = put_many(prepared, "app.note", [{"n": 1}, {"n": 2}], max_attempts=1)
+    dead = [Worker(database=prepared), Worker(database=prepared)]
+    assert [one.start_first() for one in dead] == [kept, other]
+    for one in dead:
+        one.die()
+    holder = prepared.connect("postgres")
+    begin(holder, f"select id from jobs_internal.session where id = {dead[0].number} for update")
+    assert ask(prepared.connect("supervisor"), tick("rescued")).result(10) == 1
+    assert [state(prepared, job) for job in (kept, other)] == ["running", "failed"]
+    holder.execute("commit")
+    assert prepared.admin(RESCUE) == [(1,)]
+    assert state(prepared, kept) == "failed"
+
+
+def test_a_crash_is_counted_once(prepared: Database, ask: Ask) -> None:
+    """Two come at the same time after a crash: the second waits for the first one's judgement and adds nothing."""
+    jobs = put_many(prepared, "app.note", [{"n": 1}, {"n": 2}], max_attempts=3)
+    dead = [Worker(database=prepared), Worker(database=prepared)]
+    assert [one.start_first() for one in dead] == jobs
+    for one in dead:
+        one.die()
+    prepared.admin("update jobs_internal.session set epoch = '2020-01-01'")
+    prepared.admin("update jobs_internal.server set epoch = '2020-01-01'")
+    first, second = two(prepared)
+    assert begin(first, tick("rescued")) == 2
+    answer = ask(second, tick("rescued", 2))
+    waits_for(prepared, second, first)
+    first.execute("commit")
+    assert answer.result(10) == 0
+    assert prepared.admin("select id, crashes, attempt from jobs_internal.job order by id") == [
+        (jobs[0], 1, 0),
+        (jobs[1], 1, 0),
+    ]
+    prepared.drain(sessions=2)
+    assert ledger(prepared) == [1, 2]
+    assert [attempts(prepared, job) for job in jobs] == [[(1, "succeeded")]] * 2
+
+
+def test_two_suspects_start_at_once(prepared: Database, ask: Ask) -> None:
+    """The second waits until the first one's start is committed, and then goes back into its lane."""
+    jobs = put_many(prepared, "app.note", [{"n": 1}, {"n": 2}])
+    prepared.admin("update jobs_internal.job set crashes = 1, crash_ran = '0'")
+    first, second = Worker(database=prepared), Worker(database=prepared)
+    items = []
+    for one in (first, second):
+        one.claim(1)
+        one.begin()
+        items.extend(one.open())
+    assert first.start(items[0]) == "alone"
+    item = f"$i${items[1]}$i$::jobs_internal.work_item"
+    answer = ask(second.line, f"select (jobs_internal.begin_alone({second.number}, {second.lane}, {item})).mode")
+    waits_for(prepared, second.line, first.line)
+    first.commit()
+    assert answer.result(10) == "held"
+    second.commit()
+    assert [state(prepared, job) for job in jobs] == ["running", "queued"]
+    first.begin()
+    first.effect(1)
+    first.finish(jobs[0])
+    first.commit()
+    for one in (first, second):
+        one.leave()
+    prepared.drain()
+    assert ledger(prepared) == [1, 2]
+
+
+def test_two_press_one_reason(prepared: Database) -> None:
+    """One signal is sent, and the other one does not wait for him who sends it."""
+    job = put(prepared, "app.note", {"n": 1})
+    worker = Worker(database=prepared)
+    assert worker.start_first() == job
+    prepared.admin(
+        "insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (%s, 1, 'cancelled', 'app')",
+        [job],
+    )
+    first, second = two(prepared)
+    press = "select count(*)::integer from jobs_internal.supervisor_press(1)"
+    assert begin(first, press) == 1
+    assert second.execute(press).fetchall() == [(0,)]
+    first.execute("commit")
+    assert second.execute(press).fetchall() == [(0,)]  # a second signal is due after a second
+    assert prepared.admin("select presses from jobs_internal.stop") == [(1,)]
+    worker.die()
+    prepared.admin(RESCUE)
+    assert state(prepared, job) == "cancelled"
+
+
+def test_an_overdue_attempt_is_noted_once(prepared: Database, ask: Ask) -> None:
+    job = put(prepared, "app.note", {"n": 1}, timeout="1 ms")
+    worker = Worker(database=prepared)
+    assert worker.start_first() == job
+    first, second = two(prepared)
+    begin(first, tick("stopping"))
+    answer = ask(second, tick("stopping", 2))
+    waits_for(prepared, second, first)
+    first.execute("commit")
+    assert answer.result(10) == 1
+    assert prepared.admin("select job_id, attempt, reason from jobs_internal.stop") == [(job, 1, "timed_out")]
+    worker.die()
+    prepared.admin(RESCUE)
+    assert attempts(prepared, job) == [(1, "timed_out")]
+
+
+def test_each_outcome_is_taken_once(prepared: Database) -> None:
+    prepared.admin("delete from jobs_internal.feed")
+    for n in range(3):
+        put(prepared, "app.note", {"n": n}, run_at="2100-01-01")
+    for (job,) in prepared.admin("select id from jobs_internal.job"):
+        assert prepared.value("select jobs.cancel(%s)", [job]) == "cancelled"
+    first, second = two(prepared)
+    taken = "select o -> 'others' -> 0 ->> 'job_id' from jobs_internal.take_outcomes(%s) as o"
+    first.execute("begin")
+    mine = first.execute(taken, [2]).fetchall()
+    yours = second.execute(taken, [10]).fetchall()
+    first.execute("commit")
+    assert (len(mine), len(yours)) == (2, 1)
+    assert not set(mine) & set(yours)
+    assert second.execute(taken, [10]).fetchall() == []
+
+
+def test_outcomes_whose_taker_died_are_taken_again(prepared: Database) -> None:
+    prepared.admin("delete from jobs_internal.feed")
+    job = put(prepared, "app.note", {"n": 1}, run_at="2100-01-01")
+    assert prepared.value("select jobs.cancel(%s)", [job]) == "cancelled"
+    first, second = two(prepared)
+    taken = "select o -> 'others' -> 0 ->> 'job_id' from jobs_internal.take_outcomes(10) as o"
+    assert begin(first, taken) == str(job)
+    first.close()
+    wait_until(lambda: second.execute(taken).fetchall() == [(str(job),)])
+
+
+def test_what_is_taken_back_is_taken_back_once(prepared: Database) -> None:
+    """A session does not get to its claim: two supervisors give it to others, and count no delivery twice."""
+    jobs = put_many(prepared, "app.note", [{"n": n} for n in range(3)])
+    worker = Worker(database=prepared)
+    worker.claim()
+    worker.show(jobs[0])
+    first, second = two(prepared)
+    begin(first, tick("dispatched"))
+    second.execute(tick("dispatched", 2))
+    first.execute("commit")
+    assert prepared.admin(f"select min(read_ct), max(read_ct) from {lane(prepared)}") == [(0, 0)]
+    worker.begin()
+    assert worker.open() == []
+    worker.rollback()
+    worker.die()
+    prepared.drain()
+    assert ledger(prepared) == [0, 1, 2]
+
+
+def test_supervisors_come_and_go_at_once(prepared: Database, ask: Ask) -> None:
+    """Each sees that a third one is gone and clears up; neither clears up the other."""
+    third = prepared.connect("supervisor")
+    opening = "select jobs_internal.supervisor_open('{}', 'host', 1, '0')"
+    third.execute(opening.format("third").encode())
+    pid = third.info.backend_pid
+    third.close()
+    wait_until(lambda: not prepared.admin("select 1 from pg_stat_activity where pid = %s", [pid]))
+    first, second = two(prepared)
+    mine = begin(first, opening.format("first"))
+    answer = ask(second, opening.format("second"))
+    waits_for(prepared, second, first)
+    first.execute("commit")
+    yours = answer.result(10)
+    assert prepared.admin("select id from jobs_internal.supervisor order by id") == [(mine,), (yours,)]
+    begin(first, f"select jobs_internal.supervisor_close({mine})")
+    ask(second, f"select jobs_internal.supervisor_close({yours})").result(10)
+    first.execute("commit")
+    assert prepared.admin("select count(*) from jobs_internal.supervisor") == [(0,)]
