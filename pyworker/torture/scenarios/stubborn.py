@@ -25,6 +25,9 @@ class Stubborn(Scenario):
     name = "stubborn_job"
     summary = "a job that traps every signal: its lane is quarantined, jobs.health is critical, other lanes go on"
     minimum = 19.0
+    #: No common load: it builds indexes concurrently, and such a build waits for every older transaction, this job's too,
+    #: until all sessions of the owner wait. The jobs of other lanes are our own.
+    rate = 0.0
     #: Its job would not let the server stop; it ends before the drain.
     stubborn = True
 
@@ -67,8 +70,8 @@ class Stubborn(Scenario):
             case "others":
                 job = Job(label="of another lane", call=INNOCENT.call)
                 high = replace(job, label="of the lane with high priority", options={"priority": "high"})
-                self._others += self._watched.enqueue(self._line, [job, high])
-                self._others += self._watched.enqueue(self._other, [job])
+                self._others += self._watched.enqueue(self._line, [job, high] * 20)
+                self._others += self._watched.enqueue(self._other, [job] * 20)
             case "look":
                 self._look(world)
             case "relent":
