@@ -25,8 +25,8 @@ class Stubborn(Scenario):
     name = "stubborn_job"
     summary = "a job that traps every signal: its lane is quarantined, jobs.health is critical, other lanes go on"
     minimum = 19.0
-    #: No common load: it builds indexes concurrently, and such a build waits for every older transaction, this job's too,
-    #: until all sessions of the owner wait. The jobs of other lanes are our own.
+    #: No common load: it builds indexes concurrently, and such a build waits for every older transaction, this job's
+    #: too, until all sessions of the owner wait. The jobs of other lanes are our own.
     rate = 0.0
     #: Its job would not let the server stop; it ends before the drain.
     stubborn = True
