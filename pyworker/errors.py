@@ -88,6 +88,7 @@ _BY_SQLSTATE: dict[str, type[PyworkerError]] = {
     "3F000": SchemaError,  # schema jobs is not there
     "42883": SchemaError,  # a function of ours is not there
     "42P01": SchemaError,  # a view of ours is not there
+    "PW060": SchemaError,  # the database is a copy of another installation
 }
 
 

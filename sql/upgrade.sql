@@ -26,6 +26,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/30_enqueue.sql
 \ir schema/40_internal/35_statement.sql
 \ir schema/40_internal/36_store_statement.sql
+\ir schema/40_internal/45_home.sql
 \ir schema/40_internal/48_crash.sql
 \ir schema/40_internal/50_session.sql
 \ir schema/40_internal/52_open.sql
@@ -35,11 +36,13 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/62_leftover.sql
 \ir schema/40_internal/70_rescue.sql
 \ir schema/40_internal/72_tick.sql
+\ir schema/40_internal/74_mend.sql
 \ir schema/40_internal/80_launch.sql
 \ir schema/60_api/10_enqueue.sql
 \ir schema/60_api/20_in_job.sql
 \ir schema/60_api/30_steer.sql
 \ir schema/60_api/40_queues.sql
+\ir schema/60_api/50_reconcile.sql
 \ir schema/80_views/10_activity.sql
 \ir schema/80_views/20_jobs.sql
 \ir schema/80_views/30_system.sql

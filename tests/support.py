@@ -213,10 +213,12 @@ def installed(server: Server) -> Iterator[str]:
 
 
 def clone(server: Server, template: str, kind: str) -> Database:
-    """Make a database from a template to which nobody is connected."""
+    """Make a database from a template to which nobody is connected, and a home of its own for its jobs."""
     database = Database(server=server, name=new_name(kind))
     with server.administrate() as connection:
         connection.execute(f"create database {database.name} template {template}".encode())
+    with server.connect(database=database.name) as connection:
+        connection.execute("select jobs.reconcile()")
     return database
 
 

@@ -24,7 +24,13 @@ __all__ = ["NotOurs", "Options", "Session", "open_again", "open_first"]
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 1.0
-_MISMATCH = {"3F000", "42883", "42P01", "42501"}  # no schema, no such function, no such table, not permitted
+_MISMATCH = {
+    "3F000",  # no schema
+    "42883",  # no such function
+    "42P01",  # no such table
+    "42501",  # not permitted
+    "PW060",  # a copy of another installation
+}
 _OUR_MISMATCH = "PW09"
 _MISMATCH_HINT = "Run `pyworker check`; the role that runs the daemon has to be a member of jobs_supervisor."
 

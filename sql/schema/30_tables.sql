@@ -389,6 +389,38 @@ comment on column jobs_internal.server.trial_attempt is 'Its attempt';
 comment on column jobs_internal.server.trial_until is 'No other suspect starts before this time, unless this one has ended';
 insert into jobs_internal.server default values;
 
+create table jobs_internal.home (
+  id boolean primary key default true check (id),
+  system bigint not null,
+  database oid not null,
+  database_name name not null,
+  place oid not null,
+  postmaster timestamptz not null,
+  since timestamptz not null default pg_catalog.clock_timestamp()
+) with (fillfactor = 50);
+comment on table jobs_internal.home is 'One row: where this installation is at home; a database in which it says something else is a copy, and nothing runs there';
+comment on column jobs_internal.home.id is 'Always true: there is one row';
+comment on column jobs_internal.home.system is 'The server: its system identifier';
+comment on column jobs_internal.home.database is 'The database';
+comment on column jobs_internal.home.database_name is 'Its name when the server was started last, for people';
+comment on column jobs_internal.home.place is 'This table: a restored one has another oid';
+comment on column jobs_internal.home.postmaster is 'Start of the postmaster that was seen last: as long as it is the same, the server need not be asked who it is';
+comment on column jobs_internal.home.since is 'When it became home';
+insert into jobs_internal.home (system, database, database_name, place, postmaster)
+select c.system_identifier, d.oid, d.datname, 'jobs_internal.home'::regclass, pg_catalog.pg_postmaster_start_time()
+from pg_catalog.pg_control_system() as c
+join pg_catalog.pg_database as d on d.datname = pg_catalog.current_database();
+
+create table jobs_internal.known_role (
+  role oid not null,
+  name name not null,
+  gone boolean not null default false
+);
+comment on table jobs_internal.known_role is 'Names of the roles that own jobs or their functions: what says in another cluster who they were; not unique on purpose: enqueuers would wait for each other';
+comment on column jobs_internal.known_role.role is 'Role; a number from 12000 to 16383 stands for a role that this cluster lacks';
+comment on column jobs_internal.known_role.name is 'Its name, as of the last tick of a supervisor';
+comment on column jobs_internal.known_role.gone is 'It was dropped: another role of that name is somebody else';
+
 create table jobs_internal.progress_message (
   job_id bigint primary key,
   attempt integer not null,

@@ -12,8 +12,8 @@ grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished,
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 grant select on jobs.log_lines to jobs_producer, jobs_runner, jobs_operator;
 grant execute on function
-  jobs_internal.me(), jobs_internal.may(text), jobs_internal.activity(), jobs_internal.queue_figures(), jobs_internal.live_supervisors(),
-  jobs_internal.health()
+  jobs_internal.me(), jobs_internal.viewer(), jobs_internal.may(text), jobs_internal.activity(), jobs_internal.queue_figures(),
+  jobs_internal.live_supervisors(), jobs_internal.health()
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Enqueue and steer one's own jobs.
@@ -31,7 +31,8 @@ to jobs_producer;
 grant execute on function jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.wait(bigint, interval) to jobs_producer, jobs_operator;
 grant execute on procedure jobs.await(bigint, interval) to jobs_producer, jobs_operator;
 grant execute on function jobs_internal.what_it_waits_for(bigint) to jobs_producer, jobs_operator;
-grant execute on function jobs_internal.state_of(bigint), jobs_internal.assert_steers(bigint, oid), jobs_internal.setting(text)
+grant execute on function jobs_internal.state_of(bigint), jobs_internal.assert_steers(bigint, oid), jobs_internal.setting(text),
+  jobs_internal.is_home(), jobs_internal.assert_home()
 to jobs_producer, jobs_runner, jobs_operator, jobs_supervisor;
 
 -- Inside a job.
@@ -72,7 +73,7 @@ to jobs_runner;
 grant execute on function
   jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean),
   jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean),
-  jobs.drop_queue(text), jobs.pause(text), jobs.resume(text), jobs.configure(text, text), jobs.set_retry_rule(text, boolean, text)
+  jobs.drop_queue(text), jobs.pause(text), jobs.resume(text), jobs.configure(text, text), jobs.set_retry_rule(text, boolean, text), jobs.reconcile()
 to jobs_operator;
 
 -- Supervise.

@@ -93,7 +93,10 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   select exists (
-    select from pg_catalog.pg_stat_get_activity(p_pid) as a where a.backend_start = p_backend_start);
+    select from pg_catalog.pg_stat_get_activity(p_pid) as a
+    where a.backend_start = p_backend_start
+      -- Of this database: a copy beside the original names the same sessions, and they are not the copy's.
+      and a.datid = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database()));
 end;
 comment on function jobs_internal.alive(integer, timestamptz) is 'The session with this pid and backend_start lives';
 

@@ -277,6 +277,7 @@ begin
   values (v_shape.func, v_shape.version, v_shape.func_owner, v_shape.keys, v_shape.signature, v_shape.task, v_shape.whole,
     v_shape.procedure, v_shape.cast_query, v_shape.call)
   returning * into v_shape;
+  perform jobs_internal.know_role(v_shape.func_owner);
   return v_shape;
 end
 $$;

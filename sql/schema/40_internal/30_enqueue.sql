@@ -129,13 +129,22 @@ comment on function jobs_internal.check_options(text, interval, integer, text, t
 
 -- Purpose: keep queues from being dropped until this transaction ends, before one looks for one. Locks: job (as every write of it does),
 -- which waits for nobody but jobs.drop_queue. A transaction with an older snapshot may not see that a queue was dropped: it is told so.
--- Errors: 40001.
+-- A copy of an installation accepts nothing (PW060): its owners' numbers are those of another cluster.
+-- Errors: 40001, PW060.
 create or replace function jobs_internal.hold_queues(p_queue text)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- What is_home asks, as far as it is free.
+  if not exists (
+    select from jobs_internal.home as h
+    where h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
+      and h.database = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database()))
+  then
+    perform jobs_internal.assert_home();
+  end if;
   lock table jobs_internal.job in row exclusive mode;
   if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
     perform from jobs_internal.queue as q where q.name = coalesce(p_queue, 'default') and q.dropped_at is null for share;
@@ -175,6 +184,9 @@ declare
 begin
   perform jobs_internal.hold_queues(p_queue);
   v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, p_unique_key, p_priority, p_note);
+  if v.lane_id is null then
+    perform jobs_internal.know_role(v.owner);  -- who has a lane is known
+  end if;
   created := true;
   job_id := pg_catalog.nextval('jobs_internal.job_id_seq');
   if p_unique_key is null and v_due and v.lane_id is not null then
@@ -248,6 +260,9 @@ declare
 begin
   perform jobs_internal.hold_queues(p_queue);
   v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, null, p_priority, p_note);
+  if v.lane_id is null then
+    perform jobs_internal.know_role(v.owner);  -- who has a lane is known
+  end if;
   v_ids := array(select pg_catalog.nextval('jobs_internal.job_id_seq') from pg_catalog.generate_series(1, pg_catalog.cardinality(p_args)));
   if v_due and v.lane_id is not null then
     v_msg_ids := array(select m from pgmq.send_batch(v.pgmq_queue,

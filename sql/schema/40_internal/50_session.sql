@@ -11,6 +11,7 @@ as $$
 declare
   v_id bigint;
 begin
+  perform jobs_internal.assert_home();
   perform jobs_internal.rescue();
   perform jobs_internal.lift_quarantine();
   insert into jobs_internal.session (owner, pid, backend_start, epoch)

@@ -1,5 +1,20 @@
 -- What a supervisor calls, round after round. Everything here may be done twice, by several supervisors, in any order.
 
+-- Purpose: the pgmq queue of a lane. Locks: pgmq's queue lock, until commit.
+create or replace function jobs_internal.make_lane_queue(p_lane integer)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on  -- pgmq needs it
+as $$
+begin
+  perform pgmq.create('pyworker_' || p_lane);
+  execute pg_catalog.format('alter table pgmq.%I set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, fillfactor = 80)',
+    'q_pyworker_' || p_lane);
+end
+$$;
+comment on function jobs_internal.make_lane_queue(integer) is 'Makes the pgmq queue of a lane';
+
 -- Purpose: lanes for jobs that have none yet. Made here and never inside a caller's enqueue, because pgmq.create holds a lock until commit.
 -- p_owner null: for all owners. Returns how many. Locks: pgmq's queue lock.
 create or replace function jobs_internal.make_lanes(p_owner oid default null)
@@ -26,9 +41,7 @@ begin
     values (v_lane, v.queue_id, v.owner, v.priority, 'pyworker_' || v_lane)
     on conflict do nothing;
     if found then
-      perform pgmq.create('pyworker_' || v_lane);
-      execute pg_catalog.format('alter table pgmq.%I set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, fillfactor = 80)',
-        'q_pyworker_' || v_lane);
+      perform jobs_internal.know_role(v.owner), jobs_internal.make_lane_queue(v_lane);
       v_count := v_count + 1;
     end if;
   end loop;
@@ -114,6 +127,7 @@ as $$
     c.done, c.total, j.child_pid, s.started_at, s.jobs, s.lane_id, s.job_id is not null
   from jobs_internal.session as s
   join pg_catalog.pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
+    and a.datid = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database())
   left join lateral (
     select m[1]::bigint as job_id, m[2]::integer as attempt, m[3]::bigint as started_ms, m[4]::numeric as done, m[5]::numeric as total
     from pg_catalog.regexp_match(a.application_name, '^pw ([0-9]{1,18})/([0-9]{1,9}) ([0-9]{1,13})(?: ([0-9]{1,19}[.]?[0-9]{0,2})/([0-9]{1,19}[.]?[0-9]{0,2}))?$') as m
@@ -297,7 +311,7 @@ end
 $$;
 comment on function jobs_internal.launch_stop(bigint, integer, text) is 'Launches the session that records a cancel and presses';
 
--- Purpose: register a supervisor's control connection. Returns its number.
+-- Purpose: register a supervisor's control connection. Returns its number. Jobs whose message was lost are due again. Errors: PW060 in a copy.
 create or replace function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid integer, p_version text)
 returns bigint
 language plpgsql volatile security definer
@@ -309,6 +323,7 @@ begin
   if pg_catalog.pg_is_in_recovery() then
     raise exception using errcode = '25006', message = 'this server is a standby', detail = 'Jobs run on the primary.', hint = 'Connect to the primary.';
   end if;
+  perform jobs_internal.assert_home(), jobs_internal.mend_lanes();
   delete from jobs_internal.supervisor as s
   where s.pid = pg_catalog.pg_backend_pid() or not jobs_internal.alive(s.pid, s.backend_start);
   insert into jobs_internal.supervisor (name, host, os_pid, version, pid, backend_start)
@@ -434,6 +449,7 @@ declare
   v_running integer := 0;
   v_deadline timestamptz;
 begin
+  perform jobs_internal.assert_home(), jobs_internal.follow_roles();
   perform jobs_internal.lift_quarantine();
   if exists (select from jobs_internal.session) then
     v_rescued := jobs_internal.rescue();

@@ -1,13 +1,16 @@
 -- Steering jobs: cancel, retry, run_now, wait, await, start. An owner steers its own jobs; an operator all.
 
 -- Purpose: refuse to steer a job that is not the caller's. Errors: PW030 for a job that is not there or not the caller's: which of both is
--- not told, ids could be guessed.
+-- not told, ids could be guessed. PW060 in a copy: its numbers are those of other roles and of other processes.
 create or replace function jobs_internal.assert_steers(p_id bigint, p_owner oid)
 returns void
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if not jobs_internal.is_home() then
+    perform jobs_internal.assert_home();
+  end if;
   if p_owner is null or not (p_owner = jobs_internal.me() or jobs_internal.may('jobs_operator')) then
     raise exception using errcode = 'PW030', message = pg_catalog.format('there is no job %s', p_id),
       detail = 'Or it belongs to another role.', hint = 'See jobs.job for the jobs that you may see. A retry cannot help.';
@@ -354,13 +357,13 @@ begin
     raise exception using errcode = 'PW025', message = 'sessions must be between 1 and 100',
       detail = pg_catalog.format('It is %s.', sessions), hint = 'Start one or two; more do not drain faster than the server has processors. A retry cannot help.';
   end if;
-  perform jobs_internal.dispatch_mine();
+  perform jobs_internal.assert_home(), jobs_internal.dispatch_mine();
   return jobs_internal.launch(sessions, interval '0');
 end
 $$;
 comment on function jobs.start(integer) is
 'Launches worker sessions of the caller now; they run what is due and end. Needs no supervisor; a supervisor does the same by itself.
-Returns how many were launched. Errors: PW025, PW051 under SET ROLE, 53000 or 53400 when the server has no free worker slot: retry later.';
+Returns how many were launched. Errors: PW025, PW051 under SET ROLE, PW060 in a copy, 53000 or 53400 when the server has no free worker slot: retry later.';
 
 -- Purpose: move the caller's due jobs into their lanes, so that jobs.start needs no tick.
 create or replace function jobs_internal.dispatch_mine()

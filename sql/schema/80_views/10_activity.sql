@@ -24,7 +24,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   with live as materialized (
     select l.* from jobs_internal.live() as l
-    where l.owner = jobs_internal.me() or jobs_internal.may('jobs_reader') or jobs_internal.may('jobs_operator') or jobs_internal.may('jobs_supervisor')
+    where l.owner = jobs_internal.viewer() or jobs_internal.may('jobs_reader') or jobs_internal.may('jobs_operator') or jobs_internal.may('jobs_supervisor')
   ), native as (
     select p.pid, p.phase,
       case when p.blocks_total > 0 then p.blocks_done when p.tuples_total > 0 then p.tuples_done when p.lockers_total > 0 then p.lockers_done end::numeric as done,
@@ -42,7 +42,7 @@ as $$
   select
     l.session_id, l.owner, l.pid, l.child_pid, l.job_id, l.attempt, l.started_at,
     coalesce(l.done, n.done), coalesce(l.total, n.total),
-    coalesce(case when l.owner = jobs_internal.me() or jobs_internal.may('jobs_operator') then m.message end, n.phase),
+    coalesce(case when l.owner = jobs_internal.viewer() or jobs_internal.may('jobs_operator') then m.message end, n.phase),
     case when a.wait_event_type is null then null else a.wait_event_type || ':' || a.wait_event end,
     case when l.job_id is not null then nullif(pg_catalog.pg_blocking_pids(coalesce(l.child_pid, l.pid)), '{}') end,
     l.session_started_at, l.jobs, l.lane_id

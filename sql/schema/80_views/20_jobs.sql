@@ -22,18 +22,18 @@ select
   j.created_at,
   case when j.state = 'queued' then (select a.started_at from active as a where a.job_id = j.id) else j.started_at end as started_at,
   j.finished_at,
-  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then j.result end as result,
-  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then j.error end as error,
-  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then coalesce(j.note, '{}') end as note,
+  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then j.result end as result,
+  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.error end as error,
+  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then coalesce(j.note, '{}') end as note,
   j.timeout,
   j.unique_key,
-  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.args, '{}') end as args,
-  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.settings, '{}') end as settings,
-  case when j.shape_id is null and (j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')))
+  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.args, '{}') end as args,
+  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.settings, '{}') end as settings,
+  case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
     then (select st.body from jobs_internal.statement as st where st.job_id = j.id) end as statement,
-  case when j.shape_id is null and (j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')))
+  case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
     then (select st.done_when from jobs_internal.statement as st where st.job_id = j.id) end as done_when,
-  case when j.shape_id is null and (j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')))
+  case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
     then (select st.way_back from jobs_internal.statement as st where st.job_id = j.id) end as rollback
 from (
   select l.id, l.queue_id, l.owner, l.state, l.shape_id, l.attempt, l.max_attempts, l.priority, l.run_at, l.created_at, l.started_at,
@@ -44,7 +44,7 @@ from (
     f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings
   from jobs_internal.finished as f
 ) as j
-where j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
+where j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
 order by j.id desc;
 comment on view jobs.job is 'Every job, live or finished, the latest first';
 comment on column jobs.job.id is 'Number of the job';
@@ -82,14 +82,14 @@ select
   j.max_attempts,
   coalesce(j.due_at, j.run_at)::timestamptz(0) as due_at,
   pg_catalog.date_trunc('second', pg_catalog.now() - j.created_at) as age,
-  case when j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then j.error ->> 'message' end as last_error
+  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.error ->> 'message' end as last_error
 from jobs_internal.job as j
 join jobs_internal.queue as q on q.id = j.queue_id
 left join jobs_internal.shape as s on s.id = j.shape_id
 left join jobs_internal.statement as st on st.job_id = j.id and j.shape_id is null
 where j.state in ('scheduled', 'queued')
   and not exists (select from jobs_internal.activity() as a where a.job_id = j.id)
-  and (j.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
+  and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
 order by j.state, j.priority, coalesce(j.due_at, j.run_at), j.id;
 comment on view jobs.queued is 'Jobs that wait: queued ones first, in the order in which they run, then scheduled ones by time';
 comment on column jobs.queued.id is 'Number of the job';
@@ -154,7 +154,7 @@ select
   f.attempt,
   f.finished_at::timestamptz(0) as finished_at,
   f.error ->> 'sqlstate' as sqlstate,
-  case when f.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator'))
+  case when f.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator'))
     then case when pg_catalog.length(f.error ->> 'message') > 40 then pg_catalog.left(f.error ->> 'message', 39) || '…' else f.error ->> 'message' end
   end as message
 from jobs_internal.finished as f
@@ -162,7 +162,7 @@ join jobs_internal.queue as q on q.id = f.queue_id
 left join jobs_internal.shape as s on s.id = f.shape_id
 left join jobs_internal.statement as st on st.job_id = f.id and f.shape_id is null
 where f.state <> 'succeeded' and f.state in ('failed', 'in_doubt')
-  and (f.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
+  and (f.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
 order by f.finished_at desc;
 comment on view jobs.failed is 'Jobs that failed or are in doubt, the latest first; jobs.retry(id) runs one again';
 comment on column jobs.failed.id is 'Number of the job';
@@ -192,7 +192,7 @@ from jobs_internal.finished as f
 join jobs_internal.queue as q on q.id = f.queue_id
 left join jobs_internal.shape as s on s.id = f.shape_id
 left join jobs_internal.statement as st on st.job_id = f.id and f.shape_id is null
-where f.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
+where f.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
 order by f.finished_at desc;
 comment on view jobs.finished is 'Finished jobs, the latest first, until their queue''s retention removes them';
 comment on column jobs.finished.id is 'Number of the job';
@@ -213,8 +213,8 @@ with active as materialized (
 )
 select
   a.job_id, a.attempt, a.outcome, a.started_at, a.finished_at, a.pid, a.child_pid,
-  case when a.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_owner')) then a.result end as result,
-  case when a.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator')) then a.error end as error
+  case when a.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then a.result end as result,
+  case when a.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then a.error end as error
 from (
   select f.id as job_id, f.attempt, f.outcome, f.owner, f.started_at, f.finished_at, f.pid, f.child_pid, f.result, f.error, false as live
   from jobs_internal.finished as f
@@ -226,7 +226,7 @@ from (
   from active as r
 ) as a
 where (a.live or a.outcome is not null)
-  and (a.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
+  and (a.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
 order by a.job_id desc;
 comment on view jobs.attempts is 'Attempts, each with its session and outcome; the latest job first';
 comment on column jobs.attempts.job_id is 'Job';
@@ -242,7 +242,7 @@ comment on column jobs.attempts.error is 'Error: sqlstate, message, detail, hint
 create or replace view jobs.log_lines with (security_barrier) as
 select l.job_id, l.attempt, l.n, l.at, l.level, l.message, coalesce(l.fields, '{}') as fields
 from jobs_internal.log_line as l
-where l.owner = (select jobs_internal.me()) or (select jobs_internal.may('jobs_operator'))
+where l.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator'))
 order by l.job_id desc, l.attempt desc, l.n;
 comment on view jobs.log_lines is 'Lines that jobs wrote with jobs.log';
 comment on column jobs.log_lines.job_id is 'Job';

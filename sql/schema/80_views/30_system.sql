@@ -7,7 +7,7 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
   with seen as (
-    select jobs_internal.may('jobs_reader') or jobs_internal.may('jobs_operator') or jobs_internal.may('jobs_supervisor') as everything, jobs_internal.me() as me
+    select jobs_internal.may('jobs_reader') or jobs_internal.may('jobs_operator') or jobs_internal.may('jobs_supervisor') as everything, jobs_internal.viewer() as me
   ), active as (
     select j.queue_id, pg_catalog.count(*) as n,
       pg_catalog.count(*) filter (where j.state = 'queued') as in_chunk
@@ -123,7 +123,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select s.id, s.name, s.host, s.os_pid, s.version, s.pid, s.started_at, greatest(a.query_start, a.state_change), s.asleep
   from jobs_internal.supervisor as s
-  join pg_catalog.pg_stat_activity as a on a.pid = s.pid and a.backend_start = s.backend_start
+  join pg_catalog.pg_stat_activity as a on a.pid = s.pid and a.backend_start = s.backend_start and a.datname = pg_catalog.current_database()
 $$;
 comment on function jobs_internal.live_supervisors() is 'Supervisors whose control connection lives';
 
@@ -213,6 +213,10 @@ declare
   v_dead bigint[];
   v_holding bigint;
 begin
+  v_text := case when not jobs_internal.is_home() and not jobs_internal.is_unused() then 'this is ' || jobs_internal.copy_of() || ': nothing runs here' end;
+  return query select 0, 'home', case when v_text is null then 'ok' else 'critical' end, coalesce(v_text, 'no copy of another installation'),
+    case when v_text is not null then 'select jobs.reconcile();  where its jobs are to run here; see docs/operations.md: Backup, restore, copies' end;
+
   select pg_catalog.format('by %s since %s', s.changed_by, s.changed_at::timestamptz(0)) into v_text from jobs_internal.switch as s where s.paused;
   return query select 1, 'switch', case when v_text is null then 'ok' else 'warning' end,
     coalesce('EVERYTHING IS PAUSED ' || v_text, 'not paused'), case when v_text is not null then 'select jobs.resume();' end;
@@ -286,12 +290,14 @@ begin
   return query select 10, 'unlogged outcomes', case when v_count > 100000 then 'warning' else 'ok' end, pg_catalog.format('%s commits', v_count),
     case when v_count > 100000 then 'a supervisor logs them; they are dropped after 7 days' end;
 
-  select pg_catalog.string_agg(distinct pg_catalog.pg_get_userbyid(j.owner)::text, ', ') into v_text
+  select pg_catalog.string_agg(distinct coalesce(
+    (select pg_catalog.format('%s (there is no such role here)', k.name) from jobs_internal.known_role as k where k.role = j.owner and jobs_internal.is_stand_in(k.role) limit 1),
+    pg_catalog.pg_get_userbyid(j.owner)::text), ', ') into v_text
   from (select distinct j.owner from jobs_internal.job as j) as j
   where not exists (select from pg_catalog.pg_roles as r where r.oid = j.owner and r.rolcanlogin and pg_catalog.pg_has_role(r.oid, 'jobs_runner', 'member'));
   return query select 11, 'owners', case when v_text is null then 'ok' else 'warning' end,
     coalesce('not a login member of jobs_runner, their jobs do not run: ' || v_text, 'all can run'),
-    case when v_text is not null then 'grant jobs_runner to role; or cancel their jobs' end;
+    case when v_text is not null then 'grant jobs_runner to role; or cancel their jobs; a role that is missing: create it, then select jobs.reconcile();' end;
 
   select pg_catalog.count(*) into v_count from jobs_internal.job as j where j.crashes > 0;
   return query select 12, 'crashes', case when v_count > 0 then 'warning' else 'ok' end,

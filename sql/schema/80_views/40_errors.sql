@@ -45,6 +45,7 @@ from (values
   ('PW043', false, 'the statement ran, but its post-condition is not true'),
   ('PW050', false, 'only a worker session calls this'),
   ('PW051', false, 'a worker session must run as its own login'),
+  ('PW060', true, 'the database is a copy of another installation: nothing runs until jobs.reconcile()'),
   ('PWC01', false, 'outcome: cancelled on request'),
   ('PWC02', false, 'outcome: interrupted three times without a known reason'),
   ('PWD01', false, 'outcome: ended unseen, and nothing can tell how'),
