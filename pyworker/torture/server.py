@@ -103,10 +103,12 @@ def end_leftovers(server: PrivateServer) -> list[int]:
 
 
 def copy_template(server: PrivateServer, name: str) -> str:
-    """Make a database from the template; returns a DSN that stays good while the server is down."""
+    """Make a database from the template, where jobs are to run; returns a DSN that stays good while it is down."""
     base = make_conninfo(server.dsn())
     with psycopg.connect(base, autocommit=True) as admin:
         admin.execute(sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+    with psycopg.connect(server.dsn(dbname=name), autocommit=True) as admin:
+        admin.execute("select jobs.reconcile()")
     return base
 
 

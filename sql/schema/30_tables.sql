@@ -417,7 +417,7 @@ create table jobs_internal.known_role (
   gone boolean not null default false
 );
 comment on table jobs_internal.known_role is 'Names of the roles that own jobs or their functions: what says in another cluster who they were; not unique on purpose: enqueuers would wait for each other';
-comment on column jobs_internal.known_role.role is 'Role; a number from 12000 to 16383 stands for a role that this cluster lacks';
+comment on column jobs_internal.known_role.role is 'Role; a number from 10000 to 11999 stands for a role that this cluster lacks';
 comment on column jobs_internal.known_role.name is 'Its name, as of the last tick of a supervisor';
 comment on column jobs_internal.known_role.gone is 'It was dropped: another role of that name is somebody else';
 

@@ -29,6 +29,7 @@ CALLS = {
     "pause": ("select jobs.pause('no such')", OPERATORS),
     "resume": ("select jobs.resume('no such')", OPERATORS),
     "configure": ("select jobs.configure('no such', '')", OPERATORS),
+    "reconcile": ("select jobs.reconcile()", OPERATORS),
     "set_retry_rule": ("select jobs.set_retry_rule('no such', true)", OPERATORS),
 }
 

@@ -223,6 +223,8 @@ def real(server: PrivateServer, template: str) -> Iterator[Real]:
     name = f"real_{next(_made)}"
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name} template {template}")
+    with psycopg.connect(server.dsn("postgres", name), autocommit=True) as connection:
+        connection.execute("select jobs.reconcile()")
     yield Real(server, name)
     server.start()
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:

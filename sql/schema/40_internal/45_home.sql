@@ -115,7 +115,7 @@ begin atomic
 end;
 comment on function jobs_internal.know_role(oid) is 'Keeps the name of a role that owns jobs or their functions';
 
--- Purpose: follow roles that were renamed or dropped, and owners of lanes that are not known yet. Called at home only. A number below 16384
+-- Purpose: follow roles that were renamed or dropped, and owners of lanes that are not known yet. Called at home only. A number below 12000
 -- stands for a role that this cluster lacks (see jobs.reconcile). Locks: known_role, where one was renamed or dropped.
 create or replace function jobs_internal.follow_roles()
 returns void
@@ -138,13 +138,13 @@ end
 $$;
 comment on function jobs_internal.follow_roles() is 'Follows roles that were renamed or dropped';
 
--- Purpose: whether a number stands for a role that this cluster lacks. The server gives none of these to a role: CREATE ROLE begins at 16384,
--- and the roles that every cluster has are below 12000.
+-- Purpose: whether a number stands for a role that this cluster lacks. The server gives none of these to a role: CREATE ROLE begins at 12000
+-- (at 16384 but in single-user mode), and the roles that every cluster has are below 10000.
 create or replace function jobs_internal.is_stand_in(p_role oid)
 returns boolean
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select p_role >= 12000::oid and p_role < 16384::oid;
+  select p_role >= 10000::oid and p_role < 12000::oid;
 end;
 comment on function jobs_internal.is_stand_in(oid) is 'The number stands for a role that this cluster lacks';

@@ -167,7 +167,7 @@ begin
     ) as o
     where not exists (select from jobs_internal.known_role as k where k.role = o.owner);
   end if;
-  v_next := greatest(12000, (select pg_catalog.max(k.role::bigint) + 1 from jobs_internal.known_role as k where jobs_internal.is_stand_in(k.role)));
+  v_next := greatest(10000, (select pg_catalog.max(k.role::bigint) + 1 from jobs_internal.known_role as k where jobs_internal.is_stand_in(k.role)));
   for v in
     select distinct on (k.role) k.role, k.name, k.gone from jobs_internal.known_role as k
     where p_copy or jobs_internal.is_stand_in(k.role)
@@ -186,8 +186,8 @@ begin
       v_new := v_new || v_to;
     end if;
   end loop;
-  if v_next > 16384 then
-    raise exception using errcode = '54000', message = 'more than 4384 owners of jobs are missing here',
+  if v_next > 12000 then
+    raise exception using errcode = '54000', message = 'more than 2000 owners of jobs are missing here',
       detail = 'Each takes one of the numbers that the server gives to no role.', hint = 'Create the roles first (pg_dumpall --roles-only).';
   end if;
   if pg_catalog.cardinality(v_old) > 0 then

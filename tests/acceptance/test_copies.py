@@ -1,0 +1,383 @@
+"""A dump surprises nobody: a copy runs nothing by itself; once reconciled, each job of the dump ends there, once."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stage import attempts, gate_shut, make_lane, put, put_sql, state, wait_at_gate
+from support import LOGINS, Database, Server, clone, drop, new_name, sqlstate_of
+
+from pyworker.config import Settings
+from pyworker.schema import apply_schema
+from pyworker.server import PrivateServer
+
+from .conftest import Supervise
+
+pytestmark = pytest.mark.timeout(300)  # the first one sets up a second cluster
+
+#: Owners of the jobs that are dumped. In the other cluster each has the number that another one has here.
+OWNERS = ("ann", "bob")
+GROUPS = LOGINS["app"]
+
+
+def _role_numbers(server: Server) -> dict[str, int]:
+    with server.connect() as line:
+        return {row[0]: row[1] for row in line.execute("select rolname::text, oid::bigint::integer from pg_roles")}
+
+
+def _make_role(server: Server, name: str, number: int) -> None:
+    """Make a login with that number: roles are made and dropped until it is the next one."""
+    with server.connect() as line:
+        while True:
+            line.execute(f"create role {name} login".encode())
+            row = line.execute("select oid::bigint::integer from pg_roles where rolname = %s", [name]).fetchone()
+            assert row is not None
+            if row[0] == number:
+                return
+            assert row[0] < number, f"the other cluster is ahead: {row[0]} > {number}"
+            line.execute(f"drop role {name}".encode())
+
+
+@pytest.fixture(scope="module")
+def owners(server: Server) -> dict[str, int]:
+    """Two owners in the first cluster, whose numbers lie well ahead of those of a fresh one."""
+    with server.connect() as line:
+        for _ in range(300):
+            line.execute("create role pw_ahead")
+            line.execute("drop role pw_ahead")
+        for name in OWNERS:
+            line.execute(f"create role {name} login".encode())
+            line.execute(f"grant {', '.join(GROUPS)} to {name}".encode())
+    return {name: _role_numbers(server)[name] for name in OWNERS}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(owners: dict[str, int], template: str) -> Iterator[Server]:
+    """Another cluster: the roles of ours were made by hand, ann has the number of bob and the other way round."""
+    top = Path(tempfile.mkdtemp(prefix="pw-elsewhere-"))
+    top.chmod(0o755)
+    given = os.environ.get("PYWORKER_SERVER_PACKAGES")
+    private = PrivateServer(top / "s", settings=Settings(server_packages=Path(given) if given else None))
+    private.start()
+    other = Server(conninfo=private.dsn("postgres", "postgres"), private=private)
+    with other.connect(database="postgres") as line:
+        for login in LOGINS:
+            line.execute(
+                f"do $$ begin create role {login} login; exception when duplicate_object then null; end $$".encode()
+            )
+    # The roles of ours, and what they may do, as pg_dumpall --roles-only gives them: by an installation beside.
+    with other.connect() as line:
+        line.execute("create database beside")
+    apply_schema(other.dsn(database="beside"), "install")
+    _make_role(other, "bob", owners["ann"])
+    _make_role(other, "ann", owners["bob"])
+    with other.connect() as line:
+        for name in (*OWNERS, "app"):
+            line.execute(f"grant {', '.join(GROUPS)} to {name}".encode())
+        line.execute("grant jobs_operator to operator")
+        line.execute("grant jobs_supervisor to supervisor")
+    yield other
+    private.destroy()
+    shutil.rmtree(top)
+
+
+@pytest.fixture
+def original(server: Server, template: str, owners: dict[str, int]) -> Iterator[Database]:
+    """A database in which ann and bob have jobs."""
+    database = clone(server, template, "original")
+    for name in OWNERS:
+        database.admin(f"grant usage on schema app to {name}")
+        database.admin(f"grant execute on all routines in schema app to {name}")
+        database.admin(f"grant select, insert on app.ledger to {name}")
+    database.admin("alter table app.ledger add owner text default session_user")
+    database.admin("create procedure app.gated() language sql as 'select app.gate(7)'")
+    yield database
+    database.admin("select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^pw '")
+    drop(database)
+
+
+def _tool(server: Server, name: str) -> str:
+    assert server.private is not None
+    return str(server.private.bin(name))
+
+
+def dump(source: Database, form: str, path: Path) -> None:
+    """Dump a database, as it is at this moment."""
+    dumped = subprocess.run(
+        [_tool(source.server, "pg_dump"), "--format", form, "--file", str(path), source.dsn("postgres")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert dumped.returncode == 0, dumped.stderr
+
+
+def restore(path: Path, form: str, server: Server) -> Database:
+    """Restore a dump into a new database; one error is one too many."""
+    copy = Database(server=server, name=new_name("copy"))
+    with server.connect() as line:
+        line.execute(f"create database {copy.name}".encode())
+    into = copy.dsn("postgres")
+    command = (
+        [_tool(server, "pg_restore"), "--exit-on-error", "--dbname", into, str(path)]
+        if form == "custom"
+        else [_tool(server, "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "--file", str(path), "--dbname", into]
+    )
+    restored = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert restored.returncode == 0, restored.stderr
+    assert "ERROR" not in restored.stderr
+    return copy
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Iterator[Callable[[Database, str, Server], Database]]:
+    """Copy a database by pg_dump and restore; the copies are dropped at the end."""
+    made: list[Database] = []
+
+    def copy(source: Database, form: str, server: Server) -> Database:
+        path = tmp_path / f"dump_{len(made)}"
+        dump(source, form, path)
+        made.append(restore(path, form, server))
+        return made[-1]
+
+    yield copy
+    for database in made:
+        database.admin("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pw idle'")
+        drop(database)
+
+
+def _states(database: Database) -> dict[int, tuple[Any, ...]]:
+    rows = database.admin("select id, state, owner, attempt, task from jobs.job order by id")
+    return {row[0]: row[1:] for row in rows}
+
+
+def _cli(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pyworker", *arguments, "--dsn", dsn],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(("place", "form"), [("elsewhere", "custom"), ("elsewhere", "plain"), ("beside", "custom")])
+def test_dumped_under_load(
+    original: Database,
+    request: pytest.FixtureRequest,
+    copies: Callable[[Database, str, Server], Database],
+    supervise: Supervise,
+    place: str,
+    form: str,
+) -> None:
+    """A dump made while jobs run: nothing runs in the copy until it is reconciled, then each job ends there, once."""
+    target: Server = request.getfixturevalue("elsewhere") if place == "elsewhere" else original.server
+    for owner in OWNERS:
+        make_lane(original, role=owner)
+    done = [put(original, "app.note", {"n": n}, role="ann") for n in range(5)]
+    broken = put(original, "app.fail", {"state": "22000"}, role="bob")
+    original.drain(role="ann")
+    original.drain(role="bob")
+    assert state(original, broken) == "failed"
+    original.admin("delete from app.ledger")
+
+    with gate_shut(original):
+        gated = {owner: put(original, "app.gate", {"n": 100 + i}, role=owner) for i, owner in enumerate(OWNERS)}
+        unseen = put_sql(original, "call app.gated()", role="ann")
+        vouched = put_sql(original, "do $$ begin perform app.gate(7); end $$", role="bob", done_when="select false")
+        daemon = supervise(original.dsn("supervisor"), "--owner", "ann", "--owner", "bob")
+        held = wait_at_gate(original, 4)
+        waiting = {owner: [put(original, "app.note", {"n": n}, role=owner) for n in range(10)] for owner in OWNERS}
+        later = put(original, "app.note", {"n": 55}, role="bob", run_at="2200-01-01")
+        lows = [put(original, "app.note", {"n": 60 + n}, role="ann", priority="low") for n in range(3)]
+        # The load goes on while the dump is made.
+        for owner in OWNERS:
+            original.run(
+                "select count(*) from jobs.enqueue_many('app.nap',"
+                " array(select jsonb_build_object('seconds', 0.02, 'n', g) from generate_series(1000, 1049) as g))",
+                role=owner,
+            )
+        copy = copies(original, form, target)
+        daemon.stop()
+
+        # In the copy nothing runs, and everybody who asks is told.
+        before = _states(copy)
+        assert before[gated["ann"]][0] == "running"
+        assert copy.value("select status from jobs.health where \"check\" = 'home'", role="operator") == "critical"
+        assert sqlstate_of(lambda: put(copy, "app.note", {"n": 1}, role="ann")) == "PW060"
+        assert sqlstate_of(lambda: copy.run("select jobs.start()", role="ann")) == "PW060"
+        assert sqlstate_of(lambda: copy.run("select jobs.cancel(%s)", [gated["ann"]], role="operator")) == "PW060"
+        assert copy.run("select id from jobs.job", role="ann") == []  # the numbers are those of somebody else
+        ran = _cli(copy.dsn("supervisor"), "run", "--until-empty")
+        assert ran.returncode == 5
+        assert "PW060" in ran.stdout
+        checked = _cli(copy.dsn("postgres"), "check")
+        assert checked.returncode != 0
+        assert "jobs.reconcile()" in checked.stdout
+        assert not copy.background()
+        assert _states(copy) == before
+        assert wait_at_gate(original, 4) == held, "nobody was signalled"
+
+        facts = copy.value("select jobs.reconcile()", role="operator")
+        # A procedure, and a statement at top level, ended unseen; all else goes back, uncharged.
+        unfinished = {job: row for job, row in before.items() if row[0] in ("scheduled", "queued", "running")}
+        assert facts["jobs_interrupted"] == sum(row[0] == "running" for row in unfinished.values())
+        assert facts["roles_missing"] == []
+        assert facts["functions_missing"] == []
+        assert (facts["roles_moved"] >= 2) == (place == "elsewhere")
+        assert {row[1] for row in _states(copy).values()} == {row[1] for row in before.values()}
+        assert len(copy.run("select id from jobs.job", role="ann")) == sum(r[1] == "ann" for r in before.values())
+        again = copy.value("select jobs.reconcile()", role="operator")
+        assert again["was"] == "at home"
+        assert not [
+            again[name]
+            for name in ("jobs_due_again", "messages_removed", "lanes_made", "queues_removed")
+            if again[name]
+        ]
+
+        copy.admin("delete from app.ledger")
+        daemon = supervise(copy.dsn("supervisor"), "--owner", "ann", "--owner", "bob", "--until-empty")
+        assert daemon.process.wait(60) == 0
+
+    after = _states(copy)
+    for job, row in before.items():
+        assert after[job][1] == row[1]
+        if job not in unfinished:
+            assert after[job] == row, "what was finished stays as it was"
+    expected = {job for job in unfinished if job not in (later, vouched, unseen)}
+    assert {job: after[job][0] for job in expected} == dict.fromkeys(expected, "succeeded")
+    effects = copy.admin("select job, owner, count(*) from app.ledger where job is not null group by 1, 2 order by 1")
+    notes = {job for job in expected if before[job][3].startswith("app.")}
+    assert {row[0]: row[1:] for row in effects if row[0] != vouched} == {job: (before[job][1], 1) for job in notes}
+    assert after[later][0] == "scheduled"
+    assert set(waiting["ann"] + waiting["bob"] + lows) <= expected | {j for j in before if before[j][0] == "succeeded"}
+    assert [attempts(copy, job) for job in gated.values()] == [[(1, "succeeded")], [(1, "succeeded")]]
+    assert after[unseen][0] == "in_doubt"
+    assert after[vouched][0] == "failed"  # asked, not true; run again; asked: never true
+    assert set(done) <= set(after)
+    assert put(copy, "app.note", {"n": 1}, role="ann") > max(before)
+
+
+def test_role_and_function_that_are_missing(
+    original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database]
+) -> None:
+    """Jobs of a role that the cluster lacks wait, and are told; jobs of a function that is gone fail with our error."""
+    with original.server.connect() as line:
+        line.execute("drop role if exists lone")
+        line.execute("create role lone login")
+        line.execute(f"grant {', '.join(GROUPS)} to lone")
+    lone = put(original, "pg_catalog.now", role="lone")
+    original.drain(role="lone")
+    waits = put(original, "pg_catalog.now", role="lone")
+    original.admin("create function app.passing() returns integer language sql return 1")
+    gone = put(original, "app.passing", role="ann", run_at="2200-01-01")
+    original.admin("drop function app.passing()")
+    copy = copies(original, "custom", elsewhere)
+
+    facts = copy.value("select jobs.reconcile()", role="operator")
+    assert facts["roles_missing"] == ["lone"]
+    assert facts["functions_missing"] == ["app.passing()"]
+    told = copy.record("""select status, detail, remedy from jobs.health where "check" = 'owners'""", role="operator")
+    assert told["status"] == "warning"
+    assert "lone" in told["detail"]
+    assert "create it" in told["remedy"]
+    copy.run("select jobs.run_now(%s)", [gone], role="ann")
+    copy.drain(role="ann")
+    assert copy.job(gone, role="ann")["error"]["sqlstate"] == "PW042"
+    assert state(copy, waits) in ("queued", "scheduled")
+
+    with copy.server.connect() as line:
+        line.execute("create role lone login")
+        line.execute(f"grant {', '.join(GROUPS)} to lone")
+    assert copy.value("select jobs.reconcile()", role="operator")["roles_missing"] == []
+    copy.drain(role="lone")
+    assert [copy.job(job, role="lone")["state"] for job in (lone, waits)] == ["succeeded", "succeeded"]
+    with copy.server.connect() as line:
+        line.execute(f"revoke {', '.join(GROUPS)} from lone")
+        line.execute("drop role lone")
+
+
+def test_renamed_role_is_known_by_its_new_name(
+    original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database], supervise: Supervise
+) -> None:
+    """A role that was renamed is found by its name of now; one that was dropped is nobody, whoever has its name."""
+    with original.server.connect() as line:
+        line.execute("create role early login")
+        line.execute(f"grant {', '.join(GROUPS)} to early")
+    job = put(original, "pg_catalog.now", role="early", run_at="2200-01-01")
+    original.close()
+    with original.server.connect() as line:
+        line.execute("alter role early rename to late")
+    supervise(original.dsn("supervisor"), "--owner", "ann", "--until-empty").process.wait(30)
+    copy = copies(original, "custom", elsewhere)
+    assert copy.value("select jobs.reconcile()", role="operator")["roles_missing"] == ["late"]
+
+    original.close()
+    with original.server.connect() as line:
+        line.execute(f"revoke {', '.join(GROUPS)} from late")
+        line.execute("drop role late")
+        line.execute("create role late login")
+        line.execute(f"grant {', '.join(GROUPS)} to late")
+    supervise(original.dsn("supervisor"), "--owner", "ann", "--until-empty").process.wait(30)
+    beside = copies(original, "custom", original.server)
+    assert beside.value("select jobs.reconcile()", role="operator")["roles_missing"] == ["late"]
+    assert beside.run("select 1 from jobs.job where id = %s", [job], role="late") == []
+    beside.close()
+    original.close()
+    with original.server.connect() as line:
+        line.execute(f"revoke {', '.join(GROUPS)} from late")
+        line.execute("drop role late")
+
+
+def test_template_and_restart(original: Database, supervise: Supervise) -> None:
+    """A database made from a template is a copy; one that was restarted, or renamed, is at home."""
+    make_lane(original, role="ann")
+    original.close()
+    made = Database(server=original.server, name=new_name("made"))
+    with original.server.connect() as line:
+        line.execute(f"create database {made.name} template {original.name}")
+    assert sqlstate_of(lambda: put(made, "app.note", {"n": 1}, role="ann")) == "PW060"
+    made.value("select jobs.reconcile()", role="operator")
+    job = put(made, "app.note", {"n": 1}, role="ann")
+    made.drain(role="ann")
+    assert state(made, job) == "succeeded"
+    drop(made)
+
+    private = original.server.private
+    assert private is not None
+    private.restart("immediate")
+    old, renamed = original.name, new_name("renamed")
+    with original.server.connect() as line:
+        line.execute(f"alter database {old} rename to {renamed}")
+    original.name = renamed
+    put(original, "app.note", {"n": 2}, role="ann")  # nobody was here since the restart
+    assert original.value("""select status from jobs.health where "check" = 'home'""", role="operator") == "ok"
+    daemon = supervise(original.dsn("supervisor"), "--until-empty", "--owner", "ann")
+    assert daemon.process.wait(30) == 0
+    assert original.value("select postmaster = pg_postmaster_start_time() from jobs_internal.home", role="postgres")
+    apply_schema(original.dsn("postgres"), "upgrade")
+    assert original.value("select jobs_internal.is_home()", role="postgres")
+
+
+def test_what_was_lost_is_mended(original: Database, supervise: Supervise) -> None:
+    """A message, or a whole pgmq queue, that was removed by hand: reconcile, or a supervisor's start, makes it good."""
+    make_lane(original, role="ann")
+    lane = original.value("select pgmq_queue from jobs_internal.lane", role="postgres")
+    jobs = [put(original, "app.note", {"n": n}, role="ann") for n in range(5)]
+    original.admin(f"delete from pgmq.q_{lane} where (message ->> 'job')::bigint = any (%s)", [jobs[:2]])
+    original.admin("select pgmq.send(%s, '{\"job\": 424242}')", [lane])
+    facts = original.value("select jobs.reconcile()", role="operator")
+    assert (facts["jobs_due_again"], facts["messages_removed"]) == (2, 1)
+
+    original.admin("select pgmq.drop_queue(%s)", [lane])
+    daemon = supervise(original.dsn("supervisor"), "--until-empty", "--owner", "ann")
+    assert daemon.process.wait(30) == 0
+    assert [original.job(job, role="ann")["state"] for job in jobs] == ["succeeded"] * 5
+    counts = original.admin("select n, count(*) from app.ledger where job = any (%s) group by 1 order by 1", [jobs])
+    assert counts == [(n, 1) for n in range(5)]
