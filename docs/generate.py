@@ -25,7 +25,7 @@ SQL = Path(__file__).parents[1] / "sql"
 #: Heading -> functions of schema jobs. One that stands nowhere is an error.
 GROUPS = {
     "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql"],
-    "Run and steer": ["start", "cancel", "retry", "run_now", "wait", "await"],
+    "Run and steer": ["start", "cancel", "retry", "run_now", "wait", "await", "reconcile"],
     "Inside a job": ["current_id", "progress", "log"],
     "Queues, settings and rules": [
         "create_queue", "alter_queue", "drop_queue", "pause", "resume", "configure", "set_retry_rule",

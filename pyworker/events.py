@@ -105,7 +105,7 @@ _ALL = (
         "schema_mismatch",
         "critical",
         "sqlstate message hint",
-        "The database does not hold the schema that this version needs, or does not let this role use it.",
+        "The database does not hold the schema that this version needs, does not let this role use it, or is a copy.",
     ),
     _event(
         "duty_failed",

@@ -20,4 +20,5 @@ class Exit(IntEnum):
 EXIT_HELP = """\
 Exit codes: 0 stopped as asked, or empty with --until-empty; 1 failure; 2 wrong usage or setting; 3 jobs were due and
 nothing picked them up; 4 the server cannot be reached at the start (see --wait); 5 the schema is missing, of another
-version, or closed to this role; 6 the server takes calls and gives no answer."""
+version, or closed to this role, or the database is a copy (see jobs.reconcile); 6 the server takes calls and gives no
+answer."""
