@@ -1,4 +1,4 @@
-"""Dumps under load, restored beside the original: nothing runs there until it is reconciled, and then all of it, once."""
+"""Dumps under load, restored beside the original: nothing runs there until it is reconciled, and then all, once."""
 
 import random
 import subprocess
@@ -112,7 +112,7 @@ class DumpRestore(Scenario):
         if any(again[fact] for fact in _OUT_OF_STEP):
             self._complain(f"expected that a second reconcile finds nothing to do, and it did {again}")
         number = copy.supervisors.start()
-        left = copy.until(lambda: not copy.rows("select from jobs_internal.job limit 1"), _DRAINED, "a copy drains")
+        left = copy.until(lambda: not copy.rows("select 1 from jobs_internal.job limit 1"), _DRAINED, "a copy drains")
         copy.until(lambda: not copy.rows(_AT_WORK)[0][0], 20, "its sessions leave")
         copy.supervisors.terminate(number)
         if not left:
