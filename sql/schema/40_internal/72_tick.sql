@@ -434,6 +434,37 @@ end
 $$;
 comment on function jobs_internal.take_back() is 'Takes back what sessions claimed and do not get to';
 
+-- Purpose: after the server's clock was set back, what entered a lane before would stay out of sight until the clock is there again. No
+-- message waits longer than a lease: one that would is visible now, as if its lease were over. Locks: message (skip locked).
+create or replace function jobs_internal.heed_clock()
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_lane record;
+  v_latest timestamptz := pg_catalog.clock_timestamp()
+    + pg_catalog.make_interval(secs => jobs_internal.setting('lease_seconds')::double precision + 60);
+begin
+  for v_lane in
+    select l.pgmq_queue from jobs_internal.lane as l
+  loop
+    begin
+      execute pg_catalog.format(
+        'update pgmq.%I as m set vt = pg_catalog.clock_timestamp() where m.msg_id in ('
+        '  select q.msg_id from pgmq.%1$I as q where q.vt > $1 limit 5000 for update skip locked)',
+        'q_' || v_lane.pgmq_queue)
+      using v_latest;
+    exception
+      when undefined_table then
+        null;  -- its queue was dropped meanwhile
+    end;
+  end loop;
+end
+$$;
+comment on function jobs_internal.heed_clock() is 'Makes visible what the clock hides because it was set back';
+
 -- Purpose: one round of a supervisor: dispatch, note the overdue, rescue; says what there is to do.
 -- Returns: paused, dispatched, rescued, stopping, sessions, running, queued, next_due_ms, next_deadline_ms, feed, owners, problems.
 create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)
@@ -457,6 +488,7 @@ begin
     perform jobs_internal.take_back();
   end if;
   if not v_paused then
+    perform jobs_internal.heed_clock();
     v_dispatched := jobs_internal.dispatch();
   end if;
   v_sessions := (select pg_catalog.count(*) from jobs_internal.session);
