@@ -28,8 +28,8 @@ class ClockStep(Scenario):
     summary = "the server's clock steps by an hour, forward and back"
     minimum = 12.0
     clock_steps = True
-    # pg_sleep waits by the wall clock: whoever sleeps when the clock is set back sleeps for that hour as well, and a time
-    # limit is by the same clock.
+    # pg_sleep waits by the wall clock: whoever sleeps when the clock is set back sleeps for that hour as well, and time
+    # limits are by the same clock.
     without = frozenset(
         {"work", "narrow", "unique", "transaction", "cancelled", "timed_out", "procedure", "call", "call_checked"}
     )

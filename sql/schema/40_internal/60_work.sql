@@ -465,6 +465,7 @@ declare
   v_limit integer := 1000;
   v_jobs bigint := 0;
   v_idle timestamptz;
+  v_life interval;
   v_waited timestamptz := pg_catalog.clock_timestamp();
   v_seen integer[] := '{}';
   v_runs bigint[] := '{}';
@@ -501,7 +502,8 @@ begin
   v_short := jobs_internal.setting('short_ms')::double precision;
   v_chunk_jobs := jobs_internal.setting('chunk_jobs')::integer;
   v_chunk_ms := jobs_internal.setting('chunk_ms')::bigint;
-  v_until := pg_catalog.clock_timestamp() + jobs_internal.setting('session_seconds')::integer * interval '1 second';
+  v_life := jobs_internal.setting('session_seconds')::integer * interval '1 second';
+  v_until := pg_catalog.clock_timestamp() + v_life;
   v_max_jobs := jobs_internal.setting('session_jobs')::bigint;
   commit;
 
@@ -518,6 +520,7 @@ begin
       v_ok := 0;
       v_bad := 0;
     end if;
+    v_until := least(v_until, pg_catalog.clock_timestamp() + v_life);  -- the clock may have been set back
     exit when v_leave or pg_catalog.clock_timestamp() > v_until or v_jobs > v_max_jobs;
     perform pg_catalog.set_config('application_name', 'pw idle', false);
     v_claim := jobs_internal.claim(v_session, v_jobs, v_learned, v_rest, v_limit);
@@ -525,7 +528,7 @@ begin
     v_rest := false;
     commit;
     if v_claim.lane_id is null then
-      v_idle := coalesce(v_idle, pg_catalog.clock_timestamp());
+      v_idle := least(v_idle, pg_catalog.clock_timestamp());  -- the clock may have been set back
       exit when pg_catalog.clock_timestamp() > v_idle + p_linger_ms * interval '1 ms' and not (v_claim.waiting and p_linger_ms > 0);
       exit when jobs_internal.shutting_down();
       commit;
