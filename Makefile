@@ -11,10 +11,10 @@ TESTS  ?=
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint format test demo bench torture clean
+.PHONY: help venv lint format test demo bench torture torture-mutants clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.demo  ## Make .venv with pyworker in it
 
@@ -59,6 +59,9 @@ bench: $(VENV)/.demo  ## Measure jobs per second and latency
 torture: $(VENV)/.demo  ## Break things under load (SEED=n SECONDS=s SCENARIO=name), and prove that nothing is lost
 	$(BIN)/pyworker torture $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) \
 	  $(foreach name,$(SCENARIO),--scenario $(name))
+
+torture-mutants: $(VENV)/.demo  ## Plant bugs one at a time, and show that the torture catches each
+	$(BIN)/pyworker torture --mutants
 
 clean:  ## Remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

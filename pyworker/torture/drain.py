@@ -35,7 +35,7 @@ from pg_stat_activity as a where a.datname = current_database()
 """
 
 
-def drain(world: World) -> list[Violation]:
+def drain(world: World, standstill: float = _STANDSTILL) -> list[Violation]:
     """Wait until nothing is due and nobody is at work. A standstill is a violation, told with what is left."""
     begun = moved = time.monotonic()
     last: tuple[object, ...] = ()
@@ -47,7 +47,7 @@ def drain(world: World) -> list[Violation]:
         now = time.monotonic()
         if left != last:
             last, moved = left, now
-        if now - moved > _STANDSTILL or now - begun > _LONGEST:
+        if now - moved > standstill or now - begun > _LONGEST:
             jobs, sessions, feed, processes, _done = left
             return [
                 world.scenario.violation(

@@ -56,6 +56,7 @@ class Effect:
     attempt: int | None
     by_current: str
     by_session: str
+    pid: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ class History:
     cancels: frozenset[int] = frozenset()
     jobs: Mapping[int, Job] = field(default_factory=dict)
     attempts: Mapping[int, Sequence[Attempt]] = field(default_factory=dict)
-    effects: Sequence[Effect] = ()
+    effects: Sequence[Effect] = ()  #: in the order of their time
     orders: frozenset[str] = frozenset()
     queues: Mapping[str, int | None] = field(default_factory=dict)  #: concurrency
     indexes: Mapping[str, bool] = field(default_factory=dict)  #: indexes of schema stage -> valid
@@ -116,6 +117,7 @@ _ATTEMPTS = """
 select job_id, attempt, outcome, started_at, finished_at, error ->> 'sqlstate'
 from jobs.attempts order by job_id, attempt
 """
+_EFFECTS = "select tag, job_id, attempt, by_current, by_session, pid from stage.ledger order by at"
 _INDEXES = """
 select c.relname, i.indisvalid from pg_index as i join pg_class as c on c.oid = i.indexrelid
 where c.relnamespace = 'stage'::regnamespace
@@ -178,8 +180,8 @@ def gather(world: World, before: Residue, after: Residue, *, canaries: Mapping[s
         jobs={row[0]: _job(row) for row in world.rows(_JOBS)},
         attempts=attempts,
         effects=[
-            Effect(tag=row[0], job_id=row[1], attempt=row[2], by_current=row[3], by_session=row[4])
-            for row in world.rows("select tag, job_id, attempt, by_current, by_session from stage.ledger")
+            Effect(tag=row[0], job_id=row[1], attempt=row[2], by_current=row[3], by_session=row[4], pid=row[5])
+            for row in world.rows(_EFFECTS)
         ],
         orders=frozenset(row[0] for row in world.rows("select tag from stage.orders")),
         queues=dict(world.rows("select queue, concurrency from jobs.queues")),

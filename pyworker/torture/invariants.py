@@ -9,7 +9,7 @@ from pyworker.torture.journal import Entry
 from pyworker.torture.kinds import Kind
 from pyworker.torture.scenario import Violation
 
-__all__ = ["INVARIANTS", "check"]
+__all__ = ["INVARIANTS", "check", "is_hot"]
 
 _SHOWN = 4  # examples of one complaint
 
@@ -61,6 +61,19 @@ def no_double_effect(history: History) -> Iterator[tuple[str, object]]:
             yield f"a job that {job.state} should have {expected} effect(s)", f"job {job.id} has {effects[job.id]}"
 
 
+def no_second_copy(history: History) -> Iterator[tuple[str, object]]:
+    """I2: a statement at top level may run again, but never beside an earlier run of itself."""
+    processes: dict[int, list[int]] = defaultdict(list)
+    for effect in history.effects:
+        seen = processes[effect.job_id or 0]
+        if effect.pid not in seen[-1:]:
+            seen.append(effect.pid)
+    for job, kind in _loaded(history):
+        seen = processes[job.id]
+        if kind.effects == "top_level" and len(set(seen)) < len(seen):
+            yield "two runs of one job were at work at once", f"job {job.id} ({kind.name}): effects of {seen}"
+
+
 def no_phantom(history: History) -> Iterator[tuple[str, object]]:
     """I3: what was rolled back or refused never ran, and an effect belongs to a job."""
     undone = set()
@@ -100,6 +113,9 @@ def nothing_left(history: History) -> Iterator[tuple[str, object]]:
         there, now = getattr(before, what), getattr(after, what)
         if now > there:
             yield f"{what.replace('_', ' ')} left after the drain", f"{now}, and {there} before"
+    refused = history.supervisor_events.get("no_worker_slot", 0)
+    if refused and not history.scenario.starves:
+        yield "a supervisor was refused a worker slot, and nobody else used them up", f"{refused} times"
     if after.connections:
         yield "connections left after the supervisors had gone", ", ".join(after.connections)
 
@@ -118,6 +134,23 @@ def no_broken_index(history: History) -> Iterator[tuple[str, object]]:
             yield "an invalid index is left", index
         if re.search(r"_cc(new|old)\d*$", index):
             yield "a leftover of a rebuild", index
+
+
+#: Relations whose rows come and go; the others are history, which retention bounds.
+_HOT = re.compile(r"^(jobs_internal[.](job|session|slot|lane|duration|stop|feed|progress_message)|pgmq[.]q_.*)$")
+
+
+def is_hot(relation: str) -> bool:
+    """Tell whether a relation of ours, by its qualified name, is one whose rows come and go."""
+    return bool(_HOT.match(relation))
+
+
+def sizes_are_bounded(history: History) -> Iterator[tuple[str, object]]:
+    """I9: what comes and goes leaves no more behind than all jobs of the run together could have filled."""
+    bound = 2**20 + 2048 * len(history.jobs)
+    for relation, size in history.sizes.items():
+        if is_hot(relation) and size > bound:
+            yield f"a relation larger than {bound} bytes", f"{relation}: {size}"
 
 
 def attempts_add_up(history: History) -> Iterator[tuple[str, object]]:
@@ -261,11 +294,13 @@ def secrets_are_kept(history: History) -> Iterator[tuple[str, object]]:
 INVARIANTS: list[tuple[str, Callable[[History], Iterator[tuple[str, object]]]]] = [
     ("I1", no_lost_job),
     ("I2", no_double_effect),
+    ("I2", no_second_copy),
     ("I3", no_phantom),
     ("I4", no_false_success),
     ("I6", no_orphan_at_rest),
     ("I7", nothing_left),
     ("I8", no_broken_index),
+    ("I9", sizes_are_bounded),
     ("I10", attempts_add_up),
     ("I11", runs_as_owner),
     ("I12", server_is_well),

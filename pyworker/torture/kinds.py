@@ -110,6 +110,14 @@ def _many(line: Connection[Row], call: Call) -> list[int]:
     return [int(row[0]) for row in rows]
 
 
+def _wave(line: Connection[Row], call: Call) -> list[int]:
+    rows = line.execute(
+        "select jobs.enqueue_many('stage.effect', array_fill(%s::jsonb, array[2000]), note => %s)",
+        [Jsonb({"tag": call.tag}), Jsonb({"tag": call.tag})],
+    ).fetchall()
+    return [int(row[0]) for row in rows]
+
+
 def _transaction(line: Connection[Row], call: Call) -> list[int]:
     with line.transaction():
         line.execute("insert into stage.orders (tag) values (%s)", [call.tag])
@@ -185,6 +193,7 @@ KINDS: dict[str, Kind] = {
         Kind(name="long", send=_long),
         Kind(name="narrow", send=_narrow, weight=4),
         Kind(name="many", send=_many, weight=3, count=20),
+        Kind(name="wave", send=_wave, count=2000),
         Kind(name="transaction", send=_transaction, weight=5, count=2),
         Kind(name="phantom", send=_transaction, weight=5, count=2, way="rollback"),
         Kind(name="unique", send=_unique, weight=5),

@@ -52,6 +52,7 @@ class World:
         self.journal = Journal(directory / "journal.jsonl")
         self.counts: Counter[str] = Counter()  #: faults by kind, for what they may cost
         self.killed: set[int] = set()  #: server processes that we ended the hard way
+        self.standstill = 30.0  #: seconds without any progress after which the drain gives up
         self.slow_stops: list[str] = []
         self.supervisor_ends: list[str] = []
         self.proc = Path("/proc")

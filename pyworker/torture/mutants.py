@@ -1,0 +1,380 @@
+"""Proof that the proof can fail: bugs that are planted one at a time, and the scenario that shows each of them.
+
+A bug is an edit of a function in the database of the scenario: a piece of its text, which must be there exactly once,
+is replaced by another. Nothing outside that database is touched.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg import Connection
+from rich.table import Table
+
+from pyworker.errors import WorkError
+from pyworker.torture.report import Finding
+from pyworker.torture.run import Share, run_scenario
+from pyworker.torture.server import torture_server
+from pyworker.torture.world import World
+
+__all__ = ["MUTANTS", "Edit", "Mutant", "Verdict", "hunt", "plant", "render", "verdict_line"]
+
+_STANDSTILL = 12.0  # seconds: a job that hangs is what some of them are about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """One change of one function or procedure."""
+
+    function: str  #: as regprocedure reads it
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """One bug, and what has to see it."""
+
+    name: str
+    summary: str
+    scenario: str
+    caught_by: frozenset[str]  #: invariants, one of which must complain
+    edits: tuple[Edit, ...] = ()
+    statements: tuple[str, ...] = ()
+    seconds: int = 8
+    seed: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of one run. A control run has no mutant and must be clean."""
+
+    scenario: str
+    mutant: Mutant | None
+    finding: Finding
+
+    @property
+    def seen(self) -> list[str]:
+        """Name the invariants that complained."""
+        return sorted({violation.invariant for violation in self.finding.violations})
+
+    @property
+    def right(self) -> bool:
+        """Tell whether the checker did what it is there for."""
+        return not self.seen if self.mutant is None else bool(self.mutant.caught_by & set(self.seen))
+
+
+_RESCUE = "jobs_internal.rescue()"
+_RESCUE_ONE = "jobs_internal.rescue_one(jobs_internal.session)"
+_WORK = "jobs_internal.work(integer,text)"
+_RUN_ONE = "jobs_internal.run_one(jobs_internal.work_item,bigint,text,bigint,jsonb)"
+_RUN_CHILD = "jobs_internal.run_child(bigint,jobs_internal.work_item,text,bigint,jsonb,jobs_internal.ending)"
+_FINISH_CHUNK = "jobs_internal.finish_chunk(bigint,integer,bigint[],jobs_internal.ending[])"
+_FINISH_ALONE = "jobs_internal.finish_alone(bigint,integer,jobs_internal.ending)"
+
+#: A session that runs one job for longer than this is taken for dead.
+_BY_TIME = (
+    Edit(
+        function=_RESCUE,
+        old="where not jobs_internal.alive(s.pid, s.backend_start)",
+        new="where s.job_id in (select j.id from jobs_internal.job as j"
+        " where j.started_at < pg_catalog.clock_timestamp() - interval '0.4 s')",
+    ),
+    Edit(
+        function=_RESCUE,
+        old="continue when jobs_internal.alive(v_session.pid, v_session.backend_start);",
+        new="",
+    ),
+)
+
+MUTANTS: dict[str, Mutant] = {
+    mutant.name: mutant
+    for mutant in (
+        Mutant(
+            name="no_fence",
+            summary="a session that was taken for dead commits its job all the same",
+            scenario="calm",
+            caught_by=frozenset({"I2"}),
+            edits=(
+                *_BY_TIME,
+                Edit(
+                    function=_RESCUE_ONE,
+                    old="delete from jobs_internal.session where id = p_session.id;",
+                    new="update jobs_internal.session set job_id = null, attempt = null where id = p_session.id;",
+                ),
+                Edit(
+                    function="jobs_internal.fence(bigint,bigint,integer)",
+                    old="if not exists (",
+                    new="if false and not exists (",
+                ),
+                Edit(
+                    function=_FINISH_ALONE,
+                    old="if v_other is null then",
+                    new="if v_other is null then\n    return;\n  end if;\n  if v_other is null then",
+                ),
+            ),
+        ),
+        Mutant(
+            name="rescue_by_time",
+            summary="a session that works for long is taken for dead",
+            scenario="calm",
+            caught_by=frozenset({"I10", "I12"}),
+            edits=_BY_TIME,
+        ),
+        Mutant(
+            name="claim_inside_the_effect",
+            summary="the claim is committed with the chunk, not before it: who crashes the server has claimed nothing",
+            scenario="poison",
+            seconds=10,
+            seed=4,  # its poison comes in a chunk
+            caught_by=frozenset({"poison", "drain", "I1", "driver"}),
+            edits=(
+                Edit(
+                    function=_WORK,
+                    old="v_rest := false;\n    commit;\n    if v_claim.lane_id is null then",
+                    new="v_rest := false;\n    if v_claim.lane_id is null then",
+                ),
+            ),
+        ),
+        Mutant(
+            name="start_not_committed",
+            summary="the start of a lone job is committed with its end: nobody counts the job that crashes the server",
+            scenario="poison",
+            seconds=10,
+            seed=1,  # its poison comes alone
+            caught_by=frozenset({"poison", "drain", "I1", "driver"}),
+            edits=(
+                Edit(
+                    function=_WORK,
+                    old="v_item := jobs_internal.begin_alone(v_session, v_claim.lane_id, v_item);\n        commit;",
+                    new="v_item := jobs_internal.begin_alone(v_session, v_claim.lane_id, v_item);",
+                ),
+            ),
+        ),
+        Mutant(
+            name="forgotten_detach",
+            summary="the launcher keeps the handle of each session that it has launched",
+            scenario="calm",
+            seconds=16,
+            caught_by=frozenset({"I7"}),
+            edits=(
+                Edit(
+                    function="jobs_internal.launch(integer,interval)",
+                    old="execute v_detach using v_handle.pid, v_handle.cookie;",
+                    new="",
+                ),
+            ),
+        ),
+        Mutant(
+            name="cancel_without_reason",
+            summary="an interrupted job counts as cancelled, whether anybody asked for that or not",
+            scenario="sessions_ended",
+            caught_by=frozenset({"I10", "I15"}),
+            edits=(
+                Edit(
+                    function="jobs_internal.cut_off(jobs_internal.work_item,timestamptz,text)",
+                    old="coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted')",
+                    new="'cancelled'",
+                ),
+            ),
+        ),
+        Mutant(
+            name="believes_has_error",
+            summary="a child session without an error has succeeded, though FATAL ended it",
+            scenario="children_ended",
+            seconds=12,
+            caught_by=frozenset({"I4"}),
+            edits=(Edit(function=_RUN_CHILD, old="and coalesce(v_outcome.command_tag, '') <> ''", new=""),),
+        ),
+        Mutant(
+            name="no_vacuum",
+            summary="the upkeep does not vacuum the hot tables",
+            scenario="bloat",
+            seconds=20,
+            caught_by=frozenset({"I9"}),
+            edits=(
+                Edit(
+                    function="jobs_internal.maintain()",
+                    old="if v_tables is not null then",
+                    new="if false then",
+                ),
+            ),
+        ),
+        Mutant(
+            name="charged_for_a_shutdown",
+            summary="a job that was running when the server stopped has lost an attempt",
+            scenario="restart_immediate",
+            caught_by=frozenset({"I10"}),
+            edits=(
+                Edit(
+                    function=_RESCUE_ONE,
+                    old="case when p_session.fate = 'innocent' then 'interrupted' else 'lost' end;",
+                    new="'lost';",
+                ),
+            ),
+        ),
+        Mutant(
+            name="unlogged_jobs",
+            summary="the table of live jobs is unlogged: empty after a crash",
+            scenario="restart_immediate",
+            caught_by=frozenset({"I1"}),
+            statements=("alter table jobs_internal.job set unlogged",),
+        ),
+        Mutant(
+            name="unlogged_messages",
+            summary="the queues of pgmq are unlogged: jobs wait for a message that is gone",
+            scenario="restart_immediate",
+            caught_by=frozenset({"drain", "I1"}),
+            edits=(
+                Edit(
+                    function="jobs_internal.make_lanes(oid)",
+                    old="perform pgmq.create('pyworker_' || v_lane);",
+                    new="perform pgmq.create_unlogged('pyworker_' || v_lane);",
+                ),
+            ),
+        ),
+        Mutant(
+            name="slot_not_given_back",
+            summary="a session that ends keeps its place in the queue",
+            scenario="calm",
+            caught_by=frozenset({"I7", "drain", "I1"}),
+            edits=(
+                Edit(
+                    function="jobs_internal.close_session(bigint,jsonb)",
+                    old="update jobs_internal.slot set session_id = null where session_id = p_session;",
+                    new="",
+                ),
+                Edit(
+                    function="jobs_internal.claim(bigint,bigint,jsonb,boolean,integer)",
+                    old="update jobs_internal.slot set session_id = null where session_id = p_session;",
+                    new="",
+                ),
+            ),
+        ),
+        Mutant(
+            name="message_not_deleted",
+            summary="the messages of a chunk stay in the queue",
+            scenario="calm",
+            caught_by=frozenset({"drain", "I1", "I9"}),
+            edits=(
+                Edit(
+                    function=_FINISH_CHUNK,
+                    old="execute pg_catalog.format('delete from pgmq.%I where msg_id = any ($1)',"
+                    " 'q_pyworker_' || p_lane) using p_msg_ids;",
+                    new="",
+                ),
+            ),
+        ),
+        Mutant(
+            name="failure_is_success",
+            summary="a job that raised an error has succeeded",
+            scenario="calm",
+            caught_by=frozenset({"I2"}),
+            edits=(
+                Edit(function=_RUN_ONE, old="v_ending.outcome := 'failed';", new="v_ending.outcome := 'succeeded';"),
+            ),
+        ),
+        Mutant(
+            name="second_copy",
+            summary="an orphaned child session is not waited for",
+            scenario="watchers_ended",
+            seconds=12,
+            caught_by=frozenset({"I2", "I6"}),
+            edits=(
+                Edit(
+                    function=_RESCUE_ONE,
+                    old="if v_job.child_pid is not null and jobs_internal.alive(",
+                    new="if false and jobs_internal.alive(",
+                ),
+            ),
+        ),
+        Mutant(
+            name="no_limit",
+            summary="a queue runs as many jobs at once as there are sessions",
+            scenario="calm",
+            caught_by=frozenset({"I14"}),
+            edits=(
+                Edit(
+                    function="jobs_internal.take_slot(bigint,integer,integer)",
+                    old="if p_concurrency is null then",
+                    new="if true then",
+                ),
+            ),
+        ),
+        Mutant(
+            name="arguments_in_the_log",
+            summary="the arguments of each job go to the server's log",
+            scenario="calm",
+            caught_by=frozenset({"I13"}),
+            edits=(
+                Edit(
+                    function=_RUN_ONE,
+                    old="v_ending.started_at := pg_catalog.clock_timestamp();",
+                    new="v_ending.started_at := pg_catalog.clock_timestamp();\n  raise log 'runs %', p_item.args;",
+                ),
+            ),
+        ),
+    )
+}
+
+
+def plant(line: Connection[tuple[object, ...]], mutant: Mutant) -> None:
+    """Edit the functions of a database. A text that is not there exactly once is an error: the bug would be another."""
+    for edit in mutant.edits:
+        row = line.execute("select pg_get_functiondef(%s::regprocedure)", [edit.function]).fetchone()
+        text = str(row[0]) if row else ""
+        if text.count(edit.old) != 1:
+            raise WorkError(
+                f"mutant {mutant.name} does not fit {edit.function}",
+                detail=f"Expected once, found {text.count(edit.old)} times: {edit.old}",
+                hint="The function has changed; write the mutant for it anew.",
+            )
+        line.execute(text.replace(edit.old, edit.new).encode())
+    for statement in mutant.statements:
+        line.execute(statement.encode())
+
+
+def hunt(names: Sequence[str], directory: Path, say: Callable[[str], None]) -> list[Verdict]:
+    """Run each scenario as it is, which must be clean, then with each bug, which must be seen."""
+    chosen = [MUTANTS[name] for name in names] if names else list(MUTANTS.values())
+    verdicts = []
+    with torture_server(directory / "server") as server:
+        for scenario in dict.fromkeys(mutant.scenario for mutant in chosen):
+            seconds = max(mutant.seconds for mutant in chosen if mutant.scenario == scenario)
+            share = Share(name=scenario, seconds=seconds)
+            finding = run_scenario(server, share, 1, directory / f"control-{scenario}", say)
+            verdicts.append(Verdict(scenario=scenario, mutant=None, finding=finding))
+            say(f"control {scenario}: {', '.join(verdicts[-1].seen) or 'clean'} ({finding.seconds:.0f} s)")
+        for mutant in chosen:
+
+            def mutate(world: World, mutant: Mutant = mutant) -> None:
+                world.standstill = _STANDSTILL
+                plant(world.admin(), mutant)
+
+            share = Share(name=mutant.scenario, seconds=mutant.seconds)
+            finding = run_scenario(server, share, mutant.seed, directory / mutant.name, say, mutate)
+            verdicts.append(Verdict(scenario=mutant.scenario, mutant=mutant, finding=finding))
+            say(f"{mutant.name}: {', '.join(verdicts[-1].seen) or 'nothing'} ({finding.seconds:.0f} s)")
+    return verdicts
+
+
+def render(verdicts: Sequence[Verdict]) -> Table:
+    """Draw the table: mutant, scenario, who caught it."""
+    table = Table(title="pyworker torture --mutants")
+    for column in ("mutant", "scenario", "caught by", ""):
+        table.add_column(column)
+    for one in verdicts:
+        table.add_row(
+            one.mutant.name if one.mutant else "(none)", one.scenario, ", ".join(one.seen) or "-",
+            "right" if one.right else "[red]WRONG[/red]",
+        )  # fmt: skip
+    return table
+
+
+def verdict_line(verdicts: Sequence[Verdict]) -> str:
+    """Sum it up."""
+    mutants = [one for one in verdicts if one.mutant is not None]
+    controls = [one for one in verdicts if one.mutant is None]
+    caught = sum(one.right for one in mutants)
+    clean = sum(one.right for one in controls)
+    return f"mutants: {caught} of {len(mutants)} caught, {clean} of {len(controls)} control runs clean"

@@ -1,0 +1,70 @@
+"""The bugs that `pyworker torture --mutants` plants fit the functions as they are; each names who has to see it."""
+
+import pytest
+from support import Database
+
+import pyworker.torture.scenarios  # noqa: F401
+from pyworker.errors import WorkError
+from pyworker.torture.invariants import INVARIANTS
+from pyworker.torture.mutants import MUTANTS, Edit, Mutant, Verdict, plant
+from pyworker.torture.report import Finding
+from pyworker.torture.scenario import SCENARIOS, Violation, draw_plan
+
+
+def planted(database: Database, mutant: Mutant) -> None:
+    """Plant it, and undo that."""
+    with database.connect("postgres") as line, line.transaction(force_rollback=True):
+        plant(line, mutant)
+
+
+@pytest.mark.parametrize("name", sorted(MUTANTS))
+def test_it_fits(shared: Database, name: str) -> None:
+    planted(shared, MUTANTS[name])
+
+
+def test_one_that_does_not_fit_is_an_error(shared: Database) -> None:
+    edit = Edit(function="jobs_internal.rescue()", old="no such text", new="")
+    mutant = Mutant(name="m", summary="s", scenario="calm", caught_by=frozenset({"I1"}), edits=(edit,))
+    with pytest.raises(WorkError, match="does not fit"):
+        planted(shared, mutant)
+
+
+def test_a_planted_bug_is_in_the_database(shared: Database) -> None:
+    mutant = MUTANTS["failure_is_success"]
+    count = "select count(*) from pg_proc where proname = 'run_one' and position(%s in prosrc) > 0"
+    old = mutant.edits[0].old
+    with shared.connect("postgres") as line, line.transaction(force_rollback=True):
+        assert line.execute(count, [old]).fetchone() == (1,)
+        plant(line, mutant)
+        assert line.execute(count, [old]).fetchone() == (0,)
+
+
+def test_there_are_enough_and_each_can_be_caught() -> None:
+    assert len(MUTANTS) >= 10
+    named = {name for name, _function in INVARIANTS} | {"drain", "driver", "poison", "I5", "I6"}
+    for mutant in MUTANTS.values():
+        assert mutant.scenario in SCENARIOS
+        assert mutant.caught_by <= named
+        assert mutant.edits or mutant.statements
+
+
+def test_the_seeds_bring_the_poison_that_is_meant() -> None:
+    for name, kind in (("claim_inside_the_effect", "in a chunk"), ("start_not_committed", "alone")):
+        mutant = MUTANTS[name]
+        assert [fault.kind for fault in draw_plan(mutant.seed, "poison", mutant.seconds)] == [kind]
+
+
+def verdict(mutant: Mutant | None, *seen: str) -> Verdict:
+    violations = tuple(Violation(one, "calm", "m") for one in seen)
+    finding = Finding(name="calm", faults=0, jobs=0, seconds=1, budget=1, violations=violations)
+    return Verdict(scenario="calm", mutant=mutant, finding=finding)
+
+
+def test_a_verdict_is_right_only_when_the_right_one_complains() -> None:
+    mutant = MUTANTS["rescue_by_time"]
+    assert verdict(mutant, "I10").right
+    assert verdict(mutant, "I1", "I12").right
+    assert not verdict(mutant).right
+    assert not verdict(mutant, "I9").right
+    assert verdict(None).right
+    assert not verdict(None, "I1").right
