@@ -1,6 +1,7 @@
 """`pyworker torture`."""
 
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ def torture(
     top = directory or Path(tempfile.mkdtemp(prefix="pw-torture-"))
     top.mkdir(parents=True, exist_ok=True)
     top.chmod(0o755)  # the server's user gets in
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # its server goes as well
     right = _mutants(names, top) if mutants else _scenarios(seed, seconds, scenarios, top)
     if right and directory is None:
         shutil.rmtree(top, ignore_errors=True)

@@ -13,6 +13,7 @@ from pyworker.errors import ConfigError
 from pyworker.server import PrivateServer
 from pyworker.torture import canary
 from pyworker.torture.drain import drain
+from pyworker.torture.evidence import keep
 from pyworker.torture.history import Residue, gather, measure_residue
 from pyworker.torture.invariants import check
 from pyworker.torture.load import Load
@@ -97,7 +98,7 @@ def run_scenario(
         run = _Run(world, plan)
         violations = run.whole()
         if violations:
-            (directory / "server.log").write_text(world.log(), encoding="utf-8")
+            keep(world)
     finally:
         world.close()
         drop_database(server, database)
