@@ -227,9 +227,9 @@ MUTANTS: dict[str, Mutant] = {
             caught_by=frozenset({"drain", "I1"}),
             edits=(
                 Edit(
-                    function="jobs_internal.make_lanes(oid)",
-                    old="perform pgmq.create('pyworker_' || v_lane);",
-                    new="perform pgmq.create_unlogged('pyworker_' || v_lane);",
+                    function="jobs_internal.make_lane_queue(integer)",
+                    old="perform pgmq.create('pyworker_' || p_lane);",
+                    new="perform pgmq.create_unlogged('pyworker_' || p_lane);",
                 ),
             ),
         ),
