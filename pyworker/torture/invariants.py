@@ -197,7 +197,8 @@ def _explained(history: History, job: Job, kind: Kind, attempt: Attempt) -> bool
         case "cancelled":
             return job.id in history.cancels or (state == "PWC02" and scenario.terminations)
         case "lost":
-            return state in ("PWL01", "PWL02") and (scenario.crashes or scenario.terminations)
+            hit = scenario.crashes or scenario.terminations
+            return state in kind.errors or (state in ("PWL01", "PWL02") and hit)
         case "in_doubt":
             hit = scenario.crashes or scenario.terminations or scenario.restarts
             return kind.effects != "once" and hit

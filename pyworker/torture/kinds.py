@@ -173,6 +173,10 @@ def _call_checked(line: Connection[Row], call: Call) -> list[int]:
     return call_enqueue_sql(line, call, f"call stage.slow_commits('{call.tag}', 50)", done_when=done_when)
 
 
+def _dies(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.dies", {}, max_attempts=2)
+
+
 def _vacuum(line: Connection[Row], call: Call) -> list[int]:
     return call_enqueue_sql(line, call, f"vacuum (analyze) stage.dusty_{line.info.user}")
 
@@ -214,6 +218,10 @@ KINDS: dict[str, Kind] = {
         Kind(name="urgent", send=_urgent),
         Kind(name="long_call", send=_long_call, effects="top_level", rows=2),
         Kind(name="long_call_checked", send=_long_call_checked, effects="top_level", rows=2),
+        Kind(
+            name="dies", send=_dies, weight=1, effects="top_level", rows=2, states=frozenset({"failed"}),
+            errors=frozenset({"PWL01"}),
+        ),
         Kind(name="vacuum", send=_vacuum, weight=1, effects="none", errors=_LOCKS),
         Kind(name="index", send=_index, weight=1, effects="none", errors=_LOCKS, relation="i_{tag}"),
     )

@@ -181,8 +181,7 @@ MUTANTS: dict[str, Mutant] = {
         Mutant(
             name="believes_has_error",
             summary="a child session without an error has succeeded, though FATAL ended it",
-            scenario="children_ended",
-            seconds=12,
+            scenario="calm",
             caught_by=frozenset({"I4"}),
             edits=(Edit(function=_RUN_CHILD, old="and coalesce(v_outcome.command_tag, '') <> ''", new=""),),
         ),

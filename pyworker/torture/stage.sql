@@ -93,6 +93,16 @@ begin
   insert into stage.ledger (tag) values (tag);
 end $$;
 
+-- Its session ends by FATAL in the middle: what it had committed stays, and it is no success.
+create procedure stage.dies(tag text)
+language plpgsql as $$
+begin
+  insert into stage.ledger (tag) values (tag);
+  commit;
+  perform set_config('transaction_timeout', '20', false), pg_sleep(30);
+  insert into stage.ledger (tag) values (tag);
+end $$;
+
 create procedure stage.slow_commits(tag text, ms integer)
 language plpgsql as $$
 begin
