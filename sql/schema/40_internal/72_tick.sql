@@ -614,7 +614,7 @@ begin
   where c.relkind = 'r' and c.relowner = pg_catalog.quote_ident(current_user)::regrole::oid
     and ((n.nspname = 'jobs_internal' and c.relname in ('job', 'session', 'slot', 'lane', 'duration', 'stop', 'feed', 'minute', 'supervisor', 'progress_message'))
       or (n.nspname = 'pgmq' and c.relname like 'q\_pyworker\_%'))
-    and pg_catalog.pg_relation_size(c.oid) > 65536;
+    and pg_catalog.pg_table_size(c.oid) > 65536;  -- with what is toasted: the claims of sessions are
   if v_tables is not null then
     begin
       execute pg_catalog.format('select h.pid, h.cookie from %s($1, 0, %L) as h', jobs_internal.background('submit'), 'pyworker vacuum')
