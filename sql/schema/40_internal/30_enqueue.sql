@@ -52,7 +52,8 @@ $$;
 comment on function jobs_internal.try_settings(jsonb) is 'Tries a job''s settings with the caller''s rights and undoes them; invoker on purpose';
 
 -- Purpose: check the options that every kind of job has, and find its queue and lane.
--- Returns: one row; timeout and max_attempts with the queue's defaults. Errors: PW007, PW008, PW009, PW010, PW011, PW014, PW015, PW019, PW020.
+-- Returns: one row; timeout and max_attempts with the queue's defaults. Errors: PW007, PW008, PW009, PW010, PW011, PW014, PW015, PW019, PW020,
+-- PW060 in a copy, whose owners' numbers are those of another cluster.
 create or replace function jobs_internal.check_options(
   p_queue text,
   p_timeout interval,
@@ -74,6 +75,7 @@ as $$
 declare
   v_super boolean;
   v_accepting boolean;
+  v_home boolean;
 begin
   select r.oid, r.rolsuper into owner, v_super from pg_catalog.pg_roles as r where r.rolname = session_user;
   if v_super and jobs_internal.setting('superuser_jobs') <> 'on' then
@@ -107,14 +109,20 @@ begin
       detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(p_note)),
       hint = 'Pass {"ticket": "OPS-1", ...}. A retry cannot help.';
   end if;
-  select q.id, coalesce(p_timeout, q.timeout), coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue
-  into queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue
+  select q.id, coalesce(p_timeout, q.timeout), coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id
+  into queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home
   from jobs_internal.queue as q
+  -- What is_home asks, as far as it is free: while the server runs, another database has another name.
+  left join jobs_internal.home as h on h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
+    and h.database_name = pg_catalog.current_database()
   left join jobs_internal.lane as l on l.queue_id = q.id and l.owner = check_options.owner and l.priority = check_options.priority
   where q.name = coalesce(p_queue, 'default') and q.dropped_at is null;
   if not found then
     raise exception using errcode = 'PW007', message = pg_catalog.format('there is no queue "%s"', p_queue),
       detail = 'Queues are made by an operator.', hint = 'See jobs.queues, or: select jobs.create_queue(...). A retry cannot help.';
+  end if;
+  if v_home is null then
+    perform jobs_internal.assert_home();
   end if;
   if not v_accepting then
     raise exception using errcode = 'PW008', message = pg_catalog.format('queue "%s" does not accept jobs', p_queue),
@@ -129,22 +137,13 @@ comment on function jobs_internal.check_options(text, interval, integer, text, t
 
 -- Purpose: keep queues from being dropped until this transaction ends, before one looks for one. Locks: job (as every write of it does),
 -- which waits for nobody but jobs.drop_queue. A transaction with an older snapshot may not see that a queue was dropped: it is told so.
--- A copy of an installation accepts nothing (PW060): its owners' numbers are those of another cluster.
--- Errors: 40001, PW060.
+-- Errors: 40001.
 create or replace function jobs_internal.hold_queues(p_queue text)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- What is_home asks, as far as it is free.
-  if not exists (
-    select from jobs_internal.home as h
-    where h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
-      and h.database = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database()))
-  then
-    perform jobs_internal.assert_home();
-  end if;
   lock table jobs_internal.job in row exclusive mode;
   if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
     perform from jobs_internal.queue as q where q.name = coalesce(p_queue, 'default') and q.dropped_at is null for share;

@@ -4,7 +4,7 @@
 --
 -- Home is a server (system identifier), a database (oid) and the table jobs_internal.home itself (oid). A standby that is promoted, a
 -- restart and a crash change none of these. The check costs a look at one row as long as the server has not been restarted; the first
--- supervisor or session after a restart notes the new start.
+-- supervisor, session or enqueue after a restart notes the new start.
 
 -- Purpose: whether this is the installation's home. Returns false in a copy. Locks and writes: nothing.
 create or replace function jobs_internal.is_home()
@@ -61,7 +61,10 @@ begin
   if jobs_internal.is_home() then
     -- Nobody waits here: whoever holds the row writes the same.
     update jobs_internal.home as h set postmaster = pg_catalog.pg_postmaster_start_time(), database_name = pg_catalog.current_database()
-    where h.id = (select o.id from jobs_internal.home as o where o.postmaster <> pg_catalog.pg_postmaster_start_time() for update skip locked);
+    where h.id = (
+      select o.id from jobs_internal.home as o
+      where o.postmaster <> pg_catalog.pg_postmaster_start_time() or o.database_name <> pg_catalog.current_database()
+      for update skip locked);
     return;
   end if;
   if jobs_internal.is_unused() then
