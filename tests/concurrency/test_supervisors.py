@@ -234,3 +234,48 @@ def test_supervisors_come_and_go_at_once(prepared: Database, ask: Ask) -> None:
     ask(second, f"select jobs_internal.supervisor_close({yours})").result(10)
     first.execute("commit")
     assert prepared.admin("select count(*) from jobs_internal.supervisor") == [(0,)]
+
+
+def test_mending_finds_nothing_wrong_in_the_middle_of_anything(prepared: Database) -> None:
+    """A supervisor that connects mends; whatever transactions are open then, no job is out of step with its message."""
+    mend = "select jobs_internal.mend_lanes()"
+    nothing = {"lanes_made": 0, "jobs_due_again": 0, "messages_removed": 0, "queues_removed": 0}
+
+    def mended() -> dict[str, int]:
+        found = prepared.value(mend, role="postgres")
+        assert isinstance(found, dict)
+        return found
+
+    later = put(prepared, "app.note", {"n": 0}, run_at="2100-01-01")
+    prepared.admin("update jobs_internal.job set due_at = now() where id = %s", [later])
+    enqueuer, ticking, client = prepared.connect("app"), prepared.connect("supervisor"), prepared.connect("app")
+    begin(enqueuer, "select jobs.enqueue('app.note', '{\"n\": 1}')")
+    assert begin(ticking, tick("dispatched")) == 1
+    assert mended() == nothing
+    enqueuer.execute("commit")
+    ticking.execute("commit")
+    cancelled = put(prepared, "app.note", {"n": 2})
+    assert begin(client, f"select jobs.cancel({cancelled})") == "cancelled"
+    alone, chunk = Worker(database=prepared), Worker(database=prepared)
+    for worker in (alone, chunk):
+        assert worker.claim(1)
+        worker.begin()
+    (item,) = alone.open(short_ms=-1)
+    assert alone.start(item) == "alone"
+    (shared,) = chunk.open()
+    job = chunk.ask("select (%(item)s::jobs_internal.work_item).job_id", {"item": shared})
+    assert chunk.finish_chunk([job])
+    assert mended() == nothing
+    for line in (client, alone.line, chunk.line):
+        line.execute("commit")
+    assert mended() == nothing
+    alone.die()
+    chunk.leave()
+    assert mended() == nothing
+    prepared.admin(f"delete from {lane(prepared)}")
+    prepared.admin(RESCUE)
+    assert mended() == nothing
+    lost = put(prepared, "app.note", {"n": 3})
+    prepared.admin(f"delete from {lane(prepared)}")
+    assert mended() == {**nothing, "jobs_due_again": 1}
+    assert state(prepared, lost) == "scheduled"
