@@ -88,12 +88,14 @@ def test_a_crash_is_counted_once(prepared: Database, ask: Ask) -> None:
         one.die()
     prepared.admin("update jobs_internal.session set epoch = '2020-01-01'")
     prepared.admin("update jobs_internal.server set epoch = '2020-01-01'")
-    first, second = two(prepared)
-    assert begin(first, tick("rescued")) == 2
-    answer = ask(second, tick("rescued", 2))
+    # The judgement alone: a rescue would take the sessions away, too, and a second judge would find nobody.
+    first, second = prepared.connect("postgres"), prepared.connect("postgres")
+    begin(first, "select jobs_internal.note_crash()::text")
+    answer = ask(second, "select jobs_internal.note_crash()::text")
     waits_for(prepared, second, first)
     first.execute("commit")
-    assert answer.result(10) == 0
+    answer.result(10)
+    assert prepared.admin(RESCUE) == [(2,)]
     assert prepared.admin("select id, crashes, attempt from jobs_internal.job order by id") == [
         (jobs[0], 1, 0),
         (jobs[1], 1, 0),
@@ -229,7 +231,9 @@ def test_supervisors_come_and_go_at_once(prepared: Database, ask: Ask) -> None:
     waits_for(prepared, second, first)
     first.execute("commit")
     yours = answer.result(10)
-    assert prepared.admin("select id from jobs_internal.supervisor order by id") == [(mine,), (yours,)]
+    late = prepared.value(opening.format("fourth"), role="supervisor")
+    assert prepared.admin("select id from jobs_internal.supervisor order by id") == [(mine,), (yours,), (late,)]
+    prepared.run(f"select jobs_internal.supervisor_close({late})", role="supervisor")
     begin(first, f"select jobs_internal.supervisor_close({mine})")
     ask(second, f"select jobs_internal.supervisor_close({yours})").result(10)
     first.execute("commit")
