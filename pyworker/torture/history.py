@@ -68,6 +68,7 @@ class Residue:
     prepared: int = 0
     background: int = 0
     held_slots: int = 0
+    messages: int = 0
     connections: tuple[str, ...] = ()
 
 
@@ -138,6 +139,9 @@ select
     where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
       and application_name not like 'torture%' order by 1)
 """
+_QUEUES = (
+    "select oid::regclass::text from pg_class where relkind = 'r' and oid::regclass::text like 'pgmq.q\\_pyworker\\_%'"
+)
 _SEGMENT = re.compile(r"mmap\.\d+$")
 
 
@@ -158,10 +162,16 @@ def segments_left(world: World) -> int:
 def measure_residue(world: World) -> Residue:
     """Look at what is on the server now."""
     locks, prepared, background, held, connections = world.rows(_RESIDUE)[0]
+    messages = sum(world.rows(f"select count(*) from {row[0]}")[0][0] for row in world.rows(_QUEUES))  # noqa: S608
     return Residue(
-        segments=segments_left(world), advisory_locks=locks, prepared=prepared, background=background, held_slots=held,
+        segments=segments_left(world),
+        messages=messages,
+        advisory_locks=locks,
+        prepared=prepared,
+        background=background,
+        held_slots=held,
         connections=tuple(connections),
-    )  # fmt: skip
+    )
 
 
 def gather(world: World, before: Residue, after: Residue, *, canaries: Mapping[str, str]) -> History:

@@ -107,9 +107,9 @@ def no_false_success(history: History) -> Iterator[tuple[str, object]]:
 
 
 def nothing_left(history: History) -> Iterator[tuple[str, object]]:
-    """I7: segments, locks, prepared transactions and slots are what they were before."""
+    """I7: segments, locks, prepared transactions, slots and messages are what they were before."""
     before, after = history.before, history.after
-    for what in ("advisory_locks", "prepared", "held_slots", "segments"):
+    for what in ("advisory_locks", "prepared", "held_slots", "segments", "messages"):
         there, now = getattr(before, what), getattr(after, what)
         if now > there:
             yield f"{what.replace('_', ' ')} left after the drain", f"{now}, and {there} before"

@@ -84,12 +84,12 @@ def _urgent(line: Connection[Row], call: Call) -> list[int]:
 
 
 def _long_call(line: Connection[Row], call: Call) -> list[int]:
-    return call_enqueue_sql(line, call, f"call stage.slow_commits('{call.tag}', 1500)", priority="high")
+    return call_enqueue_sql(line, call, f"call stage.slow_commits('{call.tag}', 3000)", priority="high")
 
 
 def _long_call_checked(line: Connection[Row], call: Call) -> list[int]:
     done_when = f"(select count(*) >= 2 from stage.ledger where tag = '{call.tag}')"  # noqa: S608  our own tag
-    statement = f"call stage.slow_commits('{call.tag}', 1500)"
+    statement = f"call stage.slow_commits('{call.tag}', 3000)"
     return call_enqueue_sql(line, call, statement, done_when=done_when, priority="high")
 
 

@@ -1,5 +1,6 @@
 """The load: enqueuers that write down what they know of each enqueue, while things break around them."""
 
+import math
 import random
 import threading
 import time
@@ -108,7 +109,7 @@ class Enqueuer(threading.Thread):
             for job in enqueue(line, self._journal, self._owner, kind, call):
                 if kind.cancel:
                     self._cancels.append((time.monotonic() + self._rng.uniform(*_CANCEL_AFTER), job))
-            self._cancel_some(line)
+            self._cancel_some(line, time.monotonic())
             self._end.wait(max(0.0, due - time.monotonic()))
 
     def call(self) -> Call:
@@ -116,8 +117,13 @@ class Enqueuer(threading.Thread):
         tag = f"{self.name}_{next(self._numbers)}"
         return Call(tag=tag, secret=f"canary-{tag}", rng=random.Random(f"{self._seed}/{tag}"))  # noqa: S311
 
-    def _cancel_some(self, line: Connection[Row]) -> None:
-        now = time.monotonic()
+    def cancel_rest(self) -> None:
+        """Cancel what was still to be cancelled, after the end: nobody has to wait for it then."""
+        if self._cancels:
+            with self._connect(self._owner) as line:
+                self._cancel_some(line, math.inf)
+
+    def _cancel_some(self, line: Connection[Row], now: float) -> None:
         for due, job in list(self._cancels):
             if due <= now:
                 self._journal.cancel(job)
@@ -149,6 +155,11 @@ class Load:
         """Begin."""
         for thread in self._threads:
             thread.start()
+
+    def cancel_rest(self) -> None:
+        """Cancel what is still to be cancelled; the threads have ended, and the server is well again."""
+        for thread in self._threads:
+            thread.cancel_rest()
 
     def stop(self, seconds: float = 40.0) -> None:
         """End it, and raise what went wrong inside."""

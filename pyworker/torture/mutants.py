@@ -254,7 +254,7 @@ MUTANTS: dict[str, Mutant] = {
             name="message_not_deleted",
             summary="the messages of a chunk stay in the queue",
             scenario="calm",
-            caught_by=frozenset({"drain", "I1", "I9"}),
+            caught_by=frozenset({"I7"}),
             edits=(
                 Edit(
                     function=_FINISH_CHUNK,

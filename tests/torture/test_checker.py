@@ -130,6 +130,7 @@ WRONG: dict[str, tuple[str, Callable[[History], History]]] = {
     "a session stayed": ("I6", lambda h: change(h, after=Residue(background=1))),
     "a segment stayed": ("I7", lambda h: change(h, after=Residue(segments=1))),
     "an advisory lock stayed": ("I7", lambda h: change(h, after=Residue(advisory_locks=1))),
+    "a message stayed": ("I7", lambda h: change(h, after=Residue(messages=1))),
     "a slot is held": ("I7", lambda h: change(h, after=Residue(held_slots=1))),
     "a connection stayed": ("I7", lambda h: change(h, after=Residue(connections=("app launcher",)))),
     "an invalid index stayed": ("I8", lambda h: change(h, indexes={**h.indexes, "i_other": False})),
