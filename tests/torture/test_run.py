@@ -25,9 +25,7 @@ def test_a_minute_of_torture_violates_nothing(seed: int | None, tmp_path: Path) 
     )  # fmt: skip
     said = f"{done.stdout}\n{done.stderr}\nseed {drawn}"
     assert done.returncode == 0, said
-    closing = re.search(
-        r"^torture: (\d+) scenarios, (\d+) faults, (\d+) jobs, 0 violations$", done.stdout, re.MULTILINE
-    )
+    closing = re.search(r"^torture: (\d+) scenarios, \d+ faults, (\d+) jobs, 0 violations$", done.stdout, re.MULTILINE)
     assert closing, said
     assert int(closing[1]) >= 2, said
     assert int(closing[2]) > 500, said
