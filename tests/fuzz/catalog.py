@@ -1,0 +1,87 @@
+"""Every public function, and what each of its parameters is given. test_covered.py compares it with the catalog."""
+
+from .calls import Fuzzed
+from .statements import CONDITIONS, STATEMENTS
+from .values import (
+    ANY_TEXT,
+    ARGS,
+    ARRAYS,
+    BIGINTS,
+    BOOLEANS,
+    INTEGERS,
+    INTERVALS,
+    JSON,
+    LARGE,
+    NUMERICS,
+    OPTIONS,
+    QUEUES,
+    TASKS,
+    either,
+)
+
+#: Longer waits only take time.
+_WAITS = either(None, "0", "-1 s", "1 ms", "-infinity", "-178000000 years", "1 month -31 days", "x", "20 ms")
+_QUEUE_NAMES = (
+    either("default", "fuzz", "fuzz.2", "another", None, "", "a b", "x" * 63, "x" * 64, LARGE, "q\n", "-", "é")
+    | ANY_TEXT
+)
+_QUEUE_OPTIONS = {
+    "concurrency": INTEGERS,
+    "timeout": INTERVALS,
+    "max_attempts": INTEGERS,
+    "backoff": INTERVALS,
+    "backoff_cap": INTERVALS,
+    "retention": INTERVALS,
+    "batch": BOOLEANS,
+}
+_NAMES_OF_SETTINGS = either(
+    "chunk_jobs", "chunk_ms", "claim_jobs", "claim_ms", "lease_seconds", "session_seconds", "session_jobs",
+    "sessions_per_owner", "superuser_jobs", "log_lines", "result_rows", "result_bytes", "child_queue_bytes",
+    "no_such", "", None, LARGE,
+)  # fmt: skip
+_PATTERNS = either("*", "22", "40001", "PW", "XX000", "**", "4", "", None, "22p02", "22\n", "é0", LARGE) | ANY_TEXT
+
+FUZZED: dict[str, Fuzzed] = {
+    "enqueue": Fuzzed("app", {"task": TASKS, "args": ARGS, **OPTIONS}, ("task",)),
+    "enqueue_many": Fuzzed("app", {"task": TASKS, "args": ARRAYS, **OPTIONS}, ("task", "args")),
+    "enqueue_sql": Fuzzed(
+        "app", {"statement": STATEMENTS, **OPTIONS, "done_when": CONDITIONS, "rollback": CONDITIONS | STATEMENTS}, (
+            "statement",
+        )
+    ),
+    "cancel": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "retry": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "run_now": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "wait": Fuzzed("app", {"id": BIGINTS, "timeout": _WAITS}, ("id", "timeout")),
+    "await": Fuzzed("app", {"id": BIGINTS, "timeout": _WAITS}, ("id", "timeout"), procedure=True),
+    "start": Fuzzed("app", {"sessions": either(
+        None, "0", "-1", "1", "2", "101", "2147483647", "-2147483648", "x", "1.5",
+    )}, ()),
+    "reconcile": Fuzzed("operator", {}, ()),
+    "current_id": Fuzzed("app", {}, ()),
+    "progress": Fuzzed("app", {"done": NUMERICS, "total": NUMERICS, "message": ANY_TEXT | either(None)}, (
+        "done", "total",
+    )),
+    "log": Fuzzed(
+        "app",
+        {"message": ANY_TEXT | either(None), "level": either(
+            "info", "error", "debug", "warning", "loud", None, "", LARGE,
+        ), "fields": JSON},
+        ("message",),
+    ),
+    "create_queue": Fuzzed("operator", {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS}, ("name",)),
+    "alter_queue": Fuzzed("operator", {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS, "accepting": BOOLEANS}, ("name",)),
+    "drop_queue": Fuzzed("operator", {"queue": QUEUES}, ("queue",)),
+    "pause": Fuzzed("operator", {"queue": QUEUES}, ()),
+    "resume": Fuzzed("operator", {"queue": QUEUES}, ()),
+    "configure": Fuzzed(
+        "operator",
+        {"name": _NAMES_OF_SETTINGS, "value": INTEGERS | either(
+            "on", "off", "60", "61", "1000000000", LARGE,
+        ) | ANY_TEXT},
+        ("name", "value"),
+    ),
+    "set_retry_rule": Fuzzed("operator", {"pattern": _PATTERNS, "retry": BOOLEANS, "why": ANY_TEXT | either(None)}, (
+        "pattern", "retry",
+    )),
+}  # fmt: skip
