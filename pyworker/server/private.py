@@ -17,7 +17,7 @@ from pyworker.server.layout import Layout, default_directory, private_directory
 from pyworker.server.lock import exclusive
 from pyworker.server.osuser import OsUser, server_user
 from pyworker.server.prefix import Prefix, build_prefix, read_prefix
-from pyworker.server.process import Postmaster, processes_in, read_postmaster
+from pyworker.server.process import Postmaster, read_postmaster, wait_gone
 from pyworker.server.progress import Progress, Quiet
 from pyworker.server.status import ServerStatus
 from pyworker.server.tools import disk_full, is_disk_full
@@ -142,7 +142,7 @@ class PrivateServer:
             return
         with exclusive(layout.lock):
             self._stop_locked("fast", _STOP_SECONDS)
-            left = list(processes_in(layout.data)) if layout.data.exists() else []
+            left = wait_gone(layout.data)
             if left:
                 raise ServerError(
                     "processes are still at work in the cluster",

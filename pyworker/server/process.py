@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import run
 
-__all__ = ["Postmaster", "processes_in", "read_postmaster", "remove_stale_pid_file"]
+__all__ = ["Postmaster", "processes_in", "read_postmaster", "remove_stale_pid_file", "wait_gone"]
 
 _PID_FILE = "postmaster.pid"
 
@@ -81,15 +81,22 @@ def read_postmaster(data: Path) -> Postmaster | None:
     )
 
 
-def remove_stale_pid_file(data: Path, *, patience: float = 5.0) -> list[int]:
-    """Remove a pid file that no process backs. PostgreSQL would respect a stranger that got the same pid.
-
-    Returns the processes of an earlier server that are still there after `patience` seconds; then the file stays.
-    """
+def wait_gone(data: Path, *, patience: float = 5.0) -> list[int]:
+    """Wait for the processes of an earlier server to end; returns those that stay longer than `patience` seconds."""
     until = time.monotonic() + patience
     while left := list(processes_in(data)):
         if time.monotonic() > until:
-            return left
+            break
         time.sleep(0.05)
-    (data / _PID_FILE).unlink(missing_ok=True)
-    return []
+    return left
+
+
+def remove_stale_pid_file(data: Path) -> list[int]:
+    """Remove a pid file that no process backs. PostgreSQL would respect a stranger that got the same pid.
+
+    Returns the processes of an earlier server that are still there; then the file stays.
+    """
+    left = wait_gone(data)
+    if not left:
+        (data / _PID_FILE).unlink(missing_ok=True)
+    return left

@@ -418,6 +418,7 @@ begin
           perform jobs_internal.wash(p_baseline);
         end if;
         if p_ending.outcome is null then
+          perform pg_catalog.pg_sleep(0.2);  -- as in a rescue: a watcher of a dying server judges nobody
           p_ending.outcome := case when v_let_go then 'in_doubt' when v_reason is not null then v_reason
             when jobs_internal.shutting_down() then 'interrupted' else 'lost' end;
           p_ending.error := case p_ending.outcome

@@ -113,6 +113,11 @@ begin
         v_ending.outcome := v_reason;
         v_ending.error := jobs_internal.stop_error(v_reason, v_job.timeout, 'Its session was ended.');
       else
+        if p_session.fate is null then
+          -- When the server crashes, or its postmaster is gone, its processes end one after another, and the last ones must not judge the
+          -- first: whoever belongs to a dying server does not come back from this.
+          perform pg_catalog.pg_sleep(0.2);
+        end if;
         v_ending.outcome := case when p_session.fate = 'innocent' then 'interrupted' else 'lost' end;
         v_ending.error := case
           when p_session.fate = 'guilty' and v_job.crashes >= v_job.max_attempts then
