@@ -6,7 +6,7 @@ from .values import ANY_TEXT, LARGE, Value, Values, either
 
 #: What jobs.enqueue_sql takes, or must refuse, and what a job of it may do to a session.
 ODD_STATEMENTS = (
-    "select 1", "select 1;", ";select 1;;", "select 1; select 2", "select 'a;b'", "select $$a;b$$",
+    "$", "$ $", "select 1", "select 1;", ";select 1;;", "select 1; select 2", "select 'a;b'", "select $$a;b$$",
     "select $a$ ; $b$ ; $a$", 'select 1 as ";"', "/* a /* b */ ; */ select 1", "-- a\nselect 1", "select 1 -- a",
     "select 1 /* a", "/* a */ /", "select '", "select \"x", "select $$", "select $a$ $$", "select E'\\''",
     "select E'\\'; select 2 --'", "select E'a'\n'b\\''; select 2 --'", "select E'a'\n'\\''",

@@ -1,6 +1,6 @@
 """What operators call, with anything: afterwards jobs still run, fail, are retried and kept."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support import Database
 
@@ -20,6 +20,7 @@ FOR_OPERATORS = (
     "set_retry_rule",
     "reconcile",
 )
+LONGEST = "178000000 years"
 Call = tuple[str, dict[str, Value]]
 
 
@@ -49,6 +50,10 @@ def test_queues_of_any_kind_work(database: Database, caller: Callers) -> None:
         FUZZED["create_queue"].arguments(name=st.just("")),
         FUZZED["alter_queue"].arguments(name=st.just(""), accepting=st.just("true")),
     )
+    @example({"backoff": LONGEST, "backoff_cap": LONGEST}, {})
+    @example({}, {"backoff": LONGEST, "backoff_cap": LONGEST})
+    @example({"backoff": "1000 years", "backoff_cap": "1000 years", "retention": "infinity"}, {})
+    @example({"retention": LONGEST}, {})
     def one(created: dict[str, Value], altered: dict[str, Value]) -> None:
         nonlocal number
         number += 1

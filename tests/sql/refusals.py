@@ -262,6 +262,7 @@ STATEMENTS = (
     _s("behind a comment", "PW021", "/* x */ -- y\n commit", "COMMIT"),
     _s("copy in lower case", "PW021", "copy app.marks(tag) from stdin"),
     _s("no word", "PW021", "1 + 1"),
+    _s("no word at all", "PW021", "$", "$"),
     _s("a backslash command", "PW021", "\\d"),
     _r("bad done_when", "PW017", "select jobs.enqueue_sql('select 1', done_when => 'true; select 2')"),
     _r("done_when that makes", "PW021", "select jobs.enqueue_sql('select 1', done_when => 'select 1 into x')"),

@@ -268,10 +268,10 @@ begin
     when v_w = 'COPY' and 'STDIN' = any (v_words) then 'Nobody sends rows to a background session.'
     when v_w = 'COPY' and 'STDOUT' = any (v_words) then 'Nobody reads rows from a background session: they would be lost.'
     when v_w in ('SELECT', 'WITH', 'VALUES', 'TABLE', '(') and v_makes_table then 'SELECT INTO is written as CREATE TABLE AS.'
-    when not v_w ~ '^[A-Z(]' then 'It does not begin with a word of SQL.'
+    when v_w is null or not v_w ~ '^[A-Z(]' then 'It does not begin with a word of SQL.'
   end;
   if v_bad is not null then
-    raise exception using errcode = 'PW021', message = pg_catalog.format('%s cannot be a job', pg_catalog.left(v_w, 100)), detail = v_bad,
+    raise exception using errcode = 'PW021', message = pg_catalog.format('%s cannot be a job', pg_catalog.left(coalesce(v_w, pg_catalog.btrim(p_text)), 100)), detail = v_bad,
       hint = 'See docs/reference/sql.md for what jobs.enqueue_sql takes. A retry cannot help.';
   end if;
   command := pg_catalog.lower(case
