@@ -98,6 +98,26 @@ def test_a_reindex_whose_session_died_is_no_success(database: Database) -> None:
     assert database.run("select indisvalid from pg_index where indrelid = 'app.points'::regclass") == [(True,)]
 
 
+def test_builds_on_one_table_follow_each_other(database: Database) -> None:
+    """Beside each other they would end in a deadlock, and one would leave an invalid index."""
+    database.run("create table app.points (n integer)")
+    database.run("create table app.lines (n integer)")
+    with database.server.connect("app", database.name) as holder:
+        holder.autocommit = False
+        holder.execute("insert into app.points values (1)")
+        first = put_sql(database, "create index concurrently points_a on app.points (n)", max_attempts=1)
+        database.run("select jobs.start()")
+        wait_running_child(database, first)
+        second = put_sql(database, "create index concurrently points_b on app.points (n)", max_attempts=1)
+        elsewhere = put_sql(database, "create index concurrently lines_a on app.lines (n)", max_attempts=1)
+        database.run("select jobs.start(2)")
+        wait_running_child(database, elsewhere)
+        assert state(database, second) == "queued"
+        holder.rollback()
+    database.drain()
+    assert [state(database, job) for job in (first, second, elsewhere)] == ["succeeded"] * 3
+
+
 def test_an_index_that_another_builds_is_not_dropped(database: Database) -> None:
     """A valid index of that name is nobody's leftover: the attempt fails with the server's own error, and it stays."""
     database.run("create table app.points (n integer)")

@@ -77,7 +77,7 @@ comment on function jobs_internal.open_chunk(integer, bigint[], timestamptz, dou
 -- Also makes sure that the function is still the one that was enqueued: replaced by its owner is fine, dropped and made anew by the same
 -- owner is found again by its signature; anything else is an error of the job.
 -- Returns: the item with the call to make; mode 'refused' with the reason in call, when it cannot run at all; mode 'held' when another
--- suspect of a crash is on trial: its message comes back in a moment.
+-- suspect of a crash is on trial, or another index of the same table is being built: its message comes back in a moment.
 create or replace function jobs_internal.begin_alone(p_session bigint, p_lane integer, p_item jobs_internal.work_item)
 returns jobs_internal.work_item
 language plpgsql volatile security definer
@@ -91,12 +91,16 @@ declare
   v_new jobs_internal.shape;
   v_func oid;
   v_why text;
+  v_hold interval;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   perform jobs_internal.assert_between_jobs(v_session);
-  if not jobs_internal.take_trial(p_session, p_item.job_id, p_item.attempt) then
-    execute pg_catalog.format('update pgmq.%I set vt = pg_catalog.clock_timestamp() + interval ''0.2 s'' where msg_id = $1', 'q_pyworker_' || p_lane)
-    using p_item.msg_id;
+  v_hold := case
+    when p_item.mode = 'child' and jobs_internal.is_built_beside(p_item.job_id) then interval '1 second'
+    when not jobs_internal.take_trial(p_session, p_item.job_id, p_item.attempt) then interval '0.2 seconds' end;
+  if v_hold is not null then
+    execute pg_catalog.format('update pgmq.%I set vt = pg_catalog.clock_timestamp() + $2 where msg_id = $1', 'q_pyworker_' || p_lane)
+    using p_item.msg_id, v_hold;
     v_item.mode := 'held';
     return v_item;
   end if;

@@ -29,6 +29,29 @@ begin atomic
 end;
 comment on function jobs_internal.is_built_now(oid) is 'Somebody builds this index now';
 
+-- Purpose: whether another job of the same owner builds or drops an index of the same table concurrently. Two of them wait for each other's
+-- snapshots until one is a deadlock's victim and leaves an invalid index. A courtesy, from what their statements name: two that start in the
+-- same moment run beside each other, and are retried.
+create or replace function jobs_internal.is_built_beside(p_job bigint)
+returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with work as (
+    select j.id, j.owner, c.index_table
+    from (select p_job union all select r.job_id from jobs_internal.session as r where r.job_id <> p_job) as w(id)
+    join jobs_internal.job as j on j.id = w.id
+    join jobs_internal.statement as s on s.job_id = w.id
+    cross join lateral jobs_internal.classify(s.body) as c
+    where s.command in ('create index concurrently', 'reindex concurrently', 'drop index concurrently')
+  )
+  select exists (
+    select from work as mine
+    join work as other on other.id <> mine.id and other.owner = mine.owner
+    where mine.id = p_job and coalesce(other.index_table = mine.index_table, true))
+$$;
+comment on function jobs_internal.is_built_beside(bigint) is 'Another job of the same owner builds or drops an index of the same table concurrently';
+
 -- Purpose: the invalid indexes that such a statement left, as far as the caller may drop them and nobody builds them now; qualified. Names are
 -- looked up with the caller's path: invoker on purpose. A REINDEX leaves indexes of its own making only: their names end in _ccnew or _ccold.
 create or replace function jobs_internal.invalid_indexes(p_command text, p_schema text, p_table text, p_index text)
