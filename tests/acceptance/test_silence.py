@@ -89,6 +89,7 @@ def test_an_owner_that_cannot_connect(lane: Database, supervise: Supervise, what
         assert_alarm(lane)
     wait_for(lane, job, timeout=60)
     assert_calm(lane)
+    one.wait_for("jobs_moving")  # until then its exit code would say that it is stuck
     assert one.stop() == 0
 
 
