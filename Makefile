@@ -60,8 +60,8 @@ torture: $(VENV)/.demo  ## Break things under load (SEED=n SECONDS=s SCENARIO=na
 	$(BIN)/pyworker torture $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) \
 	  $(foreach name,$(SCENARIO),--scenario $(name))
 
-torture-mutants: $(VENV)/.demo  ## Plant bugs one at a time, and show that the torture catches each
-	$(BIN)/pyworker torture --mutants
+torture-mutants: $(VENV)/.demo  ## Plant bugs one at a time (MUTANT=name for one), and show that the torture catches each
+	$(BIN)/pyworker torture --mutants $(foreach name,$(MUTANT),--mutant $(name))
 
 clean:  ## Remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -7,9 +7,6 @@ from pyworker.torture.world import World
 
 __all__ = ["drain"]
 
-_STANDSTILL = 30.0  # seconds without anything coming to an end
-_LONGEST = 180.0
-
 #: What is left: live jobs, sessions, outcomes that no supervisor has logged, background processes; and what was done.
 _LEFT = """
 select (select count(*) from jobs_internal.job), (select count(*) from jobs_internal.session),
@@ -35,7 +32,7 @@ from pg_stat_activity as a where a.datname = current_database()
 """
 
 
-def drain(world: World, standstill: float = _STANDSTILL) -> list[Violation]:
+def drain(world: World) -> list[Violation]:
     """Wait until nothing is due and nobody is at work. A standstill is a violation, told with what is left."""
     begun = moved = time.monotonic()
     last: tuple[object, ...] = ()
@@ -47,12 +44,12 @@ def drain(world: World, standstill: float = _STANDSTILL) -> list[Violation]:
         now = time.monotonic()
         if left != last:
             last, moved = left, now
-        if now - moved > standstill or now - begun > _LONGEST:
+        if now - moved > world.standstill or now - begun > world.longest:
             jobs, sessions, feed, processes, _done = left
             return [
                 world.scenario.violation(
                     "drain",
-                    f"expected that all ends within {_LONGEST:.0f} s and goes on all the time; left after"
+                    f"expected that all ends within {world.longest:.0f} s and goes on all the time; left after"
                     f" {now - begun:.0f} s: {jobs} live jobs, {sessions} sessions, {feed} outcomes not logged,"
                     f" {processes} background processes. {world.rows(_WHICH)[0][0]}. {world.rows(_SESSIONS)[0][0]}",
                 )

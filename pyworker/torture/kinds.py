@@ -94,7 +94,11 @@ def _long_call_checked(line: Connection[Row], call: Call) -> list[int]:
 
 
 def _narrow(line: Connection[Row], call: Call) -> list[int]:
-    return call_enqueue(line, call, "stage.work", {"ms": call.rng.randrange(5, 40)}, queue="narrow")
+    rows = line.execute(
+        "select jobs.enqueue_many('stage.work', array_fill(%s::jsonb, array[6]), queue => 'narrow', note => %s)",
+        [Jsonb({"tag": call.tag, "ms": 200}), Jsonb({"tag": call.tag})],
+    ).fetchall()
+    return [int(row[0]) for row in rows]
 
 
 def _many(line: Connection[Row], call: Call) -> list[int]:
@@ -195,7 +199,7 @@ KINDS: dict[str, Kind] = {
         Kind(name="short", send=_short, weight=45),
         Kind(name="work", send=_work, weight=4),
         Kind(name="long", send=_long),
-        Kind(name="narrow", send=_narrow, weight=4),
+        Kind(name="narrow", send=_narrow, weight=1, count=6),
         Kind(name="many", send=_many, weight=3, count=20),
         Kind(name="wave", send=_wave, count=2000),
         Kind(name="transaction", send=_transaction, weight=5, count=2),

@@ -19,7 +19,7 @@ from pyworker.torture.world import World
 
 __all__ = ["MUTANTS", "Edit", "Mutant", "Verdict", "hunt", "plant", "render", "verdict_line"]
 
-_STANDSTILL = 12.0  # seconds: a job that hangs is what some of them are about
+_STANDSTILL, _LONGEST = 12.0, 45.0  # seconds: that nothing comes to an end is what some of them are about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,7 +347,7 @@ def hunt(names: Sequence[str], directory: Path, say: Callable[[str], None]) -> l
         for mutant in chosen:
 
             def mutate(world: World, mutant: Mutant = mutant) -> None:
-                world.standstill = _STANDSTILL
+                world.standstill, world.longest = _STANDSTILL, _LONGEST
                 plant(world.admin(), mutant)
 
             share = Share(name=mutant.scenario, seconds=mutant.seconds)

@@ -144,7 +144,7 @@ class _Run:
             self._guard("mend", lambda: scenario.mend(world))
         self._guard("mend", self._mend)
         self._guard("load", load.cancel_rest)
-        self._guard("drain", lambda: self._violations.extend(drain(world, world.standstill)))
+        self._guard("drain", lambda: self._violations.extend(drain(world)))
         self._guard("probes", lambda: self._violations.extend(probes.finish()))
         self._guard("check", lambda: self._check(before))
         return self._violations

@@ -1,5 +1,6 @@
 """The server of a run: private, small, made at the start and destroyed at the end, with a template of the databases."""
 
+import logging
 import os
 import secrets
 import signal
@@ -53,6 +54,7 @@ _CONFIGURED = {"lease_seconds": "3", "session_seconds": "6", "timeout_margin_ms"
 @contextmanager
 def torture_server(directory: Path) -> Iterator[PrivateServer]:
     """Make the server in a directory of its own, and destroy it at the end."""
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # that a broken connection is not rolled back is no news
     server = PrivateServer(directory)
     server.start()
     try:

@@ -53,6 +53,7 @@ class World:
         self.counts: Counter[str] = Counter()  #: faults by kind, for what they may cost
         self.killed: set[int] = set()  #: server processes that we ended the hard way
         self.standstill = 30.0  #: seconds without any progress after which the drain gives up
+        self.longest = 180.0  #: seconds after which it gives up in any case
         self.slow_stops: list[str] = []
         self.supervisor_ends: list[str] = []
         self.proc = Path("/proc")

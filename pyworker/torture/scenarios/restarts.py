@@ -29,10 +29,11 @@ class _Restarts(Scenario):
         return [Fault(at, f"restart_{self.mode}") for at in moments(rng, seconds, (4.0, 7.0))]
 
     def inject(self, world: World, fault: Fault) -> None:  # noqa: ARG002  there is one kind
-        """Have long jobs run, and restart."""
+        """Have long jobs run and many short ones wait, and restart."""
         for kind in ("urgent", "long_call", "long_call_checked"):
             world.enqueue(kind, owner=world.rng.choice(("app", "other")))
         world.until(world.children, 2.0, "a child session")
+        world.enqueue("wave")
         world.restart(self.mode)
 
 
