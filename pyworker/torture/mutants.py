@@ -221,7 +221,7 @@ MUTANTS: dict[str, Mutant] = {
         ),
         Mutant(
             name="unlogged_messages",
-            summary="the queues of pgmq are unlogged: jobs wait for a message that is gone",
+            summary="the queues of pgmq are unlogged, and no supervisor looks for what they have lost",
             scenario="restart_immediate",
             caught_by=frozenset({"drain", "I1"}),
             edits=(
@@ -229,6 +229,11 @@ MUTANTS: dict[str, Mutant] = {
                     function="jobs_internal.make_lane_queue(integer)",
                     old="perform pgmq.create('pyworker_' || p_lane);",
                     new="perform pgmq.create_unlogged('pyworker_' || p_lane);",
+                ),
+                Edit(
+                    function="jobs_internal.supervisor_open(text,text,integer,text)",
+                    old="perform jobs_internal.mend_lanes();",
+                    new="null;",
                 ),
             ),
         ),
