@@ -1,5 +1,8 @@
 """The bugs that `pyworker torture --mutants` plants fit the functions as they are; each names who has to see it."""
 
+import re
+from pathlib import Path
+
 import pytest
 from support import Database
 
@@ -68,3 +71,10 @@ def test_a_verdict_is_right_only_when_the_right_one_complains() -> None:
     assert not verdict(mutant, "I9").right
     assert verdict(None).right
     assert not verdict(None, "I1").right
+
+
+def test_the_page_lists_them_as_they_are() -> None:
+    page = (Path(__file__).parents[2] / "docs/reliability.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)`: (.+) \| (\w+) \| ([\w, ]+) \|$", page, re.MULTILINE)
+    listed = {name: (summary, scenario, frozenset(seen.split(", "))) for name, summary, scenario, seen in rows}
+    assert listed == {name: (one.summary, one.scenario, one.caught_by) for name, one in MUTANTS.items()}
