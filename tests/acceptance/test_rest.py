@@ -17,7 +17,7 @@ from .conftest import Supervise
 
 COUNT = int(os.environ.get("PYWORKER_REST_JOBS", "80000"))
 STEADY = max(COUNT // 10, 10_000)
-FIRST_VACUUMS, VACUUMS = 2, 6  # at least: a fast machine is through with a few jobs before the second one
+FIRST_VACUUMS, VACUUMS = 2, 10  # at least: a fast machine is through with a few jobs before the second one
 BATCH = 2000
 BACKLOG = 6000
 SIZES = (
