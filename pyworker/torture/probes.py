@@ -16,7 +16,6 @@ __all__ = ["Probes", "Since"]
 
 _EVERY = 1.0
 _GRACE = 5.0  # seconds beyond the lease in which the dead are noticed
-_FOREGROUND = 5.0  # seconds that an ordinary statement may take on a machine that is busy to its limit
 
 #: I5: jobs that are said to run, with no session and no child that could run them.
 _UNATTENDED = """
@@ -65,7 +64,6 @@ class Probes(threading.Thread):
         self._lease = 3.0
         self._told: dict[tuple[str, Hashable], str] = {}
         self._unattended, self._orphans = Since(), Since()
-        self.foreground: list[float] = []  #: seconds that an ordinary statement took
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -97,12 +95,6 @@ class Probes(threading.Thread):
         for session, seconds in orphans.items():
             if seconds > _GRACE:
                 self._tell("I6", session, f"background session {session} belongs to nobody for {seconds:.1f} s")
-        begun = time.monotonic()
-        admin.execute("insert into stage.foreground default values")
-        took = time.monotonic() - begun
-        self.foreground.append(took)
-        if took > _FOREGROUND:
-            self._tell("I12", "foreground", f"an ordinary INSERT took {took:.1f} s")
 
     def _tell(self, invariant: str, thing: Hashable, message: str) -> None:
         self._told[invariant, thing] = message

@@ -19,6 +19,7 @@ class Finding:
     faults: int
     jobs: int
     seconds: float
+    foreground: float = 0.0  #: seconds that 99 of 100 ordinary statements beside it took at most
     budget: int  #: SECONDS with which this scenario alone is drawn again
     violations: Sequence[Violation] = field(default_factory=tuple)
     kept: Path | None = None
@@ -29,15 +30,20 @@ def render(findings: Sequence[Finding], seed: int) -> Table:
     """Draw the table."""
     table = Table(title=f"pyworker torture, seed {seed}")
     table.add_column("scenario")
-    for column in ("faults", "jobs", "seconds", "violations"):
+    for column in ("faults", "jobs", "seconds", "p99 ms beside", "violations"):
         table.add_column(column, justify="right")
     for one in findings:
         if one.skipped is not None:
-            table.add_row(f"{one.name} (skipped: {one.skipped})", "-", "-", "-", "-")
+            table.add_row(f"{one.name} (skipped: {one.skipped})", "-", "-", "-", "-", "-")
             continue
         count = len(one.violations)
         table.add_row(
-            one.name, str(one.faults), f"{one.jobs:,}", f"{one.seconds:.0f}", f"[red]{count}[/red]" if count else "0"
+            one.name,
+            str(one.faults),
+            f"{one.jobs:,}",
+            f"{one.seconds:.0f}",
+            f"{one.foreground * 1000:.0f}",
+            f"[red]{count}[/red]" if count else "0",
         )
     return table
 

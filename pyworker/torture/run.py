@@ -14,6 +14,7 @@ from pyworker.server import PrivateServer
 from pyworker.torture import canary
 from pyworker.torture.drain import drain
 from pyworker.torture.evidence import keep
+from pyworker.torture.foreground import Foreground, p99
 from pyworker.torture.history import Residue, gather, measure_residue
 from pyworker.torture.invariants import check
 from pyworker.torture.load import Load
@@ -55,8 +56,8 @@ def choose(seed: int, seconds: int, names: Sequence[str] = ()) -> list[Share]:
         if names or not chosen or need <= left:
             chosen.append(name)
             left -= need
-    extra = max(0.0, left) / len(chosen)
-    return [Share(name=name, seconds=int(SCENARIOS[name].minimum + extra)) for name in chosen]
+    extra = max(0.0, left) / sum(SCENARIOS[name].weight for name in chosen)
+    return [Share(name=name, seconds=int(SCENARIOS[name].minimum + extra * SCENARIOS[name].weight)) for name in chosen]
 
 
 def torture(seed: int, seconds: int, names: Sequence[str], directory: Path, say: Say) -> list[Finding]:
@@ -108,6 +109,7 @@ def run_scenario(
         faults=run.done,
         jobs=sum(entry.count for entry in world.journal.entries() if entry.outcome == "ok"),
         seconds=time.monotonic() - begun,
+        foreground=p99(run.foreground.seconds),
         budget=share.seconds + OVERHEAD,
         violations=violations,
         kept=directory if violations else None,
@@ -122,6 +124,7 @@ class _Run:
         self._scenario: Scenario = world.scenario
         self._plan = plan
         self.done = 0  #: faults
+        self.foreground = Foreground(world)
         self._violations: list[Violation] = []
 
     def whole(self) -> list[Violation]:
@@ -136,6 +139,7 @@ class _Run:
         try:
             self._guard("prepare", lambda: scenario.prepare(world))
             probes.start()
+            self.foreground.start()
             self._start_supervisors()
             load.start()
             self._faults()
@@ -146,6 +150,7 @@ class _Run:
         self._guard("load", load.cancel_rest)
         self._guard("drain", lambda: self._violations.extend(drain(world)))
         self._guard("probes", lambda: self._violations.extend(probes.finish()))
+        self._guard("foreground", lambda: self._violations.extend(self.foreground.finish()))
         self._guard("check", lambda: self._check(before))
         return self._violations
 

@@ -39,6 +39,7 @@ class Scenario:
     name: ClassVar[str]
     summary: ClassVar[str]
     minimum: ClassVar[float] = 8.0  #: seconds of load that it needs
+    weight: ClassVar[float] = 1.0  #: its part of the time that is left when each has what it needs
     supervisors: ClassVar[int] = 1  #: supervisors at its start
     rate: ClassVar[float] = 100.0  #: enqueues per second of all enqueuers together; 0: no common load
     without: ClassVar[frozenset[str]] = frozenset()  #: kinds that have no place in its common load, with a reason
@@ -59,6 +60,8 @@ class Scenario:
     stubborn: ClassVar[bool] = False
     #: The clock jumps: durations that cross a step mean nothing.
     clock_steps: ClassVar[bool] = False
+    #: Seconds that 99 of 100 ordinary statements beside the jobs take at most, while the server takes any.
+    foreground: ClassVar[float] = 5.0
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:  # noqa: ARG002  for those that draw
         """Draw the faults of a run."""

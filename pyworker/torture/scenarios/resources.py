@@ -368,6 +368,7 @@ class SnapshotHeld(Scenario):
         {"index"}
     )  # CREATE INDEX CONCURRENTLY waits for every older snapshot: that is the server's rule
     minimum = 12.0
+    weight = 5.0  # what it is about comes with the minutes
     _BURST: ClassVar[int] = 40  #: enqueues of 20 jobs each
     _SLOWEST: ClassVar[float] = 0.2  #: of the first burst's rate; the machine itself is not steady
 
