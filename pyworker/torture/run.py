@@ -69,6 +69,8 @@ def torture(seed: int, seconds: int, names: Sequence[str], directory: Path, say:
         for share in shares:
             say(f"{share.name}: {SCENARIOS[share.name].summary} ({share.seconds} s)")
             findings.append(run_scenario(server, share, seed, directory / share.name, say))
+            for violation in findings[-1].violations:
+                say(f"  {violation.invariant}: {violation.message}")
             say(f"  {len(findings[-1].violations)} violations after {findings[-1].seconds:.0f} s")
     return findings
 
