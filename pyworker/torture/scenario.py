@@ -56,6 +56,8 @@ class Scenario:
     outages: ClassVar[bool] = False
     #: Slots, connections or disk run out: attempts may fail with SQLSTATE class 53 or 58.
     starves: ClassVar[bool] = False
+    #: Others hold the worker slots: a supervisor may be refused one.
+    slots_taken: ClassVar[bool] = False
     #: A job traps its signals: stop -m fast may take longer than 10 s.
     stubborn: ClassVar[bool] = False
     #: The clock jumps: durations that cross a step mean nothing.

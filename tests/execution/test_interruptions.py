@@ -2,6 +2,7 @@
 
 import time
 
+import psycopg
 import pytest
 from stage import (
     attempts,
@@ -19,6 +20,8 @@ from stage import (
     wait_running,
 )
 from support import Database, sqlstate_of, wait_until
+
+HEALTH = 'select status, detail from jobs.health where "check" = %s'
 
 
 def session_pid(database: Database) -> int:
@@ -186,6 +189,18 @@ def test_a_watcher_that_dies_leaves_its_child(database: Database, how: str, done
         assert state(database, job) == "running"
         assert state(database, other) == "queued"
         assert ledger(database) == [1]
+        # It is seen to run, by everybody who looks.
+        row = wait_running(database, job)
+        assert (row["pid"], row["child_pid"], row["wait_event"]) == (None, child, "Lock:advisory")
+        assert attempts(database, job) == [(1, None)]
+        assert database.run("select running, queued from jobs.queues where queue = 'single'") == [(1, 1)]
+        assert database.run("select id from jobs.sessions") == []
+        ((status, detail),) = database.admin(HEALTH, ["dead sessions"])
+        assert status == "ok"
+        assert "child sessions of 1 more go on alone" in detail
+        with pytest.raises(psycopg.errors.Error) as refused:
+            database.run(f"call jobs.await({job}, '0')")
+        assert "child session goes on alone" in str(refused.value.diag.message_hint)
     no_process(database)
     database.drain()
     assert ledger(database) == [1, 50]

@@ -12,6 +12,7 @@ from pyworker.torture.invariants import check
 from pyworker.torture.journal import Entry
 from pyworker.torture.probes import Since
 from pyworker.torture.scenario import SCENARIOS, Scenario
+from pyworker.torture.scenarios.resources import SlotsExhausted
 from pyworker.torture.scenarios.sessions import WorkerKilled
 from pyworker.torture.scenarios.supervisors import Calm
 
@@ -179,6 +180,12 @@ def test_a_crash_charges_one_job_and_no_more() -> None:
     assert check(one) == []
     two = with_attempts(one, 8, replace(lost, job_id=8), again(8))
     assert {violation.invariant for violation in check(two)} == {"I10"}
+
+
+def test_a_refused_slot_is_no_violation_where_others_hold_them() -> None:
+    refused = {"no_worker_slot": 1}
+    assert check(change(right(), supervisor_events=refused))
+    assert check(change(right(SlotsExhausted), supervisor_events=refused)) == []
 
 
 def test_a_crash_of_ours_is_no_violation_and_another_one_is() -> None:

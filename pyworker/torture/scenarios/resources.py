@@ -38,6 +38,7 @@ class SlotsExhausted(Scenario):
     name = "slots_exhausted"
     summary = "others hold all background worker slots of the server"
     minimum = 10.0
+    slots_taken = True
     _HOLD = "select pg_sleep(600)"
 
     def __init__(self) -> None:

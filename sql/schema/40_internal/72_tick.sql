@@ -143,6 +143,41 @@ as $$
 $$;
 comment on function jobs_internal.live() is 'What the living worker sessions run now';
 
+-- Purpose: child sessions whose watcher died: they go on alone, and their job runs until they have ended. The same columns as live(); pid is
+-- null, because no worker session is there.
+create or replace function jobs_internal.left_children()
+returns table (
+  session_id bigint,
+  owner oid,
+  pid integer,
+  backend_start timestamptz,
+  job_id bigint,
+  attempt integer,
+  started_at timestamptz,
+  done numeric,
+  total numeric,
+  child_pid integer,
+  session_started_at timestamptz,
+  jobs bigint,
+  lane_id integer,
+  alone boolean
+)
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    s.id, s.owner, null::integer, null::timestamptz, j.id, j.attempt, j.started_at, c.done, c.total, j.child_pid, s.started_at, s.jobs, s.lane_id, true
+  from jobs_internal.session as s
+  join jobs_internal.job as j on j.id = s.job_id and j.attempt = s.attempt and j.session_id = s.id and j.state = 'running'
+  join pg_catalog.pg_stat_get_activity(null) as a on a.pid = j.child_pid and a.backend_start = j.child_start
+  left join lateral (
+    select m[1]::numeric as done, m[2]::numeric as total
+    from pg_catalog.regexp_match(a.application_name, '^pw [0-9/]+ [0-9]+ ([0-9]{1,19}[.]?[0-9]{0,2})/([0-9]{1,19}[.]?[0-9]{0,2})$') as m
+  ) as c on true
+  where not jobs_internal.alive(s.pid, s.backend_start)
+$$;
+comment on function jobs_internal.left_children() is 'Child sessions whose watcher died, with the job that they run';
+
 -- Purpose: note a reason to stop for every attempt that is overdue. Returns how many were noted. Writes: stop.
 create or replace function jobs_internal.note_overdue()
 returns integer

@@ -12,7 +12,7 @@ begin
     perform jobs_internal.assert_home();
   end if;
   if p_owner is null or not (p_owner = jobs_internal.me() or jobs_internal.may('jobs_operator')) then
-    raise exception using errcode = 'PW030', message = pg_catalog.format('there is no job %s', p_id),
+    raise exception using errcode = 'PW030', message = pg_catalog.format('there is no job %s', coalesce(p_id::text, 'null')),
       detail = 'Or it belongs to another role.', hint = 'See jobs.job for the jobs that you may see. A retry cannot help.';
   end if;
 end
@@ -256,6 +256,8 @@ as $$
     when (select s.paused from jobs_internal.switch as s) then 'Everything is paused: an operator resumes it (select jobs.resume()).'
     when (select q.paused from jobs_internal.job as j join jobs_internal.queue as q on q.id = j.queue_id where j.id = p_id)
       then 'Its queue is paused: an operator resumes it (select jobs.resume(queue)).'
+    when exists (select from jobs_internal.left_children() as c where c.job_id = p_id)
+      then 'Its session is gone, and its child session goes on alone (jobs.running shows it): wait for that to end.'
     when exists (select from jobs_internal.job as j join jobs_internal.session as s on s.id = j.session_id
       where j.id = p_id and not jobs_internal.alive(s.pid, s.backend_start))
       then 'Its session is gone: a supervisor, or select jobs.start(), sees to it.'
@@ -355,7 +357,7 @@ as $$
 begin
   if sessions is null or sessions not between 1 and 100 then
     raise exception using errcode = 'PW025', message = 'sessions must be between 1 and 100',
-      detail = pg_catalog.format('It is %s.', sessions), hint = 'Start one or two; more do not drain faster than the server has processors. A retry cannot help.';
+      detail = pg_catalog.format('It is %s.', coalesce(sessions::text, 'null')), hint = 'Start one or two; more do not drain faster than the server has processors. A retry cannot help.';
   end if;
   perform jobs_internal.assert_home(), jobs_internal.dispatch_mine();
   return jobs_internal.launch(sessions, interval '0');

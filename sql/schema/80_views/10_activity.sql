@@ -23,7 +23,8 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
   with live as materialized (
-    select l.* from jobs_internal.live() as l
+    select l.*
+    from (select o.* from jobs_internal.live() as o union all select c.* from jobs_internal.left_children() as c) as l
     where l.owner = jobs_internal.viewer() or jobs_internal.may('jobs_reader') or jobs_internal.may('jobs_operator') or jobs_internal.may('jobs_supervisor')
   ), native as (
     select p.pid, p.phase,
@@ -51,4 +52,5 @@ as $$
   left join native as n on n.pid = coalesce(l.child_pid, l.pid)
   left join jobs_internal.progress_message as m on m.job_id = l.job_id and m.attempt = l.attempt
 $$;
-comment on function jobs_internal.activity() is 'Worker sessions that the caller may see, with what they run, native progress, waits and blockers';
+comment on function jobs_internal.activity() is
+'Worker sessions that the caller may see, with what they run, native progress, waits and blockers; pid is null where only a child session lives';

@@ -100,6 +100,7 @@ select
 from jobs_internal.activity() as a
 left join jobs_internal.lane as l on l.id = a.lane_id
 left join jobs_internal.queue as q on q.id = l.queue_id
+where a.pid is not null
 order by a.session_started_at, a.session_id;
 comment on view jobs.sessions is 'Worker sessions that live, with what they run';
 comment on column jobs.sessions.id is 'Number of the session';
@@ -212,6 +213,7 @@ declare
   v_awake bigint;
   v_dead bigint[];
   v_holding bigint;
+  v_left bigint;
 begin
   v_text := case when not jobs_internal.is_home() and not jobs_internal.is_unused() then 'this is ' || jobs_internal.copy_of() || ': nothing runs here' end;
   return query select 0, 'home', case when v_text is null then 'ok' else 'critical' end, coalesce(v_text, 'no copy of another installation'),
@@ -240,7 +242,8 @@ begin
   return query select 4, 'due jobs', case when v_count > 0 then 'critical' else 'ok' end,
     case when v_count > 0 then pg_catalog.format('nothing picks up jobs that are due, for %s, of: %s', pg_catalog.date_trunc('second', v_age), v_text)
       else 'all are picked up, or wait for a session that works' end,
-    case when v_count > 0 then 'start pyworker run; its log says what hinders it (jobs_stuck, owner_unreachable, launch_failed, no_worker_slot)' end;
+    case when v_count > 0 then 'start pyworker run, for these owners too (--owner, or grant jobs_runner); its log says what hinders it '
+      '(jobs_stuck, owner_unreachable, launch_failed, no_worker_slot)' end;
 
   -- The remedy is the runbook itself, with the processes and jobs in it.
   select pg_catalog.count(*),
@@ -265,12 +268,16 @@ begin
     -- What we know of the processes may be older than those rows: one that has just opened, or has left, is not dead.
     perform pg_catalog.pg_stat_clear_snapshot();
   end if;
+  v_left := (select pg_catalog.count(*) from jobs_internal.left_children());
   select pg_catalog.count(*), pg_catalog.count(*) filter (where s.job_id is not null or s.msg_ids is not null)
   into v_count, v_holding
   from jobs_internal.session as s
-  where s.id = any (v_dead) and not jobs_internal.alive(s.pid, s.backend_start);
+  where s.id = any (v_dead) and not jobs_internal.alive(s.pid, s.backend_start)
+    and s.id not in (select c.session_id from jobs_internal.left_children() as c);
   -- With nobody to rescue what they hold, it would wait for ever.
-  return query select 7, 'dead sessions', case when v_count = 0 then 'ok' when v_awake = 0 and v_holding > 0 then 'critical' else 'warning' end, pg_catalog.format('%s wait for a rescue', v_count),
+  return query select 7, 'dead sessions', case when v_count = 0 then 'ok' when v_awake = 0 and v_holding > 0 then 'critical' else 'warning' end,
+    pg_catalog.format('%s wait for a rescue', v_count)
+      || case when v_left > 0 then pg_catalog.format('; the child sessions of %s more go on alone: see jobs.running', v_left) else '' end,
     case when v_count > 0 then 'a supervisor, or the next jobs.start(), sees to them' end;
 
   v_free := pg_catalog.current_setting('max_worker_processes')::integer
