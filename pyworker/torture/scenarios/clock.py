@@ -1,22 +1,16 @@
 """The server's wall clock jumps, an hour forward and an hour back."""
 
-import os
 import random
-import shutil
-import struct
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import ClassVar
 
 from pyworker.server import PrivateServer
+from pyworker.torture.clock import Clock
 from pyworker.torture.scenario import Fault, Scenario, Violation, register
 from pyworker.torture.world import World
 
 __all__ = ["ClockStep"]
 
-_SOURCE = Path(__file__).parent.parent / "clock.c"
 _HOUR = 3600.0
 
 
@@ -32,6 +26,7 @@ class ClockStep(Scenario):
     # limits are by the same clock.
     without = frozenset(
         {"work", "narrow", "unique", "transaction", "cancelled", "timed_out", "procedure", "call", "call_checked"}
+        | {"dies"}
     )
     # The server is started anew, with a clock of ours; that happens before the first job.
 
@@ -39,16 +34,12 @@ class ClockStep(Scenario):
 
     def __init__(self) -> None:
         """No server runs with another clock."""
-        self._offset: Path | None = None
+        self._clock: Clock | None = None
         self._found: list[Violation] = []
 
     def impossible(self, server: PrivateServer) -> str | None:  # noqa: ARG002  the machine decides
-        """It needs a compiler for the clock that is put before the server's own; nothing is installed for it."""
-        if not sys.platform.startswith("linux"):
-            return "the clock that is put before the server's own is for Linux"
-        if shutil.which("cc") is None:
-            return "there is no C compiler (cc) for the clock that is put before the server's own"
-        return None
+        """It needs a clock that can be set."""
+        return Clock.impossible()
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
         """Forward and back, or back and forward, as often as there is time for; at the end it is right again."""
@@ -62,16 +53,9 @@ class ClockStep(Scenario):
         return found
 
     def prepare(self, world: World) -> None:
-        """Compile the clock and start the server with it."""
-        place = world.server.dir / "clock"
-        place.mkdir()
-        library, self._offset = place / "clock.so", place / "offset"
-        argv = ["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(_SOURCE)]
-        subprocess.run(argv, check=True, capture_output=True, text=True)
-        self._offset.write_bytes(bytes(8))
-        for path, mode in ((place, 0o755), (library, 0o755), (self._offset, 0o644)):
-            path.chmod(mode)
-        world.server.environment_of_server = {"LD_PRELOAD": str(library), "PYWORKER_CLOCK_OFFSET": str(self._offset)}
+        """Start the server with a clock of ours."""
+        self._clock = Clock(world.server)
+        self._clock.make()
         world.restart()
 
     def inject(self, world: World, fault: Fault) -> None:
@@ -90,11 +74,8 @@ class ClockStep(Scenario):
             self._found.append(self.violation("drain", told))
 
     def _step(self, seconds: float) -> None:
-        assert self._offset is not None  # noqa: S101  made in prepare
-        with self._offset.open("r+b") as file:  # in place: the servers have it mapped
-            file.write(struct.pack("=q", int(seconds * 1_000_000)))
-            file.flush()
-            os.fsync(file.fileno())
+        assert self._clock is not None  # noqa: S101  made in prepare
+        self._clock.set(seconds)
 
     def mend(self, world: World) -> None:
         """Set it right. A time that was set by the wrong clock, for a first try or another one, is not waited for."""
@@ -106,9 +87,7 @@ class ClockStep(Scenario):
         """What was seen while it happened."""
         return self._found
 
-    def restore(self, server: PrivateServer) -> None:
+    def restore(self, server: PrivateServer) -> None:  # noqa: ARG002  the clock knows it
         """Start the server with its own clock."""
-        if server.environment_of_server:
-            server.environment_of_server = {}
-            server.restart("fast")
-        shutil.rmtree(server.dir / "clock", ignore_errors=True)
+        if self._clock is not None:
+            self._clock.remove()

@@ -91,12 +91,18 @@ declare
   v_new jobs_internal.shape;
   v_func oid;
   v_why text;
+  v_beside boolean;
   v_hold interval;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   perform jobs_internal.assert_between_jobs(v_session);
+  if p_item.mode = 'child' and jobs_internal.builds_index(p_item.job_id) then
+    -- One after the other, to the commit of the start: two that start in the same moment would not see each other.
+    perform from jobs_internal.server as s for update;
+    v_beside := jobs_internal.is_built_beside(p_item.job_id);
+  end if;
   v_hold := case
-    when p_item.mode = 'child' and jobs_internal.is_built_beside(p_item.job_id) then interval '1 second'
+    when v_beside then interval '1 second'
     when not jobs_internal.take_trial(p_session, p_item.job_id, p_item.attempt) then interval '0.2 seconds' end;
   if v_hold is not null then
     execute pg_catalog.format('update pgmq.%I set vt = pg_catalog.clock_timestamp() + $2 where msg_id = $1', 'q_pyworker_' || p_lane)

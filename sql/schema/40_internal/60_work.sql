@@ -277,6 +277,7 @@ declare
   v_state text;
   v_message text;
   v_child_start timestamptz;
+  v_looked timestamptz;
   v_nap double precision := 0.002;
 begin
   p_ending := null;
@@ -346,6 +347,7 @@ begin
     p_ending.child_pid := v_pid;
     -- A nap is short at first and grows, so that short statements end at once and long ones cost nothing.
     while not v_gone loop
+      v_looked := pg_catalog.clock_timestamp();
       begin
         if v_let_go then
           v_gone := not jobs_internal.alive(v_pid, v_child_start);
@@ -368,8 +370,8 @@ begin
       exception
         when query_canceled then
           -- The watcher was signalled, not the child. With a reason: the supervisor signals the child as well. Without one: leave; the child
-          -- is found by its pid and start.
-          if jobs_internal.why_stopped(p_item.job_id, p_item.attempt) is null then
+          -- is found by its pid and start. Where the clock was set back during its nap, it was only woken up (end_naps).
+          if pg_catalog.clock_timestamp() >= v_looked and jobs_internal.why_stopped(p_item.job_id, p_item.attempt) is null then
             p_ending.outcome := 'left';
             v_gone := true;
           end if;
@@ -466,6 +468,7 @@ declare
   v_limit integer := 1000;
   v_jobs bigint := 0;
   v_idle timestamptz;
+  v_napped timestamptz;
   v_life interval;
   v_waited timestamptz := pg_catalog.clock_timestamp();
   v_seen integer[] := '{}';
@@ -533,7 +536,14 @@ begin
       exit when pg_catalog.clock_timestamp() > v_idle + p_linger_ms * interval '1 ms' and not (v_claim.waiting and p_linger_ms > 0);
       exit when jobs_internal.shutting_down();
       commit;
-      perform pg_catalog.pg_sleep(0.01);
+      v_napped := pg_catalog.clock_timestamp();
+      begin
+        perform pg_catalog.pg_sleep(0.01);
+      exception
+        -- Woken up because the clock was set back during its nap (end_naps), or sent home.
+        when query_canceled then
+          v_leave := pg_catalog.clock_timestamp() >= v_napped;
+      end;
       commit;
       continue;
     end if;

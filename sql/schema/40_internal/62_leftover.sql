@@ -29,9 +29,20 @@ begin atomic
 end;
 comment on function jobs_internal.is_built_now(oid) is 'Somebody builds this index now';
 
+-- Purpose: whether a job builds or drops an index concurrently.
+create or replace function jobs_internal.builds_index(p_job bigint)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from jobs_internal.statement as s
+    where s.job_id = p_job and s.command in ('create index concurrently', 'reindex concurrently', 'drop index concurrently'));
+end;
+comment on function jobs_internal.builds_index(bigint) is 'The job builds or drops an index concurrently';
+
 -- Purpose: whether another job of the same owner builds or drops an index of the same table concurrently. Two of them wait for each other's
--- snapshots until one is a deadlock's victim and leaves an invalid index. A courtesy, from what their statements name: two that start in the
--- same moment run beside each other, and are retried.
+-- snapshots until one is a deadlock's victim and leaves an invalid index. A courtesy, from what their statements name: an index that somebody
+-- else builds is not looked for.
 create or replace function jobs_internal.is_built_beside(p_job bigint)
 returns boolean
 language sql volatile security definer

@@ -474,7 +474,8 @@ $$;
 comment on function jobs_internal.take_back() is 'Takes back what sessions claimed and do not get to';
 
 -- Purpose: after the server's clock was set back, what entered a lane before would stay out of sight until the clock is there again. No
--- message waits longer than a lease: one that would is visible now, as if its lease were over. Locks: message (skip locked).
+-- message waits longer than a lease: one that would is visible now, as if its lease were over. Nor do the signals of a reason to stop wait.
+-- Locks: stop (skip locked), message (skip locked).
 create or replace function jobs_internal.heed_clock()
 returns void
 language plpgsql volatile security definer
@@ -486,6 +487,10 @@ declare
   v_latest timestamptz := pg_catalog.clock_timestamp()
     + pg_catalog.make_interval(secs => jobs_internal.setting('lease_seconds')::double precision + 60);
 begin
+  update jobs_internal.stop as o
+  set requested_at = pg_catalog.clock_timestamp(), pressed_at = least(o.pressed_at, pg_catalog.clock_timestamp())
+  where o.ctid = any (array(
+    select x.ctid from jobs_internal.stop as x where x.requested_at > pg_catalog.clock_timestamp() + interval '1 minute' for update skip locked));
   for v_lane in
     select l.pgmq_queue from jobs_internal.lane as l
   loop
@@ -503,6 +508,43 @@ begin
 end
 $$;
 comment on function jobs_internal.heed_clock() is 'Makes visible what the clock hides because it was set back';
+
+-- Purpose: wake the sessions that were taking a nap when the clock was set back: pg_sleep waits by the wall clock, and would go on for as long
+-- as the step was. They are known by a transaction that began in the future. Only those are signalled that run no job, or watch a child:
+-- the nap of a job is its own. With its row locked a session cannot start a job before the signal is there. Returns how many.
+-- Locks: session (skip locked).
+create or replace function jobs_internal.end_naps()
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id bigint;
+  v_pid integer;
+  v_count integer := 0;
+begin
+  for v_id in
+    select s.id from jobs_internal.session as s
+    join pg_catalog.pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
+    where a.xact_start > pg_catalog.clock_timestamp() + interval '1 second'
+  loop
+    perform from jobs_internal.session as s where s.id = v_id for update skip locked;
+    continue when not found;
+    perform pg_catalog.pg_stat_clear_snapshot();
+    select s.pid into v_pid
+    from jobs_internal.session as s
+    join pg_catalog.pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
+    where s.id = v_id and a.xact_start > pg_catalog.clock_timestamp() + interval '1 second'
+      and (s.job_id is null and s.msg_ids is null or exists (select from jobs_internal.job as j where j.id = s.job_id and j.child_pid is not null));
+    if found then
+      perform pg_catalog.pg_cancel_backend(v_pid);
+      v_count := v_count + 1;
+    end if;
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.end_naps() is 'Wakes the sessions that were taking a nap when the clock was set back; returns how many';
 
 -- Purpose: one round of a supervisor: dispatch, note the overdue, rescue; says what there is to do.
 -- Returns: paused, dispatched, rescued, stopping, sessions, running, queued, next_due_ms, next_deadline_ms, feed, owners, problems.
@@ -524,7 +566,7 @@ begin
   if exists (select from jobs_internal.session) then
     v_rescued := jobs_internal.rescue();
     perform jobs_internal.note_overdue();
-    perform jobs_internal.take_back();
+    perform jobs_internal.take_back(), jobs_internal.end_naps();
   end if;
   if not v_paused then
     perform jobs_internal.heed_clock();

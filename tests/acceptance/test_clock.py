@@ -1,0 +1,64 @@
+"""The server's clock is set back by an hour while sessions take a nap: nothing waits for that hour."""
+
+from collections.abc import Iterator
+
+import pytest
+from stage import attempts, gate_shut, make_lane, put, put_sql, wait_at_gate, wait_for, wait_running
+from support import Database, wait_until
+
+from pyworker.torture.clock import Clock
+
+from .conftest import Supervise
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def clock(database: Database) -> Iterator[Clock]:
+    """A clock that can be set, of the server of this tier."""
+    private = database.server.private
+    assert private is not None
+    why = Clock.impossible()
+    if why is not None:
+        pytest.skip(why)
+    made = Clock(private)
+    made.make()
+    database.close()
+    private.restart()
+    yield made
+    made.set(0)
+    database.close()
+    made.remove()
+
+
+def test_naps_end_when_the_clock_is_set_back(database: Database, supervise: Supervise, clock: Clock) -> None:
+    """An idle session takes the next job, and a watcher sees its child end: neither sleeps for the hour."""
+    make_lane(database)
+    one = supervise(database.dsn("supervisor"))
+    with gate_shut(database):
+        call = put_sql(database, "call app.watched(1, 'x')", max_attempts=1)
+        (child,) = wait_at_gate(database)
+        watcher = wait_running(database, call)["pid"]
+        for n in range(5):  # each time the clock meets it in its nap, or it does not
+            for job in [put(database, "app.note", {"n": 10 * n + k}) for k in range(3)]:
+                wait_for(database, job, "succeeded", timeout=8)
+            idle = wait_until(lambda: [row[0] for row in database.background() if row[2] == "pw idle"], 5)
+            clock.set(-HOUR * (n + 1))
+            job = put(database, "app.note", {"n": 10 * n + 5})
+            assert wait_for(database, job, timeout=8)["state"] == "succeeded"
+            assert wait_running(database, call)["pid"] == watcher, "it goes on watching"
+            wait_until(lambda: not _asleep(database, child), 8)
+            assert idle
+    assert wait_for(database, call, timeout=8)["state"] == "succeeded"
+    assert attempts(database, call) == [(1, "succeeded")]
+    assert one.stop() == 0
+    wait_until(lambda: not database.background(), 20)
+
+
+def _asleep(database: Database, child: int) -> list[tuple[object, ...]]:
+    """List the sessions whose nap began in the future; the child waits for its lock."""
+    return database.admin(
+        "select pid, application_name, xact_start from pg_stat_activity where datname = current_database()"
+        " and xact_start > clock_timestamp() + interval '1 s' and backend_type <> 'client backend' and pid <> %s",
+        [child],
+    )
