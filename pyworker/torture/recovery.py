@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from pyworker.torture.scenario import Violation
 from pyworker.torture.world import World
 
-__all__ = ["PROMISED", "check_recoveries", "late_recoveries"]
+__all__ = ["PROMISED", "Outage", "check_recoveries", "late_recoveries", "outages"]
 
 PROMISED = timedelta(seconds=5)
+
+Outage = tuple[datetime, datetime]  #: from the moment at which the server went down to that at which it was ready again
 
 _LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) UTC \[\d+\] .*?LOG:  (.*)$", re.MULTILINE)
 _READY = "database system is ready to accept connections"
@@ -23,12 +25,29 @@ _DOWN = (
 )
 
 
+def _moments(log: str) -> list[tuple[datetime, str]]:
+    return [(datetime.strptime(f"{at} +0000", "%Y-%m-%d %H:%M:%S.%f %z"), text) for at, text in _LINE.findall(log)]
+
+
+def outages(log: str) -> list[Outage]:
+    """List the times in which the server was down, by its own log and clock."""
+    found: list[Outage] = []
+    down: datetime | None = None
+    for at, text in _moments(log):
+        if text.startswith(_READY):
+            found += [(down, at)] if down is not None else []
+            down = None
+        elif down is None and text.startswith(_DOWN):
+            down = at
+    return found
+
+
 def late_recoveries(log: str, effects: Mapping[str, Sequence[datetime]], busy_until: datetime) -> Iterator[str]:
     """Say where an owner's next effect came later than promised. Effects are in order; both are by the server's clock.
 
     Only moments count after which the server stayed up for that long, and enqueuers went on beyond it.
     """
-    moments = [(datetime.strptime(f"{at} +0000", "%Y-%m-%d %H:%M:%S.%f %z"), text) for at, text in _LINE.findall(log)]
+    moments = _moments(log)
     for number, (ready, text) in enumerate(moments):
         limit = ready + PROMISED
         if not text.startswith(_READY) or limit > busy_until:

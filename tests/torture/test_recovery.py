@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from pyworker.torture.recovery import late_recoveries
+from pyworker.torture.recovery import late_recoveries, outages
 
 BEGUN = datetime(2026, 1, 2, 3, 4, 0, tzinfo=UTC)
 
@@ -46,3 +46,12 @@ def test_a_server_that_went_down_again_is_not_measured() -> None:
 
 def test_a_load_that_is_over_is_not_measured() -> None:
     assert late(log((2, READY)), busy_until=6.5, app=[]) == []
+
+
+def test_outages_are_from_the_first_sign_to_the_next_start() -> None:
+    lines = (
+        (1, READY), (2, "terminating any other active server processes"), (3, "all server processes terminated"),
+        (4, READY), (6, "received fast shutdown request"), (9, READY), (10, "received fast shutdown request"),
+    )  # fmt: skip
+    two, four, six, nine = at(2, 4, 6, 9)
+    assert outages(log(*lines)) == [(two, four), (six, nine)]

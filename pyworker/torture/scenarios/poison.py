@@ -3,12 +3,14 @@
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from pyworker.torture.recovery import outages
 from pyworker.torture.scenario import Fault, Scenario, Violation, register
 from pyworker.torture.scenarios.hostile import INNOCENT, stage
 from pyworker.torture.watched import Ending, Job, Watched
@@ -19,10 +21,11 @@ __all__ = ["Poison"]
 T = TypeVar("T")
 _KINDS = ("alone", "in a chunk", "in a child", "in a child that can be verified")
 _APART = (6.0, 9.0)  # seconds between two poison jobs: some crashes and recoveries each
-_DELAY = 60.0  # seconds within which a neighbour has ended, whatever crashes, on a machine that does other things too
+_DELAY = 15.0  # seconds that a crash costs a neighbour at most, on a machine that does other things too
 _KILLED = re.compile(r"\(PID \d+\) was terminated by signal 9")
 
 _UNARMED = Job(label="unarmed poison", call="hostile.poison", args={"armed": False})
+_AMID = replace(INNOCENT, within=_DELAY)
 _BESIDE = Job(
     label="runs beside a poison job",
     call="hostile.innocent_for",
@@ -73,7 +76,7 @@ class Poison(Scenario):
     def inject(self, world: World, fault: Fault) -> None:
         """Enqueue it amid a batch of innocents, while others run beside it."""
         most = fault.facts["max_attempts"]
-        before, after = ([INNOCENT] * fault.facts[side] for side in ("before", "after"))
+        before, after = ([_AMID] * fault.facts[side] for side in ("before", "after"))
         self._poison += 1
         # With others beside it nobody can know at once: a suspect is convicted by the second crash of its trials.
         restarts = max(most, 3)
@@ -100,7 +103,11 @@ class Poison(Scenario):
     def check(self, world: World) -> list[Violation]:
         """Poison is set aside, after no more restarts than it had attempts; neighbours were charged nothing."""
         crashes = len(_KILLED.findall(world.log()))
-        violations = self._watched.check(world.admin())
+        down = outages(world.log())
+        violations = self._watched.check(world.admin(), down)
+        waits = [fact.waited(down) for fact in self._watched.facts(world.admin()).values() if fact.state == "succeeded"]
+        slowest = max((seconds / max(1, met) for seconds, met in waits), default=0.0)
+        world.note_fault("neighbours_waited", most_seconds_per_crash=round(slowest, 1), crashes=crashes)
         if not self._poison <= crashes <= self._crashes_allowed:
             violations.append(
                 Violation(
