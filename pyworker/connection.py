@@ -5,6 +5,7 @@ timeout off, whatever their role's defaults are, because a session inherits its 
 this side: a call that gives no answer within the connection's patience raises `ServerStalled`.
 """
 
+import json
 import select
 from collections.abc import Callable
 from time import monotonic
@@ -14,6 +15,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
 
 from pyworker.log import clean
 
@@ -58,6 +60,7 @@ _FOR_OURSELVES = ("timezone=UTC", "datestyle=ISO", "client_min_messages=warning"
 
 _STEP = 0.05  # seconds between two looks at whether the wait is interrupted
 _GRACE = 0.1  # seconds that a call under way may still take when the process was told to stop at once
+_DIGITS = 4000  # of an integer that Python reads by itself
 _MASKS = {1: select.POLLIN, 2: select.POLLOUT, 3: select.POLLIN | select.POLLOUT}  # psycopg.waiting.Wait
 
 
@@ -123,13 +126,27 @@ def _connect(parameters: dict[str, Any]) -> Line:
     return line
 
 
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _DIGITS else digits
+
+
+def _loads(data: str | bytes) -> Any:
+    """Read JSON that holds what jobs and their owners said: numbers of any length, nested as deep as they like."""
+    try:
+        return json.loads(data, parse_int=_integer)
+    except RecursionError:
+        return None
+
+
 def connect_control(dsn: str, patience: float) -> Line:
     """Open the connection that supervises. A transaction of its that idles for longer than its patience is given up."""
     given = conninfo_to_dict(dsn)
     idle = f"idle_in_transaction_session_timeout={max(1, round(patience * 1000))}"
     options = _options(_text(given.get("options")), (*_TIMEOUTS_OFF, *_FOR_OURSELVES, *_WHEN_WE_VANISH, idle))
     ours = {"application_name": "pyworker supervisor", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
-    return _connect({**_NETWORK, **given, **ours, "options": options})
+    line = _connect({**_NETWORK, **given, **ours, "options": options})
+    set_json_loads(_loads, line)
+    return line
 
 
 def connect_owner(dsn: str, owner: str, own_user: str) -> Line:

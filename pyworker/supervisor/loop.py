@@ -25,6 +25,7 @@ __all__ = ["Supervisor"]
 T = TypeVar("T")
 _FAREWELL = 0.1  # seconds to take leave of the database in
 _HANG_MARGIN = 10.0  # seconds beyond the patience after which the process itself counts as hung
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)  # of what a job put into its outcome
 _BREATH = 0.02  # seconds between a ring and the tick, on average
 
 
@@ -202,17 +203,17 @@ class Supervisor:
         except psycopg.Error as error:
             if is_loss(session.line if session else None, error):
                 raise _Lost from error
-            suppressed = self._memory.throttle.allow(f"duty {duty} {error.sqlstate}", monotonic())
-            if suppressed is not None:
-                self._log.emit(
-                    "duty_failed",
-                    duty=duty,
-                    sqlstate=error.sqlstate,
-                    message=reason_of(error),
-                    hint=error.diag.message_hint,
-                    suppressed=suppressed,
-                )
-            return None
+            self._tell_failed(duty, error, error.sqlstate, error.diag.message_hint)
+        except _UNREADABLE as error:
+            self._tell_failed(duty, error, None, "The database gave an answer that this version cannot read.")
+        return None
+
+    def _tell_failed(self, duty: str, error: Exception, sqlstate: str | None, hint: str | None) -> None:
+        suppressed = self._memory.throttle.allow(f"duty {duty} {sqlstate}", monotonic())
+        if suppressed is not None:
+            self._log.emit(
+                "duty_failed", duty=duty, sqlstate=sqlstate, message=reason_of(error), hint=hint, suppressed=suppressed
+            )
 
     def _tick_failed(self, session: Session) -> Session:
         """Register anew at the second failure in a row: the database may have forgotten us, if we were suspended."""

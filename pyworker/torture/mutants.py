@@ -172,7 +172,7 @@ MUTANTS: dict[str, Mutant] = {
             caught_by=frozenset({"I10", "I15"}),
             edits=(
                 Edit(
-                    function="jobs_internal.cut_off(jobs_internal.work_item,timestamptz,text)",
+                    function="jobs_internal.cut_off(jobs_internal.work_item,timestamptz,text,text)",
                     old="coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted')",
                     new="'cancelled'",
                 ),

@@ -145,13 +145,13 @@ create table jobs_internal.duration (
   shape_id integer primary key,
   runs bigint not null,
   avg_ms double precision not null,
-  subxacts integer not null default 0
+  renames boolean not null default false
 ) with (fillfactor = 50);
 comment on table jobs_internal.duration is 'What is known of the duration of each shape';
 comment on column jobs_internal.duration.shape_id is 'Shape';
 comment on column jobs_internal.duration.runs is 'Runs seen';
 comment on column jobs_internal.duration.avg_ms is 'Moving average, ms';
-comment on column jobs_internal.duration.subxacts is 'Most subtransactions with an id that one run left';
+comment on column jobs_internal.duration.renames is 'A run set application_name, by which a job in a chunk is known: it runs alone';
 
 create sequence jobs_internal.job_id_seq;
 
@@ -351,7 +351,8 @@ create table jobs_internal.session (
   swept_at timestamptz,
   job_id bigint,
   attempt integer,
-  fate text check (fate in ('innocent', 'guilty'))
+  fate text check (fate in ('innocent', 'guilty')),
+  nudged_at timestamptz
 ) with (fillfactor = 50);
 create unique index session_pid_idx on jobs_internal.session (pid, backend_start);
 comment on table jobs_internal.session is 'Worker sessions: those that live, and dead ones until a rescue has seen to their jobs';
@@ -370,6 +371,7 @@ comment on column jobs_internal.session.last_msg_id is 'The next claim of this l
 comment on column jobs_internal.session.swept_at is 'Last claim that started at the front of the lane';
 comment on column jobs_internal.session.job_id is 'Job that it runs alone; null: none, or a chunk';
 comment on column jobs_internal.session.attempt is 'Attempt of that job';
+comment on column jobs_internal.session.nudged_at is 'Last signal because nobody could see which job of its chunk it runs';
 comment on column jobs_internal.session.fate is 'The server stopped under it: whether its job is to blame; null: it died, if at all, by itself';
 
 create table jobs_internal.server (

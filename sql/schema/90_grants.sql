@@ -53,7 +53,7 @@ grant execute on function
   jobs_internal.wash(jsonb), jobs_internal.baseline(), jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, jsonb),
   jobs_internal.own_path(), jobs_internal.collect_log(), jobs_internal.why_stopped(bigint, integer), jobs_internal.stop_reason(bigint, integer),
   jobs_internal.shapes_are_current(integer[]), jobs_internal.stop_error(text, interval, text, text),
-  jobs_internal.cut_off(jobs_internal.work_item, timestamptz, text),
+  jobs_internal.cut_off(jobs_internal.work_item, timestamptz, text, text), jobs_internal.spoiled(jobs_internal.ending, text, text),
   jobs_internal.shutting_down(), jobs_internal.open_session(), jobs_internal.close_session(bigint, jsonb),
   jobs_internal.claim(bigint, bigint, jsonb, boolean, integer), jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision),
   jobs_internal.begin_alone(bigint, integer, jobs_internal.work_item), jobs_internal.finish_chunk(bigint, integer, bigint[], jobs_internal.ending[]),
@@ -64,7 +64,8 @@ grant execute on function
   jobs_internal.index_made(bigint), jobs_internal.is_built_now(oid), jobs_internal.invalid_indexes(text, text, text, text),
   jobs_internal.leftover(bigint, text),
   jobs_internal.launch_child(text, text), jobs_internal.note_child(bigint, bigint, integer, integer),
-  jobs_internal.wait_child(integer, bigint, integer),
+  jobs_internal.wait_child(integer, bigint, integer), jobs_internal.find_child(bigint, bigint, integer),
+  jobs_internal.press_late_child(bigint, bigint, integer), jobs_internal.may_connect(),
   jobs_internal.child_outcome(integer, bigint), jobs_internal.detach_child(integer, bigint), jobs_internal.child_is_stuck(integer),
   jobs_internal.alive(integer, timestamptz), jobs_internal.mark_top_level(bigint), jobs_internal.put_back(bigint, bigint, integer)
 to jobs_runner;

@@ -123,14 +123,15 @@ begin
   perform jobs_internal.assert_between_jobs(v_session);
   perform jobs_internal.release(v_session, false);
   perform jobs_internal.learn(v_session, p_learned);
-  update jobs_internal.slot set session_id = null where session_id = p_session;
+  perform jobs_internal.free_slots(p_session);
   delete from jobs_internal.session where id = p_session;
   perform jobs_internal.wake();
 end
 $$;
 comment on function jobs_internal.close_session(bigint, jsonb) is 'Ends a worker session: gives back its claim and slot';
 
--- Purpose: keep what a session measured since its last claim: {"shapes": {"<id>": [runs, total ms, most subxacts]}, "ok": n, "bad": n}.
+-- Purpose: keep what a session measured since its last claim: {"shapes": {"<id>": [runs, total ms, 1 where a run set
+-- application_name]}, "ok": n, "bad": n}.
 -- Several sessions write the same rows; each holds them for the moment of a claim only, and in the same order.
 -- The figures come from a session of the owner's: only functions that it may execute are measured, and no figure is so large that the next
 -- one overflows.
@@ -146,8 +147,8 @@ begin
   if p_learned is null then
     return;
   end if;
-  insert into jobs_internal.duration as d (shape_id, runs, avg_ms, subxacts)
-  select h.id, m.runs, m.ms / m.runs, greatest(least((s.value ->> 2)::bigint, 1000000), 0)
+  insert into jobs_internal.duration as d (shape_id, runs, avg_ms, renames)
+  select h.id, m.runs, m.ms / m.runs, s.value -> 2 = '1'
   from pg_catalog.jsonb_each(p_learned -> 'shapes') as s
   join jobs_internal.shape as h on h.id = s.key::integer
   cross join lateral (select least((s.value ->> 0)::bigint, 1000000000) as runs,
@@ -157,7 +158,7 @@ begin
   on conflict (shape_id) do update set
     runs = d.runs + excluded.runs,
     avg_ms = d.avg_ms * 0.7 + excluded.avg_ms * 0.3,
-    subxacts = greatest(d.subxacts, excluded.subxacts);
+    renames = d.renames or excluded.renames;
   select pg_catalog.sum(least((s.value ->> 0)::bigint, 1000000000)), pg_catalog.sum(least(greatest((s.value ->> 1)::double precision, 0), 1e12))
   into v_jobs, v_ms
   from pg_catalog.jsonb_each(p_learned -> 'shapes') as s;
@@ -180,6 +181,39 @@ end
 $$;
 comment on function jobs_internal.learn(jobs_internal.session, jsonb) is 'Keeps the durations and counts that a session measured';
 
+-- Purpose: give back the slots of a session. Nobody waits for a slot: a row that an operator's open transaction has changed is left as it is,
+-- for sweep_slots. Locks: slot (skip locked).
+create or replace function jobs_internal.free_slots(p_session bigint)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  update jobs_internal.slot as s set session_id = null
+  from (select f.queue_id, f.n from jobs_internal.slot as f where f.session_id = p_session for update skip locked) as f
+  where s.queue_id = f.queue_id and s.n = f.n;
+end;
+comment on function jobs_internal.free_slots(bigint) is 'Gives back the slots of a session';
+
+-- Purpose: give back the slots of sessions that are not there any more. Locks: slot (skip locked).
+create or replace function jobs_internal.sweep_slots()
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session bigint;
+begin
+  -- By its number, which never comes again: the slot may be somebody else's by the time that it is locked.
+  for v_session in
+    select distinct s.session_id from jobs_internal.slot as s
+    where s.session_id is not null and not exists (select from jobs_internal.session as o where o.id = s.session_id)
+  loop
+    perform jobs_internal.free_slots(v_session);
+  end loop;
+end
+$$;
+comment on function jobs_internal.sweep_slots() is 'Gives back the slots of sessions that are not there any more';
+
 -- Purpose: take a slot of a queue for a session. Returns false when none is free. A slot belongs to a session until it claims elsewhere.
 create or replace function jobs_internal.take_slot(p_session bigint, p_queue integer, p_concurrency integer)
 returns boolean
@@ -188,13 +222,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_concurrency is null then
-    update jobs_internal.slot set session_id = null where session_id = p_session;
+    perform jobs_internal.free_slots(p_session);
     return true;
   end if;
   if exists (select from jobs_internal.slot as s where s.queue_id = p_queue and s.session_id = p_session and s.n <= p_concurrency) then
     return true;
   end if;
-  update jobs_internal.slot set session_id = null where session_id = p_session;
+  perform jobs_internal.free_slots(p_session);
+  -- After the concurrency was lowered, slots beyond it are held until they are given back: those count as well.
+  if (select pg_catalog.count(s.session_id) from jobs_internal.slot as s where s.queue_id = p_queue) >= p_concurrency then
+    return false;
+  end if;
   update jobs_internal.slot as s set session_id = p_session
   from (
     select f.queue_id, f.n from jobs_internal.slot as f
@@ -291,7 +329,7 @@ begin
   end if;
   if v_claim.lane_id is null then
     v_claim.lease := null;
-    update jobs_internal.slot set session_id = null where session_id = p_session;
+    perform jobs_internal.free_slots(p_session);
     if v_session.msg_ids is not null or v_session.jobs <> p_jobs then
       update jobs_internal.session set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs where id = p_session;
     end if;

@@ -41,7 +41,7 @@ begin
       when x.job_id is not null then 'stop'
       when coalesce(s.procedure, st.top_level) then 'child'
       when j.shape_id is null or j.settings is not null or m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0 or not q.batch
-        or d.avg_ms is null or d.avg_ms > p_short_ms or p.oid is null then 'alone'
+        or d.avg_ms is null or d.avg_ms > p_short_ms or d.renames or p.oid is null then 'alone'
       else 'chunk'
     end,
     (extract(epoch from j.timeout) * 1000)::bigint, j.settings, st.done_when, coalesce(j.verify, false),

@@ -15,7 +15,33 @@ begin atomic
 end;
 comment on function jobs_internal.backoff(integer, integer) is 'Wait before the next attempt: exponential, capped, with jitter';
 
--- Purpose: keep the lines that a job wrote with jobs.log.
+-- Purpose: a note as the feed carries it to a supervisor's log line: as it is, or cut. A text so short holds no number and no nesting that
+-- any reader of JSON would refuse.
+create or replace function jobs_internal.brief_note(p_note jsonb)
+returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when p_note is null then '{}'::jsonb when pg_catalog.length(p_note::text) <= 900 then p_note
+    else pg_catalog.jsonb_build_object('cut', pg_catalog.left(p_note::text, 900)) end;
+end;
+comment on function jobs_internal.brief_note(jsonb) is 'A note as the feed carries it: as it is, or cut at 900 characters';
+
+-- Purpose: an error as it comes from a job's own session, which may have put anything there, as it is kept and read by others.
+create or replace function jobs_internal.plain_error(p_error jsonb)
+returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case coalesce(pg_catalog.jsonb_typeof(p_error), 'null')
+    when 'object' then jobs_internal.error_object(pg_catalog.left(p_error ->> 'sqlstate', 5), p_error ->> 'message', p_error ->> 'detail', p_error ->> 'hint',
+      p_error ->> 'context', pg_catalog.left(p_error ->> 'constraint', 200), pg_catalog.left(p_error ->> 'table', 200))
+    when 'null' then null
+    else jobs_internal.error_object('XX000', p_error::text) end;
+end;
+comment on function jobs_internal.plain_error(jsonb) is 'The error that a job''s own session told, as it is kept';
+
+-- Purpose: keep the lines that a job wrote with jobs.log. They come from the job's own session: what is no time is now, what is no level info.
 create or replace function jobs_internal.keep_log(p_job bigint, p_attempt integer, p_owner oid, p_logs jsonb)
 returns void
 language sql volatile security definer
@@ -24,8 +50,11 @@ begin atomic
   insert into jobs_internal.log_line (job_id, attempt, n, owner, at, level, message, fields)
   select p_job, p_attempt,
     l.n + coalesce((select pg_catalog.max(o.n) from jobs_internal.log_line as o where o.job_id = p_job and o.attempt = p_attempt), 0),
-    p_owner, (l.v ->> 'at')::timestamptz, l.v ->> 'level', l.v ->> 'message', nullif(l.v -> 'fields', 'null')
-  from pg_catalog.jsonb_array_elements(p_logs) with ordinality as l(v, n);
+    p_owner,
+    case when pg_catalog.pg_input_is_valid(l.v ->> 'at', 'timestamptz') then (l.v ->> 'at')::timestamptz else pg_catalog.clock_timestamp() end,
+    case when l.v ->> 'level' in ('debug', 'info', 'warning', 'error') then l.v ->> 'level' else 'info' end,
+    coalesce(l.v ->> 'message', ''), nullif(l.v -> 'fields', 'null')
+  from pg_catalog.jsonb_array_elements(case when pg_catalog.jsonb_typeof(p_logs) = 'array' then p_logs else '[]' end) with ordinality as l(v, n);
 end;
 comment on function jobs_internal.keep_log(bigint, integer, oid, jsonb) is 'Keeps the lines that a job wrote with jobs.log';
 
@@ -43,7 +72,7 @@ declare
   v_job jobs_internal.job;
   v_state text;
   v_due timestamptz;
-  v_error jsonb := p_ending.error;
+  v_error jsonb := jobs_internal.plain_error(p_ending.error);
   v_retry boolean;
   v_outcome text := p_ending.outcome;
   v_cancelled boolean;
@@ -55,10 +84,6 @@ begin
   for update;
   if not found then
     return null;
-  end if;
-  -- The ending comes from a session of the owner's, and what it says is read by others.
-  if pg_catalog.jsonb_typeof(v_error) <> 'object' then
-    v_error := jobs_internal.error_object('XX000', v_error::text);
   end if;
   -- An attempt begins where its start was committed: that is what its timeout counts from and what the views showed.
   p_ending.started_at := coalesce(v_job.started_at, p_ending.started_at);
@@ -90,7 +115,8 @@ begin
     v_outcome := 'cancelled';
     v_state := 'failed';
     v_error := jobs_internal.error_object('PWC02', 'interrupted three times without a known reason',
-      'Somebody signalled its session each time (pg_cancel_backend, pg_terminate_backend).', 'Look in the server log; then select jobs.retry(id).');
+      pg_catalog.concat_ws(' ', 'Somebody signalled its session each time (pg_cancel_backend, pg_terminate_backend), or it raises that error itself.',
+        'The last time it said: ' || (v_error ->> 'message') || '.'), 'Look in the server log; then select jobs.retry(id).', v_error ->> 'context');
   end if;
 
   v_retry := v_outcome in ('failed', 'timed_out', 'lost') and p_ending.attempt < v_job.max_attempts
@@ -121,7 +147,7 @@ begin
   return pg_catalog.jsonb_build_object('job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'outcome', v_outcome,
     'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', v_state, 'retry_at', v_due,
     'ms', pg_catalog.round((extract(epoch from p_ending.finished_at - p_ending.started_at) * 1000)::numeric, 3),
-    'error', v_error, 'note', coalesce(v_job.note, '{}'));
+    'error', v_error - 'context' - 'detail', 'note', jobs_internal.brief_note(v_job.note));
 end
 $$;
 comment on function jobs_internal.settle(integer, text, integer, jobs_internal.ending) is 'Ends one attempt, decides about a retry and writes the history; null when the fence missed';

@@ -31,6 +31,61 @@ end
 $$;
 comment on function jobs_internal.note_child(bigint, bigint, integer, integer) is 'Notes the child session of a running job';
 
+-- Purpose: find the child that the calling session launched and never heard of, because a signal came in between; noted for its job.
+create or replace function jobs_internal.find_child(p_session bigint, p_job bigint, p_attempt integer, out pid integer, out child_start timestamptz)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+  v_job jobs_internal.job;
+begin
+  perform pg_catalog.pg_stat_clear_snapshot();
+  select j.* into v_job from jobs_internal.job as j
+  where j.id = p_job and j.attempt = p_attempt and j.session_id = p_session and j.state = 'running';
+  if found then
+    v_job := jobs_internal.adopt_child(v_job, v_session);
+    pid := v_job.child_pid;
+    child_start := v_job.child_start;
+  end if;
+end
+$$;
+comment on function jobs_internal.find_child(bigint, bigint, integer) is 'Finds the child that the calling session launched and never heard of';
+
+-- Purpose: press the child of the calling session, which has run for longer than its job may: the server's own limit fires once, and a job may
+-- have trapped it. To be called in two transactions: the first notes the reason, the others send what the ladder says. Writes: stop.
+create or replace function jobs_internal.press_late_child(p_session bigint, p_job bigint, p_attempt integer)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform jobs_internal.my_session(p_session);
+  if exists (select from jobs_internal.stop as x where x.job_id = p_job and x.attempt = p_attempt) then
+    perform jobs_internal.press(p_job) from jobs_internal.session as s where s.id = p_session and s.job_id = p_job and s.attempt = p_attempt;
+  else
+    insert into jobs_internal.stop (job_id, attempt, reason, requested_by)
+    select j.id, j.attempt, 'timed_out', session_user
+    from jobs_internal.job as j
+    where j.id = p_job and j.attempt = p_attempt and j.session_id = p_session and j.state = 'running'
+      and j.started_at + j.timeout <= pg_catalog.clock_timestamp()
+    on conflict do nothing;
+  end if;
+end
+$$;
+comment on function jobs_internal.press_late_child(bigint, bigint, integer) is 'Presses the child of the calling session, which is overdue';
+
+-- Purpose: whether the calling login could still open a session of this database.
+create or replace function jobs_internal.may_connect()
+returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from pg_catalog.pg_roles as r where r.oid = jobs_internal.me() and r.rolcanlogin
+    and pg_catalog.has_database_privilege(r.oid, pg_catalog.current_database(), 'CONNECT'));
+end;
+comment on function jobs_internal.may_connect() is 'The calling login could still open a session of this database';
+
 -- Purpose: wait for a child for some milliseconds; true when it has ended.
 create or replace function jobs_internal.wait_child(p_pid integer, p_cookie bigint, p_ms integer)
 returns boolean

@@ -36,7 +36,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   with own (name, value) as (
     values ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
-      ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'), ('default_transaction_deferrable', 'off')
+      ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'), ('default_transaction_deferrable', 'off'),
+      ('pg_background.worker_timeout', '0')
   ), role (name, value) as (
     select distinct on (c.setting[1]) c.setting[1], c.setting[2]
     from pg_catalog.pg_db_role_setting as d
@@ -120,7 +121,7 @@ $$;
 comment on function jobs_internal.why_stopped(bigint, integer) is 'The committed reason for an interruption, waited for up to a second; null: none';
 
 -- Purpose: how an attempt ended that a signal cut off.
-create or replace function jobs_internal.cut_off(p_item jobs_internal.work_item, p_started_at timestamptz, p_context text)
+create or replace function jobs_internal.cut_off(p_item jobs_internal.work_item, p_started_at timestamptz, p_context text, p_message text default null)
 returns jobs_internal.ending
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -135,10 +136,31 @@ begin
   v_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted');
   v_ending.error := jobs_internal.stop_error(v_ending.outcome, p_item.timeout_ms * interval '1 ms',
     case v_ending.outcome when 'timed_out' then 'The supervisor cancelled its session.' end, p_context);
+  if v_ending.outcome = 'interrupted' and p_message is not null then
+    v_ending.error := jobs_internal.error_object('57014', p_message, null, null, p_context);
+  end if;
   return v_ending;
 end
 $$;
-comment on function jobs_internal.cut_off(jobs_internal.work_item, timestamptz, text) is 'How an attempt ended that a signal cut off';
+comment on function jobs_internal.cut_off(jobs_internal.work_item, timestamptz, text, text) is 'How an attempt ended that a signal cut off';
+
+-- Purpose: how an attempt ended whose own ending cannot be written down: too large for a row, say. Nothing of what the job said is in it.
+create or replace function jobs_internal.spoiled(p_ending jobs_internal.ending, p_sqlstate text, p_message text)
+returns jobs_internal.ending
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  p_ending.outcome := case when p_ending.child_pid is null then 'failed' else 'in_doubt' end;
+  p_ending.result := null;
+  p_ending.logs := null;
+  p_ending.error := jobs_internal.error_object(p_sqlstate, 'its end cannot be written down: ' || pg_catalog.left(p_message, 500),
+    case when p_ending.child_pid is null then 'What it did was undone.' else 'What the statement did was not undone.' end,
+    'Let it return and log less. A retry cannot help.');
+  return p_ending;
+end
+$$;
+comment on function jobs_internal.spoiled(jobs_internal.ending, text, text) is 'How an attempt ended whose own ending cannot be written down';
 
 -- Purpose: run one job in a subtransaction and say how it ended. Leaves the session washed and its search_path ours.
 -- p_fence: the session number when the job runs alone (its fence is asked inside), null in a chunk.
@@ -166,6 +188,8 @@ declare
   v_constraint text;
   v_table text;
   v_done boolean;
+  v_asked boolean := false;
+  v_renames boolean;
 begin
   v_ending.job_id := p_item.job_id;
   v_ending.attempt := p_item.attempt;
@@ -189,7 +213,9 @@ begin
         hint = 'Enqueue the job again for the function as it is now.';
     end if;
     if p_item.verify then
+      v_asked := true;
       execute p_item.done_when into v_done;
+      v_asked := false;
     end if;
     if v_done then
       v_result := '{"verified": true}';
@@ -212,7 +238,9 @@ begin
       reset role;
       v_result := pg_catalog.jsonb_build_object('rows', v_rows);
       if p_item.done_when is not null then
+        v_asked := true;
         execute p_item.done_when into v_done;
+        v_asked := false;
         if v_done is not true then
           raise exception using errcode = 'PW043', message = 'the statement ran, but its post-condition is not true',
             detail = p_item.done_when, hint = 'What it did was undone. Check done_when.';
@@ -232,20 +260,33 @@ begin
     v_ending.result := v_result;
   exception
     when query_canceled then
-      get stacked diagnostics v_context := pg_exception_context;
-      v_ending := jobs_internal.cut_off(p_item, v_ending.started_at, v_context);
+      get stacked diagnostics v_context := pg_exception_context, v_message := message_text;
+      v_ending := jobs_internal.cut_off(p_item, v_ending.started_at, v_context, v_message);
     when others or assert_failure then
       get stacked diagnostics v_state := returned_sqlstate, v_message := message_text, v_detail := pg_exception_detail,
         v_hint := pg_exception_hint, v_context := pg_exception_context, v_constraint := constraint_name, v_table := table_name;
       v_ending.outcome := 'failed';
-      v_ending.error := jobs_internal.error_object(v_state, v_message, v_detail, v_hint, v_context, v_constraint, v_table);
+      v_ending.error := jobs_internal.error_object(v_state, v_message,
+        case when v_asked then pg_catalog.concat_ws(' ', 'Raised by its post-condition: ' || p_item.done_when || '.', nullif(v_detail, '')) else v_detail end,
+        v_hint, v_context, v_constraint, v_table);
   end;
   v_ending.finished_at := pg_catalog.clock_timestamp();
   -- A job that succeeded says by this setting whether it logged; after a rollback the setting is gone, so one looks.
   if v_ending.outcome operator(pg_catalog.<>) 'succeeded' or pg_catalog.current_setting('pyworker.logged', true) operator(pg_catalog.=) 'on' then
-    v_ending.logs := jobs_internal.collect_log();
+    begin
+      v_ending.logs := jobs_internal.collect_log();
+    exception
+      when others then
+        null;  -- the job prepared statements of that name itself, and they are no lines
+    end;
   end if;
+  v_renames := p_fence is null and not pg_catalog.starts_with(pg_catalog.current_setting('application_name'), 'pw ');
   perform jobs_internal.wash(p_baseline);
+  if v_renames then
+    -- By its name a job in a chunk is known to those who watch: the worker lets this function run alone from now on.
+    v_ending.last := true;
+    perform pg_catalog.set_config('pyworker.renames', 'on', false);
+  end if;
   return v_ending;
 end
 $$;
@@ -270,6 +311,8 @@ declare
   v_cookie bigint;
   v_gone boolean := false;
   v_let_go boolean := false;
+  v_lost boolean := false;
+  v_until timestamptz;
   v_outcome record;
   v_error record;
   v_reason text;
@@ -321,10 +364,9 @@ begin
       -- No worker slot: that is back-pressure, never the job's failure. Uncharged, a little later again.
       p_ending.outcome := 'no_slot';
     when query_canceled then
-      -- A child that was launched is watched, whatever happened here.
-      if v_pid is null then
-        p_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted');
-      end if;
+      -- A child that was launched is watched, whatever happened here. Where the signal came between its start and our knowledge of it, it is
+      -- looked for below.
+      v_lost := v_pid is null;
     when others then
       get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
       p_ending.outcome := 'failed';
@@ -333,7 +375,28 @@ begin
   perform jobs_internal.wash(p_baseline);
   perform pg_catalog.set_config('application_name', 'pw ' || p_item.job_id || '/' || p_item.attempt || ' '
     || (extract(epoch from p_ending.started_at) * 1000)::bigint, false);
-  if p_ending.outcome is null then
+  if v_lost then
+    -- It is known by the name that it got at its launch, as soon as it has connected; later than that it cannot start any more.
+    v_until := pg_catalog.clock_timestamp() + interval '2 seconds';
+    loop
+      begin
+        v_reason := jobs_internal.stop_reason(p_item.job_id, p_item.attempt);
+        select f.pid, f.child_start into v_pid, v_child_start from jobs_internal.find_child(p_session, p_item.job_id, p_item.attempt) as f;
+        exit when v_pid is not null or jobs_internal.shutting_down()
+          or pg_catalog.clock_timestamp() not between v_until - interval '2 seconds' and v_until;
+        perform pg_catalog.pg_sleep(0.02);
+      exception
+        when query_canceled then
+          null;
+      end;
+    end loop;
+    if v_pid is null then
+      p_ending.outcome := coalesce(v_reason, 'interrupted');
+    else
+      v_let_go := true;
+      select false as completed, false as has_error, '' as command_tag into v_outcome;
+    end if;
+  elsif p_ending.outcome is null then
     -- Its identity is its pid and its start, and pg_stat_activity knows the start only once it has connected.
     loop
       v_child_start := jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_pid);
@@ -359,6 +422,12 @@ begin
           if not v_gone and v_nap >= 0.05 then
             perform pg_catalog.pg_sleep(0.001);  -- as above
           end if;
+        end if;
+        if not v_gone and v_nap >= 0.05 and p_item.timeout_ms is not null
+          and pg_catalog.clock_timestamp() > p_ending.started_at + (p_item.timeout_ms + p_margin_ms) * interval '1 ms'
+        then
+          -- The server's own limit has fired and it goes on, and no supervisor sees to it: the watcher does.
+          perform jobs_internal.press_late_child(p_session, p_item.job_id, p_item.attempt);
         end if;
         if not v_gone and not v_let_go and v_nap >= 0.05 and jobs_internal.child_is_stuck(v_pid) then
           -- Its messages fill the queue that nobody can read without holding a snapshot: let go of it, so that it goes on. The price is
@@ -422,7 +491,9 @@ begin
         if p_ending.outcome is null then
           perform pg_catalog.pg_sleep(0.2);  -- as in a rescue: a watcher of a dying server judges nobody
           p_ending.outcome := case when v_let_go then 'in_doubt' when v_reason is not null then v_reason
-            when jobs_internal.shutting_down() then 'interrupted' else 'lost' end;
+            when jobs_internal.shutting_down() then 'interrupted'
+            when v_child_start is null and not jobs_internal.may_connect() then 'no_slot'  -- it never began: its owner may not log in any more
+            else 'lost' end;
           p_ending.error := case p_ending.outcome
             when 'in_doubt' then jobs_internal.error_object('PWD01', 'the statement ended unseen', 'It sent more messages than its queue holds.',
               'Look whether it did its work; give it done_when the next time.')
@@ -474,6 +545,7 @@ declare
   v_seen integer[] := '{}';
   v_runs bigint[] := '{}';
   v_ms double precision[] := '{}';
+  v_names integer[] := '{}';
   v_k integer;
   v_place_of integer;
   v_shapes integer[];
@@ -482,6 +554,9 @@ declare
   v_learned jsonb;
   v_left text[];
   v_unwritten boolean;
+  v_spoiled boolean;
+  v_state text;
+  v_message text;
   v_ran double precision;
 begin
   reset all;
@@ -515,12 +590,13 @@ begin
     v_learned := null;
     if v_ok + v_bad > 0 then
       select pg_catalog.jsonb_build_object('ok', v_ok, 'bad', v_bad, 'shapes', coalesce(pg_catalog.jsonb_object_agg(u.shape,
-        pg_catalog.jsonb_build_array(u.runs, u.ms, 0)), '{}'))
+        pg_catalog.jsonb_build_array(u.runs, u.ms, u.renames)), '{}'))
       into v_learned
-      from unnest(v_seen, v_runs, v_ms) as u(shape, runs, ms);
+      from unnest(v_seen, v_runs, v_ms, v_names) as u(shape, runs, ms, renames);
       v_seen := '{}';
       v_runs := '{}';
       v_ms := '{}';
+      v_names := '{}';
       v_ok := 0;
       v_bad := 0;
     end if;
@@ -639,7 +715,12 @@ begin
             perform jobs_internal.finish_alone(v_session, v_claim.lane_id, v_ending);
             v_leave := true;
           when others then
+            get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
             v_unwritten := true;
+            v_spoiled := v_state !~ '^(PW|53|55|57|58|40)';
+            if v_spoiled then
+              v_ending := jobs_internal.spoiled(v_ending, v_state, v_message);
+            end if;
         end;
         if v_unwritten then
           -- A full disk, say: that is no fault of the job's. What a function did is undone, and it runs again, uncharged; how a statement
@@ -648,7 +729,7 @@ begin
           perform jobs_internal.wash(v_baseline);
           while v_unwritten loop
             begin
-              if v_items[1].mode = 'child' then
+              if v_items[1].mode = 'child' or v_spoiled then
                 perform jobs_internal.finish_alone(v_session, v_claim.lane_id, v_ending);
               else
                 perform jobs_internal.put_back(v_session, v_item.job_id, v_item.attempt);
@@ -659,13 +740,18 @@ begin
                 if sqlstate like 'PW%' or jobs_internal.shutting_down() then
                   raise;
                 end if;
+                -- What the ending itself says cannot be kept, now or later: the job has failed of that.
+                if not v_spoiled and sqlstate !~ '^(53|55|57|58|40)' then
+                  v_spoiled := true;
+                  v_ending := jobs_internal.spoiled(v_ending, sqlstate, sqlerrm);
+                end if;
             end;
             commit;
             if v_unwritten then
               perform pg_catalog.pg_sleep(1);
             end if;
           end loop;
-          continue when v_items[1].mode <> 'child';
+          continue when v_items[1].mode <> 'child' and not v_spoiled;
         end if;
         v_endings := array[v_ending];
         v_shapes := array[v_item.shape_id];
@@ -732,9 +818,15 @@ begin
             v_seen := v_seen || v_shapes[v_place_of];
             v_runs := v_runs || 1::bigint;
             v_ms := v_ms || v_ran;
+            v_names := v_names || 0;
+            v_k := pg_catalog.cardinality(v_seen);
           else
             v_runs[v_k] := v_runs[v_k] + 1;
             v_ms[v_k] := v_ms[v_k] + v_ran;
+          end if;
+          if v_ending.last and pg_catalog.current_setting('pyworker.renames', true) = 'on' then
+            v_names[v_k] := 1;
+            perform pg_catalog.set_config('pyworker.renames', '', false);
           end if;
         end if;
       end loop;

@@ -127,7 +127,10 @@ begin
     exit when v_indexes is null;
     for v_i in 1 .. pg_catalog.cardinality(v_indexes) loop
       begin
-        perform pg_catalog.set_config('client_min_messages', 'error', false),
+        -- By this name it is found, should this session die before it has noted it.
+        perform pg_catalog.set_config('application_name', pg_catalog.format('pw %s/%s %s', p_item.job_id, p_item.attempt,
+          (extract(epoch from pg_catalog.clock_timestamp()) * 1000)::bigint), false),
+          pg_catalog.set_config('client_min_messages', 'error', false),
           pg_catalog.set_config('statement_timeout', coalesce(p_item.timeout_ms, 600000)::text, false);
         select h.pid, h.cookie into v_pid, v_cookie
         from jobs_internal.launch_child('drop index concurrently ' || v_indexes[v_i], p_item.job_id || '/' || p_item.attempt) as h;

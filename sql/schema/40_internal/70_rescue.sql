@@ -38,6 +38,7 @@ begin
         raise warning using message = pg_catalog.format('session %s cannot be rescued now: %s', v_session.id, sqlerrm);
     end;
   end loop;
+  perform jobs_internal.sweep_slots();
   return v_count;
 end
 $$;
@@ -79,6 +80,7 @@ declare
   v_ending jobs_internal.ending;
   v_top_level boolean;
   v_reason text;
+  v_revoked boolean;
   v_other jsonb;
 begin
   if p_session.msg_ids is not null then
@@ -118,7 +120,10 @@ begin
           -- first: whoever belongs to a dying server does not come back from this.
           perform pg_catalog.pg_sleep(0.2);
         end if;
-        v_ending.outcome := case when p_session.fate = 'innocent' then 'interrupted' else 'lost' end;
+        -- Put out of jobs_runner in the middle of a job, its session cannot even write down how that ended: no fault of the job's.
+        v_revoked := p_session.fate is null and not exists (
+          select from pg_catalog.pg_roles as r where r.oid = p_session.owner and pg_catalog.pg_has_role(r.oid, 'jobs_runner', 'member'));
+        v_ending.outcome := case when p_session.fate = 'innocent' or v_revoked then 'interrupted' else 'lost' end;
         v_ending.error := case
           when p_session.fate = 'guilty' and v_job.crashes >= v_job.max_attempts then
             jobs_internal.error_object('PWL02', pg_catalog.format('the server crashed %s times while it ran', v_job.crashes),
@@ -128,6 +133,9 @@ begin
             jobs_internal.error_object('PWL01', 'the server crashed while it ran',
               pg_catalog.format('It was the only suspect on trial: worker session %s, pid %s.', p_session.id, p_session.pid),
               'Look in the server log for what ended that pid. A retry runs apart from other suspects.')
+          when v_revoked then
+            jobs_internal.error_object('PWL01', 'its owner lost the right to run jobs while it ran', pg_catalog.format('Worker session %s, pid %s, is gone.',
+              p_session.id, p_session.pid), 'It is not charged for that, and waits until its owner is a member of jobs_runner again.')
           when p_session.fate = 'innocent' then
             jobs_internal.error_object('PWL01', 'the server stopped while it ran', pg_catalog.format('Worker session %s, pid %s, is gone.',
               p_session.id, p_session.pid), 'It is not charged for that.')
@@ -162,7 +170,7 @@ begin
       end if;
     end if;
   end if;
-  update jobs_internal.slot set session_id = null where session_id = p_session.id;
+  perform jobs_internal.free_slots(p_session.id);
   delete from jobs_internal.session where id = p_session.id;
   return true;
 end

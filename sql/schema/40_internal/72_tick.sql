@@ -1,11 +1,13 @@
 -- What a supervisor calls, round after round. Everything here may be done twice, by several supervisors, in any order.
 
--- Purpose: the pgmq queue of a lane. Locks: pgmq's queue lock, until commit.
+-- Purpose: the pgmq queue of a lane. Locks: pgmq's queue lock, until commit. It is an advisory lock, which any role may hold: nobody waits long
+-- for it. Errors: 55P03 when somebody holds it.
 create or replace function jobs_internal.make_lane_queue(p_lane integer)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set standard_conforming_strings = on  -- pgmq needs it
+set lock_timeout = '100ms'
 as $$
 begin
   perform pgmq.create('pyworker_' || p_lane);
@@ -36,14 +38,19 @@ begin
     order by 1, 2, 3
   loop
     v_lane := pg_catalog.nextval('jobs_internal.lane_id_seq');
-    insert into jobs_internal.lane (id, queue_id, owner, priority, pgmq_queue)
-    overriding system value
-    values (v_lane, v.queue_id, v.owner, v.priority, 'pyworker_' || v_lane)
-    on conflict do nothing;
-    if found then
-      perform jobs_internal.know_role(v.owner), jobs_internal.make_lane_queue(v_lane);
-      v_count := v_count + 1;
-    end if;
+    begin
+      insert into jobs_internal.lane (id, queue_id, owner, priority, pgmq_queue)
+      overriding system value
+      values (v_lane, v.queue_id, v.owner, v.priority, 'pyworker_' || v_lane)
+      on conflict do nothing;
+      if found then
+        perform jobs_internal.know_role(v.owner), jobs_internal.make_lane_queue(v_lane);
+        v_count := v_count + 1;
+      end if;
+    exception
+      when lock_not_available then
+        null;  -- tried again at the next round, under another number
+    end;
   end loop;
   return v_count;
 end
@@ -217,7 +224,8 @@ begin atomic
   update jobs_internal.lane as l set quarantine = null
   where l.quarantine is not null
     and not exists (select from jobs_internal.stop as x join jobs_internal.job as j on j.id = x.job_id
-      where x.job_id = (l.quarantine ->> 'job_id')::bigint and x.attempt = (l.quarantine ->> 'attempt')::integer and j.attempt <= x.attempt);
+      where x.job_id = (l.quarantine ->> 'job_id')::bigint and x.attempt = (l.quarantine ->> 'attempt')::integer
+        and x.attempt >= case j.state when 'running' then j.attempt else j.attempt + 1 end);
 end;
 comment on function jobs_internal.lift_quarantine() is 'Gives back the lanes whose stubborn job is over';
 
@@ -243,7 +251,8 @@ begin
   delete from jobs_internal.stop as o
   where o.ctid = any (array(
     select x.ctid from jobs_internal.stop as x
-    where not exists (select from jobs_internal.job as j where j.id = x.job_id and j.attempt <= x.attempt)
+    where not exists (select from jobs_internal.job as j
+        where j.id = x.job_id and x.attempt >= case j.state when 'running' then j.attempt else j.attempt + 1 end)
       and x.requested_at < pg_catalog.clock_timestamp() - interval '5 seconds'
     for update skip locked));
   for v in
@@ -424,7 +433,8 @@ begin
       continue when v_due = 0;
       v_due := greatest(1, least(v_due, pg_catalog.ceil(v_due * coalesce(v_lane.avg_ms, 500) / 500)));
       if v_lane.concurrency is not null then
-        v_free := (select pg_catalog.count(*) from jobs_internal.slot as s where s.queue_id = v_lane.queue_id and s.session_id is null);
+        v_free := (select greatest(0, least(v_lane.concurrency - pg_catalog.count(s.session_id), pg_catalog.count(*) - pg_catalog.count(s.session_id)))
+          from jobs_internal.slot as s where s.queue_id = v_lane.queue_id);
         v_due := least(v_due, v_free);
       end if;
       v_sum := v_sum + least(v_due, v_most)::integer;
@@ -509,6 +519,42 @@ end
 $$;
 comment on function jobs_internal.heed_clock() is 'Makes visible what the clock hides because it was set back';
 
+-- Purpose: shake off a chunk in which nobody can see which job runs, because that job has set application_name: no timeout, no cancel and nobody
+-- who waits behind it would reach it. Its session is cancelled without a reason after two seconds, and terminated later: what the others of the
+-- chunk did is kept where it can be, the job is run again, alone and uncharged, and is seen from then on. Returns how many were signalled.
+-- Locks: session (skip locked). Writes: session.
+create or replace function jobs_internal.end_nameless()
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v record;
+  v_count integer := 0;
+begin
+  for v in
+    select s.id, s.pid, s.nudged_at > a.xact_start as nudged
+    from jobs_internal.session as s
+    join pg_catalog.pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
+    where s.job_id is null and s.msg_ids is not null and not pg_catalog.starts_with(a.application_name, 'pw ')
+      and a.xact_start < pg_catalog.clock_timestamp() - interval '2 seconds'
+      and (s.nudged_at is null or s.nudged_at < greatest(a.xact_start, pg_catalog.clock_timestamp() - interval '3 seconds'))
+  loop
+    perform from jobs_internal.session as s where s.id = v.id and s.job_id is null for update skip locked;
+    continue when not found;
+    update jobs_internal.session as s set nudged_at = pg_catalog.clock_timestamp() where s.id = v.id;
+    if v.nudged then
+      perform pg_catalog.pg_terminate_backend(v.pid);
+    else
+      perform pg_catalog.pg_cancel_backend(v.pid);
+    end if;
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.end_nameless() is 'Shakes off chunks in which nobody can see which job runs; returns how many';
+
 -- Purpose: wake the sessions that were taking a nap when the clock was set back: pg_sleep waits by the wall clock, and would go on for as long
 -- as the step was. They are known by a transaction that began in the future. Only those are signalled that run no job, or watch a child:
 -- the nap of a job is its own. With its row locked a session cannot start a job before the signal is there. Returns how many.
@@ -566,7 +612,7 @@ begin
   if exists (select from jobs_internal.session) then
     v_rescued := jobs_internal.rescue();
     perform jobs_internal.note_overdue();
-    perform jobs_internal.take_back(), jobs_internal.end_naps();
+    perform jobs_internal.take_back(), jobs_internal.end_nameless(), jobs_internal.end_naps();
   end if;
   if not v_paused then
     perform jobs_internal.heed_clock();

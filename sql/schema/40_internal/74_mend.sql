@@ -12,6 +12,7 @@ returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set standard_conforming_strings = on  -- pgmq needs it
+set lock_timeout = '100ms'  -- any role may hold pgmq's advisory locks
 as $$
 declare
   v_lane integer;
@@ -30,8 +31,13 @@ begin
       where c.relnamespace = (select n.oid from pg_catalog.pg_namespace as n where n.nspname = 'pgmq') and c.relname = 'q_pyworker_' || l.id)
     order by l.id
   loop
-    perform jobs_internal.make_lane_queue(v_lane);
-    v_made := v_made + 1;
+    begin
+      perform jobs_internal.make_lane_queue(v_lane);
+      v_made := v_made + 1;
+    exception
+      when lock_not_available then
+        null;  -- the next mending makes it
+    end;
   end loop;
   for v_lane in select l.id from jobs_internal.lane as l order by l.id loop
     begin
@@ -71,8 +77,13 @@ begin
     select m.queue_name from pgmq.meta as m
     where m.queue_name ~ '^pyworker_[0-9]+$' and not exists (select from jobs_internal.lane as l where l.pgmq_queue = m.queue_name)
   loop
-    perform pgmq.drop_queue(v_queue);
-    v_queues := v_queues + 1;
+    begin
+      perform pgmq.drop_queue(v_queue);
+      v_queues := v_queues + 1;
+    exception
+      when lock_not_available then
+        null;
+    end;
   end loop;
   return pg_catalog.jsonb_build_object('lanes_made', v_made, 'jobs_due_again', v_due, 'messages_removed', v_messages, 'queues_removed', v_queues);
 end

@@ -28,6 +28,7 @@ begin
       detail = pg_catalog.format('session_user is %s, current_user is %s.', session_user, current_user),
       hint = 'Reset the role first.';
   end if;
+  perform pg_catalog.set_config('pg_background.worker_timeout', '0', true);  -- a time limit too: of the whole session
   for v_i in 1 .. p_sessions loop
     begin
       execute v_submit into v_handle using v_call;

@@ -62,7 +62,7 @@ begin
     select pg_catalog.jsonb_build_object('queue', q.name, 'owner', pg_catalog.pg_get_userbyid(v_job.owner), 'session', null, 'pid', pg_catalog.pg_backend_pid(),
       'succeeded', '[]'::jsonb, 'others', pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('job_id', v_job.id,
         'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'attempt', v_job.attempt, 'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
-        'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note', coalesce(v_job.note, '{}'))))
+        'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note', jobs_internal.brief_note(v_job.note))))
     from jobs_internal.queue as q where q.id = v_job.queue_id;
     return true;
   end loop;
@@ -110,6 +110,19 @@ comment on function jobs.cancel(bigint) is
 'Cancels a job. Returns what it did: cancelled (it had not started; undone if the caller rolls back), cancelling (it runs: its session is
 told to stop, at once and whatever the caller''s transaction does), or the state of a job that is finished already. Errors: PW030.';
 
+-- Purpose: refuse to run a job again beside another one with its unique_key. Errors: PW032.
+create or replace function jobs_internal.refuse_taken_key(p_job jobs_internal.finished)
+returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception using errcode = 'PW032', message = pg_catalog.format('another unfinished job has the unique_key of job %s', p_job.id),
+    detail = pg_catalog.format('unique_key: %s.', p_job.unique_key), hint = 'Retry when that job is finished, or cancel it.';
+end
+$$;
+comment on function jobs_internal.refuse_taken_key(jobs_internal.finished) is 'PW032: another unfinished job has its unique_key';
+
 create or replace function jobs.retry(id bigint)
 returns text
 language plpgsql volatile security definer
@@ -136,8 +149,7 @@ begin
   if v_job.unique_key is not null and exists (select from jobs_internal.job as j
     where j.owner = v_job.owner and j.queue_id = v_job.queue_id and j.unique_key = v_job.unique_key)
   then
-    raise exception using errcode = 'PW032', message = pg_catalog.format('another unfinished job has the unique_key of job %s', retry.id),
-      detail = pg_catalog.format('unique_key: %s.', v_job.unique_key), hint = 'Retry when that job is finished, or cancel it.';
+    perform jobs_internal.refuse_taken_key(v_job);
   end if;
   if v_job.outcome is not null then
     insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid, result, error)
@@ -145,11 +157,16 @@ begin
     on conflict do nothing;
   end if;
   delete from jobs_internal.finished as f where f.id = retry.id;
-  insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, due_at, created_at, timeout,
-    unique_key, args, settings, note, error)
-  values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'scheduled', v_job.shape_id, v_job.attempt,
-    greatest(v_job.max_attempts, v_job.attempt + 1), v_job.run_at, pg_catalog.now(), v_job.created_at, v_job.timeout, v_job.unique_key,
-    v_job.args, v_job.settings, v_job.note, v_job.error);
+  begin
+    insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, due_at, created_at, timeout,
+      unique_key, args, settings, note, error)
+    values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'scheduled', v_job.shape_id, v_job.attempt,
+      greatest(v_job.max_attempts, v_job.attempt + 1), v_job.run_at, pg_catalog.now(), v_job.created_at, v_job.timeout, v_job.unique_key,
+      v_job.args, v_job.settings, v_job.note, v_job.error);
+  exception
+    when unique_violation then  -- somebody was quicker
+      perform jobs_internal.refuse_taken_key(v_job);
+  end;
   perform jobs_internal.enter_lane(retry.id);
   return 'retrying';
 end
@@ -190,8 +207,12 @@ as $$
 declare
   v_job jobs_internal.job;
 begin
-  select j.* into v_job from jobs_internal.job as j where j.id = run_now.id for update;
-  if not found then
+  -- Only what waits for its time is locked: the row of a queued job may be in somebody's open chunk, or be wanted by one.
+  select j.* into v_job from jobs_internal.job as j where j.id = run_now.id;
+  if v_job.state = 'scheduled' and (v_job.owner = jobs_internal.me() or jobs_internal.may('jobs_operator')) then
+    select j.* into v_job from jobs_internal.job as j where j.id = run_now.id for update;
+  end if;
+  if v_job.id is null then
     perform jobs_internal.assert_steers(run_now.id, (select f.owner from jobs_internal.finished as f where f.id = run_now.id));
     return (select f.state from jobs_internal.finished as f where f.id = run_now.id);
   end if;
