@@ -613,6 +613,8 @@ begin
     v_rescued := jobs_internal.rescue();
     perform jobs_internal.note_overdue();
     perform jobs_internal.take_back(), jobs_internal.end_nameless(), jobs_internal.end_naps();
+  else
+    perform jobs_internal.sweep_slots();
   end if;
   if not v_paused then
     perform jobs_internal.heed_clock();
