@@ -69,8 +69,7 @@ class Gateway:
 
     def take_outcomes(self, limit: int) -> list[Commit]:
         """Take outcomes from the feed for the log; they are gone when the transaction commits."""
-        rows = self._values("select * from jobs_internal.take_outcomes(%s)", limit)
-        return [Commit.from_row(row or {}) for row in rows]
+        return [Commit.from_row(row) for row in self._values("select * from jobs_internal.take_outcomes(%s)", limit)]
 
     def runners(self) -> list[str]:
         """Name the roles that may run jobs and log in."""

@@ -169,10 +169,22 @@ class Commit:
     pid: int | None
     succeeded: tuple[Successes, ...] = field(default=())
     others: tuple[Outcome, ...] = field(default=())
+    readable: bool = True
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
-        """Read one object of take_outcomes."""
+    def from_row(cls, row: Row | None) -> Self:
+        """Read one object of take_outcomes; None, and what is no such object, is one that cannot be read."""
+        try:
+            return cls._read(row or {}) if row is not None else cls._unreadable()
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return cls._unreadable()
+
+    @classmethod
+    def _unreadable(cls) -> Self:
+        return cls(at=datetime.now(UTC), queue=None, owner=None, session=None, pid=None, readable=False)
+
+    @classmethod
+    def _read(cls, row: Row) -> Self:
         return cls(
             at=_time(row.get("at")) or datetime.now(UTC),
             queue=row.get("queue"),

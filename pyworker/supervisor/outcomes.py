@@ -37,6 +37,8 @@ class Batch:
 
     def add(self, commit: Commit) -> None:
         """Write the lines of this commit's failures, and keep its successes for `finish`."""
+        if not commit.readable:
+            self._log.emit("problem", problem="outcome_unreadable", detail={"see": "jobs.attempts"}, suppressed=0)
         for outcome in commit.others:
             if outcome.outcome == "succeeded":
                 self._success(commit, outcome.task, outcome.job_id, outcome.ms or 0.0)

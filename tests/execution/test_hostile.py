@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from stage import attempts, ledger, own_name, put, put_many, put_sql, state
+from stage import attempts, gate_shut, ledger, own_name, put, put_many, put_sql, state, wait_at_gate
 from support import Database, wait_until
 
 SETTINGS = {
@@ -14,6 +14,7 @@ SETTINGS = {
         "lock_timeout": "'1ms'",
         "transaction_timeout": "'100ms'",
         "idle_in_transaction_session_timeout": "'10ms'",
+        "pg_background.worker_timeout": "'100ms'",
     },
     "transactions": {
         "default_transaction_isolation": "'repeatable read'",
@@ -135,3 +136,40 @@ def test_settings_of_the_database_do_not_hurt(database: Database) -> None:
         put_many(database, "app.note", [{"n": n} for n in range(2, 30)])
         line.execute("select jobs.start()")
         wait_until(lambda: len(ledger(database)) == 29 and not database.background(), 20)
+
+
+def test_an_owner_that_may_not_log_in_any_more_is_charged_for_no_child(database: Database, hostile: str) -> None:
+    """Children that never begin are no attempts: their jobs wait, however many."""
+    database.admin("select jobs.create_queue('single', 1)")
+    database.admin(f"grant execute on function app.gate(integer) to {hostile}")
+    with gate_shut(database):
+        put(database, "app.gate", {"n": 1}, role=hostile, queue="single")
+        children = [put_sql(database, "vacuum", role=hostile, max_attempts=1, queue="single") for _ in range(3)]
+        database.run("select jobs.start()", role=hostile)
+        wait_at_gate(database)
+        database.admin(f"alter role {hostile} nologin")
+    wait_until(lambda: not database.background(), 10)
+    assert {state(database, job) for job in children} <= {"queued", "scheduled"}
+    assert [attempts(database, job) for job in children] == [[], [], []]
+    database.admin(f"alter role {hostile} login")
+    database.drain(role=hostile)
+    assert [attempts(database, job) for job in children] == [[(1, "succeeded")]] * 3
+
+
+def test_an_owner_that_is_put_out_in_the_middle_of_a_job(database: Database, hostile: str) -> None:
+    """What it did is undone and not charged; it runs again when its owner may run jobs again."""
+    database.admin(f"grant execute on function app.gate(integer) to {hostile}")
+    with gate_shut(database):
+        job = put(database, "app.gate", {"n": 1}, role=hostile, max_attempts=1)
+        database.run("select jobs.start()", role=hostile)
+        wait_at_gate(database)
+        database.admin(f"revoke jobs_runner from {hostile}")
+    wait_until(lambda: not database.background(), 10)
+    database.admin("select jobs_internal.rescue()")
+    assert state(database, job) == "scheduled"
+    assert attempts(database, job) == []
+    assert ledger(database) == []
+    database.admin(f"grant jobs_runner to {hostile}")
+    database.drain(role=hostile)
+    assert attempts(database, job) == [(1, "succeeded")]
+    assert ledger(database) == [1]

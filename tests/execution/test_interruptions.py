@@ -398,3 +398,30 @@ def test_a_child_without_a_slot_waits(database: Database) -> None:
     no_process(database)
     database.drain()
     assert attempts(database, job) == [(1, "succeeded")]
+
+
+def test_a_job_that_raises_the_error_of_a_cancel_is_told_what_it_said(database: Database) -> None:
+    job = put(database, "app.fail", {"state": "57014"})
+
+    def over() -> bool:
+        database.run("select jobs.start()")
+        return state(database, job) == "failed"
+
+    wait_until(over, 20, step=0.2)
+    error = database.job(job)["error"]
+    assert error["sqlstate"] == "PWC02"
+    assert "The last time it said: it failed." in error["detail"]
+
+
+def test_a_child_that_traps_its_time_limit_is_ended_by_its_watcher(database: Database) -> None:
+    """No supervisor lives, and the server's own limit fires only once."""
+    database.run(
+        "create procedure app.trap_once() language plpgsql as $$ begin"
+        " begin perform pg_sleep(60); exception when query_canceled then null; end;"
+        " commit; perform pg_sleep(60); end $$"
+    )
+    job = put_sql(database, "call app.trap_once()", timeout="300 ms", max_attempts=1)
+    database.run("select jobs.start()")
+    assert wait_for(database, job, timeout=15)["error"]["sqlstate"] == "PWT01"
+    assert attempts(database, job) == [(1, "timed_out")]
+    no_process(database)
