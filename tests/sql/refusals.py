@@ -212,6 +212,29 @@ def _s(name: str, code: str, statement: str, *says: str) -> Refusal:
     return _r(name, code, f"select jobs.enqueue_sql(E'{quoted}')", *says)
 
 
+def _sql(options: str) -> str:
+    return f"select jobs.enqueue_sql('select 1', {options})"
+
+
+#: A text that PostgreSQL cannot read, and what it says of it.
+SYNTAX_ERRORS = (
+    ("selectt 1", '"selectt"'),
+    ("select from where", '"where"'),
+    ("update app.marks set", "end of input"),
+    ("insert into app.marks values (1", "end of input"),
+    ("select 1)", '")"'),
+    ("true) then perform evil() end if", '"true"'),
+    ("call", "end of input"),
+    ("create function app.f() returns int begin atomic selec 1; end", '"selec"'),
+    ("create rule r as on insert to app.marks do also (notify a; notif b)", '"notif"'),
+    ("null", '"null"'),
+    ("if true then select 1 end if", '"if"'),
+    ("raise notice 'x'", '"raise"'),
+    ("perform 1", '"perform"'),
+    ("vacuum (full app.marks", '"."'),
+    ("select 1 limit limit -- a comment", '"limit"'),
+)
+
 STATEMENTS = (
     _r("null", "PW014", "select jobs.enqueue_sql(null)"),
     _s("empty", "PW014", ""),
@@ -242,6 +265,22 @@ STATEMENTS = (
         "PW017",
         "create table x as select begin atomic from t; drop table t; select 1 end",
     ),
+    *(_s("syntax error", "PW017", text, "syntax error", "42601", says) for text, says in SYNTAX_ERRORS),
+    _r("syntax error in done_when", "PW017", _sql("done_when => 'selec 1'"), "done_when", "42601", '"1"'),
+    _r("syntax error in a query", "PW017", _sql("done_when => 'select from where'"), "done_when", "42601", '"where"'),
+    _r("syntax error in rollback", "PW017", _sql("rollback => 'garbage !!'"), "rollback", "42601", '"garbage"'),
+    _r(
+        "comments in comments",
+        "PW018",
+        "select jobs.enqueue_sql(repeat('/*', 200000) || repeat('*/', 200000) || 'select 1')",
+    ),
+    _r("comments without end", "PW018", "select jobs.enqueue_sql(repeat('/*', 400000))"),
+    _r("comments one by one", "PW018", "select jobs.enqueue_sql(repeat('/**/', 200000) || 'select 1')"),
+    _r("comments in a run", "PW018", "select jobs.enqueue_sql('select 1 ' || repeat('/*', 9000) || repeat('-', 9999))"),
+    _r("signs in a run", "PW018", "select jobs.enqueue_sql('select ' || repeat('+', 400000) || '1')"),
+    _r("signs and a comment", "PW018", "select jobs.enqueue_sql('select ' || repeat('+', 999) || repeat('-', 900000))"),
+    _r("signs in done_when", "PW018", _sql("done_when => 'select ' || repeat('+-', 200000) || '1'")),
+    _r("comments in rollback", "PW018", _sql("rollback => repeat('/**/', 200000) || 'select 1'")),
     _r("long statement", "PW018", "select jobs.enqueue_sql('select ' || repeat('1', 1000000))", "1000007", "1000000"),
     _r("long condition", "PW018", "select jobs.enqueue_sql('select 1', rollback => repeat('1', 1000001))"),
     _s("open comment", "PW017", "select 1 /* /* */"),

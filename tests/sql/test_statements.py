@@ -1,9 +1,12 @@
 """jobs.enqueue_sql: one statement, whatever is inside its quotes and comments, run in a transaction or at top level."""
 
+from contextlib import suppress
 from typing import Any
 
+import psycopg
 import pytest
-from support import Database
+from psycopg import Connection
+from support import Database, Row, sqlstate_of
 
 #: Statements that are one statement, and what they do to app.marks.
 TRAPS = (
@@ -177,6 +180,118 @@ BODIES = (
     "create index concurrently on app.marks (tag)",
     "select 1 as begin, 2 as atomic",
 )
+
+
+#: What cannot run now, and may be made possible by an earlier job.
+NOT_YET = (
+    "select no_such_column from no_such_table",
+    "call no_such.procedure(1)",
+    "insert into no_such_table (a) values ('x'::no_such_type)",
+    "create index concurrently on no_such_table (no_such_column)",
+    "select no_such_function(a => 1) order by 5",
+    "select 1 as into",
+    "import foreign schema a from server b into c",
+    "select '%', $1",
+    "select 1 -- and a comment",
+    "explain (no_such_option) select 1",
+    "alter table no_such_table drop a",
+    "do language no_such_language 'x'",
+    "do $$ this is no PL/pgSQL $$",
+    "create function f() returns int language sql as 'selectt'",
+)
+
+
+@pytest.mark.parametrize("text", NOT_YET)
+def test_what_is_missing_is_no_mistake(sql: Connection[Row], text: str) -> None:
+    """Only what PostgreSQL cannot read is refused: what does not exist may be there when the job runs."""
+    row = sql.execute(
+        "select jobs.enqueue_sql(%s, done_when => 'no_such_thing', rollback => %s)", [text, text]
+    ).fetchone()
+
+    assert row is not None
+
+
+#: Texts that would do something if any part of them ran while it is read.
+EVIL = (
+    "insert into app.marks (tag) values ('evil')",
+    "select app.mark('evil')",
+    "select app.mark('evil'); select app.mark('evil')",
+    "1; select app.mark('evil')",
+    "; insert into app.marks (tag) values ('evil')",
+    "union select app.mark('evil')",
+    ", app.mark('evil')",
+    "; commit; insert into app.marks (tag) values ('evil'); commit",
+    "select 1 end; $$; select app.mark('evil') --",
+    "true) then perform app.mark('evil'); end if; if (true",
+    "end; select app.mark('evil'); begin",
+    "*/ ; select app.mark('evil') /*",
+    "' ; select app.mark('evil'); --",
+    "\\' ; select app.mark('evil'); --",
+    "do $$ begin perform app.mark('evil'); end $$",
+    "call app.keep('evil')",
+    "create table app.evil (a integer)",
+    "drop table app.marks",
+    "select app.mark('evil') from no_such_table; sel",
+    "set role other",
+)
+
+
+@pytest.mark.parametrize("conforming", ["on", "off"])
+def test_nothing_runs_while_it_is_read(shared: Database, conforming: str) -> None:
+    """The look at the grammar runs no part of a text, whatever is in it and however the session is set."""
+    before = shared.run("select count(*) from app.marks"), shared.run("select count(*) from pg_class")
+    with shared.connect() as connection:
+        connection.execute(f"set standard_conforming_strings = {conforming}".encode())
+        for text in EVIL:
+            with suppress(psycopg.Error), connection.transaction():
+                connection.execute("select jobs.enqueue_sql(%s, run_at => '2100-01-01')", [text])
+            with suppress(psycopg.Error), connection.transaction():
+                connection.execute(
+                    "select jobs.enqueue_sql('select 1', run_at => '2100-01-01', done_when => %s, rollback => %s)",
+                    [text, text],
+                )
+    for text in EVIL:
+        with suppress(psycopg.Error):
+            shared.admin("select jobs_internal.assert_readable(%s, 'it')", [text])
+
+    assert (shared.run("select count(*) from app.marks"), shared.run("select count(*) from pg_class")) == before
+
+
+#: Texts of 100 kB are made of these: a head, and a piece again and again.
+TEDIOUS = (
+    ("select ", "$a"), ("select a", "$"), ("", '"'), ("select ", '"'), ("", "'"), ("select ", "'"), ("select ", "/*"),
+    ("select ", "/* "), ("select ", "E'\\\\'"), ("select E'", "\\"), ("select 1", "--\n"), ("select 1 as ", '"a'),
+    ("select ", "$$"), ("copy a from ", "stdin "), ("select ", "("), ("create rule a as on insert to b do (", ";"),
+    ("select 1", "+1"), ("select ", "+"), ("select ", "/**/"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("head", "piece"), TEDIOUS)
+def test_a_text_is_read_in_time(shared: Database, head: str, piece: str) -> None:
+    """A text is stored, or refused by name, in a time that grows with its length and no more."""
+    text = head + piece * (100_000 // len(piece))
+    with shared.connect(statement_timeout="5s") as connection:
+        state = sqlstate_of(lambda: connection.execute("select jobs.enqueue_sql(%s, run_at => '2100-01-01')", [text]))
+
+    assert state in (None, "PW014", "PW017", "PW018", "PW021")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "insert into app.marks (tag) values ('" + "some words, and ''more'' " * 39_000 + "')",
+        "insert into app.marks (tag) values " + ",".join(f"('/*{n}*/ ++ -- it')" for n in range(40_000)),
+        "create function app.large() returns text language sql as $$ select '" + "/**/++--" * 15_000 + "' $$",
+        "/" + "*" * 300 + "/ select 1 /*\n" + ("-" * 100 + "\n") * 2_000 + "*/ --" + "-" * 100_000,
+        "/* " * 30_000 + " */" * 30_000 + " select 1",
+    ],
+    ids=["one string", "many rows", "body", "banners", "nested comments"],
+)
+def test_large_statements(sql: Connection[Row], text: str) -> None:
+    """A statement of up to a megabyte is taken, and what is in its strings counts for nothing."""
+    sql.execute("set local statement_timeout = '30s'")
+
+    assert sql.execute("select jobs.enqueue_sql(%s)", [text]).fetchone() is not None
 
 
 @pytest.mark.parametrize("text", BODIES)

@@ -1,12 +1,17 @@
 -- What kind of statement a text is: a lexer for what matters (quotes, comments, semicolons, words), and the rules that follow.
 --
--- The text is never executed here. The lexer cuts it into tokens with one regular expression and walks them once, so that its cost grows
--- with the length of the text and no more.
+-- The text is never executed here. The lexer cuts it into tokens with one regular expression and walks them once. What it keeps of the text
+-- is bounded (names up to 1000 characters, where the server keeps 63; 400 words), so that its cost grows with the length and no more.
+--
+-- The server's own scanner is not so: it reads a whole run of operator characters again for each /* in it, and for each + or - that is an
+-- operator of its own. A run of a million characters would keep it for hours in code that no signal interrupts. The lexer counts that work
+-- while it walks, and refuses the text before the server sees it. The depth of comments alone costs the server nothing.
 
 -- Purpose: the words and structure of a statement outside of quotes and comments, as the server's own scanner sees them.
 -- Returns: words in upper case with '(' ')' ',' as words of their own, quoted identifiers as '"', strings as ''''; raw: the same with the
---   words as written; both cut after 400, but for STDIN and STDOUT; statements: how many there are; finished: no quote or comment is left
---   open; makes_table: INTO stands outside of parentheses and not behind INSERT or MERGE: of a query it is SELECT INTO.
+--   words as written; both cut after 400, but for the first STDIN and STDOUT; statements: how many there are; finished: no quote or comment
+--   is left open; makes_table: INTO stands outside of parentheses and not behind INSERT or MERGE: of a query it is SELECT INTO.
+-- Errors: PW018 a run of operator characters that the server's scanner would need too long for.
 create or replace function jobs_internal.lex(p_text text, out words text[], out raw text[], out statements integer, out finished boolean,
   out makes_table boolean)
 language plpgsql immutable
@@ -30,6 +35,10 @@ declare
   v_word boolean := false;  -- a word ends just before, so that $ is part of it, and E a prefix
   v_fresh boolean := true;  -- nothing of the present statement seen yet
   v_quoted text := '';
+  v_kept boolean := false;  -- the word before is the last of words
+  v_rule boolean := false;  -- the statement makes a rule, whose actions are ( ; )
+  v_starts integer := 0;    -- so many times the server's scanner reads this run of operator characters
+  v_work bigint := 0;       -- characters that it reads again
 begin
   words := '{}';
   raw := '{}';
@@ -38,8 +47,23 @@ begin
   for v_token in
     select m[1]
     from pg_catalog.regexp_matches(p_text,
-      '(--|/\*|[A-Za-z_\u0080-\U0010ffff][A-Za-z_0-9\u0080-\U0010ffff]*|[0-9][0-9A-Za-z_.]*|[ \t\n\r\f\v]+|.)', 'g') as m
+      '--|/\*|[A-Za-z_\u0080-\U0010ffff][A-Za-z_0-9\u0080-\U0010ffff]*|[0-9][0-9A-Za-z_.]*|[ \t\n\r\f\v]+|.', 'g') as m
   loop
+    if v_starts > 0 then
+      if v_token ~ '^[-+*/<>=~!@#%^&|`?]' then
+        v_work := v_work + v_starts * pg_catalog.length(v_token);
+        if v_work > 100000000 then
+          raise exception using errcode = 'PW018', message = 'a run of operator characters or comments is too long',
+            detail = pg_catalog.format('It begins %s comments or operators with nothing between them, which PostgreSQL reads again and again.', v_starts),
+            hint = 'Put white space between them. A retry cannot help.';
+        end if;
+      else
+        v_starts := 0;
+      end if;
+    end if;
+    if v_token = '/*' and v_state in ('plain', 'block') then
+      v_starts := v_starts + 1;
+    end if;
     case v_state
       when 'line' then
         if v_token ~ '[\n\r]' then
@@ -79,7 +103,9 @@ begin
           v_state := 'plain';
           v_closed := 'ident';
         else
-          v_quoted := v_quoted || v_token;
+          if pg_catalog.length(v_quoted) < 1000 then
+            v_quoted := v_quoted || pg_catalog.left(v_token, 1000);
+          end if;
         end if;
         continue;
       when 'dollar' then
@@ -103,11 +129,13 @@ begin
       if v_token = (case v_closed when 'ident' then '"' else '''' end) then
         v_state := v_closed;
         v_line := '';
-        v_quoted := v_quoted || '""';
+        if v_state = 'ident' and pg_catalog.length(v_quoted) < 1000 then
+          v_quoted := v_quoted || '""';
+        end if;
         v_closed := '';
         continue;
       end if;
-      if v_closed = 'ident' then
+      if v_closed = 'ident' and pg_catalog.cardinality(raw) < pg_catalog.cardinality(words) then
         raw := raw || ('"' || v_quoted || '"');
       end if;
       v_closed := '';
@@ -118,8 +146,10 @@ begin
         v_tag := v_open || '$';
         v_open := '';
         v_previous := '''';
-        words := words || ''''::text;
-        raw := raw || ''''::text;
+        if pg_catalog.cardinality(words) < 400 then
+          words := words || ''''::text;
+          raw := raw || ''''::text;
+        end if;
         continue;
       elsif v_open = '$' and v_token ~ '^[A-Za-z_\u0080-\U0010ffff]' then
         v_open := '$' || v_token;
@@ -149,7 +179,7 @@ begin
       v_star := false;
       v_word := false;
       continue;
-    elsif v_token = ';' and v_atomic = 0 and (v_parens = 0 or not 'RULE' = any (words[2:4])) then  -- a rule's actions are ( ; )
+    elsif v_token = ';' and v_atomic = 0 and (v_parens = 0 or not v_rule) then
       v_fresh := true;
       v_word := false;
       v_previous := ';';
@@ -161,9 +191,13 @@ begin
     end if;
     if v_word and (v_token = '$' or v_token ~ '^[A-Za-z_0-9\u0080-\U0010ffff]') then
       -- Part of a name with a dollar sign.
-      v_previous := v_previous || v_upper;
-      words[pg_catalog.cardinality(words)] := v_previous;
-      raw[pg_catalog.cardinality(raw)] := raw[pg_catalog.cardinality(raw)] || v_token;
+      if pg_catalog.length(v_previous) < 1000 then
+        v_previous := v_previous || v_upper;
+        if v_kept then
+          words[pg_catalog.cardinality(words)] := v_previous;
+          raw[pg_catalog.cardinality(raw)] := raw[pg_catalog.cardinality(raw)] || v_token;
+        end if;
+      end if;
       continue;
     elsif v_token = '$' then
       v_open := '$';
@@ -192,22 +226,56 @@ begin
     elsif v_upper = 'END' and v_atomic > 0 then
       v_atomic := v_atomic - 1;
     end if;
+    if v_token in ('+', '-') then
+      v_starts := v_starts + 1;
+    end if;
     v_word := v_token ~ '^[A-Za-z_\u0080-\U0010ffff]';
     v_previous := v_upper;
-    if pg_catalog.cardinality(words) < 400 or v_upper in ('STDIN', 'STDOUT') then
+    v_kept := pg_catalog.cardinality(words) < 400 or (v_upper in ('STDIN', 'STDOUT') and not v_upper = any (words));
+    if v_kept then
       words := words || v_upper;
       if v_token <> '"' then
         raw := raw || v_token;
       end if;
+      v_rule := v_rule or (v_upper = 'RULE' and pg_catalog.cardinality(words) between 2 and 4);
     end if;
   end loop;
-  if v_closed = 'ident' then
+  if v_closed = 'ident' and pg_catalog.cardinality(raw) < pg_catalog.cardinality(words) then
     raw := raw || ('"' || v_quoted || '"');
   end if;
   finished := v_state in ('plain', 'line') and v_atomic = 0;
 end
 $body$;
 comment on function jobs_internal.lex(text) is 'Words of a statement outside of quotes and comments, and how many statements there are';
+
+-- Purpose: refuse a text that PostgreSQL cannot read, with what it says. Only the grammar is asked: what is missing may be made by an
+-- earlier job. p_what: what the text is, for the message; call it after classify, which bounds the text. Errors: PW017.
+-- Nothing of the text runs: EXECUTE reads a string as a whole before it looks at the first statement of it, and the first one always fails.
+-- As the function is stable, the server would not let the rest write either. Reading looks nothing up, so that whose rights it has is one.
+create or replace function jobs_internal.assert_readable(p_text text, p_what text)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on  -- as in the worker
+as $$
+declare
+  v_message text;
+begin
+  begin
+    execute 'select 1 operator(pg_catalog./) 0; ' || p_text;
+    v_message := 'it was run';
+  exception
+    when syntax_error then
+      raise exception using errcode = 'PW017', message = pg_catalog.format('%s has a syntax error', p_what),
+        detail = pg_catalog.format('PostgreSQL says (42601): %s', pg_catalog.left(sqlerrm, 1000)),
+        hint = 'Correct it. What does not exist yet is no error here, only what PostgreSQL cannot read. A retry cannot help.';
+    when others then
+      return;  -- what else there is to say is said when it runs
+  end;
+  raise exception using errcode = 'XX000', message = v_message;
+end
+$$;
+comment on function jobs_internal.assert_readable(text, text) is 'PW017 for a text with a syntax error; nothing of the text runs';
 
 -- Purpose: what kind of statement a text is.
 -- Returns: command (its first words, without names and values), top_level (it runs outside a transaction), done_when (a post-condition that

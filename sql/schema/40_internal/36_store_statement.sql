@@ -54,14 +54,15 @@ declare
   v_done_when text := nullif(pg_catalog.btrim(p_done_when), '');
 begin
   v_kind := jobs_internal.classify(coalesce(p_statement, ''));
+  perform jobs_internal.assert_readable(p_statement, 'the statement');
   if v_done_when is not null then
     if (select l.words[1] from jobs_internal.lex(pg_catalog.left(v_done_when, 10000)) as l) not in ('SELECT', 'WITH', 'VALUES') then
       v_done_when := 'select (' || v_done_when || E'\n)::boolean';  -- it may end with a comment
     end if;
-    perform jobs_internal.classify(v_done_when);
+    perform jobs_internal.classify(v_done_when), jobs_internal.assert_readable(v_done_when, 'done_when');
   end if;
   if nullif(pg_catalog.btrim(p_rollback), '') is not null then
-    perform jobs_internal.classify(p_rollback);
+    perform jobs_internal.classify(p_rollback), jobs_internal.assert_readable(p_rollback, 'rollback');
   end if;
   v_job := jobs_internal.store_job(null, null, p_queue, p_run_at, p_timeout, p_max_attempts, p_unique_key, p_priority, p_settings, p_note);
   if v_job.created then

@@ -130,4 +130,4 @@ comment on function jobs.enqueue_sql(text, text, timestamptz, interval, integer,
 'Enqueues one SQL statement, in the caller''s transaction; returns the id of the job. Options as in jobs.enqueue, and
 done_when: a boolean expression or a query that is true once it is done; rollback: the statement that undoes it, kept for people.
 A statement that cannot run in a transaction (VACUUM, CREATE INDEX CONCURRENTLY, CALL, ...) runs in a session of its own: at least once.
-Errors: PW007 to PW022, among them PW014 empty, PW017 not one statement, PW018 too long, PW021 not allowed.';
+Errors: PW007 to PW022, among them PW014 empty, PW017 not one statement or a syntax error, PW018 too long, PW021 not allowed.';
