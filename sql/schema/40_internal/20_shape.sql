@@ -4,8 +4,8 @@
 -- name in them is qualified): a definer function that cast a value would run the caller's domain checks and type functions with our
 -- rights. The texts are built by a definer function from the catalog alone; nothing that a caller passes is pasted into them.
 
--- Purpose: the functions that a name means to the caller. Errors: PW001 none, PW015 a part longer than 63 bytes,
--- PW018 too long.
+-- Purpose: the functions that a name means to the caller. Errors: PW001 none, PW006 in a schema that is closed to the caller, PW015 a part
+-- longer than 63 bytes, PW018 too long.
 create or replace function jobs_internal.candidates(p_task text)
 returns oid[]
 language plpgsql stable
@@ -14,6 +14,7 @@ declare
   v_name pg_catalog.text := pg_catalog.btrim(pg_catalog.left(p_task, 50001));
   v_parts pg_catalog.text[];
   v_found pg_catalog.oid[];
+  v_closed pg_catalog.name;
 begin
   if v_name is null or v_name operator(pg_catalog.=) '' then
     raise exception using errcode = 'PW001', message = 'no function is named',
@@ -25,6 +26,7 @@ begin
   end if;
   if pg_catalog.right(v_name, 1) operator(pg_catalog.=) ')' then
     begin
+      v_parts := pg_catalog.parse_ident(v_name, false);
       v_found := array[pg_catalog.to_regprocedure(v_name)::pg_catalog.oid];
     exception when others then
       v_found := null;  -- too many dots, or a schema that is closed to the caller
@@ -54,6 +56,15 @@ begin
   end if;
   v_found := pg_catalog.array_remove(v_found, null);
   if v_found is null or pg_catalog.cardinality(v_found) operator(pg_catalog.=) 0 then
+    select n.nspname into v_closed
+    from pg_catalog.pg_namespace as n
+    where pg_catalog.cardinality(v_parts) operator(pg_catalog.=) 2 and n.nspname operator(pg_catalog.=) v_parts[1]::pg_catalog.name
+      and not pg_catalog.has_schema_privilege(n.oid, 'USAGE');
+    if found then
+      raise exception using errcode = 'PW006', message = pg_catalog.format('the schema %I is closed to %s', v_closed, current_user),
+        detail = pg_catalog.format('What %s is cannot be seen without USAGE.', pg_catalog.left(v_name, 200)),
+        hint = pg_catalog.format('Ask its owner for: grant usage on schema %I to %I. A retry helps after that.', v_closed, current_user);
+    end if;
     raise exception using errcode = 'PW001', message = pg_catalog.format('function %s does not exist', pg_catalog.left(v_name, 200)),
       detail = pg_catalog.format('No function or procedure of that name is visible with search_path %s.', pg_catalog.current_setting('search_path')),
       hint = 'Check the name, or qualify it with its schema; a statement goes into jobs.enqueue_sql. A retry cannot help.';
@@ -330,7 +341,7 @@ $$;
 comment on function jobs_internal.shape_of(oid, text[]) is 'The shape of a function and argument names; checks EXECUTE and the names';
 
 -- Purpose: from a task as written to a shape, with the caller's path and rights.
--- Errors: PW001, PW002, PW003, PW004, PW006, PW011, PW015, PW016.
+-- Errors: PW001, PW002, PW003, PW004, PW006, PW011, PW015, PW016, PW018.
 create or replace function jobs_internal.resolve(p_task text, p_args jsonb)
 returns jobs_internal.shape
 language plpgsql volatile
@@ -361,6 +372,15 @@ begin
     if pg_catalog.cardinality(v_found) operator(pg_catalog.>) 1 then
       v_fit := array(select f from pg_catalog.unnest(v_found) as f where jobs_internal.misfit(f, v_keys) is null);
       if pg_catalog.cardinality(v_fit) operator(pg_catalog.<>) 1 then
+        -- None of them can be a job, whatever the arguments: then that is what there is to say.
+        select pg_catalog.jsonb_build_object('detail', pg_catalog.string_agg(distinct m operator(pg_catalog.->>) 'detail', ' '), 'hint', pg_catalog.min(m operator(pg_catalog.->>) 'hint'))
+        into v_misfit
+        from pg_catalog.unnest(v_found) as f, lateral jobs_internal.misfit(f, v_keys) as m
+        having pg_catalog.count(*) filter (where m operator(pg_catalog.->>) 'code' operator(pg_catalog.=) 'PW016') operator(pg_catalog.=) pg_catalog.cardinality(v_found);
+        if found then
+          raise exception using errcode = 'PW016', message = pg_catalog.format('%s cannot be a job', pg_catalog.left(p_task, 200)),
+            detail = pg_catalog.left(v_misfit operator(pg_catalog.->>) 'detail', 1000), hint = v_misfit operator(pg_catalog.->>) 'hint';
+        end if;
         raise exception using errcode = 'PW002',
           message = pg_catalog.format('%s names %s functions', pg_catalog.left(p_task, 200), pg_catalog.cardinality(v_found)),
           detail = pg_catalog.format('%s of them fit these arguments. Candidates: %s.', pg_catalog.cardinality(v_fit),
