@@ -27,7 +27,13 @@ def _task(task: str, args: str = "{}", **options: str) -> str:
     return f"select jobs.enqueue('{quoted}', '{args}'{more})"
 
 
+def _text(size: int) -> str:
+    return f"jsonb_build_object('x', repeat('x', {size}))"
+
+
 LONG = "n" * 64
+#: A short value whose text is long.
+NUMBERS = "jsonb_build_object('x', (select jsonb_agg(1e131000) from generate_series(1, 1030)))"
 
 TASKS = (
     _r("unknown", "PW001", _task("no_such"), "no_such", "search_path"),
@@ -108,9 +114,24 @@ OPTIONS = (
     ),
     _r("zero timeout", "PW009", _task("app.nothing", timeout="'0'"), "00:00:00"),
     _r("negative timeout", "PW009", _task("app.nothing", timeout="'-1 s'"), "-00:00:01"),
+    _r("timeout that is over at once", "PW009", _task("app.nothing", timeout="'-1 year 361 days'"), "-367200"),
+    _r("endless negative timeout", "PW009", _task("app.nothing", timeout="'-infinity'"), "-infinity"),
     _r("no attempt", "PW010", _task("app.nothing", max_attempts="0"), "0"),
     _r("array as settings", "PW011", _task("app.nothing", settings="'[]'"), "settings", "array"),
     _r("array as note", "PW011", _task("app.nothing", note="'[]'"), "note", "array"),
+    _r("long note", "PW018", _task("app.nothing", note=_text(65536)), "note", "65545", "65536"),
+    _r("note of short numbers", "PW018", _task("app.nothing", note="'{\"x\": 1e131000}'"), "note", "131008"),
+    _r("very long note", "PW018", _task("app.nothing", note=_text(20_000_000)), "note", "65536"),
+    _r(
+        "note of many",
+        "PW018",
+        f"select jobs.enqueue_many('app.nothing', array['{{}}']::jsonb[], note => {_text(65536)})",
+        "note",
+    ),
+    _r("note of a statement", "PW018", f"select jobs.enqueue_sql('select 1', note => {_text(65536)})", "note"),
+    _r("long args", "PW018", f"select jobs.enqueue('app.whole', {_text(134217720)})", "args", "134217728"),
+    _r("args of short numbers", "PW018", f"select jobs.enqueue('app.whole', {NUMBERS})", "args", "134217728"),
+    _r("long args among many", "PW018", f"select jobs.enqueue_many('app.whole', array['{{}}', {NUMBERS}])", "args"),
     _r("unknown setting", "PW012", _task("app.nothing", settings="""'{"work_memory": "1MB"}'"""), "work_memory"),
     _r("nameless setting", "PW012", _task("app.nothing", settings="""'{"": "1MB"}'""")),
     _r(

@@ -323,3 +323,38 @@ def test_prepared_enqueue_survives_a_replaced_function(database: Database) -> No
     database.drain()
 
     assert database.result(job) == "x!"
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ("90 s", 90),
+        ("1 day", 86_400),
+        ("1 month", 30 * 86_400),
+        ("-1 month 31 days", 86_400),
+        ("1 day -23 hours", 3600),
+        ("0.000001 s", 0.000001),
+        ("999 years", 999 * 365.25 * 86_400),
+    ],
+)
+def test_timeout_means_seconds(shared: Database, given: str, seconds: float) -> None:
+    """What is stored is what is enforced: a number of seconds, which added to any start on any day is the same."""
+    job = shared.value("select jobs.enqueue('app.nothing', run_at => '2100-01-01', timeout => %s)", [given])
+    stored, shift = shared.run(
+        """select extract(epoch from timeout)::float8, array(
+        select distinct extract(epoch from t + timeout - t)::float8
+        from unnest(array['2026-03-01', '2026-03-29', '2026-10-25', '2028-02-29']::timestamptz[]) as t)
+        from jobs.job where id = %s""",
+        [job],
+    )[0]
+
+    assert (stored, shift) == (seconds, [seconds])
+
+
+def test_largest_note(shared: Database) -> None:
+    """A note of 64 kB is taken, and is in the history."""
+    note = {"x": "x" * (65_536 - len('{"x": ""}'))}
+    job = enqueue_on(shared.line(), "app.nothing", {}, note=note)
+    shared.drain()
+
+    assert shared.value("select note from jobs.job where id = %s", [job]) == note

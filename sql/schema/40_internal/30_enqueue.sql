@@ -52,8 +52,9 @@ $$;
 comment on function jobs_internal.try_settings(jsonb) is 'Tries a job''s settings with the caller''s rights and undoes them; invoker on purpose';
 
 -- Purpose: check the options that every kind of job has, and find its queue and lane.
--- Returns: one row; timeout and max_attempts with the queue's defaults. Errors: PW007, PW008, PW009, PW010, PW011, PW014, PW015, PW019, PW020,
--- PW060 in a copy, whose owners' numbers are those of another cluster.
+-- Returns: one row; timeout and max_attempts with the queue's defaults; timeout in seconds alone, so that a start and a timeout have the same
+-- sum on every day of every calendar. Errors: PW007, PW008, PW009, PW010, PW011, PW014, PW015, PW018, PW019, PW020, PW060 in a copy, whose
+-- owners' numbers are those of another cluster.
 create or replace function jobs_internal.check_options(
   p_queue text,
   p_timeout interval,
@@ -88,9 +89,10 @@ begin
     raise exception using errcode = 'PW020', message = pg_catalog.format('there is no priority "%s"', pg_catalog.left(p_priority, 100)),
       detail = 'Priorities are high, normal and low.', hint = 'Use one of them. A retry cannot help.';
   end if;
-  if p_timeout <= interval '0' then
+  if extract(epoch from p_timeout) <= 0 then
     raise exception using errcode = 'PW009', message = pg_catalog.format('timeout must be longer than zero, not %s', p_timeout),
-      detail = 'It is the longest time that one attempt may take.', hint = 'Leave it out for the queue''s default. A retry cannot help.';
+      detail = pg_catalog.format('It is the longest time that one attempt may take; this is %s seconds.', extract(epoch from p_timeout)),
+      hint = 'Leave it out for the queue''s default. A retry cannot help.';
   end if;
   if p_max_attempts < 1 then
     raise exception using errcode = 'PW010', message = pg_catalog.format('max_attempts must be at least 1, not %s', p_max_attempts),
@@ -108,6 +110,9 @@ begin
     raise exception using errcode = 'PW011', message = 'note must be a JSON object',
       detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(p_note)),
       hint = 'Pass {"ticket": "OPS-1", ...}. A retry cannot help.';
+  end if;
+  if p_note <> '{}' then
+    perform jobs_internal.assert_size(p_note, 'note', 65536);
   end if;
   select q.id, coalesce(p_timeout, q.timeout), coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id
   into queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home
@@ -130,10 +135,39 @@ begin
   end if;
   if not pg_catalog.isfinite(timeout) or timeout > interval '1000 years' then
     timeout := null;  -- no limit; and a start and a timeout always have a sum
+  else
+    timeout := pg_catalog.make_interval(secs => extract(epoch from timeout)::double precision);
   end if;
 end
 $$;
 comment on function jobs_internal.check_options(text, interval, integer, text, text, jsonb) is 'Checks the options of a job and finds its queue and lane';
+
+-- Purpose: refuse what is larger than a limit, in bytes of text. What a job is given goes through a jsonb of 256 MB and a text of 1 GB at
+-- most, into its history, the feed and the views: where one of them breaks, a job could never end. p_what: what it is. Errors: PW018.
+create or replace function jobs_internal.assert_size(p_value jsonb, p_what text, p_limit integer)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_bytes bigint;
+begin
+  if pg_catalog.pg_column_size(p_value) <= 16 * p_limit::bigint then  -- a byte of text is never so much
+    begin
+      v_bytes := pg_catalog.octet_length(p_value::text);  -- a short number may be a very long text
+    exception when program_limit_exceeded then
+      null;
+    end;
+  end if;
+  if v_bytes <= p_limit then
+    return;
+  end if;
+  raise exception using errcode = 'PW018', message = pg_catalog.format('%s is too long', p_what),
+    detail = pg_catalog.format('It has %s bytes as text; %s are allowed.', coalesce(v_bytes::text, 'many more'), p_limit),
+    hint = 'Keep the data in a table, and pass its key. A retry cannot help.';
+end
+$$;
+comment on function jobs_internal.assert_size(jsonb, text, integer) is 'PW018 for a value that is longer as text than allowed';
 
 -- Purpose: keep queues from being dropped until this transaction ends, before one looks for one. Locks: job (as every write of it does),
 -- which waits for nobody but jobs.drop_queue. A transaction with an older snapshot may not see that a queue was dropped: it is told so.
@@ -154,7 +188,8 @@ comment on function jobs_internal.hold_queues(text) is 'Keeps queues from being 
 
 -- Purpose: store one job, in the caller's transaction. p_shape null: a statement, stored by the caller in jobs_internal.statement.
 -- Returns: its id and whether it is new; with a unique_key that an unfinished job has, that job's id and a NOTICE.
--- Locks: with a unique_key, waits for a transaction that holds the same key. Writes: job, the lane's pgmq queue.
+-- Locks: with a unique_key, waits for a transaction that holds the same key. Writes: job, the lane's pgmq queue. Errors: those of
+-- check_options, PW018 for args.
 create or replace function jobs_internal.store_job(
   p_shape integer,
   p_args jsonb,
@@ -183,6 +218,9 @@ declare
 begin
   perform jobs_internal.hold_queues(p_queue);
   v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, p_unique_key, p_priority, p_note);
+  if pg_catalog.pg_column_size(p_args) > 200 then
+    perform jobs_internal.assert_size(p_args, 'args', 134217728);
+  end if;
   if v.lane_id is null then
     perform jobs_internal.know_role(v.owner);  -- who has a lane is known
   end if;
@@ -259,6 +297,7 @@ declare
 begin
   perform jobs_internal.hold_queues(p_queue);
   v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, null, p_priority, p_note);
+  perform jobs_internal.assert_size(u.args, 'args', 134217728) from pg_catalog.unnest(p_args) as u(args) where pg_catalog.pg_column_size(u.args) > 200;
   if v.lane_id is null then
     perform jobs_internal.know_role(v.owner);  -- who has a lane is known
   end if;
