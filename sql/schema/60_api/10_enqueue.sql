@@ -39,7 +39,7 @@ comment on function jobs.enqueue(text, jsonb, text, timestamptz, interval, integ
 'Enqueues a call of a function or procedure, in the caller''s transaction; returns the id of the job.
 task: name, qualified or not, or with its argument types. args: {"parameter": value}. run_at: not before. timeout: longest time of an attempt.
 max_attempts: tries in all. unique_key: at most one unfinished job per owner, queue and key; then the existing id is returned, with a NOTICE.
-priority: high, normal, low. settings: GUCs for this job alone. note: what a person wants beside it.
+priority: high, normal, low. settings: GUCs for this job alone. note: what a person wants beside it (64 kB).
 Errors: PW001 to PW020 (see jobs.errors), each with DETAIL and HINT.';
 
 create or replace function jobs.enqueue_many(
