@@ -207,7 +207,7 @@ MUTANTS: dict[str, Mutant] = {
             edits=(
                 Edit(
                     function=_RESCUE_ONE,
-                    old="case when p_session.fate = 'innocent' then 'interrupted' else 'lost' end;",
+                    old="case when p_session.fate = 'innocent' or v_revoked then 'interrupted' else 'lost' end;",
                     new="'lost';",
                 ),
             ),
@@ -244,13 +244,23 @@ MUTANTS: dict[str, Mutant] = {
             caught_by=frozenset({"I7", "drain", "I1"}),
             edits=(
                 Edit(
+                    function=_RESCUE,
+                    old="perform jobs_internal.sweep_slots();",
+                    new="",
+                ),
+                Edit(
+                    function="jobs_internal.supervisor_tick(bigint)",
+                    old="perform jobs_internal.sweep_slots();",
+                    new="null;",
+                ),
+                Edit(
                     function="jobs_internal.close_session(bigint,jsonb)",
-                    old="update jobs_internal.slot set session_id = null where session_id = p_session;",
+                    old="perform jobs_internal.free_slots(p_session);",
                     new="",
                 ),
                 Edit(
                     function="jobs_internal.claim(bigint,bigint,jsonb,boolean,integer)",
-                    old="update jobs_internal.slot set session_id = null where session_id = p_session;",
+                    old="perform jobs_internal.free_slots(p_session);",
                     new="",
                 ),
             ),

@@ -35,12 +35,13 @@ begin
   -- LATERAL with OFFSET 0: jobs are looked up one by one by their key, whatever the planner believes of a table that grew or shrank a
   -- thousandfold since it was analyzed.
   select pg_catalog.array_agg(row(
-    m.msg_id, m.job_id, j.attempt + 1, j.shape_id, s.call, j.args, st.body,
+    m.msg_id, m.job_id, j.attempt + 1, j.shape_id, s.call, case when pg_catalog.pg_column_size(j.args) <= 8000 then j.args end, st.body,
     case
       when j.id is null then 'gone'
       when x.job_id is not null then 'stop'
       when coalesce(s.procedure, st.top_level) then 'child'
-      when j.shape_id is null or j.settings is not null or m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0 or not q.batch
+      -- Large arguments run alone, and are read at their start: those of a whole claim might be more than an array holds.
+      when j.shape_id is null or pg_catalog.pg_column_size(j.args) > 8000 or j.settings is not null or m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0 or not q.batch
         or d.avg_ms is null or d.avg_ms > p_short_ms or d.renames or p.oid is null then 'alone'
       else 'chunk'
     end,
@@ -128,6 +129,9 @@ begin
   update jobs_internal.session set job_id = p_item.job_id, attempt = p_item.attempt where id = p_session;
   if p_item.shape_id is null then
     return v_item;
+  end if;
+  if v_item.args is null then
+    v_item.args := (select j.args from jobs_internal.job as j where j.id = p_item.job_id);
   end if;
 
   select s.* into v_shape from jobs_internal.shape as s where s.id = p_item.shape_id;
