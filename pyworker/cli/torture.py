@@ -41,6 +41,7 @@ def torture(
     if listing:
         _list(mutants=mutants)
         return
+    _refuse_unknown(scenarios, names)
     top = directory or Path(tempfile.mkdtemp(prefix="pw-torture-"))
     top.mkdir(parents=True, exist_ok=True)
     top.chmod(0o755)  # the server's user gets in
@@ -68,6 +69,17 @@ def _list(*, mutants: bool) -> None:
             click.echo(f"{name:<28} {scenario.summary}")
 
 
+def _refuse_unknown(scenarios: Sequence[str], mutants: Sequence[str]) -> None:
+    import pyworker.torture.scenarios  # noqa: F401, PLC0415  `--help` needs none of it
+    from pyworker.torture.mutants import MUTANTS  # noqa: PLC0415
+    from pyworker.torture.scenario import SCENARIOS  # noqa: PLC0415
+
+    for kind, given, known in (("scenario", scenarios, sorted(SCENARIOS)), ("mutant", mutants, list(MUTANTS))):
+        for name in given:
+            if name not in known:
+                raise ConfigError(f'there is no {kind} "{name}"', hint=f"{kind.capitalize()}s: {', '.join(known)}.")
+
+
 def _scenarios(seed: int | None, seconds: int, names: Sequence[str], top: Path) -> bool:
     from pyworker.torture import report  # noqa: PLC0415  `--help` needs none of it
     from pyworker.torture.run import torture as run  # noqa: PLC0415
@@ -86,11 +98,8 @@ def _scenarios(seed: int | None, seconds: int, names: Sequence[str], top: Path) 
 
 
 def _mutants(names: Sequence[str], top: Path) -> bool:
-    from pyworker.torture.mutants import MUTANTS, hunt, render, verdict_line  # noqa: PLC0415
+    from pyworker.torture.mutants import hunt, render, verdict_line  # noqa: PLC0415
 
-    unknown = [name for name in names if name not in MUTANTS]
-    if unknown:
-        raise ConfigError(f'there is no mutant "{unknown[0]}"', hint=f"Mutants: {', '.join(MUTANTS)}.")
     verdicts = hunt(names, top, _say)
     Console(width=110).print(render(verdicts))
     for one in verdicts:
