@@ -1,5 +1,6 @@
 """Queues, the switch, settings and retry rules, as an operator makes and changes them."""
 
+import re
 from datetime import timedelta
 
 import psycopg
@@ -7,6 +8,8 @@ import pytest
 from support import Database
 
 from .conftest import Enqueue, enqueue_on
+
+CREATE, ALTER = "select jobs.create_queue('mail', {})", "select jobs.alter_queue('default', {})"
 
 
 def _queue(database: Database, queue: str, columns: str) -> tuple[object, ...]:
@@ -63,6 +66,79 @@ def test_alter(database: Database) -> None:
 
     assert one == (2, timedelta(minutes=1), 9)
     assert two == (None, None, 9)
+
+
+@pytest.mark.parametrize("call", [CREATE, ALTER])
+@pytest.mark.parametrize(
+    ("given", "said", "reach"),
+    [
+        ("concurrency => -1", "concurrency of queue", "1 to 1000"),
+        ("concurrency => 1001", "1001", "1 to 1000"),
+        ("timeout => '0'", "00:00:00", "over zero"),
+        ("timeout => '-1 s'", "-00:00:01", "over zero"),
+        ("timeout => '-1 year 361 days'", "-1 years +361 days", "over zero, in seconds"),
+        ("max_attempts => 0", "max_attempts", "1 to 2147483647"),
+        ("backoff => '-1 s'", "backoff of queue", "0 to 1000 years"),
+        ("backoff => '-1 year 361 days'", "backoff of queue", "0 to 1000 years"),
+        ("backoff => '2 hours'", "backoff_cap of queue", "not less than backoff, which is 02:00:00"),
+        ("backoff => '2 s', backoff_cap => '1 s'", "cannot be 00:00:01", "not less than backoff"),
+        ("backoff_cap => '1001 years'", "1001 years", "0 to 1000 years"),
+        ("retention => '-1 day'", "-1 days", "0 to 1000 years"),
+    ],
+)
+def test_an_option_out_of_range(database: Database, call: str, given: str, said: str, reach: str) -> None:
+    """The error names the option, its value and its range; nothing is made or changed."""
+    before = database.admin("select * from jobs_internal.queue")
+    with pytest.raises(psycopg.Error) as caught:
+        database.run(call.format(given).encode(), role="operator")
+    diagnostic = caught.value.diag
+
+    assert diagnostic.sqlstate == "PW026"
+    assert said in str(diagnostic.message_primary)
+    assert re.search(reach, str(diagnostic.message_detail))
+    assert "constraint" not in f"{diagnostic.message_primary} {diagnostic.message_detail}"
+    assert database.admin("select * from jobs_internal.queue") == before
+
+
+@pytest.mark.parametrize("call", [CREATE, ALTER])
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("-1 month 31 days", "24:00:00"),
+        ("1 day -1 hour", "23:00:00"),
+        ("1 month", "720:00:00"),
+        ("0.000001 s", "00:00:00.000001"),
+        ("infinity", None),
+        ("178000000 years", None),
+    ],
+)
+def test_a_timeout_is_kept_in_seconds(database: Database, call: str, given: str, kept: str | None) -> None:
+    """Whatever units it was given in; what no job lives to see is none."""
+    database.run(call.format(f"timeout => '{given}'").encode(), role="operator")
+
+    query = "select timeout::text from jobs.queues where queue = %s"
+    assert database.value(query, ["mail" if call == CREATE else "default"]) == kept
+
+
+def test_held_slots_outlive_a_lower_number(database: Database) -> None:
+    """Slots beyond the number go when they are free; one that is held or locked stays, and counts."""
+
+    def slots() -> list[tuple[object, ...]]:
+        return database.admin("select n, session_id from jobs_internal.slot where queue_id = 1 order by n")
+
+    def limit(concurrency: int) -> None:
+        database.run("select jobs.alter_queue('default', concurrency => %s)", [concurrency], role="operator")
+
+    limit(6)
+    database.admin("update jobs_internal.slot set session_id = n where queue_id = 1 and n in (1, 3, 4)")
+    with database.connect("postgres").transaction() as other:
+        other.connection.execute("select from jobs_internal.slot where queue_id = 1 and n = 6 for update")
+        limit(1)
+    assert slots() == [(1, 1), (3, 3), (4, 4), (6, None)]
+    limit(4)
+    assert slots() == [(1, 1), (2, None), (3, 3), (4, 4)]
+    limit(0)
+    assert slots() == [(1, 1), (3, 3), (4, 4)]
 
 
 def test_closed_for_enqueue(database: Database, put: Enqueue) -> None:
@@ -161,6 +237,27 @@ def test_configure(database: Database) -> None:
 
     assert old == "1000"
     assert database.run("select value, unit from jobs.settings where name = 'result_rows'") == [("5", "rows")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reach"),
+    [
+        ("chunk_jobs", "61", "a whole number from 1 to 60"),
+        ("claim_jobs", "0", "a whole number from 1 to 999999999"),
+        ("result_rows", "-1", "a whole number from 0 to 999999999"),
+        ("result_rows", "1000000000", "a whole number from 0 to 999999999"),
+        ("lease_seconds", "1 min", "a whole number from 1 to 999999999"),
+        ("superuser_jobs", "true", "on or off"),
+        ("chunk_jobs", None, "a whole number from 1 to 60"),
+    ],
+)
+def test_the_range_of_a_setting_is_told(database: Database, name: str, value: str | None, reach: str) -> None:
+    """The hint names the range of that setting, and of no other."""
+    with pytest.raises(psycopg.Error) as caught:
+        database.run("select jobs.configure(%s, %s)", [name, value], role="operator")
+
+    assert caught.value.sqlstate == "PW026"
+    assert f"The range of {name}: {reach}." in str(caught.value.diag.message_hint)
 
 
 def test_superuser_jobs_can_be_allowed(database: Database) -> None:

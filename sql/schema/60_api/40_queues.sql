@@ -18,7 +18,8 @@ end
 $$;
 comment on function jobs_internal.queue_id(text) is 'Number of a queue; PW007 when there is none';
 
--- Purpose: one row in slot for each job that the queue may run at once.
+-- Purpose: one row in slot for each job that the queue may run at once. A slot that a session holds stays, also beyond a lower number: its
+-- job counts until it is given back, and nobody takes it then. Who takes or gives one back at this moment is not waited for.
 create or replace function jobs_internal.fit_slots(p_queue integer)
 returns void
 language plpgsql volatile security definer
@@ -27,11 +28,78 @@ as $$
 declare
   v_concurrency integer := (select q.concurrency from jobs_internal.queue as q where q.id = p_queue);
 begin
-  delete from jobs_internal.slot as s where s.queue_id = p_queue and s.n > coalesce(v_concurrency, 0);
+  delete from jobs_internal.slot as s
+  where s.queue_id = p_queue and s.n in (
+    select f.n from jobs_internal.slot as f
+    where f.queue_id = p_queue and f.session_id is null and f.n > coalesce(v_concurrency, 0)
+    for update skip locked
+  );
   insert into jobs_internal.slot (queue_id, n) select p_queue, g from pg_catalog.generate_series(1, v_concurrency) as g on conflict do nothing;
 end
 $$;
 comment on function jobs_internal.fit_slots(integer) is 'Makes the slots of a queue fit its concurrency';
+
+-- Purpose: options as a queue keeps them. A timeout is kept in seconds, as it counts; infinity, or over 1000 years, is none, as in
+-- jobs.enqueue. An interval of mixed signs may be over zero where intervals are compared and below in seconds: both must be in range.
+-- Errors: PW026 with the option, the value and the range.
+create or replace function jobs_internal.check_queue(p_queue jobs_internal.queue)
+returns jobs_internal.queue
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_longest constant interval := interval '1000 years';
+  v_option text;
+  v_value text;
+  v_range text;
+begin
+  if p_queue.concurrency not between 1 and 1000 then
+    v_option := 'concurrency';
+    v_value := p_queue.concurrency;
+    v_range := '1 to 1000; for no limit null in jobs.create_queue, 0 in jobs.alter_queue';
+  elsif p_queue.timeout <= interval '0' or extract(epoch from p_queue.timeout) <= 0 then
+    v_option := 'timeout';
+    v_value := p_queue.timeout;
+    v_range := 'over zero, in seconds; infinity for none';
+  elsif p_queue.max_attempts is null or p_queue.max_attempts < 1 then
+    v_option := 'max_attempts';
+    v_value := p_queue.max_attempts;
+    v_range := '1 to 2147483647';
+  elsif p_queue.backoff is null or p_queue.backoff not between interval '0' and v_longest or extract(epoch from p_queue.backoff) < 0 then
+    v_option := 'backoff';
+    v_value := p_queue.backoff;
+    v_range := '0 to 1000 years, and not over backoff_cap';
+  elsif p_queue.backoff_cap is null or p_queue.backoff_cap not between interval '0' and v_longest or extract(epoch from p_queue.backoff_cap) < 0 then
+    v_option := 'backoff_cap';
+    v_value := p_queue.backoff_cap;
+    v_range := '0 to 1000 years, and not less than backoff';
+  elsif extract(epoch from p_queue.backoff_cap) < extract(epoch from p_queue.backoff) then
+    v_option := 'backoff_cap';
+    v_value := p_queue.backoff_cap;
+    v_range := pg_catalog.format('not less than backoff, which is %s, to 1000 years', p_queue.backoff);
+  elsif p_queue.retention is null or extract(epoch from p_queue.retention) < 0
+    or not (p_queue.retention between interval '0' and v_longest or p_queue.retention = 'infinity')
+  then
+    v_option := 'retention';
+    v_value := p_queue.retention;
+    v_range := '0 to 1000 years; infinity for ever';
+  elsif p_queue.batch is null then
+    v_option := 'batch';
+    v_range := 'true or false';
+  end if;
+  if v_option is not null then
+    raise exception using errcode = 'PW026',
+      message = pg_catalog.format('%s of queue "%s" cannot be %s', v_option, p_queue.name, coalesce(v_value, 'null')),
+      detail = pg_catalog.format('The range of %s: %s.', v_option, v_range), hint = 'Pass a value in that range. A retry cannot help.';
+  end if;
+  if p_queue.timeout > v_longest then
+    p_queue.timeout := null;
+  end if;
+  p_queue.timeout := pg_catalog.make_interval(secs => extract(epoch from p_queue.timeout)::double precision);
+  return p_queue;
+end
+$$;
+comment on function jobs_internal.check_queue(jobs_internal.queue) is 'Options as a queue keeps them; PW026 when one is out of range';
 
 create or replace function jobs.create_queue(
   name text,
@@ -48,15 +116,24 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_new jobs_internal.queue;
   v_id integer;
 begin
   if name is null or pg_catalog.octet_length(name) > 63 or name !~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$' then
     raise exception using errcode = 'PW015', message = pg_catalog.format('"%s" is no name for a queue', pg_catalog.left(name, 100)),
       detail = 'A name has 1 to 63 letters, digits, or one of _ . : - and begins with a letter, a digit or _.', hint = 'Choose another. A retry cannot help.';
   end if;
+  v_new.name := create_queue.name;
+  v_new.concurrency := create_queue.concurrency;
+  v_new.timeout := create_queue.timeout;
+  v_new.max_attempts := create_queue.max_attempts;
+  v_new.backoff := create_queue.backoff;
+  v_new.backoff_cap := create_queue.backoff_cap;
+  v_new.retention := create_queue.retention;
+  v_new.batch := create_queue.batch;
+  v_new := jobs_internal.check_queue(v_new);
   insert into jobs_internal.queue (name, concurrency, timeout, max_attempts, backoff, backoff_cap, retention, batch)
-  values (create_queue.name, create_queue.concurrency, create_queue.timeout, create_queue.max_attempts, create_queue.backoff, create_queue.backoff_cap,
-    create_queue.retention, create_queue.batch)
+  values (v_new.name, v_new.concurrency, v_new.timeout, v_new.max_attempts, v_new.backoff, v_new.backoff_cap, v_new.retention, v_new.batch)
   on conflict do nothing
   returning id into v_id;
   if not found then
@@ -65,16 +142,12 @@ begin
   end if;
   perform jobs_internal.fit_slots(v_id);
   return true;
-exception
-  when check_violation or not_null_violation then
-    raise exception using errcode = 'PW026', message = pg_catalog.format('an option of queue "%s" is out of range', name), detail = sqlerrm,
-      hint = 'concurrency 1 to 1000, timeout over zero, max_attempts from 1, backoff and retention 0 to 1000 years. A retry cannot help.';
 end
 $$;
 comment on function jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean) is
 'Makes a queue; returns false, with a NOTICE, when it exists. concurrency: jobs that run at once, null for no limit; timeout and max_attempts:
-for jobs that name none; backoff: wait before the second attempt, doubled each time up to backoff_cap; retention: finished jobs are kept so
-long; batch: short jobs may share a transaction. For operators. Errors: PW015, PW026.';
+for jobs that name none; backoff: wait before the second attempt, doubled each time up to backoff_cap, which is not less; retention: finished
+jobs are kept so long; batch: short jobs may share a transaction. For operators. Errors: PW015, PW026.';
 
 -- A null option stays as it is; "no limit" and "no timeout" are 'infinity' and 0.
 create or replace function jobs.alter_queue(
@@ -94,28 +167,28 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_id integer := jobs_internal.queue_id(name);
+  v_new jobs_internal.queue;
 begin
+  select q.* into v_new from jobs_internal.queue as q where q.id = v_id for no key update;
+  v_new.concurrency := case when alter_queue.concurrency = 0 then null else coalesce(alter_queue.concurrency, v_new.concurrency) end;
+  v_new.timeout := coalesce(alter_queue.timeout, v_new.timeout);
+  v_new.max_attempts := coalesce(alter_queue.max_attempts, v_new.max_attempts);
+  v_new.backoff := coalesce(alter_queue.backoff, v_new.backoff);
+  v_new.backoff_cap := coalesce(alter_queue.backoff_cap, v_new.backoff_cap);
+  v_new.retention := coalesce(alter_queue.retention, v_new.retention);
+  v_new.batch := coalesce(alter_queue.batch, v_new.batch);
+  v_new := jobs_internal.check_queue(v_new);
   update jobs_internal.queue as q
-  set concurrency = case when alter_queue.concurrency = 0 then null else coalesce(alter_queue.concurrency, q.concurrency) end,
-    timeout = case when alter_queue.timeout = 'infinity' then null else coalesce(alter_queue.timeout, q.timeout) end,
-    max_attempts = coalesce(alter_queue.max_attempts, q.max_attempts),
-    backoff = coalesce(alter_queue.backoff, q.backoff),
-    backoff_cap = coalesce(alter_queue.backoff_cap, q.backoff_cap),
-    retention = coalesce(alter_queue.retention, q.retention),
-    batch = coalesce(alter_queue.batch, q.batch),
-    accepting = coalesce(alter_queue.accepting, q.accepting)
+  set concurrency = v_new.concurrency, timeout = v_new.timeout, max_attempts = v_new.max_attempts, backoff = v_new.backoff,
+    backoff_cap = v_new.backoff_cap, retention = v_new.retention, batch = v_new.batch, accepting = coalesce(alter_queue.accepting, q.accepting)
   where q.id = v_id;
   perform jobs_internal.fit_slots(v_id);
   return true;
-exception
-  when check_violation then
-    raise exception using errcode = 'PW026', message = pg_catalog.format('an option of queue "%s" is out of range', name), detail = sqlerrm,
-      hint = 'concurrency 1 to 1000 (0: no limit), timeout over zero (infinity: none), max_attempts from 1, backoff 0 to 1000 years. A retry cannot help.';
 end
 $$;
 comment on function jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean) is
 'Changes options of a queue; what is not given stays. concurrency 0: no limit; timeout infinity: none; accepting false: closed for enqueue.
-For operators. Errors: PW007, PW026.';
+Jobs that run when concurrency is lowered run on, and count until they end. For operators. Errors: PW007, PW026.';
 
 create or replace function jobs.drop_queue(queue text)
 returns boolean
@@ -211,19 +284,26 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_old text;
+  v_least integer := case when name in ('chunk_jobs', 'claim_jobs', 'claim_ms', 'lease_seconds', 'session_seconds', 'session_jobs',
+    'sessions_per_owner') then 1 else 0 end;
+  v_most integer := case when name = 'chunk_jobs' then 60 else 999999999 end;
+  v_switch boolean := name = 'superuser_jobs';
+  v_good boolean;
 begin
   select s.value into v_old from jobs_internal.setting as s where s.name = configure.name for update;
   if not found then
     raise exception using errcode = 'PW012', message = pg_catalog.format('pyworker has no setting "%s"', pg_catalog.left(name, 100)),
       detail = 'See jobs.settings.', hint = 'Check the name. A retry cannot help.';
   end if;
-  if value is null or pg_catalog.octet_length(value) > 9 or (name = 'superuser_jobs' and value not in ('on', 'off')) or (name <> 'superuser_jobs' and value !~ '^[0-9]{1,9}$')
-    or (name in ('chunk_jobs', 'claim_jobs', 'claim_ms', 'lease_seconds', 'session_seconds', 'session_jobs', 'sessions_per_owner') and value::integer < 1)
-    or (name = 'chunk_jobs' and value::integer > 60)
-  then
-    raise exception using errcode = 'PW026', message = pg_catalog.format('"%s" is no value for %s', pg_catalog.left(value, 100), name),
+  -- One after the other: what is no number cannot be compared.
+  v_good := case when value is null then false when v_switch then value in ('on', 'off') when value !~ '^[0-9]{1,9}$' then false
+    else value::integer between v_least and v_most end;
+  if not v_good then
+    raise exception using errcode = 'PW026',
+      message = pg_catalog.format('%s is no value for %s', coalesce('"' || pg_catalog.left(value, 100) || '"', 'null'), name),
       detail = (select pg_catalog.format('%s, in %s.', s.description, s.unit) from jobs_internal.setting as s where s.name = configure.name),
-      hint = 'A whole number, or on and off; chunk_jobs at most 60. A retry cannot help.';
+      hint = pg_catalog.format('The range of %s: %s. A retry cannot help.', name,
+        case when v_switch then 'on or off' else pg_catalog.format('a whole number from %s to %s', v_least, v_most) end);
   end if;
   update jobs_internal.setting as s set value = configure.value where s.name = configure.name;
   return v_old;
