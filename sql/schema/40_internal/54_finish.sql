@@ -34,8 +34,8 @@ language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
   select case coalesce(pg_catalog.jsonb_typeof(p_error), 'null')
-    when 'object' then jobs_internal.error_object(pg_catalog.left(p_error ->> 'sqlstate', 5), p_error ->> 'message', p_error ->> 'detail', p_error ->> 'hint',
-      p_error ->> 'context', pg_catalog.left(p_error ->> 'constraint', 200), pg_catalog.left(p_error ->> 'table', 200))
+    when 'object' then jobs_internal.error_object(pg_catalog.left(p_error ->> 'sqlstate', 5), p_error ->> 'message', p_error ->> 'detail',
+      p_error ->> 'hint', p_error ->> 'context', pg_catalog.left(p_error ->> 'constraint', 200), pg_catalog.left(p_error ->> 'table', 200))
     when 'null' then null
     else jobs_internal.error_object('XX000', p_error::text) end;
 end;

@@ -121,7 +121,12 @@ $$;
 comment on function jobs_internal.why_stopped(bigint, integer) is 'The committed reason for an interruption, waited for up to a second; null: none';
 
 -- Purpose: how an attempt ended that a signal cut off.
-create or replace function jobs_internal.cut_off(p_item jobs_internal.work_item, p_started_at timestamptz, p_context text, p_message text default null)
+create or replace function jobs_internal.cut_off(
+  p_item jobs_internal.work_item,
+  p_started_at timestamptz,
+  p_context text,
+  p_message text default null
+)
 returns jobs_internal.ending
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
