@@ -131,7 +131,8 @@ _ALL = (
         "owner_unreachable",
         "warning",
         "owner reason retry_in suppressed",
-        "No connection as this owner. Its jobs wait; those of other owners go on.",
+        "No connection as this owner; at the start: an owner that --owner names is no login member of jobs_runner. "
+        "Its jobs wait; those of other owners go on.",
     ),
     _event(
         "launch_failed",

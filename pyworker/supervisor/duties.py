@@ -15,7 +15,17 @@ from pyworker.supervisor.memory import Backoff, Budget, StuckWatch, Throttle, Un
 from pyworker.supervisor.outcomes import SINGLES_PER_SECOND, Batch
 from pyworker.supervisor.verdicts import sessions_to_launch
 
-__all__ = ["Memory", "launch", "maintain", "observe", "press", "settle", "take_outcomes", "watch_stuck"]
+__all__ = [
+    "Memory",
+    "launch",
+    "maintain",
+    "observe",
+    "press",
+    "settle",
+    "take_outcomes",
+    "tell_strangers",
+    "watch_stuck",
+]
 
 _WARN_EVERY = 30.0
 _OUTCOMES_AT_ONCE = 1000
@@ -24,6 +34,7 @@ _MAINTAIN_BUSY = 30.0
 _MAINTAIN_IDLE = 600.0
 _MAINTAIN_SOONEST = 1.0
 _OWNERS_EVERY = 10.0
+_STRANGER = "there is no role of that name, superusers aside, that can log in and is a member of jobs_runner"
 _SLOTS = ""  # the back-off key of the server's worker slots: they are everybody's
 
 
@@ -41,6 +52,7 @@ class Memory:
     budget: Budget = field(default_factory=lambda: Budget(SINGLES_PER_SECOND))
     served: frozenset[str] = frozenset()
     served_at: float = float("-inf")
+    strangers: list[str] = field(default_factory=list)  # owners given that are no login members of jobs_runner
     outcomes_at: float = float("-inf")  # not before this time
     maintained_at: float = field(default_factory=monotonic)
     worked: bool = False  # since the last maintenance
@@ -93,8 +105,19 @@ def press(gateway: Gateway, supervisor: int, log: Sink) -> int:
 
 def refresh_owners(gateway: Gateway, given: Sequence[str], own_user: str, memory: Memory, now: float) -> None:
     """Find out whose jobs to run: the owners given, else the members of jobs_runner and our own role."""
-    memory.served = frozenset(given or [*gateway.runners(), own_user])
+    memory.served = frozenset(given) or memory.served  # should the call fail
+    runners = [*gateway.runners(), own_user]
+    memory.served = frozenset(given or runners)
+    memory.strangers = sorted(memory.served.difference(runners))
     memory.served_at = now
+
+
+def tell_strangers(memory: Memory, log: Sink, now: float) -> None:
+    """Tell which of the owners given are nobody's yet. They are served all the same: a role may be made later."""
+    for owner in memory.strangers:
+        suppressed = memory.throttle.allow(f"stranger {owner}", now)
+        if suppressed is not None:
+            log.emit("owner_unreachable", owner=owner, reason=_STRANGER, retry_in=None, suppressed=suppressed)
 
 
 def launch(

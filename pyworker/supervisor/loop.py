@@ -97,6 +97,7 @@ class Supervisor:
                         "supervisor_started", **session.facts(self._options), owners=sorted(self._memory.served)
                     )
                     announced = True
+                duties.tell_strangers(self._memory, self._log, monotonic())
                 return self._rounds(session)
             except _Lost as lost:
                 session.close()

@@ -204,12 +204,21 @@ def test_an_unreachable_owner_holds_up_nobody(scripted: Scripted, start: Start) 
     scripted.set(owners=[{"owner": "ghost", "wanted": 1}, {"owner": "app", "wanted": 1}])
     daemon = start(scripted.dsn, "--owner", "ghost", "--owner", "app")
     assert daemon.wait_for("sessions_launched")["owner"] == "app"
-    warning = daemon.wait_for("owner_unreachable")
+    warning = daemon.wait_for("owner_unreachable", 2)
     assert warning["owner"] == "ghost"
     assert 'role "ghost" does not exist' in warning["reason"]
     daemon.stop()
-    assert len(daemon.events("owner_unreachable")) == 1
+    assert len(daemon.events("owner_unreachable")) == 2
     assert len(daemon.events("sessions_launched")) == 1
+
+
+def test_an_owner_that_is_nobody_is_told_at_once(scripted: Scripted, start: Start) -> None:
+    daemon = start(scripted.dsn, "--owner", "app", "--owner", "supervisor", "--owner", "nosuch")
+    warning = daemon.wait_for("owner_unreachable")
+    assert (warning["owner"], warning["level"], warning["retry_in"]) == ("nosuch", "warning", None)
+    assert "member of jobs_runner" in warning["reason"]
+    daemon.stop()
+    assert len(daemon.events("owner_unreachable")) == 1
 
 
 def test_no_free_slot_is_back_pressure_told_once(scripted: Scripted, start: Start) -> None:
