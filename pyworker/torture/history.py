@@ -1,7 +1,8 @@
 """What happened, gathered after the drain: from the journal, the ledger, the views, and what is left on the server."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 from pyworker.torture.journal import Entry
 from pyworker.torture.kinds import KINDS, Kind
 from pyworker.torture.scenario import Scenario
+from pyworker.torture.supervisors import Supervisors
 from pyworker.torture.world import World
 
-__all__ = ["Attempt", "Effect", "History", "Job", "Residue", "gather", "measure_residue"]
+__all__ = ["Attempt", "Effect", "History", "Job", "Residue", "Told", "gather", "measure_residue"]
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "in_doubt"})
 
@@ -33,6 +35,13 @@ class Job:
     timeout: timedelta | None
     sqlstate: str | None
     message: str | None
+    detail: str | None = None
+    task: str = ""
+    priority: str = "normal"
+    unique_key: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    result: Any = None
+    checked: bool = False  #: it has a post-condition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +82,18 @@ class Residue:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the logs of all supervisors tell."""
+
+    ends: frozenset[tuple[int, int, str]] = frozenset()  #: job, attempt, outcome: of what did not succeed
+    last: frozenset[tuple[int, str]] = frozenset()  #: job, state: of the same
+    twice: int = 0  #: lines of the first sort that are there a second time
+    succeeded: int = 0  #: successes, in lines of their own and summed
+    duty_errors: tuple[tuple[str, str], ...] = ()  #: duty, SQLSTATE
+    interrupted: bool = False  #: a supervisor was killed or frozen: it may have told what it had not committed
+
+
+@dataclass(frozen=True, kw_only=True)
 class History:
     """Everything that the invariants speak about."""
 
@@ -95,6 +116,8 @@ class History:
     slow_stops: Sequence[str] = ()
     supervisor_ends: Sequence[str] = ()  #: supervisors that did not leave as asked
     supervisor_events: Mapping[str, int] = field(default_factory=dict)
+    told: Told | None = None  #: None: nobody looked
+    lines: Mapping[tuple[int, int], Sequence[str]] = field(default_factory=dict)  #: of jobs.log, by job and attempt
 
     def by_tag(self) -> dict[str, list[Job]]:
         """Group the jobs by the enqueue that made them."""
@@ -104,20 +127,31 @@ class History:
                 found.setdefault(job.tag, []).append(job)
         return found
 
-    def kind_of(self, entry: Entry) -> Kind:
-        """Give the kind of an entry."""
-        return KINDS[entry.kind]
+    def calls(self) -> Iterator[tuple[Entry, Kind, list[Job]]]:
+        """List the enqueues of the load, each with its kind and with the jobs that carry its tag."""
+        by_tag = self.by_tag()
+        for entry in self.entries:
+            if entry.kind != "cancel":
+                yield entry, KINDS[entry.kind], by_tag.get(entry.tag, [])
+
+    def loaded(self) -> Iterator[tuple[Job, Kind]]:
+        """List the jobs of the load with their kinds."""
+        for _entry, kind, jobs in self.calls():
+            for job in jobs:
+                yield job, kind
 
 
 _JOBS = """
 select id, note ->> 'tag', queue, owner, state, attempt, max_attempts, run_at, started_at, finished_at, timeout,
-  error ->> 'sqlstate', error ->> 'message'
+  error ->> 'sqlstate', error ->> 'message', error ->> 'detail', task, priority, unique_key, args, result,
+  done_when is not null
 from jobs.job
 """
 _ATTEMPTS = """
 select job_id, attempt, outcome, started_at, finished_at, error ->> 'sqlstate'
 from jobs.attempts order by job_id, attempt
 """
+_LINES = "select job_id, attempt, array_agg(message order by n) from jobs_internal.log_line group by 1, 2"
 _EFFECTS = "select tag, job_id, attempt, by_current, by_session, pid from stage.ledger order by at"
 _INDEXES = """
 select c.relname, i.indisvalid from pg_index as i join pg_class as c on c.oid = i.indexrelid
@@ -206,11 +240,36 @@ def gather(world: World, before: Residue, after: Residue, *, canaries: Mapping[s
         slow_stops=tuple(world.slow_stops),
         supervisor_ends=tuple(world.supervisor_ends),
         supervisor_events=world.supervisors.count_events(),
+        told=read_logs(world.supervisors),
+        lines={(row[0], row[1]): row[2] for row in world.rows(_LINES)},
     )
+
+
+def read_logs(supervisors: Supervisors) -> Told:
+    """Read what the supervisors wrote."""
+    events = [line for one in supervisors.all for line in one.lines()]
+    ends = Counter(
+        (int(line["job_id"]), int(line["attempt"]), str(line["outcome"])) for line in events if "outcome" in line
+    )
+    return Told(
+        ends=frozenset(ends),
+        last=frozenset((int(line["job_id"]), str(line["state"])) for line in events if "outcome" in line),
+        twice=sum(count - 1 for (_job, _attempt, outcome), count in ends.items() if outcome != "interrupted"),
+        succeeded=sum(
+            int(line.get("count", 1)) for line in events if line.get("event") in ("job_succeeded", "jobs_succeeded")
+        ),
+        duty_errors=tuple(
+            (str(line.get("duty")), str(line.get("sqlstate") or "")) for line in events
+            if line.get("event") == "duty_failed"
+        ),
+        interrupted=any(one.killed or one.was_stopped for one in supervisors.all),
+    )  # fmt: skip
 
 
 def _job(row: tuple[Any, ...]) -> Job:
     return Job(
         id=row[0], tag=row[1], queue=row[2], owner=row[3], state=row[4], attempt=row[5], max_attempts=row[6],
         run_at=row[7], started_at=row[8], finished_at=row[9], timeout=row[10], sqlstate=row[11], message=row[12],
+        detail=row[13], task=row[14], priority=row[15], unique_key=row[16], args=row[17],
+        result=row[18], checked=row[19],
     )  # fmt: skip

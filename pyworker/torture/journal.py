@@ -17,7 +17,7 @@ Outcome = Literal["ok", "failed", "unknown", "rolled_back"]
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One enqueue: of `count` jobs that carry `tag` in their notes."""
+    """One enqueue: of `count` jobs that carry `tag` in their notes; or one cancel, of the job in `ids`."""
 
     tag: str
     kind: str
@@ -26,7 +26,8 @@ class Entry:
     count: int = 1
     ids: tuple[int, ...] = ()
     sqlstate: str | None = None
-    message: str | None = None
+    message: str | None = None  #: of an error; of a cancel what it answered
+    at: float = 0.0  #: when this was known, by the clock of this machine, which is the server's, too
 
 
 class Journal:

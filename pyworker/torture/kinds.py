@@ -8,7 +8,7 @@ from typing import Any, Literal
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-__all__ = ["KINDS", "Call", "Kind", "call_enqueue", "call_enqueue_sql"]
+__all__ = ["KINDS", "RESULTS", "Call", "Kind", "call_enqueue", "call_enqueue_sql"]
 
 Row = tuple[Any, ...]
 
@@ -39,8 +39,10 @@ class Kind:
     effects: Literal["once", "top_level", "none"] = "once"
     rows: int = 1  #: effects that a success has at least
     cancel: bool = False  #: it is cancelled after a moment
-    relation: str | None = None  #: index that a success made, or removed, with {tag} in its name
-    removes: bool = False
+    shared: bool = False  #: it has a unique key: its enqueue may give the id of a job that is there already
+    verified: bool = False  #: it has a post-condition: once that is true, it does not run again
+    lines: int = 0  #: that each failing attempt writes with jobs.log: its tag and a number
+    relation: str | None = None  #: index that a success made, with {tag} in its name
     way: Literal["commit", "rollback"] = field(default="commit")
 
 
@@ -93,6 +95,34 @@ def _long_call_checked(line: Connection[Row], call: Call) -> list[int]:
     return call_enqueue_sql(line, call, statement, done_when=done_when, priority="high")
 
 
+def _ordered(line: Connection[Row], call: Call, priority: str) -> list[int]:
+    given = {"args": [Jsonb({"tag": call.tag, "ms": 5})] * 4, "note": Jsonb({"tag": call.tag}), "priority": priority}
+    names = "args => %(args)s::jsonb[], note => %(note)s, priority => %(priority)s"
+    query = f"select jobs.enqueue_many('stage.work', {names}, queue => 'ordered')"
+    return [int(row[0]) for row in line.execute(query.encode(), given).fetchall()]
+
+
+def _low(line: Connection[Row], call: Call) -> list[int]:
+    return _ordered(line, call, "low")
+
+
+def _high(line: Connection[Row], call: Call) -> list[int]:
+    return _ordered(line, call, "high")
+
+
+def _setting(line: Connection[Row], call: Call) -> list[int]:
+    wanted = call.rng.choice(("5MB", "6MB", "7MB"))
+    return call_enqueue(line, call, "stage.setting", {"wanted": wanted}, settings={"work_mem": wanted})
+
+
+def _tells(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue(line, call, "stage.tell", {"lines": 3}, max_attempts=2)
+
+
+def _reindex(line: Connection[Row], call: Call) -> list[int]:
+    return call_enqueue_sql(line, call, f"reindex index concurrently stage.i_rebuilt_{line.info.user}", priority="high")
+
+
 def _narrow(line: Connection[Row], call: Call) -> list[int]:
     rows = line.execute(
         "select jobs.enqueue_many('stage.work', array_fill(%s::jsonb, array[6]), queue => 'narrow', note => %s)",
@@ -130,7 +160,13 @@ def _transaction(line: Connection[Row], call: Call) -> list[int]:
 
 
 def _unique(line: Connection[Row], call: Call) -> list[int]:
-    return call_enqueue(line, call, "stage.work", {"ms": 10}, unique_key=f"key {call.rng.randrange(5)}")
+    # Some of them are there for a while, so that others meet them.
+    pause = call.rng.choice((0, 1000))
+    with line.transaction():
+        row = line.execute("select now() + %s * interval '1 ms'", [pause]).fetchone()
+        assert row is not None  # noqa: S101  a select without FROM returns a row
+        key = f"key {call.rng.randrange(5)}"
+        return call_enqueue(line, call, "stage.work", {"ms": 10}, unique_key=key, run_at=row[0])
 
 
 def _scheduled(line: Connection[Row], call: Call) -> list[int]:
@@ -192,6 +228,15 @@ def _index(line: Connection[Row], call: Call) -> list[int]:
 
 
 _LOCKS = frozenset({"40P01", "55P03"})  # two builds on one table may wait for each other
+_LOCKED = frozenset({"succeeded", "failed"})
+
+#: What a function returns, of its tag, its other arguments, and its id; compared with the job's result.
+RESULTS: dict[str, Callable[[str, Mapping[str, Any], int], Any]] = {
+    "stage.effect": lambda tag, _args, number: f"{tag}/{number}",
+    "stage.work": lambda _tag, args, _number: args["ms"],
+    "stage.stumble": lambda _tag, _args, _number: 2,
+    "stage.setting": lambda _tag, args, _number: args["wanted"],
+}
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -204,7 +249,7 @@ KINDS: dict[str, Kind] = {
         Kind(name="wave", send=_wave, count=2000),
         Kind(name="transaction", send=_transaction, weight=5, count=2),
         Kind(name="phantom", send=_transaction, weight=5, count=2, way="rollback"),
-        Kind(name="unique", send=_unique, weight=5),
+        Kind(name="unique", send=_unique, weight=5, shared=True),
         Kind(name="scheduled", send=_scheduled, weight=5),
         Kind(
             name="timed_out", send=_timed_out, weight=1, states=frozenset({"failed"}),
@@ -217,16 +262,25 @@ KINDS: dict[str, Kind] = {
         Kind(name="statement", send=_statement, weight=6),
         Kind(name="procedure", send=_procedure, weight=2, effects="top_level", rows=2),
         Kind(name="call", send=_call, weight=1, effects="top_level", rows=2),
-        Kind(name="call_checked", send=_call_checked, weight=1, effects="top_level", rows=2),
+        Kind(name="call_checked", send=_call_checked, weight=1, effects="top_level", rows=2, verified=True),
         Kind(name="burn", send=_burn),
         Kind(name="urgent", send=_urgent),
         Kind(name="long_call", send=_long_call, effects="top_level", rows=2),
-        Kind(name="long_call_checked", send=_long_call_checked, effects="top_level", rows=2),
+        Kind(name="long_call_checked", send=_long_call_checked, effects="top_level", rows=2, verified=True),
         Kind(
             name="dies", send=_dies, weight=1, effects="top_level", rows=2, states=frozenset({"failed"}),
             errors=frozenset({"PWL01"}),
         ),
-        Kind(name="vacuum", send=_vacuum, weight=1, effects="none", errors=_LOCKS),
-        Kind(name="index", send=_index, weight=1, effects="none", errors=_LOCKS, relation="i_{tag}"),
+        Kind(name="low", send=_low, count=4),
+        Kind(name="high", send=_high, count=4),
+        Kind(name="setting", send=_setting, weight=2),
+        Kind(
+            name="tells", send=_tells, weight=2, states=frozenset({"failed"}), errors=frozenset({"P0001"}), lines=3,
+        ),
+        Kind(name="vacuum", send=_vacuum, weight=1, effects="none", states=_LOCKED, errors=_LOCKS),
+        Kind(name="reindex", send=_reindex, effects="none", states=_LOCKED, errors=_LOCKS),
+        Kind(
+            name="index", send=_index, weight=1, effects="none", states=_LOCKED, errors=_LOCKS, relation="i_{tag}",
+        ),
     )
 }  # fmt: skip

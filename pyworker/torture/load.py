@@ -50,10 +50,9 @@ def enqueue(line: Connection[Row], journal: Journal, owner: str, kind: Kind, cal
         if line.closed or line.broken:
             raise
     finally:
-        count = len(ids) or kind.count
         journal.write(
-            Entry(tag=call.tag, kind=kind.name, owner=owner, outcome=outcome, count=count, ids=tuple(ids),
-                  sqlstate=sqlstate, message=message)
+            Entry(tag=call.tag, kind=kind.name, owner=owner, outcome=outcome, count=kind.count, ids=tuple(ids),
+                  sqlstate=sqlstate, message=message, at=time.time())
         )  # fmt: skip
     return tuple(ids) if outcome == "ok" else ()
 
@@ -127,15 +126,18 @@ class Enqueuer(threading.Thread):
         for due, job in list(self._cancels):
             if due <= now:
                 self._journal.cancel(job)
+                told: dict[str, Any] = {"tag": f"cancel {job}", "kind": "cancel", "owner": self._owner, "ids": (job,)}
                 try:
-                    line.execute("select jobs.cancel(%s)", [job])
+                    row = line.execute("select jobs.cancel(%s)", [job]).fetchone()
+                    answer = str(row[0]) if row else None
+                    self._journal.write(Entry(**told, outcome="ok", count=0, message=answer, at=time.time()))
                 except psycopg.Error as error:
                     if line.closed or line.broken:
                         raise
+                    message = str(error).strip()
                     self._journal.write(
-                        Entry(tag=f"cancel {job}", kind="cancel", owner=self._owner, outcome="failed", count=0,
-                              sqlstate=error.sqlstate, message=str(error).strip())
-                    )  # fmt: skip
+                        Entry(**told, outcome="failed", count=0, sqlstate=error.sqlstate, message=message)
+                    )
                 self._cancels.remove((due, job))
 
 

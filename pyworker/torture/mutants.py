@@ -66,6 +66,9 @@ class Verdict:
 
 _RESCUE = "jobs_internal.rescue()"
 _RESCUE_ONE = "jobs_internal.rescue_one(jobs_internal.session)"
+_SETTLE = "jobs_internal.settle(integer,text,integer,jobs_internal.ending)"
+_CLAIM = "jobs_internal.claim(bigint,bigint,jsonb,boolean,integer)"
+_STORE_JOB = "jobs_internal.store_job(integer,jsonb,text,timestamptz,interval,integer,text,text,jsonb,jsonb)"
 _WORK = "jobs_internal.work(integer,text)"
 _RUN_ONE = "jobs_internal.run_one(jobs_internal.work_item,bigint,text,bigint,jsonb)"
 _RUN_CHILD = "jobs_internal.run_child(bigint,jobs_internal.work_item,text,bigint,jsonb,jobs_internal.ending)"
@@ -259,7 +262,7 @@ MUTANTS: dict[str, Mutant] = {
                     new="",
                 ),
                 Edit(
-                    function="jobs_internal.claim(bigint,bigint,jsonb,boolean,integer)",
+                    function=_CLAIM,
                     old="perform jobs_internal.free_slots(p_session);",
                     new="",
                 ),
@@ -314,6 +317,182 @@ MUTANTS: dict[str, Mutant] = {
                     new="if true then",
                 ),
             ),
+        ),
+        Mutant(
+            name="never_retried",
+            summary="a job that failed is not tried again",
+            scenario="calm",
+            caught_by=frozenset({"I10"}),
+            edits=(
+                Edit(
+                    function=_SETTLE,
+                    old="v_retry := v_outcome in ('failed', 'timed_out', 'lost') and",
+                    new="v_retry := false and",
+                ),
+            ),
+        ),
+        Mutant(
+            name="one_try_less",
+            summary="a job has one attempt less than it is allowed",
+            scenario="calm",
+            caught_by=frozenset({"I10"}),
+            edits=(
+                Edit(
+                    function=_SETTLE,
+                    old="p_ending.attempt < v_job.max_attempts",
+                    new="p_ending.attempt < v_job.max_attempts - 1",
+                ),
+            ),
+        ),
+        Mutant(
+            name="cancel_does_nothing",
+            summary="a cancel of a job that runs says that it is being cancelled, and tells nobody",
+            scenario="calm",
+            caught_by=frozenset({"I15"}),
+            edits=(Edit(function="jobs.cancel(bigint)", old="perform jobs_internal.launch_stop(", new="perform ("),),
+        ),
+        Mutant(
+            name="nobody_is_overdue",
+            summary="no supervisor notices that an attempt takes longer than its timeout",
+            scenario="calm",
+            caught_by=frozenset({"I15"}),
+            edits=(
+                Edit(
+                    function="jobs_internal.note_overdue()",
+                    old="where j.timeout is not null and l.started_at",
+                    new="where false and l.started_at",
+                ),
+            ),
+        ),
+        Mutant(
+            name="run_at_ignored",
+            summary="what is for later is run now, and so is what should wait before its next attempt",
+            scenario="calm",
+            caught_by=frozenset({"I14"}),
+            edits=(
+                Edit(
+                    function="jobs_internal.dispatch(oid,integer)",
+                    old="where j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)\n"
+                    "      order by",
+                    new="where j.due_at is not null and (p_owner is null or j.owner = p_owner)\n      order by",
+                ),
+            ),
+        ),
+        Mutant(
+            name="low_first",
+            summary="a session takes what has low priority first",
+            scenario="calm",
+            caught_by=frozenset({"I14"}),
+            edits=(
+                Edit(
+                    function=_CLAIM,
+                    old="order by l.priority, l.served_at, l.id",
+                    new="order by l.priority desc, l.served_at, l.id",
+                ),
+            ),
+        ),
+        Mutant(
+            name="keys_are_not_unique",
+            summary="a unique_key keeps no second job away",
+            scenario="calm",
+            caught_by=frozenset({"I14"}),
+            statements=("drop index jobs_internal.job_unique_key",),
+            edits=(
+                Edit(
+                    function=_STORE_JOB,
+                    old="if found then\n            raise notice",
+                    new="if false then\n            raise notice",
+                ),
+            ),
+        ),
+        Mutant(
+            name="outcomes_deleted",
+            summary="outcomes that are no success are deleted before a supervisor has logged them",
+            scenario="calm",
+            caught_by=frozenset({"I1"}),
+            edits=(
+                Edit(
+                    function="jobs_internal.take_outcomes(integer)",
+                    old="pg_catalog.jsonb_build_object('at', f.at)",
+                    new="pg_catalog.jsonb_build_object('at', f.at, 'others', '[]'::jsonb)",
+                ),
+            ),
+        ),
+        Mutant(
+            name="successes_deleted",
+            summary="successes are deleted before a supervisor has logged them",
+            scenario="calm",
+            caught_by=frozenset({"I1"}),
+            edits=(
+                Edit(
+                    function="jobs_internal.take_outcomes(integer)",
+                    old="pg_catalog.jsonb_build_object('at', f.at)",
+                    new="pg_catalog.jsonb_build_object('at', f.at, 'succeeded', '[]'::jsonb)",
+                ),
+            ),
+        ),
+        Mutant(
+            name="results_swapped",
+            summary="the jobs of a chunk get the result of one of them",
+            scenario="calm",
+            caught_by=frozenset({"I4"}),
+            edits=(
+                Edit(
+                    function=_FINISH_CHUNK,
+                    old="j.note, e.result\n",
+                    new="j.note, (select o.result from pg_catalog.unnest(p_endings) as o\n"
+                    "        where o.outcome = 'succeeded' order by o.job_id limit 1) as result\n",
+                ),
+            ),
+        ),
+        Mutant(
+            name="settings_ignored",
+            summary="a job runs without its settings",
+            scenario="calm",
+            caught_by=frozenset({"I4"}),
+            edits=(Edit(function=_RUN_ONE, old="if p_item.settings is not null then", new="if false then"),),
+        ),
+        Mutant(
+            name="lines_lost",
+            summary="what a failing job said is undone with it",
+            scenario="calm",
+            caught_by=frozenset({"I4"}),
+            edits=(
+                Edit(
+                    function=_RUN_ONE,
+                    old="if v_ending.outcome operator(pg_catalog.<>) 'succeeded' or",
+                    new="if v_ending.outcome operator(pg_catalog.=) 'succeeded' and",
+                ),
+            ),
+        ),
+        Mutant(
+            name="claims_kept",
+            summary="what a lost session had claimed waits until the lease is over",
+            scenario="sessions_ended",
+            caught_by=frozenset({"I5"}),
+            edits=(
+                Edit(
+                    function=_RESCUE_ONE,
+                    old="perform jobs_internal.release(p_session, p_session.fate is null);",
+                    new="null;",
+                ),
+            ),
+        ),
+        Mutant(
+            name="done_when_not_asked",
+            summary="a statement whose watcher died runs again, though its post-condition is true",
+            scenario="watchers_ended",
+            seconds=12,
+            caught_by=frozenset({"I2"}),
+            edits=(Edit(function=_RESCUE_ONE, old="verify = true,", new="verify = false,"),),
+        ),
+        Mutant(
+            name="leftover_kept",
+            summary="what an interrupted build of an index left is not dropped before the next attempt",
+            scenario="children_ended",
+            seconds=14,
+            caught_by=frozenset({"I8"}),
+            edits=(Edit(function=_WORK, old="if v_item.attempt > 1 or v_item.verify then", new="if false then"),),
         ),
         Mutant(
             name="arguments_in_the_log",

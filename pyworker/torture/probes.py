@@ -16,6 +16,7 @@ __all__ = ["Probes", "Since"]
 
 _EVERY = 1.0
 _GRACE = 5.0  # seconds beyond the lease in which the dead are noticed
+_LEASE_MOST = 3.0  # seconds: a longer lease gives nobody more time
 
 #: I5: jobs that are said to run, with no session and no child that could run them.
 _UNATTENDED = """
@@ -74,7 +75,7 @@ class Probes(threading.Thread):
                     suppress(psycopg.OperationalError, psycopg.InterfaceError),
                     self._world.connect(ADMINISTRATOR, lock_timeout="10s") as admin,
                 ):
-                    self._lease = float(self._value(admin, _LEASE))
+                    self._lease = min(float(self._value(admin, _LEASE)), _LEASE_MOST)
                     while not self._end.wait(_EVERY):
                         self._look(admin)
         except BaseException as error:  # noqa: BLE001  told by whoever ends this thread

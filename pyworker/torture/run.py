@@ -193,9 +193,8 @@ class _Run:
         world = self._world
         seen = canary.look(world)
         for number in world.supervisors.alive():
-            code = world.supervisors.terminate(number)
-            if code != 0 and not self._scenario.outages:
-                world.supervisor_ends.append(f"supervisor {number} left with {code}")
+            world.supervisors.terminate(number)
+        world.supervisor_ends += world.supervisors.wrong_ends(cut_off=self._scenario.outages)
         world.until(lambda: not measure_residue(world).connections, 5)
         after = measure_residue(world)
         self._violations += self._scenario.check(world)

@@ -62,6 +62,8 @@ class Scenario:
     stubborn: ClassVar[bool] = False
     #: The clock jumps: durations that cross a step mean nothing.
     clock_steps: ClassVar[bool] = False
+    #: Seconds beyond its timeout that an attempt takes at most; None: a fault may keep the supervisors from their work.
+    timeouts_late: ClassVar[float | None] = None
     #: Seconds that 99 of 100 ordinary statements beside the jobs take at most, while the server takes any.
     foreground: ClassVar[float] = 5.0
 

@@ -32,6 +32,12 @@ insert into stage.dusty_app select g, repeat('x', 50) from generate_series(1, 20
 insert into stage.dusty_other select g, repeat('x', 50) from generate_series(1, 2000) as g;
 insert into stage.indexed_app select g, repeat('y', 20) from generate_series(1, 2000) as g;
 insert into stage.indexed_other select g, repeat('y', 20) from generate_series(1, 2000) as g;
+create table stage.rebuilt_app as select * from stage.indexed_app;
+create table stage.rebuilt_other as select * from stage.indexed_other;
+create index i_rebuilt_app on stage.rebuilt_app (id);
+create index i_rebuilt_other on stage.rebuilt_other (id);
+alter table stage.rebuilt_app owner to app;
+alter table stage.rebuilt_other owner to other;
 alter table stage.dusty_app owner to app;
 alter table stage.dusty_other owner to other;
 alter table stage.indexed_app owner to app;
@@ -40,8 +46,8 @@ alter table stage.indexed_other owner to other;
 set role app;
 
 -- secret: an argument that must be seen nowhere but by the owner of the job.
-create function stage.effect(tag text, secret text default null) returns void
-language sql begin atomic insert into stage.ledger (tag) values (tag); end;
+create function stage.effect(tag text, secret text default null) returns text
+language sql begin atomic insert into stage.ledger (tag) values (tag) returning ledger.tag || '/' || ledger.job_id; end;
 
 create function stage.work(tag text, ms integer, secret text default null) returns integer
 language plpgsql as $$
@@ -81,6 +87,22 @@ begin
     raise exception using errcode = '40001', message = 'not yet';
   end if;
   return 2;
+end $$;
+
+create function stage.setting(tag text, wanted text) returns text
+language plpgsql as $$
+begin
+  insert into stage.ledger (tag) values (tag);
+  return current_setting('work_mem');
+end $$;
+
+-- What it said stays, whatever is undone.
+create function stage.tell(tag text, lines integer) returns void
+language plpgsql as $$
+begin
+  insert into stage.ledger (tag) values (tag);
+  perform jobs.log(tag || ' ' || n) from generate_series(1, lines) as n;
+  raise exception 'it told all';
 end $$;
 
 -- Two transactions: it runs at top level, in a child session.

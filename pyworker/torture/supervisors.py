@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pyworker.supervisor.exits import Exit
+
 __all__ = ["Supervisor", "Supervisors"]
 
 _LEAVE = 20.0  # seconds that one may take to leave
@@ -28,7 +30,9 @@ class Supervisor:
                 command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
         self.stopped = False  #: SIGSTOP was sent, and no SIGCONT since
+        self.was_stopped = False  #: SIGSTOP was sent at some time
         self.killed = False  #: its end was our doing
+        self.asked = False  #: it was told to leave, once it had started
 
     @property
     def alive(self) -> bool:
@@ -112,7 +116,7 @@ class Supervisors:
 
     def stop(self, number: int) -> None:
         """Freeze one in whatever it does."""
-        self.all[number].stopped = True
+        self.all[number].stopped = self.all[number].was_stopped = True
         self.all[number].process.send_signal(signal.SIGSTOP)
         self._note("supervisor_stopped", number=number)
 
@@ -124,8 +128,11 @@ class Supervisors:
 
     def terminate(self, number: int) -> int | None:
         """Ask one to leave and wait for it; returns its exit code, None when it did not leave in time."""
-        process = self.all[number].process
+        one, process = self.all[number], self.all[number].process
         if process.poll() is None:
+            # One that is asked before it has said anything may not listen to signals yet: its end is our doing.
+            one.asked = bool(one.events("supervisor_started"))
+            one.killed |= not one.asked
             process.terminate()
         with suppress(subprocess.TimeoutExpired):
             return process.wait(_LEAVE)
@@ -134,6 +141,21 @@ class Supervisors:
     def count_events(self) -> Counter[str]:
         """Count the events of all logs by name."""
         return Counter(str(line.get("event")) for one in self.all for line in one.lines())
+
+    def wrong_ends(self, *, cut_off: bool) -> list[str]:
+        """Say which ones left though nobody asked them to, or with an error; `cut_off`: their network was."""
+        found = []
+        for number, one in enumerate(self.all):
+            code = one.process.poll()
+            if one.killed or (code is None and not one.asked):
+                continue
+            if code is None:
+                found.append(f"supervisor {number} was told to leave, and did not")
+            elif code != 0 and one.asked and not cut_off:
+                found.append(f"supervisor {number} left with {code} when told to")
+            elif not one.asked and not (cut_off and code == Exit.STALLED):
+                found.append(f"supervisor {number} left by itself, with {code}")
+        return found
 
     def mend(self) -> None:
         """Let frozen ones go on, and start one when none is left."""

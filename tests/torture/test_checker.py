@@ -7,25 +7,30 @@ from typing import Any
 
 import pytest
 
-from pyworker.torture.history import Attempt, Effect, History, Job, Residue
+from pyworker.torture.history import Attempt, Effect, History, Job, Residue, Told
 from pyworker.torture.invariants import check
 from pyworker.torture.journal import Entry
 from pyworker.torture.probes import Since
 from pyworker.torture.scenario import SCENARIOS, Scenario
+from pyworker.torture.scenarios.network import NetworkCut
 from pyworker.torture.scenarios.resources import SlotsExhausted
-from pyworker.torture.scenarios.sessions import WorkerKilled
+from pyworker.torture.scenarios.sessions import SessionsEnded, WatchersEnded, WorkerKilled
 from pyworker.torture.scenarios.supervisors import Calm
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ON = timedelta(seconds=1)
+LATER = NOW + ON * 10
 
 
 def job(number: int, kind: str, state: str = "succeeded", **facts: Any) -> Job:
+    tag = f"{kind}_{number}"
     given: dict[str, Any] = {
-        "id": number, "tag": f"{kind}_{number}", "queue": "default", "owner": "app", "state": state, "attempt": 1,
+        "id": number, "tag": tag, "queue": "default", "owner": "app", "state": state, "attempt": 1,
         "max_attempts": 3, "run_at": NOW, "started_at": NOW, "finished_at": NOW + ON, "timeout": None,
         "sqlstate": None, "message": None,
     }  # fmt: skip
+    if kind == "short":
+        given |= {"task": "stage.effect", "args": {"tag": tag}, "result": f"{tag}/{number}"}
     return Job(**{**given, **facts})
 
 
@@ -59,17 +64,28 @@ def right(scenario: type[Scenario] = Calm) -> History:
         entries=[
             entry(1, "short"), entry(2, "fails"), entry(3, "call"), entry(4, "index"), entry(5, "cancelled"),
             entry(6, "timed_out"), entry(7, "phantom", "rolled_back"), entry(8, "short", "unknown"),
-            entry(9, "short", "unknown"),
+            entry(9, "short", "unknown"), entry(10, "stumbles"), entry(11, "refused"), entry(12, "tells"),
+            entry(13, "unique", at=LATER.timestamp()), entry(14, "unique", at=(LATER + ON).timestamp()),
+            entry(15, "call_checked"), entry(16, "high"), entry(17, "low"),
+            entry(5, "cancel", message="cancelled"),
         ],
         cancels=frozenset({5}),
         jobs={
             1: job(1, "short"),
-            2: job(2, "fails", "failed", attempt=2, max_attempts=2),
+            2: job(2, "fails", "failed", attempt=2, max_attempts=2, sqlstate="P0001"),
             3: job(3, "call"),
             4: job(4, "index"),
             5: job(5, "cancelled", "cancelled"),
-            6: job(6, "timed_out", "failed", timeout=ON, max_attempts=1),
+            6: job(6, "timed_out", "failed", timeout=ON, max_attempts=1, sqlstate="PWT01"),
             8: job(8, "short"),
+            10: job(10, "stumbles", attempt=2, result=2),
+            11: job(11, "refused", "failed", sqlstate="23514"),
+            12: job(12, "tells", "failed", max_attempts=1, sqlstate="P0001"),
+            13: job(13, "unique", unique_key="k", started_at=LATER, finished_at=LATER + ON * 0.5),
+            14: job(14, "unique", unique_key="k", started_at=LATER + ON, finished_at=LATER + ON * 2),
+            15: job(15, "call_checked", checked=True),
+            16: job(16, "high", queue="ordered", priority="high"),
+            17: job(17, "low", queue="ordered", priority="low", started_at=NOW + ON, finished_at=NOW + ON * 2),
         },
         attempts={
             1: [attempt(1)],
@@ -79,10 +95,31 @@ def right(scenario: type[Scenario] = Calm) -> History:
             5: [attempt(5, 1, "cancelled", sqlstate="PWC01")],
             6: [attempt(6, 1, "timed_out", sqlstate="PWT01", finished_at=NOW + ON * 1.2)],
             8: [attempt(8)],
+            10: [attempt(10, 1, "failed", sqlstate="40001"), again(10)],
+            11: [attempt(11, 1, "failed", sqlstate="23514")],
+            12: [attempt(12, 1, "failed", sqlstate="P0001")],
+            13: [attempt(13, started_at=LATER, finished_at=LATER + ON * 0.5)],
+            14: [attempt(14, started_at=LATER + ON, finished_at=LATER + ON * 2)],
+            15: [attempt(15)],
+            16: [attempt(16)],
+            17: [attempt(17, started_at=NOW + ON, finished_at=NOW + ON * 2)],
         },
-        effects=[effect(1, "short"), effect(3, "call"), effect(3, "call"), effect(8, "short")],
-        queues={"default": 8, "narrow": 1},
+        effects=[
+            effect(1, "short"), effect(3, "call"), effect(3, "call"), effect(8, "short"), effect(10, "stumbles"),
+            effect(13, "unique"), effect(14, "unique"), effect(15, "call_checked"), effect(15, "call_checked"),
+            effect(16, "high"), effect(17, "low"),
+        ],
+        queues={"default": 20, "narrow": 1},
         indexes={"i_index_4": True},
+        lines={(12, 1): [f"tells_12 {number}" for number in (1, 2, 3)]},
+        told=Told(
+            ends=frozenset({
+                (2, 1, "failed"), (2, 2, "failed"), (5, 1, "cancelled"), (6, 1, "timed_out"), (10, 1, "failed"),
+                (11, 1, "failed"), (12, 1, "failed"),
+            }),
+            last=frozenset({(2, "failed"), (5, "cancelled"), (6, "failed"), (11, "failed"), (12, "failed")}),
+            succeeded=10,
+        ),
         log="2026-01-01 00:00:00.000 UTC [1] 00000 LOG:  database system is ready to accept connections\n",
     )  # fmt: skip
 
@@ -97,6 +134,22 @@ def with_job(history: History, number: int, **facts: Any) -> History:
 
 def with_attempts(history: History, number: int, *attempts: Attempt) -> History:
     return replace(history, attempts={**history.attempts, number: list(attempts)})
+
+
+def told(history: History, **facts: Any) -> History:
+    assert history.told is not None
+    return replace(history, told=replace(history.told, **facts))
+
+
+def said(history: History, number: int, **facts: Any) -> History:
+    """Change what the journal says of the first entry with this job."""
+    found = next(one for one in history.entries if one.ids == (number,))
+    return replace(history, entries=[replace(one, **facts) if one is found else one for one in history.entries])
+
+
+def cancel(history: History, number: int, answer: str) -> History:
+    given = entry(number, "cancel", message=answer, at=NOW.timestamp())
+    return replace(history, entries=[*history.entries, given])
 
 
 def log(history: History, *lines: str) -> History:
@@ -159,6 +212,42 @@ WRONG: dict[str, tuple[str, Callable[[History], History]]] = {
     "two at once where one may": ("I14", lambda h: with_job(with_job(h, 1, queue="narrow"), 8, queue="narrow")),
     "timed out too early": ("I15", lambda h: with_job(h, 6, timeout=ON * 2)),
     "timed out without a timeout": ("I15", lambda h: with_job(h, 6, timeout=None)),
+    "timed out long ago": ("I15", lambda h: with_attempts(
+        h, 6, attempt(6, 1, "timed_out", sqlstate="PWT01", finished_at=NOW + ON * 5.5))),
+    "it succeeded long after its timeout": ("I15", lambda h: with_attempts(
+        with_job(h, 1, timeout=ON), 1, attempt(1, finished_at=NOW + ON * 6))),
+    "it was cancelled and succeeded": ("I15", lambda h: cancel(h, 1, "cancelled")),
+    "it was cancelling and went on": ("I15", lambda h: cancel(
+        with_job(h, 1, finished_at=NOW + ON * 12), 1, "cancelling")),
+    "one job less than asked for": ("I1", lambda h: said(h, 1, count=2)),
+    "one id twice": ("I1", lambda h: said(h, 1, count=2, ids=(1, 1))),
+    "one job more than confirmed": ("I1", lambda h: change(h, jobs={**h.jobs, 18: job(18, "short", tag="short_1")})),
+    "a failure that nobody tells": ("I1", lambda h: told(h, ends=frozenset(), last=frozenset())),
+    "a retry that nobody tells": ("I1", lambda h: told(h, ends=frozenset({(2, 2, "failed")}))),
+    "an end that nobody tells": ("I1", lambda h: told(h, last=frozenset())),
+    "a success that nobody tells": ("I1", lambda h: told(h, succeeded=9)),
+    "a success told twice": ("I1", lambda h: told(h, succeeded=11)),
+    "a failure told twice": ("I1", lambda h: told(h, twice=1)),
+    "it was done and was done again": ("I2", lambda h: change(h, effects=[
+        *h.effects, effect(15, "call_checked", pid=2)])),
+    "the result of another": ("I4", lambda h: with_job(h, 1, result="short_8/8")),
+    "no result": ("I4", lambda h: with_job(h, 1, result=None)),
+    "the arguments of another": ("I4", lambda h: with_job(h, 1, args={"tag": "short_8"})),
+    "a line is lost": ("I4", lambda h: change(h, lines={(12, 1): ["tells_12 1"]})),
+    "all lines are lost": ("I4", lambda h: change(h, lines={})),
+    "it stumbled and failed": ("I10", lambda h: with_job(h, 10, state="failed", sqlstate="40001", max_attempts=2)),
+    "it should have failed": ("I10", lambda h: with_job(h, 2, state="succeeded", sqlstate=None)),
+    "another error than its own": ("I10", lambda h: with_job(h, 2, sqlstate="23514")),
+    "it is in doubt, and nobody died": ("I10", lambda h: with_job(h, 3, state="in_doubt", sqlstate="PWD01")),
+    "it failed, and nobody died": ("I10", lambda h: with_job(h, 1, state="failed", sqlstate="PWL01", max_attempts=1)),
+    "it had an attempt left": ("I10", lambda h: with_job(h, 2, max_attempts=3)),
+    "tried again in vain": ("I10", lambda h: with_attempts(h, 11, attempt(11, 1, "failed", sqlstate="23514"),
+        attempt(11, 2, "failed", sqlstate="23514"))),
+    "a duty that fails": ("I12", lambda h: told(h, duty_errors=(("tick", "42883"),))),
+    "a duty without a connection": ("I12", lambda h: told(h, duty_errors=(("tick", ""),))),
+    "too early": ("I14", lambda h: with_job(h, 1, run_at=NOW + ON)),
+    "low before high": ("I14", lambda h: with_job(h, 16, started_at=NOW + ON * 2)),
+    "two of a key": ("I14", lambda h: with_job(h, 13, finished_at=LATER + ON * 1.5)),
     "an innocent was cancelled": ("I15", lambda h: with_job(h, 8, state="cancelled")),
 }  # fmt: skip
 
@@ -176,10 +265,39 @@ def test_every_invariant_has_a_wrong_history() -> None:
 
 def test_a_crash_charges_one_job_and_no_more() -> None:
     lost = attempt(1, 1, "lost", sqlstate="PWL01")
-    one = with_attempts(change(right(WorkerKilled), counts={"crash": 1}), 1, lost, again(1))
+    one = with_attempts(change(right(WorkerKilled), counts={"crash": 1}, told=None), 1, lost, again(1))
     assert check(one) == []
     two = with_attempts(one, 8, replace(lost, job_id=8), again(8))
     assert {violation.invariant for violation in check(two)} == {"I10"}
+
+
+def test_what_the_faults_explain_is_no_violation() -> None:
+    lost = with_attempts(change(right(WorkerKilled), told=None), 3, attempt(3, 1, "in_doubt", sqlstate="PWD01"))
+    assert check(with_job(lost, 3, state="in_doubt", sqlstate="PWD01")) == []
+    three = with_attempts(change(right(SessionsEnded), told=None), 8, attempt(8, 1, "cancelled", sqlstate="PWC02"))
+    three = change(three, effects=[one for one in three.effects if one.job_id != 8])
+    assert check(with_job(three, 8, state="failed", sqlstate="PWC02")) == []
+    assert check(told(right(NetworkCut), duty_errors=(("tick", "57P01"), ("tick", ""), ("press", "08006")))) == []
+    assert check(told(right(), twice=1, succeeded=11, interrupted=True)) == []
+    looked_for = attempt(15, 1, "lost", sqlstate="PWL01")
+    assert check(with_attempts(change(right(WatchersEnded)), 15, looked_for, again(15))) == []
+
+
+def test_an_interrupted_attempt_may_have_said_something() -> None:
+    twice = {(12, 1): ["tells_12 1", "tells_12 1", "tells_12 2", "tells_12 3"]}
+    assert check(change(right(SessionsEnded), lines=twice)) == []
+    assert check(change(right(), lines=twice))
+
+
+def test_a_cancel_may_be_lost_with_the_server() -> None:
+    late = with_job(right(WorkerKilled), 1, finished_at=NOW + ON * 12)
+    assert check(cancel(late, 1, "cancelling")) == []
+
+
+def test_a_leftover_that_an_error_speaks_of_is_no_violation() -> None:
+    there = change(right(), indexes={**right().indexes, "i_x_ccnew": False})
+    assert check(there)
+    assert check(with_job(there, 2, detail="It left invalid: index stage.i_x_ccnew.")) == []
 
 
 def test_a_refused_slot_is_no_violation_where_others_hold_them() -> None:

@@ -1,8 +1,11 @@
 """Sessions that are ended by hand, at chosen points of their work; and one that dies the hard way, with the server."""
 
 import random
+from collections.abc import Mapping
+from datetime import datetime
+from typing import ClassVar
 
-from pyworker.torture.scenario import Fault, Scenario, register
+from pyworker.torture.scenario import Fault, Scenario, Violation, register
 from pyworker.torture.timing import moments
 from pyworker.torture.world import World
 
@@ -25,14 +28,31 @@ join pg_stat_activity as a on a.pid = j.child_pid and a.backend_start = j.child_
 """
 
 
+#: What a session holds, at which moment.
+_HELD = """
+select clock_timestamp(), l.pgmq_queue, s.msg_ids from jobs_internal.session as s
+join jobs_internal.lane as l on l.id = s.lane_id where s.pid = %s and s.msg_ids is not null
+"""
+#: Jobs of which no attempt began, and which did not end, in the time after that moment.
+_LATE = """
+select j.id from jobs.job as j where j.id = any (%(jobs)s)
+  and coalesce(j.finished_at, 'infinity') > %(at)s + %(most)s * interval '1 s'
+  and not exists (select from jobs.attempts as a where a.job_id = j.id
+    and a.started_at between %(at)s and %(at)s + %(most)s * interval '1 s')
+order by 1
+"""
+_BACK = 15.0  # seconds: a look of the supervisor's takes a moment, and others wait before them
+
+
 def session_at(world: World, point: str, seconds: float = 2.0) -> int | None:
     """Wait for a session at that point of its life; gives its pid."""
     found = world.until(lambda: world.rows(_SESSIONS.format(_POINTS[point])), seconds, f"a session {point}")
     return int(found[0][0]) if found else None
 
 
-def _long_statement(world: World) -> None:
-    world.enqueue(world.rng.choice(("long_call", "long_call_checked")), owner=world.rng.choice(("app", "other")))
+def _long_statement(world: World, *others: str) -> None:
+    kind = world.rng.choice(("long_call", "long_call_checked", *others))
+    world.enqueue(kind, owner=world.rng.choice(("app", "other")))
 
 
 @register
@@ -42,6 +62,12 @@ class SessionsEnded(Scenario):
     name = "sessions_ended"
     summary = "worker sessions are cancelled or terminated by hand: with a claim, in a job, anywhere"
     terminations = True
+    #: What comes back before its lease is over, somebody has given back.
+    settings: ClassVar[Mapping[str, str]] = {"lease_seconds": "45"}
+
+    def __init__(self) -> None:
+        """No claim was lost."""
+        self._lost: list[tuple[datetime, list[int]]] = []
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
         """One or two a second."""
@@ -54,7 +80,24 @@ class SessionsEnded(Scenario):
         """Signal one."""
         pid = session_at(world, fault.facts["point"])
         if pid is not None:
-            world.terminate_backend(pid, fault.kind.removeprefix("session_"))
+            held = world.rows(_HELD, [pid])
+            if world.terminate_backend(pid, fault.kind.removeprefix("session_")):
+                self._lost += [(row[0], self._jobs(world, row[1], row[2])) for row in held]
+
+    def _jobs(self, world: World, queue: str, messages: list[int]) -> list[int]:
+        query = f"select (message ->> 'job')::bigint from pgmq.q_{queue} where msg_id = any (%s)"  # noqa: S608  our own names
+        return [int(row[0]) for row in world.rows(query, [messages])]
+
+    def check(self, world: World) -> list[Violation]:
+        """What an ended session had claimed is soon run by another one, long before the lease is over."""
+        found = []
+        for at, jobs in self._lost:
+            late = world.rows(_LATE, {"jobs": jobs, "at": at, "most": _BACK})
+            if late:
+                told = f"jobs {[row[0] for row in late[:4]]} waited for {_BACK:.0f} s when their session was ended"
+                found.append(self.violation("I5", told))
+        world.note_fault("claims_lost", sessions=len(self._lost), jobs=sum(len(jobs) for _at, jobs in self._lost))
+        return found
 
 
 @register
@@ -75,7 +118,7 @@ class ChildrenEnded(Scenario):
 
     def inject(self, world: World, fault: Fault) -> None:
         """Have one, and signal it."""
-        _long_statement(world)
+        _long_statement(world, "reindex")
         children = world.until(world.children, 3.0, "a child session")
         if children:
             world.terminate_backend(world.rng.choice(children), fault.kind.removeprefix("child_"))
@@ -96,7 +139,7 @@ class WatchersEnded(Scenario):
 
     def inject(self, world: World, fault: Fault) -> None:  # noqa: ARG002  there is one kind
         """Have one, and end it."""
-        _long_statement(world)
+        _long_statement(world, "reindex")
         found = world.until(lambda: world.rows(_WATCHERS), 3.0, "a session that watches a child")
         if found:
             world.terminate_backend(int(found[0][0]))
