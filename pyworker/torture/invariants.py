@@ -46,6 +46,8 @@ def no_lost_job(history: History) -> Iterator[tuple[str, object]]:
                 yield "other jobs are there than were confirmed", f"{entry.tag}: {len(jobs)} of {entry.count}"
         elif entry.outcome == "unknown" and len(jobs) not in (0, entry.count):
             yield "one transaction enqueued several jobs, and some of them are there", f"{entry.tag}: {len(jobs)}"
+        if kind.ordered and (entry.tag in history.orders) != bool(jobs):
+            yield "its transaction did something else, too: one is there without the other", f"{entry.tag}"
     for job in history.jobs.values():
         if job.state not in TERMINAL:
             yield "it has not come to an end", f"job {job.id} is {job.state}"

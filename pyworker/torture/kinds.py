@@ -40,6 +40,7 @@ class Kind:
     rows: int = 1  #: effects that a success has at least
     cancel: bool = False  #: it is cancelled after a moment
     shared: bool = False  #: it has a unique key: its enqueue may give the id of a job that is there already
+    ordered: bool = False  #: its transaction writes a row of stage.orders as well
     verified: bool = False  #: it has a post-condition: once that is true, it does not run again
     lines: int = 0  #: that each failing attempt writes with jobs.log: its tag and a number
     relation: str | None = None  #: index that a success made, with {tag} in its name
@@ -247,8 +248,8 @@ KINDS: dict[str, Kind] = {
         Kind(name="narrow", send=_narrow, weight=1, count=6),
         Kind(name="many", send=_many, weight=3, count=20),
         Kind(name="wave", send=_wave, count=2000),
-        Kind(name="transaction", send=_transaction, weight=5, count=2),
-        Kind(name="phantom", send=_transaction, weight=5, count=2, way="rollback"),
+        Kind(name="transaction", send=_transaction, weight=5, count=2, ordered=True),
+        Kind(name="phantom", send=_transaction, weight=5, count=2, ordered=True, way="rollback"),
         Kind(name="unique", send=_unique, weight=5, shared=True),
         Kind(name="scheduled", send=_scheduled, weight=5),
         Kind(

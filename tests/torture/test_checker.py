@@ -220,6 +220,10 @@ WRONG: dict[str, tuple[str, Callable[[History], History]]] = {
     "it was cancelling and went on": ("I15", lambda h: cancel(
         with_job(h, 1, finished_at=NOW + ON * 12), 1, "cancelling")),
     "one job less than asked for": ("I1", lambda h: said(h, 1, count=2)),
+    "an order without its job": ("I1", lambda h: change(h, orders=frozenset({"phantom_7"}))),
+    "a job without its order": ("I1", lambda h: change(
+        h, entries=[*h.entries, entry(18, "transaction", ids=(18, 19), count=2)],
+        jobs={**h.jobs, **{n: job(n, "transaction", tag="transaction_18") for n in (18, 19)}})),
     "one id twice": ("I1", lambda h: said(h, 1, count=2, ids=(1, 1))),
     "one job more than confirmed": ("I1", lambda h: change(h, jobs={**h.jobs, 18: job(18, "short", tag="short_1")})),
     "a failure that nobody tells": ("I1", lambda h: told(h, ends=frozenset(), last=frozenset())),

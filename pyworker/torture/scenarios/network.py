@@ -3,7 +3,6 @@
 import random
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -20,7 +19,6 @@ from pyworker.torture.world import World
 
 __all__ = ["CommitUnknownEnqueuer", "CommitUnknownSupervisor", "NetworkCut", "NetworkStall"]
 
-_SHOWN = 5  # examples of one complaint
 _MOMENTS = ("swallowed", "at_once", "answered")
 
 
@@ -33,26 +31,6 @@ def proxy_for(world: World) -> Proxy:
 def detour(proxy: Proxy) -> dict[str, str]:
     """Say what a DSN has instead to go through the proxy."""
     return {"host": "127.0.0.1", "port": str(proxy.port), "sslmode": "disable", "gssencmode": "disable"}
-
-
-def unlogged(world: World) -> Iterator[str]:
-    """Compare the outcomes in the database with the lines of all supervisors: each outcome has one at least."""
-    events = [line for one in world.supervisors.all for line in one.lines()]
-    failures = {(line.get("job_id"), line.get("attempt")) for line in events if "outcome" in line}
-    missing = [
-        f"job {job} attempt {attempt} ({outcome})"
-        for job, attempt, outcome in world.rows(
-            "select job_id, attempt, outcome from jobs.attempts where outcome <> 'succeeded' order by 1, 2"
-        )
-        if (job, attempt) not in failures
-    ]
-    if missing:
-        yield f"{len(missing)} outcomes have no line: {', '.join(missing[:_SHOWN])}"
-    singles = {line["job_id"] for line in events if line.get("event") == "job_succeeded"}
-    summed = sum(line["count"] for line in events if line.get("event") == "jobs_succeeded")
-    succeeded = world.rows("select count(*) from jobs.attempts where outcome = 'succeeded'")[0][0]
-    if len(singles) + summed < succeeded:
-        yield f"{succeeded} attempts succeeded, and the lines tell of {len(singles) + summed}"
 
 
 class Proxied(Scenario):
@@ -86,9 +64,8 @@ class Proxied(Scenario):
             proxy.resume()
             world.note_fault("proxy_mended", who=who, connections_cut=proxy.cuts)
 
-    def check(self, world: World) -> list[Violation]:
-        """No outcome line may be lost on the way; and the faults have to have happened."""
-        self.found += [self.violation("I1", line) for line in unlogged(world)]
+    def check(self, world: World) -> list[Violation]:  # noqa: ARG002  nothing is asked of the world
+        """The faults have to have happened; that no outcome line is lost on the way is among the common invariants."""
         for who, proxy in self.proxies.items():
             if not self.happened(proxy):
                 self.found.append(self.violation("driver", f"no connection of the {who} was cut: nothing was shown"))
@@ -196,7 +173,8 @@ class Repeater(threading.Thread):
             with suppress(psycopg.OperationalError), self._world.connect_client("app") as line:
                 call = Call(tag=tag, secret="", rng=self._world.rng)
                 ids = call_enqueue(line, call, "stage.effect", {}, queue="held", unique_key=tag)
-                self._world.journal.write(Entry(tag=tag, kind="short", owner="app", outcome="ok", ids=tuple(ids)))
+                known = Entry(tag=tag, kind="short", owner="app", outcome="ok", ids=tuple(ids), at=time.time())
+                self._world.journal.write(known)
                 self._end.wait(0.01)
                 return
             self.repeats += 1
