@@ -129,8 +129,8 @@ MUTANTS: dict[str, Mutant] = {
             summary="the claim is committed with the chunk, not before it: who crashes the server has claimed nothing",
             scenario="poison",
             seconds=10,
-            seed=4,  # its poison comes in a chunk
-            caught_by=frozenset({"poison", "drain", "I1", "driver"}),
+            seed=119,  # its poison comes in a chunk, so far in front that a slow machine reaches it in the first one
+            caught_by=frozenset({"poison", "drain", "I1"}),
             edits=(
                 Edit(
                     function=_WORK,
@@ -145,7 +145,7 @@ MUTANTS: dict[str, Mutant] = {
             scenario="poison",
             seconds=10,
             seed=1,  # its poison comes alone
-            caught_by=frozenset({"poison", "drain", "I1", "driver"}),
+            caught_by=frozenset({"poison", "drain", "I1"}),
             edits=(
                 Edit(
                     function=_WORK,

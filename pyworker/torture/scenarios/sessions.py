@@ -32,10 +32,12 @@ join pg_stat_activity as a on a.pid = j.child_pid and a.backend_start = j.child_
 _HELD = """
 select clock_timestamp(), l.pgmq_queue, s.msg_ids from jobs_internal.session as s
 join jobs_internal.lane as l on l.id = s.lane_id where s.pid = %s and s.msg_ids is not null
+for update of s
 """
-#: Jobs of which no attempt began, and which did not end, in the time after that moment.
+#: Jobs of which no attempt began, and which did not end, in the time after that moment. Those of low priority wait for
+#: all others, and a busy machine has many.
 _LATE = """
-select j.id from jobs.job as j where j.id = any (%(jobs)s)
+select j.id from jobs.job as j where j.id = any (%(jobs)s) and j.priority <> 'low'
   and coalesce(j.finished_at, 'infinity') > %(at)s + %(most)s * interval '1 s'
   and not exists (select from jobs.attempts as a where a.job_id = j.id
     and a.started_at between %(at)s and %(at)s + %(most)s * interval '1 s')
@@ -79,10 +81,12 @@ class SessionsEnded(Scenario):
     def inject(self, world: World, fault: Fault) -> None:
         """Signal one."""
         pid = session_at(world, fault.facts["point"])
-        if pid is not None:
-            held = world.rows(_HELD, [pid])
+        if pid is None:
+            return
+        with world.admin().transaction():  # what it holds, it holds until then: it cannot claim while its row is locked
+            held = [(at, self._jobs(world, queue, ids)) for at, queue, ids in world.rows(_HELD, [pid])]
             if world.terminate_backend(pid, fault.kind.removeprefix("session_")):
-                self._lost += [(row[0], self._jobs(world, row[1], row[2])) for row in held]
+                self._lost += held
 
     def _jobs(self, world: World, queue: str, messages: list[int]) -> list[int]:
         query = f"select (message ->> 'job')::bigint from pgmq.q_{queue} where msg_id = any (%s)"  # noqa: S608  our own names
