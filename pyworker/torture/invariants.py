@@ -20,6 +20,7 @@ from pyworker.torture.told import duties_go_well, every_outcome_is_told
 
 __all__ = ["INVARIANTS", "check", "is_hot"]
 
+_MANY = 3  # supervisors that want some 16 sessions each, of the 40 slots of the server
 _SHOWN = 4  # examples of one complaint
 
 
@@ -127,7 +128,9 @@ def nothing_left(history: History) -> Iterator[tuple[str, object]]:
         if now > there:
             yield f"{what.replace('_', ' ')} left after the drain", f"{now}, and {there} before"
     refused = history.supervisor_events.get("no_worker_slot", 0)
-    if refused and not (history.scenario.slots_taken or history.scenario.starves):
+    # Three supervisors that do not know of each other's launches yet, one of them long asleep, may ask for all slots.
+    many = history.scenario.supervisors >= _MANY and history.told is not None and history.told.interrupted
+    if refused and not (history.scenario.slots_taken or history.scenario.starves or many):
         yield "a supervisor was refused a worker slot, and nobody else used them up", f"{refused} times"
     if after.connections:
         yield "connections left after the supervisors had gone", ", ".join(after.connections)

@@ -15,7 +15,7 @@ from pyworker.torture.scenario import SCENARIOS, Scenario
 from pyworker.torture.scenarios.network import NetworkCut
 from pyworker.torture.scenarios.resources import SlotsExhausted
 from pyworker.torture.scenarios.sessions import SessionsEnded, WatchersEnded, WorkerKilled
-from pyworker.torture.scenarios.supervisors import Calm
+from pyworker.torture.scenarios.supervisors import Calm, ThreeSupervisors
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ON = timedelta(seconds=1)
@@ -308,6 +308,8 @@ def test_a_refused_slot_is_no_violation_where_others_hold_them() -> None:
     refused = {"no_worker_slot": 1}
     assert check(change(right(), supervisor_events=refused))
     assert check(change(right(SlotsExhausted), supervisor_events=refused)) == []
+    assert check(change(right(ThreeSupervisors), supervisor_events=refused))
+    assert check(told(change(right(ThreeSupervisors), supervisor_events=refused), interrupted=True)) == []
 
 
 def test_a_crash_of_ours_is_no_violation_and_another_one_is() -> None:
