@@ -495,6 +495,30 @@ MUTANTS: dict[str, Mutant] = {
             edits=(Edit(function=_WORK, old="if v_item.attempt > 1 or v_item.verify then", new="if false then"),),
         ),
         Mutant(
+            name="duty_fails",
+            summary="a supervisor's signals fail with an error of their own while an attempt is overdue",
+            scenario="calm",
+            caught_by=frozenset({"I12"}),
+            edits=(
+                Edit(
+                    function="jobs_internal.press(bigint)",
+                    old="  -- Reasons whose attempt is over are of no use any more.",
+                    new="  perform 1 / (select (pg_catalog.count(*) = 0)::integer from jobs_internal.stop"
+                    " where reason = 'timed_out');",
+                ),
+            ),
+        ),
+        Mutant(
+            name="arguments_in_a_view",
+            summary="a view shows the arguments of all jobs to readers",
+            scenario="calm",
+            caught_by=frozenset({"I13"}),
+            statements=(
+                "create view jobs.shown as select args from jobs_internal.finished",
+                "grant select on jobs.shown to jobs_reader",
+            ),
+        ),
+        Mutant(
             name="arguments_in_the_log",
             summary="the arguments of each job go to the server's log",
             scenario="calm",
