@@ -24,11 +24,12 @@ __all__ = ["NotOurs", "Options", "Session", "open_again", "open_first"]
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 1.0
+_CLOSED = "42501"  # not permitted
 _MISMATCH = {
     "3F000",  # no schema
     "42883",  # no such function
     "42P01",  # no such table
-    "42501",  # not permitted
+    _CLOSED,
     "PW060",  # a copy of another installation
 }
 _OUR_MISMATCH = "PW09"
@@ -52,15 +53,22 @@ class Options:
 
 
 class NotOurs(Exception):
-    """The database does not hold the schema that this version needs; the cause says how."""
+    """The database does not hold the schema that this version needs, or not for this role; the cause says how."""
+
+    def __init__(self, role: str) -> None:
+        """`role`: who asked."""
+        super().__init__(role)
+        self._role = role
 
     def facts(self) -> dict[str, object]:
         """Tell how, for the log."""
         cause = self.__cause__
         diagnostic = cause.diag if isinstance(cause, psycopg.Error) else None
+        closed = diagnostic is not None and diagnostic.sqlstate == _CLOSED
+        about = f"the role {self._role} may not use it: " if closed else ""
         return {
             "sqlstate": diagnostic.sqlstate if diagnostic else None,
-            "message": reason_of(cause or self),
+            "message": about + reason_of(cause or self),
             "hint": (diagnostic.message_hint if diagnostic else None) or _MISMATCH_HINT,
         }
 
@@ -98,7 +106,7 @@ class Session:
 
     def register(self, name: str) -> "Session":
         """Register once more, where the database has forgotten this supervisor."""
-        number = _register(self.gateway, name)
+        number = _register(self.gateway, self.user, name)
         return Session(line=self.line, gateway=self.gateway, launcher=self.launcher, number=number)
 
     def close(self, *, patience: float | None = None) -> None:
@@ -113,13 +121,13 @@ class Session:
         self.line.close()
 
 
-def _register(gateway: Gateway, name: str) -> int:
+def _register(gateway: Gateway, role: str, name: str) -> int:
     try:
         return gateway.supervisor_open(name, socket.gethostname(), os.getpid(), __version__)
     except psycopg.Error as error:
         state = error.sqlstate or ""
         if state in _MISMATCH or state.startswith(_OUR_MISMATCH):
-            raise NotOurs from error
+            raise NotOurs(role) from error
         raise
 
 
@@ -129,7 +137,7 @@ def _open(options: Options, wake: Wake) -> Session:
         line.patience = options.patience
         line.interrupted = lambda: wake.at_once
         gateway = Gateway(line)
-        number = _register(gateway, options.name)
+        number = _register(gateway, line.info.user, options.name)
         gateway.listen()
     except BaseException:
         line.close()

@@ -200,6 +200,16 @@ def test_a_schema_of_another_version_is_told(scripted: Scripted, start: Start) -
     assert (line["sqlstate"], line["hint"]) == ("PW091", "Upgrade.")
 
 
+def test_a_role_that_may_not_supervise_is_named(scripted: Scripted, start: Start) -> None:
+    scripted.sql("revoke usage on schema jobs_internal from public")
+    daemon = start(scripted.dsn, ready=False)
+    assert daemon.end() == 5
+    (line,) = daemon.events("schema_mismatch")
+    assert line["sqlstate"] == "42501"
+    assert line["message"].startswith("the role supervisor may not use it: permission denied for schema")
+    assert "jobs_supervisor" in line["hint"]
+
+
 def test_an_unreachable_owner_holds_up_nobody(scripted: Scripted, start: Start) -> None:
     scripted.set(owners=[{"owner": "ghost", "wanted": 1}, {"owner": "app", "wanted": 1}])
     daemon = start(scripted.dsn, "--owner", "ghost", "--owner", "app")
