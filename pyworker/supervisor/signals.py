@@ -93,9 +93,12 @@ class Wake:
                 failed.append(error)
             self.poke()
 
-        threading.Thread(target=run, daemon=True).start()
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
         while not done and not failed:
             self.pause(1.0)
+        thread.join()
+        self._drain()  # its poke, where nobody waited for it: it would cut the next pause short
         if failed:
             raise failed[0]
         return done[0]

@@ -110,10 +110,11 @@ def supervise() -> Iterator[Supervise]:
     """Start supervisors; those that a test leaves behind are ended."""
     with ExitStack() as stack:
 
-        def begin(dsn: str, *arguments: str) -> Supervisor:
+        def begin(dsn: str, *arguments: str, started: bool = True) -> Supervisor:
             one = Supervisor(dsn, *arguments)
             stack.callback(one.kill)
-            one.wait_for("supervisor_started")
+            if started:
+                one.wait_for("supervisor_started")
             return one
 
         yield begin

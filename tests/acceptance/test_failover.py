@@ -18,7 +18,7 @@ from support import Database, Server, sqlstate_of, wait_until
 from pyworker.config import Settings
 from pyworker.server import PrivateServer
 
-from .conftest import Clock, Supervise, Supervisor
+from .conftest import Clock, Supervise
 
 JOBS = 1500
 SOON = 5.0  # seconds from the promotion on in which all runs again
@@ -104,7 +104,7 @@ def test_a_failover_loses_nothing_and_charges_nobody(database: Database, supervi
         places = [str(one.status().socket) for one in (primary, server.private)]
         both = make_conninfo(database.dsn("supervisor"), host=",".join(places))
         after = Database(server=server, name=database.name)
-        waiting = Supervisor(after.dsn("supervisor"))
+        waiting = supervise(after.dsn("supervisor"), started=False)
         assert "standby" in waiting.wait_for("server_lost")["reason"]
         assert sqlstate_of(lambda: put(after, "app.note", {"n": 0})) == "25006"
         assert after.run("select distinct state from jobs.job") == [("succeeded",)]
