@@ -514,3 +514,17 @@ def test_finished_jobs_are_kept_as_long_as_their_queue_says(database: Database) 
     database.run("select jobs_internal.maintain()", role="supervisor")
     assert old[1] not in {row[0] for row in database.run("select id from jobs.job")}
     wait_until(lambda: not database.background(), 10)
+
+
+def test_a_job_in_doubt_can_be_left_at_that(database: Database) -> None:
+    """Somebody looked: it is not asked about any more, and what is known of its attempt stays."""
+    job = put(database, "app.fail", max_attempts=1)
+    database.drain()
+    database.admin("update jobs_internal.finished set state = 'in_doubt', outcome = 'in_doubt' where id = %s", [job])
+    health = "select status from jobs.health where \"check\" = 'in doubt'"
+    assert database.admin(health) == [("warning",)]
+    assert database.value("select jobs.cancel(%s)", [job]) == "cancelled"
+    assert database.admin(health) == [("ok",)]
+    assert state(database, job) == "cancelled"
+    assert attempts(database, job) == [(1, "in_doubt")]
+    assert database.value("select jobs.retry(%s)", [job]) == "retrying"

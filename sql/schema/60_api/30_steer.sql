@@ -90,6 +90,8 @@ begin
   end if;
   select j.* into v_job from jobs_internal.job as j where j.id = cancel.id;
   if not found then
+    -- Somebody has looked at what nobody saw the end of, and leaves it at that. What is known of its attempt stays.
+    update jobs_internal.finished as f set state = 'cancelled' where f.id = cancel.id and f.state = 'in_doubt';
     return (select f.state from jobs_internal.finished as f where f.id = cancel.id);
   end if;
   -- It runs. The reason must be committed before anybody is signalled, which a function cannot do: a session of its own does. Should the
@@ -108,7 +110,8 @@ end
 $$;
 comment on function jobs.cancel(bigint) is
 'Cancels a job. Returns what it did: cancelled (it had not started; undone if the caller rolls back), cancelling (it runs: its session is
-told to stop, at once and whatever the caller''s transaction does), or the state of a job that is finished already. Errors: PW030.';
+told to stop, at once and whatever the caller''s transaction does), or the state of a job that is finished already. A job that is in_doubt
+becomes cancelled: somebody has looked, and it is not run again. Errors: PW030.';
 
 -- Purpose: refuse to run a job again beside another one with its unique_key. Errors: PW032.
 create or replace function jobs_internal.refuse_taken_key(p_job jobs_internal.finished)

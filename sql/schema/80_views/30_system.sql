@@ -261,7 +261,7 @@ begin
 
   select pg_catalog.count(*) into v_count from jobs_internal.finished as f where f.state <> 'succeeded' and f.state = 'in_doubt';
   return query select 6, 'in doubt', case when v_count > 0 then 'warning' else 'ok' end, pg_catalog.format('%s jobs', v_count),
-    case when v_count > 0 then 'see jobs.failed where state = ''in_doubt''; look, then jobs.retry(id)' end;
+    case when v_count > 0 then 'see jobs.failed where state = ''in_doubt''; look, then jobs.retry(id), or jobs.cancel(id) to leave it at that' end;
 
   v_dead := array(select s.id from jobs_internal.session as s where not jobs_internal.alive(s.pid, s.backend_start));
   if v_dead <> '{}' then
