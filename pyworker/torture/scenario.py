@@ -65,7 +65,7 @@ class Scenario:
     #: Seconds beyond its timeout that an attempt takes at most; None: a fault may keep the supervisors from their work.
     timeouts_late: ClassVar[float | None] = None
     #: Seconds that 99 of 100 ordinary statements beside the jobs take at most, while the server takes any.
-    foreground: ClassVar[float] = 5.0
+    foreground: ClassVar[float] = 1.0
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:  # noqa: ARG002  for those that draw
         """Draw the faults of a run."""

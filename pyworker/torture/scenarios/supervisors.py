@@ -20,6 +20,7 @@ class Calm(Scenario):
 
     name = "calm"
     summary = "no faults at all"
+    foreground = 0.25
     #: The server's own limit comes much later: what is ended in time, a supervisor has ended.
     settings: ClassVar[Mapping[str, str]] = {"timeout_margin_ms": "20000"}
     timeouts_late = 4.0
