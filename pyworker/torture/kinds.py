@@ -145,12 +145,16 @@ def _many(line: Connection[Row], call: Call) -> list[int]:
     return [int(row[0]) for row in rows]
 
 
-def _wave(line: Connection[Row], call: Call) -> list[int]:
+def _wave(line: Connection[Row], call: Call, count: int = 2000) -> list[int]:
     rows = line.execute(
-        "select jobs.enqueue_many('stage.effect', array_fill(%s::jsonb, array[2000]), note => %s)",
-        [Jsonb({"tag": call.tag}), Jsonb({"tag": call.tag})],
+        "select jobs.enqueue_many('stage.effect', array_fill(%s::jsonb, array[%s]), note => %s)",
+        [Jsonb({"tag": call.tag}), count, Jsonb({"tag": call.tag})],
     ).fetchall()
     return [int(row[0]) for row in rows]
+
+
+def _burst(line: Connection[Row], call: Call) -> list[int]:
+    return _wave(line, call, 500)
 
 
 def _transaction(line: Connection[Row], call: Call) -> list[int]:
@@ -248,6 +252,7 @@ KINDS: dict[str, Kind] = {
         Kind(name="narrow", send=_narrow, weight=1, count=6),
         Kind(name="many", send=_many, weight=3, count=20),
         Kind(name="wave", send=_wave, count=2000),
+        Kind(name="burst", send=_burst, count=500),
         Kind(name="transaction", send=_transaction, weight=5, count=2, ordered=True),
         Kind(name="phantom", send=_transaction, weight=5, count=2, ordered=True, way="rollback"),
         Kind(name="unique", send=_unique, weight=5, shared=True),

@@ -469,6 +469,7 @@ MUTANTS: dict[str, Mutant] = {
             name="claims_kept",
             summary="what a lost session had claimed waits until the lease is over",
             scenario="sessions_ended",
+            seconds=14,
             caught_by=frozenset({"I5"}),
             edits=(
                 Edit(

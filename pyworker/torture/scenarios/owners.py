@@ -91,6 +91,8 @@ class ChangingOwners(Scenario):
     name = "changing_owners"
     summary = "owners made NOLOGIN, put out of jobs_runner, renamed, dropped, without EXECUTE, while their jobs run"
     minimum = 10.0
+    #: A dozen owners want some sessions each, and may want them all at once.
+    slots_taken = True
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
         """Take each thing from an owner of its own, and give it back a little later."""

@@ -80,6 +80,8 @@ class SessionsEnded(Scenario):
 
     def inject(self, world: World, fault: Fault) -> None:
         """Signal one."""
+        if fault.facts["point"] == "claimed":
+            world.enqueue("burst")  # so that a claim is one of many jobs
         pid = session_at(world, fault.facts["point"])
         if pid is None:
             return
