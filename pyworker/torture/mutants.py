@@ -492,7 +492,7 @@ MUTANTS: dict[str, Mutant] = {
             summary="what an interrupted build of an index left is not dropped before the next attempt",
             scenario="children_ended",
             seconds=14,
-            caught_by=frozenset({"I8"}),
+            caught_by=frozenset({"I8", "I10"}),
             edits=(Edit(function=_WORK, old="if v_item.attempt > 1 or v_item.verify then", new="if false then"),),
         ),
         Mutant(
