@@ -41,7 +41,6 @@ class Job:
     unique_key: str | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
     result: Any = None
-    checked: bool = False  #: it has a post-condition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +142,7 @@ class History:
 
 _JOBS = """
 select id, note ->> 'tag', queue, owner, state, attempt, max_attempts, run_at, started_at, finished_at, timeout,
-  error ->> 'sqlstate', error ->> 'message', error ->> 'detail', task, priority, unique_key, args, result,
-  done_when is not null
+  error ->> 'sqlstate', error ->> 'message', error ->> 'detail', task, priority, unique_key, args, result
 from jobs.job
 """
 _ATTEMPTS = """
@@ -271,5 +269,5 @@ def _job(row: tuple[Any, ...]) -> Job:
         id=row[0], tag=row[1], queue=row[2], owner=row[3], state=row[4], attempt=row[5], max_attempts=row[6],
         run_at=row[7], started_at=row[8], finished_at=row[9], timeout=row[10], sqlstate=row[11], message=row[12],
         detail=row[13], task=row[14], priority=row[15], unique_key=row[16], args=row[17],
-        result=row[18], checked=row[19],
+        result=row[18],
     )  # fmt: skip

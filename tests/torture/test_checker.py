@@ -83,7 +83,7 @@ def right(scenario: type[Scenario] = Calm) -> History:
             12: job(12, "tells", "failed", max_attempts=1, sqlstate="P0001"),
             13: job(13, "unique", unique_key="k", started_at=LATER, finished_at=LATER + ON * 0.5),
             14: job(14, "unique", unique_key="k", started_at=LATER + ON, finished_at=LATER + ON * 2),
-            15: job(15, "call_checked", checked=True),
+            15: job(15, "call_checked"),
             16: job(16, "high", queue="ordered", priority="high"),
             17: job(17, "low", queue="ordered", priority="low", started_at=NOW + ON, finished_at=NOW + ON * 2),
         },
@@ -283,8 +283,9 @@ def test_what_the_faults_explain_is_no_violation() -> None:
     assert check(with_job(three, 8, state="failed", sqlstate="PWC02")) == []
     assert check(told(right(NetworkCut), duty_errors=(("tick", "57P01"), ("tick", ""), ("press", "08006")))) == []
     assert check(told(right(), twice=1, succeeded=11, interrupted=True)) == []
-    looked_for = attempt(15, 1, "lost", sqlstate="PWL01")
-    assert check(with_attempts(change(right(WatchersEnded)), 15, looked_for, again(15))) == []
+    lost = with_attempts(right(WatchersEnded), 15, attempt(15, 1, "lost", sqlstate="PWL01"), again(15))
+    assert check(lost)
+    assert check(change(lost, told=None)) == []
 
 
 def test_an_interrupted_attempt_may_have_said_something() -> None:

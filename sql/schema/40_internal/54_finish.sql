@@ -116,7 +116,7 @@ begin
     v_state := 'failed';
     v_error := jobs_internal.error_object('PWC02', 'interrupted three times without a known reason',
       pg_catalog.concat_ws(' ', 'Somebody signalled its session each time (pg_cancel_backend, pg_terminate_backend), or it raises that error itself.',
-        'The last time it said: ' || (v_error ->> 'message') || '.'), 'Look in the server log; then select jobs.retry(id).', v_error ->> 'context');
+        'The last time it said: ' || (v_error ->> 'message') || '.', v_error ->> 'detail'), 'Look in the server log; then select jobs.retry(id).', v_error ->> 'context');
   end if;
 
   v_retry := v_outcome in ('failed', 'timed_out', 'lost') and p_ending.attempt < v_job.max_attempts

@@ -668,7 +668,7 @@ begin
             v_ending.error := jobs_internal.error_object('55006', 'what an earlier attempt left could not be dropped');
             v_ending.finished_at := pg_catalog.clock_timestamp();
           end if;
-          if v_ending.outcome in ('failed', 'timed_out', 'cancelled', 'lost') and v_ending.error is not null then
+          if v_ending.outcome in ('failed', 'timed_out', 'cancelled', 'lost', 'interrupted') and v_ending.error is not null then
             v_left := jobs_internal.leftover(v_item.job_id, v_path);
             if v_left is not null then
               v_ending.error := v_ending.error || pg_catalog.jsonb_build_object(

@@ -160,6 +160,11 @@ begin
             insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid, error)
             select v_job.id, v_job.attempt, 'lost', v_job.owner, v_job.started_at, v_ending.finished_at, p_session.pid, v_job.child_pid, v_ending.error
             where p_session.fate is distinct from 'innocent';
+            perform jobs_internal.tell(p_session.id, v_job.lane_id, p_session.pid, null, pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
+              'job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'outcome', v_ending.outcome, 'attempt', v_job.attempt,
+              'max_attempts', v_job.max_attempts, 'state', 'scheduled', 'retry_at', pg_catalog.clock_timestamp(),
+              'ms', pg_catalog.round((extract(epoch from v_ending.finished_at - v_job.started_at) * 1000)::numeric, 3),
+              'error', v_ending.error - 'context' - 'detail', 'note', jobs_internal.brief_note(v_job.note))));
             v_ending.outcome := null;
           end if;
         end if;
