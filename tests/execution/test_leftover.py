@@ -41,6 +41,30 @@ def test_another_attempt_drops_what_the_first_left(database: Database) -> None:
     ) == [("points_slow", True)]
 
 
+def test_a_build_that_is_interrupted_for_ever_says_what_it_left(database: Database) -> None:
+    """Three times by nobody known: it has failed, and its error still speaks of the index."""
+    database.run("create table app.points (n integer)")
+    database.run("insert into app.points select generate_series(1, 2000)")
+    database.run(
+        "create function app.slow(n integer) returns integer language plpgsql immutable as"
+        " $$ begin perform pg_sleep(0.02); return n; end $$"
+    )
+    job = put_sql(database, "create index concurrently points_slow on app.points (app.slow(n))")
+    building = "select pid from pg_stat_progress_create_index where phase ~ '^building' and pid = %s"
+    seen: set[int] = set()
+    while len(seen) < 3:
+        database.run("select jobs.start()")
+        child = wait_running_child(database, job)
+        wait_until(lambda child=child: database.admin(building, [child]), 10)  # type: ignore[misc]
+        seen.add(child)
+        database.admin("select pg_cancel_backend(%s)", [child])
+        wait_until(lambda: not database.background(), 10)
+    error = database.job(job)["error"]
+    assert error["sqlstate"] == "PWC02"
+    assert "It left invalid: index app.points_slow." in error["detail"]
+    assert "canceling statement due to user request" in error["detail"]
+
+
 @pytest.mark.parametrize(
     ("statement", "verified"),
     [
