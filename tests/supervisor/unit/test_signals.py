@@ -24,6 +24,6 @@ def test_a_call_that_ends_at_once_does_not_cut_the_next_pause_short() -> None:
 
 def test_a_stop_during_a_call_is_not_lost() -> None:
     wake = Wake()
-    wake.call(lambda: wake.stop("SIGTERM"))
     with pytest.raises(Stopped):
+        wake.call(lambda: wake.stop("SIGTERM"))  # heeded here, or at the next pause
         wake.pause(10)
