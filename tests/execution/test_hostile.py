@@ -173,3 +173,21 @@ def test_an_owner_that_is_put_out_in_the_middle_of_a_job(database: Database, hos
     database.drain(role=hostile)
     assert attempts(database, job) == [(1, "succeeded")]
     assert ledger(database) == [1]
+
+
+def test_an_owner_that_is_renamed_is_charged_for_no_child(database: Database, hostile: str) -> None:
+    """Its session has the old name, by which no child can be launched: another session does it."""
+    database.admin("select jobs.create_queue('single', 1)")
+    database.admin(f"grant execute on function app.gate(integer) to {hostile}")
+    with gate_shut(database):
+        put(database, "app.gate", {"n": 1}, role=hostile, queue="single")
+        child = put_sql(database, "vacuum app.ledger", role=hostile, max_attempts=1, queue="single")
+        database.run("select jobs.start()", role=hostile)
+        wait_at_gate(database)
+        database.admin(f"alter role {hostile} rename to {hostile}_renamed")
+    wait_until(lambda: not database.background(), 10)
+    assert state(database, child) in ("queued", "scheduled")
+    assert attempts(database, child) == []
+    database.admin(f"alter role {hostile}_renamed rename to {hostile}")
+    database.drain(role=hostile)
+    assert attempts(database, child) == [(1, "succeeded")]

@@ -273,7 +273,6 @@ begin
     v_session.last_msg_id := v_session.msg_ids[1] - 1;
     v_now := pg_catalog.clock_timestamp();  -- what was given back is due for us too
   end if;
-  perform jobs_internal.learn(v_session, p_learned);
   v_claim.waiting := false;
   if not (select s.paused from jobs_internal.switch as s) then
     for v_lane in
@@ -339,6 +338,8 @@ begin
       last_msg_id = v_claim.msg_ids[pg_catalog.cardinality(v_claim.msg_ids)]
     where id = p_session;
   end if;
+  -- Last, because all sessions write the same rows: with many dead entries in a lane, the search before it takes its time.
+  perform jobs_internal.learn(v_session, p_learned);
   return v_claim;
 end
 $$;

@@ -463,7 +463,11 @@ begin
       if not v_let_go and v_outcome.completed and v_outcome.has_error then
         p_ending.outcome := case when v_outcome.sqlstate = '57014' then coalesce(v_reason,
           case when p_item.timeout_ms is not null and p_ending.finished_at >= p_ending.started_at + (p_item.timeout_ms + p_margin_ms) * interval '1 ms' then 'timed_out'
-          else 'interrupted' end) else 'failed' end;
+          else 'interrupted' end)
+          -- Its owner was renamed under this session, which passes on the old name: the child never began, and another session launches it.
+          when v_outcome.sqlstate = '22023' and pg_catalog.strpos(v_outcome.message, '"' || pg_catalog.current_setting('session_authorization') || '"') > 0
+            then 'no_slot'
+          else 'failed' end;
         p_ending.error := case when p_ending.outcome in ('timed_out', 'cancelled') then
             jobs_internal.stop_error(p_ending.outcome, p_item.timeout_ms * interval '1 ms', 'Its session was cancelled.', v_outcome.context)
           else jobs_internal.error_object(v_outcome.sqlstate, v_outcome.message, v_outcome.detail, v_outcome.hint, v_outcome.context,
@@ -541,7 +545,7 @@ declare
   v_alone boolean := false;
   v_leave boolean := false;
   v_rest boolean := false;
-  v_limit integer := 1000;
+  v_limit integer := 50;  -- grows with each full chunk; what a session claims and does not get to has to be given back
   v_jobs bigint := 0;
   v_idle timestamptz;
   v_napped timestamptz;
