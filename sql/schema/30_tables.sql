@@ -101,6 +101,8 @@ create table jobs_internal.lane (
   pgmq_queue text not null,
   avg_ms double precision,
   served_at timestamptz not null default pg_catalog.now(),
+  front bigint not null default 0,
+  front_at timestamptz,
   quarantine jsonb,
   unique (queue_id, owner, priority)
 ) with (fillfactor = 50);
@@ -112,6 +114,8 @@ comment on column jobs_internal.lane.priority is '0 high, 1 normal, 2 low';
 comment on column jobs_internal.lane.pgmq_queue is 'Name of the pgmq queue';
 comment on column jobs_internal.lane.avg_ms is 'Moving average of the time that a job takes, ms; null: unknown';
 comment on column jobs_internal.lane.served_at is 'Last claim; the lane that waited longest is next';
+comment on column jobs_internal.lane.front is 'Up to this message there was none when somebody looked at front_at; 0: the front costs nothing';
+comment on column jobs_internal.lane.front_at is 'When somebody looked';
 comment on column jobs_internal.lane.quarantine is 'Why nothing of it is started: the job and session that cannot be stopped; null: in use';
 
 create table jobs_internal.shape (

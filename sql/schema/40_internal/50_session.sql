@@ -245,6 +245,40 @@ end
 $$;
 comment on function jobs_internal.take_slot(bigint, integer, integer) is 'Takes a slot of a queue for a session; false when none is free';
 
+-- Purpose: look where a lane's messages begin. While an old snapshot keeps dead entries from being removed, they gather in front of those that
+-- live, and each look from the beginning walks over all of them. So one session looks once a second, and the others begin where it found
+-- the first. A message that is committed later with a lower number is found by the next look. Returns the front; 0 when it costs nothing to
+-- begin at the beginning. p_front: what is known. Locks: lane (skip locked: somebody else looks). Writes: lane.
+create or replace function jobs_internal.look_for_front(p_lane integer, p_front bigint)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_began timestamptz := pg_catalog.clock_timestamp();
+  v_front bigint;
+begin
+  perform from jobs_internal.lane as l where l.id = p_lane for no key update skip locked;
+  if not found then
+    return p_front;
+  end if;
+  execute pg_catalog.format('select m.msg_id - 1 from pgmq.%I as m order by m.msg_id limit 1', 'q_pyworker_' || p_lane) into v_front;
+  if pg_catalog.clock_timestamp() - v_began < interval '2 milliseconds' then
+    v_front := 0;
+  elsif v_front is null then
+    v_front := pg_catalog.pg_sequence_last_value(pg_catalog.pg_get_serial_sequence(pg_catalog.format('pgmq.%I', 'q_pyworker_' || p_lane), 'msg_id')::regclass);
+  end if;
+  v_front := coalesce(v_front, 0);
+  update jobs_internal.lane set front = v_front, front_at = pg_catalog.clock_timestamp() where id = p_lane;
+  return v_front;
+exception
+  when undefined_table then
+    return 0;  -- its queue was dropped meanwhile
+end
+$$;
+comment on function jobs_internal.look_for_front(integer, bigint) is 'Looks where a lane''s messages begin; 0 when it costs nothing to begin at the beginning';
+
 -- Purpose: lease work to the calling session: up to a second's worth of messages of one lane of its owner, high priority first, among
 -- equals the lane that waited longest. The caller commits before it works. Also keeps what the session measured since its last claim, and
 -- gives back what is left of that claim when asked (p_release). p_limit: no more messages than this.
@@ -267,6 +301,8 @@ declare
   v_after bigint;
   v_swept timestamptz;
   v_due boolean;
+  v_front bigint;
+  v_began timestamptz;
 begin
   if p_release and v_session.msg_ids is not null then
     perform jobs_internal.release(v_session, false);
@@ -276,18 +312,31 @@ begin
   v_claim.waiting := false;
   if not (select s.paused from jobs_internal.switch as s) then
     for v_lane in
-      select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, q.concurrency
+      select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, q.concurrency
       from jobs_internal.lane as l
       join jobs_internal.queue as q on q.id = l.queue_id
       where l.owner = v_session.owner and l.quarantine is null and not q.paused and q.dropped_at is null
       order by l.priority, l.served_at, l.id
     loop
+      v_front := v_lane.front;
+      if v_front > 0 and v_lane.front_at not between v_now - interval '1 second' and v_now then
+        v_front := jobs_internal.look_for_front(v_lane.id, v_front);
+      end if;
+      v_began := pg_catalog.clock_timestamp();
       begin
-        execute pg_catalog.format('select exists (select from pgmq.%I as m where m.vt <= $1)', 'q_' || v_lane.pgmq_queue) into v_due using v_now;
+        if v_front = 0 then
+          execute pg_catalog.format('select exists (select from pgmq.%I as m where m.vt <= $1)', 'q_' || v_lane.pgmq_queue) into v_due using v_now;
+        else
+          execute pg_catalog.format('select exists (select from pgmq.%I as m where m.msg_id > $2 and m.vt <= $1 order by m.msg_id limit 1)',
+            'q_' || v_lane.pgmq_queue) into v_due using v_now, v_front;
+        end if;
       exception
         when undefined_table then
           v_due := false;  -- its queue was dropped meanwhile
       end;
+      if v_front = 0 and pg_catalog.clock_timestamp() - v_began > interval '5 milliseconds' then
+        v_front := jobs_internal.look_for_front(v_lane.id, 0);
+      end if;
       continue when not v_due;
       if not jobs_internal.take_slot(p_session, v_lane.queue_id, v_lane.concurrency) then
         v_claim.waiting := true;
@@ -298,10 +347,10 @@ begin
           greatest(1, jobs_internal.setting('claim_ms')::numeric / greatest(v_lane.avg_ms, 0.01)::numeric))::integer end;
       -- Dead entries at the front of the lane cost a walk at each claim, so a claim starts behind the last one; from the front again once
       -- a second, for messages that were committed late or came back.
-      v_after := 0;
+      v_after := v_front;
       v_swept := v_now;
       if v_session.lane_id = v_lane.id and v_session.swept_at > v_now - interval '1 second' then
-        v_after := v_session.last_msg_id;
+        v_after := greatest(v_session.last_msg_id, v_front);
         v_swept := v_session.swept_at;
       end if;
       v_claim.lease := v_now + pg_catalog.make_interval(secs => jobs_internal.setting('lease_seconds')::double precision);
@@ -311,8 +360,8 @@ begin
           '  select m.msg_id from pgmq.%I as m where m.msg_id > $1 and m.vt <= $2 order by m.msg_id limit $3 for update skip locked'
           ') as c', 'q_' || v_lane.pgmq_queue)
         into v_claim.msg_ids using v_after, v_now, v_limit;
-        exit when v_claim.msg_ids is not null or v_after = 0;
-        v_after := 0;
+        exit when v_claim.msg_ids is not null or v_after = v_front;
+        v_after := v_front;
         v_swept := v_now;
       end loop;
       if v_claim.msg_ids is not null then

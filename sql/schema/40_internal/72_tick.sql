@@ -418,14 +418,23 @@ begin
   loop
     v_sum := 0;
     for v_lane in
-      select l.id, l.pgmq_queue, l.avg_ms, q.concurrency, q.id as queue_id
+      select l.id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, q.concurrency, q.id as queue_id
       from jobs_internal.lane as l
       join jobs_internal.queue as q on q.id = l.queue_id
       where l.owner = v_owner.oid and l.quarantine is null and not q.paused and q.dropped_at is null
     loop
+      if v_lane.front > 0 and v_lane.front_at not between pg_catalog.clock_timestamp() - interval '1 second' and pg_catalog.clock_timestamp() then
+        v_lane.front := jobs_internal.look_for_front(v_lane.id, v_lane.front);
+      end if;
       begin
-        execute pg_catalog.format('select count(*) from (select from pgmq.%I as m where m.vt <= clock_timestamp() limit 10000) as d', 'q_' || v_lane.pgmq_queue)
-        into v_due;
+        if v_lane.front = 0 then
+          execute pg_catalog.format('select count(*) from (select from pgmq.%I as m where m.vt <= clock_timestamp() limit 10000) as d', 'q_' || v_lane.pgmq_queue)
+          into v_due;
+        else
+          execute pg_catalog.format('select count(*) from (select from pgmq.%I as m where m.msg_id > $1 and m.vt <= clock_timestamp() order by m.msg_id limit 10000) as d',
+            'q_' || v_lane.pgmq_queue)
+          into v_due using v_lane.front;
+        end if;
       exception
         when undefined_table then
           v_due := 0;  -- its queue was dropped meanwhile
