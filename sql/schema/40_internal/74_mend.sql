@@ -13,6 +13,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set standard_conforming_strings = on  -- pgmq needs it
 set lock_timeout = '100ms'  -- any role may hold pgmq's advisory locks
+set enable_nestloop = off  -- tables that were analyzed while they were empty may be full now: each row would be compared with each
 as $$
 declare
   v_lane integer;
