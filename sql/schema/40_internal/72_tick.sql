@@ -542,7 +542,7 @@ declare
   v_count integer := 0;
 begin
   for v in
-    select s.id, s.pid, s.nudged_at > a.xact_start as nudged
+    select s.id, s.pid, a.xact_start, s.nudged_at > a.xact_start as nudged
     from jobs_internal.session as s
     join pg_catalog.pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
     where s.job_id is null and s.msg_ids is not null and not pg_catalog.starts_with(a.application_name, 'pw ')
@@ -551,6 +551,10 @@ begin
   loop
     perform from jobs_internal.session as s where s.id = v.id and s.job_id is null for update skip locked;
     continue when not found;
+    -- What we know of the processes may be older than that row: it may be in another chunk by now, which is nobody's fault.
+    perform pg_catalog.pg_stat_clear_snapshot();
+    continue when not exists (select from pg_catalog.pg_stat_get_activity(v.pid) as a
+      where a.xact_start = v.xact_start and not pg_catalog.starts_with(a.application_name, 'pw '));
     update jobs_internal.session as s set nudged_at = pg_catalog.clock_timestamp() where s.id = v.id;
     if v.nudged then
       perform pg_catalog.pg_terminate_backend(v.pid);
