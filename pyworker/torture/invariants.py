@@ -216,7 +216,9 @@ def _explained(history: History, job: Job, kind: Kind, attempt: Attempt) -> bool
             return job.id in history.cancels or (state == "PWC02" and scenario.terminations)
         case "lost":
             hit = scenario.crashes or scenario.terminations
-            return state in kind.errors or (state in ("PWL01", "PWL02") and hit)
+            # A child session that finds no room as it starts ends by FATAL, before its statement begins.
+            starved = scenario.starves and kind.effects == "top_level"
+            return state in kind.errors or (state in ("PWL01", "PWL02") and (hit or starved))
         case "in_doubt":
             hit = scenario.crashes or scenario.terminations or scenario.restarts
             return kind.effects != "once" and hit

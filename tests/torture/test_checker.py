@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from pyworker.torture.endings import lines_are_kept
 from pyworker.torture.history import Attempt, Effect, History, Job, Residue, Told
 from pyworker.torture.invariants import check
 from pyworker.torture.journal import Entry
 from pyworker.torture.probes import Since
 from pyworker.torture.scenario import SCENARIOS, Scenario
 from pyworker.torture.scenarios.network import NetworkCut
-from pyworker.torture.scenarios.resources import SlotsExhausted
+from pyworker.torture.scenarios.resources import DiskFullData, SlotsExhausted
 from pyworker.torture.scenarios.sessions import SessionsEnded, WatchersEnded, WorkerKilled
 from pyworker.torture.scenarios.supervisors import Calm, ThreeSupervisors
 
@@ -286,6 +287,15 @@ def test_what_the_faults_explain_is_no_violation() -> None:
     lost = with_attempts(right(WatchersEnded), 15, attempt(15, 1, "lost", sqlstate="PWL01"), again(15))
     assert check(lost)
     assert check(change(lost, told=None)) == []
+
+
+def test_a_full_disk_explains_what_it_does() -> None:
+    lost = with_attempts(change(right(DiskFullData), told=None), 3, attempt(3, 1, "lost", sqlstate="PWL01"), again(3))
+    assert check(lost) == []
+    assert check(with_attempts(change(right(), told=None), 3, attempt(3, 1, "lost", sqlstate="PWL01"), again(3)))
+    full = attempt(12, 1, "failed", sqlstate="53100")
+    assert not list(lines_are_kept(with_attempts(change(right(DiskFullData), lines={}), 12, full)))
+    assert list(lines_are_kept(with_attempts(change(right(), lines={}), 12, full)))
 
 
 def test_an_interrupted_attempt_may_have_said_something() -> None:

@@ -281,7 +281,7 @@ begin
     begin
       v_ending.logs := jobs_internal.collect_log();
     exception
-      when others then
+      when data_exception then
         null;  -- the job prepared statements of that name itself, and they are no lines
     end;
   end if;
