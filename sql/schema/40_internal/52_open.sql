@@ -20,7 +20,6 @@ declare
   v_read_cts integer[];
   v_job_ids bigint[];
   v_constraints boolean;
-  v_subxacts integer := 0;
   v_i integer;
   v_owner oid := jobs_internal.me();
 begin
