@@ -149,9 +149,13 @@ class Database:
 
     def drain(self, *, role: str = "app", sessions: int = 1, timeout: float = 15.0) -> None:
         """Run what is due, as its owner, without a supervisor, until nothing is due and no session is left."""
-        self.run("select jobs.start(%s)", [sessions], role=role)
+        started = self._start(role, sessions)
 
         def idle() -> bool:
+            nonlocal started
+            # A process that was launched a moment ago is not in pg_stat_activity yet: wait for its number first.
+            if self._sessions_ever() < started:
+                return False
             at_work, due = self.run(
                 "select (select count(*) from jobs.sessions where owner = %s),"
                 " (select count(*) from jobs.job as j left join jobs.queued as q using (id)"
@@ -163,10 +167,19 @@ class Database:
             if at_work or self.background():
                 return False
             if due:
-                self.run("select jobs.start(%s)", [sessions], role=role)
+                started = self._start(role, sessions)
             return not due
 
         wait_until(idle, timeout)
+
+    def _start(self, role: str, sessions: int) -> int:
+        """Launch worker sessions; gives what `_sessions_ever` comes to when the last of them has registered."""
+        before = self._sessions_ever()
+        return before + int(self.value("select jobs.start(%s)", [sessions], role=role))
+
+    def _sessions_ever(self) -> int:
+        """Count the worker sessions that ever registered here."""
+        return int(self.admin("select coalesce(pg_sequence_last_value('jobs_internal.session_id_seq'), 0)")[0][0])
 
     def background(self) -> list[Row]:
         """List the background processes in this database: worker sessions and their children."""
