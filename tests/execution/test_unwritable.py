@@ -1,11 +1,12 @@
 """An ending that can never be written down ends its job all the same: as failed, with the reason."""
 
 import json
+import time
 from base64 import b64encode
 
 import pytest
 from psycopg.types.json import Jsonb
-from stage import attempts, ledger, put, put_sql
+from stage import attempts, gate_shut, ledger, put, put_sql, state, wait_at_gate
 from support import Database, wait_until
 
 
@@ -73,3 +74,43 @@ def test_a_note_of_any_kind_does_not_reach_the_log_whole(database: Database) -> 
     ]
     assert notes[3] == {"a": 1}
     assert all(list(note) == ["cut"] and len(note["cut"]) == 900 for note in notes[:3])
+
+
+def _no_room_to_note_children(database: Database) -> None:
+    database.admin(
+        "create function app.no_room() returns trigger language plpgsql as"
+        " $$ begin raise disk_full using message = 'no space left'; end $$"
+    )
+    database.admin("grant usage on schema app to public")
+    database.admin(
+        "create trigger no_room before update of child_pid on jobs_internal.job for each row"
+        " when (new.child_pid is not null) execute function app.no_room()"
+    )
+
+
+def test_a_child_that_cannot_be_noted_is_watched_to_its_end(database: Database) -> None:
+    """A full disk: its watcher does not die of it, so nothing is in doubt."""
+    _no_room_to_note_children(database)
+    job = put_sql(database, "call app.watched(2, 'x')")
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        time.sleep(0.2)  # some looks of its watcher
+    database.drain()
+    assert state(database, job) == "succeeded"
+    assert attempts(database, job) == [(1, "succeeded")]
+
+
+def test_a_child_is_noted_as_soon_as_there_is_room(database: Database) -> None:
+    """Until then no signal could reach it."""
+    _no_room_to_note_children(database)
+    job = put_sql(database, "call app.watched(2, 'x')")
+    noted = "select child_pid from jobs_internal.job where id = %s"
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        (child,) = wait_at_gate(database)
+        assert database.admin(noted, [job]) == [(None,)]
+        database.admin("drop trigger no_room on jobs_internal.job")
+        wait_until(lambda: database.admin(noted, [job]) == [(child,)], 10)
+    database.drain()
+    assert attempts(database, job) == [(1, "succeeded")]

@@ -316,6 +316,7 @@ declare
   v_cookie bigint;
   v_gone boolean := false;
   v_let_go boolean := false;
+  v_noted boolean := true;
   v_lost boolean := false;
   v_until timestamptz;
   v_outcome record;
@@ -404,7 +405,13 @@ begin
   elsif p_ending.outcome is null then
     -- Its identity is its pid and its start, and pg_stat_activity knows the start only once it has connected.
     loop
-      v_child_start := jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_pid);
+      begin
+        v_child_start := jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_pid);
+      exception
+        when insufficient_resources or io_error or system_error then
+          v_noted := false;  -- a full disk: it is watched all the same, and noted once there is room
+          exit;
+      end;
       exit when v_child_start is not null or jobs_internal.wait_child(v_pid, v_cookie, 1);
       perform pg_catalog.pg_sleep(0.001);  -- ends this session when the postmaster is gone; waiting for a child does not
     end loop;
@@ -428,13 +435,22 @@ begin
             perform pg_catalog.pg_sleep(0.001);  -- as above
           end if;
         end if;
+        if not v_gone and not v_noted and v_nap >= 0.05 then
+          begin
+            v_child_start := jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_pid);
+            v_noted := v_child_start is not null;
+          exception
+            when insufficient_resources or io_error or system_error then
+              null;
+          end;
+        end if;
         if not v_gone and v_nap >= 0.05 and p_item.timeout_ms is not null
           and pg_catalog.clock_timestamp() > p_ending.started_at + (p_item.timeout_ms + p_margin_ms) * interval '1 ms'
         then
           -- The server's own limit has fired and it goes on, and no supervisor sees to it: the watcher does.
           perform jobs_internal.press_late_child(p_session, p_item.job_id, p_item.attempt);
         end if;
-        if not v_gone and not v_let_go and v_nap >= 0.05 and jobs_internal.child_is_stuck(v_pid) then
+        if not v_gone and not v_let_go and v_noted and v_nap >= 0.05 and jobs_internal.child_is_stuck(v_pid) then
           -- Its messages fill the queue that nobody can read without holding a snapshot: let go of it, so that it goes on. The price is
           -- its error details; the post-condition, or in_doubt, decides.
           perform jobs_internal.detach_child(v_pid, v_cookie);
