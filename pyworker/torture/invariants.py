@@ -217,7 +217,7 @@ def _explained(history: History, job: Job, kind: Kind, attempt: Attempt) -> bool
         case "lost":
             hit = scenario.crashes or scenario.terminations
             # A child session that finds no room as it starts ends by FATAL, before its statement begins.
-            starved = scenario.starves and kind.effects == "top_level"
+            starved = scenario.starves and kind.effects != "once"
             return state in kind.errors or (state in ("PWL01", "PWL02") and (hit or starved))
         case "in_doubt":
             hit = scenario.crashes or scenario.terminations or scenario.restarts
