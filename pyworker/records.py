@@ -42,6 +42,7 @@ class Tick:
     """What one tick did and saw."""
 
     paused: bool = False
+    watchful: bool = False  # somebody may commit a job without a ring, as he saw this supervisor awake
     dispatched: int = 0
     rescued: int = 0
     stopping: int = 0
@@ -61,6 +62,7 @@ class Tick:
         due, deadline = row.get("next_due_ms"), row.get("next_deadline_ms")
         return cls(
             paused=bool(row.get("paused")),
+            watchful=bool(row.get("watchful")),
             next_due_ms=None if due is None else int(due),
             next_deadline_ms=None if deadline is None else int(deadline),
             owners=tuple(Demand.from_row(entry) for entry in row.get("owners") or ()),

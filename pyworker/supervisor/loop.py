@@ -26,7 +26,7 @@ T = TypeVar("T")
 _FAREWELL = 0.1  # seconds to take leave of the database in
 _HANG_MARGIN = 10.0  # seconds beyond the patience after which the process itself counts as hung
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)  # of what a job put into its outcome
-_BREATH = 0.02  # seconds between a ring and the tick, on average
+_BREATH = 0.001  # seconds between a ring and the tick, on average
 
 
 class _Lost(Exception):
@@ -45,6 +45,7 @@ class Supervisor:
         self._session: Session | None = None
         self._duty = "start"
         self._asleep = False
+        self._looks = 0  # ticks since it fell asleep
         self._running = 0
         self._failures = 0  # of the tick, in a row
         self._failing_since = 0.0
@@ -172,7 +173,8 @@ class Supervisor:
         on_their_way = memory.unseen.total() + len(session.launcher.busy())
         wanting = any(demand.wanted > demand.live for demand in tick.owners if demand.owner in memory.served)
         jitter = random.uniform(0.8, 1.2)  # noqa: S311  no secret
-        pace = pace_after(tick, on_their_way=on_their_way, blocked=wanting, jitter=jitter)
+        self._looks = self._looks + 1 if self._asleep else 0
+        pace = pace_after(tick, on_their_way=on_their_way, blocked=wanting, jitter=jitter, looks=self._looks)
         if pace.idle != self._asleep:
             rings = self._guarded("sleep", lambda: session.gateway.supervisor_sleep(session.number, asleep=pace.idle))
             self._asleep = pace.idle

@@ -11,7 +11,9 @@ __all__ = ["Pace", "deadline_after", "event_for", "is_empty", "pace_after", "ses
 RUNNING = 0.05  # a job runs, and others with a short timeout may start; or one is being stopped
 ACTIVE = 0.1  # sessions are there, or on their way
 BLOCKED = 0.5  # work is due that cannot be launched for just now
-IDLE = 1.0
+QUEUED = 1.0  # jobs wait for something that nobody rings for: a lease that ends, a lane, an owner
+IDLE = 10.0  # nothing is there at all, and whoever enqueues rings
+DOZE = 0.05  # the first look after falling asleep: somebody may have enqueued who saw the supervisor awake
 _SOONEST = 0.01
 
 
@@ -35,15 +37,21 @@ def sessions_to_launch(
     return {owner: count for owner, count in missing.items() if count > 0}
 
 
-def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float) -> Pace:
-    """How long to wait after a tick. `jitter`, around 1, keeps idle supervisors apart from one another."""
+def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float, looks: int) -> Pace:
+    """How long to wait after a tick.
+
+    `jitter`, around 1, keeps idle supervisors apart from one another; `looks`: ticks since it fell asleep.
+    """
     if tick.running or tick.stopping:
         return Pace(seconds=_until_due(tick, RUNNING), idle=False)
     if tick.sessions or tick.dispatched or tick.rescued or tick.feed or on_their_way:
         return Pace(seconds=_until_due(tick, ACTIVE), idle=False)
     if blocked:
         return Pace(seconds=_until_due(tick, BLOCKED), idle=False)
-    return Pace(seconds=_until_due(tick, IDLE * jitter), idle=True)
+    if not looks or tick.watchful:
+        return Pace(seconds=_until_due(tick, min(DOZE * 2.0 ** min(looks, 10), QUEUED) * jitter), idle=True)
+    waiting = tick.queued or (tick.next_due_ms is not None and tick.next_due_ms <= 0)
+    return Pace(seconds=_until_due(tick, (QUEUED if waiting else IDLE) * jitter), idle=True)
 
 
 def _until_due(tick: Tick, most: float) -> float:

@@ -23,7 +23,9 @@ create type jobs_internal.work_item as (
   done_when text,
   verify boolean,        -- ask done_when first: an earlier attempt ended unseen
   quick boolean,         -- known to be short, whatever else makes it run alone
-  constraints boolean    -- the database has deferrable constraints: a transaction of its own, checked inside
+  constraints boolean,   -- the database has deferrable constraints: a transaction of its own, checked inside
+  queued_at timestamptz, -- when it entered its lane: from then on it waited for a session
+  task text              -- of a statement: its first words
 );
 
 -- How one attempt ended.
@@ -37,5 +39,42 @@ create type jobs_internal.ending as (
   result jsonb,
   error jsonb,
   logs jsonb,            -- array of {at, level, message, fields}
-  last boolean           -- its transaction takes no further job: constraints were set immediate, which holds to the commit
+  last boolean,          -- its transaction takes no further job: constraints were set immediate, which holds to the commit
+  shape_id integer,      -- null for a statement
+  queued_at timestamptz, -- as in work_item
+  task text,             -- as in work_item
+  rows bigint,           -- that the statement changed or returned, or the function returned as a set; null: neither
+  wal_bytes bigint,      -- this and the following: null where it was not measured
+  buffers_hit bigint,
+  buffers_read bigint,
+  buffers_dirtied bigint,
+  temp_bytes bigint
+);
+
+-- How some jobs of a claim were run together.
+create type jobs_internal.chunk_run as (
+  endings jobs_internal.ending[],
+  msg_ids bigint[],      -- the messages of these jobs, and of items where there was nothing to run
+  shapes integer[],      -- the functions that were called, each once
+  leave boolean,         -- the session was signalled without a known reason
+  plain boolean,         -- they ran in a row without subtransactions
+  distrust integer       -- the function whose error ended the first try without subtransactions
+);
+
+-- What a session learned of one function since its last claim.
+create type jobs_internal.lesson as (
+  shape_id integer,
+  task text,             -- of statements
+  runs bigint,
+  failed bigint,
+  ms double precision,
+  waited_ms double precision,
+  renames boolean,       -- a run set application_name
+  measured bigint,       -- the sums that follow are of so many runs
+  rows bigint,
+  wal_bytes bigint,
+  buffers_hit bigint,
+  buffers_read bigint,
+  buffers_dirtied bigint,
+  temp_bytes bigint
 );

@@ -17,7 +17,7 @@ comment on column jobs_internal.setting.unit is 'Unit of the value';
 comment on column jobs_internal.setting.description is 'What it does';
 
 insert into jobs_internal.setting (name, value, unit, description) values
-  ('chunk_jobs', '40', 'jobs', 'short jobs that one transaction holds at most; over 64 subtransactions would slow other sessions'),
+  ('chunk_jobs', '100', 'jobs', 'short jobs that one transaction holds at most; no more than 40 of them with a subtransaction each'),
   ('chunk_ms', '50', 'ms', 'a chunk is committed after this time'),
   ('short_ms', '10', 'ms', 'a function whose calls take less on average may share a transaction'),
   ('claim_jobs', '1000', 'jobs', 'messages that one claim leases at most'),
@@ -31,6 +31,7 @@ insert into jobs_internal.setting (name, value, unit, description) values
   ('result_rows', '1000', 'rows', 'a set-returning function may return so many rows'),
   ('result_bytes', '1000000', 'bytes', 'a result may be so large'),
   ('log_lines', '1000', 'lines', 'jobs.log keeps so many lines of one attempt'),
+  ('measure_cost', 'on', 'on/off', 'what attempts cost (WAL, buffers, temporary files) is measured: of jobs that run alone each, of others a sample'),
   ('superuser_jobs', 'off', 'on/off', 'jobs of superusers are accepted'),
   ('child_queue_bytes', '1048576', 'bytes', 'messages that a child session may send before its watcher lets go of it');
 
@@ -103,6 +104,8 @@ create table jobs_internal.lane (
   served_at timestamptz not null default pg_catalog.now(),
   front bigint not null default 0,
   front_at timestamptz,
+  rest text not null default 'awake' check (rest in ('awake', 'dozing', 'asleep')),
+  mark xid8,
   quarantine jsonb,
   unique (queue_id, owner, priority)
 ) with (fillfactor = 50);
@@ -116,7 +119,15 @@ comment on column jobs_internal.lane.avg_ms is 'Moving average of the time that 
 comment on column jobs_internal.lane.served_at is 'Last claim; the lane that waited longest is next';
 comment on column jobs_internal.lane.front is 'Up to this message there was none when somebody looked at front_at; 0: the front costs nothing';
 comment on column jobs_internal.lane.front_at is 'When somebody looked';
+comment on column jobs_internal.lane.rest is 'asleep: it is empty, and nobody looks until a nudge names it; dozing: on its way there';
+comment on column jobs_internal.lane.mark is 'Dozing: transactions from this number on are sure to have seen that; null: nobody has looked yet';
 comment on column jobs_internal.lane.quarantine is 'Why nothing of it is started: the job and session that cannot be stopped; null: in use';
+
+create table jobs_internal.nudge (
+  lane_id integer not null
+);
+comment on table jobs_internal.nudge is 'Lanes that rest and got a message: a row of the enqueuer''s own, so that none waits for another';
+comment on column jobs_internal.nudge.lane_id is 'Lane';
 
 create table jobs_internal.shape (
   id integer generated always as identity primary key,
@@ -381,6 +392,7 @@ comment on column jobs_internal.session.fate is 'The server stopped under it: wh
 create table jobs_internal.server (
   id boolean primary key default true check (id),
   epoch timestamptz,
+  clock timestamptz,
   trial_session bigint,
   trial_job bigint,
   trial_attempt integer,
@@ -389,6 +401,7 @@ create table jobs_internal.server (
 comment on table jobs_internal.server is 'One row: the life of the server that was seen last, and the one suspect of its crashes that is on trial';
 comment on column jobs_internal.server.id is 'Always true: there is one row';
 comment on column jobs_internal.server.epoch is 'Start of its checkpointer: another one means that it was restarted, or crashed and came up again by itself';
+comment on column jobs_internal.server.clock is 'When somebody last looked for messages that the clock hides; in the future: it was set back';
 comment on column jobs_internal.server.trial_session is 'Session that runs the suspect';
 comment on column jobs_internal.server.trial_job is 'The suspect';
 comment on column jobs_internal.server.trial_attempt is 'Its attempt';
@@ -467,7 +480,8 @@ create table jobs_internal.supervisor (
   pid integer not null,
   backend_start timestamptz not null,
   started_at timestamptz not null default pg_catalog.clock_timestamp(),
-  asleep boolean not null default false
+  asleep boolean not null default false,
+  mark xid8
 ) with (fillfactor = 50);
 comment on table jobs_internal.supervisor is 'Supervisors that are connected, and dead ones until another has noticed';
 comment on column jobs_internal.supervisor.id is 'Number';
@@ -479,6 +493,7 @@ comment on column jobs_internal.supervisor.pid is 'Server process of its control
 comment on column jobs_internal.supervisor.backend_start is 'Start of that process';
 comment on column jobs_internal.supervisor.started_at is 'When it registered';
 comment on column jobs_internal.supervisor.asleep is 'It waits for a NOTIFY: enqueuers should send one';
+comment on column jobs_internal.supervisor.mark is 'Asleep: transactions from this number on are sure to have seen that; null: nobody has looked yet';
 
 create table jobs_internal.feed (
   id bigint generated always as identity primary key,
@@ -504,6 +519,43 @@ comment on column jobs_internal.minute.minute is 'Start of the minute';
 comment on column jobs_internal.minute.session_id is 'Session: each writes rows of its own, so that none waits for another';
 comment on column jobs_internal.minute.succeeded is 'Attempts that succeeded';
 comment on column jobs_internal.minute.failed is 'Attempts that did not';
+
+create table jobs_internal.spent (
+  day date not null,
+  queue_id integer not null,
+  owner oid not null,
+  task text not null,
+  session_id bigint not null,
+  attempts numeric not null,
+  failed numeric not null,
+  ms numeric not null,
+  waited_ms numeric not null,
+  measured numeric not null,
+  rows numeric not null,
+  wal_bytes numeric not null,
+  buffers_hit numeric not null,
+  buffers_read numeric not null,
+  buffers_dirtied numeric not null,
+  temp_bytes numeric not null,
+  primary key (day, queue_id, owner, task, session_id)
+) with (fillfactor = 50);
+comment on table jobs_internal.spent is 'What attempts cost, per day, queue, owner and task; kept for a year';
+comment on column jobs_internal.spent.day is 'Day, UTC';
+comment on column jobs_internal.spent.queue_id is 'Queue';
+comment on column jobs_internal.spent.owner is 'Owner';
+comment on column jobs_internal.spent.task is 'Function, or the first words of a statement';
+comment on column jobs_internal.spent.session_id is 'Session that writes the row; 0: sessions that are gone, together';
+comment on column jobs_internal.spent.attempts is 'Attempts';
+comment on column jobs_internal.spent.failed is 'Those that did not succeed';
+comment on column jobs_internal.spent.ms is 'Their time, ms';
+comment on column jobs_internal.spent.waited_ms is 'Time that they waited in their lane for a session, ms';
+comment on column jobs_internal.spent.measured is 'Attempts that were measured: what follows are their sums';
+comment on column jobs_internal.spent.rows is 'Rows; known of all';
+comment on column jobs_internal.spent.wal_bytes is 'WAL, bytes';
+comment on column jobs_internal.spent.buffers_hit is 'Buffers found in memory';
+comment on column jobs_internal.spent.buffers_read is 'Buffers read';
+comment on column jobs_internal.spent.buffers_dirtied is 'Buffers dirtied';
+comment on column jobs_internal.spent.temp_bytes is 'Temporary files written, bytes';
 
 create table jobs_internal.retry_rule (
   pattern text primary key check (pattern ~ '^([0-9A-Z]{5}|[0-9A-Z]{2}|\*)$'),

@@ -36,7 +36,8 @@ _QUEUE_OPTIONS = {
 }
 _NAMES_OF_SETTINGS = either(
     "chunk_jobs", "chunk_ms", "claim_jobs", "claim_ms", "lease_seconds", "session_seconds", "session_jobs",
-    "sessions_per_owner", "superuser_jobs", "log_lines", "result_rows", "result_bytes", "child_queue_bytes",
+    "sessions_per_owner", "superuser_jobs", "measure_cost", "log_lines", "result_rows", "result_bytes",
+    "child_queue_bytes",
     "no_such", "", None, LARGE,
 )  # fmt: skip
 _PATTERNS = either("*", "22", "40001", "PW", "XX000", "**", "4", "", None, "22p02", "22\n", "é0", LARGE) | ANY_TEXT

@@ -1,4 +1,4 @@
--- Small helpers that everything else uses: settings, who asks, error objects, wake-up.
+-- Small helpers that everything else uses: settings, who asks, error objects.
 
 -- Purpose: one setting. Returns its text; null when unknown.
 create or replace function jobs_internal.setting(p_name text)
@@ -51,7 +51,8 @@ begin atomic
     'detail', nullif(pg_catalog.left(p_detail, 8000), ''),
     'hint', nullif(pg_catalog.left(p_hint, 8000), ''),
     -- The lines of the worker itself, at the end, say nothing about the job.
-    'context', nullif(pg_catalog.left(pg_catalog.regexp_replace(p_context, E'\n?PL/pgSQL function jobs_internal\\.run_one.*$', ''), 8000), '')
+    'context', nullif(pg_catalog.left(pg_catalog.regexp_replace(p_context, 
+      E'\n?((PL/pgSQL function jobs_internal\\.run_statement[^\n]*\n)?SQL statement "explain \\(analyze, buffers, wal,|PL/pgSQL function jobs_internal\\.run_one).*$', ''), 8000), '')
   ) || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
     'constraint', nullif(p_constraint, ''), 'table', nullif(p_table, '')));
 end;
@@ -71,20 +72,6 @@ begin atomic
     limit 1), false);
 end;
 comment on function jobs_internal.worth_retry(text) is 'Another attempt is worth it after this SQLSTATE, says the longest rule that fits';
-
--- Purpose: wake a supervisor, if one sleeps. NOTIFY takes a lock of the whole database at commit, so it is sent only then.
-create or replace function jobs_internal.wake()
-returns void
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if exists (select from jobs_internal.supervisor where asleep) then
-    perform pg_catalog.pg_notify('pyworker', '');
-  end if;
-end
-$$;
-comment on function jobs_internal.wake() is 'Sends NOTIFY pyworker at commit when a supervisor sleeps; only a hint';
 
 -- Purpose: whether a session is still there. Identity is (pid, backend_start): pids are used again.
 create or replace function jobs_internal.alive(p_pid integer, p_backend_start timestamptz)

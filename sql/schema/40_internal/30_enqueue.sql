@@ -264,7 +264,7 @@ begin
       update jobs_internal.job as j set state = 'queued', due_at = null, lane_id = v.lane_id, msg_id = v_msg_id where j.id = job_id;
     end if;
   end if;
-  perform jobs_internal.wake();
+  perform jobs_internal.wake(v.lane_id);
 end
 $$;
 comment on function jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb) is 'Stores one job in the caller''s transaction';
@@ -312,7 +312,7 @@ begin
     v_run_at, case when u.msg_id is null then v_run_at end, pg_catalog.now(), v.timeout,
     case when u.msg_id is not null then v.lane_id end, u.msg_id, u.args, v_settings, v_note
   from unnest(v_ids, v_msg_ids, p_args) as u(id, msg_id, args);
-  perform jobs_internal.wake();
+  perform jobs_internal.wake(v.lane_id);
   return v_ids;
 end
 $$;

@@ -112,7 +112,7 @@ $$;
 comment on function jobs_internal.release(jobs_internal.session, boolean) is 'Gives back a session''s claim';
 
 -- Purpose: end of a worker session: its last figures, its claim and slot given back, its row removed.
-create or replace function jobs_internal.close_session(p_session bigint, p_learned jsonb)
+create or replace function jobs_internal.close_session(p_session bigint, p_learned jobs_internal.lesson[])
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -125,61 +125,60 @@ begin
   perform jobs_internal.learn(v_session, p_learned);
   perform jobs_internal.free_slots(p_session);
   delete from jobs_internal.session where id = p_session;
-  perform jobs_internal.wake();
+  perform jobs_internal.wake(null);
 end
 $$;
-comment on function jobs_internal.close_session(bigint, jsonb) is 'Ends a worker session: gives back its claim and slot';
+comment on function jobs_internal.close_session(bigint, jobs_internal.lesson[]) is 'Ends a worker session: gives back its claim and slot';
 
--- Purpose: keep what a session measured since its last claim: {"shapes": {"<id>": [runs, total ms, 1 where a run set
--- application_name]}, "ok": n, "bad": n}.
--- Several sessions write the same rows; each holds them for the moment of a claim only, and in the same order.
+-- Purpose: keep what a session learned since its last claim.
+-- Several sessions write the same rows of duration; each holds them for the moment of a claim only, and in the same order.
 -- The figures come from a session of the owner's: only functions that it may execute are measured, and no figure is so large that the next
 -- one overflows.
-create or replace function jobs_internal.learn(p_session jobs_internal.session, p_learned jsonb)
+create or replace function jobs_internal.learn(p_session jobs_internal.session, p_learned jobs_internal.lesson[])
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_jobs bigint;
+  v_failed bigint;
   v_ms double precision;
 begin
   if p_learned is null then
     return;
   end if;
   insert into jobs_internal.duration as d (shape_id, runs, avg_ms, renames)
-  select h.id, m.runs, m.ms / m.runs, s.value -> 2 = '1'
-  from pg_catalog.jsonb_each(p_learned -> 'shapes') as s
-  join jobs_internal.shape as h on h.id = s.key::integer
-  cross join lateral (select least((s.value ->> 0)::bigint, 1000000000) as runs,
-    least(greatest((s.value ->> 1)::double precision, 0), 1e12) as ms) as m
+  select h.id, pg_catalog.sum(m.runs), pg_catalog.sum(m.ms) / pg_catalog.sum(m.runs), coalesce(pg_catalog.bool_or(l.renames), false)
+  from pg_catalog.unnest(p_learned) as l
+  join jobs_internal.shape as h on h.id = l.shape_id
+  cross join lateral (select least(l.runs, 1000000000) as runs, least(greatest(l.ms, 0), 1e12) as ms) as m
   where m.runs > 0 and pg_catalog.has_function_privilege(p_session.owner, h.func, 'EXECUTE')
+  group by h.id
   order by h.id
   on conflict (shape_id) do update set
     runs = d.runs + excluded.runs,
     avg_ms = d.avg_ms * 0.7 + excluded.avg_ms * 0.3,
     renames = d.renames or excluded.renames;
-  select pg_catalog.sum(least((s.value ->> 0)::bigint, 1000000000)), pg_catalog.sum(least(greatest((s.value ->> 1)::double precision, 0), 1e12))
-  into v_jobs, v_ms
-  from pg_catalog.jsonb_each(p_learned -> 'shapes') as s;
+  select pg_catalog.sum(least(greatest(l.runs, 0), 1000000000)), pg_catalog.sum(least(greatest(l.failed, 0), 1000000000)),
+    pg_catalog.sum(least(greatest(l.ms, 0), 1e12))
+  into v_jobs, v_failed, v_ms
+  from pg_catalog.unnest(p_learned) as l;
   if v_jobs > 0 and p_session.lane_id is not null then
     -- Nobody waits for a lane's row: sessions that go from lane to lane would wait for each other in a circle. Whoever holds it keeps a
     -- measurement of its own.
     update jobs_internal.lane set avg_ms = coalesce(avg_ms * 0.7 + (v_ms / v_jobs) * 0.3, v_ms / v_jobs)
     where id = (select l.id from jobs_internal.lane as l where l.id = p_session.lane_id for no key update skip locked);
-  end if;
-  if p_session.lane_id is not null then
     insert into jobs_internal.minute as m (queue_id, minute, session_id, succeeded, failed)
-    select l.queue_id, pg_catalog.date_trunc('minute', pg_catalog.clock_timestamp()), p_session.id,
-      greatest(least((p_learned ->> 'ok')::bigint, 1000000000), 0), greatest(least((p_learned ->> 'bad')::bigint, 1000000000), 0)
+    select l.queue_id, pg_catalog.date_trunc('minute', pg_catalog.clock_timestamp()), p_session.id, greatest(v_jobs - v_failed, 0), v_failed
     from jobs_internal.lane as l
     where l.id = p_session.lane_id
     on conflict (queue_id, minute, session_id) do update set
       succeeded = m.succeeded + excluded.succeeded, failed = m.failed + excluded.failed;
+    perform jobs_internal.spend(p_session, p_learned);
   end if;
 end
 $$;
-comment on function jobs_internal.learn(jobs_internal.session, jsonb) is 'Keeps the durations and counts that a session measured';
+comment on function jobs_internal.learn(jobs_internal.session, jobs_internal.lesson[]) is 'Keeps the durations, counts and costs that a session measured';
 
 -- Purpose: give back the slots of a session. Nobody waits for a slot: a row that an operator's open transaction has changed is left as it is,
 -- for sweep_slots. Locks: slot (skip locked).
@@ -284,7 +283,7 @@ comment on function jobs_internal.look_for_front(integer, bigint) is 'Looks wher
 -- gives back what is left of that claim when asked (p_release). p_limit: no more messages than this.
 -- Returns: the claim; lane_id null when there is nothing (waiting says whether something is due that no slot is free for).
 -- Locks: session, messages (skip locked), slot (skip locked), lane (skip locked).
-create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint, p_learned jsonb, p_release boolean, p_limit integer)
+create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint, p_learned jobs_internal.lesson[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -310,12 +309,13 @@ begin
     v_now := pg_catalog.clock_timestamp();  -- what was given back is due for us too
   end if;
   v_claim.waiting := false;
+  perform jobs_internal.stir_lanes();
   if not (select s.paused from jobs_internal.switch as s) then
     for v_lane in
       select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, q.concurrency
       from jobs_internal.lane as l
       join jobs_internal.queue as q on q.id = l.queue_id
-      where l.owner = v_session.owner and l.quarantine is null and not q.paused and q.dropped_at is null
+      where l.owner = v_session.owner and l.rest <> 'asleep' and l.quarantine is null and not q.paused and q.dropped_at is null
       order by l.priority, l.served_at, l.id
     loop
       v_front := v_lane.front;
@@ -342,7 +342,10 @@ begin
         v_claim.waiting := true;
         continue;
       end if;
-      v_limit := case when v_lane.avg_ms is null then 1
+      -- What nobody has seen yet is taken one at a time, or a few where all other lanes of this owner are quick.
+      v_limit := case
+        when v_lane.avg_ms is null and (select pg_catalog.max(l.avg_ms) from jobs_internal.lane as l where l.owner = v_session.owner) < 1 then least(p_limit, 10)
+        when v_lane.avg_ms is null then 1
         else least(p_limit, jobs_internal.setting('claim_jobs')::numeric,
           greatest(1, jobs_internal.setting('claim_ms')::numeric / greatest(v_lane.avg_ms, 0.01)::numeric))::integer end;
       -- Dead entries at the front of the lane cost a walk at each claim, so a claim starts behind the last one; from the front again once
@@ -392,7 +395,7 @@ begin
   return v_claim;
 end
 $$;
-comment on function jobs_internal.claim(bigint, bigint, jsonb, boolean, integer) is 'Leases up to a second''s worth of messages of one lane to the calling session';
+comment on function jobs_internal.claim(bigint, bigint, jobs_internal.lesson[], boolean, integer) is 'Leases up to a second''s worth of messages of one lane to the calling session';
 
 -- Purpose: whether the server shuts down: the walwriter goes first. Asked after long jobs and while idle; a job may have swallowed the signal.
 create or replace function jobs_internal.shutting_down()

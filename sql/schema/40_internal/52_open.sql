@@ -19,6 +19,7 @@ declare
   v_msg_ids bigint[];
   v_read_cts integer[];
   v_job_ids bigint[];
+  v_queued timestamptz[];
   v_constraints boolean;
   v_i integer;
   v_owner oid := jobs_internal.me();
@@ -27,10 +28,10 @@ begin
   v_constraints := exists (select from pg_catalog.pg_constraint as c where c.condeferrable)
     or exists (select from pg_catalog.pg_trigger as t where t.tgdeferrable);
   execute pg_catalog.format(
-    'select array_agg(m.msg_id), array_agg(m.read_ct), array_agg((m.message ->> ''job'')::bigint) from ('
-    '  select q.msg_id, q.read_ct, q.message from pgmq.%I as q where q.msg_id = any ($1) and q.vt = $2 order by q.msg_id for update skip locked'
+    'select array_agg(m.msg_id), array_agg(m.read_ct), array_agg((m.message ->> ''job'')::bigint), array_agg(m.enqueued_at) from ('
+    '  select q.msg_id, q.read_ct, q.message, q.enqueued_at from pgmq.%I as q where q.msg_id = any ($1) and q.vt = $2 order by q.msg_id for update skip locked'
     ') as m', 'q_pyworker_' || p_lane)
-  into v_msg_ids, v_read_cts, v_job_ids using p_msg_ids, p_lease;
+  into v_msg_ids, v_read_cts, v_job_ids, v_queued using p_msg_ids, p_lease;
   -- LATERAL with OFFSET 0: jobs are looked up one by one by their key, whatever the planner believes of a table that grew or shrank a
   -- thousandfold since it was analyzed.
   select pg_catalog.array_agg(row(
@@ -45,10 +46,10 @@ begin
       else 'chunk'
     end,
     (extract(epoch from j.timeout) * 1000)::bigint, j.settings, st.done_when, coalesce(j.verify, false),
-    coalesce(d.avg_ms <= abs(p_short_ms), false), v_constraints
+    coalesce(d.avg_ms <= abs(p_short_ms), false), v_constraints, m.queued_at, st.command
   )::jobs_internal.work_item order by m.msg_id)
   into v_items
-  from unnest(v_msg_ids, v_read_cts, v_job_ids) as m(msg_id, read_ct, job_id)
+  from unnest(v_msg_ids, v_read_cts, v_job_ids, v_queued) as m(msg_id, read_ct, job_id, queued_at)
   left join lateral (
     select o.* from jobs_internal.job as o where o.id = m.job_id and o.msg_id = m.msg_id and o.state = 'queued' and o.owner = v_owner offset 0
   ) as j on true

@@ -98,6 +98,7 @@ begin
     set state = 'queued', due_at = null, lane_id = v_lane.id, msg_id = u.msg_id
     from unnest(v_ids, v_msg_ids) as u(id, msg_id)
     where j.id = u.id;
+    perform jobs_internal.wake(v_lane.id);
     v_count := v_count + pg_catalog.cardinality(v_ids);
   end loop;
   return v_count;
@@ -368,8 +369,11 @@ begin
     raise exception using errcode = '25006', message = 'this server is a standby', detail = 'Jobs run on the primary.', hint = 'Connect to the primary.';
   end if;
   perform jobs_internal.assert_home();
-  -- A second for 100,000 jobs; where there are more, that is for a person to ask for (jobs.reconcile).
-  if (select pg_catalog.count(*) from (select from jobs_internal.job limit 100001) as j) <= 100000 then
+  -- A second for 100,000 jobs, and as much for each further lane with so many; where there is more, that is for a person to ask for
+  -- (jobs.reconcile).
+  if (select pg_catalog.count(*) from (select from jobs_internal.job limit 100001) as j)
+    * (select pg_catalog.count(*) from jobs_internal.lane) <= 1000000 and (select pg_catalog.count(*) from jobs_internal.lane) <= 200
+  then
     perform jobs_internal.mend_lanes();
   end if;
   delete from jobs_internal.supervisor as s
@@ -412,16 +416,17 @@ begin
   if (select s.paused from jobs_internal.switch as s) then
     return;
   end if;
+  perform jobs_internal.stir_lanes();
   for v_owner in
     select r.oid, r.rolname from pg_catalog.pg_roles as r
     where r.oid in (select l.owner from jobs_internal.lane as l)
   loop
     v_sum := 0;
     for v_lane in
-      select l.id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, q.concurrency, q.id as queue_id
+      select l.id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, l.served_at, q.concurrency, q.id as queue_id
       from jobs_internal.lane as l
       join jobs_internal.queue as q on q.id = l.queue_id
-      where l.owner = v_owner.oid and l.quarantine is null and not q.paused and q.dropped_at is null
+      where l.owner = v_owner.oid and l.rest <> 'asleep' and l.quarantine is null and not q.paused and q.dropped_at is null
     loop
       if v_lane.front > 0 and v_lane.front_at not between pg_catalog.clock_timestamp() - interval '1 second' and pg_catalog.clock_timestamp() then
         v_lane.front := jobs_internal.look_for_front(v_lane.id, v_lane.front);
@@ -439,7 +444,12 @@ begin
         when undefined_table then
           v_due := 0;  -- its queue was dropped meanwhile
       end;
-      continue when v_due = 0;
+      if v_due = 0 then
+        if v_lane.served_at < pg_catalog.clock_timestamp() - interval '5 seconds' then
+          perform jobs_internal.rest_lane(v_lane.id);
+        end if;
+        continue;
+      end if;
       v_due := greatest(1, least(v_due, pg_catalog.ceil(v_due * coalesce(v_lane.avg_ms, 500) / 500)));
       if v_lane.concurrency is not null then
         v_free := (select greatest(0, least(v_lane.concurrency - pg_catalog.count(s.session_id), pg_catalog.count(*) - pg_catalog.count(s.session_id)))
@@ -447,6 +457,7 @@ begin
         v_due := least(v_due, v_free);
       end if;
       v_sum := v_sum + least(v_due, v_most)::integer;
+      exit when v_sum >= v_most;
     end loop;
     owner := v_owner.rolname;
     live := (select pg_catalog.count(*) from jobs_internal.session as s where s.owner = v_owner.oid and jobs_internal.alive(s.pid, s.backend_start));
@@ -494,7 +505,8 @@ comment on function jobs_internal.take_back() is 'Takes back what sessions claim
 
 -- Purpose: after the server's clock was set back, what entered a lane before would stay out of sight until the clock is there again. No
 -- message waits longer than a lease: one that would is visible now, as if its lease were over. Nor do the signals of a reason to stop wait.
--- Locks: stop (skip locked), message (skip locked).
+-- The lanes are looked at every ten seconds, and at once when the last look lies in the future.
+-- Locks: server (skip locked), stop (skip locked), message (skip locked).
 create or replace function jobs_internal.heed_clock()
 returns void
 language plpgsql volatile security definer
@@ -510,8 +522,15 @@ begin
   set requested_at = pg_catalog.clock_timestamp(), pressed_at = least(o.pressed_at, pg_catalog.clock_timestamp())
   where o.ctid = any (array(
     select x.ctid from jobs_internal.stop as x where x.requested_at > pg_catalog.clock_timestamp() + interval '1 minute' for update skip locked));
+  if (select v.clock between pg_catalog.clock_timestamp() - interval '10 seconds' and pg_catalog.clock_timestamp() from jobs_internal.server as v) then
+    return;
+  end if;
+  update jobs_internal.server set clock = pg_catalog.clock_timestamp() where id = (select v.id from jobs_internal.server as v for update skip locked);
+  if not found then
+    return;  -- somebody else looks
+  end if;
   for v_lane in
-    select l.pgmq_queue from jobs_internal.lane as l
+    select l.pgmq_queue from jobs_internal.lane as l where l.rest <> 'asleep'
   loop
     begin
       execute pg_catalog.format(
@@ -605,8 +624,26 @@ end
 $$;
 comment on function jobs_internal.end_naps() is 'Wakes the sessions that were taking a nap when the clock was set back; returns how many';
 
+-- Purpose: whether somebody may still be about to commit a job who saw this supervisor awake, and so sends no NOTIFY. Such a transaction had its
+-- number before the sleep was there for all to see: as long as one of those is in progress, the supervisor looks again soon. Afterwards it may
+-- sleep deep: whoever enqueues rings. Writes: supervisor, once per sleep.
+create or replace function jobs_internal.may_be_missed(p_supervisor bigint)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update jobs_internal.supervisor set mark = pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
+  where id = p_supervisor and asleep and mark is null;
+  return found or exists (
+    select from jobs_internal.supervisor as s
+    where s.id = p_supervisor and s.asleep and pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) < s.mark);
+end
+$$;
+comment on function jobs_internal.may_be_missed(bigint) is 'Somebody may still commit a job who saw this supervisor awake, and sends no NOTIFY';
+
 -- Purpose: one round of a supervisor: dispatch, note the overdue, rescue; says what there is to do.
--- Returns: paused, dispatched, rescued, stopping, sessions, running, queued, next_due_ms, next_deadline_ms, feed, owners, problems.
+-- Returns: paused, watchful, dispatched, rescued, stopping, sessions, running, queued, next_due_ms, next_deadline_ms, feed, owners, problems.
 create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)
 returns jsonb
 language plpgsql volatile security definer
@@ -614,6 +651,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_paused boolean := (select s.paused from jobs_internal.switch as s);
+  v_watchful boolean := jobs_internal.may_be_missed(p_supervisor);  -- first: what is not seen below is committed later
   v_rescued integer := 0;
   v_dispatched integer := 0;
   v_sessions integer;
@@ -648,6 +686,7 @@ begin
   end if;
   return pg_catalog.jsonb_build_object(
     'paused', v_paused,
+    'watchful', v_watchful,
     'dispatched', v_dispatched,
     'rescued', v_rescued,
     'stopping', (select pg_catalog.count(*) from jobs_internal.stop),
@@ -684,7 +723,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update jobs_internal.supervisor set asleep = p_asleep where id = p_supervisor and asleep <> p_asleep;
+  update jobs_internal.supervisor set asleep = p_asleep, mark = null where id = p_supervisor and asleep <> p_asleep;
   return p_asleep and (exists (select from jobs_internal.job as j where j.due_at <= pg_catalog.clock_timestamp())
     or exists (select from jobs_internal.wanted() as w where w.wanted > w.live));
 end
@@ -745,8 +784,12 @@ begin
     delete from jobs_internal.statement where job_id = any (v_ids);
     v_removed := pg_catalog.cardinality(v_ids);
   end if;
+  perform jobs_internal.sum_up();
   delete from jobs_internal.minute where minute < pg_catalog.now() - interval '1 hour';
   delete from jobs_internal.feed where at < pg_catalog.now() - interval '7 days';
+  -- A lane that sleeps has no message. Should one have got there by a way that leaves no nudge, it does not wait longer than to here.
+  update jobs_internal.lane as l set rest = 'awake', mark = null
+  where l.rest = 'asleep' and l.id in (select j.lane_id from jobs_internal.job as j where j.state = 'queued');
   delete from jobs_internal.progress_message as p where not exists (select from jobs_internal.job as j where j.id = p.job_id);
 
   select pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.relname), ', ' order by c.relname)
@@ -754,7 +797,7 @@ begin
   from pg_catalog.pg_class as c
   join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
   where c.relkind = 'r' and c.relowner = pg_catalog.quote_ident(current_user)::regrole::oid
-    and ((n.nspname = 'jobs_internal' and c.relname in ('job', 'session', 'slot', 'lane', 'duration', 'stop', 'feed', 'minute', 'supervisor', 'progress_message'))
+    and ((n.nspname = 'jobs_internal' and c.relname in ('job', 'nudge', 'session', 'slot', 'lane', 'duration', 'stop', 'feed', 'minute', 'spent', 'supervisor', 'progress_message'))
       or (n.nspname = 'pgmq' and c.relname like 'q\_pyworker\_%'))
     and pg_catalog.pg_table_size(c.oid) > 65536;  -- with what is toasted: the claims of sessions are
   if v_tables is not null then

@@ -24,6 +24,8 @@ declare
   v_messages bigint := 0;
   v_queues bigint := 0;
 begin
+  update jobs_internal.lane as l set rest = 'awake', mark = null
+  where l.id in (select o.id from jobs_internal.lane as o where o.rest <> 'awake' for no key update skip locked);
   for v_lane in
     select l.id from jobs_internal.lane as l
     join jobs_internal.queue as q on q.id = l.queue_id
@@ -224,6 +226,7 @@ begin
     update jobs_internal.finished as f set owner = m.new from unnest(v_old, v_new) as m(old, new) where f.owner = m.old;
     update jobs_internal.attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new) where a.owner = m.old;
     update jobs_internal.log_line as l set owner = m.new from unnest(v_old, v_new) as m(old, new) where l.owner = m.old;
+    perform jobs_internal.move_spent(v_old, v_new);
     update jobs_internal.shape as s set func_owner = m.new from unnest(v_old, v_new) as m(old, new) where s.func_owner = m.old;
     update jobs_internal.known_role as k set role = m.new from unnest(v_old, v_new) as m(old, new) where k.role = m.old;
   end if;

@@ -197,7 +197,7 @@ begin
     v_msg_id := pgmq.send(v_lane.pgmq_queue, pg_catalog.jsonb_build_object('job', p_id), null::jsonb, pg_catalog.clock_timestamp());
     update jobs_internal.job set state = 'queued', due_at = null, lane_id = v_lane.id, msg_id = v_msg_id where id = p_id;
   end if;
-  perform jobs_internal.wake();
+  perform jobs_internal.wake(v_lane.id);
 end
 $$;
 comment on function jobs_internal.enter_lane(bigint) is 'Puts a scheduled job into its lane now';

@@ -269,7 +269,7 @@ begin
     update jobs_internal.queue as q set paused = false where q.id = v_id and q.paused;
     v_changed := found;
   end if;
-  perform jobs_internal.wake();
+  perform jobs_internal.wake(null);
   return v_changed;
 end
 $$;
@@ -286,8 +286,8 @@ declare
   v_old text;
   v_least integer := case when name in ('chunk_jobs', 'claim_jobs', 'claim_ms', 'lease_seconds', 'session_seconds', 'session_jobs',
     'sessions_per_owner') then 1 else 0 end;
-  v_most integer := case when name = 'chunk_jobs' then 60 else 999999999 end;
-  v_switch boolean := name = 'superuser_jobs';
+  v_most integer := case when name = 'chunk_jobs' then 1000 else 999999999 end;
+  v_switch boolean := name in ('superuser_jobs', 'measure_cost');
   v_good boolean;
 begin
   select s.value into v_old from jobs_internal.setting as s where s.name = configure.name for update;

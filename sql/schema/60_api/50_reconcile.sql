@@ -27,7 +27,7 @@ begin
     v_facts := v_facts || pg_catalog.jsonb_build_object('sessions_cleared', jobs_internal.rescue()) || jobs_internal.move_owners(false);
   end if;
   v_facts := v_facts || jobs_internal.mend_lanes();
-  perform jobs_internal.wake();
+  perform jobs_internal.wake(null);
   return v_facts;
 end
 $$;

@@ -166,7 +166,8 @@ begin
     select l.pgmq_queue, l.served_at, pg_catalog.pg_get_userbyid(l.owner) as owner
     from jobs_internal.lane as l
     join jobs_internal.queue as q on q.id = l.queue_id
-    where l.quarantine is null and not q.paused and q.dropped_at is null and l.served_at < v_now - p_for
+    where (l.rest <> 'asleep' or l.id in (select n.lane_id from jobs_internal.nudge as n))
+      and l.quarantine is null and not q.paused and q.dropped_at is null and l.served_at < v_now - p_for
       and (q.concurrency is null or q.concurrency > (select pg_catalog.count(*) from jobs_internal.slot as t
         join jobs_internal.session as s on s.id = t.session_id
         where t.queue_id = q.id and (s.job_id is not null or s.msg_ids is not null) and jobs_internal.alive(s.pid, s.backend_start)))

@@ -34,7 +34,7 @@ def test_owners_that_are_not_served_or_blocked_get_none() -> None:
 @pytest.mark.parametrize(
     ("tick", "blocked", "seconds", "idle"),
     [
-        (Tick(), False, 1.0, True),
+        (Tick(), False, 10.0, True),
         (Tick(next_due_ms=300), False, 0.3, True),
         (Tick(next_due_ms=0), False, 1.0, True),  # due, but not dispatched: it waits for something else
         (Tick(sessions=1), False, 0.1, False),
@@ -45,8 +45,17 @@ def test_owners_that_are_not_served_or_blocked_get_none() -> None:
     ],
 )
 def test_the_pace(tick: Tick, blocked: bool, seconds: float, idle: bool) -> None:
-    pace = pace_after(tick, on_their_way=0, blocked=blocked, jitter=1.0)
+    pace = pace_after(tick, on_their_way=0, blocked=blocked, jitter=1.0, looks=3)
     assert (pace.seconds, pace.idle) == (seconds, idle)
+
+
+@pytest.mark.parametrize(
+    ("looks", "watchful", "seconds"),
+    [(0, False, 0.05), (1, True, 0.1), (2, True, 0.2), (9, True, 1.0), (5000, True, 1.0), (1, False, 10.0)],
+)
+def test_it_falls_asleep_step_by_step(looks: int, watchful: bool, seconds: float) -> None:
+    pace = pace_after(Tick(watchful=watchful), on_their_way=0, blocked=False, jitter=1.0, looks=looks)
+    assert (pace.seconds, pace.idle) == (seconds, True)
 
 
 def test_work_of_others_and_later_work_do_not_keep_it_from_being_empty() -> None:
