@@ -45,7 +45,7 @@ FIELDS: dict[str, str] = {
     "queue": "the job's queue",
     "queued": "jobs that could run now (counted up to a cap)",
     "reason": "why",
-    "removed": "rows of old history removed",
+    "removed": "stretches of old history (buckets) removed",
     "retry_at": "the server's time of the next attempt",
     "retry_in": "seconds until the next try",
     "running": "jobs that run now",

@@ -76,7 +76,7 @@ class Gateway:
         return [str(name) for name in self._values("select * from jobs_internal.runners()")]
 
     def maintain(self) -> Maintenance:
-        """Remove old history and vacuum the hot tables."""
+        """Do one round for the history, and vacuum the hot tables."""
         return Maintenance.from_row(self._value("select jobs_internal.maintain()"))
 
     @contextmanager

@@ -203,6 +203,7 @@ class Maintenance:
     """What one round of maintenance did."""
 
     removed: int = 0
+    more: bool = False
     vacuumed: tuple[str, ...] = ()
 
     @classmethod
@@ -210,4 +211,8 @@ class Maintenance:
         """Read the object that maintain returns."""
         row = row or {}
         tables = row.get("vacuumed") or ()
-        return cls(removed=int(row.get("removed") or 0), vacuumed=tuple(str(name) for name in tables))
+        return cls(
+            removed=int(row.get("removed") or 0),
+            more=bool(row.get("more")),
+            vacuumed=tuple(str(name) for name in tables),
+        )

@@ -36,6 +36,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/62_leftover.sql
 \ir schema/40_internal/70_rescue.sql
 \ir schema/40_internal/72_tick.sql
+\ir schema/40_internal/73_history.sql
 \ir schema/40_internal/74_mend.sql
 \ir schema/40_internal/80_launch.sql
 \ir schema/60_api/10_enqueue.sql

@@ -57,6 +57,7 @@ class Memory:
     maintained_at: float = field(default_factory=monotonic)
     worked: bool = False  # since the last maintenance
     ended: int = 0  # attempts, since the last maintenance
+    more_upkeep: bool = False  # the last maintenance has left something for the next one
     progress: bool = False  # since the last look at who is stuck
 
     def start_over(self) -> None:
@@ -221,16 +222,18 @@ def take_outcomes(gateway: Gateway, memory: Memory, log: Sink, now: float, *, at
 
 
 def maintain(gateway: Gateway, memory: Memory, log: Sink, now: float) -> int:
-    """Remove old history and vacuum the hot tables, now and then and after so many jobs; returns the rows that went."""
+    """Keep the history and vacuum the hot tables, now and then and after so many jobs; returns what went of history."""
     pause = _MAINTAIN_BUSY if memory.worked else _MAINTAIN_IDLE
-    if memory.ended >= memory.vacuum_jobs:
+    if memory.ended >= memory.vacuum_jobs or memory.more_upkeep:
         pause = _MAINTAIN_SOONEST
     if now - memory.maintained_at < pause:
         return 0
     memory.maintained_at = now
     memory.worked = False
     memory.ended = 0
+    memory.more_upkeep = False
     done = gateway.maintain()
+    memory.more_upkeep = done.more
     if done.removed or done.vacuumed:
         log.emit(
             "maintenance_done",

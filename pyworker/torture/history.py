@@ -149,7 +149,7 @@ _ATTEMPTS = """
 select job_id, attempt, outcome, started_at, finished_at, error ->> 'sqlstate'
 from jobs.attempts order by job_id, attempt
 """
-_LINES = "select job_id, attempt, array_agg(message order by n) from jobs_internal.log_line group by 1, 2"
+_LINES = "select job_id, attempt, array_agg(message order by n) from jobs.log_lines group by 1, 2"
 _EFFECTS = "select tag, job_id, attempt, by_current, by_session, pid from stage.ledger order by at"
 _INDEXES = """
 select c.relname, i.indisvalid from pg_index as i join pg_class as c on c.oid = i.indexrelid

@@ -155,7 +155,9 @@ def no_broken_index(history: History) -> Iterator[tuple[str, object]]:
 
 
 #: Relations whose rows come and go; the others are history, which retention bounds.
-_HOT = re.compile(r"^(jobs_internal[.](job|session|slot|lane|duration|stop|feed|progress_message)|pgmq[.]q_.*)$")
+_HOT = re.compile(
+    r"^(jobs_internal[.](job|attempt|log_line|statement|session|slot|lane|duration|stop|feed|progress_message)|pgmq[.]q_.*)$"
+)
 
 
 def is_hot(relation: str) -> bool:

@@ -1,7 +1,8 @@
 -- Tables. Run on a fresh install only; later changes are numbered files in sql/migrations/.
 --
 -- A live job is a row of jobs_internal.job; a finished one is a row of jobs_internal.finished. The last attempt of a finished job is
--- part of its row (one history row for a job that succeeds at once); earlier attempts are rows of jobs_internal.attempt.
+-- part of its row (one history row for a job that succeeds at once); earlier attempts are rows of jobs_internal.attempt while the job
+-- lives. History is partitioned by time, so that retention drops partitions: see 40_internal/73_history.sql.
 -- No foreign key leads from a job to a hot parent: the locks that it takes would be felt by everybody (MultiXact).
 
 create table jobs_internal.setting (
@@ -59,6 +60,8 @@ create table jobs_internal.queue (
   backoff interval not null default '1 second' check (backoff between interval '0' and interval '1000 years'),
   backoff_cap interval not null default '1 hour' check (backoff_cap between interval '0' and interval '1000 years'),
   retention interval not null default '7 days' check (retention between interval '0' and interval '1000 years' or retention = 'infinity'),
+  retention_rows bigint check (retention_rows >= 1),
+  class_id integer not null default 1,
   batch boolean not null default true,
   created_by text not null default session_user,
   created_at timestamptz not null default pg_catalog.now(),
@@ -75,12 +78,71 @@ comment on column jobs_internal.queue.timeout is 'Timeout of a job that names no
 comment on column jobs_internal.queue.max_attempts is 'Attempts of a job that names no number';
 comment on column jobs_internal.queue.backoff is 'Wait before the second attempt; doubles with each further one';
 comment on column jobs_internal.queue.backoff_cap is 'Longest wait between two attempts';
-comment on column jobs_internal.queue.retention is 'Finished jobs are kept so long';
+comment on column jobs_internal.queue.retention is 'Finished jobs are kept so long at least';
+comment on column jobs_internal.queue.retention_rows is 'So many finished jobs are kept at least, then older ones go whatever their age; null: no limit';
+comment on column jobs_internal.queue.class_id is 'Retention class: where its finished jobs go';
 comment on column jobs_internal.queue.batch is 'Short jobs may share a transaction';
 comment on column jobs_internal.queue.created_by is 'Login that made it';
 comment on column jobs_internal.queue.created_at is 'When it was made';
 comment on column jobs_internal.queue.dropped_at is 'When it was dropped; null: in use';
 insert into jobs_internal.queue (name, concurrency) values ('default', 8);
+
+create table jobs_internal.history_class (
+  id integer generated always as identity primary key,
+  keeps interval unique,
+  queue_id integer unique,
+  bucket integer,
+  constraint history_class_kind_check check ((keeps is null) <> (queue_id is null))
+) with (fillfactor = 50);
+comment on table jobs_internal.history_class is 'Retention classes: queues whose finished jobs share partitions. Number 1 is always there';
+comment on column jobs_internal.history_class.id is 'Number';
+comment on column jobs_internal.history_class.keeps is 'Longest retention of its queues, from a short list (jobs_internal.kept_in), so that 1,000 queues do not make 1,000 sets of partitions; null: the class of one queue';
+comment on column jobs_internal.history_class.queue_id is 'The one queue whose class it is, because its rows are limited; null: a class that queues share';
+comment on column jobs_internal.history_class.bucket is 'The open bucket, where finished jobs go now; null: none yet, or no queue uses the class any more';
+insert into jobs_internal.history_class (keeps, bucket) values ('7 days', 1);
+
+create table jobs_internal.history_bucket (
+  id integer generated always as identity primary key,
+  class_id integer not null,
+  made_at timestamptz not null default pg_catalog.clock_timestamp(),
+  made_by xid8 not null default pg_catalog.pg_current_xact_id(),
+  awaits text[],
+  opened_at timestamptz,
+  left_at timestamptz,
+  left_by xid8,
+  closed_at timestamptz,
+  rows bigint,
+  expired_at timestamptz,
+  constraint history_bucket_order_check check (
+    (left_at is null) = (left_by is null)
+    and (left_at is null or opened_at is not null)
+    and (closed_at is null or left_at is not null)
+    and (expired_at is null or closed_at is not null))
+) with (fillfactor = 50);
+create index history_bucket_class_idx on jobs_internal.history_bucket (class_id);
+comment on table jobs_internal.history_bucket is 'Buckets: one stretch of time of one class, a partition of finished and of each past_ table. Made, opened, left, closed, expired, gone';
+comment on column jobs_internal.history_bucket.id is 'Number: the value of bucket in its partitions, and in their names';
+comment on column jobs_internal.history_bucket.class_id is 'Class';
+comment on column jobs_internal.history_bucket.made_at is 'When its partitions were attached';
+comment on column jobs_internal.history_bucket.made_by is 'Transaction that attached them';
+comment on column jobs_internal.history_bucket.awaits is 'Virtual transactions that may not know its partitions yet: it is opened when they have ended; null: nobody has looked';
+comment on column jobs_internal.history_bucket.opened_at is 'From then on finished jobs went here; null: made, not open yet';
+comment on column jobs_internal.history_bucket.left_at is 'From then on they went elsewhere, but for statements that had begun before; null: open';
+comment on column jobs_internal.history_bucket.left_by is 'Transaction that said so: whoever sees it writes here no more';
+comment on column jobs_internal.history_bucket.closed_at is 'Nobody writes here any more; its jobs finished before. Retention counts from here; null: somebody might';
+comment on column jobs_internal.history_bucket.rows is 'Jobs that finished in it, at least; counted once when it is closed, for a class whose rows are limited; null: not counted';
+comment on column jobs_internal.history_bucket.expired_at is 'Retention has passed: its partitions go as soon as nobody reads them; null: kept';
+insert into jobs_internal.history_bucket (class_id, opened_at) values (1, pg_catalog.clock_timestamp());
+
+create table jobs_internal.history_use (
+  bucket integer not null,
+  queue_id integer not null,
+  primary key (bucket, queue_id)
+);
+comment on table jobs_internal.history_use is 'Queues whose jobs may have finished in a bucket: the longest of their present retentions says when it goes';
+comment on column jobs_internal.history_use.bucket is 'Bucket';
+comment on column jobs_internal.history_use.queue_id is 'Queue, dropped or not';
+insert into jobs_internal.history_use (bucket, queue_id) select 1, q.id from jobs_internal.queue as q;
 
 create table jobs_internal.slot (
   queue_id integer not null,
@@ -246,7 +308,7 @@ create table jobs_internal.statement (
   done_when text,
   way_back text
 );
-comment on table jobs_internal.statement is 'Statements of jobs made by jobs.enqueue_sql; kept as long as the job';
+comment on table jobs_internal.statement is 'Statements of live jobs made by jobs.enqueue_sql';
 comment on column jobs_internal.statement.job_id is 'Job';
 comment on column jobs_internal.statement.body is 'The statement';
 comment on column jobs_internal.statement.command is 'Its first words: what it does, without names and values';
@@ -254,34 +316,38 @@ comment on column jobs_internal.statement.top_level is 'It runs outside a transa
 comment on column jobs_internal.statement.done_when is 'Boolean expression or query that is true once it is done';
 comment on column jobs_internal.statement.way_back is 'Statement that undoes it, for people';
 
+-- Columns in the order of their alignment: nothing is lost between them, in the one table that may grow to millions of rows.
 create table jobs_internal.finished (
-  id bigint primary key,
-  queue_id integer not null,
-  owner oid not null,
-  priority smallint not null,
-  state text not null check (state in ('succeeded', 'failed', 'cancelled', 'in_doubt')),
-  shape_id integer,
-  attempt integer not null,
-  max_attempts integer not null,
-  outcome text check (outcome in ('succeeded', 'failed', 'timed_out', 'cancelled', 'lost', 'in_doubt')),
+  id bigint not null,
   run_at timestamptz not null,
   created_at timestamptz not null,
   started_at timestamptz,
   finished_at timestamptz not null,
+  bucket integer not null,
+  queue_id integer not null,
+  owner oid not null,
+  shape_id integer,
+  attempt integer not null,
+  max_attempts integer not null,
   pid integer,
   child_pid integer,
+  priority smallint not null,
+  state text not null check (state in ('succeeded', 'failed', 'cancelled', 'in_doubt')),
+  outcome text check (outcome in ('succeeded', 'failed', 'timed_out', 'cancelled', 'lost', 'in_doubt')),
   timeout interval,
   unique_key text,
   args jsonb,
   settings jsonb,
   note jsonb,
   result jsonb,
-  error jsonb
-) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
+  error jsonb,
+  primary key (id, bucket)
+) partition by list (bucket);
 create index finished_at_idx on jobs_internal.finished (finished_at);
 create index finished_failed_idx on jobs_internal.finished (finished_at, queue_id, owner, state) where state <> 'succeeded';
-comment on table jobs_internal.finished is 'Finished jobs, each with its last attempt';
+comment on table jobs_internal.finished is 'Finished jobs, each with its last attempt; one partition per bucket. Numbers are unique across buckets because one sequence gives them';
 comment on column jobs_internal.finished.id is 'Number of the job';
+comment on column jobs_internal.finished.bucket is 'Bucket: the stretch of history that it goes with';
 comment on column jobs_internal.finished.queue_id is 'Queue';
 comment on column jobs_internal.finished.owner is 'Owner';
 comment on column jobs_internal.finished.priority is '0 high, 1 normal, 2 low';
@@ -317,7 +383,7 @@ create table jobs_internal.attempt (
   error jsonb,
   primary key (job_id, attempt)
 );
-comment on table jobs_internal.attempt is 'Attempts before the last one of a finished job, and the closed attempts of live jobs';
+comment on table jobs_internal.attempt is 'Closed attempts of live jobs';
 comment on column jobs_internal.attempt.job_id is 'Job';
 comment on column jobs_internal.attempt.attempt is 'Number of the attempt, from 1';
 comment on column jobs_internal.attempt.outcome is 'How it ended';
@@ -340,7 +406,7 @@ create table jobs_internal.log_line (
   fields jsonb,
   primary key (job_id, attempt, n)
 );
-comment on table jobs_internal.log_line is 'Lines that jobs wrote with jobs.log';
+comment on table jobs_internal.log_line is 'Lines that live jobs wrote with jobs.log';
 comment on column jobs_internal.log_line.job_id is 'Job';
 comment on column jobs_internal.log_line.attempt is 'Attempt';
 comment on column jobs_internal.log_line.n is 'Number of the line in its attempt';
@@ -349,6 +415,89 @@ comment on column jobs_internal.log_line.at is 'When it was written';
 comment on column jobs_internal.log_line.level is 'debug, info, warning or error';
 comment on column jobs_internal.log_line.message is 'Text';
 comment on column jobs_internal.log_line.fields is 'More facts';
+
+create table jobs_internal.past_attempt (
+  job_id bigint not null,
+  bucket integer not null,
+  attempt integer not null,
+  outcome text not null,
+  owner oid not null,
+  started_at timestamptz,
+  finished_at timestamptz not null,
+  pid integer,
+  child_pid integer,
+  result jsonb,
+  error jsonb,
+  primary key (job_id, attempt, bucket)
+) partition by list (bucket);
+comment on table jobs_internal.past_attempt is 'Attempts of finished jobs before their last one, in the bucket of the job; jobs.retry takes them back';
+comment on column jobs_internal.past_attempt.job_id is 'Job';
+comment on column jobs_internal.past_attempt.bucket is 'Bucket of the job';
+comment on column jobs_internal.past_attempt.attempt is 'Number of the attempt, from 1';
+comment on column jobs_internal.past_attempt.outcome is 'How it ended';
+comment on column jobs_internal.past_attempt.owner is 'Owner of the job';
+comment on column jobs_internal.past_attempt.started_at is 'Start';
+comment on column jobs_internal.past_attempt.finished_at is 'End';
+comment on column jobs_internal.past_attempt.pid is 'Worker session';
+comment on column jobs_internal.past_attempt.child_pid is 'Child session';
+comment on column jobs_internal.past_attempt.result is 'Result';
+comment on column jobs_internal.past_attempt.error is 'Error';
+
+create table jobs_internal.past_log_line (
+  job_id bigint not null,
+  bucket integer not null,
+  attempt integer not null,
+  n integer not null,
+  owner oid not null,
+  at timestamptz not null,
+  level text not null,
+  message text not null,
+  fields jsonb,
+  primary key (job_id, attempt, n, bucket)
+) partition by list (bucket);
+comment on table jobs_internal.past_log_line is 'Lines that finished jobs wrote with jobs.log, in the bucket of the job; jobs.retry takes them back';
+comment on column jobs_internal.past_log_line.job_id is 'Job';
+comment on column jobs_internal.past_log_line.bucket is 'Bucket of the job';
+comment on column jobs_internal.past_log_line.attempt is 'Attempt';
+comment on column jobs_internal.past_log_line.n is 'Number of the line in its attempt';
+comment on column jobs_internal.past_log_line.owner is 'Owner of the job';
+comment on column jobs_internal.past_log_line.at is 'When it was written';
+comment on column jobs_internal.past_log_line.level is 'debug, info, warning or error';
+comment on column jobs_internal.past_log_line.message is 'Text';
+comment on column jobs_internal.past_log_line.fields is 'More facts';
+
+create table jobs_internal.past_statement (
+  job_id bigint not null,
+  bucket integer not null,
+  body text not null,
+  command text not null,
+  top_level boolean not null,
+  done_when text,
+  way_back text,
+  primary key (job_id, bucket)
+) partition by list (bucket);
+comment on table jobs_internal.past_statement is 'Statements of finished jobs, in the bucket of the job; jobs.retry takes them back';
+comment on column jobs_internal.past_statement.job_id is 'Job';
+comment on column jobs_internal.past_statement.bucket is 'Bucket of the job';
+comment on column jobs_internal.past_statement.body is 'The statement';
+comment on column jobs_internal.past_statement.command is 'Its first words: what it does, without names and values';
+comment on column jobs_internal.past_statement.top_level is 'It ran outside a transaction, in a child session';
+comment on column jobs_internal.past_statement.done_when is 'Boolean expression or query that is true once it is done';
+comment on column jobs_internal.past_statement.way_back is 'Statement that undoes it, for people';
+
+-- The partitions of the first bucket, made as jobs_internal.make_bucket makes all others.
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['finished', 'past_attempt', 'past_log_line', 'past_statement'] loop
+    execute pg_catalog.format('create table jobs_internal.%1$I (like jobs_internal.%2$I including all)', v_table || '_1', v_table);
+    execute pg_catalog.format('comment on table jobs_internal.%I is %L', v_table || '_1', 'Bucket 1 of ' || v_table);
+    execute pg_catalog.format('alter table jobs_internal.%2$I attach partition jobs_internal.%1$I for values in (1)', v_table || '_1', v_table);
+  end loop;
+  alter table jobs_internal.finished_1 set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
+end
+$$;
 
 create table jobs_internal.session (
   id bigint generated always as identity primary key,

@@ -76,9 +76,10 @@ to jobs_runner;
 
 -- Operate.
 grant execute on function
-  jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean),
-  jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean),
-  jobs.drop_queue(text), jobs.pause(text), jobs.resume(text), jobs.configure(text, text), jobs.set_retry_rule(text, boolean, text), jobs.reconcile()
+  jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean, bigint),
+  jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean, bigint),
+  jobs.drop_queue(text), jobs.pause(text), jobs.resume(text), jobs.configure(text, text), jobs.set_retry_rule(text, boolean, text), jobs.reconcile(),
+  jobs_internal.maintain()
 to jobs_operator;
 
 -- Supervise.

@@ -33,6 +33,7 @@ _QUEUE_OPTIONS = {
     "backoff_cap": INTERVALS,
     "retention": INTERVALS,
     "batch": BOOLEANS,
+    "retention_rows": BIGINTS,
 }
 _NAMES_OF_SETTINGS = either(
     "chunk_jobs", "chunk_ms", "claim_jobs", "claim_ms", "lease_seconds", "session_seconds", "session_jobs",

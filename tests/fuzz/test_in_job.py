@@ -93,12 +93,12 @@ def test_inside(database: Database, caller: Callers, function: str) -> None:
     aftermath.run_all(database)
     failed = database.admin(
         "select f.error, f.args, s.body from jobs_internal.finished as f"
-        " left join jobs_internal.statement as s on s.job_id = f.id"
+        " left join jobs_internal.past_statement as s on s.job_id = f.id"
         " where f.error ->> 'context' like '%%function jobs.%%' and f.error ->> 'sqlstate' not like 'PW%%'"
     )
     assert failed == [], "\n".join(shortened(row, 1_000) for row in failed)
     aftermath.assert_all_well(database)
-    assert function != "log" or database.admin("select count(*) > 20 from jobs_internal.log_line") == [(True,)]
+    assert function != "log" or database.admin("select count(*) > 20 from jobs.log_lines") == [(True,)]
 
 
 def test_current_id(database: Database) -> None:
@@ -126,7 +126,7 @@ def test_values_are_kept_as_they_are(database: Database) -> None:
         )
         database.drain()
         lines = database.admin(
-            "select message from jobs_internal.log_line where job_id = any (%s) order by job_id",
+            "select message from jobs.log_lines where job_id = any (%s) order by job_id",
             [[job for (job,) in jobs]],
         )
         assert [line for (line,) in lines] == [(text or "")[:8000] for text in messages]

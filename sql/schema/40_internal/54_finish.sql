@@ -58,10 +58,72 @@ begin atomic
 end;
 comment on function jobs_internal.keep_log(bigint, integer, oid, jsonb) is 'Keeps the lines that a job wrote with jobs.log';
 
+-- Purpose: whether jobs have earlier attempts or log lines in the tables of live jobs.
+create or replace function jobs_internal.has_past(p_jobs bigint[])
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from jobs_internal.attempt as a where a.job_id = any (p_jobs))
+    or exists (select from jobs_internal.log_line as l where l.job_id = any (p_jobs));
+end;
+comment on function jobs_internal.has_past(bigint[]) is 'Jobs have earlier attempts or log lines';
+
+-- Purpose: move what jobs that have just finished left behind (earlier attempts, log lines, their statement) into the bucket of their rows
+-- in finished, so that it goes with them. Writes: attempt, log_line, statement and their past_ tables.
+create or replace function jobs_internal.bury(p_jobs bigint[], p_bucket integer)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+begin atomic
+  with gone as (
+    delete from jobs_internal.attempt as a where a.job_id = any (p_jobs) returning a.*
+  )
+  insert into jobs_internal.past_attempt (job_id, bucket, attempt, outcome, owner, started_at, finished_at, pid, child_pid, result, error)
+  select g.job_id, p_bucket, g.attempt, g.outcome, g.owner, g.started_at, g.finished_at, g.pid, g.child_pid, g.result, g.error from gone as g;
+  with gone as (
+    delete from jobs_internal.log_line as l where l.job_id = any (p_jobs) returning l.*
+  )
+  insert into jobs_internal.past_log_line (job_id, bucket, attempt, n, owner, at, level, message, fields)
+  select g.job_id, p_bucket, g.attempt, g.n, g.owner, g.at, g.level, g.message, g.fields from gone as g;
+  with gone as (
+    delete from jobs_internal.statement as s where s.job_id = any (p_jobs) returning s.*
+  )
+  insert into jobs_internal.past_statement (job_id, bucket, body, command, top_level, done_when, way_back)
+  select g.job_id, p_bucket, g.body, g.command, g.top_level, g.done_when, g.way_back from gone as g;
+end;
+comment on function jobs_internal.bury(bigint[], integer) is 'Moves earlier attempts, log lines and statements of jobs that have finished into their bucket';
+
+-- Purpose: take it all back, for a job that lives again. Writes: the same.
+create or replace function jobs_internal.exhume(p_job bigint, p_bucket integer)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+begin atomic
+  with gone as (
+    delete from jobs_internal.past_attempt as a where a.job_id = p_job and a.bucket = p_bucket returning a.*
+  )
+  insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid, result, error)
+  select g.job_id, g.attempt, g.outcome, g.owner, g.started_at, g.finished_at, g.pid, g.child_pid, g.result, g.error from gone as g;
+  with gone as (
+    delete from jobs_internal.past_log_line as l where l.job_id = p_job and l.bucket = p_bucket returning l.*
+  )
+  insert into jobs_internal.log_line (job_id, attempt, n, owner, at, level, message, fields)
+  select g.job_id, g.attempt, g.n, g.owner, g.at, g.level, g.message, g.fields from gone as g;
+  with gone as (
+    delete from jobs_internal.past_statement as s where s.job_id = p_job and s.bucket = p_bucket returning s.*
+  )
+  insert into jobs_internal.statement (job_id, body, command, top_level, done_when, way_back)
+  select g.job_id, g.body, g.command, g.top_level, g.done_when, g.way_back from gone as g;
+end;
+comment on function jobs_internal.exhume(bigint, integer) is 'Takes attempts, log lines and the statement of a job that is retried out of its bucket';
+
 -- Purpose: end one attempt that did not simply succeed in a chunk, or that ran alone. Decides what comes next.
 -- p_expected: the attempt number stored on the job row (alone: the running attempt; chunk: one less).
 -- Returns: one feed object, or null when the fence missed (the job is not in that state any more).
--- Locks: job. Writes: job, finished, attempt, log_line, stop.
+-- Locks: job. Writes: job, finished, attempt, log_line, stop; the past_ tables.
 create or replace function jobs_internal.settle(p_pid integer, p_state text, p_expected integer, p_ending jobs_internal.ending)
 returns jsonb
 language plpgsql volatile security definer
@@ -78,6 +140,7 @@ declare
   v_cancelled boolean;
   v_top_level boolean;
   v_excused boolean;
+  v_bucket integer;
 begin
   select j.* into v_job from jobs_internal.job as j
   where j.id = p_ending.job_id and j.state = p_state and j.attempt = p_expected
@@ -138,11 +201,19 @@ begin
   else
     v_state := coalesce(v_state, case v_outcome when 'succeeded' then 'succeeded' when 'cancelled' then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end);
     delete from jobs_internal.job where id = v_job.id;
-    insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
+    -- The bucket is read by the statement that writes there: see 73_history.sql.
+    insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
       started_at, finished_at, pid, child_pid, timeout, unique_key, args, settings, note, result, error)
-    values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, v_state, v_job.shape_id, p_ending.attempt, v_job.max_attempts, v_outcome,
+    select v_job.id, c.bucket, v_job.queue_id, v_job.owner, v_job.priority, v_state, v_job.shape_id, p_ending.attempt, v_job.max_attempts, v_outcome,
       v_job.run_at, v_job.created_at, p_ending.started_at, p_ending.finished_at, p_pid, p_ending.child_pid, v_job.timeout, v_job.unique_key,
-      v_job.args, v_job.settings, v_job.note, p_ending.result, v_error);
+      v_job.args, v_job.settings, v_job.note, p_ending.result, v_error
+    from jobs_internal.queue as q
+    join jobs_internal.history_class as c on c.id = q.class_id
+    where q.id = v_job.queue_id
+    returning bucket into strict v_bucket;
+    if v_job.shape_id is null or jobs_internal.has_past(array[v_job.id]) then
+      perform jobs_internal.bury(array[v_job.id], v_bucket);
+    end if;
   end if;
   return pg_catalog.jsonb_build_object('job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'outcome', v_outcome,
     'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', v_state, 'retry_at', v_due,
@@ -160,7 +231,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select coalesce(
     (select s.task from jobs_internal.shape as s where s.id = p_shape),
-    (select s.command from jobs_internal.statement as s where s.job_id = p_job));
+    (select s.command from jobs_internal.statement as s where s.job_id = p_job),
+    (select s.command from jobs_internal.past_statement as s where s.job_id = p_job));
 end;
 comment on function jobs_internal.task_name(bigint, integer) is 'What the views call a job''s task';
 
@@ -202,9 +274,12 @@ begin
       from dropped as j
       join pg_catalog.unnest(p_endings) as e on e.job_id = j.id and e.attempt = j.attempt + 1
     ), kept as (
-      insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
+      insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
         started_at, finished_at, pid, timeout, unique_key, args, settings, note, result)
-      select g.id, g.queue_id, g.owner, g.priority, 'succeeded', g.shape_id, g.attempt, g.max_attempts, 'succeeded', g.run_at, g.created_at,
+      select g.id,
+        (select c.bucket from jobs_internal.lane as l join jobs_internal.queue as q on q.id = l.queue_id
+          join jobs_internal.history_class as c on c.id = q.class_id where l.id = p_lane),
+        g.queue_id, g.owner, g.priority, 'succeeded', g.shape_id, g.attempt, g.max_attempts, 'succeeded', g.run_at, g.created_at,
         g.started_at, g.finished_at, v_pid, g.timeout, g.unique_key, g.args, g.settings, g.note, g.result
       from gone as g
       returning id, shape_id, started_at, finished_at
@@ -221,6 +296,10 @@ begin
     from per_task as p;
     if v_n is distinct from v_expected then
       return false;
+    end if;
+    -- Not those that succeeded at once and said nothing: nearly all.
+    if jobs_internal.has_past(v_ids) then
+      perform jobs_internal.bury(v_ids, (select f.bucket from jobs_internal.finished as f where f.id = v_ids[1]));
     end if;
   end if;
   if v_expected < pg_catalog.cardinality(p_endings) then

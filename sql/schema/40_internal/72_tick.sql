@@ -755,35 +755,18 @@ begin atomic
 end;
 comment on function jobs_internal.runners() is 'Login members of jobs_runner that are no superusers';
 
--- Purpose: upkeep: finished jobs past their queue's retention are removed in bounded batches, counters older than an hour, outcomes nobody
--- logged for a week; and the hot tables are vacuumed in a session of their own, because long worker sessions hide their work from autovacuum.
+-- Purpose: upkeep: one round for the history (73_history.sql), counters older than an hour and outcomes that nobody logged for a week are
+-- removed, and the hot tables are vacuumed in a session of its own, because long worker sessions hide their work from autovacuum.
+-- Returns {removed: stretches of history that are gone, more: history has more to do at once, vacuumed: [tables]}.
 create or replace function jobs_internal.maintain()
 returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_ids bigint[];
-  v_removed integer := 0;
+  v_history jsonb;
   v_tables text;
-  v_child record;
 begin
-  v_ids := array(
-    select f.id
-    from jobs_internal.finished as f
-    join jobs_internal.queue as q on q.id = f.queue_id
-    where f.finished_at < pg_catalog.now() - (select pg_catalog.min(o.retention) from jobs_internal.queue as o)
-      and f.finished_at < pg_catalog.now() - q.retention
-    order by f.finished_at
-    limit 20000
-    for update of f skip locked);
-  if pg_catalog.cardinality(v_ids) > 0 then
-    delete from jobs_internal.finished where id = any (v_ids);
-    delete from jobs_internal.attempt where job_id = any (v_ids);
-    delete from jobs_internal.log_line where job_id = any (v_ids);
-    delete from jobs_internal.statement where job_id = any (v_ids);
-    v_removed := pg_catalog.cardinality(v_ids);
-  end if;
   perform jobs_internal.sum_up();
   delete from jobs_internal.minute where minute < pg_catalog.now() - interval '1 hour';
   delete from jobs_internal.feed where at < pg_catalog.now() - interval '7 days';
@@ -797,20 +780,18 @@ begin
   from pg_catalog.pg_class as c
   join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
   where c.relkind = 'r' and c.relowner = pg_catalog.quote_ident(current_user)::regrole::oid
-    and ((n.nspname = 'jobs_internal' and c.relname in ('job', 'nudge', 'session', 'slot', 'lane', 'duration', 'stop', 'feed', 'minute', 'spent', 'supervisor', 'progress_message'))
+    and ((n.nspname = 'jobs_internal' and c.relname in ('job', 'attempt', 'log_line', 'statement', 'nudge', 'session', 'slot', 'lane', 'duration', 'stop',
+        'feed', 'minute', 'spent', 'supervisor', 'progress_message'))
       or (n.nspname = 'pgmq' and c.relname like 'q\_pyworker\_%'))
     and pg_catalog.pg_table_size(c.oid) > 65536;  -- with what is toasted: the claims of sessions are
   if v_tables is not null then
-    begin
-      execute pg_catalog.format('select h.pid, h.cookie from %s($1, 0, %L) as h', jobs_internal.background('submit'), 'pyworker vacuum')
-      into v_child using 'vacuum (skip_locked, analyze, truncate false, parallel 0) ' || v_tables;
-      execute pg_catalog.format('select %s($1, $2)', jobs_internal.background('detach')) using v_child.pid, v_child.cookie;
-    exception
-      when insufficient_resources or configuration_limit_exceeded or too_many_connections then
-        v_tables := null;
-    end;
+    if not jobs_internal.launch_upkeep('vacuum (skip_locked, analyze, truncate false, parallel 0) ' || v_tables, 'pyworker vacuum') then
+      v_tables := null;
+    end if;
   end if;
-  return pg_catalog.jsonb_build_object('removed', v_removed, 'vacuumed', pg_catalog.to_jsonb(pg_catalog.string_to_array(v_tables, ', ')));
+  v_history := jobs_internal.keep_history();
+  return pg_catalog.jsonb_build_object('removed', v_history -> 'dropped', 'more', v_history -> 'more',
+    'vacuumed', pg_catalog.to_jsonb(pg_catalog.string_to_array(v_tables, ', ')));
 end
 $$;
-comment on function jobs_internal.maintain() is 'Upkeep: retention, and vacuum of the hot tables in a session of its own';
+comment on function jobs_internal.maintain() is 'Upkeep: one round for the history, and vacuum of the hot tables in a session of its own';

@@ -227,6 +227,8 @@ begin
     update jobs_internal.attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new) where a.owner = m.old;
     update jobs_internal.log_line as l set owner = m.new from unnest(v_old, v_new) as m(old, new) where l.owner = m.old;
     perform jobs_internal.move_spent(v_old, v_new);
+    update jobs_internal.past_attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new) where a.owner = m.old;
+    update jobs_internal.past_log_line as l set owner = m.new from unnest(v_old, v_new) as m(old, new) where l.owner = m.old;
     update jobs_internal.shape as s set func_owner = m.new from unnest(v_old, v_new) as m(old, new) where s.func_owner = m.old;
     update jobs_internal.known_role as k set role = m.new from unnest(v_old, v_new) as m(old, new) where k.role = m.old;
   end if;

@@ -29,6 +29,7 @@ as $$
 declare
   v_job jobs_internal.job;
   v_locked boolean;
+  v_bucket integer;
 begin
   loop
     select j.* into v_job from jobs_internal.job as j where j.id = p_id;
@@ -53,11 +54,18 @@ begin
     where j.id = p_id and j.state = v_job.state and j.attempt = v_job.attempt and j.msg_id is not distinct from v_job.msg_id;
     continue when not found;  -- it moved on between the look and the lock
     delete from jobs_internal.stop where job_id = p_id;
-    insert into jobs_internal.finished (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, created_at, finished_at,
+    insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, created_at, finished_at,
       timeout, unique_key, args, settings, note, error)
-    values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'cancelled', v_job.shape_id, v_job.attempt, v_job.max_attempts, v_job.run_at,
-      v_job.created_at, pg_catalog.clock_timestamp(), v_job.timeout, v_job.unique_key, v_job.args, v_job.settings, v_job.note,
-      jobs_internal.error_object('PWC01', pg_catalog.format('cancelled by %s', p_by), 'It was not running.', 'select jobs.retry(id) runs it again.'));
+    select v_job.id, c.bucket, v_job.queue_id, v_job.owner, v_job.priority, 'cancelled', v_job.shape_id, v_job.attempt, v_job.max_attempts,
+      v_job.run_at, v_job.created_at, pg_catalog.clock_timestamp(), v_job.timeout, v_job.unique_key, v_job.args, v_job.settings, v_job.note,
+      jobs_internal.error_object('PWC01', pg_catalog.format('cancelled by %s', p_by), 'It was not running.', 'select jobs.retry(id) runs it again.')
+    from jobs_internal.queue as q
+    join jobs_internal.history_class as c on c.id = q.class_id
+    where q.id = v_job.queue_id
+    returning bucket into strict v_bucket;
+    if v_job.shape_id is null or jobs_internal.has_past(array[v_job.id]) then
+      perform jobs_internal.bury(array[v_job.id], v_bucket);
+    end if;
     insert into jobs_internal.feed (body)
     select pg_catalog.jsonb_build_object('queue', q.name, 'owner', pg_catalog.pg_get_userbyid(v_job.owner), 'session', null, 'pid', pg_catalog.pg_backend_pid(),
       'succeeded', '[]'::jsonb, 'others', pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('job_id', v_job.id,
@@ -91,7 +99,9 @@ begin
   select j.* into v_job from jobs_internal.job as j where j.id = cancel.id;
   if not found then
     -- Somebody has looked at what nobody saw the end of, and leaves it at that. What is known of its attempt stays.
-    update jobs_internal.finished as f set state = 'cancelled' where f.id = cancel.id and f.state = 'in_doubt';
+    if exists (select from jobs_internal.finished as f where f.id = cancel.id and f.state = 'in_doubt') then
+      update jobs_internal.finished as f set state = 'cancelled' where f.id = cancel.id and f.state = 'in_doubt';
+    end if;
     return (select f.state from jobs_internal.finished as f where f.id = cancel.id);
   end if;
   -- It runs. The reason must be committed before anybody is signalled, which a function cannot do: a session of its own does. Should the
@@ -154,12 +164,13 @@ begin
   then
     perform jobs_internal.refuse_taken_key(v_job);
   end if;
+  perform jobs_internal.exhume(v_job.id, v_job.bucket);
   if v_job.outcome is not null then
     insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid, result, error)
     values (v_job.id, v_job.attempt, v_job.outcome, v_job.owner, v_job.started_at, v_job.finished_at, v_job.pid, v_job.child_pid, v_job.result, v_job.error)
     on conflict do nothing;
   end if;
-  delete from jobs_internal.finished as f where f.id = retry.id;
+  delete from jobs_internal.finished as f where f.id = retry.id and f.bucket = v_job.bucket;
   begin
     insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, due_at, created_at, timeout,
       unique_key, args, settings, note, error)

@@ -83,6 +83,10 @@ begin
     v_option := 'retention';
     v_value := p_queue.retention;
     v_range := '0 to 1000 years; infinity for ever';
+  elsif p_queue.retention_rows < 1 then
+    v_option := 'retention_rows';
+    v_value := p_queue.retention_rows;
+    v_range := '1 to 9223372036854775807; for no limit null in jobs.create_queue, 0 in jobs.alter_queue';
   elsif p_queue.batch is null then
     v_option := 'batch';
     v_range := 'true or false';
@@ -109,7 +113,8 @@ create or replace function jobs.create_queue(
   backoff interval default '1 second',
   backoff_cap interval default '1 hour',
   retention interval default '7 days',
-  batch boolean default true
+  batch boolean default true,
+  retention_rows bigint default null
 )
 returns boolean
 language plpgsql volatile security definer
@@ -131,25 +136,29 @@ begin
   v_new.backoff_cap := create_queue.backoff_cap;
   v_new.retention := create_queue.retention;
   v_new.batch := create_queue.batch;
+  v_new.retention_rows := create_queue.retention_rows;
   v_new := jobs_internal.check_queue(v_new);
-  insert into jobs_internal.queue (name, concurrency, timeout, max_attempts, backoff, backoff_cap, retention, batch)
-  values (v_new.name, v_new.concurrency, v_new.timeout, v_new.max_attempts, v_new.backoff, v_new.backoff_cap, v_new.retention, v_new.batch)
+  insert into jobs_internal.queue (name, concurrency, timeout, max_attempts, backoff, backoff_cap, retention, retention_rows, batch)
+  values (v_new.name, v_new.concurrency, v_new.timeout, v_new.max_attempts, v_new.backoff, v_new.backoff_cap, v_new.retention,
+    v_new.retention_rows, v_new.batch)
   on conflict do nothing
   returning id into v_id;
   if not found then
     raise notice using message = pg_catalog.format('queue "%s" exists already: nothing was changed', name);
     return false;
   end if;
-  perform jobs_internal.fit_slots(v_id);
+  perform jobs_internal.fit_slots(v_id), jobs_internal.enter_class(v_id);
   return true;
 end
 $$;
-comment on function jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean) is
+comment on function jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean, bigint) is
 'Makes a queue; returns false, with a NOTICE, when it exists. concurrency: jobs that run at once, null for no limit; timeout and max_attempts:
 for jobs that name none; backoff: wait before the second attempt, doubled each time up to backoff_cap, which is not less; retention: finished
-jobs are kept so long; batch: short jobs may share a transaction. For operators. Errors: PW015, PW026.';
+jobs are kept so long at least; batch: short jobs may share a transaction; retention_rows: a finished job goes earlier once so many others have
+finished after it, null for no limit. For operators. Errors: PW015, PW026.';
 
--- A null option stays as it is; "no limit" and "no timeout" are 'infinity' and 0.
+-- A null option stays as it is; "no timeout" is 'infinity', "no limit" of concurrency and of retention_rows is 0. The next round of the upkeep
+-- finds the queue the partitions that fit another retention.
 create or replace function jobs.alter_queue(
   name text,
   concurrency integer default null,
@@ -159,7 +168,8 @@ create or replace function jobs.alter_queue(
   backoff_cap interval default null,
   retention interval default null,
   batch boolean default null,
-  accepting boolean default null
+  accepting boolean default null,
+  retention_rows bigint default null
 )
 returns boolean
 language plpgsql volatile security definer
@@ -177,18 +187,21 @@ begin
   v_new.backoff_cap := coalesce(alter_queue.backoff_cap, v_new.backoff_cap);
   v_new.retention := coalesce(alter_queue.retention, v_new.retention);
   v_new.batch := coalesce(alter_queue.batch, v_new.batch);
+  v_new.retention_rows := case when alter_queue.retention_rows = 0 then null else coalesce(alter_queue.retention_rows, v_new.retention_rows) end;
   v_new := jobs_internal.check_queue(v_new);
   update jobs_internal.queue as q
   set concurrency = v_new.concurrency, timeout = v_new.timeout, max_attempts = v_new.max_attempts, backoff = v_new.backoff,
-    backoff_cap = v_new.backoff_cap, retention = v_new.retention, batch = v_new.batch, accepting = coalesce(alter_queue.accepting, q.accepting)
+    backoff_cap = v_new.backoff_cap, retention = v_new.retention, retention_rows = v_new.retention_rows, batch = v_new.batch,
+    accepting = coalesce(alter_queue.accepting, q.accepting)
   where q.id = v_id;
   perform jobs_internal.fit_slots(v_id);
   return true;
 end
 $$;
-comment on function jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean) is
-'Changes options of a queue; what is not given stays. concurrency 0: no limit; timeout infinity: none; accepting false: closed for enqueue.
-Jobs that run when concurrency is lowered run on, and count until they end. For operators. Errors: PW007, PW026.';
+comment on function jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean, bigint) is
+'Changes options of a queue; what is not given stays. concurrency 0: no limit; timeout infinity: none; accepting false: closed for enqueue;
+retention_rows 0: no limit. Jobs that run when concurrency is lowered run on, and count until they end. Another retention counts for what is
+finished already, too. For operators. Errors: PW007, PW026.';
 
 create or replace function jobs.drop_queue(queue text)
 returns boolean

@@ -12,7 +12,9 @@ select
   j.id,
   (select q.name from jobs_internal.queue as q where q.id = j.queue_id) as queue,
   pg_catalog.pg_get_userbyid(j.owner)::text as owner,
-  case when j.shape_id is null then (select st.command from jobs_internal.statement as st where st.job_id = j.id)
+  case when j.shape_id is null then case when j.bucket is null
+      then (select st.command from jobs_internal.statement as st where st.job_id = j.id)
+      else (select st.command from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end
     else (select s.task from jobs_internal.shape as s where s.id = j.shape_id) end as task,
   case when j.state = 'queued' and j.id in (select a.job_id from active as a) then 'running' else j.state end as state,
   case when j.state = 'queued' then coalesce((select a.attempt from active as a where a.job_id = j.id), j.attempt) else j.attempt end as attempt,
@@ -30,17 +32,21 @@ select
   case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.args, '{}') end as args,
   case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.settings, '{}') end as settings,
   case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
-    then (select st.body from jobs_internal.statement as st where st.job_id = j.id) end as statement,
+    then case when j.bucket is null then (select st.body from jobs_internal.statement as st where st.job_id = j.id)
+      else (select st.body from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end end as statement,
   case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
-    then (select st.done_when from jobs_internal.statement as st where st.job_id = j.id) end as done_when,
+    then case when j.bucket is null then (select st.done_when from jobs_internal.statement as st where st.job_id = j.id)
+      else (select st.done_when from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end end as done_when,
   case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
-    then (select st.way_back from jobs_internal.statement as st where st.job_id = j.id) end as rollback
+    then case when j.bucket is null then (select st.way_back from jobs_internal.statement as st where st.job_id = j.id)
+      else (select st.way_back from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end end as rollback
 from (
-  select l.id, l.queue_id, l.owner, l.state, l.shape_id, l.attempt, l.max_attempts, l.priority, l.run_at, l.created_at, l.started_at,
+  select l.id, null::integer as bucket, l.queue_id, l.owner, l.state, l.shape_id, l.attempt, l.max_attempts, l.priority, l.run_at, l.created_at,
+    l.started_at,
     null::timestamptz as finished_at, null::jsonb as result, l.error, l.note, l.timeout, l.unique_key, l.args, l.settings
   from jobs_internal.job as l
   union all
-  select f.id, f.queue_id, f.owner, f.state, f.shape_id, f.attempt, f.max_attempts, f.priority, f.run_at, f.created_at,
+  select f.id, f.bucket, f.queue_id, f.owner, f.state, f.shape_id, f.attempt, f.max_attempts, f.priority, f.run_at, f.created_at,
     f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings
   from jobs_internal.finished as f
 ) as j
@@ -160,7 +166,7 @@ select
 from jobs_internal.finished as f
 join jobs_internal.queue as q on q.id = f.queue_id
 left join jobs_internal.shape as s on s.id = f.shape_id
-left join jobs_internal.statement as st on st.job_id = f.id and f.shape_id is null
+left join jobs_internal.past_statement as st on st.job_id = f.id and st.bucket = f.bucket and f.shape_id is null
 where f.state <> 'succeeded' and f.state in ('failed', 'in_doubt')
   and (f.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
 order by f.finished_at desc;
@@ -191,7 +197,7 @@ select
 from jobs_internal.finished as f
 join jobs_internal.queue as q on q.id = f.queue_id
 left join jobs_internal.shape as s on s.id = f.shape_id
-left join jobs_internal.statement as st on st.job_id = f.id and f.shape_id is null
+left join jobs_internal.past_statement as st on st.job_id = f.id and st.bucket = f.bucket and f.shape_id is null
 where f.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
 order by f.finished_at desc;
 comment on view jobs.finished is 'Finished jobs, the latest first, until their queue''s retention removes them';
@@ -222,6 +228,9 @@ from (
   select t.job_id, t.attempt, t.outcome, t.owner, t.started_at, t.finished_at, t.pid, t.child_pid, t.result, t.error, false
   from jobs_internal.attempt as t
   union all
+  select p.job_id, p.attempt, p.outcome, p.owner, p.started_at, p.finished_at, p.pid, p.child_pid, p.result, p.error, false
+  from jobs_internal.past_attempt as p
+  union all
   select r.job_id, r.attempt, null, r.owner, r.started_at, null, r.pid, r.child_pid, null, null, true
   from active as r
 ) as a
@@ -241,7 +250,11 @@ comment on column jobs.attempts.error is 'Error: sqlstate, message, detail, hint
 
 create or replace view jobs.log_lines with (security_barrier) as
 select l.job_id, l.attempt, l.n, l.at, l.level, l.message, coalesce(l.fields, '{}') as fields
-from jobs_internal.log_line as l
+from (
+  select o.job_id, o.attempt, o.n, o.owner, o.at, o.level, o.message, o.fields from jobs_internal.log_line as o
+  union all
+  select p.job_id, p.attempt, p.n, p.owner, p.at, p.level, p.message, p.fields from jobs_internal.past_log_line as p
+) as l
 where l.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator'))
 order by l.job_id desc, l.attempt desc, l.n;
 comment on view jobs.log_lines is 'Lines that jobs wrote with jobs.log';

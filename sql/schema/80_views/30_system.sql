@@ -64,7 +64,8 @@ select
   q.timeout,
   q.max_attempts,
   q.retention,
-  q.batch
+  q.batch,
+  q.retention_rows
 from jobs_internal.queue as q
 join jobs_internal.queue_figures() as f on f.queue_id = q.id
 order by q.name;
@@ -82,8 +83,9 @@ comment on column jobs.queues.slots is 'Slots that sessions hold, count, of conc
 comment on column jobs.queues.accepting is 'It accepts new jobs';
 comment on column jobs.queues.timeout is 'Timeout of jobs that name none; null: none';
 comment on column jobs.queues.max_attempts is 'Attempts of jobs that name no number, count';
-comment on column jobs.queues.retention is 'Finished jobs are kept so long';
+comment on column jobs.queues.retention is 'Finished jobs are kept so long at least';
 comment on column jobs.queues.batch is 'Short jobs may share a transaction';
+comment on column jobs.queues.retention_rows is 'So many finished jobs are kept at least, count; older ones go; null: no limit';
 
 create or replace view jobs.sessions with (security_barrier) as
 select
