@@ -157,3 +157,35 @@ def quick_retries(database: Database, queue: str = "default") -> None:
 def own_name(kind: str) -> str:
     """Give a name for a role that no other run uses."""
     return f"pw_{kind}_{os.getpid()}"
+
+
+def keep_history(database: Database, timeout: float = 30.0) -> int:
+    """Do rounds of the upkeep until it has nothing more to do; gives how many stretches of history went."""
+    gone = 0
+
+    def over() -> bool:
+        nonlocal gone
+        if database.background():
+            return False  # the next step waits for it
+        removed, more = database.run(
+            "select (m ->> 'removed')::int, (m ->> 'more')::boolean from jobs_internal.maintain() as m",
+            role="supervisor",
+        )[0]
+        gone += removed
+        return not more and not database.background()
+
+    wait_until(over, timeout)
+    return gone
+
+
+def age_history(database: Database, by: str) -> None:
+    """Make what has finished so far so much older: the buckets that hold it are closed, and were so long ago."""
+    database.admin(
+        "update jobs_internal.history_bucket set opened_at = opened_at - interval '400 days' where left_at is null"
+    )
+    keep_history(database)
+    database.admin(
+        "update jobs_internal.history_bucket set opened_at = opened_at - %(by)s::interval,"
+        " left_at = left_at - %(by)s::interval, closed_at = closed_at - %(by)s::interval where closed_at is not null",
+        {"by": by},
+    )

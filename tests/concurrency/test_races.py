@@ -419,33 +419,6 @@ def test_deadlocks_between_jobs_are_retried(database: Database) -> None:
     assert database.run("select n from app.pair") == [(10,), (10,)]
 
 
-def test_maintenance_at_once(database: Database, ask: Ask) -> None:
-    put_many(database, "app.note", [{"n": n} for n in range(50)])
-    database.drain()
-    database.admin("update jobs_internal.finished set finished_at = now() - interval '1 year'")
-    first, second = database.connect("supervisor"), database.connect("supervisor")
-    begin(first, "select jobs_internal.maintain()")
-    assert ask(second, "select (jobs_internal.maintain() ->> 'removed')::int").result(10) == 0
-    first.execute("commit")
-    assert database.admin("select count(*) from jobs_internal.finished") == [(0,)]
-    wait_until(lambda: not database.background(), 10)
-
-
-def test_a_retry_against_retention(database: Database, ask: Ask) -> None:
-    """Either it is retried and lives, or it is gone; it is never both."""
-    job = put(database, "app.stumble", {"n": 1, "state": "22012"})
-    database.drain()
-    database.admin("update jobs_internal.finished set finished_at = now() - interval '1 year'")
-    keeper, steerer = database.connect("supervisor"), database.connect("app")
-    begin(steerer, f"select jobs.retry({job})")
-    ask(keeper, "select jobs_internal.maintain()").result(10)
-    steerer.execute("commit")
-    database.drain()
-    assert state(database, job) == "succeeded"
-    assert attempts(database, job)[-1] == (2, "succeeded")
-    wait_until(lambda: not database.background(), 10)
-
-
 def test_statements_do_not_wait_for_each_other(database: Database) -> None:
     """An open transaction that enqueued blocks no other enqueuer, no tick and no session."""
     make_lane(database)

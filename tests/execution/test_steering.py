@@ -491,31 +491,6 @@ def test_progress_of_a_job_in_a_chunk(database: Database) -> None:
     assert wait_for(database, job)["state"] == "succeeded"
 
 
-def test_finished_jobs_are_kept_as_long_as_their_queue_says(database: Database) -> None:
-    database.admin("select jobs.create_queue('brief', retention => '1 hour')")
-    make_lane(database)
-    old = [put(database, "app.say", {"lines": 1}, queue=queue) for queue in ("brief", "default")]
-    statement = put_sql(database, "insert into app.ledger (n) values (1)", queue="brief")
-    waiting = put(database, "app.note", {"n": 1}, queue="brief", run_at="2100-01-01")
-    database.drain()
-    fresh = put(database, "app.note", {"n": 1}, queue="brief")
-    database.drain()
-    database.admin("update jobs_internal.finished set finished_at = now() - interval '2 hours' where id <> %s", [fresh])
-    database.admin("update jobs_internal.job set created_at = now() - interval '1 year'")
-    removed = database.value("select jobs_internal.maintain() ->> 'removed'", role="supervisor")
-    assert int(removed) == 2
-    left = {row[0] for row in database.run("select id from jobs.job")}
-    assert {old[1], fresh, waiting} <= left
-    assert not {old[0], statement} & left
-    assert database.run("select count(*) from jobs.log_lines where job_id = %s", [old[0]]) == [(0,)]
-    assert database.admin("select count(*) from jobs_internal.statement") == [(0,)]
-    assert state(database, waiting) == "scheduled"
-    database.admin("update jobs_internal.finished set finished_at = now() - interval '8 days' where id = %s", [old[1]])
-    database.run("select jobs_internal.maintain()", role="supervisor")
-    assert old[1] not in {row[0] for row in database.run("select id from jobs.job")}
-    wait_until(lambda: not database.background(), 10)
-
-
 def test_a_job_in_doubt_can_be_left_at_that(database: Database) -> None:
     """Somebody looked: it is not asked about any more, and what is known of its attempt stays."""
     job = put(database, "app.fail", max_attempts=1)

@@ -20,15 +20,15 @@ def test_create(database: Database) -> None:
     """A queue has the options that it was made with, and its jobs have its defaults."""
     made = database.value(
         "select jobs.create_queue('mail', concurrency => 2, timeout => '1 min', max_attempts => 5,"
-        " retention => '1 day', batch => false)",
+        " retention => '1 day', batch => false, retention_rows => 1000)",
         role="operator",
     )
     job = enqueue_on(database.line(), "pg_catalog.now", queue="mail")
 
     assert made is True
-    assert _queue(database, "mail", "concurrency, timeout, max_attempts, retention, batch, paused, accepting") == (
-        *(2, timedelta(minutes=1), 5, timedelta(days=1), False, False, True),
-    )
+    assert _queue(
+        database, "mail", "concurrency, timeout, max_attempts, retention, batch, retention_rows, paused, accepting"
+    ) == (*(2, timedelta(minutes=1), 5, timedelta(days=1), False, 1000, False, True),)
     assert (database.job(job)["timeout"], database.job(job)["max_attempts"]) == (timedelta(minutes=1), 5)
 
 
@@ -58,14 +58,18 @@ def test_create_again(database: Database) -> None:
 
 def test_alter(database: Database) -> None:
     """What is given changes, what is not stays; 0 and infinity take a limit away."""
-    database.run("select jobs.create_queue('mail', concurrency => 2, timeout => '1 min')", role="operator")
+    database.run(
+        "select jobs.create_queue('mail', concurrency => 2, timeout => '1 min', retention_rows => 5)", role="operator"
+    )
     database.run("select jobs.alter_queue('mail', max_attempts => 9)", role="operator")
-    one = _queue(database, "mail", "concurrency, timeout, max_attempts")
-    database.run("select jobs.alter_queue('mail', concurrency => 0, timeout => 'infinity')", role="operator")
-    two = _queue(database, "mail", "concurrency, timeout, max_attempts")
+    one = _queue(database, "mail", "concurrency, timeout, max_attempts, retention_rows")
+    database.run(
+        "select jobs.alter_queue('mail', concurrency => 0, timeout => 'infinity', retention_rows => 0)", role="operator"
+    )
+    two = _queue(database, "mail", "concurrency, timeout, max_attempts, retention_rows")
 
-    assert one == (2, timedelta(minutes=1), 9)
-    assert two == (None, None, 9)
+    assert one == (2, timedelta(minutes=1), 9, 5)
+    assert two == (None, None, 9, None)
 
 
 @pytest.mark.parametrize("call", [CREATE, ALTER])
@@ -84,6 +88,7 @@ def test_alter(database: Database) -> None:
         ("backoff => '2 s', backoff_cap => '1 s'", "cannot be 00:00:01", "not less than backoff"),
         ("backoff_cap => '1001 years'", "1001 years", "0 to 1000 years"),
         ("retention => '-1 day'", "-1 days", "0 to 1000 years"),
+        ("retention_rows => -1", "retention_rows of queue", "1 to 9223372036854775807; for no limit null in"),
     ],
 )
 def test_an_option_out_of_range(database: Database, call: str, given: str, said: str, reach: str) -> None:
