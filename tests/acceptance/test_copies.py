@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stage import attempts, gate_shut, make_lane, put, put_sql, state, wait_at_gate
-from support import LOGINS, Database, Server, clone, drop, new_name, sqlstate_of
+from stage import age_history, attempts, gate_shut, keep_history, make_lane, put, put_sql, state, wait_at_gate
+from support import LOGINS, Database, Server, clone, drop, new_name, sqlstate_of, wait_until
 
 from pyworker.config import Settings
 from pyworker.schema import apply_schema
@@ -388,3 +388,67 @@ def test_what_was_lost_is_mended(original: Database, supervise: Supervise) -> No
     assert [original.job(job, role="ann")["state"] for job in jobs] == ["succeeded"] * 5
     counts = original.admin("select n, count(*) from app.ledger where job = any (%s) group by 1 order by 1", [jobs])
     assert counts == [(n, 1) for n in range(5)]
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "beside"])
+def test_history_is_copied_with_its_partitions(
+    original: Database,
+    request: pytest.FixtureRequest,
+    copies: Callable[[Database, str, Server], Database],
+    place: str,
+) -> None:
+    """A dump made in the middle of upkeep, one partition half detached: the copy has all of it, and goes on."""
+    target: Server = request.getfixturevalue("elsewhere") if place == "elsewhere" else original.server
+    gone = put(original, "app.note", {"n": 1}, role="ann")
+    original.drain(role="ann")
+    age_history(original, "8 days")
+    kept = put(original, "app.say", {"lines": 1, "fails": True}, role="ann", max_attempts=1)
+    statement = put_sql(original, "select 1 / 0", role="ann", max_attempts=1)
+    original.drain(role="ann")
+    reader = original.connect("ann")
+    reader.execute("begin")
+    reader.execute("select * from jobs.finished")
+    original.admin(
+        "update jobs_internal.history_bucket set opened_at = now() - interval '2 days' where left_at is null"
+    )
+    for _ in range(2):
+        original.run("select jobs_internal.maintain()", role="supervisor")
+    child = wait_until(
+        lambda: original.admin("select pid from pg_stat_activity where query ~ 'detach' and wait_event_type = 'Lock'")
+    )
+    original.admin("select pg_terminate_backend(%s)", [child[0][0]])
+    wait_until(lambda: not original.background())
+    assert original.admin("select count(*) from pg_inherits where inhdetachpending") == [(1,)]
+    open_one = put(original, "app.note", {"n": 2}, role="ann")
+    original.drain(role="ann")
+    original.admin(
+        "update jobs_internal.history_bucket set left_by = '9000000000000' where closed_at is null and id = 2"
+    )
+
+    copy = copies(original, "custom", target)
+    reader.execute("commit")
+    assert copy.admin("select id, state from jobs.job order by id") == [
+        (gone, "succeeded"),  # pg_dump attaches it again
+        (kept, "failed"),
+        (statement, "failed"),
+        (open_one, "succeeded"),
+    ]
+    copy.admin("select jobs.reconcile()")
+    assert {row[2] for row in copy.admin("select * from jobs.job")} == {"ann"}
+    keep_history(copy)
+    assert copy.admin("select id, closed_at is not null from jobs_internal.history_bucket order by id") == [
+        (2, True),
+        (3, False),
+    ]
+    left = copy.admin("select relname from pg_class where relname ~ '^(finished|past_[a-z_]+)_1$'")
+    assert left == [], "what was half detached in the original"
+    assert copy.value("select jobs.retry(%s)", [kept], role="ann") == "retrying"
+    copy.drain(role="ann")
+    assert attempts(copy, kept) == [(1, "failed"), (2, "failed")]
+    assert copy.run("select count(*) from jobs.log_lines where job_id = %s", [kept], role="ann") == [(2,)]
+    age_history(copy, "8 days")
+    keep_history(copy)
+    assert copy.admin("select count(*) from jobs_internal.finished") == [(0,)]
+    assert copy.admin("select count(*) from jobs_internal.history_bucket") == [(1,)]
+    keep_history(original)
+    assert original.admin("select 1 from jobs.job where id = %s", [gone]) == []
