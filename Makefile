@@ -31,6 +31,10 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/.venv
 	$(PIP) --editable '.[demo]'
 	@touch $@
 
+$(VENV)/.bench: pyproject.toml | $(VENV)/.venv
+	$(PIP) --editable '.[demo,bench]'
+	@touch $@ $(VENV)/.demo
+
 $(VENV)/.dev: pyproject.toml | $(VENV)/.venv
 	$(PIP) --editable '.[demo,dev]'
 	@touch $@ $(VENV)/.demo
@@ -53,8 +57,8 @@ test: $(VENV)/.dev  ## Run all tests (TESTS=tests/unit for some)
 demo: $(VENV)/.demo  ## See it work, on a private server with real flights
 	$(BIN)/pyworker demo
 
-bench: $(VENV)/.demo  ## Measure jobs per second and latency
-	$(BIN)/pyworker bench
+bench: $(VENV)/.bench  ## Measure every goal (QUICK=1 for three minutes, ONLY=name, PLOTS=dir)
+	$(BIN)/pyworker bench $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(if $(PLOTS),--plots $(PLOTS))
 
 torture: $(VENV)/.demo  ## Break things under load (SEED=n SECONDS=s SCENARIO=name), and prove that nothing is lost
 	$(BIN)/pyworker torture $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) \

@@ -1,10 +1,5 @@
 """Measurements of pyworker on a real server: `pyworker bench`.
 
-Every figure of speed is a ratio to something that PostgreSQL does by itself, measured in the same run,
-because a bare time says more of the machine than of the system.
+Every figure of speed is a ratio to something else of the same run, taken turn about: a bare time says more of the
+machine than of the system. Each subject is a module of `parts`; what they must come to stands in `goals`.
 """
-
-from pyworker.bench.report import render
-from pyworker.bench.run import Figures, measure
-
-__all__ = ["Figures", "measure", "render"]

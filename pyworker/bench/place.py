@@ -1,8 +1,10 @@
-"""Where the measurements run: a database of their own, with an ordinary role that enqueues and runs the jobs."""
+"""Where the measurements run: databases of their own, with an ordinary role that enqueues and runs the jobs."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import Connection, sql
@@ -10,50 +12,113 @@ from psycopg import Connection, sql
 from pyworker.schema import apply_schema
 from pyworker.server import PrivateServer
 
-__all__ = ["Place", "bench_database"]
+__all__ = ["APPLICATION", "Place", "database", "drop_leftovers", "operator"]
 
-DATABASE = "pyworker_bench"
-SETUP = """
-create schema bench authorization app;
-set role app;
-create table bench.plain (id bigint generated always as identity primary key, at timestamptz default now());
-create function bench.noop() returns void language plpgsql as $$ begin end $$;
-create function bench.stamp() returns double precision language sql as
-$$ select extract(epoch from clock_timestamp()) $$;
+Row = tuple[Any, ...]
+PREFIX = "pyworker_bench_"
+APPLICATION = "pyworker bench"  #: application_name of our own connections
+_STAGE = Path(__file__).with_name("stage.sql")
+#: What a drain leaves: emptied between measurements, so that none pays for the one before it.
+_LEFT = """
+select format('%I.%I', n.nspname, c.relname)
+from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p') and not c.relispartition and (
+  n.nspname = 'jobs_internal'
+    and c.relname in ('job', 'finished', 'attempt', 'log_line', 'statement', 'feed', 'stop', 'minute',
+      'progress_message')
+  or n.nspname = 'pgmq' and c.relname like 'q\\_pyworker\\_%')
 """
 
 
-@dataclass(frozen=True, kw_only=True)
 class Place:
-    """The server and the database of a run."""
+    """One database with pyworker in it, on the server of the run."""
 
-    server: PrivateServer
+    def __init__(self, server: PrivateServer, name: str) -> None:
+        """Speak of a database that is there."""
+        self.server = server
+        self.name = name
+        self._admin: Connection[Row] | None = None
 
     def dsn(self, role: str = "app") -> str:
         """Return the DSN of the database for a role."""
-        return self.server.dsn(role, DATABASE)
+        return self.server.dsn(role, self.name)
 
-    def connect(self, role: str = "app") -> Connection[tuple[object, ...]]:
+    def connect(self, role: str = "app", **options: Any) -> Connection[Row]:
         """Connect, each statement a transaction of its own."""
-        return psycopg.connect(self.dsn(role), autocommit=True)
+        return psycopg.connect(self.dsn(role), autocommit=True, application_name=APPLICATION, **options)
+
+    def rows(self, query: str, arguments: Sequence[Any] | None = None) -> list[Row]:
+        """Run a statement as administrator."""
+        if self._admin is None or self._admin.closed:
+            self._admin = self.connect("postgres")
+        cursor = self._admin.execute(query.encode(), arguments)
+        return cursor.fetchall() if cursor.description else []
+
+    def value(self, query: str, arguments: Sequence[Any] | None = None) -> Any:
+        """Run a query as administrator and give its one value."""
+        return self.rows(query, arguments)[0][0]
+
+    def empty(self) -> None:
+        """Forget all jobs and their history. What is known of functions, queues and lanes stays."""
+        names = ", ".join(str(row[0]) for row in self.rows(_LEFT))
+        self.rows(f"truncate {names}, bench.plain, bench.ledger, bench.mark")
+
+    def setting(self, name: str) -> str:
+        """Look up a setting of pyworker."""
+        return str(self.value("select value from jobs.settings where name = %s", (name,)))
+
+    def close(self) -> None:
+        """Close the administrator's connection."""
+        if self._admin is not None:
+            self._admin.close()
+
+
+def operator() -> str:
+    """Name the operator of this run: a role for the benchmark only, dropped at its end."""
+    return f"{PREFIX}{os.getpid()}_operator"
 
 
 @contextmanager
-def bench_database(server: PrivateServer) -> Iterator[Place]:
-    """Make the database anew, install the schema, and drop it all at the end."""
-    place = Place(server=server)
-    drop = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(DATABASE))
+def database(server: PrivateServer, name: str) -> Iterator[Place]:
+    """Make a database, install the schema, and drop it all at the end."""
+    name = f"{PREFIX}{os.getpid()}_{name}"
+    _drop(server, name)
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
-        admin.execute(drop)
-        admin.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    place = Place(server, name)
     try:
-        apply_schema(server.dsn(dbname=DATABASE), "install")
-        with place.connect("postgres") as admin:
-            admin.execute("grant jobs_producer, jobs_runner to app")
-            admin.execute("grant jobs_supervisor to supervisor")
-            admin.execute("create extension if not exists pg_stat_statements")
-            admin.execute(SETUP)
+        apply_schema(server.dsn(dbname=name), "install")
+        role = operator()
+        if not place.value("select count(*) from pg_roles where rolname = %s", (role,)):
+            place.rows(f"create role {role} login")
+        place.rows(f"grant jobs_operator to {role}")
+        place.rows("grant jobs_producer, jobs_runner to app")
+        place.rows("grant jobs_supervisor to supervisor")
+        if place.value("select count(*) from pg_available_extensions where name = 'pg_stat_statements'"):
+            place.rows("create extension pg_stat_statements")
+        place.rows(_STAGE.read_text(encoding="utf-8"))
+        place.rows("reset role")
         yield place
     finally:
-        with psycopg.connect(server.dsn(), autocommit=True) as admin:
-            admin.execute(drop)
+        place.close()
+        _drop(server, name)
+
+
+def _drop(server: PrivateServer, name: str) -> None:
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def drop_leftovers(server: PrivateServer, *, ours: bool = False) -> None:
+    """Drop what benchmarks left that were killed; `ours`: the operator of this run, once its databases are gone."""
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        for kind, query in (
+            ("database", "select datname from pg_database"), ("role", "select rolname from pg_roles")
+        ):  # fmt: skip
+            for (name,) in admin.execute(query.encode()).fetchall():
+                pid = str(name).removeprefix(PREFIX).partition("_")[0]
+                if not str(name).startswith(PREFIX) or not pid.isdecimal():
+                    continue
+                if (int(pid) == os.getpid() and ours) or not Path(f"/proc/{pid}").exists():
+                    force = " with (force)" if kind == "database" else ""
+                    admin.execute(f'drop {kind} if exists "{name}"{force}'.encode())

@@ -1,69 +1,91 @@
-"""The table that a run prints."""
+"""What a run prints and keeps: one table, the lines of the goals, JSON."""
 
-import os
-import statistics
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 from rich.table import Table
 
-from pyworker.bench.run import Figures
+from pyworker import __version__
+from pyworker.bench.figures import Figure
+from pyworker.bench.goals import GOALS, in_unit, verdicts
+from pyworker.bench.run import Run
 
-__all__ = ["render", "summary"]
+__all__ = ["as_json", "goal_lines", "render"]
 
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
-
-
-def _ratios(figures: Sequence[float], against: Sequence[float]) -> str:
-    each = [a / b for a, b in zip(figures, against, strict=True)]
-    return f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
+_IN_CAPTION = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size")
 
 
-def _percentile(values: Sequence[float], part: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+def _spread(middle: float, values: Sequence[float], unit: str) -> str:
+    if len(values) < 2:
+        return in_unit(middle, unit)
+    low, high = in_unit(min(values), unit), in_unit(max(values), unit)
+    return f"{in_unit(middle, unit)} ({low.removesuffix(' ' + unit)} to {high.removesuffix(' ' + unit)})"
 
 
-def summary(figures: Figures) -> dict[str, object]:
-    """Return the figures and what they give, for JSON."""
-    return {
-        "jobs": figures.jobs,
-        "rounds": len(figures.drained),
-        "processors": os.cpu_count(),
-        "drained_per_insert": statistics.median(a / b for a, b in zip(figures.drained, figures.inserted, strict=True)),
-        "enqueued_per_insert": statistics.median(
-            a / b for a, b in zip(figures.enqueued, figures.inserted, strict=True)
-        ),
-        "figures": {name: value for name, value in vars(figures).items() if isinstance(value, list)},
-    }
+def _ratio(figure: Figure) -> str:
+    return "" if figure.ratio is None else _spread(figure.ratio, figure.ratios, "ratio")
 
 
-def render(figures: Figures) -> Table:
-    """Return the table: figure, unit, ratio to single-row INSERT commits of the same round."""
-    table = Table(
-        title=f"pyworker bench: {len(figures.drained)} rounds, median (min to max), {os.cpu_count()} processors"
+def _against(figure: Figure) -> str:
+    if not figure.rivals:
+        return figure.note
+    rival = Figure(text="", unit=figure.unit, values=figure.rivals)
+    return "; ".join(filter(None, [f"{figure.rival}: {in_unit(rival.value, figure.unit)}", figure.note]))
+
+
+def _caption(run: Run) -> str:
+    machine, server = run.facts.get("machine", {}), run.facts.get("server", {})
+    settings = ", ".join(f"{name} {server[name]}" for name in _IN_CAPTION if name in server)
+    return (
+        f"{machine.get('processors')} processors ({machine.get('cpu')}), {machine.get('memory')} of memory,"
+        f" Linux {machine.get('kernel')}; PostgreSQL {server.get('server_version')}: {settings}."
+        " Median of the runs (least to most); each ratio is to what was measured in turn with it."
     )
+
+
+def render(run: Run) -> Table:
+    """Draw the table: the ratio first."""
+    table = Table(title=f"pyworker bench, {run.form} form", caption=_caption(run), caption_justify="left")
     table.add_column("figure")
-    table.add_column("per second", justify="right")
-    table.add_column("ratio to INSERT commits", justify="right")
-    table.add_row("single-row INSERT commits, 2 clients", _spread(figures.inserted), "1")
-    table.add_row(
-        "jobs.enqueue commits, 2 clients", _spread(figures.enqueued), _ratios(figures.enqueued, figures.inserted)
-    )
-    table.add_row(
-        f"jobs.enqueue_many, {figures.jobs:,} jobs", _spread(figures.many), _ratios(figures.many, figures.inserted)
-    )
-    table.add_row(
-        f"drain of {figures.jobs:,} no-op jobs, 2 sessions, exactly once, with history",
-        _spread(figures.drained),
-        _ratios(figures.drained, figures.inserted),
-    )
-    for name, values in (("no session waits", figures.cold_ms), ("a session waits", figures.warm_ms)):
-        table.add_row(
-            f"enqueue to start, {name}, {len(values)} samples",
-            f"p50 {_percentile(values, 0.5):.1f} ms, p99 {_percentile(values, 0.99):.1f} ms",
-            "",
-        )
-    table.add_row("statements while idle", f"{figures.idle[0]:.2f}", "")
+    table.add_column("ratio", justify="right")
+    table.add_column("measured", justify="right")
+    table.add_column("runs", justify="right")
+    table.add_column("against")
+    for figures in run.figures.values():
+        for figure in figures:
+            spread = _spread(figure.value, figure.values, figure.unit)
+            table.add_row(figure.text, _ratio(figure), spread, str(len(figure.values)), _against(figure))
     return table
+
+
+def goal_lines(run: Run) -> list[str]:
+    """Say for each goal whether it is met."""
+    return verdicts(run.by_goal, run.failures)
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """Return everything that was measured."""
+    by_goal = run.by_goal
+    return {
+        "pyworker": __version__,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "form": run.form,
+        **{f"{name}_facts": known for name, known in run.facts.items()},
+        "goals": {
+            goal.name: {
+                "goal": f"{goal.sign} {in_unit(goal.limit, goal.unit)}",
+                "figure": goal.figure(by_goal[goal.name]) if goal.name in by_goal else None,
+                "met": goal.met(goal.figure(by_goal[goal.name])) if goal.name in by_goal else None,
+            }
+            for goal in GOALS.values()
+        },
+        "figures": [
+            {"part": part, "text": one.text, "unit": one.unit, "ratio": one.ratio, "ratios": one.ratios,
+             "value": one.value, "values": one.values, "rival": one.rival, "rivals": one.rivals, "note": one.note}
+            for part, made in run.figures.items() for one in made
+        ],
+        "curves": [{"plot": one.plot, "label": one.label, "points": one.points} for one in run.curves],
+        "failures": run.failures,
+        "seconds": {name: round(taken, 1) for name, taken in run.seconds.items()},
+    }  # fmt: skip

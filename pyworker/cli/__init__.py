@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),
     "demo": ("pyworker.cli.demo", "demo", "See it work, on a private server with real flights."),
     "torture": ("pyworker.cli.torture", "torture", "Break things under load, and prove that nothing is lost."),
-    "bench": ("pyworker.cli.bench", "bench", "Measure jobs per second and latency."),
+    "bench": ("pyworker.cli.bench", "bench", "Measure every goal: speed, latency, idle cost, memory, disk."),
 }
 
 EXIT_CODES = """\b

@@ -1,43 +1,111 @@
 """`pyworker bench`."""
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from pyworker.bench import measure, render
-from pyworker.bench.report import summary
 from pyworker.config import load_settings
+from pyworker.errors import ConfigError
 from pyworker.server import PrivateServer
 
 __all__ = ["bench"]
 
+_WIDTH = 160  # columns, where the terminal has fewer or there is none
+
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Fewer jobs and seconds: done in about a minute.")
+@click.option("--quick", is_flag=True, help="The main goals with smaller numbers: done within three minutes.")
+@click.option("--tiny", is_flag=True, help="Every measurement with next to no jobs: shows that it runs, and no more.")
+@click.option("--only", multiple=True, metavar="NAME", help="Measure this, or what this goal needs; may be repeated.")
+@click.option("--list", "listing", is_flag=True, help="List the measurements with their goals, and leave.")
 @click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write the figures there."
-)
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the figures there; default: bench.json in the private server's directory.",
+)  # fmt: skip
+@click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Draw plots into this directory.")
 @click.option(
     "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="The private server's directory."
 )
-def bench(quick: bool, json_file: Path | None, directory: Path | None) -> None:  # noqa: FBT001  click's signature
-    """Measure jobs per second and latency on the private server, as ratios taken in one run.
+def bench(
+    only: tuple[str, ...], json_file: Path | None, plots: Path | None, directory: Path | None,
+    *, quick: bool, tiny: bool, listing: bool,
+) -> None:  # fmt: skip
+    """Measure every goal on the private server, as ratios taken in one run.
 
-    Starts the private server when it does not run, and then stops it at the end. Uses a database of its own,
-    `pyworker_bench`, and drops it.
+    Prints one table, then a line for each goal: met, missed, or not measured in this form. The full form takes hours.
+    Starts the private server when it does not run, and then stops it at the end. Uses databases of its own,
+    `pyworker_bench_...`, and drops them.
     """
+    from pyworker.bench.form import FULL, QUICK, TINY  # noqa: PLC0415  `--help` needs none of it
+    from pyworker.bench.run import choose  # noqa: PLC0415
+
+    if quick and tiny:
+        raise ConfigError("--quick and --tiny are two forms", hint="Choose one.")
+    if listing:
+        _list()
+        return
+    form = TINY if tiny else QUICK if quick else FULL
+    chosen = choose(form, only)
+    if plots is not None:
+        from pyworker.bench.plots import require_plotting  # noqa: PLC0415
+
+        require_plotting()
+    if form is QUICK:
+        _refuse_long([one.name for one in chosen if not one.quick])
     server = PrivateServer(directory, settings=load_settings())
     ran = server.status().state == "running"
     if not ran:
         server.start()
-    console = Console(stderr=True)
     try:
-        figures = measure(server, quick=quick, say=lambda text: console.print(f"[dim]{text}[/dim]"))
+        failed = _run(server, form.name, [one.name for one in chosen], json_file or server.dir / "bench.json", plots)
     finally:
         if not ran:
             server.stop()
-    Console(width=max(console.width, 130)).print(render(figures))
-    if json_file:
-        json_file.write_text(json.dumps(summary(figures), indent=2) + "\n")
+    sys.exit(1 if failed else 0)
+
+
+def _list() -> None:
+    import pyworker.bench.parts  # noqa: F401, PLC0415  it fills the register
+    from pyworker.bench.goals import GOALS  # noqa: PLC0415
+    from pyworker.bench.part import PARTS  # noqa: PLC0415
+
+    for one in PARTS.values():
+        goals = " ".join(goal.name for goal in GOALS.values() if goal.part == one.name)
+        click.echo(f"{one.name:<10} {one.summary}\n{'':<10}   goals: {goals}")
+
+
+def _refuse_long(names: Sequence[str]) -> None:
+    if names:
+        raise ConfigError(f"{', '.join(names)}: not in the quick form", hint="Leave --quick out; it takes its time.")
+
+
+def _run(server: PrivateServer, form: str, names: Sequence[str], json_file: Path, plots: Path | None) -> bool:
+    """Measure, print, write; returns whether a part failed."""
+    from pyworker.bench import report  # noqa: PLC0415
+    from pyworker.bench.form import FULL, QUICK, TINY  # noqa: PLC0415
+    from pyworker.bench.part import PARTS  # noqa: PLC0415
+    from pyworker.bench.run import Run, measure  # noqa: PLC0415
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def keep(run: Run) -> None:
+        json_file.write_text(json.dumps(report.as_json(run), indent=1) + "\n", encoding="utf-8")
+
+    run = measure(
+        server, {one.name: one for one in (FULL, QUICK, TINY)}[form], [PARTS[name] for name in names],
+        lambda text: console.print(text, style="dim", markup=False), keep,
+    )  # fmt: skip
+    Console(width=max(console.width, _WIDTH)).print(report.render(run))
+    if plots is not None:
+        from pyworker.bench.plots import draw  # noqa: PLC0415
+
+        for file in draw(run.curves, plots):
+            click.echo(f"plot {file}")
+    click.echo(f"figures {json_file}")
+    for line in report.goal_lines(run):
+        click.echo(line)
+    return bool(run.failures)

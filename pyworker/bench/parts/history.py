@@ -1,0 +1,144 @@
+"""Drains, enqueues and views with many finished jobs kept, against a database with few."""
+
+import statistics
+import time
+from collections.abc import Iterator
+
+from pyworker.bench.clients import pgbench
+from pyworker.bench.drain import Batch, drain, enqueue, teach
+from pyworker.bench.figures import Curve, Figure
+from pyworker.bench.part import Bench, part
+from pyworker.bench.place import Place, operator
+
+_AT_ONCE = 500_000  # rows of one INSERT
+_VIEWS = "select relname from pg_class where relkind = 'v' and relnamespace = 'jobs'::regnamespace order by 1"
+#: All columns of the history but the number and what the server makes itself.
+_COLUMNS = """
+select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+where attrelid = 'jobs_internal.finished'::regclass and attnum > 0 and not attisdropped and attname <> 'id'
+  and attgenerated = '' and attidentity <> 'a'
+"""
+
+
+def _copy(bench: Bench, place: Place, rows: int) -> None:
+    """Copy one finished job until there are so many: as many real drains would take hours."""
+    kept = int(place.value("select count(*) from jobs_internal.finished"))
+    model = int(place.value("select max(id) from jobs_internal.finished where state = 'succeeded'"))
+    columns = place.value(_COLUMNS)
+    while kept < rows:
+        count = min(_AT_ONCE, rows - kept)
+        place.rows(
+            f"insert into jobs_internal.finished (id, {columns}) select nextval('jobs_internal.job_id_seq'), {columns}"
+            " from jobs_internal.finished, generate_series(1, %s) where id = %s",
+            (count, model),
+        )
+        kept += count
+        bench.say(f"{kept:,} of {rows:,} finished jobs are there")
+    place.rows("vacuum (analyze) jobs_internal.finished")
+    place.rows("checkpoint")
+
+
+def _life(place: Place) -> None:
+    """Let the views have something to show: jobs that failed and jobs that wait."""
+    place.rows(
+        "create or replace function bench.fail() returns void language plpgsql"
+        " as $$ begin raise division_by_zero; end $$"
+    )
+    place.rows("grant execute on function bench.fail() to app")
+    with place.connect() as app:
+        app.execute("select jobs.enqueue('bench.fail') from generate_series(1, 20)")
+        app.execute(
+            "select jobs.enqueue('bench.noop', run_at => now() + interval '1 day') from generate_series(1, 200)"
+        )
+    teach(place)
+
+
+def _queries(place: Place) -> dict[str, str]:
+    found = {str(name): f"select * from jobs.{name} limit 100" for (name,) in place.rows(_VIEWS)}
+    newest = place.value("select max(id) from jobs_internal.finished")
+    oldest = place.value("select min(id) from jobs_internal.finished")
+    found["job by id, the newest"] = f"select * from jobs.job where id = {newest}"
+    found["job by id, the oldest"] = f"select * from jobs.job where id = {oldest}"
+    found["job, order by id desc limit 20"] = "select * from jobs.job order by id desc limit 20"
+    return found
+
+
+def _times(place: Place, calls: int) -> dict[str, list[float]]:
+    """Time each query as the owner of the jobs and as an operator, ms."""
+    times: dict[str, list[float]] = {}
+    for role in ("app", operator()):
+        with place.connect(role) as one:
+            for name, query in _queries(place).items():
+                label = f"{name} ({'owner' if role == 'app' else 'operator'})"
+                for _ in range(calls + 1):  # the first one reads from disk and plans: not what `\\watch` feels
+                    begun = time.monotonic()
+                    one.execute(query.encode()).fetchall()
+                    times.setdefault(label, []).append((time.monotonic() - begun) * 1000)
+                times[label] = times[label][1:] if calls > 1 else times[label]
+    return times
+
+
+def _views(bench: Bench, place: Place, kept: Place) -> Iterator[Figure]:
+    """Take turns between the two databases, and tell the slowest and the one that suffers most."""
+    bench.say("views")
+    few: dict[str, list[float]] = {}
+    many: dict[str, list[float]] = {}
+    for _ in range(bench.form.runs):
+        for one, kept_times in ((place, few), (kept, many)):
+            for name, samples in _times(one, bench.form.view_calls).items():
+                kept_times.setdefault(name, []).append(statistics.median(samples))
+    rows = f"{bench.form.history_rows[-1]:,} finished jobs kept"
+    slowest = max(many, key=lambda name: statistics.median(many[name]))
+    ratio = {name: statistics.median(few[name]) / statistics.median(many[name]) for name in many if name in few}
+    worst = min(ratio, key=lambda name: ratio[name])
+    for name, times in many.items():
+        goals = tuple(
+            goal for goal, chosen in (("history_views", slowest), ("history_views_ratio", worst)) if chosen == name
+        )
+        yield Figure(
+            text=f"jobs.{name}, {rows}", unit="ms", values=tuple(times), rivals=tuple(few[name]), inverse=True,
+            rival="its time with few", goals=goals,
+        )  # fmt: skip
+
+
+@part("history", "drains, enqueues and views with a long history, against a short one", quick=False)
+def measure(bench: Bench) -> Iterator[Figure | Curve]:
+    """Take turns between two databases; a drain at each size on the way gives the plot."""
+    place, form = bench.place, bench.form
+    rows = form.history_rows[-1]
+    with bench.twin("history") as kept:
+        for one in (place, kept):
+            _life(one)
+        points = [(0.0, drain(kept, enqueue(kept, form.side_jobs)).rate)]
+        for size in form.history_rows:
+            _copy(bench, kept, size)
+            points.append((float(size), drain(kept, enqueue(kept, form.side_jobs)).rate))
+        drained, drained_few, enqueued, enqueued_few = [], [], [], []
+        script = "select jobs.enqueue('bench.noop');"
+        for run in range(1, form.runs + 1):
+            bench.say(f"drains and enqueues beside {rows:,} finished jobs, run {run} of {form.runs}")
+            drained_few.append(drain(place, enqueue(place, form.side_jobs)).rate)
+            drained.append(drain(kept, enqueue(kept, form.side_jobs)).rate)
+            enqueued_few.append(pgbench(place, script, form.client_seconds))
+            enqueued.append(pgbench(kept, script, form.client_seconds))
+            for one in (place, kept):
+                _drain_all(one)
+        views = list(_views(bench, place, kept))
+    text = f"with {rows:,} finished jobs kept"
+    yield Figure(
+        text=f"drain of {form.side_jobs:,} jobs {text}", unit="jobs/s", values=tuple(drained),
+        rivals=tuple(drained_few), rival="the same with few", goals=("history_drain",),
+    )  # fmt: skip
+    yield Figure(
+        text=f"jobs.enqueue, one to a transaction, {text}", unit="jobs/s", values=tuple(enqueued),
+        rivals=tuple(enqueued_few), rival="the same with few", goals=("history_enqueue",),
+    )  # fmt: skip
+    yield from views
+    yield Curve(plot="history", label="drain", points=tuple(points))
+
+
+def _drain_all(place: Place) -> None:
+    """Drain what the clients enqueued: it would be in the way of the next drain's figure."""
+    first, last, jobs = place.rows("select min(id), max(id), count(*) from jobs_internal.job where state = 'queued'")[0]
+    if jobs:
+        drain(place, Batch(first=first, last=last, jobs=jobs))

@@ -1,0 +1,58 @@
+"""How much longer an enqueue takes while another transaction that has enqueued stays open."""
+
+import statistics
+import time
+from collections.abc import Iterator
+
+from psycopg import Connection
+
+from pyworker.bench.figures import Curve, Figure, percentile
+from pyworker.bench.part import Bench, part
+from pyworker.bench.place import Place, Row
+
+_CALL = "select jobs.enqueue('bench.fresh')"
+
+
+def _times(app: Connection[Row], samples: int) -> list[float]:
+    times = []
+    for _ in range(samples):
+        begun = time.monotonic()
+        app.execute(_CALL)
+        times.append((time.monotonic() - begun) * 1000)
+    return times
+
+
+def _fresh(place: Place) -> None:
+    """Make the function anew: the open transaction is the first that enqueues it, which is when most is written."""
+    place.rows("create or replace function bench.fresh() returns void language plpgsql as 'begin end'")
+    place.rows("grant execute on function bench.fresh() to app")
+
+
+@part("open", "what an open transaction that has enqueued costs another enqueuer")
+def measure(bench: Bench) -> Iterator[Figure | Curve]:
+    """Take turns: with the other transaction open, and with none. A wait for it would end in an error."""
+    place, form = bench.place, bench.form
+    beside, free = [], []
+    for _ in range(form.runs):
+        place.empty()
+        with place.connect() as other, place.connect(options="-c lock_timeout=5s") as app:
+            _fresh(place)
+            app.execute("select jobs.enqueue('bench.noop')")
+            other.execute("begin")
+            other.execute(_CALL)
+            beside.append(_times(app, form.open_samples))
+            other.execute("commit")
+            _fresh(place)
+            other.execute(_CALL)
+            free.append(_times(app, form.open_samples))
+    extra = tuple(statistics.median(a) - statistics.median(b) for a, b in zip(beside, free, strict=True))
+    yield Figure(
+        text="delay of an enqueue by an open transaction that has enqueued, p50", unit="ms", values=extra,
+        goals=("open_transaction",), note="the longest of all: "
+        f"{max(map(max, beside)):.1f} ms, with none open {max(map(max, free)):.1f} ms",
+    )  # fmt: skip
+    yield Figure(
+        text="jobs.enqueue beside such a transaction, p99", unit="ms",
+        values=tuple(percentile(one, 99) for one in beside), rivals=tuple(percentile(one, 99) for one in free),
+        rival="with none open", inverse=True,
+    )  # fmt: skip

@@ -1,0 +1,71 @@
+"""A drain under a snapshot that was taken before it: nothing that dies meanwhile can be removed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyworker.bench.drain import Batch, drain, enqueue, marks, teach
+from pyworker.bench.figures import Curve, Figure
+from pyworker.bench.part import Bench, part
+from pyworker.bench.place import Place
+
+_WINDOWS = 20
+
+
+@contextmanager
+def _held_snapshot(place: Place) -> Iterator[None]:
+    with place.connect("postgres") as holder:
+        holder.execute("begin isolation level repeatable read")
+        holder.execute("select 1")
+        yield
+        holder.execute("rollback")
+
+
+def _curve(place: Place, batch: Batch, label: str) -> Curve:
+    every = batch.jobs // _WINDOWS
+    ends = marks(place, batch, every)
+    points = tuple((ends[i], every / max(ends[i] - ends[i - 1], 1e-6)) for i in range(1, len(ends)))
+    return Curve(plot="snapshot", label=label, points=points)
+
+
+def _quarters(place: Place, batch: Batch) -> tuple[float, float]:
+    """Return the rates of the first and the last quarter, by the order in which the jobs ended."""
+    quarter = batch.jobs // 4
+    ends = marks(place, batch, quarter)
+    return quarter / max(ends[1] - ends[0], 1e-6), quarter / max(ends[4] - ends[3], 1e-6)
+
+
+@part("snapshot", "a drain under a held snapshot: its last quarter against its first")
+def measure(bench: Bench) -> Iterator[Figure | Curve]:
+    """Take turns: with a held snapshot, and without one for the plot."""
+    place, jobs = bench.place, bench.form.snapshot_jobs
+    teach(place)
+    first, last, free_first, free_last = [], [], [], []
+    curves: list[Curve] = []
+    for run in range(1, bench.form.runs + 1):
+        bench.say(f"drain of {jobs:,} jobs under a held snapshot, run {run} of {bench.form.runs}")
+        place.empty()
+        with _held_snapshot(place):
+            batch = enqueue(place, jobs)
+            drain(place, batch)
+        begin, end = _quarters(place, batch)
+        first.append(begin)
+        last.append(end)
+        held = _curve(place, batch, "a snapshot is held from the start")
+        place.empty()
+        batch = enqueue(place, jobs)
+        drain(place, batch)
+        begin, end = _quarters(place, batch)
+        free_first.append(begin)
+        free_last.append(end)
+        curves = [held, _curve(place, batch, "no snapshot is held")]
+    quarter = jobs // 4
+    text = f"jobs {jobs - quarter + 1:,} to {jobs:,}"
+    rival = f"jobs 1 to {quarter:,} of the same drain"
+    yield Figure(
+        text=f"{text}, a snapshot held from the start", unit="jobs/s", values=tuple(last), rivals=tuple(first),
+        rival=rival, goals=("snapshot",),
+    )  # fmt: skip
+    yield Figure(
+        text=f"{text}, none held", unit="jobs/s", values=tuple(free_last), rivals=tuple(free_first), rival=rival
+    )
+    yield from curves

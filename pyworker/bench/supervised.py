@@ -1,0 +1,54 @@
+"""A real supervisor beside the measurement, as the command line starts it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyworker.bench.drain import Batch, check
+from pyworker.bench.place import APPLICATION, Place
+from pyworker.bench.waiting import wait_until
+
+__all__ = ["BRIEFLY", "supervisor", "wait_done", "wait_idle"]
+
+#: Sessions that have nothing to do leave soon: one need not wait for them to see an idle system.
+BRIEFLY = 0.2
+_AT_REST = """
+select not exists (select from jobs.sessions)
+  and coalesce((select bool_and(s.asleep) from jobs.supervisors as s), false)
+  and not exists (select from jobs_internal.job as j where j.state <> 'scheduled')
+  and not exists (select from pg_stat_activity as a where a.datname = current_database() and a.usename = 'app'
+    and a.backend_type = 'client backend' and a.application_name <> %s)
+"""
+
+
+@contextmanager
+def supervisor(place: Place, *, linger: float | None = None) -> Iterator[int]:
+    """Run a supervisor; gives its process id. `linger`: seconds that idle sessions stay; default: as delivered."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYWORKER_")}
+    if linger is not None:
+        environment["PYWORKER_SESSION_LINGER"] = str(linger)
+    argv = [sys.executable, "-m", "pyworker", "run", "--dsn", place.dsn("supervisor"), "--owner", "app"]
+    process = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: place.value("select count(*) from jobs.supervisors"), 30, what="the supervisor")
+        yield process.pid
+        ended = place.value("select count(*) from jobs.sessions") == 0
+        if not ended:  # they would work on in the next measurement
+            wait_until(lambda: not place.value("select count(*) from jobs.sessions"), 60, what="the sessions to end")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_idle(place: Place, seconds: float = 60) -> None:
+    """Wait until nothing is going on: no session, no connection of the owner, the supervisor asleep."""
+    wait_until(lambda: place.value(_AT_REST, (APPLICATION,)), seconds, what="an idle system")
+
+
+def wait_done(place: Place, batch: Batch, seconds: float) -> None:
+    """Wait until a supervisor's sessions have done a batch, and check that it was exactly once."""
+    query = "select not exists (select from jobs_internal.job where id between %s and %s)"
+    wait_until(lambda: place.value(query, (batch.first, batch.last)), seconds, what="the jobs to end", step=0.2)
+    check(place, batch)
