@@ -50,7 +50,7 @@ def enqueue(
     """Enqueue by jobs.enqueue_many. `args`: an expression over n, the number of the job; `run_at`: one of a time."""
     query = (
         "select min(j), max(j), count(*) from jobs.enqueue_many(%s,"
-        f" (select array_agg({args}) from generate_series(%s, %s) as n), queue => %s, run_at => {run_at}) as j"
+        f" (select array_agg({args}) from generate_series(%s::int, %s::int) as n), queue => %s, run_at => {run_at}) as j"
     )
     first, last = 0, 0
     with place.connect() as app:

@@ -36,6 +36,7 @@ class Form:
     disk_jobs: int
     table_jobs: int
     duty_calls: int
+    rounds: int  #: of the parts that put many jobs through, one after another
 
 
 FULL = Form(
@@ -66,6 +67,7 @@ FULL = Form(
     disk_jobs=100_000,
     table_jobs=5_000_000,
     duty_calls=20_000,
+    rounds=20,
 )
 
 #: For daily use, three minutes at most: the main goals.
@@ -97,6 +99,7 @@ QUICK = Form(
     disk_jobs=20_000,
     table_jobs=0,
     duty_calls=4_000,
+    rounds=0,
 )
 
 #: Whether every part runs at all; its figures mean nothing.
@@ -128,4 +131,5 @@ TINY = Form(
     disk_jobs=400,
     table_jobs=1_000,
     duty_calls=100,
+    rounds=3,
 )

@@ -77,6 +77,6 @@ def _measure_one(bench: Bench, one: Part, run: Run) -> None:
             else:
                 made.append(what)
     except (PyworkerError, psycopg.Error, OSError) as error:
-        run.failures[one.name] = " ".join(str(error).split())
+        run.failures[one.name] = str(error).splitlines()[0]
         bench.say(f"{one.name} failed: {run.failures[one.name]}")
     run.seconds[one.name] = monotonic() - begun

@@ -44,7 +44,7 @@ def supervisor(place: Place, *, linger: float | None = None) -> Iterator[int]:
 
 def wait_idle(place: Place, seconds: float = 60) -> None:
     """Wait until nothing is going on: no session, no connection of the owner, the supervisor asleep."""
-    wait_until(lambda: place.value(_AT_REST, (APPLICATION,)), seconds, what="an idle system")
+    wait_until(lambda: place.value(_AT_REST, (APPLICATION,)), seconds, what="an idle system", step=0.25)
 
 
 def wait_done(place: Place, batch: Batch, seconds: float) -> None:

@@ -27,7 +27,7 @@ def _enqueue_each(place: Place, count: int, queue: str) -> Batch:
     with place.connect() as app:
         row = app.execute(
             "select min(t.j), max(t.j) from (select jobs.enqueue(format('unseen.f%%s', n), queue => %s) as j"
-            " from generate_series(1, %s) as n) as t",
+            " from generate_series(1, %s::int) as n) as t",
             (queue, count),
         ).fetchone()
     assert row is not None  # noqa: S101  an aggregate returns a row

@@ -32,8 +32,10 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
     for run in range(1, bench.form.runs + 1):
         bench.say(f"{jobs:,} jobs in one statement, run {run} of {bench.form.runs}")
         place.empty()
-        inserted.append(_rate(place, "insert into bench.plain (at) select now() from generate_series(1, %s)", jobs))
-        selected.append(_rate(place, "select jobs.enqueue('bench.noop') from generate_series(1, %s)", jobs))
+        inserted.append(
+            _rate(place, "insert into bench.plain (at) select now() from generate_series(1, %s::int)", jobs)
+        )
+        selected.append(_rate(place, "select jobs.enqueue('bench.noop') from generate_series(1, %s::int)", jobs))
         place.empty()
         many.append(_many(place, jobs))
     rival = "INSERT ... SELECT of as many rows"

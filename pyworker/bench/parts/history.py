@@ -29,7 +29,7 @@ def _copy(bench: Bench, place: Place, rows: int) -> None:
         count = min(_AT_ONCE, rows - kept)
         place.rows(
             f"insert into jobs_internal.finished (id, {columns}) select nextval('jobs_internal.job_id_seq'), {columns}"
-            " from jobs_internal.finished, generate_series(1, %s) where id = %s",
+            " from jobs_internal.finished, generate_series(1, %s::int) where id = %s",
             (count, model),
         )
         kept += count
@@ -44,7 +44,6 @@ def _life(place: Place) -> None:
         "create or replace function bench.fail() returns void language plpgsql"
         " as $$ begin raise division_by_zero; end $$"
     )
-    place.rows("grant execute on function bench.fail() to app")
     with place.connect() as app:
         app.execute("select jobs.enqueue('bench.fail') from generate_series(1, 20)")
         app.execute(

@@ -16,7 +16,7 @@ def _enqueue_in_all(place: Place, queues: range, jobs: int) -> Batch:
     with place.connect() as app:
         row = app.execute(
             "select min(j), max(j), count(*) from generate_series(%s::int, %s::int) as q,"
-            " jobs.enqueue_many('bench.noop', (select array_agg('{}'::jsonb) from generate_series(1, %s)),"
+            " jobs.enqueue_many('bench.noop', (select array_agg('{}'::jsonb) from generate_series(1, %s::int)),"
             " queue => 'lane_' || q) as j",
             (queues.start, queues.stop - 1, jobs),
         ).fetchone()

@@ -11,8 +11,6 @@ from pyworker.bench.process import private_megabytes, resident_megabytes
 from pyworker.bench.supervised import supervisor, wait_done
 from pyworker.bench.waiting import wait_until
 
-_ROUNDS = 20
-
 
 @part("memory", "memory of the supervisor and of worker sessions over many jobs", quick=False)
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
@@ -23,8 +21,8 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
     resident: list[float] = []
     private: list[float] = []
     with supervisor(place) as daemon:
-        for number in range(1, _ROUNDS + 1):
-            batch = enqueue(place, form.memory_jobs // _ROUNDS)
+        for number in range(1, form.rounds + 1):
+            batch = enqueue(place, form.memory_jobs // form.rounds)
             at_work: list[float] = []
 
             def look(at_work: list[float] = at_work) -> bool:
@@ -51,7 +49,7 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
         whole=resident[-1], goals=("supervisor_memory",),
     )  # fmt: skip
     yield Figure(
-        text=f"the same, against after the first {2 * form.memory_jobs // _ROUNDS:,}", unit="ratio",
+        text=f"the same, against after the first {2 * form.memory_jobs // form.rounds:,}", unit="ratio",
         values=(resident[-1] / resident[1],), goals=("supervisor_growth",),
     )  # fmt: skip
     if private:

@@ -25,7 +25,6 @@ def _times(app: Connection[Row], samples: int) -> list[float]:
 def _fresh(place: Place) -> None:
     """Make the function anew: the open transaction is the first that enqueues it, which is when most is written."""
     place.rows("create or replace function bench.fresh() returns void language plpgsql as 'begin end'")
-    place.rows("grant execute on function bench.fresh() to app")
 
 
 @part("open", "what an open transaction that has enqueued costs another enqueuer")

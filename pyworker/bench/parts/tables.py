@@ -8,8 +8,6 @@ from pyworker.bench.part import Bench, part
 from pyworker.bench.sizes import live_bytes
 from pyworker.bench.supervised import supervisor, wait_done
 
-_ROUNDS = 20
-
 
 @part("tables", "size of the live tables after many jobs, against their steady size", quick=False)
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
@@ -17,16 +15,16 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
     place, form = bench.place, bench.form
     teach(place)
     place.empty()
-    jobs = form.table_jobs // _ROUNDS
+    jobs = form.table_jobs // form.rounds
     sizes: list[float] = []
     with supervisor(place):
-        for number in range(1, _ROUNDS + 1):
+        for number in range(1, form.rounds + 1):
             wait_done(place, enqueue(place, jobs), 600)
             sizes.append(live_bytes(place) / 1e6)
             bench.say(f"{number * jobs:,} jobs went through; live tables: {sizes[-1]:,.1f} MB")
     yield Figure(
         text=f"live tables after {form.table_jobs:,} jobs", unit="MB", values=tuple(sizes), whole=sizes[-1],
-        rivals=(sizes[0],) * len(sizes), rival=f"after the first {jobs:,}",
+        note=f"after the first {jobs:,}: {sizes[0]:,.1f} MB",
     )  # fmt: skip
     yield Figure(
         text="the same, as a ratio", unit="ratio", values=(sizes[-1] / sizes[0],), goals=("live_tables",),

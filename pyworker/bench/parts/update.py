@@ -14,7 +14,7 @@ _PER_COMMIT = 50
 
 def _fresh_accounts(place: Place, accounts: int) -> None:
     place.rows("truncate bench.account")
-    place.rows("insert into bench.account (id) select generate_series(1, %s)", (accounts,))
+    place.rows("insert into bench.account (id) select generate_series(1, %s::int)", (accounts,))
     place.rows("vacuum (analyze) bench.account")
 
 

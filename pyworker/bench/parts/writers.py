@@ -27,7 +27,7 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
     teach(place)
     place.empty()
     place.rows("truncate bench.account")
-    place.rows("insert into bench.account (id) select generate_series(1, %s)", (_ACCOUNTS,))
+    place.rows("insert into bench.account (id) select generate_series(1, %s::int)", (_ACCOUNTS,))
     place.rows("vacuum (analyze) bench.account")
     plain, enqueueing = [], []
     with supervisor(place):
