@@ -49,13 +49,13 @@ def enqueue(
 ) -> Batch:
     """Enqueue by jobs.enqueue_many. `args`: an expression over n, the number of the job; `run_at`: one of a time."""
     query = (
-        "select min(j), max(j), count(*) from jobs.enqueue_many(%s,"
-        f" (select array_agg({args}) from generate_series(%s::int, %s::int) as n), queue => %s, run_at => {run_at}) as j"
+        "select min(j), max(j), count(*) from jobs.enqueue_many(%s, queue => %s, args =>"
+        f" (select array_agg({args}) from generate_series(%s::int, %s::int) as n), run_at => {run_at}) as j"
     )
     first, last = 0, 0
     with place.connect() as app:
         for start in range(1, jobs + 1, _AT_ONCE):
-            row = app.execute(query.encode(), (task, start, min(jobs, start + _AT_ONCE - 1), queue)).fetchone()
+            row = app.execute(query.encode(), (task, queue, start, min(jobs, start + _AT_ONCE - 1))).fetchone()
             assert row is not None  # noqa: S101  an aggregate returns a row
             first, last = first or int(row[0]), int(row[1])
     return Batch(first=first, last=last, jobs=jobs)
