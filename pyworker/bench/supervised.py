@@ -34,12 +34,12 @@ def supervisor(place: Place, *, linger: float | None = None) -> Iterator[int]:
     try:
         wait_until(lambda: place.value("select count(*) from jobs.supervisors"), 30, what="the supervisor")
         yield process.pid
-        ended = place.value("select count(*) from jobs.sessions") == 0
-        if not ended:  # they would work on in the next measurement
-            wait_until(lambda: not place.value("select count(*) from jobs.sessions"), 60, what="the sessions to end")
     finally:
         process.terminate()
         process.wait(30)
+    # Sessions that wait for work would work on in the next measurement: sent away, they leave.
+    place.rows("select pg_terminate_backend(pid) from jobs.sessions")
+    wait_until(lambda: not place.value("select count(*) from jobs.sessions"), 60, what="the sessions to end")
 
 
 def wait_idle(place: Place, seconds: float = 60) -> None:

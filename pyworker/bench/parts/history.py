@@ -4,11 +4,13 @@ import statistics
 import time
 from collections.abc import Iterator
 
+from psycopg import Connection
+
 from pyworker.bench.clients import pgbench
 from pyworker.bench.drain import Batch, drain, enqueue, teach
 from pyworker.bench.figures import Curve, Figure
 from pyworker.bench.part import Bench, part
-from pyworker.bench.place import Place, operator
+from pyworker.bench.place import Place, Row, operator
 
 _AT_ONCE = 500_000  # rows of one INSERT
 _VIEWS = "select relname from pg_class where relkind = 'v' and relnamespace = 'jobs'::regnamespace order by 1"
@@ -62,18 +64,26 @@ def _queries(place: Place) -> dict[str, str]:
     return found
 
 
-def _times(place: Place, calls: int) -> dict[str, list[float]]:
-    """Time each query as the owner of the jobs and as an operator, ms."""
-    times: dict[str, list[float]] = {}
-    for role in ("app", operator()):
-        with place.connect(role) as one:
-            for name, query in _queries(place).items():
-                label = f"{name} ({'owner' if role == 'app' else 'operator'})"
-                for _ in range(calls + 1):  # the first one reads from disk and plans: not what `\\watch` feels
-                    begun = time.monotonic()
-                    one.execute(query.encode()).fetchall()
-                    times.setdefault(label, []).append((time.monotonic() - begun) * 1000)
-                times[label] = times[label][1:] if calls > 1 else times[label]
+def _time(one: Connection[Row], query: str) -> float:
+    begun = time.monotonic()
+    one.execute(query.encode()).fetchall()
+    return (time.monotonic() - begun) * 1000
+
+
+def _times(few: Place, many: Place, calls: int) -> dict[str, tuple[float, float]]:
+    """Time each query as the owner of the jobs and as an operator, call by call in turn; the medians, ms."""
+    times = {}
+    for role, label in (("app", "owner"), (operator(), "operator")):
+        queries = [_queries(few), _queries(many)]
+        with few.connect(role) as one, many.connect(role) as other:
+            for name in queries[1]:
+                samples: tuple[list[float], list[float]] = ([], [])
+                for call in range(calls + 1):
+                    for kept, line, query in zip(samples, (one, other), queries, strict=True):
+                        taken = _time(line, query[name])
+                        if call:  # the first one plans and reads from disk
+                            kept.append(taken)
+                times[f"{name} ({label})"] = statistics.median(samples[0]), statistics.median(samples[1])
     return times
 
 
@@ -83,12 +93,12 @@ def _views(bench: Bench, place: Place, kept: Place) -> Iterator[Figure]:
     few: dict[str, list[float]] = {}
     many: dict[str, list[float]] = {}
     for _ in range(bench.form.runs):
-        for one, kept_times in ((place, few), (kept, many)):
-            for name, samples in _times(one, bench.form.view_calls).items():
-                kept_times.setdefault(name, []).append(statistics.median(samples))
+        for name, (short, long) in _times(place, kept, bench.form.view_calls).items():
+            few.setdefault(name, []).append(short)
+            many.setdefault(name, []).append(long)
     rows = f"{bench.form.history_rows[-1]:,} finished jobs kept"
     slowest = max(many, key=lambda name: statistics.median(many[name]))
-    ratio = {name: statistics.median(few[name]) / statistics.median(many[name]) for name in many if name in few}
+    ratio = {name: statistics.median(few[name]) / statistics.median(many[name]) for name in many}
     worst = min(ratio, key=lambda name: ratio[name])
     for name, times in many.items():
         goals = tuple(

@@ -10,6 +10,7 @@ from pyworker.bench.figures import Curve, Figure, percentile
 from pyworker.bench.part import Bench, part
 from pyworker.bench.place import Place, Row
 
+_TURNS = 10  # with it and without it, in one run
 _CALL = "select jobs.enqueue('bench.fresh')"
 
 
@@ -31,19 +32,25 @@ def _fresh(place: Place) -> None:
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
     """Take turns: with the other transaction open, and with none. A wait for it would end in an error."""
     place, form = bench.place, bench.form
-    beside, free = [], []
-    for _ in range(form.runs):
+    beside: list[list[float]] = []
+    free: list[list[float]] = []
+    each = max(1, form.open_samples // _TURNS)
+    for run in range(1, form.runs + 1):
+        bench.say(f"enqueue beside an open transaction, run {run} of {form.runs}")
         place.empty()
+        beside.append([])
+        free.append([])
         with place.connect() as other, place.connect(options="-c lock_timeout=5s") as app:
-            _fresh(place)
-            app.execute("select jobs.enqueue('bench.noop')")
-            other.execute("begin")
-            other.execute(_CALL)
-            beside.append(_times(app, form.open_samples))
-            other.execute("commit")
-            _fresh(place)
-            other.execute(_CALL)
-            free.append(_times(app, form.open_samples))
+            app.execute("select jobs.enqueue('bench.noop')")  # this session has enqueued before
+            for _ in range(_TURNS):
+                _fresh(place)
+                other.execute("begin")
+                other.execute(_CALL)
+                beside[-1] += _times(app, each)
+                other.execute("commit")
+                _fresh(place)
+                other.execute(_CALL)
+                free[-1] += _times(app, each)
     extra = tuple(statistics.median(a) - statistics.median(b) for a, b in zip(beside, free, strict=True))
     yield Figure(
         text="delay of an enqueue by an open transaction that has enqueued, p50", unit="ms", values=extra,
