@@ -11,6 +11,7 @@ class Form:
 
     name: str
     everything: bool  #: also the parts that are too long for daily use
+    seconds: float  #: no part begins later than this
     runs: int
     drain_jobs: int
     update_jobs: int
@@ -42,6 +43,7 @@ class Form:
 FULL = Form(
     name="full",
     everything=True,
+    seconds=float("inf"),
     runs=3,
     drain_jobs=100_000,
     update_jobs=100_000,
@@ -74,21 +76,22 @@ FULL = Form(
 QUICK = Form(
     name="quick",
     everything=False,
+    seconds=150,
     runs=3,
     drain_jobs=20_000,
     update_jobs=10_000,
-    alone_jobs=600,
-    unseen_functions=300,
+    alone_jobs=300,
+    unseen_functions=200,
     client_seconds=1,
     bulk_jobs=10_000,
     cold_samples=4,
     warm_samples=60,
     idle_seconds=8,
-    snapshot_jobs=40_000,
+    snapshot_jobs=24_000,
     delayed_jobs=100_000,
     history_rows=(),
     view_calls=0,
-    side_jobs=20_000,
+    side_jobs=10_000,
     backlog=0,
     small_backlog=0,
     queues=0,
@@ -106,6 +109,7 @@ QUICK = Form(
 TINY = Form(
     name="tiny",
     everything=True,
+    seconds=float("inf"),
     runs=1,
     drain_jobs=400,
     update_jobs=400,

@@ -51,13 +51,16 @@ def measure(
     server: PrivateServer, form: Form, chosen: Sequence[Part], say: Callable[[str], None], keep: Callable[[Run], None]
 ) -> Run:
     """Run the parts in a database of the run's own. `keep` is called after each, with what there is so far."""
-    run = Run(form=form.name)
+    run, begun = Run(form=form.name), monotonic()
     drop_leftovers(server)
     try:
         with database(server, "main") as place:
             run.facts = facts(place)
             bench = Bench(server=server, place=place, form=form, say=say)
             for number, one in enumerate(chosen, 1):
+                if monotonic() - begun > form.seconds:
+                    say(f"{one.name}: no time is left for it in the {form.name} form; --only {one.name} measures it")
+                    continue
                 say(f"[{number}/{len(chosen)}] {one.name}: {one.summary}")
                 place.empty()
                 _measure_one(bench, one, run)
