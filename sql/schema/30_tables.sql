@@ -331,6 +331,13 @@ create table jobs_internal.finished (
   max_attempts integer not null,
   pid integer,
   child_pid integer,
+  waited_ms integer,
+  rows bigint,
+  wal_bytes bigint,
+  buffers_hit bigint,
+  buffers_read bigint,
+  buffers_dirtied bigint,
+  temp_bytes bigint,
   priority smallint not null,
   state text not null check (state in ('succeeded', 'failed', 'cancelled', 'in_doubt')),
   outcome text check (outcome in ('succeeded', 'failed', 'timed_out', 'cancelled', 'lost', 'in_doubt')),
@@ -363,6 +370,13 @@ comment on column jobs_internal.finished.started_at is 'Start of the last attemp
 comment on column jobs_internal.finished.finished_at is 'End of the last attempt, or time of the cancel';
 comment on column jobs_internal.finished.pid is 'Worker session of the last attempt';
 comment on column jobs_internal.finished.child_pid is 'Child session of the last attempt';
+comment on column jobs_internal.finished.waited_ms is 'Time that it waited in its lane for a session, ms';
+comment on column jobs_internal.finished.rows is 'Rows that its statement changed or returned, or its function returned as a set';
+comment on column jobs_internal.finished.wal_bytes is 'WAL that it wrote, bytes; this and the following are null where it was not measured';
+comment on column jobs_internal.finished.buffers_hit is 'Buffers that it found in memory';
+comment on column jobs_internal.finished.buffers_read is 'Buffers that it read';
+comment on column jobs_internal.finished.buffers_dirtied is 'Buffers that it dirtied';
+comment on column jobs_internal.finished.temp_bytes is 'Temporary files that it wrote, bytes';
 comment on column jobs_internal.finished.timeout is 'Timeout of the job';
 comment on column jobs_internal.finished.unique_key is 'Its unique key';
 comment on column jobs_internal.finished.args is 'Arguments';
@@ -380,6 +394,13 @@ create table jobs_internal.attempt (
   finished_at timestamptz not null,
   pid integer,
   child_pid integer,
+  waited_ms integer,
+  rows bigint,
+  wal_bytes bigint,
+  buffers_hit bigint,
+  buffers_read bigint,
+  buffers_dirtied bigint,
+  temp_bytes bigint,
   result jsonb,
   error jsonb,
   primary key (job_id, attempt)
@@ -393,6 +414,13 @@ comment on column jobs_internal.attempt.started_at is 'Start';
 comment on column jobs_internal.attempt.finished_at is 'End';
 comment on column jobs_internal.attempt.pid is 'Worker session';
 comment on column jobs_internal.attempt.child_pid is 'Child session';
+comment on column jobs_internal.attempt.waited_ms is 'Time that it waited in its lane for a session, ms';
+comment on column jobs_internal.attempt.rows is 'Rows that its statement changed or returned, or its function returned as a set';
+comment on column jobs_internal.attempt.wal_bytes is 'WAL that it wrote, bytes; this and the following are null where it was not measured';
+comment on column jobs_internal.attempt.buffers_hit is 'Buffers that it found in memory';
+comment on column jobs_internal.attempt.buffers_read is 'Buffers that it read';
+comment on column jobs_internal.attempt.buffers_dirtied is 'Buffers that it dirtied';
+comment on column jobs_internal.attempt.temp_bytes is 'Temporary files that it wrote, bytes';
 comment on column jobs_internal.attempt.result is 'Result';
 comment on column jobs_internal.attempt.error is 'Error';
 
@@ -427,6 +455,13 @@ create table jobs_internal.past_attempt (
   finished_at timestamptz not null,
   pid integer,
   child_pid integer,
+  waited_ms integer,
+  rows bigint,
+  wal_bytes bigint,
+  buffers_hit bigint,
+  buffers_read bigint,
+  buffers_dirtied bigint,
+  temp_bytes bigint,
   result jsonb,
   error jsonb,
   primary key (job_id, attempt, bucket)
@@ -441,6 +476,13 @@ comment on column jobs_internal.past_attempt.started_at is 'Start';
 comment on column jobs_internal.past_attempt.finished_at is 'End';
 comment on column jobs_internal.past_attempt.pid is 'Worker session';
 comment on column jobs_internal.past_attempt.child_pid is 'Child session';
+comment on column jobs_internal.past_attempt.waited_ms is 'Time that it waited in its lane for a session, ms';
+comment on column jobs_internal.past_attempt.rows is 'Rows that its statement changed or returned, or its function returned as a set';
+comment on column jobs_internal.past_attempt.wal_bytes is 'WAL that it wrote, bytes; this and the following are null where it was not measured';
+comment on column jobs_internal.past_attempt.buffers_hit is 'Buffers that it found in memory';
+comment on column jobs_internal.past_attempt.buffers_read is 'Buffers that it read';
+comment on column jobs_internal.past_attempt.buffers_dirtied is 'Buffers that it dirtied';
+comment on column jobs_internal.past_attempt.temp_bytes is 'Temporary files that it wrote, bytes';
 comment on column jobs_internal.past_attempt.result is 'Result';
 comment on column jobs_internal.past_attempt.error is 'Error';
 

@@ -7,7 +7,7 @@ revoke all on all routines in schema jobs, jobs_internal from public;
 grant usage on schema jobs, jobs_internal to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Views, and the helpers that they call with the caller's rights. The views themselves decide which rows are shown.
-grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished, jobs.attempts, jobs.queues, jobs.sessions, jobs.supervisors,
+grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished, jobs.attempts, jobs.cost, jobs.queues, jobs.sessions, jobs.supervisors,
   jobs.health, jobs.settings, jobs.retry_rules, jobs.errors
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 grant select on jobs.log_lines to jobs_producer, jobs_runner, jobs_operator;

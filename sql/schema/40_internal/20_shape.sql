@@ -358,7 +358,11 @@ begin
       detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(p_args)),
       hint = 'Pass {"parameter": value, ...}. A retry cannot help.';
   end if;
-  v_keys := array(select k from pg_catalog.jsonb_object_keys(p_args) as k order by k collate pg_catalog."C");
+  if p_args operator(pg_catalog.=) '{}' then
+    v_keys := '{}';
+  else
+    v_keys := array(select k from pg_catalog.jsonb_object_keys(p_args) as k order by k collate pg_catalog."C");
+  end if;
   -- The plain case: a lower-case name that means one function.
   if pg_catalog.left(p_task, 128) operator(pg_catalog.~) '^[a-z_][a-z0-9_]{0,62}([.][a-z_][a-z0-9_]{0,62})?$' then
     begin

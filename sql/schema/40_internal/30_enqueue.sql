@@ -215,8 +215,14 @@ declare
   v_msg_id bigint;
   v_settings jsonb := nullif(p_settings, '{}');
   v_note jsonb := nullif(p_note, '{}');
+  v_wakes boolean;
 begin
-  perform jobs_internal.hold_queues(p_queue);
+  -- This function is in the way of every enqueue: what it needs in the common case stands here, and calls are for the other cases.
+  if pg_catalog.current_setting('transaction_isolation') = 'read committed' then
+    lock table jobs_internal.job in row exclusive mode;  -- as hold_queues
+  else
+    perform jobs_internal.hold_queues(p_queue);
+  end if;
   v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, p_unique_key, p_priority, p_note);
   if pg_catalog.pg_column_size(p_args) > 200 then
     perform jobs_internal.assert_size(p_args, 'args', 134217728);
@@ -227,7 +233,10 @@ begin
   created := true;
   job_id := pg_catalog.nextval('jobs_internal.job_id_seq');
   if p_unique_key is null and v_due and v.lane_id is not null then
-    v_msg_id := pgmq.send(v.pgmq_queue, pg_catalog.jsonb_build_object('job', job_id), null::jsonb, pg_catalog.clock_timestamp());
+    -- As pgmq.send, which takes twice as long.
+    execute pg_catalog.format('insert into pgmq.%I (vt, message) values (pg_catalog.clock_timestamp(), pg_catalog.jsonb_build_object(''job'', $1)) returning msg_id',
+      'q_' || v.pgmq_queue)
+    into v_msg_id using job_id;
     insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, created_at, timeout,
       lane_id, msg_id, args, settings, note)
     values (job_id, v.queue_id, v.owner, v.priority, 'queued', p_shape, v.max_attempts, v_run_at, pg_catalog.now(), v.timeout,
@@ -264,7 +273,11 @@ begin
       update jobs_internal.job as j set state = 'queued', due_at = null, lane_id = v.lane_id, msg_id = v_msg_id where j.id = job_id;
     end if;
   end if;
-  perform jobs_internal.wake(v.lane_id);
+  -- After the message was written: see wake.
+  v_wakes := exists (select from jobs_internal.supervisor as s where s.asleep union all select from jobs_internal.lane as l where l.id = v.lane_id and l.rest <> 'awake');
+  if v_wakes or pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+    perform jobs_internal.wake(v.lane_id);
+  end if;
 end
 $$;
 comment on function jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb) is 'Stores one job in the caller''s transaction';

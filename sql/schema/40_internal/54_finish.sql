@@ -80,8 +80,11 @@ begin atomic
   with gone as (
     delete from jobs_internal.attempt as a where a.job_id = any (p_jobs) returning a.*
   )
-  insert into jobs_internal.past_attempt (job_id, bucket, attempt, outcome, owner, started_at, finished_at, pid, child_pid, result, error)
-  select g.job_id, p_bucket, g.attempt, g.outcome, g.owner, g.started_at, g.finished_at, g.pid, g.child_pid, g.result, g.error from gone as g;
+  insert into jobs_internal.past_attempt (job_id, bucket, attempt, outcome, owner, started_at, finished_at, pid, child_pid,
+    waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes, result, error)
+  select g.job_id, p_bucket, g.attempt, g.outcome, g.owner, g.started_at, g.finished_at, g.pid, g.child_pid,
+    g.waited_ms, g.rows, g.wal_bytes, g.buffers_hit, g.buffers_read, g.buffers_dirtied, g.temp_bytes, g.result, g.error
+  from gone as g;
   with gone as (
     delete from jobs_internal.log_line as l where l.job_id = any (p_jobs) returning l.*
   )
@@ -105,8 +108,11 @@ begin atomic
   with gone as (
     delete from jobs_internal.past_attempt as a where a.job_id = p_job and a.bucket = p_bucket returning a.*
   )
-  insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid, result, error)
-  select g.job_id, g.attempt, g.outcome, g.owner, g.started_at, g.finished_at, g.pid, g.child_pid, g.result, g.error from gone as g;
+  insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid,
+    waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes, result, error)
+  select g.job_id, g.attempt, g.outcome, g.owner, g.started_at, g.finished_at, g.pid, g.child_pid,
+    g.waited_ms, g.rows, g.wal_bytes, g.buffers_hit, g.buffers_read, g.buffers_dirtied, g.temp_bytes, g.result, g.error
+  from gone as g;
   with gone as (
     delete from jobs_internal.past_log_line as l where l.job_id = p_job and l.bucket = p_bucket returning l.*
   )
@@ -196,16 +202,20 @@ begin
     set state = 'scheduled', due_at = v_due, session_id = null, msg_id = null, started_at = null, child_pid = null, child_start = null,
       attempt = p_ending.attempt, error = v_error, verify = nullif(v_top_level and v_outcome = 'lost', false)
     where id = v_job.id;
-    insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid, result, error)
-    values (v_job.id, p_ending.attempt, v_outcome, v_job.owner, p_ending.started_at, p_ending.finished_at, p_pid, p_ending.child_pid, p_ending.result, v_error);
+    insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid,
+      waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes, result, error)
+    values (v_job.id, p_ending.attempt, v_outcome, v_job.owner, p_ending.started_at, p_ending.finished_at, p_pid, p_ending.child_pid,
+      jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit, p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes, p_ending.result, v_error);
   else
     v_state := coalesce(v_state, case v_outcome when 'succeeded' then 'succeeded' when 'cancelled' then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end);
     delete from jobs_internal.job where id = v_job.id;
     -- The bucket is read by the statement that writes there: see 73_history.sql.
     insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
-      started_at, finished_at, pid, child_pid, timeout, unique_key, args, settings, note, result, error)
+      started_at, finished_at, pid, child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes,
+      timeout, unique_key, args, settings, note, result, error)
     select v_job.id, c.bucket, v_job.queue_id, v_job.owner, v_job.priority, v_state, v_job.shape_id, p_ending.attempt, v_job.max_attempts, v_outcome,
-      v_job.run_at, v_job.created_at, p_ending.started_at, p_ending.finished_at, p_pid, p_ending.child_pid, v_job.timeout, v_job.unique_key,
+      v_job.run_at, v_job.created_at, p_ending.started_at, p_ending.finished_at, p_pid, p_ending.child_pid,
+      jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit, p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes, v_job.timeout, v_job.unique_key,
       v_job.args, v_job.settings, v_job.note, p_ending.result, v_error
     from jobs_internal.queue as q
     join jobs_internal.history_class as c on c.id = q.class_id
@@ -270,17 +280,20 @@ begin
       returning j.*
     ), gone as (
       select j.id, j.queue_id, j.owner, j.priority, j.shape_id, e.attempt, j.max_attempts, j.run_at, j.created_at, e.started_at, e.finished_at,
+        jobs_internal.waited(e) as waited_ms, e.rows, e.wal_bytes, e.buffers_hit, e.buffers_read, e.buffers_dirtied, e.temp_bytes,
         j.timeout, j.unique_key, j.args, j.settings, j.note, e.result
       from dropped as j
       join pg_catalog.unnest(p_endings) as e on e.job_id = j.id and e.attempt = j.attempt + 1
     ), kept as (
       insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
-        started_at, finished_at, pid, timeout, unique_key, args, settings, note, result)
+        started_at, finished_at, pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes,
+        timeout, unique_key, args, settings, note, result)
       select g.id,
         (select c.bucket from jobs_internal.lane as l join jobs_internal.queue as q on q.id = l.queue_id
           join jobs_internal.history_class as c on c.id = q.class_id where l.id = p_lane),
         g.queue_id, g.owner, g.priority, 'succeeded', g.shape_id, g.attempt, g.max_attempts, 'succeeded', g.run_at, g.created_at,
-        g.started_at, g.finished_at, v_pid, g.timeout, g.unique_key, g.args, g.settings, g.note, g.result
+        g.started_at, g.finished_at, v_pid, g.waited_ms, g.rows, g.wal_bytes, g.buffers_hit, g.buffers_read, g.buffers_dirtied, g.temp_bytes,
+        g.timeout, g.unique_key, g.args, g.settings, g.note, g.result
       from gone as g
       returning id, shape_id, started_at, finished_at
     ), per_task as (

@@ -30,8 +30,7 @@ begin
   if settings operator(pg_catalog.<>) '{}' then
     perform jobs_internal.try_settings(settings);
   end if;
-  select s.job_id into v_id
-  from jobs_internal.store_job(v_shape.id, v_args, queue, run_at, timeout, max_attempts, unique_key, priority, settings, note) as s;
+  v_id := (jobs_internal.store_job(v_shape.id, v_args, queue, run_at, timeout, max_attempts, unique_key, priority, settings, note)).job_id;
   return v_id;
 end
 $$;

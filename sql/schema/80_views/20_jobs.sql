@@ -217,19 +217,24 @@ with active as materialized (
 )
 select
   a.job_id, a.attempt, a.outcome, a.started_at, a.finished_at, a.pid, a.child_pid,
+  pg_catalog.round((extract(epoch from a.finished_at - a.started_at) * 1000)::numeric, 1) as run_ms,
+  a.waited_ms, a.rows, a.wal_bytes, a.buffers_hit, a.buffers_read, a.buffers_dirtied, a.temp_bytes,
   case when a.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then a.result end as result,
   case when a.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then a.error end as error
 from (
-  select f.id as job_id, f.attempt, f.outcome, f.owner, f.started_at, f.finished_at, f.pid, f.child_pid, f.result, f.error, false as live
+  select f.id as job_id, f.attempt, f.outcome, f.owner, f.started_at, f.finished_at, f.pid, f.child_pid,
+    f.waited_ms, f.rows, f.wal_bytes, f.buffers_hit, f.buffers_read, f.buffers_dirtied, f.temp_bytes, f.result, f.error, false as live
   from jobs_internal.finished as f
   union all
-  select t.job_id, t.attempt, t.outcome, t.owner, t.started_at, t.finished_at, t.pid, t.child_pid, t.result, t.error, false
+  select t.job_id, t.attempt, t.outcome, t.owner, t.started_at, t.finished_at, t.pid, t.child_pid,
+    t.waited_ms, t.rows, t.wal_bytes, t.buffers_hit, t.buffers_read, t.buffers_dirtied, t.temp_bytes, t.result, t.error, false
   from jobs_internal.attempt as t
   union all
-  select p.job_id, p.attempt, p.outcome, p.owner, p.started_at, p.finished_at, p.pid, p.child_pid, p.result, p.error, false
+  select p.job_id, p.attempt, p.outcome, p.owner, p.started_at, p.finished_at, p.pid, p.child_pid,
+    p.waited_ms, p.rows, p.wal_bytes, p.buffers_hit, p.buffers_read, p.buffers_dirtied, p.temp_bytes, p.result, p.error, false
   from jobs_internal.past_attempt as p
   union all
-  select r.job_id, r.attempt, null, r.owner, r.started_at, null, r.pid, r.child_pid, null, null, true
+  select r.job_id, r.attempt, null, r.owner, r.started_at, null, r.pid, r.child_pid, null, null, null, null, null, null, null, null, null, true
   from active as r
 ) as a
 where (a.live or a.outcome is not null)
@@ -243,6 +248,14 @@ comment on column jobs.attempts.started_at is 'Start';
 comment on column jobs.attempts.finished_at is 'End';
 comment on column jobs.attempts.pid is 'Process of the worker session; null while only its child session is left';
 comment on column jobs.attempts.child_pid is 'Process of the child session';
+comment on column jobs.attempts.run_ms is 'Wall time, ms';
+comment on column jobs.attempts.waited_ms is 'Time that it waited in its lane for a session, ms';
+comment on column jobs.attempts.rows is 'Rows that its statement changed or returned, or its function returned as a set';
+comment on column jobs.attempts.wal_bytes is 'WAL that it wrote, bytes. This and the following columns are null where it was not measured: it did not succeed, ran in a child session, or shared a transaction with other short jobs, of which one per function and claim is measured; see jobs.cost';
+comment on column jobs.attempts.buffers_hit is 'Buffers that it found in memory';
+comment on column jobs.attempts.buffers_read is 'Buffers that it read';
+comment on column jobs.attempts.buffers_dirtied is 'Buffers that it dirtied';
+comment on column jobs.attempts.temp_bytes is 'Temporary files that it wrote, bytes';
 comment on column jobs.attempts.result is 'Result';
 comment on column jobs.attempts.error is 'Error: sqlstate, message, detail, hint, context';
 
