@@ -5,7 +5,9 @@ create type jobs_internal.claim as (
   lane_id integer,
   msg_ids bigint[],      -- in the order in which they are to run
   lease timestamptz,     -- the vt that the messages carry now: the token of this claim
-  waiting boolean        -- nothing was claimed although work is due (no free slot in the queue)
+  waiting boolean,       -- nothing was claimed although work is due (no free slot in the queue)
+  suspects boolean,      -- there are jobs that may have crashed the server: starts of those wait for one another
+  surplus boolean        -- nothing was claimed, and another session of this owner has nothing to do either
 );
 
 -- One job as the worker runs it.

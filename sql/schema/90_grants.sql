@@ -58,7 +58,7 @@ grant execute on function
   jobs_internal.own_path(), jobs_internal.collect_log(), jobs_internal.why_stopped(bigint, integer), jobs_internal.stop_reason(bigint, integer),
   jobs_internal.shapes_are_current(integer[]), jobs_internal.stop_error(text, interval, text, text),
   jobs_internal.cut_off(jobs_internal.work_item, timestamptz, text, text), jobs_internal.spoiled(jobs_internal.ending, text, text),
-  jobs_internal.shutting_down(), jobs_internal.open_session(), jobs_internal.close_session(bigint, jobs_internal.lesson[]),
+  jobs_internal.shutting_down(), jobs_internal.head(), jobs_internal.open_session(), jobs_internal.close_session(bigint, jobs_internal.lesson[]),
   jobs_internal.claim(bigint, bigint, jobs_internal.lesson[], boolean, integer), jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision),
   jobs_internal.begin_alone(bigint, integer, jobs_internal.work_item), jobs_internal.finish_chunk(bigint, integer, bigint[], jobs_internal.ending[]),
   jobs_internal.finish_alone(bigint, integer, jobs_internal.ending), jobs_internal.fence(bigint, bigint, integer),

@@ -380,11 +380,14 @@ begin
   end if;
   if v_claim.lane_id is null then
     v_claim.lease := null;
+    v_claim.surplus := exists (select from jobs_internal.session as s
+      where s.owner = v_session.owner and s.id < p_session and s.msg_ids is null and s.job_id is null and jobs_internal.alive(s.pid, s.backend_start));
     perform jobs_internal.free_slots(p_session);
     if v_session.msg_ids is not null or v_session.jobs <> p_jobs then
       update jobs_internal.session set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs where id = p_session;
     end if;
   else
+    v_claim.suspects := exists (select from jobs_internal.job as j where j.crashes > 0);
     update jobs_internal.session
     set lane_id = v_claim.lane_id, msg_ids = v_claim.msg_ids, lease = v_claim.lease, jobs = p_jobs, swept_at = v_swept,
       last_msg_id = v_claim.msg_ids[pg_catalog.cardinality(v_claim.msg_ids)]
@@ -396,6 +399,20 @@ begin
 end
 $$;
 comment on function jobs_internal.claim(bigint, bigint, jobs_internal.lesson[], boolean, integer) is 'Leases up to a second''s worth of messages of one lane to the calling session';
+
+-- Purpose: a number that grows with each message that enters a lane of the calling login which is awake, committed or not, and with each nudge: a
+-- session without work asks for it every few milliseconds, and claims when it has changed. Null where there are too many lanes to ask.
+create or replace function jobs_internal.head()
+returns numeric
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when pg_catalog.count(*) <= 10 then pg_catalog.sum(coalesce(pg_catalog.pg_sequence_last_value(
+      pg_catalog.to_regclass('pgmq.q_' || l.pgmq_queue || '_msg_id_seq')), 0)) + (select pg_catalog.count(*) from jobs_internal.nudge) end
+  from jobs_internal.lane as l
+  where l.owner = jobs_internal.me() and l.rest <> 'asleep';
+end;
+comment on function jobs_internal.head() is 'A number that changes when a message enters a lane of the calling login';
 
 -- Purpose: whether the server shuts down: the walwriter goes first. Asked after long jobs and while idle; a job may have swallowed the signal.
 create or replace function jobs_internal.shutting_down()

@@ -63,7 +63,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_top json := p_plan -> 0 -> 'Plan';
+  v_top jsonb := p_plan::jsonb -> 0 -> 'Plan';
 begin
   p_ending.wal_bytes := (v_top ->> 'WAL Bytes')::numeric::bigint;
   p_ending.buffers_hit := (v_top ->> 'Shared Hit Blocks')::bigint + (v_top ->> 'Local Hit Blocks')::bigint;

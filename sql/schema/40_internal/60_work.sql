@@ -42,6 +42,12 @@ declare
   v_jobs bigint := 0;
   v_idle timestamptz;
   v_napped timestamptz;
+  v_looked timestamptz;  -- the last claim that found nothing
+  v_head numeric;  -- what there was then
+  v_eager timestamptz;  -- until then: a message is on its way, and not committed yet
+  v_open boolean;  -- the claim is not committed yet
+  v_taught timestamptz := pg_catalog.clock_timestamp();
+  v_small integer := 0;  -- claims of a few messages, one right after the other
   v_life interval;
   v_waited timestamptz := pg_catalog.clock_timestamp();
   v_k integer;
@@ -87,18 +93,42 @@ begin
     v_until := least(v_until, pg_catalog.clock_timestamp() + v_life);  -- the clock may have been set back
     exit when v_leave or pg_catalog.clock_timestamp() > v_until or v_jobs > v_max_jobs;
     perform pg_catalog.set_config('application_name', 'pw idle', false);
-    v_claim := jobs_internal.claim(v_session, v_jobs, v_learned, v_rest, v_limit);
-    v_learned := null;
+    v_head := jobs_internal.head();
+    -- What was learned is written once a second, and at once at the beginning: sessions write the same rows.
+    if v_jobs < 50 or pg_catalog.clock_timestamp() not between v_taught and v_taught + interval '1 second' then
+      v_claim := jobs_internal.claim(v_session, v_jobs, v_learned, v_rest, v_limit);
+      v_taught := pg_catalog.clock_timestamp();
+      v_learned := null;
+    else
+      v_claim := jobs_internal.claim(v_session, v_jobs, null, v_rest, v_limit);
+    end if;
     v_rest := false;
-    commit;
+    -- Of one message the claim and the start of its job may be one commit. A suspect's start waits for a lock, which must not be with a claim.
+    v_open := pg_catalog.cardinality(v_claim.msg_ids) is not distinct from 1 and not v_claim.suspects;
+    if not v_open then
+      commit;
+    end if;
     if v_claim.lane_id is null then
+      v_small := 0;
       v_idle := least(v_idle, pg_catalog.clock_timestamp());  -- the clock may have been set back
       exit when pg_catalog.clock_timestamp() > v_idle + p_linger_ms * interval '1 ms' and not (v_claim.waiting and p_linger_ms > 0);
+      -- One session without work is enough to be there at once for the next job.
+      exit when v_claim.surplus and pg_catalog.clock_timestamp() > v_idle + p_linger_ms * interval '0.1 ms';
       exit when jobs_internal.shutting_down();
       commit;
-      v_napped := pg_catalog.clock_timestamp();
+      v_looked := pg_catalog.clock_timestamp();
+      v_napped := v_looked;
       begin
-        perform pg_catalog.pg_sleep(0.003);
+        -- Until there is something new; a look in any case every 50 ms, for what came back or becomes visible only now.
+        loop
+          perform pg_catalog.pg_sleep(0.002);
+          exit when pg_catalog.clock_timestamp() not between v_looked and v_looked + interval '50 milliseconds'
+            or pg_catalog.clock_timestamp() < v_eager;
+          if jobs_internal.head() is distinct from v_head then
+            v_eager := pg_catalog.clock_timestamp() + interval '20 milliseconds';
+            exit;
+          end if;
+        end loop;
       exception
         -- Woken up because the clock was set back during its nap (end_naps), or sent home.
         when query_canceled then
@@ -108,11 +138,17 @@ begin
       continue;
     end if;
     v_idle := null;
+    v_small := case when pg_catalog.cardinality(v_claim.msg_ids) < 20 then v_small + 1 else 0 end;
     v_measured := case when v_cost then '{}'::integer[] end;
     v_place := 1;
     while v_place <= pg_catalog.cardinality(v_claim.msg_ids) and not v_leave loop
       v_slice := v_claim.msg_ids[v_place : v_place + case when v_alone then 0 else least(v_width, v_chunk_jobs) - 1 end];
       v_items := jobs_internal.open_chunk(v_claim.lane_id, v_slice, v_claim.lease, case when v_alone then -1 else v_short end);
+      if v_open and pg_catalog.cardinality(v_items) = 1 and v_items[1].mode <> 'alone' then
+        commit;  -- what it was opened for is not committed with the claim
+        v_open := false;
+        continue;
+      end if;
       if pg_catalog.cardinality(v_items) = 0 then
         -- Paused meanwhile, or others have them. What still carries our token goes back at the next claim.
         v_place := v_place + pg_catalog.cardinality(v_slice);
@@ -125,6 +161,8 @@ begin
       if v_item.mode in ('alone', 'child') then
         v_item := jobs_internal.begin_alone(v_session, v_claim.lane_id, v_item);
         commit;
+        v_open := false;
+        v_width := 1;
         v_rest := v_rest or v_item.msg_id <> v_claim.msg_ids[v_place];
         v_place := pg_catalog.array_position(v_claim.msg_ids, v_item.msg_id) + 1;
         v_alone := false;
@@ -258,7 +296,7 @@ begin
           v_place := v_k;
           v_alone := false;
           -- No more is opened than is run: that depends on the subtransactions, and on the time that jobs take.
-          v_width := case when not v_run.plain then 40 when pg_catalog.cardinality(v_run.msg_ids) < pg_catalog.cardinality(v_items)
+          v_width := case when not v_run.plain then least(v_width * 4, 40) when pg_catalog.cardinality(v_run.msg_ids) < pg_catalog.cardinality(v_items)
             then greatest(pg_catalog.cardinality(v_run.msg_ids), 20) else least(v_width * 2, v_chunk_jobs) end;
         else
           -- One of them, or its function, is not what it was when the chunk began: undo them all and run them one by one, where each
@@ -309,6 +347,16 @@ begin
         exit;
       end if;
     end loop;
+    if v_small > 3 and v_limit > 1 and not v_leave then
+      -- Short jobs come in steadily. Each claim and each chunk waits for the disk, as those do who enqueue: a few more at a time are a gain for all.
+      begin
+        perform pg_catalog.pg_sleep(0.005);
+      exception
+        when query_canceled then
+          v_leave := true;
+      end;
+      commit;
+    end if;
   end loop;
   perform pg_catalog.set_config('application_name', 'pw end', false);
   perform jobs_internal.close_session(v_session, v_learned);

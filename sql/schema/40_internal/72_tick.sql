@@ -397,7 +397,8 @@ as $$
 $$;
 comment on function jobs_internal.supervisor_close(bigint) is 'The end of a supervisor';
 
--- Purpose: how many worker sessions an owner should have now: one per due message up to what a session does in half a second, no more than
+-- Purpose: how many worker sessions an owner should have now: one per due message up to what a session does in half a second, for a lane of
+-- which nobody knows how long its jobs take one more than work, no more than
 -- the free slots of the queues, and than the setting sessions_per_owner. A server without a free worker slot refuses the launch itself.
 -- Owners for whom nothing is due are listed too while sessions of theirs live, so that a supervisor sees those that it launched.
 create or replace function jobs_internal.wanted()
@@ -409,6 +410,9 @@ declare
   v_owner record;
   v_lane record;
   v_due bigint;
+  v_claimed bigint;
+  v_busy bigint;
+  v_lanes integer[];  -- those where something is due
   v_sum integer;
   v_free integer;
   v_most integer := jobs_internal.setting('sessions_per_owner')::integer;
@@ -422,6 +426,7 @@ begin
     where r.oid in (select l.owner from jobs_internal.lane as l)
   loop
     v_sum := 0;
+    v_lanes := '{}';
     for v_lane in
       select l.id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, l.served_at, q.concurrency, q.id as queue_id
       from jobs_internal.lane as l
@@ -450,20 +455,27 @@ begin
         end if;
         continue;
       end if;
-      v_due := greatest(1, least(v_due, pg_catalog.ceil(v_due * coalesce(v_lane.avg_ms, 500) / 500)));
+      v_lanes := v_lanes || v_lane.id;
+      select coalesce(pg_catalog.sum(pg_catalog.cardinality(s.msg_ids)), 0), pg_catalog.count(*) into v_claimed, v_busy
+      from jobs_internal.session as s
+      where s.lane_id = v_lane.id and s.msg_ids is not null and s.job_id is null and jobs_internal.alive(s.pid, s.backend_start);
+      -- Where nobody knows how long they take: one more session in each round. Otherwise those at work take the rest as well, if it is little.
+      v_due := case when v_lane.avg_ms is null then v_busy + 1
+        else greatest(1, least(v_due + v_claimed, pg_catalog.ceil((v_due + v_claimed) * v_lane.avg_ms / 500))) end;
       if v_lane.concurrency is not null then
         v_free := (select greatest(0, least(v_lane.concurrency - pg_catalog.count(s.session_id), pg_catalog.count(*) - pg_catalog.count(s.session_id)))
           from jobs_internal.slot as s where s.queue_id = v_lane.queue_id);
-        v_due := least(v_due, v_free);
+        v_due := least(v_due, v_free + v_busy);
       end if;
       v_sum := v_sum + least(v_due, v_most)::integer;
       exit when v_sum >= v_most;
     end loop;
     owner := v_owner.rolname;
     live := (select pg_catalog.count(*) from jobs_internal.session as s where s.owner = v_owner.oid and jobs_internal.alive(s.pid, s.backend_start));
-    -- Sessions that live and are idle take the new work themselves.
+    -- Sessions that live and are idle take the new work themselves; those that run a job alone, or work for other lanes, do not.
     wanted := least(v_most, v_sum + (select pg_catalog.count(*) from jobs_internal.session as s
-      where s.owner = v_owner.oid and (s.msg_ids is not null or s.job_id is not null) and jobs_internal.alive(s.pid, s.backend_start)))::integer;
+      where s.owner = v_owner.oid and (s.job_id is not null or s.msg_ids is not null and s.lane_id <> all (v_lanes))
+        and jobs_internal.alive(s.pid, s.backend_start)))::integer;
     if v_sum = 0 then
       wanted := 0;
     end if;
