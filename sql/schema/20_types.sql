@@ -6,6 +6,7 @@ create type jobs_internal.claim as (
   msg_ids bigint[],      -- in the order in which they are to run
   lease timestamptz,     -- the vt that the messages carry now: the token of this claim
   waiting boolean,       -- nothing was claimed although work is due (no free slot in the queue)
+  full_up boolean,       -- as many messages as were asked for: there may be more
   suspects boolean,      -- there are jobs that may have crashed the server: starts of those wait for one another
   surplus boolean        -- nothing was claimed, and another session of this owner has nothing to do either
 );
@@ -65,6 +66,7 @@ create type jobs_internal.chunk_run as (
 
 -- What a session learned of one function since its last claim.
 create type jobs_internal.lesson as (
+  lane_id integer,
   shape_id integer,
   task text,             -- of statements
   runs bigint,

@@ -150,6 +150,7 @@ create table jobs_internal.slot (
   session_id bigint,
   primary key (queue_id, n)
 ) with (fillfactor = 50);
+create index slot_session_idx on jobs_internal.slot (session_id) where session_id is not null;
 comment on table jobs_internal.slot is 'One row per job that a queue may run at once; a session holds a row while it works for the queue';
 comment on column jobs_internal.slot.queue_id is 'Queue';
 comment on column jobs_internal.slot.n is '1 to the queue''s concurrency';

@@ -234,7 +234,8 @@ begin
   job_id := pg_catalog.nextval('jobs_internal.job_id_seq');
   if p_unique_key is null and v_due and v.lane_id is not null then
     -- As pgmq.send, which takes twice as long.
-    execute pg_catalog.format('insert into pgmq.%I (vt, message) values (pg_catalog.clock_timestamp(), pg_catalog.jsonb_build_object(''job'', $1)) returning msg_id',
+    execute pg_catalog.format('insert into pgmq.%I (read_ct, enqueued_at, vt, message)'
+      ' values (0, pg_catalog.now(), pg_catalog.clock_timestamp(), pg_catalog.jsonb_build_object(''job'', $1)) returning msg_id',
       'q_' || v.pgmq_queue)
     into v_msg_id using job_id;
     insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, created_at, timeout,

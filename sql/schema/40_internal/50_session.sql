@@ -139,10 +139,6 @@ returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_jobs bigint;
-  v_failed bigint;
-  v_ms double precision;
 begin
   if p_learned is null then
     return;
@@ -159,23 +155,28 @@ begin
     runs = d.runs + excluded.runs,
     avg_ms = d.avg_ms * 0.7 + excluded.avg_ms * 0.3,
     renames = d.renames or excluded.renames;
-  select pg_catalog.sum(least(greatest(l.runs, 0), 1000000000)), pg_catalog.sum(least(greatest(l.failed, 0), 1000000000)),
-    pg_catalog.sum(least(greatest(l.ms, 0), 1e12))
-  into v_jobs, v_failed, v_ms
-  from pg_catalog.unnest(p_learned) as l;
-  if v_jobs > 0 and p_session.lane_id is not null then
-    -- Nobody waits for a lane's row: sessions that go from lane to lane would wait for each other in a circle. Whoever holds it keeps a
-    -- measurement of its own.
-    update jobs_internal.lane set avg_ms = coalesce(avg_ms * 0.7 + (v_ms / v_jobs) * 0.3, v_ms / v_jobs)
-    where id = (select l.id from jobs_internal.lane as l where l.id = p_session.lane_id for no key update skip locked);
-    insert into jobs_internal.minute as m (queue_id, minute, session_id, succeeded, failed)
-    select l.queue_id, pg_catalog.date_trunc('minute', pg_catalog.clock_timestamp()), p_session.id, greatest(v_jobs - v_failed, 0), v_failed
-    from jobs_internal.lane as l
-    where l.id = p_session.lane_id
-    on conflict (queue_id, minute, session_id) do update set
-      succeeded = m.succeeded + excluded.succeeded, failed = m.failed + excluded.failed;
-    perform jobs_internal.spend(p_session, p_learned);
-  end if;
+  -- Nobody waits for a lane's row: sessions that go from lane to lane would wait for each other in a circle. Whoever holds it keeps a
+  -- measurement of its own.
+  update jobs_internal.lane as l set avg_ms = coalesce(l.avg_ms * 0.7 + m.avg_ms * 0.3, m.avg_ms)
+  from (
+    select o.lane_id, pg_catalog.sum(least(greatest(o.ms, 0), 1e12)) / pg_catalog.sum(least(o.runs, 1000000000)) as avg_ms
+    from pg_catalog.unnest(p_learned) as o where o.runs > 0
+    group by o.lane_id
+  ) as m
+  where l.id = m.lane_id and l.id in (
+    select o.id from jobs_internal.lane as o
+    where o.owner = p_session.owner and o.id in (select e.lane_id from pg_catalog.unnest(p_learned) as e)
+    for no key update skip locked);
+  insert into jobs_internal.minute as m (queue_id, minute, session_id, succeeded, failed)
+  select l.queue_id, pg_catalog.date_trunc('minute', pg_catalog.clock_timestamp()), p_session.id,
+    pg_catalog.sum(greatest(least(o.runs, 1000000000) - greatest(least(o.failed, 1000000000), 0), 0)),
+    pg_catalog.sum(greatest(least(o.failed, 1000000000), 0))
+  from pg_catalog.unnest(p_learned) as o
+  join jobs_internal.lane as l on l.id = o.lane_id and l.owner = p_session.owner
+  group by l.queue_id
+  on conflict (queue_id, minute, session_id) do update set
+    succeeded = m.succeeded + excluded.succeeded, failed = m.failed + excluded.failed;
+  perform jobs_internal.spend(p_session, p_learned);
 end
 $$;
 comment on function jobs_internal.learn(jobs_internal.session, jobs_internal.lesson[]) is 'Keeps the durations, counts and costs that a session measured';
@@ -334,7 +335,9 @@ begin
         when undefined_table then
           v_due := false;  -- its queue was dropped meanwhile
       end;
-      if v_front = 0 and pg_catalog.clock_timestamp() - v_began > interval '5 milliseconds' then
+      if v_front = 0 and pg_catalog.clock_timestamp() - v_began > interval '5 milliseconds'
+        and pg_catalog.pg_relation_size(pg_catalog.to_regclass('pgmq.q_' || v_lane.pgmq_queue)) > 1000000
+      then
         v_front := jobs_internal.look_for_front(v_lane.id, 0);
       end if;
       continue when not v_due;
@@ -372,6 +375,7 @@ begin
           'q_' || v_lane.pgmq_queue)
         using v_claim.msg_ids, v_claim.lease, v_now;
         v_claim.lane_id := v_lane.id;
+        v_claim.full_up := pg_catalog.cardinality(v_claim.msg_ids) >= v_limit;
         update jobs_internal.lane set served_at = v_now
         where id = (select l.id from jobs_internal.lane as l where l.id = v_lane.id for no key update skip locked);
         exit;
@@ -407,10 +411,10 @@ returns numeric
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select case when pg_catalog.count(*) <= 10 then pg_catalog.sum(coalesce(pg_catalog.pg_sequence_last_value(
-      pg_catalog.to_regclass('pgmq.q_' || l.pgmq_queue || '_msg_id_seq')), 0)) + (select pg_catalog.count(*) from jobs_internal.nudge) end
-  from jobs_internal.lane as l
-  where l.owner = jobs_internal.me() and l.rest <> 'asleep';
+  select case when (select pg_catalog.count(*) from jobs_internal.lane as o where o.owner = jobs_internal.me() and o.rest <> 'asleep') <= 10 then (
+    select pg_catalog.sum(coalesce(pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass('pgmq.q_' || l.pgmq_queue || '_msg_id_seq')), 0))
+    from jobs_internal.lane as l
+    where l.owner = jobs_internal.me() and l.rest <> 'asleep') + (select pg_catalog.count(*) from jobs_internal.nudge) end;
 end;
 comment on function jobs_internal.head() is 'A number that changes when a message enters a lane of the calling login';
 

@@ -1,11 +1,28 @@
 -- From messages to jobs that can be run: the first half of a chunk, and the committed start of a job that runs alone.
 
+-- Purpose: whether something in this database may be checked at the commit only: then each job needs a commit of its own. To ask takes as long as
+-- the catalogs are large, so sessions ask once a second.
+create or replace function jobs_internal.defers()
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from pg_catalog.pg_constraint as c where c.condeferrable) or exists (select from pg_catalog.pg_trigger as t where t.tgdeferrable);
+end;
+comment on function jobs_internal.defers() is 'Something in this database may be checked at the commit only';
+
 -- Purpose: lock the next messages of a claim and read their jobs, in the transaction that will run them.
--- p_msg_ids: the messages to try, in order; p_lease: the token of the claim.
+-- p_msg_ids: the messages to try, in order; p_lease: the token of the claim; p_defers: what defers() says, if the caller has asked.
 -- Returns: the items to run now, in order: either jobs that may share a transaction, or one that may not. A message that carries another
 --   token or is locked by another session is not ours any more and is left out. Items with mode 'gone' are stale messages, to be deleted.
 -- Locks: messages (skip locked), held to the commit; that lock is what makes a job run once.
-create or replace function jobs_internal.open_chunk(p_lane integer, p_msg_ids bigint[], p_lease timestamptz, p_short_ms double precision)
+create or replace function jobs_internal.open_chunk(
+  p_lane integer,
+  p_msg_ids bigint[],
+  p_lease timestamptz,
+  p_short_ms double precision,
+  p_defers boolean default null
+)
 returns jobs_internal.work_item[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -20,13 +37,11 @@ declare
   v_read_cts integer[];
   v_job_ids bigint[];
   v_queued timestamptz[];
-  v_constraints boolean;
+  v_constraints boolean := coalesce(p_defers, jobs_internal.defers());
   v_i integer;
   v_owner oid := jobs_internal.me();
 begin
   perform jobs_internal.assert_my_lane(p_lane);
-  v_constraints := exists (select from pg_catalog.pg_constraint as c where c.condeferrable)
-    or exists (select from pg_catalog.pg_trigger as t where t.tgdeferrable);
   execute pg_catalog.format(
     'select array_agg(m.msg_id), array_agg(m.read_ct), array_agg((m.message ->> ''job'')::bigint), array_agg(m.enqueued_at) from ('
     '  select q.msg_id, q.read_ct, q.message, q.enqueued_at from pgmq.%I as q where q.msg_id = any ($1) and q.vt = $2 order by q.msg_id for update skip locked'
@@ -72,7 +87,7 @@ begin
   return v_items;
 end
 $$;
-comment on function jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision) is 'Locks the next messages of a claim and reads their jobs';
+comment on function jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision, boolean) is 'Locks the next messages of a claim and reads their jobs';
 
 -- Purpose: commit-to-be of the start of a job that runs alone: its message goes, it is running, its session is known.
 -- Also makes sure that the function is still the one that was enqueued: replaced by its owner is fine, dropped and made anew by the same

@@ -120,7 +120,7 @@ begin atomic
       jobs_internal.sane(i.measured), jobs_internal.sane(i.rows), jobs_internal.sane(i.wal_bytes), jobs_internal.sane(i.buffers_hit),
       jobs_internal.sane(i.buffers_read), jobs_internal.sane(i.buffers_dirtied), jobs_internal.sane(i.temp_bytes))::jobs_internal.spent
     from pg_catalog.unnest(p_learned) as i
-    join jobs_internal.lane as l on l.id = p_session.lane_id
+    join jobs_internal.lane as l on l.id = i.lane_id and l.owner = p_session.owner
     left join jobs_internal.shape as h on h.id = i.shape_id
     cross join lateral (select coalesce(h.task, pg_catalog.left(i.task, 200)) as task) as t
     where t.task is not null));

@@ -427,14 +427,14 @@ $$;
 comment on function jobs_internal.run_chunk(jobs_internal.work_item[], boolean, integer, bigint, text, bigint, jsonb, integer[], integer) is 'Runs the jobs of a chunk';
 
 -- Purpose: what there is to learn from some endings: one lesson for each function and kind of statement.
-create or replace function jobs_internal.lessons(p_endings jobs_internal.ending[], p_renames boolean)
+create or replace function jobs_internal.lessons(p_lane integer, p_endings jobs_internal.ending[], p_renames boolean)
 returns jobs_internal.lesson[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return array(
-    select row(e.shape_id, e.task, count(*), count(*) filter (where e.outcome <> 'succeeded'),
+    select row(p_lane, e.shape_id, e.task, count(*), count(*) filter (where e.outcome <> 'succeeded'),
       coalesce(sum(extract(epoch from e.finished_at - e.started_at)::double precision * 1000), 0),
       coalesce(sum(greatest(extract(epoch from e.started_at - e.queued_at)::double precision * 1000, 0)), 0),
       coalesce(p_renames and bool_or(e.last), false), count(e.wal_bytes), sum(e.rows), sum(e.wal_bytes), sum(e.buffers_hit), sum(e.buffers_read),
@@ -443,4 +443,4 @@ begin
     group by e.shape_id, e.task);
 end
 $$;
-comment on function jobs_internal.lessons(jobs_internal.ending[], boolean) is 'What there is to learn from some endings';
+comment on function jobs_internal.lessons(integer, jobs_internal.ending[], boolean) is 'What there is to learn from some endings';

@@ -46,6 +46,8 @@ declare
   v_head numeric;  -- what there was then
   v_eager timestamptz;  -- until then: a message is on its way, and not committed yet
   v_open boolean;  -- the claim is not committed yet
+  v_defers boolean;  -- each job needs a commit of its own
+  v_asked timestamptz;
   v_taught timestamptz := pg_catalog.clock_timestamp();
   v_small integer := 0;  -- claims of a few messages, one right after the other
   v_life interval;
@@ -61,8 +63,9 @@ declare
   v_ran double precision;
 begin
   reset all;
+  v_path := pg_catalog.current_setting('search_path');
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-  v_path := jobs_internal.own_path();
+  v_path := jobs_internal.own_path(v_path);
   if current_user <> session_user then
     raise exception using errcode = 'PW051', message = 'a worker session must run as its own login',
       detail = pg_catalog.format('session_user is %s, current_user is %s.', session_user, current_user),
@@ -138,12 +141,16 @@ begin
       continue;
     end if;
     v_idle := null;
-    v_small := case when pg_catalog.cardinality(v_claim.msg_ids) < 20 then v_small + 1 else 0 end;
+    v_small := case when not v_claim.full_up and pg_catalog.cardinality(v_claim.msg_ids) < 20 then v_small + 1 else 0 end;
+    if v_asked is null or pg_catalog.clock_timestamp() not between v_asked and v_asked + interval '1 second' then
+      v_defers := jobs_internal.defers();
+      v_asked := pg_catalog.clock_timestamp();
+    end if;
     v_measured := case when v_cost then '{}'::integer[] end;
     v_place := 1;
     while v_place <= pg_catalog.cardinality(v_claim.msg_ids) and not v_leave loop
       v_slice := v_claim.msg_ids[v_place : v_place + case when v_alone then 0 else least(v_width, v_chunk_jobs) - 1 end];
-      v_items := jobs_internal.open_chunk(v_claim.lane_id, v_slice, v_claim.lease, case when v_alone then -1 else v_short end);
+      v_items := jobs_internal.open_chunk(v_claim.lane_id, v_slice, v_claim.lease, case when v_alone then -1 else v_short end, v_defers);
       if v_open and pg_catalog.cardinality(v_items) = 1 and v_items[1].mode <> 'alone' then
         commit;  -- what it was opened for is not committed with the claim
         v_open := false;
@@ -316,7 +323,7 @@ begin
         v_jobs := v_jobs + pg_catalog.cardinality(v_endings);
         v_ending := v_endings[pg_catalog.cardinality(v_endings)];
         v_ran := coalesce(extract(epoch from v_ending.finished_at - v_ending.started_at) * 1000, 0);
-        v_lessons := jobs_internal.lessons(v_endings, pg_catalog.current_setting('pyworker.renames', true) = 'on');
+        v_lessons := jobs_internal.lessons(v_claim.lane_id, v_endings, pg_catalog.current_setting('pyworker.renames', true) = 'on');
         v_learned := v_learned || v_lessons;
         if v_run.distrust is not null or v_run.plain is not true then
           foreach v_lesson in array v_lessons loop
