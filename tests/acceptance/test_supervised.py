@@ -299,3 +299,27 @@ def test_a_fast_stop_is_fast_and_charges_nothing(database: Database, supervise: 
     assert {state(database, one) for one in quick} == {"succeeded"}
     assert ledger(database) == list(range(2, 300))
     one.stop()
+
+
+def test_old_history_goes_by_itself(database: Database, supervise: Supervise, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor rolls, closes and drops: once it has begun, step by step and at once, without waiting for work."""
+    monkeypatch.setenv("PYWORKER_VACUUM_JOBS", "1000")  # upkeep after so many jobs
+    one = supervise(database.dsn("supervisor"))
+    buckets = "select id, closed_at is not null from jobs_internal.history_bucket order by id"
+
+    def work() -> int:
+        jobs = put_many(database, "pg_catalog.now", [{} for _ in range(1200)])
+        wait_until(lambda: not database.admin("select 1 from jobs_internal.job"), 30)
+        return jobs[-1]
+
+    work()
+    database.admin("update jobs_internal.history_bucket set opened_at = now() - interval '1 day'")
+    work()
+    wait_until(lambda: database.admin(buckets) == [(1, True), (2, False)], 20)
+    database.admin("update jobs_internal.history_bucket set closed_at = now() - interval '8 days' where id = 1")
+    last = work()
+    wait_until(lambda: database.admin(buckets) == [(2, False)], 25)
+    assert database.run("select min(id) > %s - 1200 from jobs.job", [last]) == [(True,)]
+    wait_until(lambda: [done for done in one.events("maintenance_done") if done["removed"]], 5)
+    assert [done["removed"] for done in one.events("maintenance_done") if done["removed"]] == [1]
+    assert one.stop() == 0

@@ -102,15 +102,15 @@ def test_by_rows(database: Database) -> None:
 def test_a_bucket_of_rows_lasts_until_it_has_a_quarter(database: Database) -> None:
     database.admin("select jobs.create_queue('few', retention => 'infinity', retention_rows => 8000)")
     keep_history(database)
-    first = put_many(database, "pg_catalog.now", [{} for _ in range(1500)], queue="few")
+    first = put_many(database, "pg_catalog.now", [{} for _ in range(900)], queue="few")
     database.drain()
     keep_history(database)
     assert database.admin("select count(*) from jobs_internal.history_bucket where class_id <> 1") == [(1,)]
-    put_many(database, "pg_catalog.now", [{} for _ in range(1500)], queue="few")
+    put_many(database, "pg_catalog.now", [{} for _ in range(2600)], queue="few")
     database.drain()
     keep_history(database)
     rows = database.admin("select rows from jobs_internal.history_bucket where class_id <> 1 order by id")
-    assert rows == [(3000,), (None,)]
+    assert rows == [(3500,), (None,)]
     assert _bucket(database, first[0]) == _bucket(database, first[-1])
 
 

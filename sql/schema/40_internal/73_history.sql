@@ -50,6 +50,21 @@ begin atomic
 end;
 comment on function jobs_internal.fitting_class(integer) is 'The class that fits a queue''s options; null: there is none yet';
 
+-- Purpose: whether a queue uses a class, or is to use it.
+create or replace function jobs_internal.is_wanted(p_class jobs_internal.history_class)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (
+    select from jobs_internal.queue as q
+    where q.dropped_at is null and (
+      q.class_id = p_class.id
+      or case when p_class.queue_id is not null then q.id = p_class.queue_id and q.retention_rows is not null
+        else q.retention_rows is null and jobs_internal.kept_in(q.retention) = p_class.keeps end));
+end;
+comment on function jobs_internal.is_wanted(jobs_internal.history_class) is 'A queue uses the class, or is to use it';
+
 -- Purpose: the class of a queue that is being made: the one that fits where it has an open bucket, else number 1 until a round has made one.
 -- No partition is made here: the caller's transaction may stay open. Its lock keeps the round from opening the next bucket of that class,
 -- which would not know of the queue, before the caller's transaction has ended.
@@ -378,15 +393,17 @@ declare
   v_class jobs_internal.history_class;
   v_count integer := 0;
 begin
-  insert into jobs_internal.history_class (keeps, queue_id)
-  select distinct case when q.retention_rows is null then jobs_internal.kept_in(q.retention) end, case when q.retention_rows is not null then q.id end
-  from jobs_internal.queue as q
-  where q.dropped_at is null and jobs_internal.fitting_class(q.id) is null
-  on conflict do nothing;
   for v in
-    select q.id, jobs_internal.fitting_class(q.id) as class_id from jobs_internal.queue as q
-    where q.dropped_at is null and q.class_id is distinct from jobs_internal.fitting_class(q.id)
+    select q.id, q.retention_rows, k.keeps, f.id as class_id
+    from jobs_internal.queue as q
+    cross join lateral (select case when q.retention_rows is null then jobs_internal.kept_in(q.retention) end) as k (keeps)
+    left join jobs_internal.history_class as f on case when k.keeps is null then f.queue_id = q.id else f.keeps = k.keeps end
+    where q.dropped_at is null and q.class_id is distinct from f.id
   loop
+    if v.class_id is null then
+      insert into jobs_internal.history_class (keeps, queue_id) values (v.keeps, case when v.keeps is null then v.id end) on conflict do nothing;
+      continue;  -- it has no bucket yet
+    end if;
     select c.* into v_class from jobs_internal.history_class as c where c.id = v.class_id for key share skip locked;
     continue when v_class.bucket is null;
     perform from jobs_internal.queue as q where q.id = v.id and q.dropped_at is null for no key update skip locked;
@@ -419,7 +436,7 @@ begin
     exit when v_count >= 10;
     continue when case
       when v.bucket is not null then not jobs_internal.is_full(v)
-      else not exists (select from jobs_internal.queue as q where q.dropped_at is null and jobs_internal.fitting_class(q.id) = v.id) end;
+      else not jobs_internal.is_wanted(v) end;
     begin
       perform jobs_internal.make_bucket(v.id);
       v_count := v_count + 1;
@@ -441,24 +458,21 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_id integer;
-  v_bucket integer;
+  v jobs_internal.history_class;
   v_count integer := 0;
 begin
-  for v_id in select c.id from jobs_internal.history_class as c where c.id <> 1 order by c.id loop
-    continue when exists (select from jobs_internal.queue as q
-      where q.dropped_at is null and (q.class_id = v_id or jobs_internal.fitting_class(q.id) = v_id));
-    select c.bucket into v_bucket from jobs_internal.history_class as c where c.id = v_id for update skip locked;
+  for v in select c.* from jobs_internal.history_class as c where c.id <> 1 order by c.id loop
+    continue when jobs_internal.is_wanted(v);
+    select c.* into v from jobs_internal.history_class as c where c.id = v.id for update skip locked;
     continue when not found;
     -- With the lock nobody enters; who entered before it is seen by now.
-    continue when exists (select from jobs_internal.queue as q
-      where q.dropped_at is null and (q.class_id = v_id or jobs_internal.fitting_class(q.id) = v_id));
-    if v_bucket is not null then
-      update jobs_internal.history_bucket as b set left_at = pg_catalog.clock_timestamp(), left_by = pg_catalog.pg_current_xact_id() where b.id = v_bucket;
-      update jobs_internal.history_class as c set bucket = null where c.id = v_id;
+    continue when jobs_internal.is_wanted(v);
+    if v.bucket is not null then
+      update jobs_internal.history_bucket as b set left_at = pg_catalog.clock_timestamp(), left_by = pg_catalog.pg_current_xact_id() where b.id = v.bucket;
+      update jobs_internal.history_class as c set bucket = null where c.id = v.id;
       v_count := v_count + 1;
-    elsif not exists (select from jobs_internal.history_bucket as b where b.class_id = v_id) then
-      delete from jobs_internal.history_class as c where c.id = v_id;
+    elsif not exists (select from jobs_internal.history_bucket as b where b.class_id = v.id) then
+      delete from jobs_internal.history_class as c where c.id = v.id;
       v_count := v_count + 1;
     end if;
   end loop;

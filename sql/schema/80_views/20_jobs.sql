@@ -167,7 +167,7 @@ select
     then case when pg_catalog.length(f.error ->> 'message') > 40 then pg_catalog.left(f.error ->> 'message', 39) || '…' else f.error ->> 'message' end
   end as message
 from jobs_internal.finished as f
-where f.state <> 'succeeded' and f.state in ('failed', 'in_doubt')
+where f.state in ('failed', 'in_doubt')
   and (f.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
 order by f.finished_at::timestamptz(0) desc, f.finished_at desc;
 comment on view jobs.failed is 'Jobs that failed or are in doubt, the latest first; jobs.retry(id) runs one again';
