@@ -70,7 +70,8 @@ def _for(roles: list[str]) -> str:
 
 
 def _signature(row: dict[str, Any]) -> str:
-    arguments = re.sub(r"::(text|jsonb|interval|integer|bigint|boolean)\b", "", row["arguments"]).replace("DEFAULT", "default")
+    arguments = re.sub(r"::(text|jsonb|interval|integer|bigint|boolean)\b", "", row["arguments"])
+    arguments = arguments.replace("DEFAULT", "default")
     if len(arguments) > 80:
         arguments = "\n  " + re.sub(r", (?=\w+ )", ",\n  ", arguments) + "\n"
     if row["procedure"]:
