@@ -33,7 +33,6 @@ _QUEUE_OPTIONS = {
     "backoff_cap": INTERVALS,
     "retention": INTERVALS,
     "batch": BOOLEANS,
-    "retention_rows": BIGINTS,
 }
 _NAMES_OF_SETTINGS = either(
     "chunk_jobs", "chunk_ms", "claim_jobs", "claim_ms", "lease_seconds", "session_seconds", "session_jobs",
@@ -71,8 +70,14 @@ FUZZED: dict[str, Fuzzed] = {
         ), "fields": JSON},
         ("message",),
     ),
-    "create_queue": Fuzzed("operator", {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS}, ("name",)),
-    "alter_queue": Fuzzed("operator", {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS, "accepting": BOOLEANS}, ("name",)),
+    "create_queue": Fuzzed(
+        "operator", {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS, "retention_rows": BIGINTS}, ("name",)
+    ),
+    "alter_queue": Fuzzed(
+        "operator",
+        {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS, "accepting": BOOLEANS, "retention_rows": BIGINTS},
+        ("name",),
+    ),
     "drop_queue": Fuzzed("operator", {"queue": QUEUES}, ("queue",)),
     "pause": Fuzzed("operator", {"queue": QUEUES}, ()),
     "resume": Fuzzed("operator", {"queue": QUEUES}, ()),

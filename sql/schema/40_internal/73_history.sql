@@ -2,7 +2,8 @@
 --
 -- A bucket is one stretch of time of one retention class, and one partition of jobs_internal.finished and of each past_ table (what finished
 -- jobs left behind: earlier attempts, log lines, statements). It goes as a whole, however many rows it has. So a job is kept at least as long
--- as its queue says, and at most one stretch (an eighth of the retention, ten minutes at least) and a few rounds of upkeep longer.
+-- as its queue says, and longer by up to one stretch (an eighth of what the class keeps, ten minutes at least) and a few rounds of upkeep, or as
+-- long as another queue of the class says.
 --
 -- Live work never waits for any of this. A partition is made apart and attached, and detached concurrently: both lock the parents in share
 -- update exclusive mode, which nobody else wants. Whatever is stronger is asked for on tables that no statement can see, and not for long.
