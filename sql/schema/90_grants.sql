@@ -7,7 +7,8 @@ revoke all on all routines in schema jobs, jobs_internal from public;
 grant usage on schema jobs, jobs_internal to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Views, and the helpers that they call with the caller's rights. The views themselves decide which rows are shown.
-grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished, jobs.attempts, jobs.cost, jobs.queues, jobs.sessions, jobs.supervisors,
+grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished, jobs.attempts, jobs.cost, jobs.queues,
+  jobs.sessions, jobs.supervisors,
   jobs.health, jobs.settings, jobs.retry_rules, jobs.errors
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 grant select on jobs.log_lines to jobs_producer, jobs_runner, jobs_operator;
@@ -52,14 +53,16 @@ to jobs_runner;
 grant execute on function
   jobs_internal.wash(jsonb), jobs_internal.baseline(), jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, jsonb, boolean),
   jobs_internal.keep_result(jsonb), jobs_internal.run_statement(text), jobs_internal.measured(text, boolean), jobs_internal.kept_result(),
-  jobs_internal.run_plain(jobs_internal.work_item, text, bigint, jsonb, boolean), jobs_internal.lessons(integer, jobs_internal.ending[], boolean), jobs_internal.defers(),
+  jobs_internal.run_plain(jobs_internal.work_item, text, bigint, jsonb, boolean),
+  jobs_internal.lessons(integer, jobs_internal.ending[], boolean), jobs_internal.defers(),
   jobs_internal.run_chunk(jobs_internal.work_item[], boolean, integer, bigint, text, bigint, jsonb, integer[], integer),
   jobs_internal.with_cost(jobs_internal.ending, json),
   jobs_internal.own_path(text), jobs_internal.collect_log(), jobs_internal.why_stopped(bigint, integer), jobs_internal.stop_reason(bigint, integer),
   jobs_internal.shapes_are_current(integer[]), jobs_internal.stop_error(text, interval, text, text),
   jobs_internal.cut_off(jobs_internal.work_item, timestamptz, text, text), jobs_internal.spoiled(jobs_internal.ending, text, text),
   jobs_internal.shutting_down(), jobs_internal.head(), jobs_internal.open_session(), jobs_internal.close_session(bigint, jobs_internal.lesson[]),
-  jobs_internal.claim(bigint, bigint, jobs_internal.lesson[], boolean, integer), jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision, boolean),
+  jobs_internal.claim(bigint, bigint, jobs_internal.lesson[], boolean, integer),
+  jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision, boolean),
   jobs_internal.begin_alone(bigint, integer, jobs_internal.work_item), jobs_internal.finish_chunk(bigint, integer, bigint[], jobs_internal.ending[]),
   jobs_internal.finish_alone(bigint, integer, jobs_internal.ending), jobs_internal.fence(bigint, bigint, integer),
   jobs_internal.error_object(text, text, text, text, text, text, text), jobs_internal.capped(bigint, jsonb),

@@ -31,6 +31,9 @@ UNPINNED = {
     "jobs_internal.clear_leftover": "commits",
     "jobs_internal.wash": "resets the session, its path with it",
     "jobs_internal.run_one": "runs the job with the owner's path",
+    "jobs_internal.run_plain": "runs the job with the owner's path",
+    "jobs_internal.run_chunk": "runs the jobs with the owner's path",
+    "jobs_internal.run_statement": "runs the statement with the owner's path",
     # Steps of the worker, in the owner's own session.
     "jobs_internal.launch_child": "the child inherits the owner's path",
     "jobs_internal.wait_child": "the owner's own session",

@@ -34,7 +34,19 @@ CALLS = {
 }
 
 VIEWS = (
-    *("job", "queued", "running", "failed", "finished", "attempts", "queues", "sessions", "supervisors", "health"),
+    *(
+        "job",
+        "queued",
+        "running",
+        "failed",
+        "finished",
+        "attempts",
+        "cost",
+        "queues",
+        "sessions",
+        "supervisors",
+        "health",
+    ),
     *("settings", "retry_rules", "errors"),
 )
 

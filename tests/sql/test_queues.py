@@ -247,13 +247,13 @@ def test_configure(database: Database) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reach"),
     [
-        ("chunk_jobs", "61", "a whole number from 1 to 60"),
+        ("chunk_jobs", "1001", "a whole number from 1 to 1000"),
         ("claim_jobs", "0", "a whole number from 1 to 999999999"),
         ("result_rows", "-1", "a whole number from 0 to 999999999"),
         ("result_rows", "1000000000", "a whole number from 0 to 999999999"),
         ("lease_seconds", "1 min", "a whole number from 1 to 999999999"),
         ("superuser_jobs", "true", "on or off"),
-        ("chunk_jobs", None, "a whole number from 1 to 60"),
+        ("chunk_jobs", None, "a whole number from 1 to 1000"),
     ],
 )
 def test_the_range_of_a_setting_is_told(database: Database, name: str, value: str | None, reach: str) -> None:

@@ -51,8 +51,9 @@ begin atomic
     'detail', nullif(pg_catalog.left(p_detail, 8000), ''),
     'hint', nullif(pg_catalog.left(p_hint, 8000), ''),
     -- The lines of the worker itself, at the end, say nothing about the job.
-    'context', nullif(pg_catalog.left(pg_catalog.regexp_replace(p_context, 
-      E'\n?((PL/pgSQL function jobs_internal\\.run_statement[^\n]*\n)?SQL statement "explain \\(analyze, buffers, wal,|PL/pgSQL function jobs_internal\\.run_one).*$', ''), 8000), '')
+    'context', nullif(pg_catalog.left(pg_catalog.regexp_replace(p_context,
+      E'\n?((PL/pgSQL function jobs_internal\\.run_statement[^\n]*\n)?SQL statement "explain \\(analyze, buffers, wal,'
+      '|PL/pgSQL function jobs_internal\\.run_(one|plain)).*$', ''), 8000), '')
   ) || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
     'constraint', nullif(p_constraint, ''), 'table', nullif(p_table, '')));
 end;

@@ -7,7 +7,8 @@ returns boolean
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select exists (select from pg_catalog.pg_constraint as c where c.condeferrable) or exists (select from pg_catalog.pg_trigger as t where t.tgdeferrable);
+  select exists (select from pg_catalog.pg_constraint as c where c.condeferrable)
+    or exists (select from pg_catalog.pg_trigger as t where t.tgdeferrable);
 end;
 comment on function jobs_internal.defers() is 'Something in this database may be checked at the commit only';
 

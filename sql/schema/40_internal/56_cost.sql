@@ -9,6 +9,7 @@
 create or replace function jobs_internal.keep_result(p_result jsonb)
 returns void
 language plpgsql volatile
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pg_catalog.set_config('pyworker.result', coalesce(p_result::pg_catalog.text, ''), false);

@@ -145,15 +145,17 @@ begin
     elsif p_item.statement is null then
       if p_measure then
         execute jobs_internal.measured(p_item.call) into v_plan using p_item.args;
-        v_result := jobs_internal.kept_result();
       else
         execute p_item.call into v_result using p_item.args;
       end if;
-      if pg_catalog.starts_with(p_item.call, 'select jobs_internal.capped(') then
-        v_rows := pg_catalog.jsonb_array_length(v_result);
-      end if;
       if current_user operator(pg_catalog.<>) session_user then
         reset role;  -- what follows is for the owner only
+      end if;
+      if p_measure then
+        v_result := jobs_internal.kept_result();
+      end if;
+      if pg_catalog.starts_with(p_item.call, 'select jobs_internal.capped(') then
+        v_rows := pg_catalog.jsonb_array_length(v_result);
       end if;
       if v_result is not null and pg_catalog.pg_column_size(v_result) operator(pg_catalog.>) 100000
         and pg_catalog.octet_length(v_result::text) operator(pg_catalog.>) jobs_internal.setting('result_bytes')::integer then
@@ -237,7 +239,13 @@ comment on function jobs_internal.run_one(jobs_internal.work_item, bigint, text,
 -- Purpose: run one short function job of a chunk without a subtransaction of its own, and say how it ended: an error is the caller's affair.
 -- Leaves the session washed and its search_path ours. What run_one does for the jobs that never come here is left out: statements, settings,
 -- post-conditions, fences.
-create or replace function jobs_internal.run_plain(p_item jobs_internal.work_item, p_path text, p_margin_ms bigint, p_baseline jsonb, p_measure boolean)
+create or replace function jobs_internal.run_plain(
+  p_item jobs_internal.work_item,
+  p_path text,
+  p_margin_ms bigint,
+  p_baseline jsonb,
+  p_measure boolean
+)
 returns jobs_internal.ending
 language plpgsql volatile
 as $$
@@ -265,14 +273,16 @@ begin
     v_name := jobs_internal.measured(p_item.call);
     v_void := pg_catalog.set_config('search_path', p_path, false);
     execute v_name into v_plan using p_item.args;
-    v_result := jobs_internal.kept_result();
-    v_ending := jobs_internal.with_cost(v_ending, v_plan);
   else
     v_void := pg_catalog.set_config('search_path', p_path, false);
     execute p_item.call into v_result using p_item.args;
   end if;
   if current_user operator(pg_catalog.<>) session_user then
     reset role;  -- what follows is for the owner only
+  end if;
+  if p_measure then
+    v_result := jobs_internal.kept_result();
+    v_ending := jobs_internal.with_cost(v_ending, v_plan);
   end if;
   if v_result is not null then
     if pg_catalog.pg_column_size(v_result) operator(pg_catalog.>) 100000
