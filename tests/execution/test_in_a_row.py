@@ -14,7 +14,7 @@ def functions(database: Database) -> None:
         "create function app.one(n integer, does text default '') returns integer language plpgsql as $$ begin"
         " insert into app.ledger (n) values (one.n);"
         " if does = 'fails' then raise exception 'on purpose'; end if;"
-        " if does = 'waits' then perform pg_advisory_xact_lock(1); end if;"
+        " if does = 'waits' then perform nextval('app.hits'), pg_advisory_xact_lock(1); end if;"
         " if does = 'catches' then begin update app.ledger as l set at = now() where l.n = one.n;"
         "   exception when others then null; end; end if;"
         " return n; end $$"
@@ -82,6 +82,7 @@ def test_a_cancel_hits_the_one_that_runs(database: Database) -> None:
         assert database.value("select jobs.cancel(%s)", [jobs[20]]) == "cancelling"
         assert wait_for(database, jobs[20])["state"] == "cancelled"
     database.drain()
+    assert database.value("select last_value from app.hits") == 1, "it is not run again to be cancelled again"
     assert ledger(database) == [n for n in range(PROOF + 40) if n != PROOF + 20]
     assert {state(database, job) for job in jobs[:20] + jobs[21:]} == {"succeeded"}
     assert database.run("select max(attempt) from jobs.attempts") == [(1,)]
