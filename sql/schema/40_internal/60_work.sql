@@ -356,11 +356,13 @@ begin
     end loop;
     if v_small > 3 and v_limit > 1 and not v_leave then
       -- Short jobs come in steadily. Each claim and each chunk waits for the disk, as those do who enqueue: a few more at a time are a gain for all.
+      v_napped := pg_catalog.clock_timestamp();
+      perform pg_catalog.set_config('application_name', 'pw nap', false);  -- its claim is worked off: what signals may end is this
       begin
         perform pg_catalog.pg_sleep(0.005);
       exception
         when query_canceled then
-          v_leave := true;
+          v_leave := pg_catalog.clock_timestamp() >= v_napped;  -- as above
       end;
       commit;
     end if;

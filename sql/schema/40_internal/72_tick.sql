@@ -600,8 +600,9 @@ $$;
 comment on function jobs_internal.end_nameless() is 'Shakes off chunks in which nobody can see which job runs; returns how many';
 
 -- Purpose: wake the sessions that were taking a nap when the clock was set back: pg_sleep waits by the wall clock, and would go on for as long
--- as the step was. They are known by a transaction that began in the future. Only those are signalled that run no job, or watch a child:
--- the nap of a job is its own. With its row locked a session cannot start a job before the signal is there. Returns how many.
+-- as the step was. They are known by a transaction that began in the future. Only those are signalled that run no job (and say so, where the
+-- claim that they have worked off is still on their row), or watch a child: the nap of a job is its own. With
+-- its row locked a session cannot start a job before the signal is there. Returns how many.
 -- Locks: session (skip locked).
 create or replace function jobs_internal.end_naps()
 returns integer
@@ -625,7 +626,7 @@ begin
     from jobs_internal.session as s
     join pg_catalog.pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
     where s.id = v_id and a.xact_start > pg_catalog.clock_timestamp() + interval '1 second'
-      and (s.job_id is null and s.msg_ids is null or exists (select from jobs_internal.job as j where j.id = s.job_id and j.child_pid is not null));
+      and (s.job_id is null and (s.msg_ids is null or a.application_name = 'pw nap') or exists (select from jobs_internal.job as j where j.id = s.job_id and j.child_pid is not null));
     if found then
       perform pg_catalog.pg_cancel_backend(v_pid);
       v_count := v_count + 1;
