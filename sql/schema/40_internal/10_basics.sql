@@ -87,15 +87,3 @@ begin atomic
       and a.datid = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database()));
 end;
 comment on function jobs_internal.alive(integer, timestamptz) is 'The session with this pid and backend_start lives';
-
--- Purpose: number of a priority; null for a name that is none, which check_options refuses (PW020).
-create or replace function jobs_internal.priority_number(p_priority text)
-returns smallint
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case coalesce(p_priority, 'normal') when 'high' then 0 when 'normal' then 1 when 'low' then 2 else null end::smallint;
-end
-$$;
-comment on function jobs_internal.priority_number(text) is '0 high, 1 normal, 2 low; null for anything else';

@@ -353,13 +353,12 @@ declare
   v_fit pg_catalog.oid[];
   v_misfit pg_catalog.jsonb;
 begin
-  if pg_catalog.jsonb_typeof(p_args) operator(pg_catalog.<>) 'object' then
+  if p_args operator(pg_catalog.=) '{}' then
+    v_keys := '{}';
+  elsif pg_catalog.jsonb_typeof(p_args) operator(pg_catalog.<>) 'object' then
     raise exception using errcode = 'PW011', message = 'args must be a JSON object',
       detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(p_args)),
       hint = 'Pass {"parameter": value, ...}. A retry cannot help.';
-  end if;
-  if p_args operator(pg_catalog.=) '{}' then
-    v_keys := '{}';
   else
     v_keys := array(select k from pg_catalog.jsonb_object_keys(p_args) as k order by k collate pg_catalog."C");
   end if;

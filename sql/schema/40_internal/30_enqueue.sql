@@ -79,40 +79,46 @@ declare
   v_home boolean;
 begin
   select r.oid, r.rolsuper into owner, v_super from pg_catalog.pg_roles as r where r.rolname = session_user;
-  if v_super and jobs_internal.setting('superuser_jobs') <> 'on' then
-    raise exception using errcode = 'PW019', message = pg_catalog.format('jobs of the superuser %s are refused', session_user),
-      detail = 'A job runs with all rights of its owner.',
-      hint = 'Enqueue as an ordinary role, or switch it on: select jobs.configure(''superuser_jobs'', ''on''). A retry cannot help.';
-  end if;
-  priority := jobs_internal.priority_number(p_priority);
-  if priority is null then
-    raise exception using errcode = 'PW020', message = pg_catalog.format('there is no priority "%s"', pg_catalog.left(p_priority, 100)),
-      detail = 'Priorities are high, normal and low.', hint = 'Use one of them. A retry cannot help.';
-  end if;
-  if extract(epoch from p_timeout) <= 0 then
-    raise exception using errcode = 'PW009', message = pg_catalog.format('timeout must be longer than zero, not %s', p_timeout),
-      detail = pg_catalog.format('It is the longest time that one attempt may take; this is %s seconds.', extract(epoch from p_timeout)),
-      hint = 'Leave it out for the queue''s default. A retry cannot help.';
-  end if;
-  if p_max_attempts < 1 then
-    raise exception using errcode = 'PW010', message = pg_catalog.format('max_attempts must be at least 1, not %s', p_max_attempts),
-      detail = 'The first try counts.', hint = 'Leave it out for the queue''s default. A retry cannot help.';
-  end if;
-  if p_unique_key = '' or pg_catalog.octet_length(p_unique_key) > 512 then
-    raise exception using errcode = 'PW015', message = 'unique_key must have 1 to 512 bytes',
-      detail = pg_catalog.format('It has %s.', pg_catalog.octet_length(p_unique_key)), hint = 'Shorten it, or use a digest. A retry cannot help.';
-  end if;
-  if pg_catalog.octet_length(p_queue) > 63 then
-    raise exception using errcode = 'PW015', message = 'a queue name has at most 63 bytes',
-      detail = pg_catalog.format('It has %s.', pg_catalog.octet_length(p_queue)), hint = 'See jobs.queues. A retry cannot help.';
-  end if;
-  if pg_catalog.jsonb_typeof(p_note) <> 'object' then
-    raise exception using errcode = 'PW011', message = 'note must be a JSON object',
-      detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(p_note)),
-      hint = 'Pass {"ticket": "OPS-1", ...}. A retry cannot help.';
-  end if;
-  if p_note <> '{}' then
-    perform jobs_internal.assert_size(p_note, 'note', 65536);
+  priority := 1;
+  -- PL/pgSQL prepares each expression anew in each transaction: one for the common case, instead of all that follow.
+  if v_super or p_timeout is not null or p_max_attempts is not null or p_unique_key is not null or p_priority <> 'normal' or p_note <> '{}'
+    or pg_catalog.octet_length(p_queue) > 63
+  then
+    if v_super and jobs_internal.setting('superuser_jobs') <> 'on' then
+      raise exception using errcode = 'PW019', message = pg_catalog.format('jobs of the superuser %s are refused', session_user),
+        detail = 'A job runs with all rights of its owner.',
+        hint = 'Enqueue as an ordinary role, or switch it on: select jobs.configure(''superuser_jobs'', ''on''). A retry cannot help.';
+    end if;
+    priority := case coalesce(p_priority, 'normal') when 'normal' then 1 when 'high' then 0 when 'low' then 2 end;
+    if priority is null then
+      raise exception using errcode = 'PW020', message = pg_catalog.format('there is no priority "%s"', pg_catalog.left(p_priority, 100)),
+        detail = 'Priorities are high, normal and low.', hint = 'Use one of them. A retry cannot help.';
+    end if;
+    if extract(epoch from p_timeout) <= 0 then
+      raise exception using errcode = 'PW009', message = pg_catalog.format('timeout must be longer than zero, not %s', p_timeout),
+        detail = pg_catalog.format('It is the longest time that one attempt may take; this is %s seconds.', extract(epoch from p_timeout)),
+        hint = 'Leave it out for the queue''s default. A retry cannot help.';
+    end if;
+    if p_max_attempts < 1 then
+      raise exception using errcode = 'PW010', message = pg_catalog.format('max_attempts must be at least 1, not %s', p_max_attempts),
+        detail = 'The first try counts.', hint = 'Leave it out for the queue''s default. A retry cannot help.';
+    end if;
+    if p_unique_key = '' or pg_catalog.octet_length(p_unique_key) > 512 then
+      raise exception using errcode = 'PW015', message = 'unique_key must have 1 to 512 bytes',
+        detail = pg_catalog.format('It has %s.', pg_catalog.octet_length(p_unique_key)), hint = 'Shorten it, or use a digest. A retry cannot help.';
+    end if;
+    if pg_catalog.octet_length(p_queue) > 63 then
+      raise exception using errcode = 'PW015', message = 'a queue name has at most 63 bytes',
+        detail = pg_catalog.format('It has %s.', pg_catalog.octet_length(p_queue)), hint = 'See jobs.queues. A retry cannot help.';
+    end if;
+    if pg_catalog.jsonb_typeof(p_note) <> 'object' then
+      raise exception using errcode = 'PW011', message = 'note must be a JSON object',
+        detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(p_note)),
+        hint = 'Pass {"ticket": "OPS-1", ...}. A retry cannot help.';
+    end if;
+    if p_note <> '{}' then
+      perform jobs_internal.assert_size(p_note, 'note', 65536);
+    end if;
   end if;
   select q.id, coalesce(p_timeout, q.timeout), coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id
   into queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home
@@ -122,16 +128,21 @@ begin
     and h.database_name = pg_catalog.current_database()
   left join jobs_internal.lane as l on l.queue_id = q.id and l.owner = check_options.owner and l.priority = check_options.priority
   where q.name = coalesce(p_queue, 'default') and q.dropped_at is null;
-  if not found then
+  if v_accepting and v_home then
+    if timeout is null then
+      return;
+    end if;
+  elsif queue_id is null then
     raise exception using errcode = 'PW007', message = pg_catalog.format('there is no queue "%s"', p_queue),
       detail = 'Queues are made by an operator.', hint = 'See jobs.queues, or: select jobs.create_queue(...). A retry cannot help.';
-  end if;
-  if v_home is null then
-    perform jobs_internal.assert_home();
-  end if;
-  if not v_accepting then
-    raise exception using errcode = 'PW008', message = pg_catalog.format('queue "%s" does not accept jobs', p_queue),
-      detail = 'An operator closed it for enqueue.', hint = 'Retry after: select jobs.alter_queue(name, accepting => true).';
+  else
+    if v_home is null then
+      perform jobs_internal.assert_home();
+    end if;
+    if not v_accepting then
+      raise exception using errcode = 'PW008', message = pg_catalog.format('queue "%s" does not accept jobs', p_queue),
+        detail = 'An operator closed it for enqueue.', hint = 'Retry after: select jobs.alter_queue(name, accepting => true).';
+    end if;
   end if;
   if not pg_catalog.isfinite(timeout) or timeout > interval '1000 years' then
     timeout := null;  -- no limit; and a start and a timeout always have a sum
@@ -213,12 +224,11 @@ declare
   v_run_at timestamptz := coalesce(p_run_at, pg_catalog.now());
   v_due boolean := v_run_at <= pg_catalog.clock_timestamp();
   v_msg_id bigint;
-  v_settings jsonb := nullif(p_settings, '{}');
-  v_note jsonb := nullif(p_note, '{}');
+  v_committed boolean := pg_catalog.current_setting('transaction_isolation') = 'read committed';
   v_wakes boolean;
 begin
   -- This function is in the way of every enqueue: what it needs in the common case stands here, and calls are for the other cases.
-  if pg_catalog.current_setting('transaction_isolation') = 'read committed' then
+  if v_committed then
     lock table jobs_internal.job in row exclusive mode;  -- as hold_queues
   else
     perform jobs_internal.hold_queues(p_queue);
@@ -241,7 +251,10 @@ begin
     insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, created_at, timeout,
       lane_id, msg_id, args, settings, note)
     values (job_id, v.queue_id, v.owner, v.priority, 'queued', p_shape, v.max_attempts, v_run_at, pg_catalog.now(), v.timeout,
-      v.lane_id, v_msg_id, p_args, v_settings, v_note);
+      v.lane_id, v_msg_id, p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'))
+    -- Asked after the message was written: see wake.
+    returning exists (select from jobs_internal.supervisor as s where s.asleep)
+      or exists (select from jobs_internal.lane as l where l.id = v.lane_id and l.rest <> 'awake') into v_wakes;
   else
     loop
       if p_unique_key is not null then
@@ -261,7 +274,7 @@ begin
       insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, due_at, created_at, timeout,
         args, settings, note, unique_key)
       values (job_id, v.queue_id, v.owner, v.priority, 'scheduled', p_shape, v.max_attempts, v_run_at, v_run_at, pg_catalog.now(), v.timeout,
-        p_args, v_settings, v_note, p_unique_key)
+        p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'), p_unique_key)
       on conflict do nothing;
       exit when found;
       if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
@@ -274,9 +287,7 @@ begin
       update jobs_internal.job as j set state = 'queued', due_at = null, lane_id = v.lane_id, msg_id = v_msg_id where j.id = job_id;
     end if;
   end if;
-  -- After the message was written: see wake.
-  v_wakes := exists (select from jobs_internal.supervisor as s where s.asleep union all select from jobs_internal.lane as l where l.id = v.lane_id and l.rest <> 'awake');
-  if v_wakes or pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+  if v_wakes is not false or not v_committed then
     perform jobs_internal.wake(v.lane_id);
   end if;
 end
