@@ -67,10 +67,10 @@ class Verdict:
 _RESCUE = "jobs_internal.rescue()"
 _RESCUE_ONE = "jobs_internal.rescue_one(jobs_internal.session)"
 _SETTLE = "jobs_internal.settle(integer,text,integer,jobs_internal.ending)"
-_CLAIM = "jobs_internal.claim(bigint,bigint,jsonb,boolean,integer)"
+_CLAIM = "jobs_internal.claim(bigint,bigint,jobs_internal.lesson[],boolean,integer)"
 _STORE_JOB = "jobs_internal.store_job(integer,jsonb,text,timestamptz,interval,integer,text,text,jsonb,jsonb)"
 _WORK = "jobs_internal.work(integer,text)"
-_RUN_ONE = "jobs_internal.run_one(jobs_internal.work_item,bigint,text,bigint,jsonb)"
+_RUN_ONE = "jobs_internal.run_one(jobs_internal.work_item,bigint,text,bigint,jsonb,boolean)"
 _RUN_CHILD = "jobs_internal.run_child(bigint,jobs_internal.work_item,text,bigint,jsonb,jobs_internal.ending)"
 _FINISH_CHUNK = "jobs_internal.finish_chunk(bigint,integer,bigint[],jobs_internal.ending[])"
 _FINISH_ALONE = "jobs_internal.finish_alone(bigint,integer,jobs_internal.ending)"
@@ -134,8 +134,8 @@ MUTANTS: dict[str, Mutant] = {
             edits=(
                 Edit(
                     function=_WORK,
-                    old="v_rest := false;\n    commit;\n    if v_claim.lane_id is null then",
-                    new="v_rest := false;\n    if v_claim.lane_id is null then",
+                    old="if not v_open then\n      commit;\n    end if;",
+                    new="",
                 ),
             ),
         ),
@@ -257,7 +257,7 @@ MUTANTS: dict[str, Mutant] = {
                     new="null;",
                 ),
                 Edit(
-                    function="jobs_internal.close_session(bigint,jsonb)",
+                    function="jobs_internal.close_session(bigint,jobs_internal.lesson[])",
                     old="perform jobs_internal.free_slots(p_session);",
                     new="",
                 ),

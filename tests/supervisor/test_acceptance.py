@@ -114,7 +114,7 @@ def test_a_supervisor_that_is_killed_is_no_loss(real: Real, start: Start) -> Non
     assert successes(first, second) >= 2000  # a crash may repeat lines, and loses none
 
 
-def test_idle_it_sends_less_than_two_statements_a_second(real: Real, start: Start) -> None:
+def test_idle_it_sends_less_than_a_statement_in_three_seconds(real: Real, start: Start) -> None:
     real.sql("create extension if not exists pg_stat_statements", admin=True)
     daemon = start(real.dsn)
     real.enqueue("leave", number=1)  # it has made a lane, launched a session, and logged
@@ -125,10 +125,11 @@ def test_idle_it_sends_less_than_two_statements_a_second(real: Real, start: Star
         "where rolname in ('supervisor', 'app') and toplevel "
         "and dbid = (select oid from pg_database where datname = current_database())"
     )
+    time.sleep(1)  # it falls asleep in some steps
     before, begun = real.sql(count, admin=True)[0][0], time.monotonic()
-    time.sleep(6)  # the measurement itself
+    time.sleep(12.5)  # the measurement itself
     rate = float(real.sql(count, admin=True)[0][0] - before) / (time.monotonic() - begun)
-    assert 0.5 < rate < 2
+    assert 0 < rate < 0.3
     job = real.enqueue("leave", number=2)
     rung = time.monotonic()
     real.wait_for(job, "succeeded")

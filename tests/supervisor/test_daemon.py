@@ -54,6 +54,7 @@ def test_it_survives_a_restart_and_says_so_once(server: PrivateServer, scripted:
     daemon.wait_for("server_back")
     assert time.monotonic() - back < 5
     scripted.feed(commit(1))
+    scripted.sql("notify pyworker")
     daemon.wait_for("job_succeeded")
     daemon.stop()
     assert [len(daemon.events(name)) for name in ("server_lost", "server_back", "supervisor_started")] == [1, 1, 1]
@@ -114,7 +115,7 @@ def test_many_successes_are_summed_and_every_failure_keeps_its_line(scripted: Sc
     assert Counter(line["job_id"] for line in daemon.events("job_failed")) == Counter(range(2500))
 
 
-def test_idle_it_sends_less_than_two_statements_a_second(scripted: Scripted, start: Start) -> None:
+def test_idle_it_sends_less_than_a_statement_in_three_seconds(scripted: Scripted, start: Start) -> None:
     scripted.sql("create extension pg_stat_statements")
     daemon = start(scripted.dsn)
     wait_until(lambda: scripted.sql("select asleep from jobs_internal.script") == [(True,)])
@@ -123,10 +124,11 @@ def test_idle_it_sends_less_than_two_statements_a_second(scripted: Scripted, sta
         "where rolname = 'supervisor' and toplevel "
         "and dbid = (select oid from pg_database where datname = current_database())"
     )
+    time.sleep(1)  # it falls asleep in some steps
     before, begun = scripted.sql(count)[0][0], time.monotonic()
-    time.sleep(6)  # the measurement itself
+    time.sleep(12.5)  # the measurement itself
     rate = float(scripted.sql(count)[0][0] - before) / (time.monotonic() - begun)
-    assert 0.5 < rate < 2
+    assert 0 < rate < 0.3
     daemon.stop()
 
 
