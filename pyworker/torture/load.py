@@ -44,8 +44,9 @@ def enqueue(line: Connection[Row], journal: Journal, owner: str, kind: Kind, cal
             outcome = "ok"
     except psycopg.Error as error:
         sqlstate, message = error.sqlstate, str(error).strip()
-        # Only a server that goes on speaking with us has certainly undone it.
-        if outcome != "rolled_back" and not line.closed and not line.broken:
+        # Only a server that goes on speaking with us has certainly undone it. An error without SQLSTATE is not the
+        # server's: the driver may find the socket closed before the connection counts as broken.
+        if outcome != "rolled_back" and sqlstate is not None and not line.closed and not line.broken:
             outcome = "failed"
         if line.closed or line.broken:
             raise
@@ -132,7 +133,7 @@ class Enqueuer(threading.Thread):
                     answer = str(row[0]) if row else None
                     self._journal.write(Entry(**told, outcome="ok", count=0, message=answer, at=time.time()))
                 except psycopg.Error as error:
-                    if line.closed or line.broken:
+                    if line.closed or line.broken or error.sqlstate is None:
                         raise
                     message = str(error).strip()
                     self._journal.write(
