@@ -18,6 +18,7 @@ from stage import (
 )
 from support import Database, wait_until
 
+from .byhand import Worker
 from .waiting import Ask, begin, lane, waits
 
 
@@ -368,6 +369,18 @@ def test_a_lease_that_ran_out_makes_nothing_run_twice(database: Database) -> Non
     wait_for(database, job)
     wait_until(lambda: not database.background(), 10)
     assert ledger(database) == [1]
+
+
+def test_a_token_that_is_gone_opens_nothing(database: Database) -> None:
+    """Whose messages were claimed by another does not even look at their jobs."""
+    make_lane(database)
+    put_many(database, "app.note", [{"n": n} for n in range(3)])
+    first, second = Worker(database=database), Worker(database=database)
+    assert len(first.claim()) == 3
+    database.admin(f"update {lane(database)} set vt = clock_timestamp()")  # its lease is over
+    assert second.claim() == first.messages
+    assert first.open() == []
+    assert len(second.open(short_ms=-1)) == 1
 
 
 def test_a_message_that_was_claimed_again_is_left_to_its_new_holder(database: Database) -> None:

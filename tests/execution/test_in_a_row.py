@@ -51,7 +51,10 @@ def test_they_run_in_a_row_once_they_have_proved_themselves(database: Database) 
 
 def test_one_that_fails_after_all_undoes_only_itself(database: Database) -> None:
     jobs = put_row(database, "fails", max_attempts=1)
+    ever = "select last_value from jobs_internal.session_id_seq"
+    before = database.admin(ever)[0][0]
     database.drain()
+    assert database.admin(ever)[0][0] == before + 1, "its session lives on"
     bad = jobs.pop(20)
     assert ledger(database) == [n for n in range(PROOF + 40) if n != PROOF + 20]
     assert {state(database, job) for job in jobs} == {"succeeded"}
