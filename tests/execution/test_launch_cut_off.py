@@ -61,3 +61,23 @@ def test_a_watcher_that_is_cut_off_before_its_launch_charges_nobody(database: Da
     database.drain()
     assert attempts(database, job) == [(1, "succeeded")]
     assert ledger(database) == [1, 2]
+
+
+def test_a_timeout_waits_for_the_child_that_is_being_launched(database: Database) -> None:
+    """It hits the child, as soon as that is known, and not its watcher: so its end is seen, and nothing is in doubt."""
+    database.admin(SLOW)
+    job = put_sql(database, "call app.watched(2, 'x')", timeout="100 ms", max_attempts=1)
+    with gate_shut(database):
+        with database.server.connect("postgres", database.name) as holder:
+            holder.execute("select pg_advisory_lock(2)")
+            database.run("select jobs.start()")
+            wait_at_gate(database)
+            overdue = "select 1 from jobs_internal.job where id = %s and started_at + timeout < clock_timestamp()"
+            wait_until(lambda: database.admin(overdue, [job]), 5)
+            database.admin("select jobs_internal.supervisor_tick(0)")
+            assert database.admin("select jobs_internal.supervisor_press(0)") == []
+        wait_until(lambda: _noted(database, job), 10)
+        ((sent,),) = wait_until(lambda: database.admin("select jobs_internal.supervisor_press(0)"), 5)
+        assert sent["signal"] == "cancel"
+        assert wait_for(database, job)["error"]["sqlstate"] == "PWT01"
+    assert attempts(database, job) == [(1, "timed_out")]

@@ -232,7 +232,7 @@ comment on function jobs_internal.lift_quarantine() is 'Gives back the lanes who
 
 -- Purpose: send the signals that are due for committed reasons. Ladder: cancel at once, cancel again after a second, terminate after three;
 -- after ten the lane is quarantined, and jobs.health says so. Never anything stronger. A child is signalled before its watcher would be:
--- the watcher is never signalled while it has one. Returns: one object per signal.
+-- the watcher is never signalled while it has one, nor for two seconds while nobody knows of one. Returns: one object per signal.
 -- p_job null: for all. The caller has committed the reasons in an earlier transaction.
 -- Locks: session (skip locked), then stop (skip locked), lane (skip locked).
 -- Several press at the same time, in any order, and sessions that end a chunk delete the reasons of its jobs: so nobody waits here. A reason
@@ -258,14 +258,19 @@ begin
     for update skip locked));
   for v in
     select x.job_id, x.attempt, x.reason, x.presses, x.pressed_at, x.requested_at,
-      l.session_id, l.pid, j.child_pid, j.child_start, j.lane_id, pg_catalog.pg_get_userbyid(j.owner) as owner
+      l.session_id, l.pid, j.child_pid, j.child_start, j.lane_id, pg_catalog.pg_get_userbyid(j.owner) as owner,
+      j.state = 'running' and coalesce(t.top_level, h.procedure, false) as watches
     from jobs_internal.stop as x
     join jobs_internal.job as j on j.id = x.job_id
+    left join jobs_internal.statement as t on t.job_id = j.id
+    left join jobs_internal.shape as h on h.id = j.shape_id
     left join jobs_internal.live() as l on l.job_id = x.job_id and l.attempt = x.attempt
     where (p_job is null or x.job_id = p_job)
       and (l.pid is not null or (j.child_pid is not null and jobs_internal.alive(j.child_pid, j.child_start)))
   loop
     v_age := pg_catalog.clock_timestamp() - v.requested_at;
+    -- Its child is being launched, or not noted yet: a signal that hits its watcher now would leave it to run to its end unseen.
+    continue when v.watches and v.child_pid is null and v_age < interval '2 seconds';
     v_signal := case
       when v.presses = 0 then 'cancel'
       when v.presses = 1 and v_age > interval '1 second' then 'cancel'
