@@ -30,7 +30,6 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/45_home.sql
 \ir schema/40_internal/48_crash.sql
 \ir schema/40_internal/50_session.sql
-\ir schema/40_internal/51_waited.sql
 \ir schema/40_internal/52_open.sql
 \ir schema/40_internal/54_finish.sql
 \ir schema/40_internal/55_wash.sql

@@ -18,7 +18,7 @@ begin
   deallocate all;
   discard temp;
   discard sequences;
-  v_void := pg_catalog.pg_advisory_unlock_all();  -- an expression without a query costs a tenth of a query
+  v_void := pg_catalog.pg_advisory_unlock_all();  -- an expression without a query costs a third of a query
   v_void := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
   if p_baseline is not null then
     perform pg_catalog.set_config(s.key, s.value, false) from pg_catalog.jsonb_each_text(p_baseline) as s;

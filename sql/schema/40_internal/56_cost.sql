@@ -2,7 +2,7 @@
 --
 -- A session's own counters can be read in one way only while it runs: by EXPLAIN ANALYZE, which adds up all that happened below it, in
 -- functions and triggers too. It shows the counters and not the result, so the result is laid aside in a setting of the session, which
--- the worker reads and then resets with all others. This costs some 50 us. So each job that runs alone is measured, and of those that
+-- the worker reads and then resets with all others. This costs some 25 us. So each job that runs alone is measured, and of those that
 -- share transactions one of each function and claim: jobs.cost says how many it knows and how many there were.
 
 -- Purpose: lay the result of a measured call aside.
@@ -75,6 +75,18 @@ begin
 end
 $$;
 comment on function jobs_internal.with_cost(jobs_internal.ending, json) is 'An ending with what its plan counted';
+
+-- Purpose: how long an attempt waited in its lane for a session, ms; null: nobody knows.
+create or replace function jobs_internal.waited(p_ending jobs_internal.ending)
+returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(greatest(extract(epoch from p_ending.started_at - p_ending.queued_at) * 1000, 0), 2147483647)::integer;
+end
+$$;
+comment on function jobs_internal.waited(jobs_internal.ending) is 'How long an attempt waited in its lane for a session, ms';
 
 -- Purpose: a figure that a session claims, as one that can be added to others for years: it is the owner's own, and may be anything.
 create or replace function jobs_internal.sane(p_figure double precision)

@@ -79,7 +79,7 @@ comment on function jobs_internal.spoiled(jobs_internal.ending, text, text) is '
 
 -- Purpose: run one job in a subtransaction and say how it ended. Leaves the session washed and its search_path ours.
 -- p_fence: the session number when the job runs alone (its fence is asked inside), null in a chunk. p_measure: what it costs as well.
--- Assignments, not PERFORM: an expression without a query costs a tenth of a query.
+-- Assignments, not PERFORM: an expression without a query costs a third of a query.
 create or replace function jobs_internal.run_one(
   p_item jobs_internal.work_item,
   p_fence bigint,
@@ -319,7 +319,7 @@ $$;
 comment on function jobs_internal.run_plain(jobs_internal.work_item, text, bigint, jsonb, boolean) is 'Runs one short function job without a subtransaction of its own';
 
 -- Purpose: run the jobs of a chunk, in the transaction that has opened it. Short functions that have proved themselves run in a row inside
--- one subtransaction, which saves a third of the time; where one of them fails after all, or a signal comes, that subtransaction is undone
+-- one subtransaction, more of them to a commit; where one of them fails after all, or a signal comes, that subtransaction is undone
 -- and all of them run again, now each in a subtransaction of its own, which tells whose error it is. So what they did in the database is done
 -- once, as always.
 -- p_plain: all of them have proved themselves. p_most: no more jobs than this, each with a subtransaction. p_backend: number of this backend

@@ -2,7 +2,7 @@
 --
 -- It runs as the owner, in a session that was authenticated as the owner, so these procedures are invoker and cannot carry a SET clause
 -- (procedures that commit cannot). They set search_path themselves, and set the owner's own path for the duration of a job. What needs
--- our rights is in the definer functions that they call. No transaction is open while they wait.
+-- our rights is in the definer functions that they call. While they wait for work no transaction is open for longer than 50 ms.
 
 -- Purpose: the worker session itself. p_linger_ms: how long it waits for more work before it ends. p_wait_xid: a transaction to wait for
 -- (the one that launched it), so that it sees what was enqueued there.
@@ -126,7 +126,7 @@ begin
         loop
           perform pg_catalog.pg_sleep(0.002);
           exit when pg_catalog.clock_timestamp() not between v_looked and v_looked + interval '50 milliseconds'
-            or pg_catalog.clock_timestamp() < v_eager;
+            or pg_catalog.clock_timestamp() between v_eager - interval '20 milliseconds' and v_eager;
           if jobs_internal.head() is distinct from v_head then
             v_eager := pg_catalog.clock_timestamp() + interval '20 milliseconds';
             exit;

@@ -402,9 +402,9 @@ as $$
 $$;
 comment on function jobs_internal.supervisor_close(bigint) is 'The end of a supervisor';
 
--- Purpose: how many worker sessions an owner should have now: one per due message up to what a session does in half a second, for a lane of
--- which nobody knows how long its jobs take one more than work, no more than
--- the free slots of the queues, and than the setting sessions_per_owner. A server without a free worker slot refuses the launch itself.
+-- Purpose: how many worker sessions an owner should have now: for each lane as many as do what is due and what is claimed in half a second, and
+-- where nobody knows how long its jobs take one more than work; besides those that run a job alone. No more than the slots of the queues, and
+-- than the setting sessions_per_owner. A server without a free worker slot refuses the launch itself.
 -- Owners for whom nothing is due are listed too while sessions of theirs live, so that a supervisor sees those that it launched.
 create or replace function jobs_internal.wanted()
 returns table (owner name, wanted integer, live integer)
