@@ -62,3 +62,40 @@ def _asleep(database: Database, child: int) -> list[tuple[object, ...]]:
         " and xact_start > clock_timestamp() + interval '1 s' and backend_type <> 'client backend' and pid <> %s",
         [child],
     )
+
+
+def test_a_watcher_that_has_not_noted_its_child_yet_is_woken_too(
+    database: Database, supervise: Supervise, clock: Clock
+) -> None:
+    database.admin("alter function jobs_internal.note_child(bigint, bigint, integer, integer) rename to note_now")
+    database.admin(_NOTES_LATER)
+    make_lane(database)
+    one = supervise(database.dsn("supervisor"))
+    with gate_shut(database):
+        with database.server.connect("postgres", database.name) as holder:
+            holder.execute("select pg_advisory_lock(3)")
+            call = put_sql(database, "call app.watched(1, 'x')", max_attempts=1)
+            (child,) = wait_at_gate(database)
+            for n in range(8):  # each time the clock meets it in its nap, or it does not
+                clock.set(-HOUR * (n + 1))
+                wait_until(lambda: not _asleep(database, child), 8)
+        noted = "select 1 from jobs_internal.job where id = %s and child_pid = %s"
+        wait_until(lambda: database.admin(noted, [call, child]), 8)
+    assert wait_for(database, call, timeout=8)["state"] == "succeeded"
+    assert attempts(database, call) == [(1, "succeeded")]
+    assert one.stop() == 0
+
+
+#: Finds no child while somebody holds the lock.
+_NOTES_LATER = """
+create function
+  jobs_internal.note_child(p_session bigint, p_job bigint, p_attempt integer, p_child_pid integer) returns timestamptz
+language plpgsql as $$
+begin
+  if exists (select from pg_catalog.pg_locks where locktype = 'advisory' and objid = 3) then
+    return null;
+  end if;
+  return jobs_internal.note_now(p_session, p_job, p_attempt, p_child_pid);
+end $$;
+grant execute on function jobs_internal.note_child(bigint, bigint, integer, integer) to jobs_runner;
+"""

@@ -116,10 +116,20 @@ begin
       exception
         when insufficient_resources or io_error or system_error then
           v_noted := false;  -- a full disk: it is watched all the same, and noted once there is room
-          exit;
       end;
-      exit when v_child_start is not null or jobs_internal.wait_child(v_pid, v_cookie, 1);
-      perform pg_catalog.pg_sleep(0.001);  -- ends this session when the postmaster is gone; waiting for a child does not
+      commit;  -- so that the session's row is free in the nap: who wakes it (end_naps) holds that row
+      exit when v_child_start is not null or not v_noted;
+      v_looked := pg_catalog.clock_timestamp();
+      begin
+        exit when jobs_internal.wait_child(v_pid, v_cookie, 1);
+        perform pg_catalog.pg_sleep(0.001);  -- ends this session when the postmaster is gone; waiting for a child does not
+      exception
+        when query_canceled then
+          -- Where the clock was set back during its nap, it was only woken up.
+          if pg_catalog.clock_timestamp() >= v_looked then
+            raise;
+          end if;
+      end;
     end loop;
   end if;
   commit;

@@ -230,6 +230,20 @@ begin atomic
 end;
 comment on function jobs_internal.lift_quarantine() is 'Gives back the lanes whose stubborn job is over';
 
+-- Purpose: whether a job runs in a child of its session, which only watches it.
+create or replace function jobs_internal.is_watched(p_job bigint)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce(t.top_level, h.procedure, false)
+  from jobs_internal.job as j
+  left join jobs_internal.statement as t on t.job_id = j.id
+  left join jobs_internal.shape as h on h.id = j.shape_id
+  where j.id = p_job;
+end;
+comment on function jobs_internal.is_watched(bigint) is 'The job runs in a child of its session, which only watches it';
+
 -- Purpose: send the signals that are due for committed reasons. Ladder: cancel at once, cancel again after a second, terminate after three;
 -- after ten the lane is quarantined, and jobs.health says so. Never anything stronger. A child is signalled before its watcher would be:
 -- the watcher is never signalled while it has one, nor for two seconds while nobody knows of one. Returns: one object per signal.
@@ -259,18 +273,16 @@ begin
   for v in
     select x.job_id, x.attempt, x.reason, x.presses, x.pressed_at, x.requested_at,
       l.session_id, l.pid, j.child_pid, j.child_start, j.lane_id, pg_catalog.pg_get_userbyid(j.owner) as owner,
-      j.state = 'running' and coalesce(t.top_level, h.procedure, false) as watches
+      j.state = 'running' and jobs_internal.is_watched(j.id) as watches
     from jobs_internal.stop as x
     join jobs_internal.job as j on j.id = x.job_id
-    left join jobs_internal.statement as t on t.job_id = j.id
-    left join jobs_internal.shape as h on h.id = j.shape_id
     left join jobs_internal.live() as l on l.job_id = x.job_id and l.attempt = x.attempt
     where (p_job is null or x.job_id = p_job)
       and (l.pid is not null or (j.child_pid is not null and jobs_internal.alive(j.child_pid, j.child_start)))
   loop
     v_age := pg_catalog.clock_timestamp() - v.requested_at;
     -- Its child is being launched, or not noted yet: a signal that hits its watcher now would leave it to run to its end unseen.
-    continue when v.watches and v.child_pid is null and v_age < interval '2 seconds';
+    continue when v.watches and v.child_pid is null and v_age between interval '0' and interval '2 seconds';
     v_signal := case
       when v.presses = 0 then 'cancel'
       when v.presses = 1 and v_age > interval '1 second' then 'cancel'
@@ -606,8 +618,8 @@ comment on function jobs_internal.end_nameless() is 'Shakes off chunks in which 
 
 -- Purpose: wake the sessions that were taking a nap when the clock was set back: pg_sleep waits by the wall clock, and would go on for as long
 -- as the step was. They are known by a transaction that began in the future. Only those are signalled that run no job (and say so, where the
--- claim that they have worked off is still on their row), or watch a child: the nap of a job is its own. With
--- its row locked a session cannot start a job before the signal is there. Returns how many.
+-- claim that they have worked off is still on their row), or watch a child, noted or about to be: the nap of a job is its own. A
+-- launch that is hit finds its child or begins again, uncharged. With its row locked a session cannot start a job before the signal is there. Returns how many.
 -- Locks: session (skip locked).
 create or replace function jobs_internal.end_naps()
 returns integer
@@ -631,7 +643,9 @@ begin
     from jobs_internal.session as s
     join pg_catalog.pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
     where s.id = v_id and a.xact_start > pg_catalog.clock_timestamp() + interval '1 second'
-      and (s.job_id is null and (s.msg_ids is null or a.application_name = 'pw nap') or exists (select from jobs_internal.job as j where j.id = s.job_id and j.child_pid is not null));
+      and (s.job_id is null and (s.msg_ids is null or a.application_name = 'pw nap')
+        or exists (select from jobs_internal.job as j where j.id = s.job_id
+          and (j.child_pid is not null or jobs_internal.is_watched(j.id))));
     if found then
       perform pg_catalog.pg_cancel_backend(v_pid);
       v_count := v_count + 1;
