@@ -363,12 +363,12 @@ begin
     v_keys := array(select k from pg_catalog.jsonb_object_keys(p_args) as k order by k collate pg_catalog."C");
   end if;
   -- The plain case: a lower-case name that means one function.
-  if pg_catalog.left(p_task, 128) operator(pg_catalog.~) '^[a-z_][a-z0-9_]{0,62}([.][a-z_][a-z0-9_]{0,62})?$' then
-    begin
-      v_func := pg_catalog.to_regproc(p_task);
-    exception when insufficient_privilege then
-      v_func := null;  -- the schema is closed to the caller
-    end;
+  if pg_catalog.left(p_task, 128) operator(pg_catalog.~) '^[a-z_][a-z0-9_]{0,62}([.][a-z_][a-z0-9_]{0,62})?$'
+    -- In a schema that is closed to the caller to_regproc is an error.
+    and (pg_catalog.strpos(p_task, '.') operator(pg_catalog.=) 0
+      or pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace(pg_catalog.split_part(p_task, '.', 1))::pg_catalog.oid, 'USAGE'))
+  then
+    v_func := pg_catalog.to_regproc(p_task);
   end if;
   if v_func is null then
     v_found := jobs_internal.candidates(p_task);

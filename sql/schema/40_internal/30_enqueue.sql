@@ -78,9 +78,18 @@ declare
   v_accepting boolean;
   v_home boolean;
 begin
-  select r.oid, r.rolsuper into owner, v_super from pg_catalog.pg_roles as r where r.rolname = session_user;
-  priority := 1;
-  -- PL/pgSQL prepares each expression anew in each transaction: one for the common case, instead of all that follow.
+  priority := case coalesce(p_priority, 'normal') when 'normal' then 1 when 'high' then 0 when 'low' then 2 end;
+  -- One query for all that must be looked up, and one expression for the common case, instead of all that follow: PL/pgSQL and the executor
+  -- prepare each anew in each transaction.
+  select r.oid, r.rolsuper, q.id, coalesce(p_timeout, q.timeout), coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id
+  into owner, v_super, queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home
+  from pg_catalog.pg_roles as r
+  left join jobs_internal.queue as q on q.name = coalesce(p_queue, 'default') and q.dropped_at is null
+  -- What is_home asks, as far as it is free: while the server runs, another database has another name.
+  left join jobs_internal.home as h on h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
+    and h.database_name = pg_catalog.current_database()
+  left join jobs_internal.lane as l on l.queue_id = q.id and l.owner = r.oid and l.priority = check_options.priority
+  where r.rolname = session_user;
   if v_super or p_timeout is not null or p_max_attempts is not null or p_unique_key is not null or p_priority <> 'normal' or p_note <> '{}'
     or pg_catalog.octet_length(p_queue) > 63
   then
@@ -89,7 +98,6 @@ begin
         detail = 'A job runs with all rights of its owner.',
         hint = 'Enqueue as an ordinary role, or switch it on: select jobs.configure(''superuser_jobs'', ''on''). A retry cannot help.';
     end if;
-    priority := case coalesce(p_priority, 'normal') when 'normal' then 1 when 'high' then 0 when 'low' then 2 end;
     if priority is null then
       raise exception using errcode = 'PW020', message = pg_catalog.format('there is no priority "%s"', pg_catalog.left(p_priority, 100)),
         detail = 'Priorities are high, normal and low.', hint = 'Use one of them. A retry cannot help.';
@@ -120,14 +128,6 @@ begin
       perform jobs_internal.assert_size(p_note, 'note', 65536);
     end if;
   end if;
-  select q.id, coalesce(p_timeout, q.timeout), coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id
-  into queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home
-  from jobs_internal.queue as q
-  -- What is_home asks, as far as it is free: while the server runs, another database has another name.
-  left join jobs_internal.home as h on h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
-    and h.database_name = pg_catalog.current_database()
-  left join jobs_internal.lane as l on l.queue_id = q.id and l.owner = check_options.owner and l.priority = check_options.priority
-  where q.name = coalesce(p_queue, 'default') and q.dropped_at is null;
   if v_accepting and v_home then
     if timeout is null then
       return;
@@ -237,17 +237,12 @@ begin
   if pg_catalog.pg_column_size(p_args) > 200 then
     perform jobs_internal.assert_size(p_args, 'args', 134217728);
   end if;
-  if v.lane_id is null then
-    perform jobs_internal.know_role(v.owner);  -- who has a lane is known
-  end if;
   created := true;
   job_id := pg_catalog.nextval('jobs_internal.job_id_seq');
   if p_unique_key is null and v_due and v.lane_id is not null then
-    -- As pgmq.send, which takes twice as long.
-    execute pg_catalog.format('insert into pgmq.%I (read_ct, enqueued_at, vt, message)'
-      ' values (0, pg_catalog.now(), pg_catalog.clock_timestamp(), pg_catalog.jsonb_build_object(''job'', $1)) returning msg_id',
-      'q_' || v.pgmq_queue)
-    into v_msg_id using job_id;
+    -- As pgmq.send, which takes twice as long. Planned anew each time, so its text is as short as it can be.
+    execute pg_catalog.format('insert into pgmq.%I (read_ct, enqueued_at, vt, message) values (0, $3, $2, $1) returning msg_id', 'q_' || v.pgmq_queue)
+    into v_msg_id using pg_catalog.jsonb_build_object('job', job_id), pg_catalog.clock_timestamp(), pg_catalog.now();
     insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, created_at, timeout,
       lane_id, msg_id, args, settings, note)
     values (job_id, v.queue_id, v.owner, v.priority, 'queued', p_shape, v.max_attempts, v_run_at, pg_catalog.now(), v.timeout,
@@ -256,6 +251,9 @@ begin
     returning exists (select from jobs_internal.supervisor as s where s.asleep)
       or exists (select from jobs_internal.lane as l where l.id = v.lane_id and l.rest <> 'awake') into v_wakes;
   else
+    if v.lane_id is null then
+      perform jobs_internal.know_role(v.owner);  -- who has a lane is known
+    end if;
     loop
       if p_unique_key is not null then
         declare
