@@ -67,6 +67,10 @@ class Gateway:
         """Ask enqueuers to wake this supervisor, or no longer; true: there is work already."""
         return bool(self._value("select jobs_internal.supervisor_sleep(%s, %s)", supervisor, asleep))
 
+    def note_owner(self, supervisor: int, owner: str, reason: str | None) -> None:
+        """Say that this supervisor could not connect as an owner, and why; None: it could."""
+        self._value("select jobs_internal.note_owner(%s, %s, %s)", supervisor, owner, reason)
+
     def take_outcomes(self, limit: int) -> list[Commit]:
         """Take outcomes from the feed for the log; they are gone when the transaction commits."""
         return [Commit.from_row(row) for row in self._values("select * from jobs_internal.take_outcomes(%s)", limit)]

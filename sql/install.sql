@@ -21,10 +21,14 @@ select not exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespac
 insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \endif
 \ir schema/40_internal/10_basics.sql
+\ir schema/40_internal/12_audit.sql
 \ir schema/40_internal/15_current.sql
 \ir schema/40_internal/20_shape.sql
 \ir schema/40_internal/25_wake.sql
+\ir schema/40_internal/28_powers.sql
 \ir schema/40_internal/30_enqueue.sql
+\ir schema/40_internal/31_quota.sql
+\ir schema/40_internal/32_publication.sql
 \ir schema/40_internal/35_statement.sql
 \ir schema/40_internal/36_store_statement.sql
 \ir schema/40_internal/45_home.sql
@@ -45,14 +49,17 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/74_mend.sql
 \ir schema/40_internal/80_launch.sql
 \ir schema/60_api/10_enqueue.sql
+\ir schema/60_api/15_publish.sql
 \ir schema/60_api/20_in_job.sql
 \ir schema/60_api/30_steer.sql
 \ir schema/60_api/40_queues.sql
+\ir schema/60_api/45_owners.sql
 \ir schema/60_api/50_reconcile.sql
 \ir schema/80_views/10_activity.sql
 \ir schema/80_views/20_jobs.sql
 \ir schema/80_views/30_system.sql
 \ir schema/80_views/35_cost.sql
+\ir schema/80_views/38_owners.sql
 \ir schema/80_views/40_errors.sql
 \ir schema/90_grants.sql
 \ir schema/95_record.sql

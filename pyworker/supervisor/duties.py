@@ -19,6 +19,7 @@ __all__ = [
     "Memory",
     "launch",
     "maintain",
+    "note_owners",
     "observe",
     "press",
     "settle",
@@ -34,7 +35,7 @@ _MAINTAIN_BUSY = 30.0
 _MAINTAIN_IDLE = 600.0
 _MAINTAIN_SOONEST = 1.0
 _OWNERS_EVERY = 10.0
-_STRANGER = "there is no role of that name, superusers aside, that can log in and is a member of jobs_runner"
+_STRANGER = "no role of that name can log in, is a member of jobs_runner, and has jobs that are not refused"
 _SLOTS = ""  # the back-off key of the server's worker slots: they are everybody's
 
 
@@ -53,6 +54,7 @@ class Memory:
     served: frozenset[str] = frozenset()
     served_at: float = float("-inf")
     strangers: list[str] = field(default_factory=list)  # owners given that are no login members of jobs_runner
+    unreached: dict[str, str] = field(default_factory=dict)  # owners that the database was told of, and why
     outcomes_at: float = float("-inf")  # not before this time
     maintained_at: float = field(default_factory=monotonic)
     worked: bool = False  # since the last maintenance
@@ -63,6 +65,7 @@ class Memory:
     def start_over(self) -> None:
         """Forget what was known of the connection that is lost: another server, or the same one anew, answers next."""
         self.unseen = Unseen()
+        self.unreached = {}
         self.owners_backoff.keep_only(())
         self.slots_backoff.keep_only(())
 
@@ -164,6 +167,22 @@ def settle(results: Sequence[Launched], tick: Tick, memory: Memory, log: Sink, n
         else:
             _trouble(result, memory, log, now)
     return sum(result.launched for result in results)
+
+
+def note_owners(gateway: Gateway, supervisor: int, results: Sequence[Launched], memory: Memory) -> int:
+    """Tell the database, where people look, whom we cannot connect as; returns how many calls that took."""
+    calls = 0
+    for result in results:
+        reason = (result.message or "unknown") if result.trouble == "unreachable" else None
+        if result.trouble in ("no_slot", "lost") or memory.unreached.get(result.owner) == reason:
+            continue
+        gateway.note_owner(supervisor, result.owner, reason)
+        calls += 1
+        if reason is None:
+            del memory.unreached[result.owner]
+        else:
+            memory.unreached[result.owner] = reason
+    return calls
 
 
 def _trouble(result: Launched, memory: Memory, log: Sink, now: float) -> None:

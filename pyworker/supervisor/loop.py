@@ -140,7 +140,9 @@ class Supervisor:
         if tick.stopping:
             reach("before_signal")
             self._guarded("press", lambda: duties.press(gateway, session.number, log))
-        duties.settle(launcher.collect(), tick, memory, log, now)
+        results = launcher.collect()
+        duties.settle(results, tick, memory, log, now)
+        self._guarded("note_owners", lambda: duties.note_owners(gateway, session.number, results, memory))
         if not draining:
             given, user = options.owners, session.user
             self._guarded(

@@ -33,7 +33,6 @@ insert into jobs_internal.setting (name, value, unit, description) values
   ('result_bytes', '1000000', 'bytes', 'a result may be so large'),
   ('log_lines', '1000', 'lines', 'jobs.log keeps so many lines of one attempt'),
   ('measure_cost', 'on', 'on/off', 'what attempts cost (WAL, buffers, temporary files) is measured: of jobs that run alone each, of others a sample'),
-  ('superuser_jobs', 'off', 'on/off', 'jobs of superusers are accepted'),
   ('child_queue_bytes', '1048576', 'bytes', 'messages that a child session may send before its watcher lets go of it');
 
 create table jobs_internal.switch (
@@ -91,13 +90,15 @@ create table jobs_internal.history_class (
   id integer generated always as identity primary key,
   keeps interval unique,
   queue_id integer unique,
+  owner oid unique,
   bucket integer,
-  constraint history_class_kind_check check ((keeps is null) <> (queue_id is null))
+  constraint history_class_kind_check check (pg_catalog.num_nonnulls(keeps, queue_id, owner) = 1)
 ) with (fillfactor = 50);
 comment on table jobs_internal.history_class is 'Retention classes: queues whose finished jobs share partitions. Number 1 is always there';
 comment on column jobs_internal.history_class.id is 'Number';
-comment on column jobs_internal.history_class.keeps is 'Longest retention of its queues, from a short list (jobs_internal.kept_in), so that 1,000 queues do not make 1,000 sets of partitions; null: the class of one queue';
-comment on column jobs_internal.history_class.queue_id is 'The one queue whose class it is, because its rows are limited; null: a class that queues share';
+comment on column jobs_internal.history_class.keeps is 'Longest retention of its queues, from a short list (jobs_internal.kept_in), so that 1,000 queues do not make 1,000 sets of partitions; null: the class of one queue or owner';
+comment on column jobs_internal.history_class.queue_id is 'The one queue whose class it is, because its rows are limited; null: another kind of class';
+comment on column jobs_internal.history_class.owner is 'The one owner whose class it is, because a quota limits its rows; its jobs of all queues go there. null: another kind of class';
 comment on column jobs_internal.history_class.bucket is 'The open bucket, where finished jobs go now; null: none yet, or no queue uses the class any more';
 insert into jobs_internal.history_class (keeps, bucket) values ('7 days', 1);
 
@@ -257,6 +258,8 @@ create table jobs_internal.job (
   child_start timestamptz,
   verify boolean,
   crash_ran interval,
+  publication_id integer,
+  enqueued_by oid,
   unique_key text,
   args jsonb,
   settings jsonb,
@@ -270,7 +273,9 @@ create table jobs_internal.job (
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.2);
 create index job_due_idx on jobs_internal.job (due_at) where due_at is not null;
 create unique index job_unique_key on jobs_internal.job (owner, queue_id, unique_key) where unique_key is not null;
+create index job_scheduled_owner_idx on jobs_internal.job (owner) where due_at is not null;
 create index job_suspect_idx on jobs_internal.job (id) where crashes > 0;
+create index job_publication_idx on jobs_internal.job (publication_id) where publication_id is not null;
 comment on table jobs_internal.job is 'Live jobs';
 comment on column jobs_internal.job.id is 'Number';
 comment on column jobs_internal.job.queue_id is 'Queue';
@@ -295,6 +300,8 @@ comment on column jobs_internal.job.child_pid is 'Running in a child session: it
 comment on column jobs_internal.job.child_start is 'backend_start of the child session';
 comment on column jobs_internal.job.verify is 'An attempt ended unseen: the post-condition is asked before anything is run again';
 comment on column jobs_internal.job.crash_ran is 'How long it had run when the server crashed the last time';
+comment on column jobs_internal.job.publication_id is 'Publication by which another role enqueued it; null: its owner did';
+comment on column jobs_internal.job.enqueued_by is 'That other role: it sees the state, and may cancel';
 comment on column jobs_internal.job.unique_key is 'At most one unfinished job per owner, queue and key';
 comment on column jobs_internal.job.args is 'Arguments, canonical; null: none';
 comment on column jobs_internal.job.settings is 'Settings for this job alone; null: none';
@@ -333,6 +340,8 @@ create table jobs_internal.finished (
   pid integer,
   child_pid integer,
   waited_ms integer,
+  publication_id integer,
+  enqueued_by oid,
   rows bigint,
   wal_bytes bigint,
   buffers_hit bigint,
@@ -351,9 +360,10 @@ create table jobs_internal.finished (
   error jsonb,
   primary key (id, bucket)
 ) partition by list (bucket);
--- To the second, as the views show it: so that whoever orders them by it walks the index.
-create index finished_at_idx on jobs_internal.finished ((finished_at::timestamptz(0)));
-create index finished_failed_idx on jobs_internal.finished ((finished_at::timestamptz(0)), queue_id, owner, state) where state <> 'succeeded';
+-- To the second first, as the views show it: so that whoever orders them by it walks the index. Then exactly, as the views themselves are
+-- ordered: tens of thousands finish within one second, and would be sorted each time.
+create index finished_at_idx on jobs_internal.finished ((finished_at::timestamptz(0)), finished_at);
+create index finished_failed_idx on jobs_internal.finished ((finished_at::timestamptz(0)), finished_at, queue_id, owner, state) where state <> 'succeeded';
 comment on table jobs_internal.finished is 'Finished jobs, each with its last attempt; one partition per bucket. Numbers are unique across buckets because one sequence gives them';
 comment on column jobs_internal.finished.id is 'Number of the job';
 comment on column jobs_internal.finished.bucket is 'Bucket: the stretch of history that it goes with';
@@ -371,6 +381,8 @@ comment on column jobs_internal.finished.started_at is 'Start of the last attemp
 comment on column jobs_internal.finished.finished_at is 'End of the last attempt, or time of the cancel';
 comment on column jobs_internal.finished.pid is 'Worker session of the last attempt';
 comment on column jobs_internal.finished.child_pid is 'Child session of the last attempt';
+comment on column jobs_internal.finished.publication_id is 'Publication by which another role enqueued it; null: its owner did';
+comment on column jobs_internal.finished.enqueued_by is 'That other role';
 comment on column jobs_internal.finished.waited_ms is 'Time that it waited in its lane for a session, ms';
 comment on column jobs_internal.finished.rows is 'Rows that its statement changed or returned, or its function returned as a set';
 comment on column jobs_internal.finished.wal_bytes is 'WAL that it wrote, bytes; this and the following are null where it was not measured';
@@ -785,3 +797,110 @@ insert into jobs_internal.retry_rule (pattern, retry, why) values
   ('PWL01', true, 'the session was lost: the next may live'),
   ('PWL02', false, 'the server crashes whenever it runs'),
   ('XX', false, 'internal error: a person should look first');
+
+create table jobs_internal.admitted_role (
+  role oid primary key,
+  admitted_by text not null,
+  admitted_at timestamptz not null default pg_catalog.now()
+);
+comment on table jobs_internal.admitted_role is 'Powerful roles whose jobs an administrator has switched on by name';
+comment on column jobs_internal.admitted_role.role is 'Role';
+comment on column jobs_internal.admitted_role.admitted_by is 'Login that switched it on';
+comment on column jobs_internal.admitted_role.admitted_at is 'When';
+
+create table jobs_internal.unreached_owner (
+  owner oid not null,
+  supervisor_id bigint not null,
+  reason text not null,
+  since timestamptz not null default pg_catalog.clock_timestamp(),
+  primary key (owner, supervisor_id)
+);
+comment on table jobs_internal.unreached_owner is 'Owners that a supervisor could not connect as when it tried last';
+comment on column jobs_internal.unreached_owner.owner is 'Owner';
+comment on column jobs_internal.unreached_owner.supervisor_id is 'Supervisor; what one said counts while its connection lives';
+comment on column jobs_internal.unreached_owner.reason is 'What the server, or the network, said';
+comment on column jobs_internal.unreached_owner.since is 'First time in a row';
+
+create table jobs_internal.audit (
+  id bigint generated always as identity primary key,
+  at timestamptz not null default pg_catalog.clock_timestamp(),
+  login text not null,
+  login_oid oid not null,
+  action text not null,
+  object text not null,
+  before jsonb,
+  after jsonb
+);
+create index audit_at_idx on jobs_internal.audit (at);
+comment on table jobs_internal.audit is 'What operators and administrators did through the functions of schema jobs; no function changes or removes a row';
+comment on column jobs_internal.audit.id is 'Number';
+comment on column jobs_internal.audit.at is 'When';
+comment on column jobs_internal.audit.login is 'Login, by name';
+comment on column jobs_internal.audit.login_oid is 'Login, by number';
+comment on column jobs_internal.audit.action is 'Function that was called';
+comment on column jobs_internal.audit.object is 'What it was called for';
+comment on column jobs_internal.audit.before is 'How it was before; null: not there';
+comment on column jobs_internal.audit.after is 'How it is now; null: gone';
+
+create table jobs_internal.quota (
+  owner oid primary key,
+  pending bigint check (pending >= 0),
+  running integer check (running >= 0),
+  args_bytes integer check (args_bytes >= 0),
+  result_bytes integer check (result_bytes >= 1000),
+  per_minute integer check (per_minute >= 1),
+  history_rows bigint check (history_rows >= 1),
+  over_rate text not null default 'refuse' check (over_rate in ('refuse', 'wait'))
+);
+comment on table jobs_internal.quota is 'Limits of one owner; owners without a row have none';
+comment on column jobs_internal.quota.owner is 'Owner';
+comment on column jobs_internal.quota.pending is 'Unfinished jobs at most; null: no limit, as in all that follow';
+comment on column jobs_internal.quota.running is 'Worker sessions at once at most';
+comment on column jobs_internal.quota.args_bytes is 'Arguments of one job at most, bytes of text';
+comment on column jobs_internal.quota.result_bytes is 'Result of one job at most, bytes of text';
+comment on column jobs_internal.quota.per_minute is 'Jobs enqueued in any 60 seconds at most';
+comment on column jobs_internal.quota.history_rows is 'So many finished jobs are kept at least, then older ones go, in steps of a quarter';
+comment on column jobs_internal.quota.over_rate is 'What becomes of a job over per_minute: refuse (PW072), or wait until there is room';
+
+create table jobs_internal.rate_use (
+  owner oid not null,
+  publication_id integer not null default 0,
+  at timestamptz not null,
+  jobs bigint not null
+);
+create index rate_use_idx on jobs_internal.rate_use (owner, at);
+comment on table jobs_internal.rate_use is 'Jobs enqueued under a limit per minute: rows of the enqueuer''s own, so that none waits for another';
+comment on column jobs_internal.rate_use.owner is 'Owner of the jobs';
+comment on column jobs_internal.rate_use.publication_id is 'Publication; 0: none';
+comment on column jobs_internal.rate_use.at is 'Time that they count for: of the enqueue, or later where they wait';
+comment on column jobs_internal.rate_use.jobs is 'How many';
+
+create table jobs_internal.publication (
+  id integer generated always as identity primary key,
+  publisher oid not null,
+  to_role oid not null,
+  func oid not null,
+  task text not null,
+  signature text not null,
+  queue_id integer not null,
+  timeout interval,
+  per_minute integer check (per_minute >= 1),
+  pending bigint check (pending >= 1),
+  published_at timestamptz not null default pg_catalog.now(),
+  revoked_at timestamptz
+);
+create unique index publication_key on jobs_internal.publication (publisher, to_role, func) where revoked_at is null;
+create index publication_task_idx on jobs_internal.publication (task) where revoked_at is null;
+comment on table jobs_internal.publication is 'Functions that their owner lets another role enqueue, to run as the owner';
+comment on column jobs_internal.publication.id is 'Number';
+comment on column jobs_internal.publication.publisher is 'Owner of the function, as whom its jobs run';
+comment on column jobs_internal.publication.to_role is 'Role whose members may enqueue it';
+comment on column jobs_internal.publication.func is 'The function';
+comment on column jobs_internal.publication.task is 'Its qualified name when it was published';
+comment on column jobs_internal.publication.signature is 'Its name with argument types';
+comment on column jobs_internal.publication.queue_id is 'Queue of its jobs';
+comment on column jobs_internal.publication.timeout is 'Longest timeout of its jobs; null: the queue''s';
+comment on column jobs_internal.publication.per_minute is 'Jobs enqueued in any 60 seconds at most; null: no limit of its own';
+comment on column jobs_internal.publication.pending is 'Unfinished jobs at most; null: no limit of its own';
+comment on column jobs_internal.publication.published_at is 'When it was published';
+comment on column jobs_internal.publication.revoked_at is 'When it was revoked; null: it counts';

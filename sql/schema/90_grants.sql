@@ -9,12 +9,14 @@ grant usage on schema jobs, jobs_internal to jobs_producer, jobs_runner, jobs_op
 -- Views, and the helpers that they call with the caller's rights. The views themselves decide which rows are shown.
 grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished, jobs.attempts, jobs.cost, jobs.queues,
   jobs.sessions, jobs.supervisors,
-  jobs.health, jobs.settings, jobs.retry_rules, jobs.errors
+  jobs.health, jobs.settings, jobs.retry_rules, jobs.errors, jobs.quotas, jobs.publications, jobs.admitted_roles
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
+grant select on jobs.audit to jobs_operator, jobs_reader;
 grant select on jobs.log_lines to jobs_producer, jobs_runner, jobs_operator;
 grant execute on function
   jobs_internal.me(), jobs_internal.viewer(), jobs_internal.may(text), jobs_internal.activity(), jobs_internal.queue_figures(),
-  jobs_internal.live_supervisors(), jobs_internal.health()
+  jobs_internal.live_supervisors(), jobs_internal.health(), jobs_internal.quota_figures(), jobs_internal.powers_of(oid),
+  jobs_internal.waits_for(text, oid, integer, timestamptz)
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Enqueue and steer one's own jobs.
@@ -29,7 +31,12 @@ grant execute on function
   jobs_internal.store_jobs(integer, jsonb[], text, timestamptz, interval, integer, text, jsonb, jsonb),
   jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text)
 to jobs_producer;
-grant execute on function jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.wait(bigint, interval) to jobs_producer, jobs_operator;
+grant execute on function jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.set_priority(bigint, text), jobs.wait(bigint, interval) to jobs_producer, jobs_operator;
+grant execute on function jobs.publish(text, text, text, interval, integer, bigint),
+  jobs_internal.store_publication(oid, text, text, interval, integer, bigint),
+  jobs.enqueue_published(text, jsonb, text, timestamptz, interval, text, jsonb)
+to jobs_producer;
+grant execute on function jobs.unpublish(integer) to jobs_producer, jobs_operator;
 grant execute on procedure jobs.await(bigint, interval) to jobs_producer, jobs_operator;
 grant execute on function jobs_internal.what_it_waits_for(bigint) to jobs_producer, jobs_operator;
 grant execute on function jobs_internal.state_of(bigint), jobs_internal.assert_steers(bigint, oid), jobs_internal.setting(text),
@@ -74,7 +81,7 @@ grant execute on function
   jobs_internal.wait_child(integer, bigint, integer), jobs_internal.find_child(bigint, bigint, integer),
   jobs_internal.press_late_child(bigint, bigint, integer), jobs_internal.may_connect(),
   jobs_internal.child_outcome(integer, bigint), jobs_internal.detach_child(integer, bigint), jobs_internal.child_is_stuck(integer),
-  jobs_internal.alive(integer, timestamptz), jobs_internal.mark_top_level(bigint), jobs_internal.put_back(bigint, bigint, integer)
+  jobs_internal.result_limit(), jobs_internal.alive(integer, timestamptz), jobs_internal.mark_top_level(bigint), jobs_internal.put_back(bigint, bigint, integer)
 to jobs_runner;
 
 -- Operate.
@@ -82,6 +89,7 @@ grant execute on function
   jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean, bigint),
   jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean, bigint),
   jobs.drop_queue(text), jobs.pause(text), jobs.resume(text), jobs.configure(text, text), jobs.set_retry_rule(text, boolean, text), jobs.reconcile(),
+  jobs.set_quota(text, bigint, integer, integer, integer, integer, bigint, text),
   jobs_internal.maintain()
 to jobs_operator;
 
@@ -89,5 +97,7 @@ to jobs_operator;
 grant execute on function
   jobs_internal.supervisor_open(text, text, integer, text), jobs_internal.supervisor_close(bigint), jobs_internal.supervisor_tick(bigint),
   jobs_internal.supervisor_press(bigint), jobs_internal.supervisor_sleep(bigint, boolean), jobs_internal.take_outcomes(integer),
-  jobs_internal.runners(), jobs_internal.maintain()
+  jobs_internal.runners(), jobs_internal.maintain(), jobs_internal.note_owner(bigint, text, text)
 to jobs_supervisor;
+
+-- Administrators alone, who need no grant: jobs.admit_role(text), jobs.dismiss_role(text).

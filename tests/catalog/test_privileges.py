@@ -18,6 +18,10 @@ CALLS = {
     "retry": ("select jobs.retry(0)", STEERS),
     "run_now": ("select jobs.run_now(0)", STEERS),
     "wait": ("select jobs.wait(0, '1 s')", STEERS),
+    "set_priority": ("select jobs.set_priority(0, 'low')", STEERS),
+    "publish": ("select jobs.publish('pg_catalog.no_such', 'no such')", PRODUCERS),
+    "unpublish": ("select jobs.unpublish(0)", STEERS),
+    "enqueue_published": ("select jobs.enqueue_published('no such')", PRODUCERS),
     "await": ("call jobs.await(0, '1 s')", STEERS),
     "current_id": ("select jobs.current_id()", ("app", "producer", "runner")),
     "progress": ("select jobs.progress(1, 2)", ("app", "producer", "runner")),
@@ -29,6 +33,9 @@ CALLS = {
     "pause": ("select jobs.pause('no such')", OPERATORS),
     "resume": ("select jobs.resume('no such')", OPERATORS),
     "configure": ("select jobs.configure('no such', '')", OPERATORS),
+    "set_quota": ("select jobs.set_quota('no such')", OPERATORS),
+    "admit_role": ("select jobs.admit_role('no such')", ()),
+    "dismiss_role": ("select jobs.dismiss_role('no such')", ()),
     "reconcile": ("select jobs.reconcile()", OPERATORS),
     "set_retry_rule": ("select jobs.set_retry_rule('no such', true)", OPERATORS),
 }
@@ -47,7 +54,7 @@ VIEWS = (
         "supervisors",
         "health",
     ),
-    *("settings", "retry_rules", "errors"),
+    *("settings", "retry_rules", "errors", "quotas", "publications", "admitted_roles"),
 )
 
 
@@ -63,7 +70,7 @@ def test_matrix_is_complete(shared: Database) -> None:
     views = {row[0] for row in shared.admin("select relname from pg_class where relnamespace = 'jobs'::regnamespace")}
 
     assert functions == set(CALLS)
-    assert views == {*VIEWS, "log_lines"}
+    assert views == {*VIEWS, "log_lines", "audit"}
 
 
 @pytest.mark.parametrize("role", LOGINS)
@@ -78,10 +85,15 @@ def test_calls(shared: Database, role: str) -> None:
 @pytest.mark.parametrize("role", LOGINS)
 def test_views(shared: Database, role: str) -> None:
     """Every role of ours reads every view, log lines only with a right to the texts; nobody else reads any."""
-    views = [*VIEWS, "log_lines"]
+    views = [*VIEWS, "log_lines", "audit"]
     refused = [view for view in views if _closed(shared, f"select * from jobs.{view}", role)]
 
-    assert refused == {"nobody": views, "reader": ["log_lines"], "supervisor": ["log_lines"]}.get(role, [])
+    assert refused == {
+        "nobody": views,
+        "reader": ["log_lines"],
+        "operator": [],
+        "supervisor": ["log_lines", "audit"],
+    }.get(role, ["audit"])
 
 
 @pytest.mark.parametrize("role", LOGINS)

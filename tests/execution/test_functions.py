@@ -346,7 +346,7 @@ def test_a_superusers_jobs_are_refused(database: Database) -> None:
     with pytest.raises(psycopg.Error) as refused:
         database.admin("select jobs.enqueue('pg_catalog.now')")
     assert refused.value.sqlstate == "PW019"
-    database.admin("select jobs.configure('superuser_jobs', 'on')")
+    database.admin("select jobs.admit_role('postgres')")
     job = database.admin("select jobs.enqueue('pg_catalog.now')")[0][0]
     database.drain(role="postgres")
     assert state(database, job) == "succeeded"

@@ -36,11 +36,14 @@ _QUEUE_OPTIONS = {
 }
 _NAMES_OF_SETTINGS = either(
     "chunk_jobs", "chunk_ms", "claim_jobs", "claim_ms", "lease_seconds", "session_seconds", "session_jobs",
-    "sessions_per_owner", "superuser_jobs", "measure_cost", "log_lines", "result_rows", "result_bytes",
+    "sessions_per_owner", "measure_cost", "log_lines", "result_rows", "result_bytes",
     "child_queue_bytes",
     "no_such", "", None, LARGE,
 )  # fmt: skip
 _PATTERNS = either("*", "22", "40001", "PW", "XX000", "**", "4", "", None, "22p02", "22\n", "é0", LARGE) | ANY_TEXT
+
+_PRIORITIES = either("high", "normal", "low", None, "", LARGE) | ANY_TEXT
+_ROLES = either("app", "other", "nobody", "public", None, "", "no such", '"app"', "x" * 64, LARGE) | ANY_TEXT
 
 FUZZED: dict[str, Fuzzed] = {
     "enqueue": Fuzzed("app", {"task": TASKS, "args": ARGS, **OPTIONS}, ("task",)),
@@ -53,6 +56,22 @@ FUZZED: dict[str, Fuzzed] = {
     "cancel": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "retry": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "run_now": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "set_priority": Fuzzed("app", {"id": BIGINTS, "priority": _PRIORITIES}, ("id", "priority")),
+    "publish": Fuzzed("app", {
+        "task": TASKS, "to_role": _ROLES, "queue": QUEUES, "timeout": INTERVALS, "per_minute": INTEGERS,
+        "pending": BIGINTS,
+    }, ("task", "to_role")),
+    "unpublish": Fuzzed("app", {"publication": INTEGERS}, ("publication",)),
+    "enqueue_published": Fuzzed("app", {
+        "task": TASKS, "args": ARGS, "publisher": _ROLES, "run_at": OPTIONS["run_at"], "timeout": INTERVALS,
+        "unique_key": OPTIONS["unique_key"], "note": OPTIONS["note"],
+    }, ("task",)),
+    "set_quota": Fuzzed("operator", {
+        "role": _ROLES, "pending": BIGINTS, "running": INTEGERS, "args_bytes": INTEGERS, "result_bytes": INTEGERS,
+        "per_minute": INTEGERS, "history_rows": BIGINTS, "over_rate": either("refuse", "wait", None, "", LARGE),
+    }, ("role",)),
+    "admit_role": Fuzzed("postgres", {"role": _ROLES}, ("role",)),
+    "dismiss_role": Fuzzed("postgres", {"role": _ROLES}, ("role",)),
     "wait": Fuzzed("app", {"id": BIGINTS, "timeout": _WAITS}, ("id", "timeout")),
     "await": Fuzzed("app", {"id": BIGINTS, "timeout": _WAITS}, ("id", "timeout"), procedure=True),
     "start": Fuzzed("app", {"sessions": either(

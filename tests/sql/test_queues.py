@@ -252,7 +252,7 @@ def test_configure(database: Database) -> None:
         ("result_rows", "-1", "a whole number from 0 to 999999999"),
         ("result_rows", "1000000000", "a whole number from 0 to 999999999"),
         ("lease_seconds", "1 min", "a whole number from 1 to 999999999"),
-        ("superuser_jobs", "true", "on or off"),
+        ("measure_cost", "true", "on or off"),
         ("chunk_jobs", None, "a whole number from 1 to 1000"),
     ],
 )
@@ -263,15 +263,6 @@ def test_the_range_of_a_setting_is_told(database: Database, name: str, value: st
 
     assert caught.value.sqlstate == "PW026"
     assert f"The range of {name}: {reach}." in str(caught.value.diag.message_hint)
-
-
-def test_superuser_jobs_can_be_allowed(database: Database) -> None:
-    """Jobs of superusers are refused until an operator allows them."""
-    database.run("select jobs.configure('superuser_jobs', 'on')", role="operator")
-    job = database.value("select jobs.enqueue('pg_catalog.now')", role="postgres")
-    database.drain(role="postgres")
-
-    assert database.job(job, role="postgres")["state"] == "succeeded"
 
 
 def test_retry_rules(database: Database) -> None:

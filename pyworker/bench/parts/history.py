@@ -79,7 +79,8 @@ def _times(few: Place, many: Place, calls: int) -> dict[str, tuple[float, float]
             for name in queries[1]:
                 samples: tuple[list[float], list[float]] = ([], [])
                 for call in range(calls + 1):
-                    for kept, line, query in zip(samples, (one, other), queries, strict=True):
+                    sides = list(zip(samples, (one, other), queries, strict=True))
+                    for kept, line, query in sides if call % 2 else reversed(sides):
                         taken = _time(line, query[name])
                         if call:  # the first one plans and reads from disk
                             kept.append(taken)

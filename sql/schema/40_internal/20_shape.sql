@@ -302,14 +302,36 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_shape jobs_internal.shape;
-  v_misfit jsonb;
-  v_twin regprocedure;
 begin
   if not pg_catalog.has_function_privilege(session_user, p_func, 'EXECUTE') then
     raise exception using errcode = 'PW006', message = pg_catalog.format('%s may not execute %s', session_user, p_func::regprocedure),
       detail = 'A job runs with the rights of the login that enqueued it.',
       hint = pg_catalog.format('Ask its owner for: grant execute on routine %s to %I. A retry helps after that.', p_func::regprocedure, session_user);
   end if;
+  select s.* into v_shape
+  from jobs_internal.shape as s
+  join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version
+  where s.func = p_func and (s.keys = p_keys or s.whole)
+  limit 1;
+  if found then
+    return v_shape;
+  end if;
+  return jobs_internal.find_shape(p_func, p_keys);
+end
+$$;
+comment on function jobs_internal.shape_of(oid, text[]) is 'The shape of a function and argument names; checks EXECUTE and the names';
+
+-- Purpose: the same, for whoever may run the function by another right. Errors: PW002, PW003, PW004, PW016.
+create or replace function jobs_internal.find_shape(p_func oid, p_keys text[])
+returns jobs_internal.shape
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_shape jobs_internal.shape;
+  v_misfit jsonb;
+  v_twin regprocedure;
+begin
   select s.* into v_shape
   from jobs_internal.shape as s
   join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version
@@ -338,7 +360,7 @@ begin
   return jobs_internal.make_shape(p_func, p_keys);
 end
 $$;
-comment on function jobs_internal.shape_of(oid, text[]) is 'The shape of a function and argument names; checks EXECUTE and the names';
+comment on function jobs_internal.find_shape(oid, text[]) is 'The shape of a function and argument names; checks the names alone';
 
 -- Purpose: from a task as written to a shape, with the caller's path and rights.
 -- Errors: PW001, PW002, PW003, PW004, PW006, PW011, PW015, PW016, PW018.

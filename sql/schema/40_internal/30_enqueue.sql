@@ -53,7 +53,7 @@ comment on function jobs_internal.try_settings(jsonb) is 'Tries a job''s setting
 
 -- Purpose: check the options that every kind of job has, and find its queue and lane.
 -- Returns: one row; timeout and max_attempts with the queue's defaults; timeout in seconds alone, so that a start and a timeout have the same
--- sum on every day of every calendar. Errors: PW007, PW008, PW009, PW010, PW011, PW014, PW015, PW018, PW019, PW020, PW060 in a copy, whose
+-- sum on every day of every calendar. Returns also whether a quota limits the owner. Errors: PW007, PW008, PW009, PW010, PW011, PW014, PW015, PW018, PW019, PW020, PW060 in a copy, whose
 -- owners' numbers are those of another cluster.
 create or replace function jobs_internal.check_options(
   p_queue text,
@@ -68,36 +68,38 @@ create or replace function jobs_internal.check_options(
   out timeout interval,
   out max_attempts integer,
   out lane_id integer,
-  out pgmq_queue text
+  out pgmq_queue text,
+  out limited boolean
 )
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_super boolean;
+  v_powerful boolean;
   v_accepting boolean;
   v_home boolean;
 begin
   priority := case coalesce(p_priority, 'normal') when 'normal' then 1 when 'high' then 0 when 'low' then 2 end;
   -- One query for all that must be looked up, and one expression for the common case, instead of all that follow: PL/pgSQL and the executor
   -- prepare each anew in each transaction.
-  select r.oid, r.rolsuper, q.id, coalesce(p_timeout, q.timeout), coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id
-  into owner, v_super, queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home
+  select r.oid, r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls, q.id, coalesce(p_timeout, q.timeout),
+    coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id, u.owner is not null
+  into owner, v_powerful, queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home, limited
   from pg_catalog.pg_roles as r
+  left join jobs_internal.quota as u on u.owner = r.oid
   left join jobs_internal.queue as q on q.name = coalesce(p_queue, 'default') and q.dropped_at is null
   -- What is_home asks, as far as it is free: while the server runs, another database has another name.
   left join jobs_internal.home as h on h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
     and h.database_name = pg_catalog.current_database()
   left join jobs_internal.lane as l on l.queue_id = q.id and l.owner = r.oid and l.priority = check_options.priority
   where r.rolname = session_user;
-  if v_super or p_timeout is not null or p_max_attempts is not null or p_unique_key is not null or p_priority <> 'normal' or p_note <> '{}'
+  -- Memberships are asked for where the role has no lane yet, and again whenever a session of it begins (open_session).
+  if v_powerful or lane_id is null then
+    perform jobs_internal.assert_admitted(owner);
+  end if;
+  if p_timeout is not null or p_max_attempts is not null or p_unique_key is not null or p_priority <> 'normal' or p_note <> '{}'
     or pg_catalog.octet_length(p_queue) > 63
   then
-    if v_super and jobs_internal.setting('superuser_jobs') <> 'on' then
-      raise exception using errcode = 'PW019', message = pg_catalog.format('jobs of the superuser %s are refused', session_user),
-        detail = 'A job runs with all rights of its owner.',
-        hint = 'Enqueue as an ordinary role, or switch it on: select jobs.configure(''superuser_jobs'', ''on''). A retry cannot help.';
-    end if;
     if priority is null then
       raise exception using errcode = 'PW020', message = pg_catalog.format('there is no priority "%s"', pg_catalog.left(p_priority, 100)),
         detail = 'Priorities are high, normal and low.', hint = 'Use one of them. A retry cannot help.';
@@ -200,7 +202,7 @@ comment on function jobs_internal.hold_queues(text) is 'Keeps queues from being 
 -- Purpose: store one job, in the caller's transaction. p_shape null: a statement, stored by the caller in jobs_internal.statement.
 -- Returns: its id and whether it is new; with a unique_key that an unfinished job has, that job's id and a NOTICE.
 -- Locks: with a unique_key, waits for a transaction that holds the same key. Writes: job, the lane's pgmq queue. Errors: those of
--- check_options, PW018 for args.
+-- check_options and charge, PW018 for args.
 create or replace function jobs_internal.store_job(
   p_shape integer,
   p_args jsonb,
@@ -236,6 +238,12 @@ begin
   v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, p_unique_key, p_priority, p_note);
   if pg_catalog.pg_column_size(p_args) > 200 then
     perform jobs_internal.assert_size(p_args, 'args', 134217728);
+  end if;
+  if v.limited and (p_unique_key is null or not exists (select from jobs_internal.job as j
+    where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key))
+  then
+    v_run_at := greatest(v_run_at, jobs_internal.charge(v.owner, 1, p_args));
+    v_due := v_run_at <= pg_catalog.clock_timestamp();
   end if;
   created := true;
   job_id := pg_catalog.nextval('jobs_internal.job_id_seq');
@@ -323,6 +331,11 @@ begin
   perform jobs_internal.assert_size(u.args, 'args', 134217728) from pg_catalog.unnest(p_args) as u(args) where pg_catalog.pg_column_size(u.args) > 200;
   if v.lane_id is null then
     perform jobs_internal.know_role(v.owner);  -- who has a lane is known
+  end if;
+  if v.limited then
+    v_run_at := greatest(v_run_at, jobs_internal.charge(v.owner, pg_catalog.cardinality(p_args),
+      (select u.args from pg_catalog.unnest(p_args) as u(args) order by pg_catalog.octet_length(u.args::text) desc nulls last limit 1)));
+    v_due := v_run_at <= pg_catalog.clock_timestamp();
   end if;
   v_ids := array(select pg_catalog.nextval('jobs_internal.job_id_seq') from pg_catalog.generate_series(1, pg_catalog.cardinality(p_args)));
   if v_due and v.lane_id is not null then

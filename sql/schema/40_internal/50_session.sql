@@ -2,7 +2,7 @@
 -- caller is that session (pid and backend_start).
 
 -- Purpose: register the calling backend as a worker session of its login. Returns its number. Sees to the dead ones first, so that jobs
--- go on with no supervisor at all. Locks: none that others wait for. Writes: session.
+-- go on with no supervisor at all. Locks: none that others wait for. Writes: session. Errors: PW019, PW060, PW073.
 create or replace function jobs_internal.open_session()
 returns bigint
 language plpgsql volatile security definer
@@ -11,7 +11,7 @@ as $$
 declare
   v_id bigint;
 begin
-  perform jobs_internal.assert_home();
+  perform jobs_internal.assert_home(), jobs_internal.assert_admitted(jobs_internal.me()), jobs_internal.assert_session_allowed(jobs_internal.me());
   perform jobs_internal.rescue();
   perform jobs_internal.lift_quarantine();
   insert into jobs_internal.session (owner, pid, backend_start, epoch)
@@ -314,9 +314,14 @@ begin
   if not (select s.paused from jobs_internal.switch as s) then
     for v_lane in
       select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, q.concurrency
-      from jobs_internal.lane as l
+      from (
+        -- Ordered before the join: of a thousand lanes only the first few are ever looked at.
+        select o.* from jobs_internal.lane as o
+        where o.owner = v_session.owner and o.rest <> 'asleep' and o.quarantine is null
+        order by o.priority, o.served_at, o.id
+      ) as l
       join jobs_internal.queue as q on q.id = l.queue_id
-      where l.owner = v_session.owner and l.rest <> 'asleep' and l.quarantine is null and not q.paused and q.dropped_at is null
+      where not q.paused and q.dropped_at is null
       order by l.priority, l.served_at, l.id
     loop
       v_front := v_lane.front;

@@ -58,7 +58,7 @@ begin
       when coalesce(s.procedure, st.top_level) then 'child'
       -- Large arguments run alone, and are read at their start: those of a whole claim might be more than an array holds.
       when j.shape_id is null or pg_catalog.pg_column_size(j.args) > 8000 or j.settings is not null or m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0 or not q.batch
-        or d.avg_ms is null or d.avg_ms > p_short_ms or d.renames or p.oid is null then 'alone'
+        or j.publication_id is not null or d.avg_ms is null or d.avg_ms > p_short_ms or d.renames or p.oid is null then 'alone'
       else 'chunk'
     end,
     (extract(epoch from j.timeout) * 1000)::bigint, j.settings, st.done_when, coalesce(j.verify, false),
@@ -146,6 +146,7 @@ begin
   if p_item.shape_id is null then
     return v_item;
   end if;
+  v_why := jobs_internal.why_not_published(p_item.job_id);
   if v_item.args is null then
     v_item.args := (select j.args from jobs_internal.job as j where j.id = p_item.job_id);
   end if;
@@ -160,7 +161,9 @@ begin
     where n.nspname = (pg_catalog.parse_ident(v_shape.task))[1] and p.proname = (pg_catalog.parse_ident(v_shape.task))[2]
       and p.oid::regprocedure::text = v_shape.signature;
   end if;
-  if v_func is null then
+  if v_why is not null then
+    null;
+  elsif v_func is null then
     v_why := pg_catalog.format('function %s does not exist any more', v_shape.signature);
   elsif not exists (select from pg_catalog.pg_proc as p where p.oid = v_func and p.proowner = v_shape.func_owner) then
     v_why := pg_catalog.format('function %s has another owner than when the job was enqueued', v_shape.signature);

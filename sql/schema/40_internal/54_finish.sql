@@ -212,14 +212,11 @@ begin
     -- The bucket is read by the statement that writes there: see 73_history.sql.
     insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
       started_at, finished_at, pid, child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes,
-      timeout, unique_key, args, settings, note, result, error)
-    select v_job.id, c.bucket, v_job.queue_id, v_job.owner, v_job.priority, v_state, v_job.shape_id, p_ending.attempt, v_job.max_attempts, v_outcome,
+      publication_id, enqueued_by, timeout, unique_key, args, settings, note, result, error)
+    select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id, v_job.owner, v_job.priority, v_state, v_job.shape_id, p_ending.attempt, v_job.max_attempts, v_outcome,
       v_job.run_at, v_job.created_at, p_ending.started_at, p_ending.finished_at, p_pid, p_ending.child_pid,
-      jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit, p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes, v_job.timeout, v_job.unique_key,
-      v_job.args, v_job.settings, v_job.note, p_ending.result, v_error
-    from jobs_internal.queue as q
-    join jobs_internal.history_class as c on c.id = q.class_id
-    where q.id = v_job.queue_id
+      jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit, p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes,
+      v_job.publication_id, v_job.enqueued_by, v_job.timeout, v_job.unique_key, v_job.args, v_job.settings, v_job.note, p_ending.result, v_error
     returning bucket into strict v_bucket;
     if v_job.shape_id is null or jobs_internal.has_past(array[v_job.id]) then
       perform jobs_internal.bury(array[v_job.id], v_bucket);
@@ -289,8 +286,7 @@ begin
         started_at, finished_at, pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes,
         timeout, unique_key, args, settings, note, result)
       select g.id,
-        (select c.bucket from jobs_internal.lane as l join jobs_internal.queue as q on q.id = l.queue_id
-          join jobs_internal.history_class as c on c.id = q.class_id where l.id = p_lane),
+        (select jobs_internal.bucket_of(l.queue_id, l.owner) from jobs_internal.lane as l where l.id = p_lane),
         g.queue_id, g.owner, g.priority, 'succeeded', g.shape_id, g.attempt, g.max_attempts, 'succeeded', g.run_at, g.created_at,
         g.started_at, g.finished_at, v_pid, g.waited_ms, g.rows, g.wal_bytes, g.buffers_hit, g.buffers_read, g.buffers_dirtied, g.temp_bytes,
         g.timeout, g.unique_key, g.args, g.settings, g.note, g.result

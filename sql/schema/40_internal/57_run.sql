@@ -132,7 +132,7 @@ begin
       end loop;
     end if;
     if p_item.mode operator(pg_catalog.=) 'refused' then
-      raise exception using errcode = 'PW042', message = p_item.call, detail = 'It was there when the job was enqueued.',
+      raise exception using errcode = 'PW042', message = p_item.call, detail = 'It was otherwise when the job was enqueued.',
         hint = 'Enqueue the job again for the function as it is now.';
     end if;
     if p_item.verify then
@@ -157,9 +157,9 @@ begin
       if pg_catalog.starts_with(p_item.call, 'select jobs_internal.capped(') then
         v_rows := pg_catalog.jsonb_array_length(v_result);
       end if;
-      if v_result is not null and pg_catalog.pg_column_size(v_result) operator(pg_catalog.>) 100000
-        and pg_catalog.octet_length(v_result::text) operator(pg_catalog.>) jobs_internal.setting('result_bytes')::integer then
-        raise exception using errcode = 'PW040', message = 'the result is larger than the setting result_bytes',
+      if v_result is not null and pg_catalog.pg_column_size(v_result) operator(pg_catalog.>) 500
+        and pg_catalog.octet_length(v_result::text) operator(pg_catalog.>) jobs_internal.result_limit() then
+        raise exception using errcode = 'PW040', message = 'the result is larger than the setting result_bytes, or the quota of its owner',
           detail = pg_catalog.format('It has %s bytes.', pg_catalog.octet_length(v_result::text)),
           hint = 'Write large results into a table. A retry cannot help.';
       end if;
@@ -285,9 +285,9 @@ begin
     v_ending := jobs_internal.with_cost(v_ending, v_plan);
   end if;
   if v_result is not null then
-    if pg_catalog.pg_column_size(v_result) operator(pg_catalog.>) 100000
-      and pg_catalog.octet_length(v_result::text) operator(pg_catalog.>) jobs_internal.setting('result_bytes')::integer then
-      raise exception using errcode = 'PW040', message = 'the result is larger than the setting result_bytes';
+    if pg_catalog.pg_column_size(v_result) operator(pg_catalog.>) 500
+      and pg_catalog.octet_length(v_result::text) operator(pg_catalog.>) jobs_internal.result_limit() then
+      raise exception using errcode = 'PW040', message = 'the result is larger than the setting result_bytes, or the quota of its owner';
     end if;
     if pg_catalog.starts_with(p_item.call, 'select jobs_internal.capped(') then
       v_ending.rows := pg_catalog.jsonb_array_length(v_result);

@@ -55,7 +55,7 @@ begin
       p_ending.result := '{"verified": true}';
     elsif p_item.mode operator(pg_catalog.=) 'refused' then
       p_ending.outcome := 'failed';
-      p_ending.error := jobs_internal.error_object('PW042', p_item.call, 'It was there when the job was enqueued.',
+      p_ending.error := jobs_internal.error_object('PW042', p_item.call, 'It was otherwise when the job was enqueued.',
         'Enqueue the job again for the function as it is now.');
     else
       -- Nobody reads its notices, and too many of them would fill its queue. Its strings are read as they were when it was checked.

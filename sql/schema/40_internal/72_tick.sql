@@ -395,6 +395,7 @@ begin
   end if;
   delete from jobs_internal.supervisor as s
   where s.pid = pg_catalog.pg_backend_pid() or not jobs_internal.alive(s.pid, s.backend_start);
+  delete from jobs_internal.unreached_owner as u where not exists (select from jobs_internal.supervisor as s where s.id = u.supervisor_id);
   insert into jobs_internal.supervisor (name, host, os_pid, version, pid, backend_start)
   select p_name, p_host, p_os_pid, p_version, a.pid, a.backend_start
   from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a
@@ -415,8 +416,8 @@ $$;
 comment on function jobs_internal.supervisor_close(bigint) is 'The end of a supervisor';
 
 -- Purpose: how many worker sessions an owner should have now: for each lane as many as do what is due and what is claimed in half a second, and
--- where nobody knows how long its jobs take one more than work; besides those that run a job alone. No more than the slots of the queues, and
--- than the setting sessions_per_owner. A server without a free worker slot refuses the launch itself.
+-- where nobody knows how long its jobs take one more than work; besides those that run a job alone. No more than the slots of the queues, than
+-- the setting sessions_per_owner and the owner's quota. A server without a free worker slot refuses the launch itself.
 -- Owners for whom nothing is due are listed too while sessions of theirs live, so that a supervisor sees those that it launched.
 create or replace function jobs_internal.wanted()
 returns table (owner name, wanted integer, live integer)
@@ -432,16 +433,18 @@ declare
   v_lanes integer[];  -- those where something is due
   v_sum integer;
   v_free integer;
-  v_most integer := jobs_internal.setting('sessions_per_owner')::integer;
+  v_limit integer := jobs_internal.setting('sessions_per_owner')::integer;
+  v_most integer;
 begin
   if (select s.paused from jobs_internal.switch as s) then
     return;
   end if;
   perform jobs_internal.stir_lanes();
   for v_owner in
-    select r.oid, r.rolname from pg_catalog.pg_roles as r
-    where r.oid in (select l.owner from jobs_internal.lane as l)
+    select r.oid, r.rolname, least(v_limit, jobs_internal.most_sessions(r.oid)) as most from pg_catalog.pg_roles as r
+    where r.oid in (select l.owner from jobs_internal.lane as l) and not jobs_internal.is_refused(r.oid)
   loop
+    v_most := v_owner.most;
     v_sum := 0;
     v_lanes := '{}';
     for v_lane in
@@ -774,7 +777,7 @@ as $$
 $$;
 comment on function jobs_internal.take_outcomes(integer) is 'Takes outcomes for the log; gone when the caller commits';
 
--- Purpose: the roles that a supervisor serves when it is not told which: members of jobs_runner that can log in and are no superusers.
+-- Purpose: the roles that a supervisor serves when it is not told which: members of jobs_runner that can log in and whose jobs are not refused.
 create or replace function jobs_internal.runners()
 returns setof text
 language sql stable security definer
@@ -782,10 +785,10 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select r.rolname::text
   from pg_catalog.pg_roles as r
-  where r.rolcanlogin and not r.rolsuper and pg_catalog.pg_has_role(r.oid, 'jobs_runner', 'member')
+  where r.rolcanlogin and jobs_internal.is_runner(r.oid) and not jobs_internal.is_refused(r.oid)
   order by r.rolname;
 end;
-comment on function jobs_internal.runners() is 'Login members of jobs_runner that are no superusers';
+comment on function jobs_internal.runners() is 'Login members of jobs_runner whose jobs are not refused';
 
 -- Purpose: upkeep: one round for the history (73_history.sql), counters older than an hour and outcomes that nobody logged for a week are
 -- removed, and the hot tables are vacuumed in a session of its own, because long worker sessions hide their work from autovacuum.
@@ -802,6 +805,7 @@ begin
   perform jobs_internal.sum_up();
   delete from jobs_internal.minute where minute < pg_catalog.now() - interval '1 hour';
   delete from jobs_internal.feed where at < pg_catalog.now() - interval '7 days';
+  delete from jobs_internal.rate_use where at < pg_catalog.now() - interval '1 minute';
   -- A lane that sleeps has no message. Should one have got there by a way that leaves no nudge, it does not wait longer than to here.
   update jobs_internal.lane as l set rest = 'awake', mark = null
   where l.rest = 'asleep' and l.id in (select j.lane_id from jobs_internal.job as j where j.state = 'queued');
@@ -812,7 +816,7 @@ begin
   from pg_catalog.pg_class as c
   join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
   where c.relkind = 'r' and c.relowner = pg_catalog.quote_ident(current_user)::regrole::oid
-    and ((n.nspname = 'jobs_internal' and c.relname in ('job', 'attempt', 'log_line', 'statement', 'nudge', 'session', 'slot', 'lane', 'duration', 'stop',
+    and ((n.nspname = 'jobs_internal' and c.relname in ('job', 'attempt', 'log_line', 'statement', 'nudge', 'rate_use', 'session', 'slot', 'lane', 'duration', 'stop',
         'feed', 'minute', 'spent', 'supervisor', 'progress_message'))
       or (n.nspname = 'pgmq' and c.relname like 'q\_pyworker\_%'))
     and pg_catalog.pg_table_size(c.oid) > 65536;  -- with what is toasted: the claims of sessions are

@@ -51,20 +51,20 @@ begin atomic
 end;
 comment on function jobs_internal.fitting_class(integer) is 'The class that fits a queue''s options; null: there is none yet';
 
--- Purpose: whether a queue uses a class, or is to use it.
+-- Purpose: whether a queue, or the quota of an owner, uses a class, or is to use it.
 create or replace function jobs_internal.is_wanted(p_class jobs_internal.history_class)
 returns boolean
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select exists (
+  select exists (select from jobs_internal.quota as u where u.owner = p_class.owner and u.history_rows is not null) or exists (
     select from jobs_internal.queue as q
-    where q.dropped_at is null and (
+    where q.dropped_at is null and p_class.owner is null and (
       q.class_id = p_class.id
       or case when p_class.queue_id is not null then q.id = p_class.queue_id and q.retention_rows is not null
         else q.retention_rows is null and jobs_internal.kept_in(q.retention) = p_class.keeps end));
 end;
-comment on function jobs_internal.is_wanted(jobs_internal.history_class) is 'A queue uses the class, or is to use it';
+comment on function jobs_internal.is_wanted(jobs_internal.history_class) is 'A queue or a quota uses the class, or is to use it';
 
 -- Purpose: the class of a queue that is being made: the one that fits where it has an open bucket, else number 1 until a round has made one.
 -- No partition is made here: the caller's transaction may stay open. Its lock keeps the round from opening the next bucket of that class,
@@ -162,6 +162,10 @@ begin
     return false;
   end if;
   select q.retention, q.retention_rows into v_keeps, v_most from jobs_internal.queue as q where q.id = p_class.queue_id;
+  if p_class.owner is not null then
+    v_keeps := (select pg_catalog.max(q.retention) from jobs_internal.queue as q);
+    v_most := (select u.history_rows from jobs_internal.quota as u where u.owner = p_class.owner);
+  end if;
   v_keeps := coalesce(v_keeps, p_class.keeps);
   v_age := pg_catalog.clock_timestamp() - (select b.opened_at from jobs_internal.history_bucket as b where b.id = p_class.bucket);
   -- An endless interval has no eighth.
@@ -268,7 +272,7 @@ begin
   loop
     continue when jobs_internal.is_older_snapshot(v.left_by::xid);
     v_rows := null;
-    if exists (select from jobs_internal.history_class as c where c.id = v.class_id and c.queue_id is not null) then
+    if exists (select from jobs_internal.history_class as c where c.id = v.class_id and c.keeps is null) then
       v_rows := (select pg_catalog.count(*) from jobs_internal.finished as f where f.bucket = v.id);
     end if;
     update jobs_internal.history_bucket as b set closed_at = pg_catalog.clock_timestamp(), rows = v_rows where b.id = v.id;
@@ -280,7 +284,8 @@ $$;
 comment on function jobs_internal.close_buckets() is 'Closes the buckets that nobody writes to any more; returns how many';
 
 -- Purpose: step 3, closed to expired. By age: the longest retention, as it is now, of the queues that used the bucket; so a shorter one takes
--- effect on old buckets as soon as no other queue needs them. By rows: so many jobs of the queue have finished in closed buckets after it.
+-- effect on old buckets as soon as no other queue needs them. By rows: so many jobs of the queue, or owner, have finished in closed buckets after
+-- it. An owner's bucket may hold jobs of any queue.
 -- Returns how many. Writes: history_bucket.
 create or replace function jobs_internal.expire_buckets()
 returns integer
@@ -294,10 +299,11 @@ begin
   where b.closed_at is not null and b.expired_at is null
     and (
       b.closed_at < pg_catalog.clock_timestamp() - coalesce((
-        select pg_catalog.max(q.retention) from jobs_internal.history_use as u
-        join jobs_internal.queue as q on q.id = u.queue_id
-        where u.bucket = b.id), interval '0')
-      or (select q.retention_rows from jobs_internal.history_class as c join jobs_internal.queue as q on q.id = c.queue_id where c.id = b.class_id)
+        select pg_catalog.max(q.retention) from jobs_internal.queue as q
+        where q.id in (select u.queue_id from jobs_internal.history_use as u where u.bucket = b.id)
+          or exists (select from jobs_internal.history_class as c where c.id = b.class_id and c.owner is not null)), interval '0')
+      or (select coalesce(q.retention_rows, u.history_rows) from jobs_internal.history_class as c
+          left join jobs_internal.queue as q on q.id = c.queue_id left join jobs_internal.quota as u on u.owner = c.owner where c.id = b.class_id)
         <= (select pg_catalog.sum(n.rows) from jobs_internal.history_bucket as n where n.class_id = b.class_id and n.id > b.id));
   get diagnostics v_count = row_count;
   return v_count;
@@ -381,7 +387,7 @@ end
 $$;
 comment on function jobs_internal.drop_buckets() is 'Drops the partitions that are detached; returns how many buckets are gone';
 
--- Purpose: queues whose options changed go to the class that fits, which is made where it is missing. Until then their jobs go where they
+-- Purpose: queues whose options changed go to the class that fits, which is made where it is missing, as those of owners with limited rows are. Until then their jobs go where they
 -- went: a bucket is kept for the longest retention of those who used it. Returns how many moved.
 -- Locks: history_class (key share), queue (skip locked). Writes: history_class, queue, history_use.
 create or replace function jobs_internal.move_queues()
@@ -394,6 +400,9 @@ declare
   v_class jobs_internal.history_class;
   v_count integer := 0;
 begin
+  insert into jobs_internal.history_class (owner)
+  select u.owner from jobs_internal.quota as u where u.history_rows is not null
+  on conflict do nothing;
   for v in
     select q.id, q.retention_rows, k.keeps, f.id as class_id
     from jobs_internal.queue as q

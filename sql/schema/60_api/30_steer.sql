@@ -19,6 +19,16 @@ end
 $$;
 comment on function jobs_internal.assert_steers(bigint, oid) is 'PW030 unless the caller may steer this job';
 
+-- Purpose: whom a job counts as for those who may see its end and cancel it: the role that enqueued it by a publication, if that is who asks.
+create or replace function jobs_internal.holder(p_owner oid, p_enqueued_by oid)
+returns oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when p_enqueued_by = jobs_internal.me() then p_enqueued_by else p_owner end;
+end;
+comment on function jobs_internal.holder(oid, oid) is 'Whom a job counts as: its owner, or who enqueued it by a publication and asks';
+
 -- Purpose: cancel a job that has not started. Returns false when it has: it runs, or a session holds its message, or it is finished.
 -- Locks: message (skip locked), then job. Writes: the lane's pgmq queue, job, finished, stop, feed.
 create or replace function jobs_internal.cancel_waiting(p_id bigint, p_by text)
@@ -55,13 +65,10 @@ begin
     continue when not found;  -- it moved on between the look and the lock
     delete from jobs_internal.stop where job_id = p_id;
     insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, created_at, finished_at,
-      timeout, unique_key, args, settings, note, error)
-    select v_job.id, c.bucket, v_job.queue_id, v_job.owner, v_job.priority, 'cancelled', v_job.shape_id, v_job.attempt, v_job.max_attempts,
-      v_job.run_at, v_job.created_at, pg_catalog.clock_timestamp(), v_job.timeout, v_job.unique_key, v_job.args, v_job.settings, v_job.note,
-      jobs_internal.error_object('PWC01', pg_catalog.format('cancelled by %s', p_by), 'It was not running.', 'select jobs.retry(id) runs it again.')
-    from jobs_internal.queue as q
-    join jobs_internal.history_class as c on c.id = q.class_id
-    where q.id = v_job.queue_id
+      publication_id, enqueued_by, timeout, unique_key, args, settings, note, error)
+    select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id, v_job.owner, v_job.priority, 'cancelled', v_job.shape_id, v_job.attempt, v_job.max_attempts,
+      v_job.run_at, v_job.created_at, pg_catalog.clock_timestamp(), v_job.publication_id, v_job.enqueued_by, v_job.timeout, v_job.unique_key,
+      v_job.args, v_job.settings, v_job.note, jobs_internal.error_object('PWC01', pg_catalog.format('cancelled by %s', p_by), 'It was not running.', 'select jobs.retry(id) runs it again.')
     returning bucket into strict v_bucket;
     if v_job.shape_id is null or jobs_internal.has_past(array[v_job.id]) then
       perform jobs_internal.bury(array[v_job.id], v_bucket);
@@ -88,12 +95,13 @@ declare
   v_owner oid;
   v_by text := session_user;
 begin
-  select j.owner into v_owner from jobs_internal.job as j where j.id = cancel.id;
+  select jobs_internal.holder(j.owner, j.enqueued_by) into v_owner from jobs_internal.job as j where j.id = cancel.id;
   if not found then
     select f.owner into v_owner from jobs_internal.finished as f where f.id = cancel.id;
   end if;
   perform jobs_internal.assert_steers(cancel.id, v_owner);
   if jobs_internal.cancel_waiting(cancel.id, v_by) then
+    perform jobs_internal.note_steering('cancel', cancel.id, v_owner, null, '{"state": "cancelled"}');
     return 'cancelled';
   end if;
   select j.* into v_job from jobs_internal.job as j where j.id = cancel.id;
@@ -101,9 +109,11 @@ begin
     -- Somebody has looked at what nobody saw the end of, and leaves it at that. What is known of its attempt stays.
     if exists (select from jobs_internal.finished as f where f.id = cancel.id and f.state = 'in_doubt') then
       update jobs_internal.finished as f set state = 'cancelled' where f.id = cancel.id and f.state = 'in_doubt';
+      perform jobs_internal.note_steering('cancel', cancel.id, v_owner, '{"state": "in_doubt"}', '{"state": "cancelled"}');
     end if;
     return (select f.state from jobs_internal.finished as f where f.id = cancel.id);
   end if;
+  perform jobs_internal.note_steering('cancel', cancel.id, v_owner, '{"state": "running"}', '{"state": "cancelling"}');
   -- It runs. The reason must be committed before anybody is signalled, which a function cannot do: a session of its own does. Should the
   -- server have no slot for one, a supervisor acts on the reason when this transaction commits.
   begin
@@ -175,15 +185,16 @@ begin
   delete from jobs_internal.finished as f where f.id = retry.id and f.bucket = v_job.bucket;
   begin
     insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, due_at, created_at, timeout,
-      unique_key, args, settings, note, error)
+      publication_id, enqueued_by, unique_key, args, settings, note, error)
     values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'scheduled', v_job.shape_id, v_job.attempt,
-      greatest(v_job.max_attempts, v_job.attempt + 1), v_job.run_at, pg_catalog.now(), v_job.created_at, v_job.timeout, v_job.unique_key,
-      v_job.args, v_job.settings, v_job.note, v_job.error);
+      greatest(v_job.max_attempts, v_job.attempt + 1), v_job.run_at, pg_catalog.now(), v_job.created_at, v_job.timeout, v_job.publication_id,
+      v_job.enqueued_by, v_job.unique_key, v_job.args, v_job.settings, v_job.note, v_job.error);
   exception
     when unique_violation then  -- somebody was quicker
       perform jobs_internal.refuse_taken_key(v_job);
   end;
-  perform jobs_internal.enter_lane(retry.id);
+  perform jobs_internal.enter_lane(retry.id),
+    jobs_internal.note_steering('retry', retry.id, v_job.owner, pg_catalog.jsonb_build_object('state', v_job.state), '{"state": "scheduled"}');
   return 'retrying';
 end
 $$;
@@ -237,12 +248,65 @@ begin
     return v_job.state;
   end if;
   update jobs_internal.job as j set due_at = pg_catalog.now() where j.id = run_now.id;
-  perform jobs_internal.enter_lane(run_now.id);
+  perform jobs_internal.enter_lane(run_now.id),
+    jobs_internal.note_steering('run_now', run_now.id, v_job.owner, pg_catalog.jsonb_build_object('due_at', v_job.due_at), '{"due_at": "now"}');
   return 'queued';
 end
 $$;
 comment on function jobs.run_now(bigint) is
 'Makes a scheduled or retrying job due now. Returns queued, or the state of a job that is not scheduled. Errors: PW030.';
+
+create or replace function jobs.set_priority(id bigint, priority text)
+returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job jobs_internal.job;
+  v_new smallint := case set_priority.priority when 'high' then 0 when 'normal' then 1 when 'low' then 2 end;
+  v_locked boolean;
+begin
+  if v_new is null then
+    raise exception using errcode = 'PW020', message = pg_catalog.format('there is no priority "%s"', coalesce(pg_catalog.left(priority, 100), 'null')),
+      detail = 'Priorities are high, normal and low.', hint = 'Use one of them. A retry cannot help.';
+  end if;
+  lock table jobs_internal.job in row exclusive mode;  -- no queue is dropped until this transaction ends
+  loop
+    select j.* into v_job from jobs_internal.job as j where j.id = set_priority.id;
+    if not found then
+      perform jobs_internal.assert_steers(set_priority.id, (select f.owner from jobs_internal.finished as f where f.id = set_priority.id));
+      return (select f.state from jobs_internal.finished as f where f.id = set_priority.id);
+    end if;
+    perform jobs_internal.assert_steers(set_priority.id, v_job.owner);
+    if v_job.state = 'running' or v_job.priority = v_new then
+      return v_job.state;
+    end if;
+    if v_job.state = 'queued' then
+      -- It goes to another lane. Whoever holds the message runs the job.
+      execute pg_catalog.format('select true from pgmq.%I as m where m.msg_id = $1 for update skip locked', 'q_pyworker_' || v_job.lane_id)
+      into v_locked using v_job.msg_id;
+      if v_locked is null then
+        return 'running';
+      end if;
+      execute pg_catalog.format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || v_job.lane_id) using v_job.msg_id;
+    end if;
+    update jobs_internal.job as j
+    set priority = v_new, state = 'scheduled', due_at = coalesce(j.due_at, pg_catalog.now()), lane_id = null, msg_id = null
+    where j.id = set_priority.id and j.state = v_job.state and j.attempt = v_job.attempt and j.msg_id is not distinct from v_job.msg_id;
+    exit when found;  -- else it moved on between the look and the lock
+  end loop;
+  perform jobs_internal.note_steering('set_priority', set_priority.id, v_job.owner,
+    pg_catalog.jsonb_build_object('priority', v_job.priority), pg_catalog.jsonb_build_object('priority', v_new));
+  if v_job.state = 'scheduled' and v_job.due_at > pg_catalog.clock_timestamp() then
+    return 'scheduled';
+  end if;
+  perform jobs_internal.enter_lane(set_priority.id);
+  return 'queued';
+end
+$$;
+comment on function jobs.set_priority(bigint, text) is
+'Gives a job that has not started another priority: high, normal or low. Returns its state: queued, scheduled, running (it has started, nothing was
+changed), or that of a finished job. Errors: PW020, PW030.';
 
 -- Purpose: the state of a job for a waiter; refuses what cannot be waited for. Errors: PW030.
 create or replace function jobs_internal.state_of(p_id bigint)
@@ -254,9 +318,9 @@ declare
   v_owner oid;
   v_state text;
 begin
-  select j.owner, j.state into v_owner, v_state from jobs_internal.job as j where j.id = p_id;
+  select jobs_internal.holder(j.owner, j.enqueued_by), j.state into v_owner, v_state from jobs_internal.job as j where j.id = p_id;
   if not found then
-    select f.owner, f.state into v_owner, v_state from jobs_internal.finished as f where f.id = p_id;
+    select jobs_internal.holder(f.owner, f.enqueued_by), f.state into v_owner, v_state from jobs_internal.finished as f where f.id = p_id;
   end if;
   if v_owner is null or not (v_owner = jobs_internal.me() or jobs_internal.may('jobs_operator') or jobs_internal.may('jobs_reader')) then
     perform jobs_internal.assert_steers(p_id, null);

@@ -105,6 +105,16 @@ end
 $$;
 comment on function jobs_internal.check_queue(jobs_internal.queue) is 'Options as a queue keeps them; PW026 when one is out of range';
 
+-- Purpose: the options of a queue, for the audit.
+create or replace function jobs_internal.queue_options(p_queue integer)
+returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.to_jsonb(q) - array['id', 'name', 'class_id', 'created_by', 'created_at', 'dropped_at'] from jobs_internal.queue as q where q.id = p_queue;
+end;
+comment on function jobs_internal.queue_options(integer) is 'The options of a queue';
+
 create or replace function jobs.create_queue(
   name text,
   concurrency integer default null,
@@ -147,7 +157,8 @@ begin
     raise notice using message = pg_catalog.format('queue "%s" exists already: nothing was changed', name);
     return false;
   end if;
-  perform jobs_internal.fit_slots(v_id), jobs_internal.enter_class(v_id);
+  perform jobs_internal.fit_slots(v_id), jobs_internal.enter_class(v_id),
+    jobs_internal.note_deed('create_queue', 'queue ' || create_queue.name, null, jobs_internal.queue_options(v_id));
   return true;
 end
 $$;
@@ -178,6 +189,7 @@ as $$
 declare
   v_id integer := jobs_internal.queue_id(name);
   v_new jobs_internal.queue;
+  v_before jsonb := jobs_internal.queue_options(v_id);
 begin
   select q.* into v_new from jobs_internal.queue as q where q.id = v_id for no key update;
   v_new.concurrency := case when alter_queue.concurrency = 0 then null else coalesce(alter_queue.concurrency, v_new.concurrency) end;
@@ -194,7 +206,7 @@ begin
     backoff_cap = v_new.backoff_cap, retention = v_new.retention, retention_rows = v_new.retention_rows, batch = v_new.batch,
     accepting = coalesce(alter_queue.accepting, q.accepting)
   where q.id = v_id;
-  perform jobs_internal.fit_slots(v_id);
+  perform jobs_internal.fit_slots(v_id), jobs_internal.note_deed('alter_queue', 'queue ' || alter_queue.name, v_before, jobs_internal.queue_options(v_id));
   return true;
 end
 $$;
@@ -233,6 +245,7 @@ begin
     perform pgmq.drop_queue(v_lane.pgmq_queue);
   end loop;
   delete from jobs_internal.slot as s where s.queue_id = v_id;
+  perform jobs_internal.note_deed('drop_queue', 'queue ' || queue, jobs_internal.queue_options(v_id), null);
   update jobs_internal.queue as q set dropped_at = pg_catalog.now() where q.id = v_id;
   return true;
 exception
@@ -254,11 +267,15 @@ declare
 begin
   if queue is null then
     update jobs_internal.switch set paused = true, changed_by = session_user, changed_at = pg_catalog.now() where not paused;
-    return found;
+  else
+    v_id := jobs_internal.queue_id(queue);
+    update jobs_internal.queue as q set paused = true where q.id = v_id and not q.paused;
   end if;
-  v_id := jobs_internal.queue_id(queue);
-  update jobs_internal.queue as q set paused = true where q.id = v_id and not q.paused;
-  return found;
+  if found then
+    perform jobs_internal.note_deed('pause', coalesce('queue ' || queue, 'everything'), '{"paused": false}', '{"paused": true}');
+    return true;
+  end if;
+  return false;
 end
 $$;
 comment on function jobs.pause(text) is
@@ -282,6 +299,9 @@ begin
     update jobs_internal.queue as q set paused = false where q.id = v_id and q.paused;
     v_changed := found;
   end if;
+  if v_changed then
+    perform jobs_internal.note_deed('resume', coalesce('queue ' || queue, 'everything'), '{"paused": true}', '{"paused": false}');
+  end if;
   perform jobs_internal.wake(null);
   return v_changed;
 end
@@ -300,7 +320,7 @@ declare
   v_least integer := case when name in ('chunk_jobs', 'claim_jobs', 'claim_ms', 'lease_seconds', 'session_seconds', 'session_jobs',
     'sessions_per_owner') then 1 else 0 end;
   v_most integer := case when name = 'chunk_jobs' then 1000 else 999999999 end;
-  v_switch boolean := name in ('superuser_jobs', 'measure_cost');
+  v_switch boolean := name = 'measure_cost';
   v_good boolean;
 begin
   select s.value into v_old from jobs_internal.setting as s where s.name = configure.name for update;
@@ -319,6 +339,7 @@ begin
         case when v_switch then 'on or off' else pg_catalog.format('a whole number from %s to %s', v_least, v_most) end);
   end if;
   update jobs_internal.setting as s set value = configure.value where s.name = configure.name;
+  perform jobs_internal.note_deed('configure', 'setting ' || name, pg_catalog.to_jsonb(v_old), pg_catalog.to_jsonb(configure.value));
   return v_old;
 end
 $$;
@@ -334,6 +355,9 @@ begin
     raise exception using errcode = 'PW026', message = pg_catalog.format('"%s" is no pattern of a retry rule', pg_catalog.left(pattern, 100)),
       detail = 'A pattern is an SQLSTATE, a class of two characters, or *.', hint = 'See jobs.retry_rules. A retry cannot help.';
   end if;
+  perform jobs_internal.note_deed('set_retry_rule', 'pattern ' || set_retry_rule.pattern,
+    (select pg_catalog.to_jsonb(r) from jobs_internal.retry_rule as r where r.pattern = set_retry_rule.pattern),
+    case when set_retry_rule.retry is not null then pg_catalog.jsonb_build_object('retry', set_retry_rule.retry, 'why', set_retry_rule.why) end);
   if retry is null then
     delete from jobs_internal.retry_rule as r where r.pattern = set_retry_rule.pattern;
   else

@@ -26,10 +26,10 @@ select
   j.finished_at,
   case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then j.result end as result,
   case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.error end as error,
-  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then coalesce(j.note, '{}') end as note,
+  case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_operator')) then coalesce(j.note, '{}') end as note,
   j.timeout,
   j.unique_key,
-  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.args, '{}') end as args,
+  case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_owner')) then coalesce(j.args, '{}') end as args,
   case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.settings, '{}') end as settings,
   case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
     then case when j.bucket is null then (select st.body from jobs_internal.statement as st where st.job_id = j.id)
@@ -39,23 +39,25 @@ select
       else (select st.done_when from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end end as done_when,
   case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
     then case when j.bucket is null then (select st.way_back from jobs_internal.statement as st where st.job_id = j.id)
-      else (select st.way_back from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end end as rollback
+      else (select st.way_back from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end end as rollback,
+  pg_catalog.pg_get_userbyid(coalesce(j.enqueued_by, j.owner))::text as enqueued_by,
+  case when j.bucket is null then jobs_internal.waits_for(j.state, j.owner, j.queue_id, j.due_at) end as waits_for
 from (
   select l.id, null::integer as bucket, l.queue_id, l.owner, l.state, l.shape_id, l.attempt, l.max_attempts, l.priority, l.run_at, l.created_at,
     l.started_at,
-    null::timestamptz as finished_at, null::jsonb as result, l.error, l.note, l.timeout, l.unique_key, l.args, l.settings
+    null::timestamptz as finished_at, null::jsonb as result, l.error, l.note, l.timeout, l.unique_key, l.args, l.settings, l.enqueued_by, l.due_at
   from jobs_internal.job as l
   union all
   select f.id, f.bucket, f.queue_id, f.owner, f.state, f.shape_id, f.attempt, f.max_attempts, f.priority, f.run_at, f.created_at,
-    f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings
+    f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings, f.enqueued_by, null
   from jobs_internal.finished as f
 ) as j
-where j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
+where (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
 order by j.id desc;
 comment on view jobs.job is 'Every job, live or finished, the latest first';
 comment on column jobs.job.id is 'Number of the job';
 comment on column jobs.job.queue is 'Queue';
-comment on column jobs.job.owner is 'Role that enqueued it and that it runs as';
+comment on column jobs.job.owner is 'Role that it runs as';
 comment on column jobs.job.task is 'Function, or the first words of the statement';
 comment on column jobs.job.state is 'scheduled (waits for run_at or for its lane), queued, running, succeeded, failed, cancelled, in_doubt';
 comment on column jobs.job.attempt is 'Attempts made or under way, count';
@@ -75,6 +77,8 @@ comment on column jobs.job.settings is 'Settings for this job alone';
 comment on column jobs.job.statement is 'The statement of jobs.enqueue_sql';
 comment on column jobs.job.done_when is 'Post-condition of the statement: given, or known by pyworker';
 comment on column jobs.job.rollback is 'Statement that undoes it, kept for people';
+comment on column jobs.job.enqueued_by is 'Role that enqueued it: its owner, or another by a publication';
+comment on column jobs.job.waits_for is 'Why it does not start: its time, a pause, an owner that nobody can connect as or whose jobs are refused; null: it is its turn soon, or it has started';
 
 create or replace view jobs.queued with (security_barrier) as
 select

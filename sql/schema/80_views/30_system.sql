@@ -314,6 +314,21 @@ begin
     case when v_count > 0 then pg_catalog.format('%s unfinished jobs ran when the server crashed; they run one at a time', v_count)
       else 'no unfinished job ran when the server crashed' end,
     case when v_count > 0 then 'look in the server log for what was ended by a signal; a job that crashes the server is set aside by itself' end;
+
+  select pg_catalog.string_agg(pg_catalog.format('%s (%s)', pg_catalog.pg_get_userbyid(o.owner), jobs_internal.powers_of(o.owner)), ', ') into v_text
+  from (select j.owner from jobs_internal.job as j group by j.owner) as o
+  where jobs_internal.is_refused(o.owner);
+  return query select 13, 'powerful owners', case when v_text is null then 'ok' else 'warning' end,
+    coalesce('their jobs are refused: ' || v_text, 'no unfinished job belongs to one that is not admitted'),
+    case when v_text is not null then 'take the rights from the role, or cancel its jobs; or an administrator: select jobs.admit_role(role);' end;
+
+  select pg_catalog.string_agg(pg_catalog.format('%s since %s (%s)', pg_catalog.pg_get_userbyid(u.owner), u.since::timestamptz(0), u.reason), ', ' order by u.since)
+  into v_text
+  from jobs_internal.unreached_owner as u
+  join jobs_internal.supervisor as s on s.id = u.supervisor_id and jobs_internal.alive(s.pid, s.backend_start);
+  return query select 14, 'unreached owners', case when v_text is null then 'ok' else 'warning' end,
+    coalesce('no supervisor can connect as: ' || v_text, 'none that a supervisor tried'),
+    case when v_text is not null then 'let the supervisor connect as them: see docs/operations.md: How the supervisor connects as each owner' end;
 end
 $$;
 comment on function jobs_internal.health() is 'The checks of jobs.health';

@@ -1,0 +1,154 @@
+-- Whose jobs run: roles without rights that reach beyond their own objects, and those that an administrator has switched on by name. A job
+-- may do all that its owner may, so whoever can make a powerful role enqueue something has its rights.
+
+-- Purpose: the roles whose members are powerful. pg_monitor and its parts only read statistics; pg_checkpoint and pg_use_reserved_connections
+-- reach nobody's data.
+create or replace function jobs_internal.powerful_roles()
+returns name[]
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array['pg_create_subscription', 'pg_execute_server_program', 'pg_maintain', 'pg_read_all_data', 'pg_read_server_files',
+    'pg_signal_backend', 'pg_write_all_data', 'pg_write_server_files', 'jobs_owner', 'jobs_supervisor']::name[];
+end;
+comment on function jobs_internal.powerful_roles() is 'Roles whose members are powerful';
+
+-- Purpose: what makes a role powerful: attributes, and predefined roles that it is a member of, directly or not, inherited or by SET ROLE.
+-- Null: nothing. jobs_owner and jobs_supervisor count: who is one of them has everybody's jobs.
+create or replace function jobs_internal.powers_of(p_role oid)
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select nullif(pg_catalog.concat_ws(', ',
+    case when r.rolsuper then 'SUPERUSER' end,
+    case when r.rolreplication then 'REPLICATION' end,
+    case when r.rolcreaterole then 'CREATEROLE' end,
+    case when r.rolbypassrls then 'BYPASSRLS' end,
+    case when not r.rolsuper then (
+      select pg_catalog.string_agg(p.rolname, ', ' order by p.rolname)
+      from pg_catalog.pg_roles as p
+      where p.rolname = any (jobs_internal.powerful_roles()) and pg_catalog.pg_has_role(r.oid, p.oid, 'member')) end), '')
+  from pg_catalog.pg_roles as r
+  where r.oid = p_role;
+end;
+comment on function jobs_internal.powers_of(oid) is 'What makes a role powerful; null: nothing';
+
+-- Purpose: whether the jobs of a role are refused: it is powerful, and no administrator has switched it on by name.
+create or replace function jobs_internal.is_refused(p_role oid)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select jobs_internal.powers_of(p_role) is not null
+    and not exists (select from jobs_internal.admitted_role as a where a.role = p_role);
+end;
+comment on function jobs_internal.is_refused(oid) is 'Jobs of this role are refused: it is powerful, and nobody has switched it on';
+
+-- Purpose: whether a role is a member of jobs_runner. A superuser counts as a member of every role: its jobs run where it was admitted by name.
+create or replace function jobs_internal.is_runner(p_role oid)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.pg_has_role(p_role, 'jobs_runner', 'member');
+end;
+comment on function jobs_internal.is_runner(oid) is 'The role is a member of jobs_runner';
+
+-- Purpose: refuse the jobs of such a role. Errors: PW019.
+create or replace function jobs_internal.assert_admitted(p_role oid)
+returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jobs_internal.is_refused(p_role) then
+    raise exception using errcode = 'PW019', message = pg_catalog.format('jobs of %s are refused', pg_catalog.pg_get_userbyid(p_role)),
+      detail = pg_catalog.format('A job runs with all rights of its owner, and this one has more than its own: %s.', jobs_internal.powers_of(p_role)),
+      hint = pg_catalog.format('Enqueue as an ordinary role, or have an administrator run: select jobs.admit_role(%L). A retry cannot help before that.',
+        pg_catalog.pg_get_userbyid(p_role));
+  end if;
+end
+$$;
+comment on function jobs_internal.assert_admitted(oid) is 'PW019 for a powerful role that nobody has switched on';
+
+-- Purpose: why no job of an owner can start now; null: nothing is in the way. For the views, so nothing secret.
+create or replace function jobs_internal.owner_trouble(p_owner oid)
+returns text
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name text := pg_catalog.pg_get_userbyid(p_owner);
+  v_reason text;
+begin
+  if not exists (select from pg_catalog.pg_roles as r where r.oid = p_owner) then
+    return pg_catalog.format('its owner %s does not exist any more', v_name);
+  elsif not exists (select from pg_catalog.pg_roles as r where r.oid = p_owner and r.rolcanlogin) then
+    return pg_catalog.format('its owner %s may not log in', v_name);
+  elsif not jobs_internal.is_runner(p_owner) then
+    return pg_catalog.format('its owner %s is no member of jobs_runner', v_name);
+  elsif jobs_internal.is_refused(p_owner) then
+    return pg_catalog.format('jobs of %s are refused: it has %s, and no administrator has admitted it', v_name, jobs_internal.powers_of(p_owner));
+  end if;
+  -- A session of the owner that lives can take it, however it was started.
+  if exists (select from jobs_internal.session as s where s.owner = p_owner and jobs_internal.alive(s.pid, s.backend_start)) then
+    return null;
+  end if;
+  select u.reason into v_reason
+  from jobs_internal.unreached_owner as u
+  join jobs_internal.supervisor as s on s.id = u.supervisor_id and jobs_internal.alive(s.pid, s.backend_start)
+  where u.owner = p_owner
+  order by u.since
+  limit 1;
+  if found then
+    return pg_catalog.format('no supervisor can connect as its owner %s: %s', v_name, v_reason);
+  end if;
+  return null;
+end
+$$;
+comment on function jobs_internal.owner_trouble(oid) is 'Why no job of this owner can start now; null: nothing is in the way';
+
+-- Purpose: why a job that has not started does not start; null: it is its turn soon, or it has started.
+create or replace function jobs_internal.waits_for(p_state text, p_owner oid, p_queue integer, p_due timestamptz)
+returns text
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_state not in ('scheduled', 'queued') then
+    return null;
+  elsif p_due > pg_catalog.clock_timestamp() then
+    return 'its time';
+  elsif (select s.paused from jobs_internal.switch as s) then
+    return 'everything is paused';
+  elsif (select q.paused from jobs_internal.queue as q where q.id = p_queue) then
+    return 'its queue is paused';
+  end if;
+  return jobs_internal.owner_trouble(p_owner);
+end
+$$;
+comment on function jobs_internal.waits_for(text, oid, integer, timestamptz) is 'Why a job that has not started does not start; null: it is its turn soon';
+
+-- Purpose: a supervisor says whether it could connect as an owner. p_reason null: it could. A name that is no role's is nobody's trouble here.
+-- Writes: unreached_owner.
+create or replace function jobs_internal.note_owner(p_supervisor bigint, p_owner text, p_reason text)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_reason is null then
+    delete from jobs_internal.unreached_owner as u
+    using pg_catalog.pg_roles as r
+    where u.supervisor_id = p_supervisor and u.owner = r.oid and r.rolname = p_owner;
+  else
+    insert into jobs_internal.unreached_owner as u (owner, supervisor_id, reason)
+    select r.oid, p_supervisor, pg_catalog.left(p_reason, 300)
+    from pg_catalog.pg_roles as r
+    where r.rolname = p_owner and exists (select from jobs_internal.supervisor as s where s.id = p_supervisor)
+    on conflict (owner, supervisor_id) do update set reason = excluded.reason;
+  end if;
+end
+$$;
+comment on function jobs_internal.note_owner(bigint, text, text) is 'A supervisor says whether it could connect as an owner';

@@ -1,0 +1,187 @@
+-- Quotas: what one owner may have of the system, and what one publication may. Owners without a row in jobs_internal.quota pay one lookup at
+-- enqueue, and nothing else.
+--
+-- Nobody waits for anybody: a limit is compared with what is committed and with what the caller's own transaction did. So transactions that are
+-- open at the same moment may pass it together, each by what it has enqueued itself.
+
+-- Purpose: unfinished jobs of an owner, counted no further than to a limit: scheduled ones, running ones, and messages. The messages of a lane are
+-- counted only where the distance from its first to its last says that it matters.
+create or replace function jobs_internal.pending_jobs(p_owner oid, p_limit bigint)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_lane text;
+  v_lanes text[] := '{}';
+  v_width bigint;
+  v_upper bigint := 0;
+  v_count bigint;
+  v_more bigint;
+begin
+  v_count := (select pg_catalog.count(*) from (select from jobs_internal.job as j where j.owner = p_owner and j.due_at is not null limit p_limit) as s)
+    + (select pg_catalog.count(s.job_id) from jobs_internal.session as s where s.owner = p_owner);
+  for v_lane in select l.pgmq_queue from jobs_internal.lane as l where l.owner = p_owner and l.rest <> 'asleep'
+    or l.owner = p_owner and l.id in (select n.lane_id from jobs_internal.nudge as n)
+  loop
+    begin
+      execute pg_catalog.format('select (select m.msg_id from pgmq.%1$I as m order by m.msg_id desc limit 1)'
+        ' - (select m.msg_id from pgmq.%1$I as m order by m.msg_id limit 1) + 1', 'q_' || v_lane) into v_width;
+    exception
+      when undefined_table then
+        v_width := null;  -- its queue was dropped meanwhile
+    end;
+    continue when v_width is null;
+    v_upper := v_upper + v_width;
+    v_lanes := v_lanes || v_lane;
+  end loop;
+  if v_count + v_upper < p_limit then
+    return v_count + v_upper;
+  end if;
+  foreach v_lane in array v_lanes loop
+    exit when v_count >= p_limit;
+    execute pg_catalog.format('select count(*) from (select from pgmq.%I limit $1) as m', 'q_' || v_lane) into v_more using p_limit - v_count;
+    v_count := v_count + v_more;
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.pending_jobs(oid, bigint) is 'Unfinished jobs of an owner, counted no further than to a limit';
+
+-- Purpose: jobs that count for the last minute, or for later, under a limit per minute. p_publication 0: all of the owner's.
+create or replace function jobs_internal.recent_jobs(p_owner oid, p_publication integer)
+returns bigint
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+begin atomic
+  select coalesce(pg_catalog.sum(u.jobs), 0)::bigint
+  from jobs_internal.rate_use as u
+  where u.owner = p_owner and u.at > pg_catalog.clock_timestamp() - interval '1 minute' and (p_publication = 0 or u.publication_id = p_publication);
+end;
+comment on function jobs_internal.recent_jobs(oid, integer) is 'Jobs that count under a limit per minute';
+
+-- Purpose: hold new jobs against their owner's quota, and against the limits of a publication, and note them where there is a limit per minute.
+-- p_args: those of the largest; p_publication 0: none.
+-- Returns: when they may run at the earliest; later than now where they wait for the limit per minute, all of them as the last one.
+-- Writes: rate_use. Errors: PW070, PW071, PW072, PW074.
+create or replace function jobs_internal.charge(p_owner oid, p_jobs bigint, p_args jsonb, p_publication integer default 0)
+returns timestamptz
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quota jobs_internal.quota;
+  v_publication jobs_internal.publication;
+  v_name text := pg_catalog.pg_get_userbyid(p_owner);
+  v_bytes bigint;
+  v_used bigint;
+  v_at timestamptz := pg_catalog.clock_timestamp();
+begin
+  select u.* into v_quota from jobs_internal.quota as u where u.owner = p_owner;
+  if v_quota.args_bytes is not null and p_args is not null then
+    v_bytes := pg_catalog.octet_length(p_args::text);
+    if v_bytes > v_quota.args_bytes then
+      raise exception using errcode = 'PW070', message = pg_catalog.format('the arguments are larger than the quota of %s', v_name),
+        detail = pg_catalog.format('They have %s bytes as text; %s are allowed.', v_bytes, v_quota.args_bytes),
+        hint = 'Keep the data in a table, and pass its key. A retry cannot help.';
+    end if;
+  end if;
+  if v_quota.pending is not null then
+    v_used := jobs_internal.pending_jobs(p_owner, greatest(v_quota.pending - p_jobs + 1, 0));
+    if v_used + p_jobs > v_quota.pending then
+      raise exception using errcode = 'PW071', message = pg_catalog.format('%s has as many unfinished jobs as its quota allows', v_name),
+        detail = pg_catalog.format('%s are allowed, and %s more were to come.', v_quota.pending, p_jobs),
+        hint = 'Retry when some of them are finished; see jobs.quotas.';
+    end if;
+  end if;
+  if v_quota.per_minute is not null then
+    v_used := jobs_internal.recent_jobs(p_owner, 0);
+    if v_used + p_jobs > v_quota.per_minute then
+      if v_quota.over_rate = 'refuse' then
+        raise exception using errcode = 'PW072', message = pg_catalog.format('%s enqueues more jobs a minute than its quota allows', v_name),
+          detail = pg_catalog.format('%s in the last minute and %s more; %s are allowed.', v_used, p_jobs, v_quota.per_minute),
+          hint = 'Retry in a minute; see jobs.quotas.';
+      end if;
+      v_at := v_at + (v_used + p_jobs - 1) / v_quota.per_minute * interval '1 minute';
+    end if;
+  end if;
+  if p_publication <> 0 then
+    select p.* into v_publication from jobs_internal.publication as p where p.id = p_publication;
+    if v_publication.pending <= (select pg_catalog.count(*) from (
+      select from jobs_internal.job as j where j.publication_id = p_publication limit v_publication.pending) as j)
+    then
+      raise exception using errcode = 'PW074', message = pg_catalog.format('%s has as many unfinished jobs as its publisher allows', v_publication.task),
+        detail = pg_catalog.format('%s are allowed to %s.', v_publication.pending, pg_catalog.pg_get_userbyid(v_publication.to_role)), hint = 'Retry when one of them is finished.';
+    elsif v_publication.per_minute < p_jobs + jobs_internal.recent_jobs(p_owner, p_publication) then
+      raise exception using errcode = 'PW074', message = pg_catalog.format('%s is enqueued more often than its publisher allows', v_publication.task),
+        detail = pg_catalog.format('%s jobs a minute are allowed to %s.', v_publication.per_minute, pg_catalog.pg_get_userbyid(v_publication.to_role)), hint = 'Retry in a minute.';
+    end if;
+  end if;
+  if coalesce(v_quota.per_minute, v_publication.per_minute) is not null then
+    insert into jobs_internal.rate_use (owner, publication_id, at, jobs) values (p_owner, p_publication, v_at, p_jobs);
+  end if;
+  return v_at;
+end
+$$;
+comment on function jobs_internal.charge(oid, bigint, jsonb, integer) is 'Holds new jobs against their owner''s quota; says when they may run at the earliest';
+
+-- Purpose: worker sessions that an owner may have at once; null: no limit of its own.
+create or replace function jobs_internal.most_sessions(p_owner oid)
+returns integer
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select u.running from jobs_internal.quota as u where u.owner = p_owner;
+end;
+comment on function jobs_internal.most_sessions(oid) is 'Worker sessions that an owner may have at once by its quota; null: no limit';
+
+-- Purpose: refuse a worker session beyond the quota of its owner. Two that open at the same moment come one after the other, to their commit.
+-- Locks: quota (no key update). Errors: PW073.
+create or replace function jobs_internal.assert_session_allowed(p_owner oid)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_most integer;
+  v_live bigint;
+begin
+  select u.running into v_most from jobs_internal.quota as u where u.owner = p_owner and u.running is not null for no key update;
+  if not found then
+    return;
+  end if;
+  v_live := (select pg_catalog.count(*) from jobs_internal.session as s where s.owner = p_owner and jobs_internal.alive(s.pid, s.backend_start));
+  if v_live >= v_most then
+    raise exception using errcode = 'PW073', message = pg_catalog.format('%s has as many worker sessions as its quota allows', pg_catalog.pg_get_userbyid(p_owner)),
+      detail = pg_catalog.format('%s live, %s are allowed.', v_live, v_most), hint = 'Retry when one has ended; see jobs.quotas.';
+  end if;
+end
+$$;
+comment on function jobs_internal.assert_session_allowed(oid) is 'PW073 for a worker session beyond the quota of its owner';
+
+-- Purpose: bytes of text that a result of the calling login may have.
+create or replace function jobs_internal.result_limit()
+returns bigint
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select least(jobs_internal.setting('result_bytes')::bigint,
+    (select u.result_bytes from jobs_internal.quota as u where u.owner = jobs_internal.me()));
+end;
+comment on function jobs_internal.result_limit() is 'Bytes of text that a result of the calling login may have';
+
+-- Purpose: the bucket that a job goes to when it finishes: that of its owner where a quota limits its history, else that of its queue.
+-- Called by the statement that writes the row, so that both have one snapshot (73_history.sql).
+create or replace function jobs_internal.bucket_of(p_queue integer, p_owner oid)
+returns integer
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce((select o.bucket from jobs_internal.history_class as o where o.owner = p_owner), c.bucket)
+  from jobs_internal.queue as q
+  join jobs_internal.history_class as c on c.id = q.class_id
+  where q.id = p_queue;
+end;
+comment on function jobs_internal.bucket_of(integer, oid) is 'The bucket that a job of this queue and owner goes to when it finishes';

@@ -1,0 +1,152 @@
+-- Delegation: jobs.publish, jobs.unpublish, jobs.enqueue_published.
+
+-- Invoker, as jobs.enqueue: the task is looked up with the caller's path.
+create or replace function jobs.publish(
+  task text,
+  to_role text,
+  queue text default 'default',
+  timeout interval default null,
+  per_minute integer default null,
+  pending bigint default null
+)
+returns integer
+language plpgsql volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_found pg_catalog.oid[] := jobs_internal.candidates(task);
+begin
+  if pg_catalog.cardinality(v_found) operator(pg_catalog.>) 1 then
+    raise exception using errcode = 'PW002', message = pg_catalog.format('%s names %s functions', pg_catalog.left(task, 200), pg_catalog.cardinality(v_found)),
+      detail = 'One publication is for one function.', hint = 'Give the argument types: schema.name(type, ...). A retry cannot help.';
+  end if;
+  return jobs_internal.store_publication(v_found[1], to_role, queue, timeout, per_minute, pending);
+end
+$$;
+comment on function jobs.publish(text, text, text, interval, integer, bigint) is
+'Lets the members of to_role enqueue one function of the caller''s (jobs.enqueue_published), to run as the caller. Returns the number of the
+publication. task: as in jobs.enqueue; queue: where its jobs go; timeout: the longest that they may take, null for the queue''s; per_minute and
+pending: jobs enqueued in 60 seconds, and unfinished, at most; null for no limit but the caller''s own quota. Again for the same function and
+role: the limits are changed. Errors: PW001, PW002, PW006 not the caller''s function, PW007, PW009, PW016, PW019, PW026, PW075 no such role.';
+
+create or replace function jobs.unpublish(publication integer)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before jobs_internal.publication;
+  v_job bigint;
+  v_count bigint := 0;
+begin
+  select p.* into v_before from jobs_internal.publication as p
+  where p.id = unpublish.publication and (p.publisher = jobs_internal.me() or jobs_internal.may('jobs_operator'))
+  for update;
+  if not found then
+    raise exception using errcode = 'PW077', message = pg_catalog.format('there is no publication %s', coalesce(unpublish.publication::text, 'null')),
+      detail = 'Or it belongs to another role.', hint = 'See jobs.publications. A retry cannot help.';
+  end if;
+  update jobs_internal.publication as p set revoked_at = pg_catalog.clock_timestamp() where p.id = v_before.id and p.revoked_at is null;
+  if found then
+    perform jobs_internal.note_deed('unpublish', pg_catalog.format('%s to %s', v_before.signature, pg_catalog.pg_get_userbyid(v_before.to_role)),
+      pg_catalog.to_jsonb(v_before), null);
+  end if;
+  for v_job in select j.id from jobs_internal.job as j where j.publication_id = v_before.id order by j.id loop
+    v_count := v_count + jobs_internal.cancel_waiting(v_job, session_user)::integer;
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs.unpublish(integer) is
+'Revokes a publication. Its jobs that have not started are cancelled, and none starts any more, also none that is being enqueued at this moment
+(it fails with PW042); what runs goes on. Returns how many were cancelled. For the publisher and operators. Errors: PW077.';
+
+create or replace function jobs.enqueue_published(
+  task text,
+  args jsonb default '{}',
+  publisher text default null,
+  run_at timestamptz default pg_catalog.now(),
+  timeout interval default null,
+  unique_key text default null,
+  note jsonb default '{}'
+)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_publication jobs_internal.publication := jobs_internal.find_publication(enqueue_published.task, enqueue_published.publisher);
+  v_owner oid := v_publication.publisher;
+  v_shape jobs_internal.shape;
+  v_args jsonb := coalesce(enqueue_published.args, '{}');
+  v_key text;
+  v_queue jobs_internal.queue;
+  v_run_at timestamptz := coalesce(enqueue_published.run_at, pg_catalog.now());
+  v_timeout interval;
+  v_id bigint;
+begin
+  perform jobs_internal.hold_queues(null), jobs_internal.assert_home(), jobs_internal.assert_admitted(v_owner);
+  if pg_catalog.jsonb_typeof(v_args) <> 'object' or pg_catalog.jsonb_typeof(note) <> 'object' then
+    raise exception using errcode = 'PW011', message = 'args and note must be JSON objects', detail = 'One of them is not.',
+      hint = 'Pass {"parameter": value, ...}. A retry cannot help.';
+  end if;
+  perform jobs_internal.assert_size(v_args, 'args', 134217728), jobs_internal.assert_size(note, 'note', 65536);
+  if extract(epoch from enqueue_published.timeout) <= 0 then
+    raise exception using errcode = 'PW009', message = pg_catalog.format('timeout must be longer than zero, not %s', enqueue_published.timeout),
+      detail = 'It is the longest time that one attempt may take.', hint = 'Leave it out for the publication''s. A retry cannot help.';
+  elsif unique_key = '' or pg_catalog.octet_length(unique_key) > 480 then
+    raise exception using errcode = 'PW015', message = 'unique_key must have 1 to 480 bytes',
+      detail = pg_catalog.format('It has %s.', pg_catalog.octet_length(unique_key)), hint = 'Shorten it, or use a digest. A retry cannot help.';
+  end if;
+  select q.* into v_queue from jobs_internal.queue as q where q.id = v_publication.queue_id and q.dropped_at is null;
+  if not found or not v_queue.accepting then
+    raise exception using errcode = case when found then 'PW008' else 'PW007' end, message = pg_catalog.format('the queue of %s does not accept jobs', v_publication.task),
+      detail = 'It was closed or dropped.', hint = 'Ask its publisher, or an operator.';
+  end if;
+  if not exists (select from pg_catalog.pg_proc as p where p.oid = v_publication.func and p.proowner = v_owner) then
+    raise exception using errcode = 'PW042', message = pg_catalog.format('function %s is not its publisher''s any more', v_publication.signature),
+      detail = 'It was dropped, made anew, or has another owner.', hint = 'Its owner publishes it again. A retry cannot help.';
+  end if;
+  v_shape := jobs_internal.find_shape(v_publication.func, array(select k from pg_catalog.jsonb_object_keys(v_args) as k order by k collate "C"));
+  v_args := jobs_internal.published_args(v_shape, v_args);
+  v_key := 'published/' || v_publication.id || '/' || unique_key;  -- in a room of its own among the publisher's keys
+  if v_key is not null then
+    select j.id into v_id from jobs_internal.job as j where j.owner = v_owner and j.queue_id = v_queue.id and j.unique_key = v_key;
+    if found then
+      raise notice using message = pg_catalog.format('job %s has this unique_key and is not finished: nothing was enqueued', v_id);
+      return v_id;
+    end if;
+  end if;
+  v_run_at := greatest(v_run_at, jobs_internal.charge(v_owner, 1, v_args, v_publication.id));
+  -- Whichever is shortest; an endless one is none.
+  v_timeout := least(coalesce(enqueue_published.timeout, v_queue.timeout), v_publication.timeout);
+  if v_timeout > interval '1000 years' then
+    v_timeout := null;
+  end if;
+  perform jobs_internal.know_role(v_owner), jobs_internal.know_role(jobs_internal.me());
+  insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, due_at, created_at, timeout,
+    args, note, unique_key, publication_id, enqueued_by)
+  values (pg_catalog.nextval('jobs_internal.job_id_seq'), v_queue.id, v_owner, 1, 'scheduled', v_shape.id, v_queue.max_attempts, v_run_at, v_run_at,
+    pg_catalog.now(), pg_catalog.make_interval(secs => extract(epoch from v_timeout)::double precision), v_args,
+    nullif(coalesce(note, '{}'), '{}'), v_key, v_publication.id, jobs_internal.me())
+  on conflict (owner, queue_id, unique_key) where unique_key is not null do nothing
+  returning id into v_id;
+  if v_id is null then
+    raise exception using errcode = '40001', message = 'a job with this unique_key was enqueued by a concurrent transaction',
+      detail = 'It was not there when this call looked.', hint = 'Retry the transaction.';
+  end if;
+  if v_run_at <= pg_catalog.clock_timestamp() then
+    perform jobs_internal.enter_lane(v_id);
+  else
+    perform jobs_internal.wake(null);
+  end if;
+  return v_id;
+end
+$$;
+comment on function jobs.enqueue_published(text, jsonb, text, timestamptz, interval, text, jsonb) is
+'Enqueues a function that its owner has published to the caller (jobs.publications); it runs as its owner. Returns the id of the job: the caller
+sees its state, waits for it and may cancel it; its result, errors and log lines are the publisher''s. task: name, or name with argument types, as
+jobs.publications shows it; publisher: where several have published it; the other options as in jobs.enqueue, timeout no longer than the
+publication''s. Errors: PW002 to PW005, PW007 to PW009, PW011, PW015, PW018, PW042, PW070 to PW072 over a quota, PW074 over a limit of the
+publication, PW076 not published to the caller.';

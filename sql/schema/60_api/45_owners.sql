@@ -1,0 +1,109 @@
+-- What operators and administrators decide about owners: quotas, and which powerful roles may have jobs.
+
+-- Purpose: the number of a role by name. Errors: PW075.
+create or replace function jobs_internal.role_id(p_role text)
+returns oid
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role oid;
+begin
+  select r.oid into v_role from pg_catalog.pg_roles as r where r.rolname = p_role;
+  if not found then
+    raise exception using errcode = 'PW075', message = pg_catalog.format('there is no role "%s"', coalesce(pg_catalog.left(p_role, 63), 'null')),
+      detail = 'Roles are written as pg_roles has them, without quotes.', hint = 'Check the name. A retry cannot help.';
+  end if;
+  return v_role;
+end
+$$;
+comment on function jobs_internal.role_id(text) is 'Number of a role; PW075 when there is none';
+
+-- The whole quota is given each time: so what stands there is what the last call says.
+create or replace function jobs.set_quota(
+  role text,
+  pending bigint default null,
+  running integer default null,
+  args_bytes integer default null,
+  result_bytes integer default null,
+  per_minute integer default null,
+  history_rows bigint default null,
+  over_rate text default 'refuse'
+)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner oid := jobs_internal.role_id(role);
+  v_before jobs_internal.quota;
+  v_after jobs_internal.quota;
+begin
+  if pending < 0 or running < 0 or args_bytes < 0 or result_bytes < 1000 or per_minute < 1 or history_rows < 1
+    or over_rate is null or over_rate not in ('refuse', 'wait')
+  then
+    raise exception using errcode = 'PW026', message = pg_catalog.format('a limit of the quota of %s is out of range', role),
+      detail = 'The ranges: pending, running, args_bytes 0 and more; result_bytes 1000 and more; per_minute, history_rows 1 and more; over_rate refuse or wait.',
+      hint = 'Pass values in these ranges; null is no limit. A retry cannot help.';
+  end if;
+  select q.* into v_before from jobs_internal.quota as q where q.owner = v_owner for update;
+  if pg_catalog.num_nonnulls(pending, running, args_bytes, result_bytes, per_minute, history_rows) = 0 then
+    delete from jobs_internal.quota as q where q.owner = v_owner;
+  else
+    insert into jobs_internal.quota (owner, pending, running, args_bytes, result_bytes, per_minute, history_rows, over_rate)
+    values (v_owner, set_quota.pending, set_quota.running, set_quota.args_bytes, set_quota.result_bytes, set_quota.per_minute,
+      set_quota.history_rows, set_quota.over_rate)
+    on conflict on constraint quota_pkey do update set pending = excluded.pending, running = excluded.running, args_bytes = excluded.args_bytes,
+      result_bytes = excluded.result_bytes, per_minute = excluded.per_minute, history_rows = excluded.history_rows, over_rate = excluded.over_rate
+    returning * into v_after;
+  end if;
+  perform jobs_internal.note_deed('set_quota', 'role ' || role, case when v_before.owner is not null then pg_catalog.to_jsonb(v_before) end,
+    case when v_after.owner is not null then pg_catalog.to_jsonb(v_after) end);
+  return v_before is distinct from v_after;
+end
+$$;
+comment on function jobs.set_quota(text, bigint, integer, integer, integer, integer, bigint, text) is
+'Says what one owner may have: pending: unfinished jobs; running: worker sessions at once; args_bytes and result_bytes: of one job, as text;
+per_minute: jobs enqueued in any 60 seconds; history_rows: so many finished jobs are kept, then older ones go, in steps of a quarter; over_rate:
+what is over per_minute is refused, or waits until there is room. What is not given has no limit; with nothing given the quota is gone. Returns
+whether that was a change. For operators. Errors: PW026, PW075.';
+
+create or replace function jobs.admit_role(role text)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role oid := jobs_internal.role_id(role);
+begin
+  insert into jobs_internal.admitted_role (role, admitted_by) values (v_role, session_user) on conflict on constraint admitted_role_pkey do nothing;
+  if not found then
+    return false;
+  end if;
+  perform jobs_internal.know_role(v_role), jobs_internal.note_deed('admit_role', 'role ' || role, null, pg_catalog.jsonb_build_object('powers', jobs_internal.powers_of(v_role)));
+  return true;
+end
+$$;
+comment on function jobs.admit_role(text) is
+'Switches on the jobs of one role that has more than its own rights (SUPERUSER, CREATEROLE, REPLICATION, BYPASSRLS, or a powerful predefined role).
+Whoever can make that role enqueue has its rights. Returns whether that was a change. For administrators: superusers, and who may act as jobs_owner.
+Errors: PW075.';
+
+create or replace function jobs.dismiss_role(role text)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role oid := jobs_internal.role_id(role);
+begin
+  delete from jobs_internal.admitted_role as a where a.role = v_role;
+  if not found then
+    return false;
+  end if;
+  perform jobs_internal.note_deed('dismiss_role', 'role ' || role, pg_catalog.jsonb_build_object('powers', jobs_internal.powers_of(v_role)), null);
+  return true;
+end
+$$;
+comment on function jobs.dismiss_role(text) is
+'Takes back jobs.admit_role: its jobs wait from then on; what runs goes on. Returns whether that was a change. For administrators. Errors: PW075.';
