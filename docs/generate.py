@@ -25,11 +25,13 @@ SQL = Path(__file__).parents[1] / "sql"
 #: Heading -> functions of schema jobs. One that stands nowhere is an error.
 GROUPS = {
     "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql"],
-    "Run and steer": ["start", "cancel", "retry", "run_now", "wait", "await", "reconcile"],
+    "Let others enqueue": ["publish", "enqueue_published", "unpublish"],
+    "Run and steer": ["start", "cancel", "retry", "run_now", "set_priority", "wait", "await", "reconcile"],
     "Inside a job": ["current_id", "progress", "log"],
     "Queues, settings and rules": [
         "create_queue", "alter_queue", "drop_queue", "pause", "resume", "configure", "set_retry_rule",
     ],
+    "Owners": ["set_quota", "admit_role", "dismiss_role"],
 }  # fmt: skip
 
 _FUNCTIONS = """
@@ -46,6 +48,29 @@ from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0
 where c.relnamespace = 'jobs'::regnamespace and c.relkind = 'v'
 order by array_position(array['job', 'queued', 'running', 'failed', 'finished', 'attempts', 'log_lines', 'queues',
   'sessions', 'supervisors', 'health']::name[], c.relname), c.relname, a.attnum
+"""
+
+_ROLES = ("jobs_producer", "jobs_runner", "jobs_operator", "jobs_reader", "jobs_supervisor")
+#: Everything of ours, with who may what: EXECUTE on functions, SELECT on views; PUBLIC would be listed as such.
+_OBJECTS = """
+select n.nspname as schema, p.oid::regprocedure::text as name,
+  case p.prokind when 'p' then 'procedure' else 'function' end as kind,
+  p.proowner::regrole::text as owner, p.prosecdef as definer,
+  exists (select from unnest(p.proconfig) as c where c = 'search_path=pg_catalog, pg_temp') as pinned,
+  array(select case a.grantee when 0 then 'PUBLIC' else a.grantee::regrole::text end
+    from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+    where a.grantee <> p.proowner and a.privilege_type = 'EXECUTE' order by 1) as roles
+from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
+where n.nspname in ('jobs', 'jobs_internal')
+union all
+select n.nspname, c.oid::regclass::text, case c.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end,
+  c.relowner::regrole::text, null, null,
+  array(select distinct case a.grantee when 0 then 'PUBLIC' else a.grantee::regrole::text end
+      || case when a.privilege_type = 'SELECT' and c.relkind = 'v' then '' else ' ' || a.privilege_type end
+    from aclexplode(c.relacl) as a where a.grantee <> c.relowner order by 1)
+from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+where n.nspname in ('jobs', 'jobs_internal') and c.relkind in ('r', 'p', 'v', 'm', 'S') and c.relname !~ '_[0-9]+$'
+order by 1, 3, 2
 """
 
 Connection = psycopg.Connection[Any]
@@ -66,6 +91,8 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[st
 
 
 def _for(roles: list[str]) -> str:
+    if not roles:
+        return "For administrators: superusers, and who may act as `jobs_owner`."
     return f"For {', '.join(f'`{role}`' for role in roles)}."
 
 
@@ -102,6 +129,53 @@ def views(connection: Connection) -> Iterator[str]:
             ("column", "type", "meaning"), ((f"`{row['column']}`", row["type"], row["meaning"]) for row in columns)
         )
         yield ""
+
+
+def _marks(roles: list[str]) -> Iterator[str]:
+    for role in _ROLES:
+        yield "x" if role in roles else ""
+    others = [role for role in roles if role not in _ROLES]
+    if others:
+        raise SystemExit(f"rights for {others}: they belong into no table of ours")
+
+
+def public_rights(connection: Connection) -> Iterator[str]:
+    """List who may call and read what in schema jobs."""
+    rows = [row for row in _rows(connection, _OBJECTS) if row["schema"] == "jobs"]
+    return _table(
+        ("object", "kind", *(role.removeprefix("jobs_") for role in _ROLES), "runs as"),
+        (
+            (f"`{row['name']}`", row["kind"], *_marks(row["roles"]),
+             "" if row["definer"] is None else "owner" if row["definer"] else "caller")
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def internal_rights(connection: Connection) -> Iterator[str]:
+    """List every function of jobs_internal: who may call it, with whose rights it runs, whether its path is pinned."""
+    rows = [
+        row for row in _rows(connection, _OBJECTS) if row["schema"] == "jobs_internal" and row["definer"] is not None
+    ]
+    return _table(
+        ("function", *(role.removeprefix("jobs_") for role in _ROLES), "runs as", "path"),
+        (
+            (f"`{row['name'].removeprefix('jobs_internal.')}`", *_marks(row["roles"]),
+             "owner" if row["definer"] else "caller", "pinned" if row["pinned"] else "caller's")
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def closed_objects(connection: Connection) -> Iterator[str]:
+    """List what nobody but the owner has any right on, and whose each object is."""
+    rows = _rows(connection, _OBJECTS)
+    closed = [row for row in rows if row["schema"] == "jobs_internal" and row["definer"] is None]
+    rights = {right for row in closed for right in row["roles"]}
+    owners = sorted({row["owner"] for row in rows})
+    yield f"Owner of every object: {', '.join(f'`{owner}`' for owner in owners)}."
+    said = ", ".join(sorted(rights)) or "none"
+    yield f"Rights of others on the {len(closed)} tables and sequences of `jobs_internal`: {said}."
 
 
 def _yes(value: object) -> str:
@@ -175,6 +249,9 @@ def commands(_connection: Connection) -> Iterator[str]:
 
 
 BLOCKS = {
+    "public_rights": public_rights,
+    "internal_rights": internal_rights,
+    "closed_objects": closed_objects,
     "functions": functions,
     "views": views,
     "errors": errors,
