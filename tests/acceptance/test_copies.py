@@ -310,6 +310,40 @@ def test_role_and_function_that_are_missing(
         line.execute("drop role lone")
 
 
+def test_what_belongs_to_owners_follows_their_names(
+    original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database]
+) -> None:
+    """Quotas, publications and the jobs enqueued by them; not what an administrator of the other cluster admitted."""
+    original.admin("grant create on schema app to ann")
+    original.run("create function app.told(n integer) returns text language sql return current_user || n", role="ann")
+    original.run("create function app.lost() returns integer language sql return 1", role="ann")
+    for task in ("app.told", "app.lost"):
+        original.run("select jobs.publish(%s, 'bob', pending => 2)", [task], role="ann")
+    original.run("drop function app.lost()", role="ann")
+    job = original.value("""select jobs.enqueue_published('app.told', '{"n": 1}')""", role="bob")
+    original.run("select jobs.set_quota('ann', pending => 7, history_rows => 10)", role="operator")
+    original.run("select jobs.set_quota('bob', pending => 9)", role="operator")
+    original.admin("select jobs_internal.maintain()")
+    original.admin("select jobs.admit_role('ann')")
+    copy = copies(original, "custom", elsewhere)
+    copy.run("select jobs.reconcile()", role="operator")
+
+    assert copy.run("select owner, pending from jobs.quotas", role="operator") == [("ann", 7), ("bob", 9)]
+    assert copy.run("select * from jobs.admitted_roles", role="operator") == []
+    assert copy.run("select task, to_role from jobs.publications", role="ann") == [
+        ("app.lost", "bob"),
+        ("app.told", "bob"),
+    ]
+    assert copy.run("select task, publisher from jobs.publications", role="bob") == [("app.told", "ann")]
+    assert copy.admin("select owner::regrole::text from jobs_internal.history_class where owner is not null") == [
+        ("ann",)
+    ]
+    more = copy.value("""select jobs.enqueue_published('app.told', '{"n": 2}')""", role="bob")
+    copy.drain(role="ann")
+    assert [copy.job(one, role="ann")["result"] for one in (job, more)] == ["ann1", "ann2"]
+    assert copy.job(job, role="bob")["enqueued_by"] == "bob"
+
+
 def test_renamed_role_is_known_by_its_new_name(
     original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database], supervise: Supervise
 ) -> None:

@@ -18,7 +18,7 @@ echo "$shown"
 """
 
 #: Roles that docs/operations.md makes; here each has a name of this run's own.
-ROLES = ("alice", "bob")
+ROLES = ("alice", "bob", "bank", "clerk")
 
 
 @pytest.fixture(name="runner")

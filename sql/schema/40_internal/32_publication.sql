@@ -142,7 +142,7 @@ begin
   do update set task = excluded.task, signature = excluded.signature, queue_id = excluded.queue_id, timeout = excluded.timeout,
     per_minute = excluded.per_minute, pending = excluded.pending
   returning * into v_after;
-  perform jobs_internal.know_role(v_after.publisher);
+  perform jobs_internal.know_role(v_after.publisher), jobs_internal.know_role(v_role);
   perform jobs_internal.note_deed('publish', pg_catalog.format('%s to %s', v_func.signature, p_to_role),
     case when v_before.id is not null then pg_catalog.to_jsonb(v_before) end, pg_catalog.to_jsonb(v_after));
   return v_after.id;

@@ -133,6 +133,9 @@ begin
   delete from jobs_internal.progress_message;
   delete from jobs_internal.minute;
   delete from jobs_internal.feed;  -- the original logs it
+  delete from jobs_internal.rate_use;
+  delete from jobs_internal.unreached_owner;
+  delete from jobs_internal.admitted_role;  -- by number, and of another cluster: an administrator of this one decides anew
   -- What sessions of the original had claimed is for ours, whatever the clock of that server said.
   for v_lane in select 'q_' || l.pgmq_queue from jobs_internal.lane as l loop
     begin
@@ -146,6 +149,33 @@ begin
 end
 $$;
 comment on function jobs_internal.leave_sessions() is 'Ends what was at work in the original when it was copied; returns counts';
+
+-- Purpose: quotas, classes of owners and publications for owners that get other numbers. Where the role has something of its own already, made
+-- since it was missing, that counts. Writes: quota, history_class, publication.
+create or replace function jobs_internal.move_limits(p_copy boolean, p_old oid[], p_via oid[], p_new oid[])
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from jobs_internal.quota as u using unnest(p_old, p_new) as m(old, new)
+  where not p_copy and u.owner = m.old and exists (select from jobs_internal.quota as o where o.owner = m.new);
+  update jobs_internal.quota as u set owner = m.via from unnest(p_old, p_via) as m(old, via) where u.owner = m.old;
+  update jobs_internal.quota as u set owner = m.new from unnest(p_via, p_new) as m(via, new) where u.owner = m.via;
+  -- A class that stays behind has no quota any more, so the upkeep leaves it.
+  update jobs_internal.history_class as c set owner = m.via from unnest(p_old, p_via, p_new) as m(old, via, new)
+  where c.owner = m.old and (p_copy or not exists (select from jobs_internal.history_class as o where o.owner = m.new));
+  update jobs_internal.history_class as c set owner = m.new from unnest(p_via, p_new) as m(via, new) where c.owner = m.via;
+  update jobs_internal.publication as p set revoked_at = pg_catalog.clock_timestamp() from unnest(p_old, p_new) as m(old, new)
+  where not p_copy and p.publisher = m.old and p.revoked_at is null
+    and exists (select from jobs_internal.publication as o where o.publisher = m.new and o.signature = p.signature and o.revoked_at is null);
+  update jobs_internal.publication as p set publisher = m.via from unnest(p_old, p_via) as m(old, via) where p.publisher = m.old;
+  update jobs_internal.publication as p set publisher = m.new from unnest(p_via, p_new) as m(via, new) where p.publisher = m.via;
+  update jobs_internal.publication as p set to_role = m.via from unnest(p_old, p_via) as m(old, via) where p.to_role = m.old;
+  update jobs_internal.publication as p set to_role = m.new from unnest(p_via, p_new) as m(via, new) where p.to_role = m.via;
+end
+$$;
+comment on function jobs_internal.move_limits(boolean, oid[], oid[], oid[]) is 'Gives quotas, classes and publications of owners the numbers that they have here';
 
 -- Purpose: owners by name. Each role that owned something gets the number that its name has here; one that this cluster lacks, or that was
 -- dropped before, gets a number that no role has, and its jobs wait. Numbers may be swapped, so all of them move at once.
@@ -178,6 +208,13 @@ begin
       select f.owner from jobs_internal.finished as f
       union
       select s.func_owner from jobs_internal.shape as s
+      union
+      select u.owner from jobs_internal.quota as u
+      union
+      select x.role from jobs_internal.publication as p, pg_catalog.unnest(array[p.publisher, p.to_role]) as x(role)
+      union
+      select x.enqueued_by from (select j.enqueued_by from jobs_internal.job as j union select f.enqueued_by from jobs_internal.finished as f) as x
+      where x.enqueued_by is not null
     ) as o
     where not exists (select from jobs_internal.known_role as k where k.role = o.owner);
   end if;
@@ -226,7 +263,9 @@ begin
     update jobs_internal.finished as f set owner = m.new from unnest(v_old, v_new) as m(old, new) where f.owner = m.old;
     update jobs_internal.attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new) where a.owner = m.old;
     update jobs_internal.log_line as l set owner = m.new from unnest(v_old, v_new) as m(old, new) where l.owner = m.old;
-    perform jobs_internal.move_spent(v_old, v_new);
+    update jobs_internal.job as j set enqueued_by = m.new from unnest(v_old, v_new) as m(old, new) where j.enqueued_by = m.old;
+    update jobs_internal.finished as f set enqueued_by = m.new from unnest(v_old, v_new) as m(old, new) where f.enqueued_by = m.old;
+    perform jobs_internal.move_spent(v_old, v_new), jobs_internal.move_limits(p_copy, v_old, v_via, v_new);
     update jobs_internal.past_attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new) where a.owner = m.old;
     update jobs_internal.past_log_line as l set owner = m.new from unnest(v_old, v_new) as m(old, new) where l.owner = m.old;
     update jobs_internal.shape as s set func_owner = m.new from unnest(v_old, v_new) as m(old, new) where s.func_owner = m.old;
@@ -255,6 +294,12 @@ declare
   v_found bigint := 0;
   v_missing text[] := '{}';
 begin
+  -- A publication without its function here, or with one of somebody else's, is revoked: it has to be said again.
+  update jobs_internal.publication as p set revoked_at = pg_catalog.clock_timestamp()
+  where p.revoked_at is null and not exists (select from pg_catalog.pg_proc as f where f.oid::regprocedure::text = p.signature and f.proowner = p.publisher);
+  update jobs_internal.publication as p set func = f.oid
+  from pg_catalog.pg_proc as f
+  where p.revoked_at is null and f.oid::regprocedure::text = p.signature and f.proowner = p.publisher;
   update jobs_internal.shape set func = 0, version = '0';
   for v_shape in select s.* from jobs_internal.shape as s order by s.id loop
     select p.oid, p.proowner into v_func, v_owner
