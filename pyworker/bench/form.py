@@ -22,6 +22,7 @@ class Form:
     cold_samples: int
     warm_samples: int
     idle_seconds: float
+    flood_samples: int
     snapshot_jobs: int
     delayed_jobs: int
     history_rows: tuple[int, ...]  #: kept at each look; the last is the one that counts
@@ -54,6 +55,7 @@ FULL = Form(
     cold_samples=200,
     warm_samples=300,
     idle_seconds=60,
+    flood_samples=200,
     snapshot_jobs=200_000,
     delayed_jobs=1_000_000,
     history_rows=(1_000_000, 3_000_000, 10_000_000),
@@ -87,6 +89,7 @@ QUICK = Form(
     cold_samples=4,
     warm_samples=60,
     idle_seconds=6,
+    flood_samples=20,
     snapshot_jobs=24_000,
     delayed_jobs=100_000,
     history_rows=(),
@@ -120,6 +123,7 @@ TINY = Form(
     cold_samples=1,
     warm_samples=4,
     idle_seconds=0.5,
+    flood_samples=3,
     snapshot_jobs=400,
     delayed_jobs=400,
     history_rows=(500, 2_000),

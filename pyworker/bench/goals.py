@@ -64,6 +64,7 @@ _ALL = (
     _least("lanes", "lanes", 0.5),
     _least("writers", "writers", 0.6),
     _most("open_transaction", "open", 0.5, "ms"),
+    _most("flood_p99", "flood", 3, "ratio"),
     _most("supervisor_memory", "memory", 80, "MB"),
     _most("supervisor_growth", "memory", 1.1, "ratio"),
     _most("worker_memory", "memory", 20, "MB"),

@@ -21,12 +21,12 @@ def send(app: Connection[Row]) -> Sent:
     return int(row[1]), float(row[0])
 
 
-def starts(place: Place, sent: Sequence[Sent]) -> list[float]:
-    """Return the latencies, ms, once all those jobs have ended."""
+def starts(place: Place, sent: Sequence[Sent], *, role: str = "app") -> list[float]:
+    """Return the latencies, ms, once all those jobs of a role have ended."""
     ids = [job for job, _ in sent]
     left = "select not exists (select from jobs_internal.job where id = any (%s))"
     wait_until(lambda: place.value(left, (ids,)), 30, what="the jobs to end")
-    with place.connect() as app:
+    with place.connect(role) as app:
         rows = app.execute("select id, result from jobs.job where id = any (%s) and state = 'succeeded'", (ids,))
         began = {int(row[0]): float(row[1]) for row in rows.fetchall()}
     if len(began) != len(sent):

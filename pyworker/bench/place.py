@@ -12,7 +12,7 @@ from psycopg import Connection, sql
 from pyworker.schema import apply_schema
 from pyworker.server import PrivateServer
 
-__all__ = ["APPLICATION", "Place", "database", "drop_leftovers", "operator"]
+__all__ = ["APPLICATION", "Place", "database", "drop_leftovers", "operator", "tenant"]
 
 Row = tuple[Any, ...]
 PREFIX = "pyworker_bench_"
@@ -78,6 +78,11 @@ def operator() -> str:
     return f"{PREFIX}{os.getpid()}_operator"
 
 
+def tenant() -> str:
+    """Name a second owner of jobs, for this run only."""
+    return f"{PREFIX}{os.getpid()}_tenant"
+
+
 @contextmanager
 def database(server: PrivateServer, name: str) -> Iterator[Place]:
     """Make a database, install the schema, and drop it all at the end."""
@@ -88,10 +93,10 @@ def database(server: PrivateServer, name: str) -> Iterator[Place]:
     place = Place(server, name)
     try:
         apply_schema(server.dsn(dbname=name), "install")
-        role = operator()
-        if not place.value("select count(*) from pg_roles where rolname = %s", (role,)):
-            place.rows(f"create role {role} login")
-        place.rows(f"grant jobs_operator to {role}")
+        for role, groups in ((operator(), "jobs_operator"), (tenant(), "jobs_producer, jobs_runner")):
+            if not place.value("select count(*) from pg_roles where rolname = %s", (role,)):
+                place.rows(f"create role {role} login")
+            place.rows(f"grant {groups} to {role}")
         place.rows("grant jobs_producer, jobs_runner to app")
         place.rows("grant jobs_supervisor to supervisor")
         if place.value("select count(*) from pg_available_extensions where name = 'pg_stat_statements'"):
@@ -110,7 +115,7 @@ def _drop(server: PrivateServer, name: str) -> None:
 
 
 def drop_leftovers(server: PrivateServer, *, ours: bool = False) -> None:
-    """Drop what benchmarks left that were killed; `ours`: the operator of this run, once its databases are gone."""
+    """Drop what benchmarks left that were killed; `ours`: the roles of this run, once its databases are gone."""
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
         for kind, query in (
             ("database", "select datname from pg_database"), ("role", "select rolname from pg_roles")

@@ -24,12 +24,13 @@ select not exists (select from jobs.sessions)
 
 
 @contextmanager
-def supervisor(place: Place, *, linger: float | None = None) -> Iterator[int]:
+def supervisor(place: Place, *, linger: float | None = None, owners: tuple[str, ...] = ("app",)) -> Iterator[int]:
     """Run a supervisor; gives its process id. `linger`: seconds that idle sessions stay; default: as delivered."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYWORKER_")}
     if linger is not None:
         environment["PYWORKER_SESSION_LINGER"] = str(linger)
-    argv = [sys.executable, "-m", "pyworker", "run", "--dsn", place.dsn("supervisor"), "--owner", "app"]
+    argv = [sys.executable, "-m", "pyworker", "run", "--dsn", place.dsn("supervisor")]
+    argv += [flag for owner in owners for flag in ("--owner", owner)]
     process = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: place.value("select count(*) from jobs.supervisors"), 30, what="the supervisor")
