@@ -54,7 +54,7 @@ def test_one_that_becomes_powerful_waits_and_says_so(database: Database, mighty:
     database.admin(f"grant pg_read_all_data to {mighty}")
     assert mighty not in [row[0] for row in database.admin("select jobs_internal.runners()")]
     assert database.admin("select * from jobs_internal.wanted()") == []
-    database.run("select jobs.start()", role=mighty)
+    assert sqlstate_of(lambda: database.run("call jobs_internal.work(0, null)", role=mighty)) == "PW019"
     row = database.job(job, role=mighty)
     assert row["state"] == "queued"
     assert f"jobs of {mighty} are refused: it has pg_read_all_data" in row["waits_for"]
