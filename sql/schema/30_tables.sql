@@ -363,7 +363,8 @@ create table jobs_internal.finished (
 -- To the second first, as the views show it: so that whoever orders them by it walks the index. Then exactly, as the views themselves are
 -- ordered: tens of thousands finish within one second, and would be sorted each time.
 create index finished_at_idx on jobs_internal.finished ((finished_at::timestamptz(0)), finished_at);
-create index finished_failed_idx on jobs_internal.finished ((finished_at::timestamptz(0)), finished_at, queue_id, owner, state) where state <> 'succeeded';
+create index finished_failed_idx on jobs_internal.finished ((finished_at::timestamptz(0)), finished_at, queue_id, owner, state)
+where state <> 'succeeded';
 comment on table jobs_internal.finished is 'Finished jobs, each with its last attempt; one partition per bucket. Numbers are unique across buckets because one sequence gives them';
 comment on column jobs_internal.finished.id is 'Number of the job';
 comment on column jobs_internal.finished.bucket is 'Bucket: the stretch of history that it goes with';

@@ -16,7 +16,7 @@ grant select on jobs.log_lines to jobs_producer, jobs_runner, jobs_operator;
 grant execute on function
   jobs_internal.me(), jobs_internal.viewer(), jobs_internal.may(text), jobs_internal.activity(), jobs_internal.queue_figures(),
   jobs_internal.live_supervisors(), jobs_internal.health(), jobs_internal.quota_figures(), jobs_internal.powers_of(oid),
-  jobs_internal.waits_for(text, oid, integer, timestamptz)
+  jobs_internal.owner_trouble(oid)
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Enqueue and steer one's own jobs.
@@ -31,7 +31,9 @@ grant execute on function
   jobs_internal.store_jobs(integer, jsonb[], text, timestamptz, interval, integer, text, jsonb, jsonb),
   jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text)
 to jobs_producer;
-grant execute on function jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.set_priority(bigint, text), jobs.wait(bigint, interval) to jobs_producer, jobs_operator;
+grant execute on function
+  jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.set_priority(bigint, text), jobs.wait(bigint, interval)
+to jobs_producer, jobs_operator;
 grant execute on function jobs.publish(text, text, text, interval, integer, bigint),
   jobs_internal.store_publication(oid, text, text, interval, integer, bigint),
   jobs.enqueue_published(text, jsonb, text, timestamptz, interval, text, jsonb)
@@ -81,7 +83,8 @@ grant execute on function
   jobs_internal.wait_child(integer, bigint, integer), jobs_internal.find_child(bigint, bigint, integer),
   jobs_internal.press_late_child(bigint, bigint, integer), jobs_internal.may_connect(),
   jobs_internal.child_outcome(integer, bigint), jobs_internal.detach_child(integer, bigint), jobs_internal.child_is_stuck(integer),
-  jobs_internal.result_limit(), jobs_internal.alive(integer, timestamptz), jobs_internal.mark_top_level(bigint), jobs_internal.put_back(bigint, bigint, integer)
+  jobs_internal.result_limit(), jobs_internal.alive(integer, timestamptz), jobs_internal.mark_top_level(bigint),
+  jobs_internal.put_back(bigint, bigint, integer)
 to jobs_runner;
 
 -- Operate.

@@ -109,27 +109,6 @@ end
 $$;
 comment on function jobs_internal.owner_trouble(oid) is 'Why no job of this owner can start now; null: nothing is in the way';
 
--- Purpose: why a job that has not started does not start; null: it is its turn soon, or it has started.
-create or replace function jobs_internal.waits_for(p_state text, p_owner oid, p_queue integer, p_due timestamptz)
-returns text
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_state not in ('scheduled', 'queued') then
-    return null;
-  elsif p_due > pg_catalog.clock_timestamp() then
-    return 'its time';
-  elsif (select s.paused from jobs_internal.switch as s) then
-    return 'everything is paused';
-  elsif (select q.paused from jobs_internal.queue as q where q.id = p_queue) then
-    return 'its queue is paused';
-  end if;
-  return jobs_internal.owner_trouble(p_owner);
-end
-$$;
-comment on function jobs_internal.waits_for(text, oid, integer, timestamptz) is 'Why a job that has not started does not start; null: it is its turn soon';
-
 -- Purpose: a supervisor says whether it could connect as an owner. p_reason null: it could. A name that is no role's is nobody's trouble here.
 -- Writes: unreached_owner.
 create or replace function jobs_internal.note_owner(p_supervisor bigint, p_owner text, p_reason text)

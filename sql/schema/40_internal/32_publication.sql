@@ -10,8 +10,10 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select case
     when p.revoked_at is not null then pg_catalog.format('the publication of %s to %s was revoked', p.task, pg_catalog.pg_get_userbyid(p.to_role))
-    when not exists (select from pg_catalog.pg_roles as r where r.oid = j.enqueued_by) or not pg_catalog.pg_has_role(j.enqueued_by, p.to_role, 'member')
-      then pg_catalog.format('%s, who enqueued it, is no member of %s any more', pg_catalog.pg_get_userbyid(j.enqueued_by), pg_catalog.pg_get_userbyid(p.to_role))
+    when not exists (select from pg_catalog.pg_roles as r where r.oid = j.enqueued_by)
+        or not pg_catalog.pg_has_role(j.enqueued_by, p.to_role, 'member')
+      then pg_catalog.format('%s, who enqueued it, is no member of %s any more', pg_catalog.pg_get_userbyid(j.enqueued_by),
+        pg_catalog.pg_get_userbyid(p.to_role))
     end
   from jobs_internal.job as j
   join jobs_internal.publication as p on p.id = j.publication_id

@@ -111,7 +111,8 @@ returns jsonb
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select pg_catalog.to_jsonb(q) - array['id', 'name', 'class_id', 'created_by', 'created_at', 'dropped_at'] from jobs_internal.queue as q where q.id = p_queue;
+  select pg_catalog.to_jsonb(q) - array['id', 'name', 'class_id', 'created_by', 'created_at', 'dropped_at']
+  from jobs_internal.queue as q where q.id = p_queue;
 end;
 comment on function jobs_internal.queue_options(integer) is 'The options of a queue';
 

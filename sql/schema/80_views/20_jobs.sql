@@ -7,6 +7,8 @@
 create or replace view jobs.job with (security_barrier) as
 with active as materialized (
   select a.job_id, a.attempt, a.started_at from jobs_internal.activity() as a where a.job_id is not null
+), trouble as materialized (  -- once for each owner, and not for each job
+  select l.owner, jobs_internal.owner_trouble(l.owner) as reason from (select o.owner from jobs_internal.lane as o group by o.owner) as l
 )
 select
   j.id,
@@ -26,10 +28,12 @@ select
   j.finished_at,
   case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then j.result end as result,
   case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.error end as error,
-  case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_operator')) then coalesce(j.note, '{}') end as note,
+  case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_operator'))
+    then coalesce(j.note, '{}') end as note,
   j.timeout,
   j.unique_key,
-  case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_owner')) then coalesce(j.args, '{}') end as args,
+  case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_owner'))
+    then coalesce(j.args, '{}') end as args,
   case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.settings, '{}') end as settings,
   case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
     then case when j.bucket is null then (select st.body from jobs_internal.statement as st where st.job_id = j.id)
@@ -41,7 +45,14 @@ select
     then case when j.bucket is null then (select st.way_back from jobs_internal.statement as st where st.job_id = j.id)
       else (select st.way_back from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end end as rollback,
   pg_catalog.pg_get_userbyid(coalesce(j.enqueued_by, j.owner))::text as enqueued_by,
-  case when j.bucket is null then jobs_internal.waits_for(j.state, j.owner, j.queue_id, j.due_at) end as waits_for
+  case
+    when j.bucket is not null or j.state not in ('scheduled', 'queued') then null
+    when j.due_at > pg_catalog.clock_timestamp() then 'its time'
+    when (select s.paused from jobs_internal.switch as s) then 'everything is paused'
+    when (select q.paused from jobs_internal.queue as q where q.id = j.queue_id) then 'its queue is paused'
+    when j.owner in (select t.owner from trouble as t) then (select t.reason from trouble as t where t.owner = j.owner)
+    else jobs_internal.owner_trouble(j.owner)
+  end as waits_for
 from (
   select l.id, null::integer as bucket, l.queue_id, l.owner, l.state, l.shape_id, l.attempt, l.max_attempts, l.priority, l.run_at, l.created_at,
     l.started_at,
@@ -52,7 +63,8 @@ from (
     f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings, f.enqueued_by, null
   from jobs_internal.finished as f
 ) as j
-where (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator'))
+where (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_reader'))
+  or (select jobs_internal.may('jobs_operator'))
 order by j.id desc;
 comment on view jobs.job is 'Every job, live or finished, the latest first';
 comment on column jobs.job.id is 'Number of the job';

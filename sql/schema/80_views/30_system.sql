@@ -316,10 +316,10 @@ begin
     case when v_count > 0 then 'look in the server log for what was ended by a signal; a job that crashes the server is set aside by itself' end;
 
   select pg_catalog.string_agg(pg_catalog.format('%s (%s)', pg_catalog.pg_get_userbyid(o.owner), jobs_internal.powers_of(o.owner)), ', ') into v_text
-  from (select j.owner from jobs_internal.job as j group by j.owner) as o
+  from (select l.owner from jobs_internal.lane as l union select j.owner from jobs_internal.job as j where j.due_at is not null) as o
   where jobs_internal.is_refused(o.owner);
   return query select 13, 'powerful owners', case when v_text is null then 'ok' else 'warning' end,
-    coalesce('their jobs are refused: ' || v_text, 'no unfinished job belongs to one that is not admitted'),
+    coalesce('their jobs are refused: ' || v_text, 'no owner of jobs is powerful without being admitted'),
     case when v_text is not null then 'take the rights from the role, or cancel its jobs; or an administrator: select jobs.admit_role(role);' end;
 
   select pg_catalog.string_agg(pg_catalog.format('%s since %s (%s)', pg_catalog.pg_get_userbyid(u.owner), u.since::timestamptz(0), u.reason), ', ' order by u.since)

@@ -57,7 +57,8 @@ select
   p.published_at, p.revoked_at
 from jobs_internal.publication as p
 where p.publisher = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) or (select jobs_internal.may('jobs_reader'))
-  or p.revoked_at is null and exists (select from pg_catalog.pg_roles as r where r.oid = p.to_role) and pg_catalog.pg_has_role(session_user, p.to_role, 'member')
+  or p.revoked_at is null and exists (select from pg_catalog.pg_roles as r where r.oid = p.to_role)
+    and pg_catalog.pg_has_role(session_user, p.to_role, 'member')
 order by p.task, p.id;
 comment on view jobs.publications is 'Functions that their owner lets other roles enqueue: one''s own, and those that one may enqueue with jobs.enqueue_published';
 comment on column jobs.publications.id is 'Number, for jobs.unpublish';
@@ -74,7 +75,9 @@ comment on column jobs.publications.published_at is 'When it was published';
 comment on column jobs.publications.revoked_at is 'When it was revoked; null: it counts';
 
 create or replace view jobs.admitted_roles with (security_barrier) as
-select pg_catalog.pg_get_userbyid(a.role)::text as role, jobs_internal.powers_of(a.role) as powers, a.admitted_by, a.admitted_at::timestamptz(0) as admitted_at
+select
+  pg_catalog.pg_get_userbyid(a.role)::text as role, jobs_internal.powers_of(a.role) as powers, a.admitted_by,
+  a.admitted_at::timestamptz(0) as admitted_at
 from jobs_internal.admitted_role as a
 where a.role = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) or (select jobs_internal.may('jobs_reader'))
 order by 1;
