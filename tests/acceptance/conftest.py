@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,31 @@ def database(database: Database) -> Iterator[Database]:
     database.admin(idle, [database.name])
 
 
+#: Another OS user may not read this Python (one below /root), so it is loaded before the process becomes that user.
+_AS_ANOTHER = """
+import os, pwd, sys
+import pyworker.cli.run, pyworker.log, pyworker.supervisor.loop
+from pyworker.cli import main
+user = pwd.getpwnam(sys.argv.pop(1))
+os.setgroups([])
+os.setgid(user.pw_gid)
+os.setuid(user.pw_uid)
+os.environ["HOME"] = user.pw_dir
+main()
+"""
+
+
 class Supervisor:
     """`python -m pyworker run` as a process; its log lines are read as they come."""
 
-    def __init__(self, dsn: str, *arguments: str) -> None:
+    def __init__(
+        self, dsn: str, *arguments: str, environment: Mapping[str, str] | None = None, os_user: str | None = None
+    ) -> None:
+        """`environment`: besides our own; `os_user`: who it runs as, for root only."""
+        python = [sys.executable, *(["-m", "pyworker"] if os_user is None else ["-c", _AS_ANOTHER, os_user])]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pyworker", "run", "--dsn", dsn, *arguments],
+            [*python, "run", "--dsn", dsn, *arguments],
+            env={**os.environ, **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -110,8 +129,14 @@ def supervise() -> Iterator[Supervise]:
     """Start supervisors; those that a test leaves behind are ended."""
     with ExitStack() as stack:
 
-        def begin(dsn: str, *arguments: str, started: bool = True) -> Supervisor:
-            one = Supervisor(dsn, *arguments)
+        def begin(
+            dsn: str,
+            *arguments: str,
+            started: bool = True,
+            environment: Mapping[str, str] | None = None,
+            os_user: str | None = None,
+        ) -> Supervisor:
+            one = Supervisor(dsn, *arguments, environment=environment, os_user=os_user)
             stack.callback(one.kill)
             if started:
                 one.wait_for("supervisor_started")
