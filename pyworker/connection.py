@@ -20,6 +20,7 @@ from psycopg.types.json import set_json_loads
 from pyworker.log import clean
 
 __all__ = [
+    "OWNERS_AT_ONCE",
     "Interrupted",
     "Line",
     "ServerStalled",
@@ -30,6 +31,8 @@ __all__ = [
     "is_standby",
     "reason_of",
 ]
+
+OWNERS_AT_ONCE = 8  #: connections as owners that a supervisor has at most
 
 _NETWORK = {
     "connect_timeout": "5",

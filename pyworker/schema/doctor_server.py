@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pyworker.connection import OWNERS_AT_ONCE
 from pyworker.schema.findings import Finding, Patient
 
 __all__ = ["connections", "extensions", "server_settings", "server_version", "worker_slots"]
@@ -126,7 +127,7 @@ def worker_slots(patient: Patient) -> Iterator[Finding]:
 
 
 def connections(patient: Patient) -> Iterator[Finding]:
-    """Apply the formula: supervisors x (owners + 2) + the connections of others now + 3 for people."""
+    """Apply the formula: supervisors x (owners, up to a limit, + 2) + the connections of others now + 3 for people."""
     most = int(patient.setting("max_connections") or 0)
     kept = sum(int(patient.setting(name) or 0) for name in ("superuser_reserved_connections", "reserved_connections"))
     supervisors = 1
@@ -136,11 +137,11 @@ def connections(patient: Patient) -> Iterator[Finding]:
         "select count(*) from pg_catalog.pg_stat_activity where backend_type = 'client backend'"
         " and application_name not like 'pyworker%%'"
     )
-    owners = _owners(patient)
+    owners = min(_owners(patient), OWNERS_AT_ONCE)
     needed = supervisors * (owners + 2) + others + 3
     detail = (
         f"max_connections is {most}, {kept} of them reserved; needed are "
-        f"{supervisors} supervisors x ({owners} owners + 2) + {others} others + 3 = {needed}"
+        f"{supervisors} supervisors x ({owners} owners at once + 2) + {others} others + 3 = {needed}"
     )
     if most - kept < needed:
         remedy = f"alter system set max_connections = {needed + kept + 20};  -- then restart the server"

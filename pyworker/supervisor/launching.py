@@ -1,7 +1,8 @@
 """Starting worker sessions: over a connection authenticated as their owner, each owner in a thread of its own.
 
-An owner that cannot be reached, or is slow to reach, so holds up nobody else. This module is the one place that knows
-how a session is started.
+An owner that cannot be reached, or is slow to reach, so holds up nobody else. Connections are few however many owners
+there are: another owner's takes the place of the one that was unused for longest. This module is the one place that
+knows how a session is started.
 """
 
 import queue
@@ -14,14 +15,13 @@ from typing import Literal
 
 import psycopg
 
-from pyworker.connection import Interrupted, Line, ServerStalled, connect_owner, reason_of
+from pyworker.connection import OWNERS_AT_ONCE, Interrupted, Line, ServerStalled, connect_owner, reason_of
 from pyworker.gateway import Gateway
 from pyworker.supervisor.failpoint import reach
 
 __all__ = ["Launched", "Launcher"]
 
 _KEEP = 5.0  # seconds that an owner's connection is kept after its last use
-_AT_ONCE = 8  # owners launched for at the same time
 _NO_SLOT = {"53000", "53400"}
 
 Trouble = Literal["no_slot", "unreachable", "refused", "lost"]
@@ -72,9 +72,12 @@ class Launcher:
 
     def request(self, owner: str, count: int) -> bool:
         """Launch in the background; false: not now."""
-        link = self._links.setdefault(owner, _Link(owner=owner))
-        if link.asked or len(self.busy()) >= _AT_ONCE:
+        known = self._links.get(owner)
+        if (known and known.asked) or len(self.busy()) >= OWNERS_AT_ONCE:
             return False
+        if not known and len(self._links) >= OWNERS_AT_ONCE:
+            self._drop(min((link for link in self._links.values() if not link.asked), key=lambda link: link.used))
+        link = self._links.setdefault(owner, _Link(owner=owner))
         link.asked = count
         threading.Thread(target=self._run, args=(link,), name=f"launch {owner}", daemon=True).start()
         return True
@@ -95,9 +98,12 @@ class Launcher:
 
     def close_idle(self, now: float) -> None:
         """Close connections that were not used for some seconds."""
-        for link in [link for link in self._links.values() if not link.asked and now - link.used > _KEEP]:
-            _close(link)
-            del self._links[link.owner]
+        for link in [link for link in self._links.values() if not link.asked and link.used + _KEEP <= now]:
+            self._drop(link)
+
+    def closes_at(self) -> float:
+        """Tell when the next connection is to be closed; infinite where there is none."""
+        return min((link.used + _KEEP for link in self._links.values() if not link.asked), default=float("inf"))
 
     def close(self) -> None:
         """Close what can be closed; a thread that still waits for the server closes its own connection."""
@@ -106,6 +112,10 @@ class Launcher:
             if not link.asked:
                 _close(link)
         self._links.clear()
+
+    def _drop(self, link: _Link) -> None:
+        _close(link)
+        del self._links[link.owner]
 
     def _run(self, link: _Link) -> None:
         try:

@@ -234,6 +234,7 @@ class Supervisor:
             return session
         self._log.emit("registration_renewed", supervisor=renewed.number, reason="the tick failed twice")
         self._asleep = False
+        self._memory.unreached = {}  # what the old number said does not count for the new one
         return renewed
 
     def _refresh_owners(self, session: Session) -> None:
