@@ -3,13 +3,14 @@
 Each method calls one function, or reads one public view.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from pyworker.records import Commit, Maintenance, StopSignal, Tick
 
@@ -67,9 +68,9 @@ class Gateway:
         """Ask enqueuers to wake this supervisor, or no longer; true: there is work already."""
         return bool(self._value("select jobs_internal.supervisor_sleep(%s, %s)", supervisor, asleep))
 
-    def note_owner(self, supervisor: int, owner: str, reason: str | None) -> None:
-        """Say that this supervisor could not connect as an owner, and why; None: it could."""
-        self._value("select jobs_internal.note_owner(%s, %s, %s)", supervisor, owner, reason)
+    def note_unreached(self, supervisor: int, reasons: Mapping[str, str]) -> None:
+        """Say as which of the owners with due jobs this supervisor cannot connect, and why; as all others it can."""
+        self._value("select jobs_internal.note_unreached(%s, %s)", supervisor, Jsonb(dict(reasons)))
 
     def take_outcomes(self, limit: int) -> list[Commit]:
         """Take outcomes from the feed for the log; they are gone when the transaction commits."""

@@ -169,20 +169,18 @@ def settle(results: Sequence[Launched], tick: Tick, memory: Memory, log: Sink, n
     return sum(result.launched for result in results)
 
 
-def note_owners(gateway: Gateway, supervisor: int, results: Sequence[Launched], memory: Memory) -> int:
-    """Tell the database, where people look, whom we cannot connect as; returns how many calls that took."""
-    calls = 0
+def note_owners(gateway: Gateway, supervisor: int, results: Sequence[Launched], tick: Tick, memory: Memory) -> None:
+    """Tell the database, where people look, as whom we cannot connect; nobody tries whose jobs are not due."""
+    wanted = {demand.owner for demand in tick.owners if demand.wanted}
+    unreached = {owner: reason for owner, reason in memory.unreached.items() if owner in wanted}
     for result in results:
-        reason = (result.message or "unknown") if result.trouble == "unreachable" else None
-        if result.trouble in ("no_slot", "lost") or memory.unreached.get(result.owner) == reason:
-            continue
-        gateway.note_owner(supervisor, result.owner, reason)
-        calls += 1
-        if reason is None:
-            del memory.unreached[result.owner]
-        else:
-            memory.unreached[result.owner] = reason
-    return calls
+        if result.trouble == "unreachable":
+            unreached[result.owner] = result.message or "unknown"
+        elif result.trouble != "lost":
+            unreached.pop(result.owner, None)
+    if unreached != memory.unreached:
+        gateway.note_unreached(supervisor, unreached)
+        memory.unreached = unreached
 
 
 def _trouble(result: Launched, memory: Memory, log: Sink, now: float) -> None:

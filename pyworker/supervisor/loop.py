@@ -142,7 +142,7 @@ class Supervisor:
             self._guarded("press", lambda: duties.press(gateway, session.number, log))
         results = launcher.collect()
         duties.settle(results, tick, memory, log, now)
-        self._guarded("note_owners", lambda: duties.note_owners(gateway, session.number, results, memory))
+        self._guarded("note_owners", lambda: duties.note_owners(gateway, session.number, results, tick, memory))
         if not draining:
             given, user = options.owners, session.user
             self._guarded(
@@ -182,7 +182,8 @@ class Supervisor:
             self._asleep = pace.idle
             if rings and pace.idle:
                 return
-        self._wait(session, min(begun + pace.seconds, deadline) - monotonic(), heed=pace.idle)
+        until = min(begun + pace.seconds, deadline, session.launcher.closes_at())
+        self._wait(session, until - monotonic(), heed=pace.idle)
 
     def _wait(self, session: Session, seconds: float, *, heed: bool) -> None:
         """Wait that long, until a signal, a launch that ended or, where that is heeded, an enqueuer's ring."""

@@ -100,7 +100,7 @@ to jobs_operator;
 grant execute on function
   jobs_internal.supervisor_open(text, text, integer, text), jobs_internal.supervisor_close(bigint), jobs_internal.supervisor_tick(bigint),
   jobs_internal.supervisor_press(bigint), jobs_internal.supervisor_sleep(bigint, boolean), jobs_internal.take_outcomes(integer),
-  jobs_internal.runners(), jobs_internal.maintain(), jobs_internal.note_owner(bigint, text, text)
+  jobs_internal.runners(), jobs_internal.maintain(), jobs_internal.note_unreached(bigint, jsonb)
 to jobs_supervisor;
 
 -- Administrators alone, who need no grant: jobs.admit_role(text), jobs.dismiss_role(text).

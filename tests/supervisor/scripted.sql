@@ -19,6 +19,7 @@ create table jobs_internal.feed (id bigint generated always as identity primary 
 create table jobs_internal.running (id bigint, task text, started_at timestamptz default now());
 create table jobs_internal.health ("check" text, status text, detail text, remedy text);
 insert into jobs_internal.health values ('switch', 'ok', 'not paused', null);
+create table jobs_internal.unreached (reasons jsonb);
 create sequence jobs_internal.number;
 
 create function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid int, p_version text) returns bigint
@@ -65,6 +66,9 @@ end;
 
 create function jobs_internal.runners() returns setof text
 language sql begin atomic select 'app'; end;
+
+create function jobs_internal.note_unreached(p_supervisor bigint, p_reasons jsonb) returns void
+language sql begin atomic insert into jobs_internal.unreached values (p_reasons); end;
 
 create function jobs_internal.maintain() returns jsonb
 language sql begin atomic select '{"removed": 3, "vacuumed": ["job"]}'::jsonb; end;

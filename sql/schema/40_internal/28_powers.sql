@@ -109,25 +109,23 @@ end
 $$;
 comment on function jobs_internal.owner_trouble(oid) is 'Why no job of this owner can start now; null: nothing is in the way';
 
--- Purpose: a supervisor says whether it could connect as an owner. p_reason null: it could. A name that is no role's is nobody's trouble here.
--- Writes: unreached_owner.
-create or replace function jobs_internal.note_owner(p_supervisor bigint, p_owner text, p_reason text)
+-- Purpose: a supervisor says as which owners, of those for whom jobs are due, it cannot connect: {name: why}. Whom it does not name any more,
+-- it can, or nothing of theirs is due. A name that is no role's is nobody's trouble here. Writes: unreached_owner.
+create or replace function jobs_internal.note_unreached(p_supervisor bigint, p_reasons jsonb)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_reason is null then
-    delete from jobs_internal.unreached_owner as u
-    using pg_catalog.pg_roles as r
-    where u.supervisor_id = p_supervisor and u.owner = r.oid and r.rolname = p_owner;
-  else
-    insert into jobs_internal.unreached_owner as u (owner, supervisor_id, reason)
-    select r.oid, p_supervisor, pg_catalog.left(p_reason, 300)
-    from pg_catalog.pg_roles as r
-    where r.rolname = p_owner and exists (select from jobs_internal.supervisor as s where s.id = p_supervisor)
-    on conflict (owner, supervisor_id) do update set reason = excluded.reason;
-  end if;
+  delete from jobs_internal.unreached_owner as u
+  where u.supervisor_id = p_supervisor
+    and not exists (select from pg_catalog.pg_roles as r where r.oid = u.owner and p_reasons ? r.rolname::text);
+  insert into jobs_internal.unreached_owner as u (owner, supervisor_id, reason)
+  select r.oid, p_supervisor, pg_catalog.left(e.value, 300)
+  from pg_catalog.jsonb_each_text(p_reasons) as e
+  join pg_catalog.pg_roles as r on r.rolname = e.key
+  where exists (select from jobs_internal.supervisor as s where s.id = p_supervisor)
+  on conflict (owner, supervisor_id) do update set reason = excluded.reason where u.reason <> excluded.reason;
 end
 $$;
-comment on function jobs_internal.note_owner(bigint, text, text) is 'A supervisor says whether it could connect as an owner';
+comment on function jobs_internal.note_unreached(bigint, jsonb) is 'A supervisor says as which owners it cannot connect, and why';
