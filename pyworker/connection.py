@@ -174,6 +174,13 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
+def _refusal(text: str) -> str | None:
+    """Find the host that refused us, where several were tried and others did not answer or are standbys."""
+    tried = [line.partition("connection to server ") for line in text.splitlines() if line.startswith("- host: ")]
+    told = [f"{begun}{rest}" for _attempt, begun, rest in tried if "FATAL:" in rest]
+    return told[0] if told else None
+
+
 def is_loss(line: psycopg.Connection[Any] | None, error: psycopg.Error) -> bool:
     """Tell whether the connection is of no more use: it is broken, or leads to a server that became read-only."""
     return line is None or line.closed or line.broken or error.sqlstate == "25006"
@@ -186,7 +193,7 @@ def is_standby(error: psycopg.Error) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in one short line what went wrong."""
+    """Say in one short line what went wrong. Of several hosts that were tried, the one that refused us counts."""
     primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    text = primary or str(error).strip() or type(error).__name__
+    text = primary or _refusal(str(error)) or str(error).strip() or type(error).__name__
     return clean(text.splitlines()[0].removeprefix("consuming input failed: ").strip(), 300)
