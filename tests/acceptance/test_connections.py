@@ -21,12 +21,14 @@ from stage import put, staged, state, wait_for
 from support import Database, Server, installed, wait_until
 
 from pyworker.config import Settings
+from pyworker.connection import OWNERS_AT_ONCE, connect_owner, reason_of
 from pyworker.server import PrivateServer
 
 from .conftest import Supervise
 
 PAGE = Path(__file__).parents[2] / "docs/operations.md"
 OWNERS = ("app", "shop")
+KEPT = 5.0  # seconds that a connection as an owner stays after its last use
 UNREACHED = "select status, detail, remedy from jobs.health where \"check\" = 'unreached owners'"
 
 
@@ -352,4 +354,88 @@ def test_an_owner_that_cannot_be_reached_waits_and_says_why(
         opened.pass_file(database, passwords)
     reached(database, job)
     assert one.process.poll() is None
+    assert one.stop() == 0
+
+
+@pytest.fixture(name="rejecting")
+def _rejecting(opened: Doors) -> Doors:
+    """Nobody gets in as shop."""
+    opened.set(["local all shop reject", "local all all peer map=tests"])
+    return opened
+
+
+def test_an_owner_whose_job_is_cancelled_is_in_nobodys_way(
+    rejecting: Doors, database: Database, supervise: Supervise
+) -> None:
+    """Nobody tries any more to connect as it, so nobody says that it cannot be reached."""
+    one = supervise(database.dsn("supervisor"))
+    job = put(database, "app.who", role="shop")
+    assert "rejects connection" in unreached(database, job)
+    assert database.value("select jobs.cancel(%s)", [job], role="shop") == "cancelled"
+    wait_until(lambda: database.admin(UNREACHED)[0][0] == "ok")
+    assert "rejects connection" in unreached(database, put(database, "app.who", role="shop"))
+    assert one.stop() == 0
+    assert database.admin(UNREACHED)[0][0] == "ok"  # what a supervisor said that is gone does not count
+
+
+def test_an_owner_that_is_reached_under_another_name(
+    rejecting: Doors, database: Database, supervise: Supervise
+) -> None:
+    one = supervise(database.dsn("supervisor"))
+    job = put(database, "app.who", role="shop")
+    assert "rejects connection" in unreached(database, job)
+    database.admin("alter role shop rename to store")
+    try:
+        assert who_ran(database, [job]) == ["store"]
+        wait_until(lambda: database.admin(UNREACHED)[0][0] == "ok")
+    finally:
+        database.admin("alter role store rename to shop")
+    assert one.stop() == 0
+
+
+def test_the_host_that_refused_us_is_the_reason(opened: Doors, database: Database) -> None:
+    """The first of two hosts rejects the owner, the second does not answer."""
+    opened.set(["host all shop all reject"])
+    both = make_conninfo(host="db1,db2", hostaddr="127.0.0.1,127.0.0.1", port=f"{opened.port},{free_port()}")
+    with pytest.raises(psycopg.OperationalError, match="Connection refused") as found:
+        connect_owner(make_conninfo(both, dbname=database.name), "shop", "supervisor")
+    assert "pg_hba.conf rejects connection" in reason_of(found.value)
+
+
+@pytest.fixture(name="hundred")
+def _hundred(database: Database) -> Iterator[list[str]]:
+    """A hundred owners besides those of the other tests."""
+    roles = [f"owner_{n:03}" for n in range(100)]
+    for role in roles:
+        database.admin(f"create role {role} login in role jobs_producer, jobs_runner")
+    yield roles
+    database.admin("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pw idle'")
+    database.admin(f"drop role {', '.join(roles)}")
+
+
+@pytest.mark.timeout(180)
+def test_a_hundred_owners_with_nothing_to_do_cost_no_connection(
+    opened: Doors, database: Database, supervise: Supervise, hundred: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a job done, all at once: few connections at any moment, and only the supervisor's own soon after."""
+    monkeypatch.setenv("PYWORKER_SESSION_LINGER", "0.1")  # the server has worker slots for some sixty of them
+    ours = (
+        "select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name ~ 'pyworker'"
+    )
+    with database.server.connect(database=database.name) as line:
+        for role in hundred:
+            line.execute(f"set session authorization {role}".encode())
+            line.execute("select jobs.enqueue('pg_catalog.now')")
+            line.execute("reset session authorization")
+    one = supervise(database.dsn("supervisor"))
+    seen = []
+
+    def done() -> bool:
+        seen.append(database.admin(ours)[0][0])
+        return database.admin("select count(*) from jobs.job where state = 'succeeded'") == [(100,)]
+
+    wait_until(done, 90)
+    assert max(seen) <= 1 + OWNERS_AT_ONCE + 3  # some may be on their way out
+    wait_until(lambda: database.admin(ours) == [(1,)], KEPT + 2)
+    assert one.events("owner_unreachable") == []
     assert one.stop() == 0
