@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pyworker.dsn import complaint_about
 from pyworker.errors import ConfigError
 
-__all__ = ["Settings", "config_file", "load_settings", "mask_dsn", "resolve_dsn"]
+__all__ = ["Settings", "config_file", "load_settings", "resolve_dsn"]
 
 _PREFIX = "PYWORKER_"
 _NO_DATABASE = "Run `pyworker server start` for a private server, or set PYWORKER_DSN to one that has pg_background."
@@ -30,6 +31,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
     dsn: SecretStr | None = Field(None, description="the database, as a libpq URI or keyword string")
+    allow_superuser: bool = Field(default=False, description="the daemon may log in as a superuser")
     owners: Names = Field((), description="roles whose jobs the daemon runs; empty: those it may connect as")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: JSON unless standard output is a terminal"
@@ -58,6 +60,15 @@ class Settings(BaseSettings):
         None, description="a directory that keeps the downloaded packages, shared among private servers"
     )
     server_keyring: Path | None = Field(None, description="the keyring that signs the Debian archive")
+
+    @field_validator("dsn")
+    @classmethod
+    def _readable(cls, value: SecretStr | None) -> SecretStr | None:
+        """Refuse what libpq could not read: it would quote a piece of it, and that may be a piece of the password."""
+        complaint = complaint_about(value.get_secret_value()) if value else None
+        if complaint:
+            raise ValueError(complaint)
+        return value
 
     @field_validator("owners", "server_suites", mode="before")
     @classmethod
@@ -124,9 +135,10 @@ def load_settings(**flags: Any) -> Settings:
         else:
             source = f'configuration file "{path}"'
         known = problem["type"] != "extra_forbidden"
+        said = problem["msg"].removeprefix("Value error, ")
         raise ConfigError(
             f'setting "{name}" is wrong' if known else f'setting "{name}" does not exist',
-            detail=f"{problem['msg']} (from {source})." if known else f"It comes from {source}.",
+            detail=f"{said} (from {source})." if known else f"It comes from {source}.",
             hint=f"Correct it there. {Settings.model_fields[name].description}."
             if known
             else f"Known settings: {', '.join(sorted(Settings.model_fields))}.",
@@ -145,10 +157,3 @@ def resolve_dsn(settings: Settings, role: str = "postgres") -> str:
         return server.dsn(role)
     detail = f"The private server in {server.dir} is {state}."
     raise ConfigError("no database is configured", detail=detail, hint=_NO_DATABASE)
-
-
-def mask_dsn(dsn: str) -> str:
-    """Render a DSN for people and logs: the same, without its password."""
-    masked = re.sub(r"(?<=://)([^:/@?]*):[^@/?]*@", r"\1:***@", dsn)
-    masked = re.sub(r"([?&]password=)[^&]*", r"\1***", masked)
-    return re.sub(r"(\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1***", masked)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
+from pyworker.dsn import scrub
+
 __all__ = [
     "ConfigError",
     "ConnectionFailed",
@@ -36,8 +38,9 @@ class PyworkerError(Exception):
         sqlstate: str | None = None,
     ) -> None:
         """Keep the facts beside the message; without a message the class's docstring speaks."""
-        self.message = message or (inspect.getdoc(type(self)) or "").partition("\n")[0]
-        self.detail = detail
+        # What libpq or the server quotes may be a connection string, and an error is for screens and logs.
+        self.message = scrub(message or (inspect.getdoc(type(self)) or "").partition("\n")[0])
+        self.detail = detail and scrub(detail)
         self.hint = hint
         self.sqlstate = sqlstate
         super().__init__(self.message)

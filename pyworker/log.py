@@ -1,7 +1,7 @@
 """The log: one line per event of the catalogue, JSON unless on a terminal.
 
 Whatever a job's author puts into an error message stays inside its line: control characters are escaped before any
-renderer sees them, and long texts are cut.
+renderer sees them, and long texts are cut. The password of a connection string in it is hidden.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from pyworker.dsn import scrub
 from pyworker.events import EVENTS, Level
 
 __all__ = ["EventLog", "Sink", "clean", "open_log"]
@@ -32,7 +33,8 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def clean(text: str, limit: int = TEXT_LIMIT) -> str:
-    """Make a text safe for one line: control characters escaped, cut to `limit` characters."""
+    """Make a text safe for one line: no password in it, control characters escaped, cut to `limit` characters."""
+    text = scrub(text[: 2 * limit])
     cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
     return _UNSAFE.sub(_escape, cut)
 

@@ -7,11 +7,15 @@ with a click command, and give it one line in `COMMANDS`.
 import importlib
 import os
 import sys
+import threading
+import traceback
+from types import TracebackType
 from typing import Any
 
 import click
 
 from pyworker import __version__
+from pyworker.dsn import scrub
 from pyworker.errors import PyworkerError
 
 __all__ = ["COMMANDS", "main"]
@@ -33,6 +37,16 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 EXIT_CODES = """\b
 Exit codes: 0 success, 1 failure, 2 wrong usage or setting, 130 interrupted;
 `server status` adds 3 stopped and 4 absent."""
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """Print a traceback as Python does, without the passwords that its messages may quote."""
+    sys.stderr.write(scrub("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _show_thread_traceback(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_type is not SystemExit:
+        _show_traceback(failed.exc_type, failed.exc_value, failed.exc_traceback)
 
 
 class LazyGroup(click.Group):
@@ -57,6 +71,14 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_module, _attribute, text) in COMMANDS.items()])
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run as a program of its own; somebody who calls it with arguments keeps the hooks and the umask."""
+        if not args and extra.get("args") is None:
+            os.umask(os.umask(0o077) | 0o022)  # what we make, nobody else writes
+            sys.excepthook = _show_traceback
+            threading.excepthook = _show_thread_traceback
+        return super().main(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of ours becomes a message and an exit code."""
         try:
@@ -64,13 +86,17 @@ class LazyGroup(click.Group):
         except PyworkerError as error:
             click.echo(f"pyworker: {error}", err=True)
             ctx.exit(error.exit_code)
+        except click.UsageError as error:  # it quotes what was typed, a DSN without its --dsn for example
+            if scrub(error.message) == error.message:
+                raise
+            raise click.UsageError(scrub(error.message), error.ctx) from None
         except BrokenPipeError:  # `pyworker ... | head`
             sys.stderr.close()
             # What could not be written is still in the buffer, and the interpreter's own end must not fail on it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             ctx.exit(1)
         except OSError as error:
-            click.echo(f"pyworker: {error}", err=True)
+            click.echo(f"pyworker: {scrub(str(error))}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("pyworker: interrupted", err=True)

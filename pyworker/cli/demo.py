@@ -7,6 +7,7 @@ from types import FrameType
 
 import click
 
+from pyworker.cli.options import dsn_option
 from pyworker.config import load_settings
 
 __all__ = ["demo"]
@@ -17,11 +18,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.option(
-    "--dsn",
-    metavar="DSN",
-    help="An administrator's DSN of a server to use instead of the private one.  [env: PYWORKER_DSN]",
-)
+@dsn_option("An administrator's DSN of a server to use instead of the private one.  [env: PYWORKER_DSN]")
 @click.option(
     "--dir",
     "directory",

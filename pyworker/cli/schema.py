@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from pyworker.cli.options import dsn_option
 from pyworker.config import load_settings, resolve_dsn
 from pyworker.errors import SchemaError
 from pyworker.schema import (
@@ -27,10 +28,8 @@ __all__ = ["check", "install", "uninstall", "upgrade"]
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
-_dsn = click.option(
-    "--dsn",
-    metavar="DSN",
-    help="The database, as a URI or keyword string.  [env: PYWORKER_DSN; default: the private server, if it runs]",
+_dsn = dsn_option(
+    "The database, as a URI or keyword string.  [env: PYWORKER_DSN; default: the private server, if it runs]"
 )
 _sql = click.option("--sql", "as_sql", is_flag=True, help="Print the SQL, for psql, instead of running it.")
 

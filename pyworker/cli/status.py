@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from pyworker.cli.options import dsn_option
 from pyworker.config import load_settings, resolve_dsn
 from pyworker.errors import convert_database_errors
 from pyworker.log import clean
@@ -39,7 +40,7 @@ _TABLES: dict[str, tuple[str, Sequence[str]]] = {
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.option("--dsn", metavar="DSN", help="The database; default: PYWORKER_DSN, else the private server.")
+@dsn_option("The database; default: PYWORKER_DSN, else the private server.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: a list of rows for each view.")
 @click.option("--watch", is_flag=True, help="Show it again every second, until interrupted.")
 def status(dsn: str | None, *, as_json: bool, watch: bool) -> None:

@@ -15,7 +15,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pyworker.config import Settings, mask_dsn
+from pyworker.config import Settings
+from pyworker.dsn import mask_dsn
 from pyworker.errors import PyworkerError
 from pyworker.server import PrivateServer, Progress
 
@@ -35,10 +36,10 @@ class Place:
     """A server that the demo may use, and how to reach it: `base` is a database that is there anyway."""
 
     server: str
-    base: str
-    admin: str
-    app: str
-    supervisor: str
+    base: str = field(repr=False)  # a DSN may hold a password
+    admin: str = field(repr=False)
+    app: str = field(repr=False)
+    supervisor: str = field(repr=False)
     app_role: str
     supervisor_role: str
     log: Path
