@@ -19,11 +19,11 @@ FIELDS: dict[str, str] = {
     "attempt": "which attempt at the job this was, from 1",
     "count": "how many",
     "database": "the database's name",
-    "detail": "the facts of a problem, as the database gave them",
+    "detail": "the facts of a problem",
     "drain": "true: running jobs are waited for",
     "duty": "the part of a round that did not go well",
     "exit_code": "what the process leaves with",
-    "hint": "what mends it, as the database gave it",
+    "hint": "what mends it",
     "host": "the machine the supervisor runs on",
     "job_id": "the job",
     "launched": "sessions that did start",
@@ -90,6 +90,14 @@ _ALL = (
         "info",
         "supervisor name version pid host user database server_version owners",
         "It is registered and serves these owners.",
+    ),
+    _event(
+        "risk",
+        "warning",
+        "problem detail hint",
+        "The supervisor runs, but somebody could misuse how it was set up. Said once, at the start. Problems: "
+        "unverified_server: a connection off this machine that does not check whom it speaks to; superuser: it runs "
+        "as a superuser because that was allowed.",
     ),
     _event("supervisor_stopping", "info", "reason drain running", "It was asked to stop, or has nothing left to do."),
     _event("supervisor_stopped", "info", "reason exit_code uptime", "It is gone; jobs that run go on without it."),

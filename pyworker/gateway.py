@@ -47,6 +47,15 @@ class Gateway:
 
     # The supervisor
 
+    def is_superuser(self) -> bool:
+        """Tell whether this connection's login is a superuser, or what it has become since is one."""
+        return bool(
+            self._value(
+                "select pg_catalog.current_setting('is_superuser') = 'on' or exists (select from pg_catalog.pg_roles"
+                " as r where r.rolname = session_user and r.rolsuper)"
+            )
+        )
+
     def supervisor_open(self, name: str, host: str, os_pid: int, version: str) -> int:
         """Register this connection as a supervisor; returns its number."""
         return int(self._value("select jobs_internal.supervisor_open(%s, %s, %s, %s)", name, host, os_pid, version))

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from pyworker.cli.options import dsn_option
 from pyworker.config import Settings, load_settings, resolve_dsn
 from pyworker.errors import ConnectionFailed, PyworkerError, SchemaError
 from pyworker.supervisor.exits import EXIT_HELP, Exit
@@ -14,7 +15,7 @@ __all__ = ["run"]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=EXIT_HELP)
-@click.option("--dsn", metavar="DSN", help="The database; default: PYWORKER_DSN, else the private server.")
+@dsn_option("The database; default: PYWORKER_DSN, else the private server.")
 @click.option(
     "--owner",
     "owners",
@@ -32,6 +33,12 @@ __all__ = ["run"]
     help="Leave when nothing is due and nothing runs. Jobs that are due later are left alone.",
 )
 @click.option("--wait", is_flag=True, help="Wait for the server at the start too, instead of leaving with code 4.")
+@click.option(
+    "--allow-superuser",
+    is_flag=True,
+    default=None,
+    help="Run although the DSN's login is a superuser, which may do everything in the server and as its OS user.",
+)
 @click.option("--log-format", type=click.Choice(["auto", "json", "console"]), help="auto: JSON unless on a terminal.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Leave out lower levels.")
 def run(
@@ -41,6 +48,7 @@ def run(
     log_format: str | None,
     log_level: str | None,
     *,
+    allow_superuser: bool | None,
     drain: bool,
     until_empty: bool,
     wait: bool,
@@ -52,7 +60,12 @@ def run(
     restart and a lost connection by itself.
     """
     settings = load_settings(
-        dsn=dsn, owners=owners or None, supervisor_name=name, log_format=log_format, log_level=log_level
+        dsn=dsn,
+        owners=owners or None,
+        supervisor_name=name,
+        log_format=log_format,
+        log_level=log_level,
+        allow_superuser=allow_superuser,
     )
     database = resolve_dsn(settings, role="supervisor")
     sys.exit(_supervise(settings, database, drain=drain, until_empty=until_empty, wait=wait))
@@ -79,6 +92,7 @@ def _supervise(settings: Settings, dsn: str, *, drain: bool, until_empty: bool, 
         patience=settings.stall_after,
         stuck_after=settings.stuck_after,
         vacuum_jobs=settings.vacuum_jobs,
+        allow_superuser=settings.allow_superuser,
     )
     try:
         return Supervisor(options, log, wake).run()

@@ -15,6 +15,7 @@ from pyworker.supervisor.drain import Drain
 from pyworker.supervisor.exits import Exit
 from pyworker.supervisor.failpoint import reach
 from pyworker.supervisor.memory import StuckWatch
+from pyworker.supervisor.risks import risks_of
 from pyworker.supervisor.session import NotOurs, Options, Session, open_again, open_first
 from pyworker.supervisor.signals import Stopped, Wake
 from pyworker.supervisor.verdicts import deadline_after, is_empty, pace_after
@@ -98,6 +99,8 @@ class Supervisor:
                         "supervisor_started", **session.facts(self._options), owners=sorted(self._memory.served)
                     )
                     announced = True
+                    for risk in risks_of(session.line, superuser=self._options.allow_superuser):
+                        self._log.emit("risk", **risk)
                 duties.tell_strangers(self._memory, self._log, monotonic())
                 return self._rounds(session)
             except _Lost as lost:

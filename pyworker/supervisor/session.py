@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
 
@@ -13,7 +13,7 @@ from tenacity import Retrying, retry_if_exception_type, wait_exponential, wait_r
 
 from pyworker import __version__
 from pyworker.connection import Line, ServerStalled, connect_control, is_standby, reason_of
-from pyworker.errors import convert_database_errors
+from pyworker.errors import ConfigError, convert_database_errors
 from pyworker.gateway import Gateway
 from pyworker.log import Sink
 from pyworker.records import Tick
@@ -40,7 +40,7 @@ _MISMATCH_HINT = "Run `pyworker check`; the role that runs the daemon has to be 
 class Options:
     """How one supervisor is to run."""
 
-    dsn: str
+    dsn: str = field(repr=False)  # it may hold a password
     name: str
     owners: tuple[str, ...] = ()
     drain: bool = False
@@ -50,6 +50,7 @@ class Options:
     patience: float = 30.0
     stuck_after: float = 30.0
     vacuum_jobs: int = 40_000
+    allow_superuser: bool = False
 
 
 class NotOurs(Exception):
@@ -131,12 +132,24 @@ def _register(gateway: Gateway, role: str, name: str) -> int:
         raise
 
 
+def _refuse_superuser(gateway: Gateway, user: str) -> None:
+    """Look before anything is written: what the daemon reads comes from others, and a superuser's mistake is total."""
+    if gateway.is_superuser():
+        raise ConfigError(
+            f'the login "{user}" is a superuser, and the supervisor needs none',
+            detail="Whoever gets hold of the daemon, or of its DSN, could do everything in the server and on its host.",
+            hint="Use a role with LOGIN that is a member of jobs_supervisor. --allow-superuser runs it all the same.",
+        )
+
+
 def _open(options: Options, wake: Wake) -> Session:
     line = wake.call(lambda: connect_control(options.dsn, options.patience))
     try:
         line.patience = options.patience
         line.interrupted = lambda: wake.at_once
         gateway = Gateway(line)
+        if not options.allow_superuser:
+            _refuse_superuser(gateway, line.info.user)
         number = _register(gateway, line.info.user, options.name)
         gateway.listen()
     except BaseException:

@@ -1,0 +1,146 @@
+"""Who may be the supervisor, and what it says of a careless way to reach the server."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pyworker.server import PrivateServer
+from pyworker.supervisor import risks
+from pyworker.supervisor.risks import is_on_this_host, risks_of
+
+from .conftest import Real, Start, wait_until
+
+
+def test_a_superuser_is_refused_before_anything_is_written(server: PrivateServer, real: Real, start: Start) -> None:
+    daemon = start(real.admin, ready=False)
+    assert daemon.end() == 2
+    said = "".join(daemon.complaints)
+    assert said.startswith('pyworker: the login "postgres" is a superuser, and the supervisor needs none\nDETAIL: ')
+    assert "HINT: Use a role with LOGIN that is a member of jobs_supervisor." in said
+    assert "Traceback" not in said
+    assert daemon.lines == []
+    assert real.sql("select count(*) from jobs.supervisors", admin=True) == [(0,)]
+    # A role that the login takes on by itself hides nothing.
+    daemon = start(f"{real.admin}&options=-crole%3Dsupervisor", ready=False)
+    assert daemon.end() == 2
+
+
+@pytest.mark.parametrize("how", ["flag", "variable"])
+def test_a_superuser_that_was_allowed_is_told_of_once(real: Real, start: Start, how: str) -> None:
+    arguments = ["--allow-superuser"] if how == "flag" else []
+    environment = {"PYWORKER_ALLOW_SUPERUSER": "true"} if how == "variable" else {}
+    daemon = start(real.admin, "--owner", "app", *arguments, **environment)
+    said = daemon.wait_for("risk")
+    assert (said["problem"], said["level"]) == ("superuser", "warning")
+    real.sql(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pyworker supervisor'",
+        admin=True,
+    )
+    daemon.wait_for("server_back")
+    assert daemon.stop()[0] == 0
+    assert len(daemon.events("risk")) == 1
+
+
+def test_a_login_that_becomes_a_superuser_is_refused_at_the_next_connection(real: Real, start: Start) -> None:
+    daemon = start(real.dsn, "--owner", "app")
+    real.sql("alter role supervisor superuser", admin=True)
+    try:
+        real.sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pyworker supervisor'",
+            admin=True,
+        )
+        assert daemon.end(20) == 2
+        assert 'the login "supervisor" is a superuser' in "".join(daemon.complaints)
+    finally:
+        real.sql("alter role supervisor nosuperuser", admin=True)
+
+
+def test_on_this_machine_nothing_is_said_of_tls(real: Real, start: Start) -> None:
+    daemon = start(real.dsn, "--owner", "app")
+    assert daemon.stop()[0] == 0
+    assert daemon.events("risk") == []
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "here"),
+    [
+        ("/run/postgresql", "", True),
+        ("@abstract", "", True),
+        ("", "", True),
+        ("localhost", "127.0.0.1", True),
+        ("localhost", "::1", True),
+        ("127.0.0.53", "127.0.0.53", True),
+        ("db", "127.0.1.1", True),
+        ("localhost", "192.0.2.1", False),
+        ("db.example", "192.0.2.1", False),
+        ("db.example", "2001:db8::1", False),
+        ("db.example", "fe80::1%eth0", False),
+        ("db.example", "", False),
+    ],
+)
+def test_where_a_connection_goes(host: str, address: str, *, here: bool) -> None:
+    assert is_on_this_host(host, address) is here
+
+
+@pytest.mark.parametrize(
+    ("more", "environment", "warned"),
+    [
+        ("", {}, "prefer"),
+        ("sslmode=require", {}, "require"),
+        ("sslmode=verify-ca", {}, "verify-ca"),
+        ("sslmode=verify-full", {}, None),
+        ("", {"PGSSLMODE": "verify-full"}, None),
+        ("", {"PGSSLMODE": "disable"}, "disable"),
+        ("service=strict", {}, None),
+        ("service=loose", {}, "allow"),
+    ],
+)
+def test_off_this_machine_the_server_has_to_be_verified(
+    server: PrivateServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, environment: dict[str, str],
+    warned: str | None,
+) -> None:  # fmt: skip
+    services = tmp_path / "services"
+    services.write_text("[strict]\nsslmode=verify-full\n[loose]\nsslmode=allow\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    # The socket takes any sslmode: what counts is what was asked for, wherever it was said.
+    monkeypatch.setattr(risks, "is_on_this_host", lambda _host, _address: False)
+    with psycopg.connect(f"host={server.status().socket} user=supervisor dbname=postgres {more}") as line:
+        found = list(risks_of(line, superuser=False))
+    assert [risk["problem"] for risk in found] == (["unverified_server"] if warned else [])
+    if warned:
+        assert f"(sslmode={warned})" in str(found[0]["detail"])
+        assert "not encrypted" in str(found[0]["detail"])
+        assert "sslmode=verify-full" in str(found[0]["hint"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_the_daemon_runs_without_root(server: PrivateServer, real: Real) -> None:
+    """As the OS user of the server: an ordinary one, whom the private server's map lets in."""
+    owner = (server.dir / "data").stat().st_uid
+    assert owner != 0
+    setpriv = shutil.which("setpriv")
+    assert setpriv is not None
+    command = [setpriv, f"--reuid={owner}", "--clear-groups", "--no-new-privs", "--inh-caps=-all"]
+    probe = [*command, sys.executable, "-c", "import pyworker"]
+    if subprocess.run(probe, check=False, capture_output=True, cwd="/").returncode:
+        pytest.skip("this user may not read the program")
+    job = real.enqueue("pg_sleep", **{"$1": 0})
+    done = subprocess.run(
+        [*command, sys.executable, "-m", "pyworker", "run", "--owner", "app", "--until-empty"],
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYWORKER_DSN": real.dsn},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert real.wait_for(job, "succeeded") == "succeeded"
+    wait_until(lambda: not real.sql("select 1 from jobs.sessions"))
