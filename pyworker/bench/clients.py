@@ -27,9 +27,9 @@ def pgbench(place: Place, script: str, seconds: float) -> float:
         Path(file.name).chmod(0o644)
         argv = [
             str(place.server.bin("pgbench")), "-n", "-M", "prepared", "-c", str(CLIENTS), "-T", str(math.ceil(seconds)),
-            "-f", file.name, place.dsn(),
+            "-f", file.name,
         ]  # fmt: skip
-        environment = place.server.environment("app")
+        environment = place.server.environment("app", place.name)
         done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
     found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
     if done.returncode or not found or re.search(r"number of failed transactions: [1-9]", done.stdout):

@@ -29,7 +29,8 @@ def supervisor(place: Place, *, linger: float | None = None, owners: tuple[str, 
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYWORKER_")}
     if linger is not None:
         environment["PYWORKER_SESSION_LINGER"] = str(linger)
-    argv = [sys.executable, "-m", "pyworker", "run", "--dsn", place.dsn("supervisor")]
+    environment["PYWORKER_DSN"] = place.dsn("supervisor")  # argv is no place for a DSN
+    argv = [sys.executable, "-m", "pyworker", "run"]
     argv += [flag for owner in owners for flag in ("--owner", owner)]
     process = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL)
     try:

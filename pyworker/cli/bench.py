@@ -1,6 +1,7 @@
 """`pyworker bench`."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,11 @@ def bench(
     sys.exit(1 if failed else 0)
 
 
+def _readable(path: str, flags: int) -> int:
+    """Open a file that others may read and nobody else may write, whatever the umask."""
+    return os.open(path, flags, 0o644)
+
+
 def _list() -> None:
     import pyworker.bench.parts  # noqa: F401, PLC0415  it fills the register
     from pyworker.bench.goals import GOALS  # noqa: PLC0415
@@ -93,7 +99,8 @@ def _run(server: PrivateServer, form: str, names: Sequence[str], json_file: Path
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def keep(run: Run) -> None:
-        json_file.write_text(json.dumps(report.as_json(run), indent=1) + "\n", encoding="utf-8")
+        with open(json_file, "w", encoding="utf-8", opener=_readable) as file:
+            file.write(json.dumps(report.as_json(run), indent=1) + "\n")
 
     run = measure(
         server, {one.name: one for one in (FULL, QUICK, TINY)}[form], [PARTS[name] for name in names],

@@ -11,6 +11,7 @@ from time import monotonic, sleep
 from typing import Any, Self
 
 from pyworker.errors import PyworkerError
+from pyworker.server.files import open_private
 
 __all__ = ["Daemon", "count_outcomes"]
 
@@ -25,14 +26,15 @@ class Daemon:
     def __init__(self, dsn: str, owner: str, log: Path, environment: Mapping[str, str]) -> None:
         """Nothing runs yet."""
         self._log = log
-        self._command = [sys.executable, "-m", "pyworker", "run", "--dsn", dsn, "--owner", owner]
+        self._command = [sys.executable, "-m", "pyworker", "run", "--owner", owner]
         self._command += ["--name", "demo", "--log-format", "json", "--log-level", "info"]
-        self._environment = {**os.environ, "PYWORKER_SESSION_LINGER": _LINGER, **environment}
+        # The DSN goes through the environment: argv can be read by everybody on the machine.
+        self._environment = {**os.environ, "PYWORKER_SESSION_LINGER": _LINGER, "PYWORKER_DSN": dsn, **environment}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Start it, and wait until it says so."""
-        with self._log.open("wb") as file:
+        with open_private(self._log) as file:
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )

@@ -4,8 +4,9 @@ import os
 import shutil
 import uuid
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["discard", "disk_use", "make_directory", "write_atomically"]
+__all__ = ["discard", "disk_use", "make_directory", "open_private", "write_atomically"]
 
 
 def make_directory(path: Path, mode: int) -> None:
@@ -17,6 +18,13 @@ def make_directory(path: Path, mode: int) -> None:
             raise
     else:
         path.chmod(mode)
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a file for writing, empty, that only its owner may read, whatever the umask and whatever was there."""
+    file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb")  # noqa: PTH123, SIM115
+    os.fchmod(file.fileno(), 0o600)
+    return file
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:

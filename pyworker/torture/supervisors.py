@@ -87,9 +87,9 @@ class Supervisors:
     def start(self, *arguments: str, failpoint: str | None = None) -> int:
         """Start another one; returns its number. failpoint: see pyworker.supervisor.failpoint."""
         number = len(self.all)
-        command = [*self.program, "run", "--dsn", self.dsn, "--name", f"torture {number}", "--wait"]
+        command = [*self.program, "run", "--name", f"torture {number}", "--wait"]
         command += ["--log-format", "json", "--log-level", "info", *arguments]
-        environment = {**os.environ, **self.environment}
+        environment = {**os.environ, "PYWORKER_DSN": self.dsn, **self.environment}  # argv is no place for a DSN
         if failpoint is not None:
             environment["PYWORKER_FAILPOINT"] = failpoint
         self.all.append(Supervisor(command, environment, self._directory / f"supervisor-{number}.log"))

@@ -1,0 +1,1 @@
+"""What a thief would look for, and does not find."""
