@@ -7,7 +7,15 @@ import psycopg
 
 from pyworker.errors import convert_database_errors
 from pyworker.schema.apply import connect
-from pyworker.schema.doctor_rights import function_rights, memberships, roles, runners, table_rights
+from pyworker.schema.doctor_access import host_access, identity_maps, sockets
+from pyworker.schema.doctor_rights import (
+    function_rights,
+    memberships,
+    roles,
+    runners,
+    supervisor_roles,
+    table_rights,
+)
 from pyworker.schema.doctor_schema import definitions, health, schema_version
 from pyworker.schema.doctor_server import connections, extensions, server_settings, server_version, worker_slots
 from pyworker.schema.files import read_source
@@ -22,6 +30,10 @@ _INSTALLED: tuple[Check, ...] = (
     function_rights,
     table_rights,
     runners,
+    supervisor_roles,
+    host_access,
+    identity_maps,
+    sockets,
     definitions,
     health,
 )

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from pyworker.schema.findings import Finding, Patient, Status
+from pyworker.schema.findings import Finding, Patient
 
-__all__ = ["function_rights", "memberships", "roles", "runners", "table_rights"]
+__all__ = ["function_rights", "memberships", "roles", "runners", "supervisor_roles", "table_rights"]
 
 _ROLES = ["jobs_owner", "jobs_producer", "jobs_runner", "jobs_operator", "jobs_reader", "jobs_supervisor"]
 #: (granted role, to whom): what 10_roles.sql grants.
@@ -74,11 +74,14 @@ def memberships(patient: Patient) -> Iterator[Finding]:
 
 
 def function_rights(patient: Patient) -> Iterator[Finding]:
-    """Look for functions that everybody may run."""
+    """Look for functions that everybody may run: ours, and pg_background's, which start processes."""
     rows = patient.rows(
         "select p.oid::regprocedure::text as identity from pg_catalog.pg_proc p"
         " cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a"
-        " where p.pronamespace in (pg_catalog.to_regnamespace('jobs'), pg_catalog.to_regnamespace('jobs_internal'))"
+        " where (p.pronamespace in (pg_catalog.to_regnamespace('jobs'), pg_catalog.to_regnamespace('jobs_internal'))"
+        "  or exists (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid"
+        "   where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'"
+        "   and d.refclassid = 'pg_catalog.pg_extension'::regclass and e.extname = 'pg_background'))"
         " and a.grantee = 0 and a.privilege_type = 'EXECUTE' order by 1"
     )
     for row in rows:
@@ -98,7 +101,8 @@ def table_rights(patient: Patient) -> Iterator[Finding]:
         " cross join lateral (select * from pg_catalog.aclexplode(c.relacl) union all"
         "  select x.* from pg_catalog.pg_attribute t, lateral pg_catalog.aclexplode(t.attacl) x"
         "  where t.attrelid = c.oid and t.attacl is not null) a"
-        " where c.relkind in ('r', 'p', 'm', 'f', 'S') and a.grantee <> c.relowner"
+        " where (c.relkind in ('r', 'p', 'm', 'f', 'S') or c.relkind = 'v' and a.grantee = 0)"
+        " and a.grantee <> c.relowner"
         " and (n.nspname in ('jobs', 'jobs_internal')"
         "  or (n.nspname = 'pgmq' and c.relname ~ '^[qa]_pyworker_'"
         "   and a.grantee <> (select oid from pg_catalog.pg_roles where rolname = 'jobs_owner')))"
@@ -114,7 +118,7 @@ def table_rights(patient: Patient) -> Iterator[Finding]:
         " case a.grantee when 0 then 'public' else a.grantee::regrole::text end as who"
         " from pg_catalog.pg_namespace n cross join lateral pg_catalog.aclexplode(n.nspacl) a"
         " where (n.nspname in ('jobs', 'jobs_internal') and a.privilege_type = 'CREATE' and a.grantee <> n.nspowner)"
-        " or (n.nspname = 'pgmq' and a.grantee = 0) order by 1, 2, 3"
+        " or (n.nspname in ('jobs', 'jobs_internal', 'pgmq') and a.grantee = 0) order by 1, 2, 3"
     )
     for row in schemas:
         detail = f"{row['who']} has {row['privilege']} on schema {row['name']}"
@@ -125,22 +129,36 @@ def table_rights(patient: Patient) -> Iterator[Finding]:
 
 
 def runners(patient: Patient) -> Iterator[Finding]:
-    """Look for roles whose jobs run with more power than a job should have."""
+    """Look for roles whose jobs run with more power than a job should have, and for those that are refused for it."""
+    if not patient.has("jobs", "admitted_roles"):
+        return  # an older schema: to be upgraded first
     rows = patient.rows(
         "with recursive member (oid) as ("
         " select oid from pg_catalog.pg_roles where rolname = 'jobs_runner' union"
         " select m.member from pg_catalog.pg_auth_members m join member on m.roleid = member.oid)"
-        " select pg_catalog.quote_ident(r.rolname) as name, r.rolsuper, pg_catalog.concat_ws(', ',"
-        " case when r.rolsuper then 'SUPERUSER' end, case when r.rolcreaterole then 'CREATEROLE' end,"
-        " case when r.rolreplication then 'REPLICATION' end, case when r.rolbypassrls then 'BYPASSRLS' end) as powers"
-        " from member join pg_catalog.pg_roles r using (oid) where r.rolname <> 'jobs_runner' order by 1"
+        " select r.rolname as plain, pg_catalog.quote_ident(r.rolname) as name,"
+        " pg_catalog.quote_literal(r.rolname) as literal,"
+        " jobs_internal.powers_of(r.oid) as powers, a.admitted_by, a.admitted_at"
+        " from member join pg_catalog.pg_roles r using (oid) left join jobs.admitted_roles a on a.role = r.rolname"
+        " where r.rolname <> 'jobs_runner' order by 1"
+    )
+    # Who was admitted without being a member: a superuser, whose jobs run all the same.
+    rows += patient.rows(
+        "select a.role as plain, pg_catalog.quote_ident(a.role) as name, pg_catalog.quote_literal(a.role) as literal,"
+        " a.powers, a.admitted_by, a.admitted_at"
+        " from jobs.admitted_roles a where a.role <> all (%s) and a.powers is not null order by 1",
+        [row["plain"] for row in rows],
     )
     mighty = [row for row in rows if row["powers"]]
     for row in mighty:
-        status: Status = "critical" if row["rolsuper"] else "warning"
-        detail = f"jobs of {row['name']} run with {row['powers']}"
-        remedy = f"revoke jobs_runner from {row['name']};"
-        yield Finding(check="runners", status=status, detail=detail, remedy=remedy)
+        if row["admitted_by"]:
+            when = f"{row['admitted_at']:%Y-%m-%d}"
+            detail = f"jobs of {row['name']} run with {row['powers']}: admitted by {row['admitted_by']} on {when}"
+            remedy = f"select jobs.dismiss_role({row['literal']});"
+        else:
+            detail = f"jobs of {row['name']} are refused: it has {row['powers']}, and no administrator has admitted it"
+            remedy = f"revoke jobs_runner from {row['name']};"
+        yield Finding(check="runners", status="warning", detail=detail, remedy=remedy)
     if not rows:
         detail = "no role is a member of jobs_runner: nobody's jobs run but those of the DSN's own user"
         yield Finding(
@@ -148,3 +166,23 @@ def runners(patient: Patient) -> Iterator[Finding]:
         )
     elif not mighty:
         yield _all_well("runners", ", ".join(row["name"] for row in rows))
+
+
+def supervisor_roles(patient: Patient) -> Iterator[Finding]:
+    """Look for supervisors with rights that supervising does not need; a superuser is refused by `pyworker run`."""
+    rows = patient.rows(
+        "with recursive member (oid) as ("
+        " select oid from pg_catalog.pg_roles where rolname = 'jobs_supervisor' union"
+        " select m.member from pg_catalog.pg_auth_members m join member on m.roleid = member.oid)"
+        " select pg_catalog.quote_ident(r.rolname) as name, pg_catalog.concat_ws(', ',"
+        " case when r.rolsuper then 'SUPERUSER' end, case when r.rolcreaterole then 'CREATEROLE' end,"
+        " case when r.rolreplication then 'REPLICATION' end, case when r.rolbypassrls then 'BYPASSRLS' end) as powers"
+        " from member join pg_catalog.pg_roles r using (oid) where r.rolcanlogin order by 1"
+    )
+    mighty = [row for row in rows if row["powers"]]
+    for row in mighty:
+        detail = f"{row['name']} has {row['powers']}, which supervising does not need"
+        remedy = f"alter role {row['name']} nosuperuser nocreaterole noreplication nobypassrls;"
+        yield Finding(check="supervisor roles", status="warning", detail=detail, remedy=remedy)
+    if not mighty:
+        yield _all_well("supervisor roles", ", ".join(row["name"] for row in rows) or "no login is a member")

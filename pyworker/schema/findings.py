@@ -57,6 +57,11 @@ class Patient:
             )
         )
 
+    @property
+    def is_here(self) -> bool:
+        """Tell whether the server runs on this machine, so that its files are those that we see."""
+        return self.connection.info.host.startswith("/")
+
     def installed(self) -> bool:
         """Tell whether the database holds a schema of ours."""
         return self.has("jobs_internal", "schema_migration")

@@ -45,6 +45,11 @@ def test_without_a_schema_it_says_install(database: Database) -> None:
     assert findings["schema version"]["remedy"] == "`pyworker install`"
 
 
+LAUNCH_FOR_ALL = """
+do $$ begin execute format('grant execute on function %s to public', (select max(objid)::regprocedure from pg_depend
+  where classid = 'pg_proc'::regclass and deptype = 'e'
+  and refobjid = (select oid from pg_extension where extname = 'pg_background'))); end $$
+"""
 PLANTED = {
     "everybody may run a function": (
         "grant execute on function jobs_internal.schema_now() to public",
@@ -58,6 +63,10 @@ PLANTED = {
         "table rights",
         "app has DELETE",
     ),
+    "a view": ("grant select on jobs.job to public", "table rights", "public has SELECT on jobs.job"),
+    "a schema of ours": ("grant usage on schema jobs to public", "table rights", "public has USAGE on schema jobs"),
+    "the queues' schema": ("grant usage on schema pgmq to public", "table rights", "public has USAGE on schema pgmq"),
+    "everybody may launch": (LAUNCH_FOR_ALL, "function rights", "everybody (PUBLIC) may run public.pg_background"),
     "an open schema": ("grant create on schema jobs to app", "table rights", "app has CREATE"),
     "a member of the owner": ("grant jobs_owner to app", "memberships", "app is a member of jobs_owner"),
     "a lost membership": ("revoke pg_signal_backend from jobs_owner", "memberships", "pg_signal_backend"),
@@ -95,12 +104,45 @@ def test_a_function_changed_by_hand_is_found(database: Database, runner: str) ->
     assert wrong(database) == []
 
 
-def test_a_superuser_whose_jobs_run_is_found(database: Database, runner: str) -> None:
-    database.run(f"alter role {runner} superuser")
-    found = wrong(database)
+@pytest.mark.parametrize("power", ["superuser", "createrole", "bypassrls", "pg_read_all_data"])
+def test_a_powerful_runner_is_refused_and_one_that_was_admitted_is_named_with_who_did_it(
+    database: Database, runner: str, power: str
+) -> None:
+    def said() -> Finding | None:
+        found = [one for one in examine(database.dsn()) if one.check == "runners" and f" {runner} " in one.detail]
+        assert all(one.status == "warning" for one in found)
+        return found[0] if found else None
+
+    assert said() is None
+    database.run(f"grant {power} to {runner}" if power.startswith("pg_") else f"alter role {runner} {power}")
+    refused = said()
+    assert refused is not None
+    assert refused.detail.startswith(f"jobs of {runner} are refused: it has {power if '_' in power else power.upper()}")
+    database.run(f"select jobs.admit_role('{runner}')")
+    admitted = said()
+    assert admitted is not None
+    assert "admitted by postgres on 2" in admitted.detail
+    mend(database, [admitted])
+    assert said() == refused
+    mend(database, [refused])
+    assert said() is None
+
+
+def test_a_superuser_that_was_admitted_without_being_a_runner_is_found(database: Database, runner: str) -> None:
+    database.run("select jobs.admit_role('postgres')")
+    found = [finding for finding in examine(database.dsn()) if "admitted by postgres" in finding.detail]
     assert [finding.check for finding in found] == ["runners"]
     mend(database, found)
-    assert wrong(database) == []
+    assert not [finding for finding in examine(database.dsn()) if "admitted by postgres" in finding.detail]
+
+
+def test_a_supervisor_with_too_much_is_found(database: Database, runner: str, new_role: Callable[[str], str]) -> None:
+    role = new_role("login superuser createrole")
+    database.run(f"grant jobs_supervisor to {role}")
+    found = [one for one in examine(database.dsn()) if one.check == "supervisor roles" and one.status != "ok"]
+    assert [one.detail.partition(",")[0] for one in found] == [f"{role} has SUPERUSER"]
+    mend(database, found)
+    assert [one.status for one in examine(database.dsn()) if one.check == "supervisor roles"] == ["ok"]
 
 
 def test_files_of_another_version_are_named(database: Database, runner: str, tree: Path) -> None:
