@@ -39,11 +39,13 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.venv
 	$(PIP) --editable '.[demo,dev]'
 	@touch $@ $(VENV)/.demo
 
-lint: $(VENV)/.dev  ## Check style, types, SQL layout and docker/
+lint: $(VENV)/.dev  ## Check style, types, what could be attacked in Python and SQL, SQL layout and docker/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml pyworker
 	$(if $(SQL),$(BIN)/sqlfluff lint --disable-progress-bar --processes 0 $(SQL))
+	$(if $(SQL),$(BIN)/python tests/spot_sql.py)
 	$(if $(DOCKER),$(BIN)/hadolint $(DOCKER))
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 

@@ -156,7 +156,8 @@ def connect_owner(dsn: str, owner: str, own_user: str) -> Line:
     """Open a connection authenticated as `owner`: the same server, another user, never our own role's password."""
     given = conninfo_to_dict(dsn)
     if owner != own_user:
-        given["password"] = ""  # not another role's: neither the DSN's nor PGPASSWORD; the pass file still counts
+        # Not another role's: neither the DSN's nor PGPASSWORD; the pass file still counts.
+        given["password"] = ""  # nosec B105  none
     options = _options(_text(given.get("options")), _TIMEOUTS_OFF)
     ours = {"application_name": "pyworker launcher", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
     return _connect({**_NETWORK, **given, **ours, "options": options, "user": owner})
