@@ -158,9 +158,9 @@ begin
         v_rows := pg_catalog.jsonb_array_length(v_result);
       end if;
       if v_result is not null and pg_catalog.pg_column_size(v_result) operator(pg_catalog.>) 500
-        and pg_catalog.octet_length(v_result::text) operator(pg_catalog.>) jobs_internal.result_limit() then
+        and pg_catalog.octet_length(v_result::pg_catalog.text) operator(pg_catalog.>) jobs_internal.result_limit() then
         raise exception using errcode = 'PW040', message = 'the result is larger than the setting result_bytes, or the quota of its owner',
-          detail = pg_catalog.format('It has %s bytes.', pg_catalog.octet_length(v_result::text)),
+          detail = pg_catalog.format('It has %s bytes.', pg_catalog.octet_length(v_result::pg_catalog.text)),
           hint = 'Write large results into a table. A retry cannot help.';
       end if;
     else
@@ -211,7 +211,8 @@ begin
         v_hint := pg_exception_hint, v_context := pg_exception_context, v_constraint := constraint_name, v_table := table_name;
       v_ending.outcome := 'failed';
       v_ending.error := jobs_internal.error_object(v_state, v_message,
-        case when v_asked then pg_catalog.concat_ws(' ', 'Raised by its post-condition: ' || p_item.done_when || '.', nullif(v_detail, '')) else v_detail end,
+        case when v_asked then pg_catalog.concat_ws(' ', pg_catalog.format('Raised by its post-condition: %s.', p_item.done_when),
+          case when v_detail operator(pg_catalog.<>) '' then v_detail end) else v_detail end,
         v_hint, v_context, v_constraint, v_table);
   end;
   v_ending.finished_at := pg_catalog.clock_timestamp();
@@ -286,7 +287,7 @@ begin
   end if;
   if v_result is not null then
     if pg_catalog.pg_column_size(v_result) operator(pg_catalog.>) 500
-      and pg_catalog.octet_length(v_result::text) operator(pg_catalog.>) jobs_internal.result_limit() then
+      and pg_catalog.octet_length(v_result::pg_catalog.text) operator(pg_catalog.>) jobs_internal.result_limit() then
       raise exception using errcode = 'PW040', message = 'the result is larger than the setting result_bytes, or the quota of its owner';
     end if;
     if pg_catalog.starts_with(p_item.call, 'select jobs_internal.capped(') then

@@ -211,7 +211,7 @@ begin
         p_ending.result := case when p_ending.outcome is not null then pg_catalog.jsonb_build_object('command_tag', v_outcome.command_tag) end;
         if p_item.done_when is not null then
           perform pg_catalog.set_config('search_path', p_path, false),
-            pg_catalog.set_config('pyworker.job', p_item.job_id || '/' || p_item.attempt || ' 0', false);
+            pg_catalog.set_config('pyworker.job', pg_catalog.format('%s/%s 0', p_item.job_id, p_item.attempt), false);
           begin
             execute p_item.done_when into v_done;
             if v_done then

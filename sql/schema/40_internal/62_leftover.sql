@@ -166,7 +166,7 @@ begin
     select m.* into v_made from jobs_internal.index_made(p_item.job_id) as m;
     perform pg_catalog.set_config('search_path', p_path, false);
     p_item.done_when := pg_catalog.format('select jobs_internal.index_is_rebuilt(%L, %L)', v_made.index_name,
-      pg_catalog.to_regclass(v_made.index_name)::oid);
+      pg_catalog.to_regclass(v_made.index_name)::pg_catalog.oid);
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
     perform jobs_internal.keep_post_condition(p_session, p_item.job_id, p_item.done_when);
     commit;

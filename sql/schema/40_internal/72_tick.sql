@@ -326,7 +326,7 @@ create or replace procedure jobs_internal.stop_job(p_job bigint, p_attempt integ
 language plpgsql
 as $$
 declare
-  v_until timestamptz := pg_catalog.clock_timestamp() + interval '15 seconds';
+  v_until timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) interval '15 seconds';
 begin
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
   insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (p_job, p_attempt, 'cancelled', p_by) on conflict do nothing;
