@@ -14,6 +14,7 @@ to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 grant select on jobs.audit to jobs_operator, jobs_reader;
 grant select on jobs.log_lines to jobs_producer, jobs_runner, jobs_operator;
 grant execute on function
+  jobs_internal.is_asked_by_login(),
   jobs_internal.me(), jobs_internal.viewer(), jobs_internal.may(text), jobs_internal.activity(), jobs_internal.queue_figures(),
   jobs_internal.live_supervisors(), jobs_internal.health(), jobs_internal.quota_figures(), jobs_internal.powers_of(oid),
   jobs_internal.owner_trouble(oid)

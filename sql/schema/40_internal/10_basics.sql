@@ -10,14 +10,29 @@ begin atomic
 end;
 comment on function jobs_internal.setting(text) is 'One setting, as text';
 
+-- Purpose: refuse to take the login for the one who asks while the server runs code of somebody else's on its behalf: an expression of an index,
+-- say, while the login analyzes that table. The server forbids such code all that would outlast it, UNLISTEN among it, and says so; elsewhere
+-- UNLISTEN does nothing. Returns true. Errors: 42501.
+create or replace function jobs_internal.is_asked_by_login()
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  unlisten "pyworker: nobody listens here";
+  return true;
+end
+$$;
+comment on function jobs_internal.is_asked_by_login() is 'True; 42501 while the server runs code of somebody else''s for the login';
+
 -- Purpose: the login that talks to us. A definer function changes current_user but not session_user; a client that used SET ROLE acts as
--- its login.
+-- its login. Errors: 42501.
 create or replace function jobs_internal.me()
 returns oid
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select pg_catalog.quote_ident(session_user)::regrole::oid;
+  select case when jobs_internal.is_asked_by_login() then pg_catalog.quote_ident(session_user)::regrole::oid end;
 end;
 comment on function jobs_internal.me() is 'The login that talks to us (session_user)';
 
@@ -27,7 +42,7 @@ returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select pg_catalog.pg_has_role(session_user, p_role, 'member');
+  select jobs_internal.is_asked_by_login() and pg_catalog.pg_has_role(session_user, p_role, 'member');
 end;
 comment on function jobs_internal.may(text) is 'The login is a member of that role of ours';
 

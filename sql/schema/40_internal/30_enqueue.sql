@@ -230,6 +230,7 @@ declare
   v_wakes boolean;
 begin
   -- This function is in the way of every enqueue: what it needs in the common case stands here, and calls are for the other cases.
+  unlisten "pyworker: nobody listens here";  -- as is_asked_by_login
   if v_committed then
     lock table jobs_internal.job in row exclusive mode;  -- as hold_queues
   else
@@ -326,7 +327,7 @@ declare
   v_ids bigint[];
   v_msg_ids bigint[];
 begin
-  perform jobs_internal.hold_queues(p_queue);
+  perform jobs_internal.is_asked_by_login(), jobs_internal.hold_queues(p_queue);
   v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, null, p_priority, p_note);
   perform jobs_internal.assert_size(u.args, 'args', 134217728) from pg_catalog.unnest(p_args) as u(args) where pg_catalog.pg_column_size(u.args) > 200;
   if v.lane_id is null then
