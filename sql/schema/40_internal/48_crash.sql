@@ -106,7 +106,7 @@ comment on function jobs_internal.note_crash() is 'Finds out, once for each life
 -- Purpose: before a job starts alone: put it on trial, if it is a suspect. False when another suspect is on trial: this one has to wait.
 -- A trial lasts until the job has ended, or has run well past the moment at which the server crashed the last time; the first is kept short,
 -- because nearly all suspects are innocent and nobody shall wait long for a long one.
--- Locks: server, for suspects only, to the commit of the start.
+-- Locks: server, for suspects only, to the commit of the start (skip locked: whoever holds it is about to begin a trial).
 create or replace function jobs_internal.take_trial(p_session bigint, p_job bigint, p_attempt integer)
 returns boolean
 language plpgsql volatile security definer
@@ -121,7 +121,10 @@ begin
   if not found or v_job.crashes = 0 then
     return true;
   end if;
-  select s.* into v_server from jobs_internal.server as s for update;
+  select s.* into v_server from jobs_internal.server as s for update skip locked;
+  if not found then
+    return false;
+  end if;
   perform pg_catalog.pg_stat_clear_snapshot();
   v_now := pg_catalog.clock_timestamp();
   if v_now < v_server.trial_until and exists (

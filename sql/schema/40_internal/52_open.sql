@@ -113,9 +113,14 @@ declare
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   perform jobs_internal.assert_between_jobs(v_session);
+  if not exists (select from jobs_internal.job as j where j.id = p_item.job_id and j.owner = v_session.owner) then
+    v_item.mode := 'gone';
+    return v_item;
+  end if;
   if p_item.mode = 'child' and jobs_internal.builds_index(p_item.job_id) then
-    -- One after the other, to the commit of the start: two that start in the same moment would not see each other.
-    perform from jobs_internal.server as s for update;
+    -- One after the other, to the commit of the start: two that start in the same moment would not see each other. By a row of this owner's:
+    -- nobody else waits for it.
+    perform from jobs_internal.lane as l where l.owner = v_session.owner order by l.id limit 1 for no key update;
     v_beside := jobs_internal.is_built_beside(p_item.job_id);
   end if;
   v_hold := case
@@ -207,15 +212,17 @@ begin atomic
 end;
 comment on function jobs_internal.shapes_are_current(integer[]) is 'These functions are still those that the calls were made for';
 
--- Purpose: the reason to stop this attempt that was committed, null when there is none.
+-- Purpose: the reason to stop this attempt of a job of the calling login that was committed, null when there is none.
 create or replace function jobs_internal.stop_reason(p_job bigint, p_attempt integer)
 returns text
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select s.reason from jobs_internal.stop as s where s.job_id = p_job and s.attempt = p_attempt;
+  select s.reason from jobs_internal.stop as s
+  where s.job_id = p_job and s.attempt = p_attempt
+    and exists (select from jobs_internal.job as j where j.id = p_job and j.owner = jobs_internal.me());
 end;
-comment on function jobs_internal.stop_reason(bigint, integer) is 'The committed reason to stop this attempt; null: none';
+comment on function jobs_internal.stop_reason(bigint, integer) is 'The committed reason to stop this attempt of the calling login''s; null: none';
 
 -- Purpose: the error of an attempt that was stopped for that reason; null where it says nothing (interrupted).
 create or replace function jobs_internal.stop_error(p_reason text, p_timeout interval, p_detail text, p_context text default null)

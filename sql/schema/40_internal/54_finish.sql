@@ -41,7 +41,8 @@ begin atomic
 end;
 comment on function jobs_internal.plain_error(jsonb) is 'The error that a job''s own session told, as it is kept';
 
--- Purpose: keep the lines that a job wrote with jobs.log. They come from the job's own session: what is no time is now, what is no level info.
+-- Purpose: keep the lines that a job wrote with jobs.log. They come from the job's own session: what is no time is now, what is no level info,
+-- and they are bounded once more.
 create or replace function jobs_internal.keep_log(p_job bigint, p_attempt integer, p_owner oid, p_logs jsonb)
 returns void
 language sql volatile security definer
@@ -53,8 +54,12 @@ begin atomic
     p_owner,
     case when pg_catalog.pg_input_is_valid(l.v ->> 'at', 'timestamptz') then (l.v ->> 'at')::timestamptz else pg_catalog.clock_timestamp() end,
     case when l.v ->> 'level' in ('debug', 'info', 'warning', 'error') then l.v ->> 'level' else 'info' end,
-    coalesce(l.v ->> 'message', ''), nullif(l.v -> 'fields', 'null')
-  from pg_catalog.jsonb_array_elements(case when pg_catalog.jsonb_typeof(p_logs) = 'array' then p_logs else '[]' end) with ordinality as l(v, n);
+    pg_catalog.left(coalesce(l.v ->> 'message', ''), 8000),
+    case when pg_catalog.pg_column_size(l.v -> 'fields') > 64000 then '{"cut": "fields had more than 8000 bytes"}'::jsonb
+      when pg_catalog.octet_length((l.v -> 'fields')::text) > 8000 then '{"cut": "fields had more than 8000 bytes"}'
+      else nullif(l.v -> 'fields', 'null') end
+  from pg_catalog.jsonb_array_elements(case when pg_catalog.jsonb_typeof(p_logs) = 'array' then p_logs else '[]' end) with ordinality as l(v, n)
+  where l.n <= jobs_internal.setting('log_lines')::integer + 1;
 end;
 comment on function jobs_internal.keep_log(bigint, integer, oid, jsonb) is 'Keeps the lines that a job wrote with jobs.log';
 
@@ -243,6 +248,16 @@ begin atomic
 end;
 comment on function jobs_internal.task_name(bigint, integer) is 'What the views call a job''s task';
 
+-- Purpose: whether the result of an attempt is as large as allowed at most. The worker has looked; the session is the job's own.
+create or replace function jobs_internal.is_small(p_result jsonb)
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select p_result is null or pg_catalog.pg_column_size(p_result) <= 500 or pg_catalog.octet_length(p_result::text) <= jobs_internal.result_limit();
+end;
+comment on function jobs_internal.is_small(jsonb) is 'The result of an attempt is as large as allowed at most';
+
 -- Purpose: the second half of a chunk: messages deleted, job rows turned into history, in the transaction that ran the jobs.
 -- p_msg_ids: messages of the jobs that ran and of stale ones; p_endings: how each job ended.
 -- Returns: false when a fence missed: the chunk must be rolled back and its jobs run alone.
@@ -267,6 +282,9 @@ declare
   v_others jsonb := '[]';
 begin
   perform jobs_internal.assert_my_lane(p_lane);
+  if exists (select from pg_catalog.unnest(p_endings) as e where pg_catalog.pg_column_size(e.result) > 500 and not jobs_internal.is_small(e.result)) then
+    return false;
+  end if;
   execute pg_catalog.format('delete from pgmq.%I where msg_id = any ($1)', 'q_pyworker_' || p_lane) using p_msg_ids;
   v_expected := (select pg_catalog.count(*) from pg_catalog.unnest(p_endings) as e where e.outcome = 'succeeded' and e.logs is null);
   if v_expected > 0 then
@@ -343,7 +361,7 @@ begin
   if not exists (
     select from jobs_internal.job as j
     join jobs_internal.session as s on s.id = j.session_id and s.job_id = j.id
-    where j.id = p_job and j.attempt = p_attempt and j.state = 'running' and j.session_id = p_session)
+    where j.id = p_job and j.attempt = p_attempt and j.state = 'running' and j.session_id = p_session and j.owner = jobs_internal.me())
   then
     raise exception using errcode = 'PW041', message = pg_catalog.format('job %s ended itself while it ran', p_job),
       detail = 'Its row is not the running attempt of this session any more. What the job did was undone.',
@@ -354,7 +372,7 @@ $$;
 comment on function jobs_internal.fence(bigint, bigint, integer) is 'PW041 unless the job is still this session''s running attempt';
 
 -- Purpose: end a job that ran alone, in the transaction that did its work. A fence that misses here means that the job row went while
--- the job ran: nothing is left to write, and the transaction must not commit. Errors: PW041.
+-- the job ran: nothing is left to write, and the transaction must not commit. Errors: PW040, PW041.
 create or replace function jobs_internal.finish_alone(p_session bigint, p_lane integer, p_ending jobs_internal.ending)
 returns void
 language plpgsql volatile security definer
@@ -365,6 +383,10 @@ declare
   v_other jsonb;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
+  if not jobs_internal.is_small(p_ending.result) then
+    raise exception using errcode = 'PW040', message = 'the result is larger than the setting result_bytes, or the quota of its owner',
+      hint = 'Write large results into a table. A retry cannot help.';
+  end if;
   if not exists (select from jobs_internal.job as j where j.id = p_ending.job_id and j.session_id = p_session) then
     p_ending.job_id := null;
   end if;

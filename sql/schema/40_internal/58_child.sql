@@ -147,7 +147,7 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   select exists (select from pg_catalog.pg_stat_get_activity(p_pid) as a
-    where a.wait_event in ('MessageQueueSend', 'MessageQueuePutMessage'));
+    where a.wait_event in ('MessageQueueSend', 'MessageQueuePutMessage') and a.usesysid = jobs_internal.me());
 end;
 comment on function jobs_internal.child_is_stuck(integer) is 'The child waits because nobody reads its messages';
 

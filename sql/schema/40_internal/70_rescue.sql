@@ -101,7 +101,7 @@ begin
       if v_job.child_pid is not null and jobs_internal.alive(v_job.child_pid, v_job.child_start) then
         return false;
       end if;
-      v_reason := jobs_internal.stop_reason(v_job.id, v_job.attempt);
+      v_reason := (select x.reason from jobs_internal.stop as x where x.job_id = v_job.id and x.attempt = v_job.attempt);
       v_ending.job_id := v_job.id;
       v_ending.attempt := v_job.attempt;
       v_ending.started_at := v_job.started_at;

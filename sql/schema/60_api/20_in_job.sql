@@ -54,14 +54,15 @@ comment on function jobs.progress(numeric, numeric, text) is
 'Inside a job: says how much is done of how much, seen by other sessions at once in jobs.running; elsewhere does nothing.
 message: a text, at most one a second, written by a short session of its own (one worker slot, some 5 ms). Errors: PW023.';
 
--- Purpose: keep the progress text of a running job of the calling login.
+-- Purpose: keep the progress text of a running job of the calling login. It may come late, when that attempt is over: then it says nothing.
 create or replace function jobs_internal.keep_progress(p_job bigint, p_attempt integer, p_message text)
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   insert into jobs_internal.progress_message (job_id, attempt, message)
-  select j.id, p_attempt, p_message from jobs_internal.job as j where j.id = p_job and j.owner = jobs_internal.me()
+  select j.id, p_attempt, pg_catalog.left(p_message, 1000) from jobs_internal.job as j
+  where j.id = p_job and j.owner = jobs_internal.me() and p_attempt = case j.state when 'running' then j.attempt when 'queued' then j.attempt + 1 end
   on conflict (job_id) do update set attempt = excluded.attempt, message = excluded.message, at = excluded.at;
 end;
 comment on function jobs_internal.keep_progress(bigint, integer, text) is 'Keeps the progress text of a running job of the calling login';
@@ -89,7 +90,8 @@ begin atomic
   from jobs_internal.job as j
   cross join (select jobs_internal.setting('log_lines')::integer as most) as b
   cross join lateral (select pg_catalog.count(*) as kept from jobs_internal.log_line as o where o.job_id = j.id and o.attempt = p_attempt) as l
-  where j.id = p_job and j.owner = jobs_internal.me() and l.kept <= b.most;
+  where j.id = p_job and j.owner = jobs_internal.me() and l.kept <= b.most
+    and p_attempt = case j.state when 'running' then j.attempt when 'queued' then j.attempt + 1 end;
 end;
 comment on function jobs_internal.keep_log_line(bigint, integer, jsonb) is 'Keeps a log line of a running job of the calling login at once';
 

@@ -347,13 +347,14 @@ end
 $$;
 comment on function jobs_internal.is_mine(bigint) is 'The present transaction wrote the job''s row';
 
--- Purpose: what a waiter should know of a job that is not finished in time.
+-- Purpose: what a waiter should know of a job that is not finished in time. Errors: PW030.
 create or replace function jobs_internal.what_it_waits_for(p_id bigint)
 returns text
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select case
+    when jobs_internal.state_of(p_id) is null then null
     when (select s.paused from jobs_internal.switch as s) then 'Everything is paused: an operator resumes it (select jobs.resume()).'
     when (select q.paused from jobs_internal.job as j join jobs_internal.queue as q on q.id = j.queue_id where j.id = p_id)
       then 'Its queue is paused: an operator resumes it (select jobs.resume(queue)).'
