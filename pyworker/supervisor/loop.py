@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 from typing import TypeVar
 
 import psycopg
@@ -28,6 +28,7 @@ _FAREWELL = 0.1  # seconds to take leave of the database in
 _HANG_MARGIN = 10.0  # seconds beyond the patience after which the process itself counts as hung
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)  # of what a job put into its outcome
 _BREATH = 0.001  # seconds between a ring and the tick, on average
+_LULL = 0.05  # the same, after many rings for nothing: any role can ring, as often as it likes
 
 
 class _Lost(Exception):
@@ -47,6 +48,7 @@ class Supervisor:
         self._duty = "start"
         self._asleep = False
         self._looks = 0  # ticks since it fell asleep
+        self._rings = 0  # in a row, for nothing
         self._running = 0
         self._failures = 0  # of the tick, in a row
         self._failing_since = 0.0
@@ -180,6 +182,8 @@ class Supervisor:
         jitter = random.uniform(0.8, 1.2)  # noqa: S311  no secret
         self._looks = self._looks + 1 if self._asleep else 0
         pace = pace_after(tick, on_their_way=on_their_way, blocked=wanting, jitter=jitter, looks=self._looks)
+        if not pace.idle:
+            self._rings = 0
         if pace.idle != self._asleep:
             rings = self._guarded("sleep", lambda: session.gateway.supervisor_sleep(session.number, asleep=pace.idle))
             self._asleep = pace.idle
@@ -194,11 +198,17 @@ class Supervisor:
         until = monotonic() + seconds
         try:
             while True:
-                if session.gateway.receive() and heed:
-                    self._wake.wait(random.uniform(0, 2 * _BREATH))  # noqa: S311  so that many do not tick as one
-                    return
+                if session.gateway.receive():
+                    most = 2 * min(_BREATH * 2.0 ** min(self._rings, 10), _LULL)
+                    breath = random.uniform(0, most)  # noqa: S311  so that many do not tick as one
+                    self._rings += 1
+                    if heed:
+                        self._wake.wait(breath)
+                        return
+                    sleep(max(0.0, min(breath, until - monotonic())))  # what pokes meanwhile ends the wait below
                 left = until - monotonic()
                 if left <= 0 or not self._wake.wait(left, session.line.fileno()):
+                    self._rings = 0
                     return
         except psycopg.Error as error:
             raise _Lost from error

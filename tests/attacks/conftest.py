@@ -1,10 +1,21 @@
 """The databases of this tier hold what stage.sql makes, and a vault: app attacks, other is its victim."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from acceptance.conftest import Supervise, Supervisor
 from stage import staged
-from support import LOGINS, Server
+from support import LOGINS, Database, Server, clone, drop, installed
+
+from pyworker.config import Settings
+from pyworker.server import PrivateServer
+
+from .ground import send_home
 
 #: Everybody may write into the vault but app, the attacker: a row in it is the proof that something
 #: of app's ran as somebody else. app.witness is where an attack says as whom it ran.
@@ -72,3 +83,54 @@ def template(server: Server, template: str) -> Iterator[str]:
         with server.connect("other", name) as connection:
             connection.execute(VICTIM.encode())
         yield name
+
+
+@pytest.fixture
+def supervise() -> Iterator[Supervise]:
+    """Start supervisors; those that a test leaves behind are ended."""
+    with ExitStack() as stack:
+
+        def begin(dsn: str, *arguments: str, started: bool = True) -> Supervisor:
+            one = Supervisor(dsn, *arguments)
+            stack.callback(one.kill)
+            if started:
+                one.wait_for("supervisor_started")
+            return one
+
+        yield begin
+
+
+@pytest.fixture
+def watched(database: Database) -> Iterator[Database]:
+    """A database of the test's own for a supervisor; sessions that linger for more work are sent home at the end."""
+    yield database
+    send_home(database)
+
+
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[Server]:
+    """A private server of this tier's own, with the settings that it comes with: to be filled, read and restarted."""
+    top = Path(tempfile.mkdtemp(prefix="pw-attacks-"))
+    top.chmod(0o755)
+    given = os.environ.get("PYWORKER_SERVER_PACKAGES")
+    private = PrivateServer(top / "s", settings=Settings(server_packages=Path(given) if given else None))
+    private.start()
+    yield Server(conninfo=private.dsn("postgres", "postgres"), private=private)
+    private.destroy()
+    shutil.rmtree(top)
+
+
+@pytest.fixture(scope="session")
+def own_template(own_server: Server) -> Iterator[str]:
+    """The template of this tier, on the server of its own."""
+    with installed(own_server) as bare, staged(own_server, bare, "attacks") as name:
+        yield name
+
+
+@pytest.fixture
+def own(own_server: Server, own_template: str) -> Iterator[Database]:
+    """A database of the test's own on the server of this tier."""
+    made = clone(own_server, own_template, "own")
+    yield made
+    send_home(made)
+    drop(made)
