@@ -5,6 +5,7 @@ renderer sees them, and long texts are cut. The password of a connection string 
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -22,14 +23,20 @@ TEXT_LIMIT = 1000  # characters of one text
 _ITEM_LIMIT = 100  # entries of one list
 _NUMERIC = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
-# C0, DEL and C1, line and paragraph separators, marks that reorder text on a screen, halves of surrogate pairs.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# C0, DEL and C1, line and paragraph separators, halves of surrogate pairs, what reorders a text or is not seen in it.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+    "\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def _escape(match: re.Match[str]) -> str:
     char = match.group()
-    return _SHORT.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}")
+    number = ord(char)
+    return _SHORT.get(char) or (
+        f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+    )
 
 
 def clean(text: str, limit: int = TEXT_LIMIT) -> str:
@@ -44,7 +51,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool | int) or value is None:
         return value
     if isinstance(value, float):
-        return round(value, 3)
+        return round(value, 3) if math.isfinite(value) else str(value)  # JSON has no infinity
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, datetime):
