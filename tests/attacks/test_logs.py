@@ -31,15 +31,21 @@ TEXTS = {
     "markup": "[red]x[/red] [link=http://x]y[/link] <b>z</b> [/]",
     "long": "x" * 100_000,
 }
-OTHERS = (
-    "create function app.say(message text, detail text, hint text) returns void language plpgsql as $$ begin"
-    " perform jobs.log(message, fields => jsonb_build_object(message, detail));"
-    " perform jobs.progress(1, 2, message); perform set_config('application_name', left(message, 60), false);"
-    " raise exception using message = message, detail = detail, hint = hint,"
-    " constraint = left(message, 60), table = left(message, 60); end $$",
-    "create procedure app.shout(message text) language plpgsql as $$ begin commit;"
-    " raise exception using message = message, detail = message, hint = message; end $$",
-)
+OTHERS = """
+create function app.say(message text, detail text, hint text) returns void language plpgsql as $$
+begin
+  perform jobs.log(message, fields => jsonb_build_object(message, detail));
+  perform jobs.progress(1, 2, message);
+  perform set_config('application_name', left(message, 60), false);
+  raise exception using message = message, detail = detail, hint = hint,
+    constraint = left(message, 60), table = left(message, 60);
+end $$;
+create procedure app.shout(message text) language plpgsql as $$
+begin
+  commit;
+  raise exception using message = message, detail = message, hint = message;
+end $$
+"""
 
 
 def _strict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -77,8 +83,7 @@ def _log(database: Database, form: str) -> str:
 @pytest.fixture
 def said(database: Database) -> tuple[Database, set[int]]:
     """Jobs whose every text is an attack, and all of which fail."""
-    for statement in OTHERS:
-        database.run(statement)
+    database.run(OTHERS)
     jobs = set()
     for n, text in enumerate(TEXTS.values()):
         name = text[:20].replace('"', '""')
