@@ -214,23 +214,64 @@ end
 $$;
 comment on function jobs_internal.sweep_slots() is 'Gives back the slots of sessions that are not there any more';
 
--- Purpose: take a slot of a queue for a session. Returns false when none is free. A slot belongs to a session until it claims elsewhere.
+-- Purpose: slots of a queue that nobody holds. After the concurrency was lowered, slots beyond it are held until they are given back: those count
+-- as well.
+create or replace function jobs_internal.unused_slots(p_queue integer, p_concurrency integer)
+returns bigint
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select greatest(0, least(p_concurrency, pg_catalog.count(*)) - pg_catalog.count(s.session_id)) from jobs_internal.slot as s where s.queue_id = p_queue;
+end;
+comment on function jobs_internal.unused_slots(integer, integer) is 'Slots of a queue that nobody holds';
+
+-- Purpose: owners other than a session's who have no slot of a queue at all and a session that waits for one, for longer than this session does.
+create or replace function jobs_internal.slotless_owners(p_session bigint, p_queue integer)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from jobs_internal.session as w where w.waits_for = p_queue and w.id <> p_session) then
+    return 0;
+  end if;
+  return (
+    select pg_catalog.count(distinct w.owner)
+    from jobs_internal.session as w
+    join jobs_internal.session as i on i.id = p_session and i.owner <> w.owner
+    where w.waits_for = p_queue and (i.waits_for is distinct from p_queue or w.waits_since < i.waits_since)
+      and jobs_internal.alive(w.pid, w.backend_start)
+      and not exists (
+        select from jobs_internal.slot as s join jobs_internal.session as h on h.id = s.session_id
+        where s.queue_id = p_queue and h.owner = w.owner));
+end
+$$;
+comment on function jobs_internal.slotless_owners(bigint, integer) is 'Other owners who wait for a slot of a queue and have none';
+
+-- Purpose: take a slot of a queue for a session. Returns false when none is free. A slot belongs to a session until it claims elsewhere, or until
+-- there is an owner who waits and has none: the next session that claims leaves it its own, so that no flood keeps others from starting.
 create or replace function jobs_internal.take_slot(p_session bigint, p_queue integer, p_concurrency integer)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_slotless bigint;
 begin
   if p_concurrency is null then
     perform jobs_internal.free_slots(p_session);
     return true;
   end if;
+  v_slotless := jobs_internal.slotless_owners(p_session, p_queue);
   if exists (select from jobs_internal.slot as s where s.queue_id = p_queue and s.session_id = p_session and s.n <= p_concurrency) then
-    return true;
+    if v_slotless = 0 or v_slotless <= jobs_internal.unused_slots(p_queue, p_concurrency) then
+      return true;
+    end if;
+    perform jobs_internal.free_slots(p_session);
+    return false;
   end if;
   perform jobs_internal.free_slots(p_session);
-  -- After the concurrency was lowered, slots beyond it are held until they are given back: those count as well.
-  if (select pg_catalog.count(s.session_id) from jobs_internal.slot as s where s.queue_id = p_queue) >= p_concurrency then
+  if jobs_internal.unused_slots(p_queue, p_concurrency) <= v_slotless then
     return false;
   end if;
   update jobs_internal.slot as s set session_id = p_session
@@ -303,6 +344,7 @@ declare
   v_due boolean;
   v_front bigint;
   v_began timestamptz;
+  v_waits_for integer;
 begin
   if p_release and v_session.msg_ids is not null then
     perform jobs_internal.release(v_session, false);
@@ -348,6 +390,7 @@ begin
       continue when not v_due;
       if not jobs_internal.take_slot(p_session, v_lane.queue_id, v_lane.concurrency) then
         v_claim.waiting := true;
+        v_waits_for := coalesce(v_waits_for, v_lane.queue_id);
         continue;
       end if;
       -- What nobody has seen yet is taken one at a time, or a few where all other lanes of this owner are quick.
@@ -392,13 +435,17 @@ begin
     v_claim.surplus := exists (select from jobs_internal.session as s
       where s.owner = v_session.owner and s.id < p_session and s.msg_ids is null and s.job_id is null and jobs_internal.alive(s.pid, s.backend_start));
     perform jobs_internal.free_slots(p_session);
-    if v_session.msg_ids is not null or v_session.jobs <> p_jobs then
-      update jobs_internal.session set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs where id = p_session;
+    if v_session.msg_ids is not null or v_session.jobs <> p_jobs or v_session.waits_for is distinct from v_waits_for then
+      update jobs_internal.session
+      set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs, waits_for = v_waits_for,
+        waits_since = case when v_session.waits_for = v_waits_for then v_session.waits_since when v_waits_for is not null then v_now end
+      where id = p_session;
     end if;
   else
     v_claim.suspects := exists (select from jobs_internal.job as j where j.crashes > 0);
     update jobs_internal.session
     set lane_id = v_claim.lane_id, msg_ids = v_claim.msg_ids, lease = v_claim.lease, jobs = p_jobs, swept_at = v_swept,
+      waits_for = null, waits_since = null,
       last_msg_id = v_claim.msg_ids[pg_catalog.cardinality(v_claim.msg_ids)]
     where id = p_session;
   end if;

@@ -483,8 +483,15 @@ begin
       v_due := case when v_lane.avg_ms is null then v_busy + 1
         else greatest(1, least(v_due + v_claimed, pg_catalog.ceil((v_due + v_claimed) * v_lane.avg_ms / 500))) end;
       if v_lane.concurrency is not null then
-        v_free := (select greatest(0, least(v_lane.concurrency - pg_catalog.count(s.session_id), pg_catalog.count(*) - pg_catalog.count(s.session_id)))
-          from jobs_internal.slot as s where s.queue_id = v_lane.queue_id);
+        v_free := jobs_internal.unused_slots(v_lane.queue_id, v_lane.concurrency);
+        -- An owner who has no slot at all needs a session that waits for one (take_slot); as many owners as there are slots wait at a time.
+        if v_free = 0 and v_busy = 0 and not exists (
+            select from jobs_internal.slot as t join jobs_internal.session as s on s.id = t.session_id
+            where t.queue_id = v_lane.queue_id and s.owner = v_owner.oid)
+          and v_lane.concurrency > (select pg_catalog.count(*) from jobs_internal.session as s where s.waits_for = v_lane.queue_id and s.owner <> v_owner.oid)
+        then
+          v_free := 1;
+        end if;
         v_due := least(v_due, v_free + v_busy);
       end if;
       v_sum := v_sum + least(v_due, v_most)::integer;
