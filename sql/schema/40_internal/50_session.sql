@@ -221,7 +221,9 @@ returns bigint
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select greatest(0, least(p_concurrency, pg_catalog.count(*)) - pg_catalog.count(s.session_id)) from jobs_internal.slot as s where s.queue_id = p_queue;
+  select greatest(0, least(p_concurrency, pg_catalog.count(*)) - pg_catalog.count(s.session_id))
+  from jobs_internal.slot as s
+  where s.queue_id = p_queue;
 end;
 comment on function jobs_internal.unused_slots(integer, integer) is 'Slots of a queue that nobody holds';
 

@@ -37,7 +37,11 @@ begin
       and not exists (select from jobs_internal.lane as l where l.queue_id = j.queue_id and l.owner = j.owner and l.priority = j.priority)
     order by 1, 2, 3
   loop
-    v_lane := pg_catalog.nextval('jobs_internal.lane_id_seq');
+    -- Of pgmq's locks any role may hold some thousands: numbers whose lock is held are left out. make_lane_queue waits no more then.
+    for v_try in 1 .. 100000 loop
+      v_lane := pg_catalog.nextval('jobs_internal.lane_id_seq');
+      exit when pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('pgmq.queue_pyworker_' || v_lane));
+    end loop;
     begin
       insert into jobs_internal.lane (id, queue_id, owner, priority, pgmq_queue)
       overriding system value
