@@ -75,9 +75,7 @@ def test_an_open_transaction_of_an_enqueuer(impatient: Database) -> None:
         )
     ]
     # The same owner too, as far as it is not the same job or key.
-    held.append(
-        _hold(database, "app", *looks, """select jobs.enqueue('app.note', '{"n": 1}', unique_key => 'mine')""")
-    )
+    held.append(_hold(database, "app", *looks, """select jobs.enqueue('app.note', '{"n": 1}', unique_key => 'mine')"""))
     held.append(_hold(database, "producer", "select jobs.enqueue('pg_catalog.now', queue => 'default')"))
     held.append(_hold(database, "reader", "lock table jobs.job, jobs.attempts, jobs.queues in access share mode"))
     _everything_goes_on(database)
