@@ -50,7 +50,10 @@ def test_every_function_and_view_is_commented(server: Server, template: str) -> 
     assert bare == []
 
 
-@pytest.mark.parametrize("page", [*sorted(TOP.glob("docs/**/*.md")), TOP / "README.md", TOP / "SECURITY.md"], ids=lambda path: path.name)
+_PAGES = [*sorted(TOP.glob("docs/**/*.md")), TOP / "README.md", TOP / "SECURITY.md"]
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda path: path.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
         path, _, anchor = target.partition("#")
