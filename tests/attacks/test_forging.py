@@ -394,7 +394,7 @@ FORGED: dict[str, tuple[str, Any]] = {
     "supervisor_sleep": ("select jobs_internal.supervisor_sleep(1, true)", "42501"),
     "supervisor_close": ("select jobs_internal.supervisor_close(1)", "42501"),
     "take_outcomes": ("select jobs_internal.take_outcomes(1)", "42501"),
-    "note_owner": ("select jobs_internal.note_owner(1, 'other', 'forged')", "42501"),
+    "note_unreached": ("""select jobs_internal.note_unreached(1, '{"other": "forged"}')""", "42501"),
     "runners": ("select jobs_internal.runners()", "42501"),
     "maintain": ("select jobs_internal.maintain()", "42501"),
     # What nobody calls from outside.
@@ -496,7 +496,7 @@ OWN = {
         "shapes_are_current",
         "is_built_now",
         "powers_of",
-        "waits_for",
+        "owner_trouble",
         "assert_steers",
     ),
     # Figures of the caller's own; what it may see is in tests/catalog/test_visibility.py.
