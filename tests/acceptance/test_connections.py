@@ -314,7 +314,8 @@ def unreached(database: Database, job: int) -> str:
     assert state(database, job) == "queued"
     status, detail, remedy = database.admin(UNREACHED)[0]
     assert status == "warning"
-    assert re.fullmatch(r"no supervisor can connect as: shop since [^(]* \(" + re.escape(reason) + r"\)", detail)
+    told = r"a supervisor cannot connect as: shop since [^(]* \(\S+ says: " + re.escape(reason) + r"\)"
+    assert re.fullmatch(told, detail)
     assert "How the supervisor connects as each owner" in remedy
     return reason
 
