@@ -62,6 +62,17 @@ def test_the_private_server_is_private_under_any_umask(top: Path) -> None:
     assert [path for path in logs if path.stat().st_mode & 0o077] == []
 
 
+def test_whatever_a_command_makes_nobody_else_writes(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, pathlib\natexit.register(lambda: pathlib.Path('made').write_text('at the end'))\n"
+    )
+    subprocess.run(
+        [sys.executable, "-m", "pyworker", "bench", "--list"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path, check=True, capture_output=True, umask=WIDE_OPEN,
+    )  # fmt: skip
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o644
+
+
 def test_a_private_file_is_private_even_where_it_was_open(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("old")
