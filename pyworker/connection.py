@@ -157,7 +157,7 @@ def connect_owner(dsn: str, owner: str, own_user: str) -> Line:
     given = conninfo_to_dict(dsn)
     if owner != own_user:
         # Not another role's: neither the DSN's nor PGPASSWORD; the pass file still counts.
-        given["password"] = ""  # nosec B105  none
+        given["password"] = ""  # none  # nosec B105
     options = _options(_text(given.get("options")), _TIMEOUTS_OFF)
     ours = {"application_name": "pyworker launcher", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
     return _connect({**_NETWORK, **given, **ours, "options": options, "user": owner})

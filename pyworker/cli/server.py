@@ -133,7 +133,7 @@ def psql(directory: Path | None, role: str | None, dbname: str, arguments: tuple
     program = private.bin("psql")
     environment = private.environment(role or "app", dbname)
     sys.stdout.flush()
-    os.execve(program, [str(program), *arguments], environment)  # noqa: S606  # nosec B606  this process becomes psql
+    os.execve(program, [str(program), *arguments], environment)  # noqa: S606  this process becomes psql  # nosec B606
 
 
 @server.command()

@@ -27,7 +27,7 @@ _CLEAR = ("password", "ldap", "pam", "radius", "bsd")
 _ENCRYPTED = ("hostssl", "hostgssenc", "local")
 _NOBODY = "zz_nobody_has_this_name_0"  # an expression that fits it fits everybody
 _TLS_FIRST = "alter system set ssl = on;  -- with server.crt and server.key in place; then reload, and check again"
-_SHARED = ("/tmp", "/var/tmp")  # noqa: S108  # nosec B108  looked for, not used
+_SHARED = ("/tmp", "/var/tmp")  # noqa: S108  looked for, not used  # nosec B108
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def _fits(patient: Patient, expression: str, name: str) -> bool:
 
 def _chosen(patient: Patient, token: str, roles: dict[str, str]) -> dict[str, str]:
     """Choose the roles that a name in one of the two files means."""
-    if token == "all":  # noqa: S105  # nosec B105  a word of pg_hba.conf
+    if token == "all":  # noqa: S105  a word of pg_hba.conf  # nosec B105
         return dict(roles)
     if token.startswith("+"):
         # Members by a grant: being a superuser does not count here.

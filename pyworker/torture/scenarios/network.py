@@ -171,7 +171,7 @@ class Repeater(threading.Thread):
     def _until_known(self, tag: str) -> None:
         while True:
             with suppress(psycopg.OperationalError), self._world.connect_client("app") as line:
-                call = Call(tag=tag, secret="", rng=self._world.rng)  # nosec B106  it has none
+                call = Call(tag=tag, secret="", rng=self._world.rng)  # it has none  # nosec B106
                 ids = call_enqueue(line, call, "stage.effect", {}, queue="held", unique_key=tag)
                 known = Entry(tag=tag, kind="short", owner="app", outcome="ok", ids=tuple(ids), at=time.time())
                 self._world.journal.write(known)
