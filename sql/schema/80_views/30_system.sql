@@ -286,8 +286,21 @@ begin
   v_free := pg_catalog.current_setting('max_worker_processes')::integer
     - (select pg_catalog.count(*) from pg_catalog.pg_stat_get_activity(null) as a where a.backend_type not in ('client backend', 'autovacuum launcher',
         'autovacuum worker', 'background writer', 'checkpointer', 'startup', 'walreceiver', 'walsender', 'walwriter', 'archiver', 'walsummarizer', 'slotsync worker', 'io worker', 'standalone backend'));
+  -- Whoever may run jobs may also launch sessions that are none of ours: where slots are few, one says whose they are.
+  v_text := case when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then (
+    select pg_catalog.string_agg(pg_catalog.format('%s (%s)', pg_catalog.pg_get_userbyid(o.usesysid), o.n), ', ' order by o.n desc)
+    from (
+      select a.usesysid, pg_catalog.count(*) as n
+      from pg_catalog.pg_stat_get_activity(null) as a
+      where a.backend_type like 'pg\_background%'
+        and not exists (
+          select from jobs_internal.session as s
+          left join jobs_internal.job as j on j.id = s.job_id
+          where s.pid = a.pid and s.backend_start = a.backend_start or j.child_pid = a.pid and j.child_start = a.backend_start)
+      group by a.usesysid
+    ) as o) end;
   return query select 8, 'free worker slots', case when v_free <= 0 then 'critical' when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then 'warning' else 'ok' end,
-    pg_catalog.format('%s of %s are free', v_free, pg_catalog.current_setting('max_worker_processes')),
+    pg_catalog.format('%s of %s are free', v_free, pg_catalog.current_setting('max_worker_processes')) || coalesce('; launched by hand: ' || v_text, ''),
     case when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then 'raise max_worker_processes (restart), or lower concurrency and sessions_per_owner' end;
 
   v_age := (select pg_catalog.max(pg_catalog.clock_timestamp() - a.xact_start) from pg_catalog.pg_stat_get_activity(null) as a
