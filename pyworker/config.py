@@ -102,7 +102,23 @@ def config_file(environ: Mapping[str, str] | None = None) -> Path | None:
             )
         return path
     xdg = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or "/") / ".config")
-    return next((path for path in (Path("pyworker.toml"), xdg / "pyworker" / "config.toml") if path.is_file()), None)
+    here = Path("pyworker.toml")
+    if here.is_file():
+        _refuse_foreign(here)
+        return here
+    there = xdg / "pyworker" / "config.toml"
+    return there if there.is_file() else None
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a file that others could have left where we happen to be: it says where to connect, and whom to trust."""
+    facts = (path.lstat(), path.stat())  # of a link itself too
+    if any(one.st_uid not in (0, os.geteuid()) for one in facts) or facts[1].st_mode & 0o002:
+        raise ConfigError(
+            f'configuration file "{path.resolve()}" may be somebody else\'s',
+            detail="It belongs to another user, or everybody may write it.",
+            hint="Where it is meant, name it in PYWORKER_CONFIG; else run this in another directory.",
+        )
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

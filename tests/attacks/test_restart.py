@@ -174,7 +174,7 @@ end $$
 
 
 def test_a_stubborn_job_while_the_server_shuts_down(own: Database, supervise: Supervise) -> None:
-    """A30: it holds up a fast stop; an immediate one, as the runbook says, ends it; it leaves nothing and hurts nobody."""
+    """A30: it holds up a fast stop; an immediate one ends it, as the runbook says. It leaves nothing behind."""
     database = own
     private = database.server.private
     assert private is not None

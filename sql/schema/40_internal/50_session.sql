@@ -355,7 +355,8 @@ begin
   end if;
   v_claim.waiting := false;
   perform jobs_internal.stir_lanes();
-  if not (select s.paused from jobs_internal.switch as s) then
+  -- An owner that has become powerful meanwhile gets no other job: it would run with rights that nobody has admitted.
+  if not (select s.paused from jobs_internal.switch as s) and not jobs_internal.is_refused(v_session.owner) then
     for v_lane in
       select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, q.concurrency
       from (
