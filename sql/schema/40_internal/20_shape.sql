@@ -311,6 +311,7 @@ begin
   select s.* into v_shape
   from jobs_internal.shape as s
   join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version
+    and pg_catalog.starts_with(s.task, p.pronamespace::regnamespace::text || '.')  -- its schema may have got another name
   where s.func = p_func and (s.keys = p_keys or s.whole)
   limit 1;
   if found then
@@ -334,7 +335,7 @@ declare
 begin
   select s.* into v_shape
   from jobs_internal.shape as s
-  join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version
+  join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.oid::regprocedure::text = s.signature
   where s.func = p_func and (s.keys = p_keys or s.whole)
   limit 1;
   if found then

@@ -73,6 +73,7 @@ begin
   left join jobs_internal.shape as s on s.id = j.shape_id
   left join jobs_internal.duration as d on d.shape_id = j.shape_id
   left join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.proowner = s.func_owner
+    and pg_catalog.starts_with(s.task, p.pronamespace::regnamespace::text || '.')  -- a schema may be renamed, and another have its name
   left join lateral (select o.* from jobs_internal.statement as o where o.job_id = j.id and j.shape_id is null offset 0) as st on true
   left join lateral (select o.* from jobs_internal.stop as o where o.job_id = j.id and o.attempt = j.attempt + 1 and o.reason = 'cancelled' offset 0) as x on true
   where not coalesce(q.paused, false) and not (select w.paused from jobs_internal.switch as w);
@@ -172,12 +173,14 @@ begin
     v_why := pg_catalog.format('function %s does not exist any more', v_shape.signature);
   elsif not exists (select from pg_catalog.pg_proc as p where p.oid = v_func and p.proowner = v_shape.func_owner) then
     v_why := pg_catalog.format('function %s has another owner than when the job was enqueued', v_shape.signature);
-  elsif not exists (select from pg_catalog.pg_proc as p where p.oid = v_func and p.oid = v_shape.func and p.xmin = v_shape.version) then
+  elsif not exists (select from pg_catalog.pg_proc as p where p.oid = v_func and p.oid = v_shape.func and p.xmin = v_shape.version
+    and p.oid::regprocedure::text = v_shape.signature)
+  then
     v_why := jobs_internal.misfit(v_func, v_shape.keys) ->> 'message';
     if v_why is null then
       select s.* into v_new
       from jobs_internal.shape as s
-      join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version
+      join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.oid::regprocedure::text = s.signature
       where s.func = v_func and s.keys = v_shape.keys
       limit 1;
       if not found then
@@ -208,6 +211,7 @@ begin atomic
   select not exists (
     select from jobs_internal.shape as s
     left join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.proowner = s.func_owner
+      and p.oid::regprocedure::text = s.signature  -- nor has its schema another name
     where s.id = any (p_shapes) and p.oid is null);
 end;
 comment on function jobs_internal.shapes_are_current(integer[]) is 'These functions are still those that the calls were made for';
