@@ -170,6 +170,7 @@ create table jobs_internal.lane (
   front_at timestamptz,
   rest text not null default 'awake' check (rest in ('awake', 'dozing', 'asleep')),
   mark xid8,
+  limited boolean not null default false,
   quarantine jsonb,
   unique (queue_id, owner, priority)
 ) with (fillfactor = 50);
@@ -185,6 +186,7 @@ comment on column jobs_internal.lane.front is 'Up to this message there was none
 comment on column jobs_internal.lane.front_at is 'When somebody looked';
 comment on column jobs_internal.lane.rest is 'asleep: it is empty, and nobody looks until a nudge names it; dozing: on its way there';
 comment on column jobs_internal.lane.mark is 'Dozing: transactions from this number on are sure to have seen that; null: nobody has looked yet';
+comment on column jobs_internal.lane.limited is 'Its owner has a quota: so that enqueue need not look for one';
 comment on column jobs_internal.lane.quarantine is 'Why nothing of it is started: the job and session that cannot be stopped; null: in use';
 
 create table jobs_internal.nudge (

@@ -49,6 +49,9 @@ def test_pending_is_counted_where_lanes_were_used_for_long(database: Database) -
 
 
 def test_zero_pending_closes_enqueue(database: Database) -> None:
+    """Also where the owner has had jobs for long: its lanes know of the quota."""
+    _note(database)
+    database.drain()
     _quota(database, pending=0)
     assert sqlstate_of(lambda: _note(database)) == "PW071"
     _quota(database)

@@ -83,10 +83,9 @@ begin
   -- One query for all that must be looked up, and one expression for the common case, instead of all that follow: PL/pgSQL and the executor
   -- prepare each anew in each transaction.
   select r.oid, r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls, q.id, coalesce(p_timeout, q.timeout),
-    coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id, u.owner is not null
+    coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id, l.limited
   into owner, v_powerful, queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home, limited
   from pg_catalog.pg_roles as r
-  left join jobs_internal.quota as u on u.owner = r.oid
   left join jobs_internal.queue as q on q.name = coalesce(p_queue, 'default') and q.dropped_at is null
   -- What is_home asks, as far as it is free: while the server runs, another database has another name.
   left join jobs_internal.home as h on h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
@@ -96,6 +95,7 @@ begin
   -- Memberships are asked for where the role has no lane yet, and again whenever a session of it begins (open_session).
   if v_powerful or lane_id is null then
     perform jobs_internal.assert_admitted(owner);
+    limited := exists (select from jobs_internal.quota as u where u.owner = check_options.owner);
   end if;
   if p_timeout is not null or p_max_attempts is not null or p_unique_key is not null or p_priority <> 'normal' or p_note <> '{}'
     or pg_catalog.octet_length(p_queue) > 63
@@ -246,11 +246,13 @@ begin
   if pg_catalog.pg_column_size(p_args) > 200 then
     perform jobs_internal.assert_size(p_args, 'args', 134217728);
   end if;
-  if v.limited and (p_unique_key is null or not exists (select from jobs_internal.job as j
-    where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key))
-  then
-    v_run_at := greatest(v_run_at, jobs_internal.charge(v.owner, 1, p_args));
-    v_due := v_run_at <= pg_catalog.clock_timestamp();
+  if v.limited then
+    if p_unique_key is null or not exists (select from jobs_internal.job as j
+      where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key)
+    then
+      v_run_at := greatest(v_run_at, jobs_internal.charge(v.owner, 1, p_args));
+      v_due := v_run_at <= pg_catalog.clock_timestamp();
+    end if;
   end if;
   created := true;
   job_id := pg_catalog.nextval('jobs_internal.job_id_seq');

@@ -44,6 +44,7 @@ declare
   v_napped timestamptz;
   v_looked timestamptz;  -- the last claim that found nothing
   v_head numeric;  -- what there was then
+  v_seen numeric;  -- and the time before
   v_eager timestamptz;  -- until then: a message is on its way, and not committed yet
   v_open boolean;  -- the claim is not committed yet
   v_defers boolean;  -- each job needs a commit of its own
@@ -97,6 +98,11 @@ begin
     exit when v_leave or pg_catalog.clock_timestamp() > v_until or v_jobs > v_max_jobs;
     perform pg_catalog.set_config('application_name', 'pw idle', false);
     v_head := jobs_internal.head();
+    if v_head is distinct from v_seen then
+      -- Somebody has a message in hand, and may commit it after the claim below has looked: another look comes soon.
+      v_eager := pg_catalog.clock_timestamp() + interval '20 milliseconds';
+      v_seen := v_head;
+    end if;
     -- What was learned is written once a second, and at once at the beginning: sessions write the same rows.
     if v_jobs < 50 or pg_catalog.clock_timestamp() not between v_taught and v_taught + interval '1 second' then
       v_claim := jobs_internal.claim(v_session, v_jobs, v_learned, v_rest, v_limit);

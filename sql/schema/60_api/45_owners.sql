@@ -57,7 +57,7 @@ begin
       result_bytes = excluded.result_bytes, per_minute = excluded.per_minute, history_rows = excluded.history_rows, over_rate = excluded.over_rate
     returning * into v_after;
   end if;
-  perform jobs_internal.know_role(v_owner);
+  perform jobs_internal.know_role(v_owner), jobs_internal.mark_limited();
   perform jobs_internal.note_deed('set_quota', 'role ' || role, case when v_before.owner is not null then pg_catalog.to_jsonb(v_before) end,
     case when v_after.owner is not null then pg_catalog.to_jsonb(v_after) end);
   return v_before is distinct from v_after;
