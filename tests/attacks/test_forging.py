@@ -497,6 +497,7 @@ OWN = {
         "is_built_now",
         "powers_of",
         "owner_trouble",
+        "type_name",
         "assert_steers",
     ),
     # Figures of the caller's own; what it may see is in tests/catalog/test_visibility.py.

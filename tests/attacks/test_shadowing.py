@@ -114,7 +114,7 @@ def test_the_path_of_those_who_serve_all(trapped: Database, who: str) -> None:
                 "select jobs_internal.supervisor_tick(1)",
                 "select * from jobs_internal.supervisor_press(1)",
                 "select jobs_internal.supervisor_sleep(1, true)",
-                "select jobs_internal.note_owner(1, 'app', 'x')",
+                """select jobs_internal.note_unreached(1, '{"app": "x"}')""",
                 "select * from jobs_internal.take_outcomes(10)",
                 "select jobs_internal.runners()",
                 "select jobs_internal.maintain()",
@@ -286,3 +286,20 @@ def test_what_somebody_put_into_our_schemas_stops_an_upgrade(database: Database,
     database.close()
     with pytest.raises(SchemaError):
         apply_schema(database.dsn("postgres"), "install")
+
+
+def test_types_of_that_name_are_not_those_of_the_arguments(trapped: Database) -> None:
+    """A7: a domain of the attacker's that is called like a type of the server's, before it on the enqueuer's path."""
+    trapped.admin("grant create on schema other to other")
+    trapped.run(
+        "create function other.typed(t text, j jsonb, n integer[] default '{1}') returns text"
+        " language sql as 'select $1 || $2::pg_catalog.text || $3::pg_catalog.text'",
+        role="other",
+    )
+    with trapped.connect("other") as line:
+        line.execute(f"set search_path = {TRAPPED}")
+        for args in ('{"t": "a", "j": [1]}', '{"t": "a", "j": [1], "n": [2]}'):
+            line.execute("select jobs.enqueue('other.typed', $1::pg_catalog.jsonb)".replace("$1", f"'{args}'").encode())
+    trapped.drain(role="other")
+    results = trapped.run("select result from jobs.job where task = 'other.typed' order by id", role="other")
+    assert results == [("a[1]{1}",), ("a[1]{2}",)]

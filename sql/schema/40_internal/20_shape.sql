@@ -74,6 +74,20 @@ end
 $$;
 comment on function jobs_internal.candidates(text) is 'Functions that a task name means to the caller (its path, its rights); invoker on purpose';
 
+-- Purpose: the name of a type as it stands in a statement that others run, each with a path of its own: always with its schema. format_type leaves
+-- out pg_catalog, and a path may name another schema before that.
+create or replace function jobs_internal.type_name(p_type oid)
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.format('%I.%I', n.nspname, t.typname)
+  from pg_catalog.pg_type as t
+  join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
+  where t.oid = p_type;
+end;
+comment on function jobs_internal.type_name(oid) is 'The name of a type with its schema, for a statement that others run';
+
 -- Purpose: input parameters of a function, in order. Everything comes from the catalog.
 create or replace function jobs_internal.parameters(p_func oid)
 returns table (n integer, name text, key text, type_id oid, type text, mode text, required boolean)
@@ -186,7 +200,7 @@ end;
 comment on function jobs_internal.takes_whole(oid) is 'The only parameter is jsonb and gets args whole';
 
 -- Purpose: make the shape of a function and some argument names that fit it. Writes jobs_internal.shape. The texts name everything by
--- schema (format_type qualifies with our pinned path). A default stands in them as the server writes it, and others run it with settings of
+-- schema. A default stands in them as the server writes it, and others run it with settings of
 -- their own: '01/02/2020' would be another day to them.
 create or replace function jobs_internal.make_shape(p_func oid, p_keys text[])
 returns jobs_internal.shape
@@ -228,7 +242,7 @@ begin
   if v_shape.whole then
     v_arguments := '$1';
   else
-    select pg_catalog.string_agg(pg_catalog.format('%I %s', p.key, p.type), ', ' order by p.n)
+    select pg_catalog.string_agg(pg_catalog.format('%I %s', p.key, jobs_internal.type_name(p.type_id)), ', ' order by p.n)
     into v_columns
     from jobs_internal.parameters(p_func) as p
     where p.key = any (p_keys);
@@ -243,10 +257,10 @@ begin
       case when p.mode = 'v' then 'variadic ' else '' end
       || case
         when p.key = any (p_keys) and v_shape.procedure
-          then pg_catalog.format('jobs_internal.argument(%L, null::%s)', p.key, p.type)
+          then pg_catalog.format('jobs_internal.argument(%L, null::%s)', p.key, jobs_internal.type_name(p.type_id))
         when p.key = any (p_keys) then pg_catalog.format('pyworker_args.%I', p.key)
-        when p.mode = 'o' then pg_catalog.format('null::%s', p.type)
-        else pg_catalog.format('(%s)::%s', coalesce(pg_catalog.pg_get_function_arg_default(p_func, p.n), '''{}'''), p.type)
+        when p.mode = 'o' then pg_catalog.format('null::%s', jobs_internal.type_name(p.type_id))
+        else pg_catalog.format('(%s)::%s', coalesce(pg_catalog.pg_get_function_arg_default(p_func, p.n), '''{}'''), jobs_internal.type_name(p.type_id))
       end, ', ' order by p.n)
     into v_arguments
     from jobs_internal.parameters(p_func) as p
@@ -461,11 +475,12 @@ begin
     get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
   end;
   for v_parameter in
-    select p.key, p.type from jobs_internal.parameters(p_shape.func) as p
+    select p.key, p.type, jobs_internal.type_name(p.type_id) as full_type from jobs_internal.parameters(p_shape.func) as p
     where p.key operator(pg_catalog.=) any (p_shape.keys) order by p.n
   loop
     begin
-      execute pg_catalog.format('select pg_catalog.to_jsonb(pyworker_args.*) from pg_catalog.jsonb_to_record($1) as pyworker_args(%I %s)', v_parameter.key, v_parameter.type)
+      execute pg_catalog.format('select pg_catalog.to_jsonb(pyworker_args.*) from pg_catalog.jsonb_to_record($1) as pyworker_args(%I %s)', v_parameter.key,
+        v_parameter.full_type)
       using p_args;
     exception when others then
       get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;

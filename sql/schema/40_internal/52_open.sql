@@ -255,11 +255,11 @@ begin
   if p_name is null then
     return coalesce(v_args, '{}');
   end if;
-  -- A composite value has to be spread: INTO takes columns. -1: without a length, which would cut char to one.
+  -- A composite value has to be spread: INTO takes columns.
   execute pg_catalog.format('select %s from pg_catalog.jsonb_to_record(pg_catalog.jsonb_build_object(''v'', $1)) as r(v %s)',
     case when (select t.typtype from pg_catalog.pg_type as t where t.oid operator(pg_catalog.=) pg_catalog.pg_typeof(p_type)::pg_catalog.oid)
       operator(pg_catalog.=) 'c' then '(r.v).*' else 'r.v' end,
-    pg_catalog.format_type(pg_catalog.pg_typeof(p_type)::pg_catalog.oid, -1))
+    jobs_internal.type_name(pg_catalog.pg_typeof(p_type)::pg_catalog.oid))
   into v_value using v_args operator(pg_catalog.->) p_name;
   return v_value;
 end
