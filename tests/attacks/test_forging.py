@@ -497,6 +497,7 @@ OWN = {
         "is_built_now",
         "powers_of",
         "owner_trouble",
+        "reads",
         "type_name",
         "assert_steers",
     ),

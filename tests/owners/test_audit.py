@@ -79,3 +79,20 @@ def test_nobody_changes_it(database: Database) -> None:
             assert sqlstate_of(lambda query=query, role=role: database.run(query, role=role)) == "42501", (query, role)
     assert len(_deeds(database)) == 1
     assert sqlstate_of(lambda: database.run("select * from jobs.audit")) == "42501"
+
+
+def test_an_operator_reads_the_arguments_of_those_whose_member_it_is(database: Database) -> None:
+    job = put(database, "app.note", {"n": 7})
+    database.run("select jobs.enqueue_sql('select 4711')")
+    texts = "select args, settings, statement from jobs.job order by id"
+    assert database.run(texts, role="operator") == [(None, None, None), (None, None, None)]
+    database.admin("create role pw_alice login in role jobs_operator, app")
+    database.admin("create role pw_mate login in role jobs_reader, app")
+    try:
+        assert database.run(texts, role="pw_alice") == [({"n": 7}, {}, None), ({}, {}, "select 4711")]
+        assert database.run(texts, role="pw_mate") == [(None, None, None), (None, None, None)]
+        assert database.value("select jobs.set_priority(%s, 'high')", [job], role="pw_alice")
+    finally:
+        database.close()
+        database.admin("drop role pw_alice, pw_mate")
+    assert [login for login, *_ in _deeds(database)] == ["pw_alice"]

@@ -105,6 +105,18 @@ begin atomic
 end;
 comment on function jobs_internal.viewer() is 'The login that looks, as an owner of jobs; 0 in a copy, where nobody owns any';
 
+-- Purpose: whether the login that looks may read arguments, statements and results of an owner who is somebody else: an administrator, and an
+-- operator who is a member of that role (grant app to alice), and so could act as it anyway. Not in a copy: the numbers mean other roles there.
+create or replace function jobs_internal.reads(p_owner oid)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select jobs_internal.may('jobs_owner')
+    or (jobs_internal.viewer() <> 0::oid and jobs_internal.may('jobs_operator') and pg_catalog.pg_has_role(session_user, p_owner, 'member'));
+end;
+comment on function jobs_internal.reads(oid) is 'The login that looks may read arguments, statements and results of that owner, who is somebody else';
+
 -- Purpose: keep the name of a role that owns jobs or their functions: in another cluster only the name says who that was.
 -- No unique key on purpose: enqueuers would wait for each other. Writes: known_role.
 create or replace function jobs_internal.know_role(p_role oid)

@@ -1,5 +1,5 @@
 -- Views on jobs. Each shows the jobs of the login that asks, and all of them to operators and readers. Arguments, statements and results
--- are for the owner of the job and the administrator; errors and notes for operators too.
+-- are for the owner of the job, operators who are members of the owner, and the administrator; errors and notes for all operators.
 -- security_barrier: no function of a caller sees a row before the rule of visibility has let it through.
 
 -- Names are looked up by scalar subqueries, not by joins, and the live and the finished jobs are plain branches of one union: so
@@ -26,22 +26,22 @@ select
   j.created_at,
   case when j.state = 'queued' then (select a.started_at from active as a where a.job_id = j.id) else j.started_at end as started_at,
   j.finished_at,
-  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then j.result end as result,
+  case when j.owner = (select jobs_internal.viewer()) or jobs_internal.reads(j.owner) then j.result end as result,
   case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.error end as error,
   case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_operator'))
     then coalesce(j.note, '{}') end as note,
   j.timeout,
   j.unique_key,
-  case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_owner'))
+  case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or jobs_internal.reads(j.owner)
     then coalesce(j.args, '{}') end as args,
-  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then coalesce(j.settings, '{}') end as settings,
-  case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
+  case when j.owner = (select jobs_internal.viewer()) or jobs_internal.reads(j.owner) then coalesce(j.settings, '{}') end as settings,
+  case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or jobs_internal.reads(j.owner))
     then case when j.bucket is null then (select st.body from jobs_internal.statement as st where st.job_id = j.id)
       else (select st.body from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end end as statement,
-  case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
+  case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or jobs_internal.reads(j.owner))
     then case when j.bucket is null then (select st.done_when from jobs_internal.statement as st where st.job_id = j.id)
       else (select st.done_when from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end end as done_when,
-  case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')))
+  case when j.shape_id is null and (j.owner = (select jobs_internal.viewer()) or jobs_internal.reads(j.owner))
     then case when j.bucket is null then (select st.way_back from jobs_internal.statement as st where st.job_id = j.id)
       else (select st.way_back from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end end as rollback,
   pg_catalog.pg_get_userbyid(coalesce(j.enqueued_by, j.owner))::text as enqueued_by,
@@ -235,7 +235,7 @@ select
   a.job_id, a.attempt, a.outcome, a.started_at, a.finished_at, a.pid, a.child_pid,
   pg_catalog.round((extract(epoch from a.finished_at - a.started_at) * 1000)::numeric, 1) as run_ms,
   a.waited_ms, a.rows, a.wal_bytes, a.buffers_hit, a.buffers_read, a.buffers_dirtied, a.temp_bytes,
-  case when a.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_owner')) then a.result end as result,
+  case when a.owner = (select jobs_internal.viewer()) or jobs_internal.reads(a.owner) then a.result end as result,
   case when a.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then a.error end as error
 from (
   select f.id as job_id, f.attempt, f.outcome, f.owner, f.started_at, f.finished_at, f.pid, f.child_pid,
