@@ -113,7 +113,7 @@ def test_the_python_side_runs_nothing_that_it_reads() -> None:
                 whole = ast.unparse(node)
                 if (name in calls and not whole.startswith("re.")) or "shell=True" in whole:
                     found.append(f"{path.name}: {whole}")
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("/tmp"):
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("/tmp/"):
                 found.append(f"{path.name}: {node.value}")
     assert found == []
 
