@@ -136,7 +136,11 @@ def test_texts_of_the_other_functions(target: Database, payload: str) -> None:
         found = sqlstate_of(lambda query=query, role=role: target.run(query, [payload], role=role))
         assert found in code, query
     supervisor = target.value("select jobs_internal.supervisor_open(%s, %s, 1, %s)", [payload] * 3, role="supervisor")
-    target.run("select jobs_internal.note_unreached(%s, jsonb_build_object('app', %s::text))", [supervisor, payload], role="supervisor")
+    target.run(
+        "select jobs_internal.note_unreached(%s, jsonb_build_object('app', %s::text))",
+        [supervisor, payload],
+        role="supervisor",
+    )
     target.run("select jobs_internal.supervisor_tick(%s)", [supervisor], role="supervisor")
     for view in ("health", "supervisors", "queued"):
         target.run(f"select * from jobs.{view}", role="operator")
