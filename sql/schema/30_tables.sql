@@ -170,7 +170,6 @@ create table jobs_internal.lane (
   front_at timestamptz,
   rest text not null default 'awake' check (rest in ('awake', 'dozing', 'asleep')),
   mark xid8,
-  limited boolean not null default false,
   quarantine jsonb,
   unique (queue_id, owner, priority)
 ) with (fillfactor = 50);
@@ -186,7 +185,6 @@ comment on column jobs_internal.lane.front is 'Up to this message there was none
 comment on column jobs_internal.lane.front_at is 'When somebody looked';
 comment on column jobs_internal.lane.rest is 'asleep: it is empty, and nobody looks until a nudge names it; dozing: on its way there';
 comment on column jobs_internal.lane.mark is 'Dozing: transactions from this number on are sure to have seen that; null: nobody has looked yet';
-comment on column jobs_internal.lane.limited is 'Its owner has a quota: so that enqueue need not look for one';
 comment on column jobs_internal.lane.quarantine is 'Why nothing of it is started: the job and session that cannot be stopped; null: in use';
 
 create table jobs_internal.nudge (
@@ -838,7 +836,6 @@ create table jobs_internal.audit (
   before jsonb,
   after jsonb
 );
-create index audit_at_idx on jobs_internal.audit (at);
 comment on table jobs_internal.audit is 'What operators and administrators did through the functions of schema jobs; no function changes or removes a row';
 comment on column jobs_internal.audit.id is 'Number';
 comment on column jobs_internal.audit.at is 'When';
@@ -897,7 +894,6 @@ create table jobs_internal.publication (
   revoked_at timestamptz
 );
 create unique index publication_key on jobs_internal.publication (publisher, to_role, func) where revoked_at is null;
-create index publication_task_idx on jobs_internal.publication (task) where revoked_at is null;
 comment on table jobs_internal.publication is 'Functions that their owner lets another role enqueue, to run as the owner';
 comment on column jobs_internal.publication.id is 'Number';
 comment on column jobs_internal.publication.publisher is 'Owner of the function, as whom its jobs run';

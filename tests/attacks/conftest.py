@@ -4,11 +4,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from acceptance.conftest import Supervise, Supervisor
+from acceptance.conftest import supervise  # noqa: F401  a fixture of this tier too
 from stage import staged
 from support import LOGINS, Database, Server, clone, drop, installed
 
@@ -83,21 +82,6 @@ def template(server: Server, template: str) -> Iterator[str]:
         with server.connect("other", name) as connection:
             connection.execute(VICTIM.encode())
         yield name
-
-
-@pytest.fixture
-def supervise() -> Iterator[Supervise]:
-    """Start supervisors; those that a test leaves behind are ended."""
-    with ExitStack() as stack:
-
-        def begin(dsn: str, *arguments: str, started: bool = True) -> Supervisor:
-            one = Supervisor(dsn, *arguments)
-            stack.callback(one.kill)
-            if started:
-                one.wait_for("supervisor_started")
-            return one
-
-        yield begin
 
 
 @pytest.fixture

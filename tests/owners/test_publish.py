@@ -1,5 +1,6 @@
 """Delegation: an owner publishes one function, and another role enqueues exactly that, to run as the owner."""
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from stage import state, wait_for
@@ -208,3 +209,13 @@ def test_a_published_procedure_runs_as_its_publisher(database: Database) -> None
     database.drain()
     assert wait_for(database, job)["state"] == "succeeded"
     assert database.run("select by from app.seen") == [("app3",)]
+
+
+def test_the_argument_that_does_not_fit_is_named(published: tuple[Database, int]) -> None:
+    database, _ = published
+    with pytest.raises(psycopg.Error) as caught:
+        _put(database, args={"n": "many", "why": "x"})
+    assert caught.value.diag.message_primary == 'argument "n" cannot be cast to integer'
+    with pytest.raises(psycopg.Error) as caught:
+        _put(database, note=Jsonb([1]))
+    assert caught.value.diag.message_primary == "note must be a JSON object"

@@ -1,5 +1,6 @@
 """Quotas: what one owner may have of the system."""
 
+import psycopg
 import pytest
 from stage import put, put_many, state, wait_for
 from support import Database, sqlstate_of, wait_until
@@ -165,3 +166,25 @@ def test_a_quota_is_kept_in_the_audit(database: Database) -> None:
         role="operator",
     )
     assert rows == [("operator", "set_quota", "role app", None, "3"), ("operator", "set_quota", "role app", "3", None)]
+
+
+def test_an_owner_that_holds_its_lanes_gets_a_quota_all_the_same(database: Database) -> None:
+    """A claim in an open transaction locks them: neither the operator nor the quota waits for that."""
+    _note(database)
+    database.drain()
+    _note(database)
+    database.run("begin")
+    session = database.value("select jobs_internal.open_session()")
+    database.run("select jobs_internal.claim(%s, 0, null, false, 1)", [session])
+    operator = database.connect("operator", lock_timeout="2s")
+    operator.execute("select jobs.set_quota('app', pending => 1)")
+    with database.connect() as other:
+        assert sqlstate_of(lambda: other.execute("""select jobs.enqueue('app.note', '{"n": 1}')""")) == "PW071"
+    database.run("rollback")
+
+
+def test_the_limit_that_is_out_of_range_is_named(database: Database) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        database.run("select jobs.set_quota('app', pending => 5, per_minute => 0)", role="operator")
+    assert caught.value.diag.message_primary == "per_minute in the quota of app cannot be 0"
+    assert "1 and more" in str(caught.value.diag.message_detail)

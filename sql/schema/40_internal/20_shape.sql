@@ -322,6 +322,7 @@ begin
       detail = 'A job runs with the rights of the login that enqueued it.',
       hint = pg_catalog.format('Ask its owner for: grant execute on routine %s to %I. A retry helps after that.', p_func::regprocedure, session_user);
   end if;
+  -- As find_shape looks first, but cheaper: this is in the way of every enqueue.
   select s.* into v_shape
   from jobs_internal.shape as s
   join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version

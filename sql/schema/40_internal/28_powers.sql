@@ -80,6 +80,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_name text := pg_catalog.pg_get_userbyid(p_owner);
+  v_supervisor text;
   v_reason text;
 begin
   if not exists (select from pg_catalog.pg_roles as r where r.oid = p_owner) then
@@ -95,14 +96,14 @@ begin
   if exists (select from jobs_internal.session as s where s.owner = p_owner and jobs_internal.alive(s.pid, s.backend_start)) then
     return null;
   end if;
-  select u.reason into v_reason
+  select s.name, u.reason into v_supervisor, v_reason
   from jobs_internal.unreached_owner as u
   join jobs_internal.supervisor as s on s.id = u.supervisor_id and jobs_internal.alive(s.pid, s.backend_start)
   where u.owner = p_owner
   order by u.since
   limit 1;
   if found then
-    return pg_catalog.format('no supervisor can connect as its owner %s: %s', v_name, v_reason);
+    return pg_catalog.format('supervisor %s cannot connect as its owner %s: %s', v_supervisor, v_name, v_reason);
   end if;
   return null;
 end

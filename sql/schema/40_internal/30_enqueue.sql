@@ -53,8 +53,8 @@ comment on function jobs_internal.try_settings(jsonb) is 'Tries a job''s setting
 
 -- Purpose: check the options that every kind of job has, and find its queue and lane.
 -- Returns: one row; timeout and max_attempts with the queue's defaults; timeout in seconds alone, so that a start and a timeout have the same
--- sum on every day of every calendar. Returns also whether a quota limits the owner. Errors: PW007, PW008, PW009, PW010, PW011, PW014, PW015, PW018, PW019, PW020, PW060 in a copy, whose
--- owners' numbers are those of another cluster.
+-- sum on every day of every calendar; limited: the owner has a quota. Errors: PW007, PW008, PW009, PW010, PW011, PW014, PW015, PW018, PW019,
+-- PW020, PW060 in a copy, whose owners' numbers are those of another cluster.
 create or replace function jobs_internal.check_options(
   p_queue text,
   p_timeout interval,
@@ -83,9 +83,10 @@ begin
   -- One query for all that must be looked up, and one expression for the common case, instead of all that follow: PL/pgSQL and the executor
   -- prepare each anew in each transaction.
   select r.oid, r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls, q.id, coalesce(p_timeout, q.timeout),
-    coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id, l.limited
+    coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id, u.owner is not null
   into owner, v_powerful, queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home, limited
   from pg_catalog.pg_roles as r
+  left join jobs_internal.quota as u on u.owner = r.oid
   left join jobs_internal.queue as q on q.name = coalesce(p_queue, 'default') and q.dropped_at is null
   -- What is_home asks, as far as it is free: while the server runs, another database has another name.
   left join jobs_internal.home as h on h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
@@ -95,7 +96,6 @@ begin
   -- Memberships are asked for where the role has no lane yet, and again whenever a session of it begins (open_session).
   if v_powerful or lane_id is null then
     perform jobs_internal.assert_admitted(owner);
-    limited := exists (select from jobs_internal.quota as u where u.owner = check_options.owner);
   end if;
   if p_timeout is not null or p_max_attempts is not null or p_unique_key is not null or p_priority <> 'normal' or p_note <> '{}'
     or pg_catalog.octet_length(p_queue) > 63

@@ -1,5 +1,5 @@
--- Quotas: what one owner may have of the system, and what one publication may. Owners without a row in jobs_internal.quota pay nothing for it: that
--- there is one stands on their lanes, which enqueue looks up anyway.
+-- Quotas: what one owner may have of the system, and what one publication may. Owners without a row in jobs_internal.quota pay one lookup at
+-- enqueue, and nothing else. It is looked up there, and not noted on their lanes: an owner can keep a lane's row locked for as long as it likes.
 --
 -- Nobody waits for anybody: a limit is compared with what is committed and with what the caller's own transaction did. So transactions that are
 -- open at the same moment may pass it together, each by what it has enqueued itself.
@@ -126,18 +126,6 @@ begin
 end
 $$;
 comment on function jobs_internal.charge(oid, bigint, jsonb, integer) is 'Holds new jobs against their owner''s quota; says when they may run at the earliest';
-
--- Purpose: note on the lanes whose owners have a quota. After each change, and in each round of upkeep, for a lane that was made at that moment.
--- Locks: lane, where it is not so already.
-create or replace function jobs_internal.mark_limited()
-returns void
-language sql volatile security definer
-set search_path = pg_catalog, pg_temp
-begin atomic
-  update jobs_internal.lane as l set limited = not l.limited
-  where l.limited <> exists (select from jobs_internal.quota as u where u.owner = l.owner);
-end;
-comment on function jobs_internal.mark_limited() is 'Notes on the lanes whose owners have a quota';
 
 -- Purpose: worker sessions that an owner may have at once; null: no limit of its own.
 create or replace function jobs_internal.most_sessions(p_owner oid)

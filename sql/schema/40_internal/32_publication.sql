@@ -57,14 +57,7 @@ returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_args jsonb;
-  v_state text;
-  v_message text;
 begin
-  if p_shape.cast_query is null then
-    return case when p_shape.whole then p_args end;
-  end if;
   if exists (
     select from jobs_internal.parameters(p_shape.func) as p
     join pg_catalog.pg_type as t on t.oid = p.type_id
@@ -75,14 +68,7 @@ begin
   then
     return p_args;
   end if;
-  execute p_shape.cast_query into v_args using p_args;
-  return v_args;
-exception
-  when data_exception or program_limit_exceeded then
-    get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
-    raise exception using errcode = 'PW005', message = 'an argument cannot be cast to its declared type',
-      detail = pg_catalog.format('PostgreSQL says (%s): %s', v_state, pg_catalog.left(v_message, 1000)),
-      hint = 'Pass values of the declared types. A retry cannot help.';
+  return jobs_internal.canonical(p_shape, p_args);
 end
 $$;
 comment on function jobs_internal.published_args(jobs_internal.shape, jsonb) is 'The arguments of a published function, cast as far as only the server''s own types are involved';

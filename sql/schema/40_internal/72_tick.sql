@@ -43,9 +43,9 @@ begin
       exit when pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('pgmq.queue_pyworker_' || v_lane));
     end loop;
     begin
-      insert into jobs_internal.lane (id, queue_id, owner, priority, pgmq_queue, limited)
+      insert into jobs_internal.lane (id, queue_id, owner, priority, pgmq_queue)
       overriding system value
-      values (v_lane, v.queue_id, v.owner, v.priority, 'pyworker_' || v_lane, exists (select from jobs_internal.quota as u where u.owner = v.owner))
+      values (v_lane, v.queue_id, v.owner, v.priority, 'pyworker_' || v_lane)
       on conflict do nothing;
       if found then
         perform jobs_internal.know_role(v.owner), jobs_internal.make_lane_queue(v_lane);
@@ -851,7 +851,6 @@ begin
   perform jobs_internal.sum_up();
   delete from jobs_internal.minute where minute < pg_catalog.now() - interval '1 hour';
   delete from jobs_internal.feed where at < pg_catalog.now() - interval '7 days';
-  perform jobs_internal.mark_limited();
   delete from jobs_internal.rate_use where at < pg_catalog.now() - interval '1 minute';
   -- A lane that sleeps has no message. Should one have got there by a way that leaves no nudge, it does not wait longer than to here.
   update jobs_internal.lane as l set rest = 'awake', mark = null

@@ -387,8 +387,8 @@ end
 $$;
 comment on function jobs_internal.drop_buckets() is 'Drops the partitions that are detached; returns how many buckets are gone';
 
--- Purpose: queues whose options changed go to the class that fits, which is made where it is missing, as those of owners with limited rows are. Until then their jobs go where they
--- went: a bucket is kept for the longest retention of those who used it. Returns how many moved.
+-- Purpose: queues whose options changed go to the class that fits, which is made where it is missing, as those of owners with limited rows are.
+-- Until then their jobs go where they went: a bucket is kept for the longest retention of those who used it. Returns how many moved.
 -- Locks: history_class (key share), queue (skip locked). Writes: history_class, queue, history_use.
 create or replace function jobs_internal.move_queues()
 returns integer

@@ -88,7 +88,9 @@ declare
 begin
   perform jobs_internal.hold_queues(null), jobs_internal.assert_home(), jobs_internal.assert_admitted(v_owner);
   if pg_catalog.jsonb_typeof(v_args) <> 'object' or pg_catalog.jsonb_typeof(note) <> 'object' then
-    raise exception using errcode = 'PW011', message = 'args and note must be JSON objects', detail = 'One of them is not.',
+    raise exception using errcode = 'PW011',
+      message = pg_catalog.format('%s must be a JSON object', case when pg_catalog.jsonb_typeof(v_args) <> 'object' then 'args' else 'note' end),
+      detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(case when pg_catalog.jsonb_typeof(v_args) <> 'object' then v_args else note end)),
       hint = 'Pass {"parameter": value, ...}. A retry cannot help.';
   end if;
   perform jobs_internal.assert_size(v_args, 'args', 134217728), jobs_internal.assert_size(note, 'note', 65536);

@@ -38,13 +38,20 @@ declare
   v_owner oid := jobs_internal.role_id(role);
   v_before jobs_internal.quota;
   v_after jobs_internal.quota;
+  v_limit text;
+  v_value text;
+  v_least integer;
 begin
-  if pending < 0 or running < 0 or args_bytes < 0 or result_bytes < 1000 or per_minute < 1 or history_rows < 1
-    or over_rate is null or over_rate not in ('refuse', 'wait')
-  then
-    raise exception using errcode = 'PW026', message = pg_catalog.format('a limit of the quota of %s is out of range', role),
-      detail = 'The ranges: pending, running, args_bytes 0 and more; result_bytes 1000 and more; per_minute, history_rows 1 and more; over_rate refuse or wait.',
-      hint = 'Pass values in these ranges; null is no limit. A retry cannot help.';
+  select l.name, l.given, l.least into v_limit, v_value, v_least
+  from (values ('pending', pending, 0), ('running', running, 0), ('args_bytes', args_bytes, 0), ('result_bytes', result_bytes, 1000),
+    ('per_minute', per_minute, 1), ('history_rows', history_rows, 1)) as l (name, given, least)
+  where l.given < l.least
+  limit 1;
+  if found or over_rate is null or over_rate not in ('refuse', 'wait') then
+    raise exception using errcode = 'PW026',
+      message = pg_catalog.format('%s in the quota of %s cannot be %s', coalesce(v_limit, 'over_rate'), role, coalesce(v_value, pg_catalog.left(over_rate, 100), 'null')),
+      detail = case when v_limit is null then 'It is refuse or wait.' else pg_catalog.format('Its range: %s and more; null for no limit.', v_least) end,
+      hint = 'Pass a value in that range. A retry cannot help.';
   end if;
   select q.* into v_before from jobs_internal.quota as q where q.owner = v_owner for update;
   if pg_catalog.num_nonnulls(pending, running, args_bytes, result_bytes, per_minute, history_rows) = 0 then
@@ -57,7 +64,7 @@ begin
       result_bytes = excluded.result_bytes, per_minute = excluded.per_minute, history_rows = excluded.history_rows, over_rate = excluded.over_rate
     returning * into v_after;
   end if;
-  perform jobs_internal.know_role(v_owner), jobs_internal.mark_limited();
+  perform jobs_internal.know_role(v_owner);
   perform jobs_internal.note_deed('set_quota', 'role ' || role, case when v_before.owner is not null then pg_catalog.to_jsonb(v_before) end,
     case when v_after.owner is not null then pg_catalog.to_jsonb(v_after) end);
   return v_before is distinct from v_after;
