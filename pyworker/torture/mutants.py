@@ -64,7 +64,7 @@ class Verdict:
         return not self.seen if self.mutant is None else bool(self.mutant.caught_by & set(self.seen))
 
 
-_RESCUE = "jobs_internal.rescue()"
+_RESCUE = "jobs_internal.rescue(oid)"
 _RESCUE_ONE = "jobs_internal.rescue_one(jobs_internal.session)"
 _SETTLE = "jobs_internal.settle(integer,text,integer,jobs_internal.ending)"
 _CLAIM = "jobs_internal.claim(bigint,bigint,jobs_internal.lesson[],boolean,integer)"

@@ -150,3 +150,38 @@ def test_nobody_locks_rows_through_a_view(shared: Database, role: str) -> None:
         ):
             found = sqlstate_of(lambda call=call: shared.run(call, role=role))
             assert found in ("42501", "55000", "428C9", "42809", "0A000"), (call, found)
+
+
+def test_a_session_that_stays_open_holds_up_nobody(database: Database) -> None:
+    """A19: open_session in a transaction of its own, after another owner's session died and the server began a life."""
+    job = put(database, "other.work", {"n": 1}, role="other")
+    database.admin(
+        "insert into jobs_internal.session (owner, pid, backend_start, epoch)"
+        " values ('other'::regrole, 1, now(), jobs_internal.epoch())"
+    )
+    database.admin("update jobs_internal.server set epoch = null")
+    holder = database.connect("app")
+    holder.autocommit = False
+    holder.execute("select jobs_internal.open_session()")
+    supervisor = database.connect("supervisor", lock_timeout="1s", statement_timeout="5s")
+    number = supervisor.execute("select jobs_internal.supervisor_open('x', 'x', 1, 'x')").fetchone()
+    assert number
+    ticked = supervisor.execute("select jobs_internal.supervisor_tick(%s)", [number[0]]).fetchone()
+    assert ticked
+    assert ticked[0]["rescued"] == 1
+    database.drain(role="other")
+    assert state(database, job) == "succeeded"
+    holder.rollback()
+
+
+def test_no_session_opens_before_the_crash_is_looked_into(database: Database) -> None:
+    """A19: where no slot is left for that, the session says so; the caller's transaction does nothing of it."""
+    database.admin(
+        "create or replace function jobs_internal.launch_upkeep(p_statement text, p_label text) returns boolean"
+        " language sql as 'select false'"
+    )
+    database.admin("update jobs_internal.server set epoch = null")
+    assert sqlstate_of(lambda: database.run("select jobs_internal.open_session()")) == "PW078"
+    assert database.admin("select epoch from jobs_internal.server") == [(None,)]
+    database.admin("select jobs_internal.rescue()")
+    assert sqlstate_of(lambda: database.run("select jobs_internal.open_session()")) is None

@@ -26,7 +26,7 @@ REACHING = {
     "pg_catalog.pg_stat_reset()": ("PW006", {}),
     "pg_catalog.pg_stat_file(text)": ("PW006", {"$1": "x"}),
     "pg_catalog.pg_terminate_backend(integer, bigint)": (None, {"pid": 1}),
-    "jobs_internal.rescue()": ("PW006", {}),
+    "jobs_internal.rescue(oid)": ("PW006", {}),
     "jobs_internal.settle(integer, text, integer, jobs_internal.ending)": (
         "PW006",
         dict.fromkeys(("p_pid", "p_state", "p_expected", "p_ending")),

@@ -26,7 +26,7 @@ def test_it_fits(shared: Database, name: str) -> None:
 
 
 def test_one_that_does_not_fit_is_an_error(shared: Database) -> None:
-    edit = Edit(function="jobs_internal.rescue()", old="no such text", new="")
+    edit = Edit(function="jobs_internal.rescue(oid)", old="no such text", new="")
     mutant = Mutant(name="m", summary="s", scenario="calm", caught_by=frozenset({"I1"}), edits=(edit,))
     with pytest.raises(WorkError, match="does not fit"):
         planted(shared, mutant)

@@ -1,8 +1,35 @@
 -- Worker sessions: opening, closing, claiming. All are definer functions that a worker session of the owner calls; each checks that the
 -- caller is that session (pid and backend_start).
 
--- Purpose: register the calling backend as a worker session of its login. Returns its number. Sees to the dead ones first, so that jobs
--- go on with no supervisor at all. Locks: none that others wait for. Writes: session. Errors: PW019, PW060, PW073.
+-- Purpose: wait until somebody has found out what the last end of the server means (note_crash): in this life of it no job starts before. A session
+-- of our own does that and commits at once; the caller, whose transaction may stay open, would hold up everybody. Errors: PW078.
+create or replace function jobs_internal.await_crash_noted()
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_until timestamptz;
+begin
+  loop
+    if exists (select from jobs_internal.server as s where s.epoch = jobs_internal.epoch()) then
+      return;
+    end if;
+    if v_until is null and jobs_internal.launch_upkeep('select jobs_internal.note_crash()', 'pyworker crash') then
+      v_until := pg_catalog.clock_timestamp() + interval '5 seconds';
+    end if;
+    if v_until is null or pg_catalog.clock_timestamp() not between v_until - interval '5 seconds' and v_until then
+      raise exception using errcode = 'PW078', message = 'the server has just started, and its last end is not looked into yet',
+        detail = 'A session of pyworker''s own does that, in a background worker slot; or a supervisor.', hint = 'Retry in a moment, or start pyworker run.';
+    end if;
+    perform pg_catalog.pg_sleep(0.002);
+  end loop;
+end
+$$;
+comment on function jobs_internal.await_crash_noted() is 'Waits until it is known what the last end of the server means';
+
+-- Purpose: register the calling backend as a worker session of its login. Returns its number. Sees to the dead ones of its owner first, so that
+-- jobs go on with no supervisor at all. Locks: none that others wait for. Writes: session. Errors: PW019, PW060, PW073, PW078.
 create or replace function jobs_internal.open_session()
 returns bigint
 language plpgsql volatile security definer
@@ -12,7 +39,8 @@ declare
   v_id bigint;
 begin
   perform jobs_internal.assert_home(), jobs_internal.assert_admitted(jobs_internal.me()), jobs_internal.assert_session_allowed(jobs_internal.me());
-  perform jobs_internal.rescue();
+  perform jobs_internal.await_crash_noted();
+  perform jobs_internal.rescue(jobs_internal.me());
   perform jobs_internal.lift_quarantine();
   insert into jobs_internal.session (owner, pid, backend_start, epoch)
   select jobs_internal.me(), a.pid, a.backend_start, jobs_internal.epoch()

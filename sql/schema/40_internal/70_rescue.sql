@@ -1,9 +1,10 @@
 -- Rescue: what to do about sessions that are gone. Any supervisor and any new worker session may call it, at the same time: it takes dead
 -- sessions one by one with skip locked, and one that cannot be helped does not keep the others from help.
 
--- Purpose: see to the dead worker sessions: give their messages back, close the attempts that died with them.
+-- Purpose: see to the dead worker sessions: give their messages back, close the attempts that died with them. p_owner: only to those of this owner,
+-- and without note_crash: who calls it in a transaction of its own holds what it touches for as long as it likes, so it touches nobody else's.
 -- Returns: how many sessions were seen to. Locks: session (skip locked), message (skip locked), job.
-create or replace function jobs_internal.rescue()
+create or replace function jobs_internal.rescue(p_owner oid default null)
 returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -12,15 +13,17 @@ declare
   v_session jobs_internal.session;
   v_count integer := 0;
 begin
-  begin
-    perform jobs_internal.note_crash();
-  exception
-    when others then
-      raise warning using message = pg_catalog.format('nobody can be blamed for the crash of the server: %s', sqlerrm);
-  end;
+  if p_owner is null then
+    begin
+      perform jobs_internal.note_crash();
+    exception
+      when others then
+        raise warning using message = pg_catalog.format('nobody can be blamed for the crash of the server: %s', sqlerrm);
+    end;
+  end if;
   for v_session in
     select s.* from jobs_internal.session as s
-    where not jobs_internal.alive(s.pid, s.backend_start)
+    where not jobs_internal.alive(s.pid, s.backend_start) and (p_owner is null or s.owner = p_owner)
     order by s.id
   loop
     select s.* into v_session from jobs_internal.session as s where s.id = v_session.id for update skip locked;
@@ -38,11 +41,13 @@ begin
         raise warning using message = pg_catalog.format('session %s cannot be rescued now: %s', v_session.id, sqlerrm);
     end;
   end loop;
-  perform jobs_internal.sweep_slots();
+  if p_owner is null then
+    perform jobs_internal.sweep_slots();
+  end if;
   return v_count;
 end
 $$;
-comment on function jobs_internal.rescue() is 'Sees to the dead worker sessions; returns how many';
+comment on function jobs_internal.rescue(oid) is 'Sees to the dead worker sessions, of all owners or of one; returns how many';
 
 -- Purpose: find the child of a session that died after it had launched one and before it had noted that. The child carries its job and
 -- attempt in application_name, from its launch on; only the owner's own sessions could claim the same. Returns the job, with its child.

@@ -220,17 +220,20 @@ end
 $$;
 comment on function jobs_internal.note_overdue() is 'Notes a reason to stop for every attempt that is overdue';
 
--- Purpose: give back the lanes whose stubborn job is over. Locks: lane, only where there is one to give back.
+-- Purpose: give back the lanes whose stubborn job is over. Locks: lane (skip locked), only where there is one to give back.
 create or replace function jobs_internal.lift_quarantine()
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   update jobs_internal.lane as l set quarantine = null
-  where l.quarantine is not null
-    and not exists (select from jobs_internal.stop as x join jobs_internal.job as j on j.id = x.job_id
-      where x.job_id = (l.quarantine ->> 'job_id')::bigint and x.attempt = (l.quarantine ->> 'attempt')::integer
-        and x.attempt >= case j.state when 'running' then j.attempt else j.attempt + 1 end);
+  where l.id in (
+    select o.id from jobs_internal.lane as o
+    where o.quarantine is not null
+      and not exists (select from jobs_internal.stop as x join jobs_internal.job as j on j.id = x.job_id
+        where x.job_id = (o.quarantine ->> 'job_id')::bigint and x.attempt = (o.quarantine ->> 'attempt')::integer
+          and x.attempt >= case j.state when 'running' then j.attempt else j.attempt + 1 end)
+    for no key update skip locked);
 end;
 comment on function jobs_internal.lift_quarantine() is 'Gives back the lanes whose stubborn job is over';
 

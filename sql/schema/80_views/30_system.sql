@@ -281,7 +281,7 @@ begin
   return query select 7, 'dead sessions', case when v_count = 0 then 'ok' when v_awake = 0 and v_holding > 0 then 'critical' else 'warning' end,
     pg_catalog.format('%s wait for a rescue', v_count)
       || case when v_left > 0 then pg_catalog.format('; the child sessions of %s more go on alone: see jobs.running', v_left) else '' end,
-    case when v_count > 0 then 'a supervisor, or the next jobs.start(), sees to them' end;
+    case when v_count > 0 then 'a supervisor sees to them, or the next jobs.start() of their owner' end;
 
   v_free := pg_catalog.current_setting('max_worker_processes')::integer
     - (select pg_catalog.count(*) from pg_catalog.pg_stat_get_activity(null) as a where a.backend_type not in ('client backend', 'autovacuum launcher',

@@ -54,6 +54,7 @@ from (values
   ('PW075', false, 'there is no such role'),
   ('PW076', false, 'no such task is published to the caller'),
   ('PW077', false, 'there is no such publication, or it belongs to another role'),
+  ('PW078', true, 'the server has just started, and its last end is not looked into yet'),
   ('PWC01', false, 'outcome: cancelled on request'),
   ('PWC02', false, 'outcome: interrupted three times without a known reason'),
   ('PWD01', false, 'outcome: ended unseen, and nothing can tell how'),
