@@ -15,6 +15,7 @@ select not exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespac
 \ir schema/10_roles.sql
 \ir schema/12_version.sql
 \ir schema/15_clear.sql
+\ir schema/18_checks.sql
 \if :pyworker_fresh
 \ir schema/20_types.sql
 \ir schema/30_tables.sql

@@ -57,6 +57,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         ("PS005", f"jobs_internal.{name}"): _ANY_PATH
         for name in ["argument", "run_statement", "wash", "launch_child", "wait_child", "child_outcome", "detach_child"]
     },
+    ("PS005", "jobs_internal.is_state"): "a CHECK, called for each row that is written; every name in it is full",
     ("PS005", "jobs_internal.work"): _COMMITS,
     ("PS005", "jobs_internal.stop_job"): _COMMITS,
     ("PS005", "jobs.await"): "a procedure that commits cannot have the clause; every name in it is full",

@@ -27,7 +27,7 @@ T = TypeVar("T")
 _FAREWELL = 0.1  # seconds to take leave of the database in
 _HANG_MARGIN = 10.0  # seconds beyond the patience after which the process itself counts as hung
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)  # of what a job put into its outcome
-_BREATH = 0.001  # seconds between a ring and the tick, on average
+_BREATH = 0.001  # seconds between a ring and the tick, on average; after the first one there is none
 _LULL = 0.05  # the same, after many rings for nothing: any role can ring, as often as it likes
 
 
@@ -199,7 +199,7 @@ class Supervisor:
         try:
             while True:
                 if session.gateway.receive():
-                    most = 2 * min(_BREATH * 2.0 ** min(self._rings, 10), _LULL)
+                    most = 2 * min(_BREATH * 2.0 ** min(self._rings, 10), _LULL) if self._rings else 0.0
                     breath = random.uniform(0, most)  # noqa: S311  so that many do not tick as one
                     self._rings += 1
                     if heed:

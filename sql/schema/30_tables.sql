@@ -265,11 +265,7 @@ create table jobs_internal.job (
   settings jsonb,
   note jsonb,
   error jsonb,
-  constraint job_state_check check (case state
-    when 'scheduled' then due_at is not null and msg_id is null and session_id is null
-    when 'queued' then due_at is null and msg_id is not null and session_id is null
-    when 'running' then due_at is null and msg_id is null and session_id is not null
-    else false end)
+  constraint job_state_check check (jobs_internal.is_state(state, due_at, msg_id, session_id))
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.2);
 create index job_due_idx on jobs_internal.job (due_at) where due_at is not null;
 create unique index job_unique_key on jobs_internal.job (owner, queue_id, unique_key) where unique_key is not null;
@@ -625,12 +621,14 @@ create table jobs_internal.home (
   database_name name not null,
   place oid not null,
   postmaster timestamptz not null,
+  quotas boolean not null default false,
   since timestamptz not null default pg_catalog.clock_timestamp()
 ) with (fillfactor = 50);
 comment on table jobs_internal.home is 'One row: where this installation is at home; a database in which it says something else is a copy, and nothing runs there';
 comment on column jobs_internal.home.id is 'Always true: there is one row';
 comment on column jobs_internal.home.system is 'The server: its system identifier';
 comment on column jobs_internal.home.database is 'The database';
+comment on column jobs_internal.home.quotas is 'Somebody was given a quota once: each enqueue looks whether its owner has one';
 comment on column jobs_internal.home.database_name is 'Its name as of the last look: as long as it and postmaster are the same, enqueue need not look further';
 comment on column jobs_internal.home.place is 'This table: a restored one has another oid';
 comment on column jobs_internal.home.postmaster is 'Start of the postmaster that was seen last: as long as it is the same, the server need not be asked who it is';

@@ -62,13 +62,14 @@ grant execute on procedure
   jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, jsonb, jobs_internal.ending)
 to jobs_runner;
 grant execute on function
-  jobs_internal.wash(jsonb), jobs_internal.baseline(), jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, jsonb, boolean),
+  jobs_internal.wash(jsonb), jobs_internal.role_settings(), jobs_internal.baseline(jsonb),
+  jobs_internal.run_one(jobs_internal.work_item, bigint, text, bigint, jsonb, boolean),
   jobs_internal.keep_result(jsonb), jobs_internal.run_statement(text), jobs_internal.measured(text, boolean), jobs_internal.kept_result(),
   jobs_internal.run_plain(jobs_internal.work_item, text, bigint, jsonb, boolean),
   jobs_internal.lessons(integer, jobs_internal.ending[], boolean), jobs_internal.defers(),
   jobs_internal.run_chunk(jobs_internal.work_item[], boolean, integer, bigint, text, bigint, jsonb, integer[], integer),
   jobs_internal.with_cost(jobs_internal.ending, json),
-  jobs_internal.own_path(text), jobs_internal.collect_log(), jobs_internal.why_stopped(bigint, integer), jobs_internal.stop_reason(bigint, integer),
+  jobs_internal.collect_log(), jobs_internal.why_stopped(bigint, integer), jobs_internal.stop_reason(bigint, integer),
   jobs_internal.shapes_are_current(integer[]), jobs_internal.stop_error(text, interval, text, text),
   jobs_internal.cut_off(jobs_internal.work_item, timestamptz, text, text), jobs_internal.spoiled(jobs_internal.ending, text, text),
   jobs_internal.shutting_down(), jobs_internal.head(), jobs_internal.open_session(), jobs_internal.close_session(bigint, jobs_internal.lesson[]),

@@ -456,7 +456,7 @@ OWN = {
         "measured",
         "kept_result",
         "keep_result",
-        "own_path",
+        "role_settings",
         "baseline",
         "wash",
         "collect_log",

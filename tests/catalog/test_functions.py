@@ -19,6 +19,7 @@ UNPINNED = {
     "jobs_internal.canonical_many": "casts for the caller",
     "jobs_internal.try_settings": "tries settings for the caller",
     "jobs_internal.argument": "casts for the owner of the job",
+    "jobs_internal.is_state": "a CHECK, for each row that is written: every name in it is full",
     "jobs_internal.index_is_valid": "looks a name up for the owner of the job",
     "jobs_internal.invalid_indexes": "looks a name up for the owner of the job",
     "jobs_internal.leftover": "sets the owner's path for that look",

@@ -27,9 +27,8 @@ returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select pg_catalog.format('%I.%I', n.nspname, 'pg_background_' || p_function)
+  select pg_catalog.format('%s.%I', e.extnamespace::regnamespace, 'pg_background_' || p_function)
   from pg_catalog.pg_extension as e
-  join pg_catalog.pg_namespace as n on n.oid = e.extnamespace
   where e.extname = 'pg_background';
 end;
 comment on function jobs_internal.background(text) is 'Qualified name of a function of pg_background';

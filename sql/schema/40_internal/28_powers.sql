@@ -37,12 +37,18 @@ comment on function jobs_internal.powers_of(oid) is 'What makes a role powerful;
 -- Purpose: whether the jobs of a role are refused: it is powerful, and no administrator has switched it on by name.
 create or replace function jobs_internal.is_refused(p_role oid)
 returns boolean
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select jobs_internal.powers_of(p_role) is not null
+as $$
+begin
+  -- As powers_of, which says more: each new session asks this before its first job.
+  return exists (
+    select from pg_catalog.pg_roles as r
+    where r.oid = p_role and (r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls
+      or exists (select from pg_catalog.unnest(jobs_internal.powerful_roles()) as p where pg_catalog.pg_has_role(r.oid, p, 'member'))))
     and not exists (select from jobs_internal.admitted_role as a where a.role = p_role);
-end;
+end
+$$;
 comment on function jobs_internal.is_refused(oid) is 'Jobs of this role are refused: it is powerful, and nobody has switched it on';
 
 -- Purpose: whether a role is a member of jobs_runner. A superuser counts as a member of every role: its jobs run where it was admitted by name.

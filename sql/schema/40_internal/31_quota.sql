@@ -1,5 +1,5 @@
--- Quotas: what one owner may have of the system, and what one publication may. Owners without a row in jobs_internal.quota pay one lookup at
--- enqueue, and nothing else. It is looked up there, and not noted on their lanes: an owner can keep a lane's row locked for as long as it likes.
+-- Quotas: what one owner may have of the system, and what one publication may. As long as nobody was ever given one, enqueues do not look
+-- (home.quotas); then each looks for its owner's. It is not noted on their lanes: an owner can keep a lane's row locked for as long as it likes.
 --
 -- Nobody waits for anybody: a limit is compared with what is committed and with what the caller's own transaction did. So transactions that are
 -- open at the same moment may pass it together, each by what it has enqueued itself.
@@ -64,7 +64,7 @@ comment on function jobs_internal.recent_jobs(oid, integer) is 'Jobs that count 
 
 -- Purpose: hold new jobs against their owner's quota, and against the limits of a publication, and note them where there is a limit per minute.
 -- p_args: those of the largest; p_publication 0: none.
--- Returns: when they may run at the earliest; later than now where they wait for the limit per minute, all of them as the last one.
+-- Returns: when they may run at the earliest, all of them as the last one, where they wait for the limit per minute; null: at once.
 -- Writes: rate_use. Errors: PW070, PW071, PW072, PW074.
 create or replace function jobs_internal.charge(p_owner oid, p_jobs bigint, p_args jsonb, p_publication integer default 0)
 returns timestamptz
@@ -77,9 +77,13 @@ declare
   v_name text := pg_catalog.pg_get_userbyid(p_owner);
   v_bytes bigint;
   v_used bigint;
-  v_at timestamptz := pg_catalog.clock_timestamp();
+  v_now timestamptz := pg_catalog.clock_timestamp();
+  v_at timestamptz := v_now;
 begin
   select u.* into v_quota from jobs_internal.quota as u where u.owner = p_owner;
+  if not found and p_publication = 0 then
+    return null;
+  end if;
   if v_quota.args_bytes is not null and p_args is not null then
     v_bytes := pg_catalog.octet_length(p_args::text);
     if v_bytes > v_quota.args_bytes then
@@ -122,7 +126,7 @@ begin
   if coalesce(v_quota.per_minute, v_publication.per_minute) is not null then
     insert into jobs_internal.rate_use (owner, publication_id, at, jobs) values (p_owner, p_publication, v_at, p_jobs);
   end if;
-  return v_at;
+  return nullif(v_at, v_now);
 end
 $$;
 comment on function jobs_internal.charge(oid, bigint, jsonb, integer) is 'Holds new jobs against their owner''s quota; says when they may run at the earliest';

@@ -40,8 +40,9 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into jobs_internal.home as h (system, database, database_name, place, postmaster)
-  select c.system_identifier, d.oid, d.datname, 'jobs_internal.home'::regclass, pg_catalog.pg_postmaster_start_time()
+  insert into jobs_internal.home as h (system, database, database_name, place, postmaster, quotas)
+  select c.system_identifier, d.oid, d.datname, 'jobs_internal.home'::regclass, pg_catalog.pg_postmaster_start_time(),
+    exists (select from jobs_internal.quota)
   from pg_catalog.pg_control_system() as c
   join pg_catalog.pg_database as d on d.datname = pg_catalog.current_database()
   on conflict (id) do update set system = excluded.system, database = excluded.database, database_name = excluded.database_name,
@@ -58,6 +59,12 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- As long as the server runs, this is enough; a new session plans nothing else for it.
+  if exists (select from jobs_internal.home as h where h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
+    and h.database_name = pg_catalog.current_database())
+  then
+    return;
+  end if;
   if jobs_internal.is_home() then
     -- Nobody waits here: whoever holds the row writes the same.
     update jobs_internal.home as h set postmaster = pg_catalog.pg_postmaster_start_time(), database_name = pg_catalog.current_database()

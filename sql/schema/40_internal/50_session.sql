@@ -37,13 +37,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_id bigint;
+  v_me oid := jobs_internal.me();
 begin
-  perform jobs_internal.assert_home(), jobs_internal.assert_admitted(jobs_internal.me()), jobs_internal.assert_session_allowed(jobs_internal.me());
+  perform jobs_internal.assert_home(), jobs_internal.assert_admitted(v_me), jobs_internal.assert_session_allowed(v_me);
   perform jobs_internal.await_crash_noted();
-  perform jobs_internal.rescue(jobs_internal.me());
+  perform jobs_internal.rescue(v_me);
   perform jobs_internal.lift_quarantine();
   insert into jobs_internal.session (owner, pid, backend_start, epoch)
-  select jobs_internal.me(), a.pid, a.backend_start, jobs_internal.epoch()
+  select v_me, a.pid, a.backend_start, jobs_internal.epoch()
   from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a
   returning id into v_id;
   return v_id;
@@ -213,13 +214,17 @@ comment on function jobs_internal.learn(jobs_internal.session, jobs_internal.les
 -- for sweep_slots. Locks: slot (skip locked).
 create or replace function jobs_internal.free_slots(p_session bigint)
 returns void
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-  update jobs_internal.slot as s set session_id = null
-  from (select f.queue_id, f.n from jobs_internal.slot as f where f.session_id = p_session for update skip locked) as f
-  where s.queue_id = f.queue_id and s.n = f.n;
-end;
+as $$
+begin
+  if exists (select from jobs_internal.slot as s where s.session_id = p_session) then
+    update jobs_internal.slot as s set session_id = null
+    from (select f.queue_id, f.n from jobs_internal.slot as f where f.session_id = p_session for update skip locked) as f
+    where s.queue_id = f.queue_id and s.n = f.n;
+  end if;
+end
+$$;
 comment on function jobs_internal.free_slots(bigint) is 'Gives back the slots of a session';
 
 -- Purpose: give back the slots of sessions that are not there any more. Locks: slot (skip locked).
@@ -481,7 +486,9 @@ begin
     where id = p_session;
   end if;
   -- Last, because all sessions write the same rows: with many dead entries in a lane, the search before it takes its time.
-  perform jobs_internal.learn(v_session, p_learned);
+  if p_learned is not null then
+    perform jobs_internal.learn(v_session, p_learned);
+  end if;
   return v_claim;
 end
 $$;

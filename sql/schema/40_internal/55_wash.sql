@@ -27,58 +27,60 @@ end
 $$;
 comment on function jobs_internal.wash(jsonb) is 'Puts a worker session back to its baseline after a job';
 
+-- Purpose: what ALTER ROLE and ALTER DATABASE say for the login in this database. Returns setting -> value; null: nothing.
+create or replace function jobs_internal.role_settings()
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_me oid := pg_catalog.quote_ident(session_user)::regrole;
+begin
+  -- Most roles have none, and a new session plans what it asks for the first time.
+  if not exists (select from pg_catalog.pg_db_role_setting as d where d.setrole in (0, v_me)) then
+    return null;
+  end if;
+  return (
+    select pg_catalog.jsonb_object_agg(r.name, r.value)
+    from (
+      select distinct on (c.setting[1]) c.setting[1] as name, c.setting[2] as value
+      from pg_catalog.pg_db_role_setting as d
+      cross join lateral (select pg_catalog.regexp_match(e, '^([^=]+)=(.*)$') as setting from pg_catalog.unnest(d.setconfig) as e) as c
+      where d.setrole in (0, v_me)
+        and d.setdatabase in (0, (select b.oid from pg_catalog.pg_database as b where b.datname = pg_catalog.current_database()))
+      order by c.setting[1], d.setrole <> 0 desc, d.setdatabase <> 0 desc
+    ) as r);
+end
+$$;
+comment on function jobs_internal.role_settings() is 'What ALTER ROLE and ALTER DATABASE say for the login in this database; null: nothing';
+
 -- Purpose: what must be set again after each RESET ALL, asked right after one. Two things: the worker's own time limits and isolation, which
 -- are the jobs' and not the role's; and what ALTER ROLE and ALTER DATABASE say, where RESET ALL does not bring it back because the session
--- that launched this one had set it. Returns setting -> value; null when RESET ALL alone does, so that a job need not pay for it.
-create or replace function jobs_internal.baseline()
+-- that launched this one had set it. p_role: the latter, as role_settings gives it.
+-- Returns setting -> value; null when RESET ALL alone does, so that a job need not pay for it.
+create or replace function jobs_internal.baseline(p_role jsonb)
 returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
-  with own (name, value) as (
-    values ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
-      ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'), ('default_transaction_deferrable', 'off'),
-      ('pg_background.worker_timeout', '0')
-  ), role (name, value) as (
-    select distinct on (c.setting[1]) c.setting[1], c.setting[2]
-    from pg_catalog.pg_db_role_setting as d
-    cross join lateral (select pg_catalog.regexp_match(e, '^([^=]+)=(.*)$') as setting from pg_catalog.unnest(d.setconfig) as e) as c
-    where d.setrole in (0, pg_catalog.quote_ident(session_user)::regrole::oid)
-      and d.setdatabase in (0, (select b.oid from pg_catalog.pg_database as b where b.datname = pg_catalog.current_database()))
-    order by c.setting[1], d.setrole <> 0 desc, d.setdatabase <> 0 desc
-  ), wished as (
-    select o.name, o.value from own as o
-    union all
-    select r.name, r.value from role as r where r.name not in (select o.name from own as o) and r.name <> 'search_path'
-  ), different as materialized (
-    select w.name, w.value from wished as w where pg_catalog.current_setting(w.name, true) is distinct from w.value
-  )
-  select pg_catalog.jsonb_object_agg(w.name, w.value)
-  from different as w
-  -- Only where something is different: to list all settings takes two milliseconds.
-  cross join lateral (select s.context from pg_catalog.pg_settings as s where s.name = w.name offset 0) as g
-  where g.context in ('user', 'superuser')
-    and (g.context = 'user' or pg_catalog.has_parameter_privilege(session_user, w.name, 'SET'));
-end;
-comment on function jobs_internal.baseline() is 'What a worker session sets again after each RESET ALL; null: nothing';
-
--- Purpose: the search_path that the login has of itself: ALTER ROLE, ALTER DATABASE, or p_reset, what it is after RESET ALL.
-create or replace function jobs_internal.own_path(p_reset text)
-returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select coalesce((
-    select pg_catalog.substr(e, 13)
-    from pg_catalog.pg_db_role_setting as d
-    cross join lateral pg_catalog.unnest(d.setconfig) as e
-    where pg_catalog.starts_with(e, 'search_path=')
-      and d.setrole in (0, pg_catalog.quote_ident(session_user)::regrole::oid)
-      and d.setdatabase in (0, (select b.oid from pg_catalog.pg_database as b where b.datname = pg_catalog.current_database()))
-    order by d.setrole <> 0 desc, d.setdatabase <> 0 desc
-    limit 1), p_reset);
-end;
-comment on function jobs_internal.own_path(text) is 'The search_path that the login has of itself';
+as $$
+declare
+  v_wished jsonb := coalesce(p_role - 'search_path', '{}') || '{"statement_timeout": "0", "lock_timeout": "0", "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0", "default_transaction_isolation": "read committed", "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off", "pg_background.worker_timeout": "0"}';
+begin
+  if not exists (select from pg_catalog.jsonb_each_text(v_wished) as w where pg_catalog.current_setting(w.key, true) is distinct from w.value) then
+    return null;
+  end if;
+  return (
+    select pg_catalog.jsonb_object_agg(w.key, w.value)
+    from pg_catalog.jsonb_each_text(v_wished) as w
+    join pg_catalog.pg_settings as g on g.name = w.key
+    where pg_catalog.current_setting(w.key, true) is distinct from w.value
+      and g.context in ('user', 'superuser')
+      and (g.context = 'user' or pg_catalog.has_parameter_privilege(session_user, w.key, 'SET')));
+end
+$$;
+comment on function jobs_internal.baseline(jsonb) is 'What a worker session sets again after each RESET ALL; null: nothing';
 
 -- Purpose: collect the lines that the job wrote with jobs.log. They are kept as prepared statements, the one thing in a session that a
 -- rollback leaves alone; in base64, so that no quoting rule touches them. A job may have prepared statements of such names itself.

@@ -66,13 +66,14 @@ begin
   reset all;
   v_path := pg_catalog.current_setting('search_path');
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-  v_path := jobs_internal.own_path(v_path);
   if current_user <> session_user then
     raise exception using errcode = 'PW051', message = 'a worker session must run as its own login',
       detail = pg_catalog.format('session_user is %s, current_user is %s.', session_user, current_user),
       hint = 'Start it without SET ROLE.';
   end if;
-  v_baseline := jobs_internal.baseline();
+  v_baseline := jobs_internal.role_settings();
+  v_path := coalesce(v_baseline ->> 'search_path', v_path);  -- what it is after RESET ALL, where nobody says otherwise
+  v_baseline := jobs_internal.baseline(v_baseline);
   perform jobs_internal.wash(v_baseline);
   commit;
   while p_wait_xid is not null and pg_catalog.pg_xact_status(p_wait_xid::pg_catalog.xid8) = 'in progress'
@@ -97,7 +98,9 @@ begin
     v_until := least(v_until, pg_catalog.clock_timestamp() + v_life);  -- the clock may have been set back
     exit when v_leave or pg_catalog.clock_timestamp() > v_until or v_jobs > v_max_jobs;
     perform pg_catalog.set_config('application_name', 'pw idle', false);
-    v_head := jobs_internal.head();
+    if v_looked is not null then  -- the first claim is made at once
+      v_head := jobs_internal.head();
+    end if;
     if v_head is distinct from v_seen then
       -- Somebody has a message in hand, and may commit it after the claim below has looked: another look comes soon.
       v_eager := pg_catalog.clock_timestamp() + interval '20 milliseconds';

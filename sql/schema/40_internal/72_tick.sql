@@ -223,9 +223,13 @@ comment on function jobs_internal.note_overdue() is 'Notes a reason to stop for 
 -- Purpose: give back the lanes whose stubborn job is over. Locks: lane (skip locked), only where there is one to give back.
 create or replace function jobs_internal.lift_quarantine()
 returns void
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
+as $$
+begin
+  if not exists (select from jobs_internal.lane as l where l.quarantine is not null) then
+    return;
+  end if;
   update jobs_internal.lane as l set quarantine = null
   where l.id in (
     select o.id from jobs_internal.lane as o
@@ -234,7 +238,8 @@ begin atomic
         where x.job_id = (o.quarantine ->> 'job_id')::bigint and x.attempt = (o.quarantine ->> 'attempt')::integer
           and x.attempt >= case j.state when 'running' then j.attempt else j.attempt + 1 end)
     for no key update skip locked);
-end;
+end
+$$;
 comment on function jobs_internal.lift_quarantine() is 'Gives back the lanes whose stubborn job is over';
 
 -- Purpose: whether a job runs in a child of its session, which only watches it.

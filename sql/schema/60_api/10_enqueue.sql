@@ -23,15 +23,13 @@ as $$
 declare
   v_shape jobs_internal.shape;
   v_args pg_catalog.jsonb := coalesce(args, '{}');
-  v_id bigint;
 begin
   v_shape := jobs_internal.resolve(task, v_args);
-  v_args := jobs_internal.canonical(v_shape, v_args);
+  v_args := case when v_shape.cast_query is not null or v_shape.whole then jobs_internal.canonical(v_shape, v_args) end;
   if settings operator(pg_catalog.<>) '{}' then
     perform jobs_internal.try_settings(settings);
   end if;
-  v_id := (jobs_internal.store_job(v_shape.id, v_args, queue, run_at, timeout, max_attempts, unique_key, priority, settings, note)).job_id;
-  return v_id;
+  return (jobs_internal.store_job(v_shape.id, v_args, queue, run_at, timeout, max_attempts, unique_key, priority, settings, note)).job_id;
 end
 $$;
 comment on function jobs.enqueue(text, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb) is

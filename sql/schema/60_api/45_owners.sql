@@ -64,6 +64,7 @@ begin
       result_bytes = excluded.result_bytes, per_minute = excluded.per_minute, history_rows = excluded.history_rows, over_rate = excluded.over_rate
     returning * into v_after;
   end if;
+  update jobs_internal.home as h set quotas = true where not h.quotas;  -- for ever: whoever looked at it may be about to give another quota
   perform jobs_internal.know_role(v_owner);
   perform jobs_internal.note_deed('set_quota', 'role ' || role, case when v_before.owner is not null then pg_catalog.to_jsonb(v_before) end,
     case when v_after.owner is not null then pg_catalog.to_jsonb(v_after) end);
