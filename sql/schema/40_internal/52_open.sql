@@ -30,7 +30,6 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
-set join_collapse_limit = 1  -- the order is as written; a new session plans this for its first job
 set plan_cache_mode = force_generic_plan
 as $$
 declare
