@@ -29,11 +29,14 @@ comment on function jobs_internal.is_asked_by_login() is 'True; 42501 while the 
 -- its login. Errors: 42501.
 create or replace function jobs_internal.me()
 returns oid
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select case when jobs_internal.is_asked_by_login() then pg_catalog.quote_ident(session_user)::regrole::oid end;
-end;
+as $$
+begin
+  -- Asked some ten times for a job that runs alone: not a query.
+  return case when jobs_internal.is_asked_by_login() then pg_catalog.quote_ident(session_user)::regrole::oid end;
+end
+$$;
 comment on function jobs_internal.me() is 'The login that talks to us (session_user)';
 
 -- Purpose: whether the login may see or steer all jobs, and not only its own. p_role: jobs_operator (steer) or jobs_reader (see).
