@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import click
 
@@ -166,7 +165,8 @@ def check(dsn: str | None, *, as_sql: bool, as_json: bool) -> None:
     if as_sql:
         click.echo(mending_script(findings))
     elif as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        kept = ("check", "status", "detail", "remedy")
+        click.echo(json.dumps([{name: getattr(finding, name) for name in kept} for finding in findings], indent=2))
     elif sys.stdout.isatty():
         _table(findings)
     else:

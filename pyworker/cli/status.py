@@ -16,7 +16,7 @@ from rich.text import Text
 
 from pyworker.cli.options import dsn_option
 from pyworker.config import load_settings, resolve_dsn
-from pyworker.errors import convert_database_errors
+from pyworker.errors import PyworkerError, SchemaError, convert_database_errors
 from pyworker.log import clean
 
 __all__ = ["status"]
@@ -39,6 +39,13 @@ _TABLES: dict[str, tuple[str, Sequence[str]]] = {
 }
 
 
+#: What the server says of the views that are not there, or not for us: what it means here, and what to do.
+_CURES = {
+    "42P01": ("pyworker is not installed in this database.", "Run `pyworker install`, or name another database."),
+    "42501": ("This role may not look.", "As an administrator: grant jobs_reader (states of all jobs) to it. Then retry."),
+}
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @dsn_option("The database; default: PYWORKER_DSN, else the private server.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: a list of rows for each view.")
@@ -51,8 +58,14 @@ def status(dsn: str | None, *, as_json: bool, watch: bool) -> None:
     """
     settings = load_settings(dsn=dsn)
     database = resolve_dsn(settings)
-    with convert_database_errors():
-        facts = _show(database, as_json=as_json, watch=watch)
+    try:
+        with convert_database_errors():
+            facts = _show(database, as_json=as_json, watch=watch)
+    except PyworkerError as error:
+        if error.sqlstate not in _CURES:
+            raise
+        detail, hint = _CURES[error.sqlstate]
+        raise SchemaError(error.message, detail=detail, hint=hint, sqlstate=error.sqlstate) from error
     sys.exit(1 if any(row.get("status") == "critical" for row in facts["health"]) else 0)
 
 

@@ -63,11 +63,13 @@ def examine(dsn: str, root: Path | None = None) -> list[Finding]:
 
 
 def mending_script(findings: Iterable[Finding]) -> str:
-    """Write the remedies as SQL, to read before it is run; what is not SQL becomes a comment."""
+    """Write the remedies as SQL, to read before it is run; what is not SQL, or a choice, becomes a comment."""
     lines = []
     for finding in findings:
         if finding.status != "ok":
             lines.append(f"-- {finding.status}: {finding.check}: {finding.detail}".replace("\n", " "))
             remedy = finding.remedy or "-- nothing to type"
+            if finding.choice:
+                remedy = f"-- your choice: {remedy}".replace("\n", " ")
             lines.append(f"-- run {remedy}" if remedy.startswith("`") else remedy)
     return "\n".join(lines or ["-- nothing to mend"])

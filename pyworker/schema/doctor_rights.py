@@ -158,12 +158,13 @@ def runners(patient: Patient) -> Iterator[Finding]:
         else:
             detail = f"jobs of {row['name']} are refused: it has {row['powers']}, and no administrator has admitted it"
             remedy = f"revoke jobs_runner from {row['name']};"
-        yield Finding(check="runners", status="warning", detail=detail, remedy=remedy)
+        yield Finding(check="runners", status="warning", detail=detail, remedy=remedy, choice=True)
     if not rows:
         detail = "no role is a member of jobs_runner: nobody's jobs run but those of the DSN's own user"
         yield Finding(
-            check="runners", status="warning", detail=detail, remedy="grant jobs_producer, jobs_runner to YOUR_ROLE;"
-        )
+            check="runners", status="warning", detail=detail, remedy="grant jobs_producer, jobs_runner to YOUR_ROLE;",
+            choice=True,
+        )  # fmt: skip
     elif not mighty:
         yield _all_well("runners", ", ".join(row["name"] for row in rows))
 

@@ -70,4 +70,6 @@ def health(patient: Patient) -> Iterator[Finding]:
         return
     for row in patient.rows('select "check", status, detail, remedy from jobs.health'):
         status: Status = row["status"] if row["status"] in ("ok", "warning") else "critical"
-        yield Finding(check=row["check"], status=status, detail=row["detail"] or "", remedy=row["remedy"] or None)
+        yield Finding(
+            check=row["check"], status=status, detail=row["detail"] or "", remedy=row["remedy"] or None, choice=True
+        )

@@ -16,12 +16,16 @@ Status = Literal["ok", "warning", "critical"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing looked at. `remedy` is a line to type: SQL, or a command of the shell in backquotes."""
+    """One thing looked at. `remedy` is a line to type: SQL, or a command of the shell in backquotes.
+
+    `choice`: what to do is for a person to decide, or to fill in; no script does it.
+    """
 
     check: str
     status: Status
     detail: str
     remedy: str | None = None
+    choice: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,9 +155,10 @@ begin
   end if;
   if exists (select from pg_namespace where nspname = 'pgmq' and not pg_has_role(nspowner, 'USAGE')) then
     v_missing := v_missing || 'ownership of schema pgmq, whose rights pyworker hands on'::text;
+    -- Never to be a member of a superuser: that is what connecting as one is for.
     v_cures := v_cures
-      || (select format('grant %I to %s;', r.rolname, v_me)
-        from pg_namespace n join pg_roles r on r.oid = n.nspowner where n.nspname = 'pgmq');
+      || array(select format('grant %I to %s;', r.rolname, v_me)
+        from pg_namespace n join pg_roles r on r.oid = n.nspowner where n.nspname = 'pgmq' and not r.rolsuper);
   end if;
 
   if v_missing <> '{}' then
@@ -165,7 +166,11 @@ begin
       errcode = 'PW092',
       message = format('role %s may not install pyworker', v_me),
       detail = format('Missing: %s.', array_to_string(v_missing, '; ')),
-      hint = format('Connect as a superuser, or have one run: %s', array_to_string(v_cures, ' '));
+      hint = case
+        when exists (select from pg_namespace n join pg_roles r on r.oid = n.nspowner where n.nspname = 'pgmq' and r.rolsuper)
+          and not pg_has_role((select nspowner from pg_namespace where nspname = 'pgmq'), 'USAGE')
+          then 'Connect as a superuser: schema pgmq belongs to one.'
+        else format('Connect as a superuser, or have one run: %s', array_to_string(v_cures, ' ')) end;
   end if;
 end
 $$;

@@ -221,13 +221,16 @@ comment on column jobs_internal.shape.cast_query is 'Query that casts the argume
 comment on column jobs_internal.shape.call is 'Query that calls it with the arguments in $1 and gives its result as jsonb';
 
 create table jobs_internal.duration (
-  shape_id integer primary key,
+  shape_id integer not null,
+  owner oid not null,
   runs bigint not null,
   avg_ms double precision not null,
-  renames boolean not null default false
+  renames boolean not null default false,
+  primary key (shape_id, owner)
 ) with (fillfactor = 50);
-comment on table jobs_internal.duration is 'What is known of the duration of each shape';
+comment on table jobs_internal.duration is 'What is known of the duration of each shape, for each owner: what one says, and what its open transaction locks, is nobody else''s';
 comment on column jobs_internal.duration.shape_id is 'Shape';
+comment on column jobs_internal.duration.owner is 'Owner of the jobs';
 comment on column jobs_internal.duration.runs is 'Runs seen';
 comment on column jobs_internal.duration.avg_ms is 'Moving average, ms';
 comment on column jobs_internal.duration.renames is 'A run set application_name, by which a job in a chunk is known: it runs alone';

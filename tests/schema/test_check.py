@@ -29,6 +29,13 @@ def mend(database: Database, findings: list[Finding]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def type_remedy(database: Database, finding: Finding) -> None:
+    """Type a remedy that is for a person to choose."""
+    assert finding.choice
+    assert finding.remedy is not None
+    database.run(finding.remedy)
+
+
 def test_a_fresh_installation_has_no_critical_problem(database: Database, runner: str) -> None:
     assert wrong(database) == []
     result = database.cli("check")
@@ -122,17 +129,28 @@ def test_a_powerful_runner_is_refused_and_one_that_was_admitted_is_named_with_wh
     admitted = said()
     assert admitted is not None
     assert "admitted by postgres on 2" in admitted.detail
-    mend(database, [admitted])
+    mend(database, [admitted, refused])
+    assert said() == admitted, "whom to admit is no script's choice"
+    type_remedy(database, admitted)
     assert said() == refused
-    mend(database, [refused])
+    type_remedy(database, refused)
     assert said() is None
+
+
+def test_the_script_runs_whatever_is_wrong_and_decides_nothing(database: Database, runner: str) -> None:
+    """What jobs.health says is for people: an installation that is paused on purpose stays paused."""
+    database.run("select jobs.pause()")
+    found = examine(database.dsn())
+    assert {"supervisors", "switch"} <= {one.check for one in found if one.status != "ok"}, found
+    mend(database, found)
+    assert database.value("select paused from jobs_internal.switch") is True
 
 
 def test_a_superuser_that_was_admitted_without_being_a_runner_is_found(database: Database, runner: str) -> None:
     database.run("select jobs.admit_role('postgres')")
     found = [finding for finding in examine(database.dsn()) if "admitted by postgres" in finding.detail]
     assert [finding.check for finding in found] == ["runners"]
-    mend(database, found)
+    type_remedy(database, found[0])
     assert not [finding for finding in examine(database.dsn()) if "admitted by postgres" in finding.detail]
 
 

@@ -66,7 +66,8 @@ begin
         hint = pg_catalog.format('Ask its owner for: grant usage on schema %I to %I. A retry helps after that.', v_closed, current_user);
     end if;
     raise exception using errcode = 'PW001', message = pg_catalog.format('function %s does not exist', pg_catalog.left(v_name, 200)),
-      detail = pg_catalog.format('No function or procedure of that name is visible with search_path %s.', pg_catalog.current_setting('search_path')),
+      detail = case when pg_catalog.right(v_name, 1) operator(pg_catalog.=) ')' then 'No function or procedure of that name has just these argument types.'
+        else pg_catalog.format('No function or procedure of that name is visible with search_path %s.', pg_catalog.current_setting('search_path')) end,
       hint = 'Check the name, or qualify it with its schema; a statement goes into jobs.enqueue_sql. A retry cannot help.';
   end if;
   return v_found;
@@ -210,6 +211,8 @@ set datestyle = 'ISO, YMD'
 set intervalstyle = postgres
 set extra_float_digits = 1
 set bytea_output = hex
+set timezone = 'UTC'
+set lc_monetary = 'C'
 set quote_all_identifiers = off
 as $$
 declare
@@ -341,12 +344,15 @@ create or replace function jobs_internal.find_shape(p_func oid, p_keys text[])
 returns jobs_internal.shape
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
 as $$
 declare
   v_shape jobs_internal.shape;
   v_misfit jsonb;
   v_twin regprocedure;
 begin
+  -- Whoever calls this by hand may name a key twice, or in another order: that makes no shape of its own.
+  p_keys := array(select distinct k collate "C" from pg_catalog.unnest(p_keys) as k order by 1);
   select s.* into v_shape
   from jobs_internal.shape as s
   join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.oid::regprocedure::text = s.signature
@@ -445,6 +451,7 @@ set datestyle = 'ISO, YMD'
 set intervalstyle = postgres
 set extra_float_digits = 1
 set bytea_output = hex
+set timezone = 'UTC'
 as $$
 begin
   return pg_catalog.to_jsonb(p_values);

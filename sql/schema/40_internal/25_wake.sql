@@ -33,8 +33,9 @@ $$;
 comment on function jobs_internal.wake(integer) is 'Wakes a lane that rests, and at commit by NOTIFY pyworker a supervisor that sleeps';
 
 -- Purpose: see to the nudges: their lanes are looked at again. A nudge goes only when its lane is awake; where somebody else holds the lane's
--- row for a moment, it stays for the next look. Locks: lane (skip locked), nudge (skip locked).
-create or replace function jobs_internal.stir_lanes()
+-- row for a moment, it stays for the next look. p_owner: only those of this owner, whose transaction may stay open; null: all.
+-- Locks: lane (skip locked), nudge (skip locked).
+create or replace function jobs_internal.stir_lanes(p_owner oid default null)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -46,16 +47,16 @@ begin
   update jobs_internal.lane as l set rest = 'awake', mark = null
   where l.id in (
     select o.id from jobs_internal.lane as o
-    where o.rest <> 'awake' and o.id in (select n.lane_id from jobs_internal.nudge as n)
+    where o.rest <> 'awake' and (p_owner is null or o.owner = p_owner) and o.id in (select n.lane_id from jobs_internal.nudge as n)
     for no key update skip locked);
   delete from jobs_internal.nudge as d
   where d.ctid = any (array(
     select n.ctid from jobs_internal.nudge as n
-    where not exists (select from jobs_internal.lane as l where l.id = n.lane_id and l.rest <> 'awake')
+    where not exists (select from jobs_internal.lane as l where l.id = n.lane_id and (l.rest <> 'awake' or l.owner <> p_owner))
     for update skip locked));
 end
 $$;
-comment on function jobs_internal.stir_lanes() is 'Wakes the lanes that nudges name';
+comment on function jobs_internal.stir_lanes(oid) is 'Wakes the lanes that nudges name';
 
 -- Purpose: one step towards sleep for a lane where nothing was due, if it is empty. Locks: lane (skip locked).
 create or replace function jobs_internal.rest_lane(p_lane integer)

@@ -87,9 +87,9 @@ begin
   into owner, v_powerful, queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home, limited
   from pg_catalog.pg_roles as r
   left join jobs_internal.queue as q on q.name = coalesce(p_queue, 'default') and q.dropped_at is null
-  -- What is_home asks, as far as it is free: while the server runs, another database has another name.
+  -- What is_home asks, as far as it is free: the files of each database lie in a directory that is called by its number.
   left join jobs_internal.home as h on h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
-    and h.database_name = pg_catalog.current_database()
+    and pg_catalog.split_part(pg_catalog.pg_relation_filepath(h.tableoid), '/', -2) = h.database::text
   left join jobs_internal.lane as l on l.queue_id = q.id and l.owner = r.oid and l.priority = check_options.priority
   where r.rolname = session_user;
   -- Memberships are asked for where the role has no lane yet, and again whenever a session of it begins (open_session).
@@ -129,6 +129,7 @@ begin
       perform jobs_internal.assert_size(p_note, 'note', 65536);
     end if;
   end if;
+  limited := coalesce(limited, true);  -- the server was restarted, and that is not noted yet: charge looks
   if v_accepting and v_home then
     if timeout is null then
       return;
@@ -247,7 +248,7 @@ begin
   from pg_catalog.pg_roles as r
   join jobs_internal.queue as q on q.name = coalesce(p_queue, 'default') and q.dropped_at is null and q.accepting and q.timeout is null
   join jobs_internal.home as h on h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
-    and h.database_name = pg_catalog.current_database()
+    and pg_catalog.split_part(pg_catalog.pg_relation_filepath(h.tableoid), '/', -2) = h.database::text
   join jobs_internal.lane as l on l.queue_id = q.id and l.owner = r.oid
     and l.priority = case coalesce(p_priority, 'normal') when 'normal' then 1 when 'high' then 0 when 'low' then 2 end
   where r.rolname = session_user and not (r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls)

@@ -141,8 +141,8 @@ begin atomic
 end;
 comment on function jobs_internal.most_sessions(oid) is 'Worker sessions that an owner may have at once by its quota; null: no limit';
 
--- Purpose: refuse a worker session beyond the quota of its owner. Two that open at the same moment come one after the other, to their commit.
--- Locks: quota (no key update). Errors: PW073.
+-- Purpose: refuse a worker session beyond the quota of its owner. Two that open at the same moment come one after the other, to their commit, by
+-- a row of the owner's own: an operator who gives it another quota waits for none of them. Locks: the first lane of the owner. Errors: PW073.
 create or replace function jobs_internal.assert_session_allowed(p_owner oid)
 returns void
 language plpgsql volatile security definer
@@ -152,10 +152,11 @@ declare
   v_most integer;
   v_live bigint;
 begin
-  select u.running into v_most from jobs_internal.quota as u where u.owner = p_owner and u.running is not null for no key update;
-  if not found then
+  select u.running into v_most from jobs_internal.quota as u where u.owner = p_owner;
+  if v_most is null then
     return;
   end if;
+  perform from jobs_internal.lane as l where l.owner = p_owner order by l.id limit 1 for no key update;
   v_live := (select pg_catalog.count(*) from jobs_internal.session as s where s.owner = p_owner and jobs_internal.alive(s.pid, s.backend_start));
   if v_live >= v_most then
     raise exception using errcode = 'PW073', message = pg_catalog.format('%s has as many worker sessions as its quota allows', pg_catalog.pg_get_userbyid(p_owner)),

@@ -4,7 +4,7 @@
 --
 -- Home is a server (system identifier), a database (oid) and the table jobs_internal.home itself (oid). A standby that is promoted, a
 -- restart and a crash change none of these. The check costs a look at one row as long as the server has not been restarted; the first
--- supervisor, session or enqueue after a restart notes the new start.
+-- supervisor after a restart, or the session of ours that looks into its last end (note_crash), notes the new start.
 
 -- Purpose: whether this is the installation's home. Returns false in a copy. Locks and writes: nothing.
 create or replace function jobs_internal.is_home()
@@ -51,8 +51,26 @@ end
 $$;
 comment on function jobs_internal.settle_here() is 'Notes that the installation''s home is here';
 
+-- Purpose: note the start of a server that was restarted, and a new name of the database, so that each enqueue need not look further. For
+-- transactions of our own, which end at once: an owner would hold up whoever waits for that row. Locks: home (skip locked). Writes: home.
+create or replace function jobs_internal.note_home()
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from jobs_internal.home as h where h.postmaster <> pg_catalog.pg_postmaster_start_time() or h.database_name <> pg_catalog.current_database())
+    and jobs_internal.is_home()
+  then
+    update jobs_internal.home as h set postmaster = pg_catalog.pg_postmaster_start_time(), database_name = pg_catalog.current_database()
+    where h.id = (select o.id from jobs_internal.home as o for update skip locked);
+  end if;
+end
+$$;
+comment on function jobs_internal.note_home() is 'Notes the start of a server that was restarted, and a new name of the database';
+
 -- Purpose: refuse to go on in a copy. A copy of an installation that was never used makes itself a home.
--- Errors: PW060. Locks: home (skip locked). Writes: home, where the server was restarted, or an unused copy is at home from now on.
+-- Errors: PW060. Locks: home (skip locked). Writes: home, where an unused copy is at home from now on.
 create or replace function jobs_internal.assert_home()
 returns void
 language plpgsql volatile security definer
@@ -61,17 +79,9 @@ as $$
 begin
   -- As long as the server runs, this is enough; a new session plans nothing else for it.
   if exists (select from jobs_internal.home as h where h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
-    and h.database_name = pg_catalog.current_database())
+    and pg_catalog.split_part(pg_catalog.pg_relation_filepath(h.tableoid), '/', -2) = h.database::text)
+    or jobs_internal.is_home()
   then
-    return;
-  end if;
-  if jobs_internal.is_home() then
-    -- Nobody waits here: whoever holds the row writes the same.
-    update jobs_internal.home as h set postmaster = pg_catalog.pg_postmaster_start_time(), database_name = pg_catalog.current_database()
-    where h.id = (
-      select o.id from jobs_internal.home as o
-      where o.postmaster <> pg_catalog.pg_postmaster_start_time() or o.database_name <> pg_catalog.current_database()
-      for update skip locked);
     return;
   end if;
   if jobs_internal.is_unused() then

@@ -99,6 +99,7 @@ begin
   end if;
   update jobs_internal.session set fate = 'guilty' where id = v_culprit;
   update jobs_internal.server set epoch = v_epoch, trial_session = null, trial_job = null, trial_attempt = null, trial_until = null;
+  perform jobs_internal.note_home();
 end
 $$;
 comment on function jobs_internal.note_crash() is 'Finds out, once for each life of the server, whom to blame for its crash';

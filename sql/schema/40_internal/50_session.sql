@@ -172,15 +172,15 @@ begin
   if p_learned is null then
     return;
   end if;
-  insert into jobs_internal.duration as d (shape_id, runs, avg_ms, renames)
-  select h.id, pg_catalog.sum(m.runs), pg_catalog.sum(m.ms) / pg_catalog.sum(m.runs), coalesce(pg_catalog.bool_or(l.renames), false)
+  insert into jobs_internal.duration as d (shape_id, owner, runs, avg_ms, renames)
+  select h.id, p_session.owner, pg_catalog.sum(m.runs), pg_catalog.sum(m.ms) / pg_catalog.sum(m.runs), coalesce(pg_catalog.bool_or(l.renames), false)
   from pg_catalog.unnest(p_learned) as l
   join jobs_internal.shape as h on h.id = l.shape_id
   cross join lateral (select least(l.runs, 1000000000) as runs, least(greatest(l.ms, 0), 1e12) as ms) as m
   where m.runs > 0 and pg_catalog.has_function_privilege(p_session.owner, h.func, 'EXECUTE')
   group by h.id
   order by h.id
-  on conflict (shape_id) do update set
+  on conflict (shape_id, owner) do update set
     runs = d.runs + excluded.runs,
     avg_ms = d.avg_ms * 0.7 + excluded.avg_ms * 0.3,
     renames = d.renames or excluded.renames;
@@ -387,7 +387,7 @@ begin
     v_now := pg_catalog.clock_timestamp();  -- what was given back is due for us too
   end if;
   v_claim.waiting := false;
-  perform jobs_internal.stir_lanes();
+  perform jobs_internal.stir_lanes(v_session.owner);
   -- An owner that has become powerful meanwhile gets no other job: it would run with rights that nobody has admitted.
   if not (select s.paused from jobs_internal.switch as s) and not jobs_internal.is_refused(v_session.owner) then
     for v_lane in

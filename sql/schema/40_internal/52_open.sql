@@ -71,7 +71,7 @@ begin
   ) as j on true
   left join jobs_internal.queue as q on q.id = j.queue_id
   left join jobs_internal.shape as s on s.id = j.shape_id
-  left join jobs_internal.duration as d on d.shape_id = j.shape_id
+  left join jobs_internal.duration as d on d.shape_id = j.shape_id and d.owner = j.owner
   left join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.proowner = s.func_owner
     and pg_catalog.starts_with(s.task, p.pronamespace::regnamespace::text || '.')  -- a schema may be renamed, and another have its name
   left join lateral (select o.* from jobs_internal.statement as o where o.job_id = j.id and j.shape_id is null offset 0) as st on true
@@ -100,6 +100,7 @@ create or replace function jobs_internal.begin_alone(p_session bigint, p_lane in
 returns jobs_internal.work_item
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
 set enable_seqscan = off
 as $$
 declare

@@ -47,6 +47,8 @@ begin
       from pg_catalog.pg_db_role_setting as d
       cross join lateral (select pg_catalog.regexp_match(e, '^([^=]+)=(.*)$') as setting from pg_catalog.unnest(d.setconfig) as e) as c
       where d.setrole in (0, v_me)
+        -- What the login may not see (session_preload_libraries, say) is an error to ask for, and nothing that a session sets again.
+        and exists (select from pg_catalog.pg_settings as g where g.name = c.setting[1])
         and d.setdatabase in (0, (select b.oid from pg_catalog.pg_database as b where b.datname = pg_catalog.current_database()))
       order by c.setting[1], d.setrole <> 0 desc, d.setdatabase <> 0 desc
     ) as r);

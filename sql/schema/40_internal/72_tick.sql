@@ -747,7 +747,7 @@ declare
   v_running integer := 0;
   v_deadline timestamptz;
 begin
-  perform jobs_internal.assert_home(), jobs_internal.follow_roles();
+  perform jobs_internal.assert_home(), jobs_internal.note_home(), jobs_internal.follow_roles();
   perform jobs_internal.lift_quarantine();
   if exists (select from jobs_internal.session) then
     v_rescued := jobs_internal.rescue();

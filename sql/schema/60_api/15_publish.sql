@@ -93,7 +93,7 @@ begin
       detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(case when pg_catalog.jsonb_typeof(v_args) <> 'object' then v_args else note end)),
       hint = 'Pass {"parameter": value, ...}. A retry cannot help.';
   end if;
-  perform jobs_internal.assert_size(v_args, 'args', 134217728), jobs_internal.assert_size(note, 'note', 65536);
+  perform jobs_internal.assert_size(v_args, 'args', 134217728), jobs_internal.assert_size(coalesce(note, '{}'), 'note', 65536);
   if extract(epoch from enqueue_published.timeout) <= 0 then
     raise exception using errcode = 'PW009', message = pg_catalog.format('timeout must be longer than zero, not %s', enqueue_published.timeout),
       detail = 'It is the longest time that one attempt may take.', hint = 'Leave it out for the publication''s. A retry cannot help.';
@@ -122,7 +122,7 @@ begin
   end if;
   v_run_at := greatest(v_run_at, jobs_internal.charge(v_owner, 1, v_args, v_publication.id));
   -- Whichever is shortest; an endless one is none.
-  v_timeout := least(coalesce(enqueue_published.timeout, v_queue.timeout), v_publication.timeout);
+  v_timeout := least(coalesce(enqueue_published.timeout, v_queue.timeout), coalesce(v_publication.timeout, v_queue.timeout));
   if v_timeout > interval '1000 years' then
     v_timeout := null;
   end if;
