@@ -2,7 +2,7 @@
 
 from psycopg.types.json import Jsonb
 from stage import put
-from support import Database, sqlstate_of
+from support import Database, sqlstate_of, wait_until
 
 from .ground import send_home
 
@@ -128,3 +128,24 @@ def test_a_copy_that_took_the_name_of_the_original_is_a_copy(database: Database)
     assert sqlstate_of(lambda: put(database, "app.note", {"n": 2})) == "PW060"
     assert sqlstate_of(lambda: database.run("select jobs_internal.open_session()")) == "PW060"
     assert sqlstate_of(lambda: database.run("select jobs.start()")) == "PW060"
+
+
+def test_a_trial_that_is_not_committed_holds_up_no_other_suspect(database: Database) -> None:
+    """A19: after a crash, an owner keeps the start of a suspect open, and with it the row of the trial."""
+    put(database, "other.work", {"n": 0}, role="other")
+    database.drain(role="other")
+    job = put(database, "other.work", {"n": 1}, role="other")
+    database.admin("update jobs_internal.job set crashes = 1, crash_ran = '0'")
+    with database.connect("postgres") as holder:
+        holder.execute("begin")
+        holder.execute(
+            "select from jobs_internal.server for update"
+        )  # what take_trial locks in the transaction of begin_alone
+        holder.execute("select pg_current_xact_id()")
+
+        def done() -> bool:
+            database.run("select jobs.start()", role="other")  # as a supervisor does, while something is due
+            return bool(database.job(job, role="other")["state"] == "succeeded")
+
+        wait_until(done, timeout=30, step=0.5)
+        holder.execute("rollback")

@@ -107,7 +107,7 @@ comment on function jobs_internal.note_crash() is 'Finds out, once for each life
 -- Purpose: before a job starts alone: put it on trial, if it is a suspect. False when another suspect is on trial: this one has to wait.
 -- A trial lasts until the job has ended, or has run well past the moment at which the server crashed the last time; the first is kept short,
 -- because nearly all suspects are innocent and nobody shall wait long for a long one.
--- Locks: server, for suspects only, to the commit of the start (skip locked: whoever holds it is about to begin a trial).
+-- Locks: server, for suspects only, to the commit of the start (skip locked: whoever holds it is about to begin a trial, for five seconds).
 create or replace function jobs_internal.take_trial(p_session bigint, p_job bigint, p_attempt integer)
 returns boolean
 language plpgsql volatile security definer
@@ -124,7 +124,11 @@ begin
   end if;
   select s.* into v_server from jobs_internal.server as s for update skip locked;
   if not found then
-    return false;
+    -- A start takes no time. An owner's transaction that stays open holds up no suspect but its own: the others go without a trial.
+    return exists (
+      select from jobs_internal.server as s
+      join pg_catalog.pg_stat_get_activity(null) as a on a.backend_xid = s.xmax
+      where a.xact_start < pg_catalog.clock_timestamp() - interval '5 seconds');
   end if;
   perform pg_catalog.pg_stat_clear_snapshot();
   v_now := pg_catalog.clock_timestamp();
