@@ -42,7 +42,10 @@ _TABLES: dict[str, tuple[str, Sequence[str]]] = {
 #: What the server says of the views that are not there, or not for us: what it means here, and what to do.
 _CURES = {
     "42P01": ("pyworker is not installed in this database.", "Run `pyworker install`, or name another database."),
-    "42501": ("This role may not look.", "As an administrator: grant jobs_reader (states of all jobs) to it. Then retry."),
+    "42501": (
+        "This role may not look.",
+        "As an administrator: grant jobs_reader to it (states of all jobs). Retry then.",
+    ),
 }
 
 

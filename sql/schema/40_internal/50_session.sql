@@ -42,7 +42,7 @@ begin
   perform jobs_internal.assert_home(), jobs_internal.assert_admitted(v_me), jobs_internal.assert_session_allowed(v_me);
   perform jobs_internal.await_crash_noted();
   perform jobs_internal.rescue(v_me);
-  perform jobs_internal.lift_quarantine();
+  perform jobs_internal.lift_quarantine(v_me);
   insert into jobs_internal.session (owner, pid, backend_start, epoch)
   select v_me, a.pid, a.backend_start, jobs_internal.epoch()
   from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a

@@ -220,8 +220,9 @@ end
 $$;
 comment on function jobs_internal.note_overdue() is 'Notes a reason to stop for every attempt that is overdue';
 
--- Purpose: give back the lanes whose stubborn job is over. Locks: lane (skip locked), only where there is one to give back.
-create or replace function jobs_internal.lift_quarantine()
+-- Purpose: give back the lanes whose stubborn job is over. p_owner: only those of this owner, whose transaction may stay open; null: all.
+-- Locks: lane (skip locked), only where there is one to give back.
+create or replace function jobs_internal.lift_quarantine(p_owner oid default null)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -233,14 +234,14 @@ begin
   update jobs_internal.lane as l set quarantine = null
   where l.id in (
     select o.id from jobs_internal.lane as o
-    where o.quarantine is not null
+    where o.quarantine is not null and (p_owner is null or o.owner = p_owner)
       and not exists (select from jobs_internal.stop as x join jobs_internal.job as j on j.id = x.job_id
         where x.job_id = (o.quarantine ->> 'job_id')::bigint and x.attempt = (o.quarantine ->> 'attempt')::integer
           and x.attempt >= case j.state when 'running' then j.attempt else j.attempt + 1 end)
     for no key update skip locked);
 end
 $$;
-comment on function jobs_internal.lift_quarantine() is 'Gives back the lanes whose stubborn job is over';
+comment on function jobs_internal.lift_quarantine(oid) is 'Gives back the lanes whose stubborn job is over';
 
 -- Purpose: whether a job runs in a child of its session, which only watches it.
 create or replace function jobs_internal.is_watched(p_job bigint)
