@@ -117,6 +117,7 @@ declare
   v_cures text[] := '{}';
   v_me text := quote_ident(current_user);
   v_role text;
+  v_owner record;  -- of pgmq
 begin
   if (select rolsuper from pg_roles where rolname = current_user) then
     return;
@@ -153,12 +154,12 @@ begin
     v_missing := v_missing || 'the right to create extension pgmq'::text;
     v_cures := v_cures || 'create extension pgmq;'::text;
   end if;
-  if exists (select from pg_namespace where nspname = 'pgmq' and not pg_has_role(nspowner, 'USAGE')) then
+  select r.rolname, r.rolsuper into v_owner
+  from pg_namespace n join pg_roles r on r.oid = n.nspowner
+  where n.nspname = 'pgmq' and not pg_has_role(n.nspowner, 'USAGE');
+  if found then
     v_missing := v_missing || 'ownership of schema pgmq, whose rights pyworker hands on'::text;
-    -- Never to be a member of a superuser: that is what connecting as one is for.
-    v_cures := v_cures
-      || array(select format('grant %I to %s;', r.rolname, v_me)
-        from pg_namespace n join pg_roles r on r.oid = n.nspowner where n.nspname = 'pgmq' and not r.rolsuper);
+    v_cures := v_cures || format('grant %I to %s;', v_owner.rolname, v_me);
   end if;
 
   if v_missing <> '{}' then
@@ -167,9 +168,8 @@ begin
       message = format('role %s may not install pyworker', v_me),
       detail = format('Missing: %s.', array_to_string(v_missing, '; ')),
       hint = case
-        when exists (select from pg_namespace n join pg_roles r on r.oid = n.nspowner where n.nspname = 'pgmq' and r.rolsuper)
-          and not pg_has_role((select nspowner from pg_namespace where nspname = 'pgmq'), 'USAGE')
-          then 'Connect as a superuser: schema pgmq belongs to one.'
+        -- Nobody is to be made a member of a superuser for this.
+        when v_owner.rolsuper then 'Connect as a superuser: schema pgmq belongs to one.'
         else format('Connect as a superuser, or have one run: %s', array_to_string(v_cures, ' ')) end;
   end if;
 end

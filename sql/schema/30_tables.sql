@@ -632,7 +632,7 @@ comment on column jobs_internal.home.id is 'Always true: there is one row';
 comment on column jobs_internal.home.system is 'The server: its system identifier';
 comment on column jobs_internal.home.database is 'The database';
 comment on column jobs_internal.home.quotas is 'Somebody was given a quota once: each enqueue looks whether its owner has one';
-comment on column jobs_internal.home.database_name is 'Its name as of the last look: as long as it and postmaster are the same, enqueue need not look further';
+comment on column jobs_internal.home.database_name is 'Its name as of the last look, for people';
 comment on column jobs_internal.home.place is 'This table: a restored one has another oid';
 comment on column jobs_internal.home.postmaster is 'Start of the postmaster that was seen last: as long as it is the same, the server need not be asked who it is';
 comment on column jobs_internal.home.since is 'When it became home';

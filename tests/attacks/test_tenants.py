@@ -42,6 +42,7 @@ def test_a_claim_that_is_not_committed_keeps_nobodys_nudge(database: Database) -
     database.run("select jobs_internal.claim(%s, 0, null, false, 1)", [session])
     database.drain(role="other", timeout=10)
     database.run("rollback")
+    assert database.admin("select count(*) from jobs_internal.job") == [(0,)]
 
 
 def test_the_settings_of_who_made_a_shape_are_in_nobodys_call(database: Database) -> None:
@@ -119,6 +120,7 @@ def test_the_first_enqueue_after_a_restart_holds_off_nobody(database: Database) 
     database.run("commit")
     database.run("reset lock_timeout", role="operator")
     database.drain()
+    assert database.admin("select pending from jobs.quotas where owner = 'other'") == [(5,)]
 
 
 def test_a_copy_that_took_the_name_of_the_original_is_a_copy(database: Database) -> None:

@@ -73,3 +73,22 @@ def test_only_administrators_admit(database: Database) -> None:
     assert database.admin("select jobs.admit_role('app')") == [(False,)]
     assert database.run("select role, admitted_by from jobs.admitted_roles", role="operator") == [("app", "postgres")]
     assert [row[0] for row in database.run("select action from jobs.audit", role="operator")] == ["admit_role"]
+
+
+def test_who_is_refused_is_who_has_powers(database: Database, mighty: str) -> None:
+    """Two functions ask the same, one in few words for each claim, one to say what it is."""
+    apart = (
+        "select r.rolname from pg_roles as r"
+        " where jobs_internal.is_refused(r.oid) <> (jobs_internal.powers_of(r.oid) is not null and not"
+        " exists (select from jobs_internal.admitted_role as a where a.role = r.oid))"
+    )
+    assert database.admin(apart) == []
+    for power in ROLES:
+        database.admin(f"grant {power} to {mighty}")
+        assert database.admin(apart) == [], power
+        assert database.admin("select jobs_internal.is_refused(%s::regrole)", [mighty]) == [(True,)], power
+        database.admin(f"revoke {power} from {mighty}")
+    for attribute in ATTRIBUTES:
+        database.admin(f"alter role {mighty} {attribute}")
+        assert database.admin(apart) == [], attribute
+        database.admin(f"alter role {mighty} no{attribute}")

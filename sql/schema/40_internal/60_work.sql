@@ -12,6 +12,7 @@ as $$
 declare
   v_session bigint;
   v_path text;
+  v_role jsonb;  -- what ALTER ROLE and ALTER DATABASE say
   v_baseline jsonb;
   v_margin bigint;
   v_short double precision;
@@ -71,9 +72,9 @@ begin
       detail = pg_catalog.format('session_user is %s, current_user is %s.', session_user, current_user),
       hint = 'Start it without SET ROLE.';
   end if;
-  v_baseline := jobs_internal.role_settings();
-  v_path := coalesce(v_baseline ->> 'search_path', v_path);  -- what it is after RESET ALL, where nobody says otherwise
-  v_baseline := jobs_internal.baseline(v_baseline);
+  v_role := jobs_internal.role_settings();
+  v_path := coalesce(v_role ->> 'search_path', v_path);  -- what it is after RESET ALL, where nobody says otherwise
+  v_baseline := jobs_internal.baseline(v_role);
   perform jobs_internal.wash(v_baseline);
   commit;
   while p_wait_xid is not null and pg_catalog.pg_xact_status(p_wait_xid::pg_catalog.xid8) = 'in progress'
@@ -98,7 +99,7 @@ begin
     v_until := least(v_until, pg_catalog.clock_timestamp() + v_life);  -- the clock may have been set back
     exit when v_leave or pg_catalog.clock_timestamp() > v_until or v_jobs > v_max_jobs;
     perform pg_catalog.set_config('application_name', 'pw idle', false);
-    if v_looked is not null then  -- the first claim is made at once
+    if v_looked is not null then  -- what it is compared with is of use only once a claim has found nothing
       v_head := jobs_internal.head();
     end if;
     if v_head is distinct from v_seen then

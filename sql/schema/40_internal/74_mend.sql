@@ -151,13 +151,14 @@ $$;
 comment on function jobs_internal.leave_sessions() is 'Ends what was at work in the original when it was copied; returns counts';
 
 -- Purpose: quotas, classes of owners and publications for owners that get other numbers. Where the role has something of its own already, made
--- since it was missing, that counts. Writes: quota, history_class, publication.
+-- since it was missing, that counts. What was learned of durations is learned again. Writes: quota, history_class, publication, duration.
 create or replace function jobs_internal.move_limits(p_copy boolean, p_old oid[], p_via oid[], p_new oid[])
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  delete from jobs_internal.duration as d where d.owner = any (p_old || p_new);
   delete from jobs_internal.quota as u using unnest(p_old, p_new) as m(old, new)
   where not p_copy and u.owner = m.old and exists (select from jobs_internal.quota as o where o.owner = m.new);
   update jobs_internal.quota as u set owner = m.via from unnest(p_old, p_via) as m(old, via) where u.owner = m.old;
