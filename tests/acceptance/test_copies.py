@@ -236,6 +236,8 @@ def test_dumped_under_load(
         assert facts["roles_missing"] == []
         assert facts["functions_missing"] == []
         assert (facts["roles_moved"] >= 2) == (place == "elsewhere")
+        learned = copy.admin("select owner, avg_ms from jobs_internal.duration")
+        assert not learned or place == "beside", "what one role's calls took is not told of another's"
         assert {job: row[1] for job, row in _states(copy).items()} == {job: owner[job] for job in before}
         assert {row[0] for row in copy.run("select id from jobs.job", role="ann")} == {
             job for job in before if owner[job] == "ann"

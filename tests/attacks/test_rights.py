@@ -302,5 +302,6 @@ def test_the_old_name_of_a_schema_is_not_enqueued(database: Database) -> None:
     database.admin(f"alter schema app rename to moved; set role other; create schema app; {TAKEN}; reset role")
     database.admin("grant all on schema app to public")
     job = put(database, "moved.prey", {"n": 0})
+    assert database.job(job)["task"] == "moved.prey"
     database.drain()
     assert (database.result(job), database.job(job)["task"]) == ("prey", "moved.prey")

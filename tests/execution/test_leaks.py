@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from stage import drain_once, know_as_short, ledger, put, put_sql
+from stage import drain_once, know_as_short, ledger, put, put_sql, wait_for
 from support import Database
 
 PROBE = """
@@ -167,3 +167,31 @@ def test_settings_of_a_child_session(database: Database) -> None:
     first, second = database.run("select mem from app.seen order by mem = '35MB' desc")
     assert first == ("35MB",)
     assert second != ("35MB",)
+
+
+def test_a_job_has_what_alter_role_says_whatever_its_launcher_had_set(database: Database) -> None:
+    """pg_background hands the launcher's settings down, and RESET ALL goes back to those: neither is what the role was given."""
+    database.run(
+        "create function app.what_holds() returns text language sql as"
+        " $$ select concat_ws(' ', current_setting('work_mem'), current_setting('search_path')) $$"
+    )
+    database.admin(f"alter role app in database {database.name} set work_mem = '13MB'")
+    database.admin(f"alter role app in database {database.name} set search_path = app, other")
+    first, second = put(database, "app.what_holds"), put_what_holds(database)
+    with database.connect() as launcher:
+        launcher.execute("set work_mem = '99MB'")
+        launcher.execute("set search_path = other, public")
+        launcher.execute("select jobs.start()")
+        wait_for(database, first, "succeeded")
+        wait_for(database, second, "succeeded")
+
+    assert database.result(first) == "13MB app, other"
+    assert database.run("select n from app.ledger") == [(13,)]
+
+
+def put_what_holds(database: Database) -> int:
+    return put_sql(
+        database,
+        "insert into app.ledger (n) select 13"
+        " where current_setting('work_mem') = '13MB' and current_setting('search_path') = 'app, other'",
+    )
