@@ -170,7 +170,7 @@ def test_settings_of_a_child_session(database: Database) -> None:
 
 
 def test_a_job_has_what_alter_role_says_whatever_its_launcher_had_set(database: Database) -> None:
-    """pg_background hands the launcher's settings down, and RESET ALL goes back to those: neither is what the role was given."""
+    """pg_background hands the launcher's settings down and RESET ALL goes back to those, not to what the role has."""
     database.run(
         "create function app.what_holds() returns text language sql as"
         " $$ select concat_ws(' ', current_setting('work_mem'), current_setting('search_path')) $$"
