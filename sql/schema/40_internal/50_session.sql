@@ -175,7 +175,7 @@ begin
   insert into jobs_internal.duration as d (shape_id, owner, runs, avg_ms, renames)
   select h.id, p_session.owner, pg_catalog.sum(m.runs), pg_catalog.sum(m.ms) / pg_catalog.sum(m.runs), coalesce(pg_catalog.bool_or(l.renames), false)
   from pg_catalog.unnest(p_learned) as l
-  join jobs_internal.shape as h on h.id = l.shape_id
+  cross join lateral (select o.* from jobs_internal.shape as o where o.id = l.shape_id offset 0) as h
   cross join lateral (select least(l.runs, 1000000000) as runs, least(greatest(l.ms, 0), 1e12) as ms) as m
   where m.runs > 0 and pg_catalog.has_function_privilege(p_session.owner, h.func, 'EXECUTE')
   group by h.id
@@ -407,17 +407,21 @@ begin
         v_front := jobs_internal.look_for_front(v_lane.id, v_front);
       end if;
       v_began := pg_catalog.clock_timestamp();
-      begin
-        if v_front = 0 then
-          execute pg_catalog.format('select exists (select from pgmq.%I as m where m.vt <= $1)', 'q_' || v_lane.pgmq_queue) into v_due using v_now;
-        else
-          execute pg_catalog.format('select exists (select from pgmq.%I as m where m.msg_id > $2 and m.vt <= $1 order by m.msg_id limit 1)',
-            'q_' || v_lane.pgmq_queue) into v_due using v_now, v_front;
-        end if;
-      exception
-        when undefined_table then
-          v_due := false;  -- its queue was dropped meanwhile
-      end;
+      -- Where no slot is taken, the claim itself tells whether there is something; a session that has just had some here need not ask.
+      v_due := v_lane.concurrency is null and coalesce(v_session.lane_id = v_lane.id and v_session.swept_at > v_now - interval '1 second', false);
+      if not v_due then
+        begin
+          if v_front = 0 then
+            execute pg_catalog.format('select exists (select from pgmq.%I as m where m.vt <= $1)', 'q_' || v_lane.pgmq_queue) into v_due using v_now;
+          else
+            execute pg_catalog.format('select exists (select from pgmq.%I as m where m.msg_id > $2 and m.vt <= $1 order by m.msg_id limit 1)',
+              'q_' || v_lane.pgmq_queue) into v_due using v_now, v_front;
+          end if;
+        exception
+          when undefined_table then
+            v_due := false;  -- its queue was dropped meanwhile
+        end;
+      end if;
       if v_front = 0 and pg_catalog.clock_timestamp() - v_began > interval '5 milliseconds'
         and pg_catalog.pg_relation_size(pg_catalog.to_regclass('pgmq.q_' || v_lane.pgmq_queue)) > 1000000
       then
@@ -430,11 +434,15 @@ begin
         continue;
       end if;
       -- What nobody has seen yet is taken one at a time, or a few where all other lanes of this owner are quick.
-      v_limit := case
-        when v_lane.avg_ms is null and (select pg_catalog.max(l.avg_ms) from jobs_internal.lane as l where l.owner = v_session.owner) < 1 then least(p_limit, 10)
-        when v_lane.avg_ms is null then 1
-        else least(p_limit, jobs_internal.setting('claim_jobs')::numeric,
-          greatest(1, jobs_internal.setting('claim_ms')::numeric / greatest(v_lane.avg_ms, 0.01)::numeric))::integer end;
+      v_limit := 1;
+      if p_limit > 1 then
+        if v_lane.avg_ms is not null then
+          v_limit := least(p_limit, jobs_internal.setting('claim_jobs')::numeric,
+            greatest(1, jobs_internal.setting('claim_ms')::numeric / greatest(v_lane.avg_ms, 0.01)::numeric))::integer;
+        elsif (select pg_catalog.max(l.avg_ms) from jobs_internal.lane as l where l.owner = v_session.owner) < 1 then
+          v_limit := least(p_limit, 10);
+        end if;
+      end if;
       -- Dead entries at the front of the lane cost a walk at each claim, so a claim starts behind the last one; from the front again once
       -- a second, for messages that were committed late or came back.
       v_after := v_front;
@@ -445,11 +453,16 @@ begin
       end if;
       v_claim.lease := v_now + pg_catalog.make_interval(secs => jobs_internal.setting('lease_seconds')::double precision);
       loop
-        execute pg_catalog.format(
-          'select array_agg(c.msg_id) from ('
-          '  select m.msg_id from pgmq.%I as m where m.msg_id > $1 and m.vt <= $2 order by m.msg_id limit $3 for update skip locked'
-          ') as c', 'q_' || v_lane.pgmq_queue)
-        into v_claim.msg_ids using v_after, v_now, v_limit;
+        begin
+          execute pg_catalog.format(
+            'select array_agg(c.msg_id) from ('
+            '  select m.msg_id from pgmq.%I as m where m.msg_id > $1 and m.vt <= $2 order by m.msg_id limit $3 for update skip locked'
+            ') as c', 'q_' || v_lane.pgmq_queue)
+          into v_claim.msg_ids using v_after, v_now, v_limit;
+        exception
+          when undefined_table then
+            null;  -- as above
+        end;
         exit when v_claim.msg_ids is not null or v_after = v_front;
         v_after := v_front;
         v_swept := v_now;

@@ -43,13 +43,20 @@ declare
   v_owner oid := jobs_internal.me();
 begin
   perform jobs_internal.assert_my_lane(p_lane);
-  execute pg_catalog.format(
-    'select array_agg(m.msg_id), array_agg(m.read_ct), array_agg((m.message ->> ''job'')::bigint), array_agg(m.enqueued_at) from ('
-    '  select q.msg_id, q.read_ct, q.message, q.enqueued_at from pgmq.%I as q where q.msg_id = any ($1) and q.vt = $2 order by q.msg_id for update skip locked'
-    ') as m', 'q_pyworker_' || p_lane)
-  into v_msg_ids, v_read_cts, v_job_ids, v_queued using p_msg_ids, p_lease;
-  -- LATERAL with OFFSET 0: jobs are looked up one by one by their key, whatever the planner believes of a table that grew or shrank a
-  -- thousandfold since it was analyzed.
+  if pg_catalog.cardinality(p_msg_ids) = 1 then  -- cheaper to plan, as it is each time
+    execute pg_catalog.format(
+      'select array[q.msg_id], array[q.read_ct], array[(q.message ->> ''job'')::bigint], array[q.enqueued_at] from pgmq.%I as q'
+      ' where q.msg_id = $1 and q.vt = $2 for update skip locked', 'q_pyworker_' || p_lane)
+    into v_msg_ids, v_read_cts, v_job_ids, v_queued using p_msg_ids[1], p_lease;
+  else
+    execute pg_catalog.format(
+      'select array_agg(m.msg_id), array_agg(m.read_ct), array_agg((m.message ->> ''job'')::bigint), array_agg(m.enqueued_at) from ('
+      '  select q.msg_id, q.read_ct, q.message, q.enqueued_at from pgmq.%I as q where q.msg_id = any ($1) and q.vt = $2 order by q.msg_id for update skip locked'
+      ') as m', 'q_pyworker_' || p_lane)
+    into v_msg_ids, v_read_cts, v_job_ids, v_queued using p_msg_ids, p_lease;
+  end if;
+  -- LATERAL with OFFSET 0: jobs, and what belongs to them, are looked up one by one by their keys, whatever the planner believes of tables that
+  -- grew or shrank a thousandfold since they were analyzed.
   select pg_catalog.array_agg(row(
     m.msg_id, m.job_id, j.attempt + 1, j.shape_id, s.call, case when pg_catalog.pg_column_size(j.args) <= 8000 then j.args end, st.body,
     case
@@ -67,15 +74,28 @@ begin
   into v_items
   from unnest(v_msg_ids, v_read_cts, v_job_ids, v_queued) as m(msg_id, read_ct, job_id, queued_at)
   left join lateral (
-    select o.* from jobs_internal.job as o where o.id = m.job_id and o.msg_id = m.msg_id and o.state = 'queued' and o.owner = v_owner offset 0
+    select o.id, o.owner, o.queue_id, o.shape_id, o.attempt, o.args, o.settings, o.timeout, o.verify, o.interruptions, o.crashes, o.publication_id
+    from jobs_internal.job as o where o.id = m.job_id and o.msg_id = m.msg_id and o.state = 'queued' and o.owner = v_owner offset 0
   ) as j on true
-  left join jobs_internal.queue as q on q.id = j.queue_id
-  left join jobs_internal.shape as s on s.id = j.shape_id
-  left join jobs_internal.duration as d on d.shape_id = j.shape_id and d.owner = j.owner
-  left join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.proowner = s.func_owner
-    and pg_catalog.starts_with(s.task, p.pronamespace::regnamespace::text || '.')  -- a schema may be renamed, and another have its name
-  left join lateral (select o.* from jobs_internal.statement as o where o.job_id = j.id and j.shape_id is null offset 0) as st on true
-  left join lateral (select o.* from jobs_internal.stop as o where o.job_id = j.id and o.attempt = j.attempt + 1 and o.reason = 'cancelled' offset 0) as x on true
+  left join lateral (select o.paused, o.batch from jobs_internal.queue as o where o.id = j.queue_id offset 0) as q on true
+  left join lateral (
+    select o.task, o.call, o.procedure, o.func, o.version, o.func_owner from jobs_internal.shape as o where o.id = j.shape_id offset 0
+  ) as s on true
+  left join lateral (
+    select o.avg_ms, o.renames from jobs_internal.duration as o where o.shape_id = j.shape_id and o.owner = j.owner offset 0
+  ) as d on true
+  left join lateral (
+    select o.oid from pg_catalog.pg_proc as o
+    where o.oid = s.func and o.xmin = s.version and o.proowner = s.func_owner
+      and pg_catalog.starts_with(s.task, o.pronamespace::regnamespace::text || '.')  -- a schema may be renamed, and another have its name
+    offset 0
+  ) as p on true
+  left join lateral (
+    select o.body, o.top_level, o.done_when, o.command from jobs_internal.statement as o where o.job_id = j.id and j.shape_id is null offset 0
+  ) as st on true
+  left join lateral (
+    select o.job_id from jobs_internal.stop as o where o.job_id = j.id and o.attempt = j.attempt + 1 and o.reason = 'cancelled' offset 0
+  ) as x on true
   where not coalesce(q.paused, false) and not (select w.paused from jobs_internal.switch as w);
   if v_items is null then
     return '{}';
@@ -112,6 +132,7 @@ declare
   v_why text;
   v_beside boolean;
   v_hold interval;
+  v_publication integer;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   perform jobs_internal.assert_between_jobs(v_session);
@@ -134,7 +155,7 @@ begin
     v_item.mode := 'held';
     return v_item;
   end if;
-  if not p_item.quick then
+  if not p_item.quick and pg_catalog.cardinality(v_session.msg_ids) > 1 then
     -- Nobody knows how long it takes: what else was claimed goes back first, for other sessions to take.
     perform jobs_internal.release(v_session, false);
   end if;
@@ -142,18 +163,23 @@ begin
   update jobs_internal.job
   set state = 'running', msg_id = null, session_id = p_session, attempt = p_item.attempt, started_at = pg_catalog.clock_timestamp(),
     child_pid = null, child_start = null
-  where id = p_item.job_id and state = 'queued' and msg_id = p_item.msg_id and owner = v_session.owner;
+  where id = p_item.job_id and state = 'queued' and msg_id = p_item.msg_id and owner = v_session.owner
+  returning publication_id into v_publication;
   if not found then
     v_item.mode := 'gone';
     return v_item;
   end if;
   -- A run of this attempt that died with its chunk may have been overdue: this is another one.
   delete from jobs_internal.stop where job_id = p_item.job_id and attempt = p_item.attempt and reason = 'timed_out';
-  update jobs_internal.session set job_id = p_item.job_id, attempt = p_item.attempt where id = p_session;
+  update jobs_internal.session
+  set job_id = p_item.job_id, attempt = p_item.attempt, msg_ids = case when p_item.quick then msg_ids end, lease = case when p_item.quick then lease end
+  where id = p_session;
   if p_item.shape_id is null then
     return v_item;
   end if;
-  v_why := jobs_internal.why_not_published(p_item.job_id);
+  if v_publication is not null then
+    v_why := jobs_internal.why_not_published(p_item.job_id);
+  end if;
   if v_item.args is null then
     v_item.args := (select j.args from jobs_internal.job as j where j.id = p_item.job_id);
   end if;

@@ -377,6 +377,7 @@ create or replace function jobs_internal.finish_alone(p_session bigint, p_lane i
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);

@@ -443,7 +443,17 @@ returns jobs_internal.lesson[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_one jobs_internal.ending;
 begin
+  if pg_catalog.cardinality(p_endings) = 1 then
+    v_one := p_endings[1];
+    return array[row(p_lane, v_one.shape_id, v_one.task, 1, case when v_one.outcome <> 'succeeded' then 1 else 0 end,
+      coalesce(extract(epoch from v_one.finished_at - v_one.started_at)::double precision * 1000, 0),
+      coalesce(greatest(extract(epoch from v_one.started_at - v_one.queued_at)::double precision * 1000, 0), 0),
+      coalesce(p_renames and v_one.last, false), case when v_one.wal_bytes is null then 0 else 1 end, v_one.rows, v_one.wal_bytes, v_one.buffers_hit,
+      v_one.buffers_read, v_one.buffers_dirtied, v_one.temp_bytes)::jobs_internal.lesson];
+  end if;
   return array(
     select row(p_lane, e.shape_id, e.task, count(*), count(*) filter (where e.outcome <> 'succeeded'),
       coalesce(sum(extract(epoch from e.finished_at - e.started_at)::double precision * 1000), 0),

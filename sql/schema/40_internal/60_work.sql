@@ -32,6 +32,7 @@ declare
   v_width integer := 40;  -- messages that the next chunk opens
   v_tried integer[] := '{}';  -- functions seen in chunks, and how often each succeeded in a row; negative: it failed once
   v_tries bigint[] := '{}';
+  v_was_trusted boolean;
   v_trusted integer[] := '{}';  -- those that may run without subtransactions
   v_lesson jobs_internal.lesson;
   v_lessons jobs_internal.lesson[] := '{}';
@@ -237,7 +238,7 @@ begin
           end if;
         end if;
         v_leave := v_ending.outcome = 'interrupted';
-        if v_ending.outcome = 'no_slot' or (v_ending.error ->> 'sqlstate' in ('3F000', '42883', '42725', '42809')
+        if v_ending.outcome = 'no_slot' or (coalesce(v_ending.error ->> 'sqlstate' in ('3F000', '42883', '42725', '42809'), false)
           and not jobs_internal.shapes_are_current(array[v_item.shape_id]))
         then
           -- No worker slot for its child; or its function was renamed or moved just before the call, and is found again when it starts anew.
@@ -344,10 +345,16 @@ begin
               v_tries := v_tries || 0::bigint;
               v_k := pg_catalog.cardinality(v_tried);
             end if;
+            v_was_trusted := v_tries[v_k] >= 20;
             v_tries[v_k] := case when v_lesson.failed > 0 or v_lesson.shape_id = v_run.distrust or v_tries[v_k] < 0 then -1
               else v_tries[v_k] + v_lesson.runs end;
+            -- A session may see thousands of functions once each: the list is not made anew for those.
+            if v_was_trusted and v_tries[v_k] < 0 then
+              v_trusted := pg_catalog.array_remove(v_trusted, v_lesson.shape_id);
+            elsif not v_was_trusted and v_tries[v_k] >= 20 then
+              v_trusted := v_trusted || v_lesson.shape_id;
+            end if;
           end loop;
-          v_trusted := array(select t.shape from unnest(v_tried, v_tries) as t(shape, tries) where t.tries >= 20);
         end if;
         v_run := null;
         if pg_catalog.current_setting('pyworker.renames', true) = 'on' then
