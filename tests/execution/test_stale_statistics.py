@@ -30,3 +30,27 @@ def test_mending_and_ticks_are_quick_after_a_vacuum_of_empty_tables(database: Da
         database.admin(f"select {call}")
         assert time.monotonic() - begun < MOST, call
     database.drain(sessions=2, timeout=60)
+
+
+def test_functions_are_looked_up_by_key_after_an_analyze_of_few(database: Database) -> None:
+    """A session that plans while hardly any function is known does not compare each job with all of them later."""
+    count = 300
+    put(database, "app.note", {"n": 1})
+    database.drain()
+    for table in ("shape", "duration", "job", "queue"):
+        database.admin(f"vacuum (analyze, truncate false) jobs_internal.{table}")
+    database.run(
+        f"do $$ begin for i in 1 .. {count} loop"
+        " execute format('create function app.f%s() returns void language sql as %L', i, 'select'); end loop; end $$"
+    )
+    database.run("select count(jobs.enqueue('app.f' || i)) from generate_series(1, %s) as i", [count])
+    reads = (
+        "select sum(seq_tup_read + idx_tup_fetch)::bigint from pg_stat_all_tables"
+        " where schemaname = 'jobs_internal' and relname in ('shape', 'duration', 'job', 'queue')"
+    )
+    before = database.admin(reads)[0][0]
+    database.drain(timeout=60)
+    assert database.value("select count(*) from jobs.finished where task ~ 'app.f[0-9]'") == count
+
+    per_job = (database.admin(reads)[0][0] - before) / count
+    assert per_job < 60, per_job
