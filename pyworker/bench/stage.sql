@@ -69,6 +69,25 @@ begin
 end
 $$;
 
+-- The barest queue of rows that SQL has: no lease, no fence, no resets, no name, one index for the work and one for its history. What a drain
+-- with duties can reach at most lies below.
+create table bench.bare (id bigint primary key, task text, args jsonb);
+create table bench.bare_past (id bigint primary key, task text, at timestamptz, ms real);
+
+create procedure bench.drain_bare(p_first bigint, p_last bigint, p_per_commit integer)
+language plpgsql
+as $$
+begin
+  for i in p_first .. p_last by p_per_commit loop
+    with done as (
+      delete from bench.bare as b where b.id between i and least(i + p_per_commit - 1, p_last) returning b.id, b.task, bench.noop()
+    )
+    insert into bench.bare_past (id, task, at, ms) select d.id, d.task, clock_timestamp(), 0 from done as d;
+    commit;
+  end loop;
+end
+$$;
+
 create procedure bench.update_plainly(p_first integer, p_last integer, p_per_commit integer)
 language plpgsql
 as $$
