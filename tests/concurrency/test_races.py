@@ -19,7 +19,7 @@ from stage import (
 from support import Database, wait_until
 
 from .byhand import Worker
-from .waiting import Ask, begin, lane, waits
+from .waiting import Ask, begin, lane, waits, waits_for
 
 
 def test_two_cancels_at_once(database: Database, ask: Ask) -> None:
@@ -256,6 +256,26 @@ def test_a_session_that_meets_a_dropped_lane_goes_on(database: Database, ask: As
     dropper.execute("commit")
     job = put(database, "app.note", {"n": 1})
     database.drain()
+    assert state(database, job) == "succeeded"
+
+
+def test_a_session_whose_lane_is_dropped_between_two_claims_goes_on(database: Database, ask: Ask) -> None:
+    """It has just had a job there, so it does not ask first whether there is another."""
+    database.admin("select jobs.create_queue('doomed')")
+    make_lane(database, queue="doomed")
+    make_lane(database)
+    put(database, "app.note", {"n": 1}, queue="doomed")
+    worker, dropper = Worker(database=database), database.connect("operator")
+    worker.finish(worker.start_first())
+    database.admin("update jobs_internal.session set swept_at = clock_timestamp() + interval '1 minute'")
+    begin(dropper, "select jobs.drop_queue('doomed')")
+    answer = ask(worker.line, f"select (jobs_internal.claim({worker.number}, 1, null, false, 1)).msg_ids")
+    waits_for(database, worker.line, dropper)
+    dropper.execute("commit")
+    assert answer.result(10) is None
+
+    job = put(database, "app.note", {"n": 2})
+    worker.finish(worker.start_first())
     assert state(database, job) == "succeeded"
 
 
