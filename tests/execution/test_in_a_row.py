@@ -1,7 +1,7 @@
 """Short functions that have proved themselves run in a row, without subtransactions; what goes wrong is told apart."""
 
 import pytest
-from stage import attempts, gate_shut, know_as_short, ledger, put_many, state, wait_at_gate, wait_for, wait_running
+from stage import attempts, gate_shut, know_as_short, ledger, put, put_many, state, wait_at_gate, wait_for, wait_running
 from support import Database, wait_until
 
 PROOF = 60  # jobs, of which 20 in a row are asked for
@@ -74,6 +74,14 @@ def test_a_function_that_has_failed_is_not_trusted_again(database: Database) -> 
         "select count(*) from (select from app.ledger where n >= 1000 group by xmin having count(*) > 1) as x"
     )
     assert found == [(0,)]
+
+
+def test_a_function_that_has_failed_alone_is_not_trusted(database: Database) -> None:
+    put(database, "app.one", {"n": 0, "does": "fails"}, settings={"work_mem": "8MB"}, max_attempts=1)
+    put_row(database, "")
+    database.drain()
+    assert database.run("select count(*) from jobs.failed") == [(1,)]
+    assert in_a_row(database) == 0
 
 
 def test_a_cancel_hits_the_one_that_runs(database: Database) -> None:
