@@ -346,6 +346,25 @@ def test_a_function_renamed_while_its_chunk_is_open(database: Database) -> None:
     assert ledger(database) == [1, 2]
 
 
+def test_a_function_renamed_while_its_job_runs_alone(database: Database) -> None:
+    """A job that misses a function, and whose own has another name now, may have missed that: it starts anew."""
+    database.run(
+        "create function app.before(n integer) returns integer language plpgsql as $$ begin"
+        " perform nextval('app.hits'), app.gate(n); perform app.before(n, 'no such'); return n; end $$"
+    )
+    job = put(database, "app.before", {"n": 1}, max_attempts=1)
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        database.run("alter function app.before(integer) rename to after")
+    wait_until(lambda: not database.background(), 10)
+    database.drain()
+    assert database.job(job)["error"]["sqlstate"] == "42883"
+    assert attempts(database, job) == [(1, "failed")]
+    assert database.value("select last_value from app.hits") == 2
+    assert ledger(database) == []
+
+
 def test_a_message_that_is_locked_for_a_moment_is_not_forgotten(database: Database) -> None:
     """A claim with an older snapshot may hold our message: it goes back at once, and not when the lease ends."""
     put(database, "app.note", {"n": -1})
