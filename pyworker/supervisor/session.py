@@ -33,7 +33,8 @@ _MISMATCH = {
     "PW060",  # a copy of another installation
 }
 _OUR_MISMATCH = "PW09"
-_MISMATCH_HINT = "Run `pyworker check`; the role that runs the daemon has to be a member of jobs_supervisor."
+_CLOSED_HINT = "Run `pyworker check`; the role that runs the daemon has to be a member of jobs_supervisor."
+_MISMATCH_HINT = "Run `pyworker install`, or `pyworker upgrade`, for this database; `pyworker check` tells what is missing."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class NotOurs(Exception):
         return {
             "sqlstate": diagnostic.sqlstate if diagnostic else None,
             "message": about + reason_of(cause or self),
-            "hint": (diagnostic.message_hint if diagnostic else None) or _MISMATCH_HINT,
+            "hint": (diagnostic.message_hint if diagnostic else None) or (_CLOSED_HINT if closed else _MISMATCH_HINT),
         }
 
 

@@ -55,7 +55,8 @@ grant execute on function jobs.current_id(), jobs.progress(numeric, numeric, tex
 to jobs_producer, jobs_runner;
 
 -- Run one's own jobs.
-grant execute on function jobs.start(integer), jobs_internal.launch(integer, interval), jobs_internal.dispatch_mine() to jobs_runner;
+grant execute on function jobs.start(integer), jobs_internal.launch(integer, interval), jobs_internal.dispatch_mine(),
+  jobs_internal.my_free_sessions() to jobs_runner;
 grant execute on procedure
   jobs_internal.work(integer, text),
   jobs_internal.clear_leftover(bigint, jobs_internal.work_item, text, jsonb), jobs_internal.note_before(bigint, jobs_internal.work_item, text),

@@ -66,6 +66,7 @@ CALLS = (
     "select jobs.wait({job}, '1 ms')",
     "select jobs.start()",
     "select jobs_internal.dispatch_mine()",
+    "select jobs_internal.my_free_sessions()",
     "select jobs_internal.open_session()",
     "select jobs_internal.claim(1, 0, null, false, 1)",
     "select jobs_internal.keep_progress({job}, 1, 'x')",

@@ -504,7 +504,16 @@ OWN = {
     # Figures of the caller's own; what it may see is in tests/catalog/test_visibility.py.
     *("activity", "queue_figures", "live_supervisors", "health", "quota_figures"),
     # For the caller by session_user, whatever is passed: see below, and test_rights.py.
-    *("open_session", "dispatch_mine", "shape_of", "store_job", "store_jobs", "store_statement", "store_publication"),
+    *(
+        "open_session",
+        "dispatch_mine",
+        "my_free_sessions",
+        "shape_of",
+        "store_job",
+        "store_jobs",
+        "store_statement",
+        "store_publication",
+    ),
 }
 
 

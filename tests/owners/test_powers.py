@@ -61,9 +61,13 @@ def test_one_that_becomes_powerful_waits_and_says_so(database: Database, mighty:
     check = database.record("select * from jobs.health where \"check\" = 'powerful owners'")
     assert check["status"] == "warning"
     assert f"{mighty} (pg_read_all_data)" in check["detail"]
+    assert sqlstate_of(lambda: database.run("select jobs.start()", role=mighty)) == "PW019"
     database.admin(f"revoke pg_read_all_data from {mighty}")
     database.drain(role=mighty)
     assert state(database, job) == "succeeded"
+    database.admin(f"grant pg_read_all_data to {mighty}")
+    healthy = "select status from jobs.health where \"check\" = 'powerful owners'"
+    assert database.admin(healthy) == [("ok",)], "nothing of it is left to run"
 
 
 def test_only_administrators_admit(database: Database) -> None:

@@ -49,6 +49,49 @@ def test_pending_is_counted_where_lanes_were_used_for_long(database: Database) -
     assert sqlstate_of(lambda: _note(database)) == "PW071"
 
 
+def test_an_owner_without_any_session_is_told_so(database: Database) -> None:
+    """The job, the health and jobs.start say what it waits for; nobody is called upon to start a supervisor."""
+    job = _note(database)
+    database.drain()
+    job = _note(database)
+    assert database.job(job)["waits_for"] is None
+    _quota(database, running=0)
+    database.admin("update jobs_internal.lane set served_at = '2000-01-01'")
+    lane = database.admin("select pgmq_queue from jobs_internal.lane")[0][0]
+    database.admin(f"update pgmq.q_{lane} set vt = '2000-01-01', enqueued_at = '2000-01-01'")
+    assert database.job(job)["waits_for"] == "the quota of its owner app allows no worker session"
+    assert database.value("select jobs.start(3)") == 0
+    health = {row[0]: row[1:] for row in database.admin('select "check", status, detail, remedy from jobs.health')}
+    assert health["due jobs"][0] == "ok"
+    assert health["owners"][:2] == ("warning", "their quota allows no worker session: app")
+    assert "jobs.set_quota" in health["owners"][2]
+
+    _quota(database, running=1)
+    assert database.value("select jobs.start(3)") == 1
+    assert wait_for(database, job)["state"] == "succeeded"
+    assert database.admin("select status, remedy from jobs.health where \"check\" = 'owners'") == [("ok", None)]
+
+
+def test_due_jobs_of_an_owner_with_a_quota_are_missed_as_others_are(database: Database) -> None:
+    _note(database)
+    database.drain()
+    _note(database)
+    _quota(database, running=2)
+    database.admin("update jobs_internal.lane set served_at = '2000-01-01'")
+    lane = database.admin("select pgmq_queue from jobs_internal.lane")[0][0]
+    database.admin(f"update pgmq.q_{lane} set vt = '2000-01-01', enqueued_at = '2000-01-01'")
+    assert database.admin("select status from jobs.health where \"check\" = 'due jobs'") == [("critical",)]
+
+
+def test_a_quota_that_changes_nothing_is_no_deed(database: Database) -> None:
+    calls = ("select jobs.set_quota('app')", "select jobs.set_quota('app', running => 3)")
+    done = [database.value(call, role="operator") for call in (calls[0], *(2 * calls[1:]), *(2 * calls[:1]))]
+    assert done == [False, True, False, True, False]
+    assert database.run("select count(*) from jobs.audit", role="operator") == [(2,)]
+    waits = "select jobs.set_quota('app', running => 3, over_rate => 'wait')"
+    assert sqlstate_of(lambda: database.run(waits, role="operator")) == "PW026"
+
+
 def test_zero_pending_closes_enqueue(database: Database) -> None:
     """Also where the owner has had jobs for long: its lanes know of the quota."""
     _note(database)

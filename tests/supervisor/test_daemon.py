@@ -191,7 +191,9 @@ def test_a_server_that_gives_no_answer_ends_it_with_a_failure(scripted: Scripted
 def test_a_missing_schema_is_told_and_has_its_own_code(server: PrivateServer, database: str, start: Start) -> None:
     daemon = start(server.dsn("supervisor", database), ready=False)
     assert daemon.end() == 5
-    assert daemon.events("schema_mismatch")[0]["sqlstate"] == "3F000"
+    line = daemon.events("schema_mismatch")[0]
+    assert line["sqlstate"] == "3F000"
+    assert "pyworker install" in line["hint"]
 
 
 def test_a_schema_of_another_version_is_told(scripted: Scripted, start: Start) -> None:

@@ -97,6 +97,8 @@ begin
     return pg_catalog.format('its owner %s is no member of jobs_runner', v_name);
   elsif jobs_internal.is_refused(p_owner) then
     return pg_catalog.format('jobs of %s are refused: it has %s, and no administrator has admitted it', v_name, jobs_internal.powers_of(p_owner));
+  elsif exists (select from jobs_internal.quota as u where u.owner = p_owner and u.running = 0) then
+    return pg_catalog.format('the quota of its owner %s allows no worker session', v_name);
   end if;
   -- A session of the owner that lives can take it, however it was started.
   if exists (select from jobs_internal.session as s where s.owner = p_owner and jobs_internal.alive(s.pid, s.backend_start)) then

@@ -166,6 +166,25 @@ end
 $$;
 comment on function jobs_internal.assert_session_allowed(oid) is 'PW073 for a worker session beyond the quota of its owner';
 
+-- Purpose: how many worker sessions more the quota of the calling login allows; null: as many as it likes. Errors: PW019.
+create or replace function jobs_internal.my_free_sessions()
+returns bigint
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_me oid := jobs_internal.me();
+begin
+  perform jobs_internal.assert_admitted(v_me);
+  return (
+    select greatest(0, u.running - (
+      select pg_catalog.count(*) from jobs_internal.session as s where s.owner = v_me and jobs_internal.alive(s.pid, s.backend_start)))
+    from jobs_internal.quota as u
+    where u.owner = v_me and u.running is not null);
+end
+$$;
+comment on function jobs_internal.my_free_sessions() is 'How many worker sessions more the quota of the calling login allows; null: no limit';
+
 -- Purpose: bytes of text that a result of the calling login may have.
 create or replace function jobs_internal.result_limit()
 returns bigint

@@ -13,7 +13,8 @@ begin
   end if;
   if p_owner is null or not (p_owner = jobs_internal.me() or jobs_internal.may('jobs_operator')) then
     raise exception using errcode = 'PW030', message = pg_catalog.format('there is no job %s', coalesce(p_id::text, 'null')),
-      detail = 'Or it belongs to another role.', hint = 'See jobs.job for the jobs that you may see. A retry cannot help.';
+      detail = 'Or it belongs to another role: who enqueued it by a publication may cancel it and wait for it, no more.',
+      hint = 'See jobs.job for the jobs that you may see. A retry cannot help.';
   end if;
 end
 $$;
@@ -462,12 +463,12 @@ begin
       detail = pg_catalog.format('It is %s.', coalesce(sessions::text, 'null')), hint = 'Start one or two; more do not drain faster than the server has processors. A retry cannot help.';
   end if;
   perform jobs_internal.assert_home(), jobs_internal.dispatch_mine();
-  return jobs_internal.launch(sessions, interval '0');
+  return jobs_internal.launch(least(sessions, jobs_internal.my_free_sessions())::integer, interval '0');
 end
 $$;
 comment on function jobs.start(integer) is
 'Launches worker sessions of the caller now; they run what is due and end. Needs no supervisor; a supervisor does the same by itself.
-Returns how many were launched. Errors: PW025, PW051 under SET ROLE, PW060 in a copy, 53000 or 53400 when the server has no free worker slot: retry later.';
+Returns how many were launched: fewer where the quota of the caller allows no more. Errors: PW019, PW025, PW051 under SET ROLE, PW060 in a copy, 53000 or 53400 when the server has no free worker slot: retry later.';
 
 -- Purpose: move the caller's due jobs into their lanes, so that jobs.start needs no tick.
 create or replace function jobs_internal.dispatch_mine()

@@ -47,7 +47,12 @@ begin
     ('per_minute', per_minute, 1), ('history_rows', history_rows, 1)) as l (name, given, least)
   where l.given < l.least
   limit 1;
-  if found or over_rate is null or over_rate not in ('refuse', 'wait') then
+  if not found and over_rate = 'wait' and per_minute is null then
+    raise exception using errcode = 'PW026', message = pg_catalog.format('over_rate in the quota of %s cannot be wait without per_minute', role),
+      detail = 'It says what happens to what is over per_minute. What is not given in a call has no limit after it.',
+      hint = 'Give per_minute, and all other limits that are to hold, in the same call. A retry cannot help.';
+  end if;
+  if v_limit is not null or over_rate is null or over_rate not in ('refuse', 'wait') then
     raise exception using errcode = 'PW026',
       message = pg_catalog.format('%s in the quota of %s cannot be %s', coalesce(v_limit, 'over_rate'), role, coalesce(v_value, pg_catalog.left(over_rate, 100), 'null')),
       detail = case when v_limit is null then 'It is refuse or wait.' else pg_catalog.format('Its range: %s and more; null for no limit.', v_least) end,
@@ -65,10 +70,13 @@ begin
     returning * into v_after;
   end if;
   update jobs_internal.home as h set quotas = true where not h.quotas;  -- for ever: whoever looked at it may be about to give another quota
+  if coalesce(v_before.owner, v_after.owner) is null or v_before is not distinct from v_after then
+    return false;
+  end if;
   perform jobs_internal.know_role(v_owner);
   perform jobs_internal.note_deed('set_quota', 'role ' || role, case when v_before.owner is not null then pg_catalog.to_jsonb(v_before) end,
     case when v_after.owner is not null then pg_catalog.to_jsonb(v_after) end);
-  return v_before is distinct from v_after;
+  return true;
 end
 $$;
 comment on function jobs.set_quota(text, bigint, integer, integer, integer, integer, bigint, text) is

@@ -1,5 +1,6 @@
 -- Views on jobs. Each shows the jobs of the login that asks, and all of them to operators and readers. Arguments, statements and results
--- are for the owner of the job, operators who are members of the owner, and the administrator; errors and notes for all operators.
+-- are for the owner of the job, operators who are members of the owner, and the administrator; errors and notes for all operators, without
+-- DETAIL and CONTEXT: those quote rows and the statement.
 -- security_barrier: no function of a caller sees a row before the rule of visibility has let it through.
 
 -- Names are looked up by scalar subqueries, not by joins, and the live and the finished jobs are plain branches of one union: so
@@ -27,7 +28,8 @@ select
   case when j.state = 'queued' then (select a.started_at from active as a where a.job_id = j.id) else j.started_at end as started_at,
   j.finished_at,
   case when j.owner = (select jobs_internal.viewer()) or jobs_internal.reads(j.owner) then j.result end as result,
-  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.error end as error,
+  case when j.owner = (select jobs_internal.viewer()) or jobs_internal.reads(j.owner) then j.error
+    when (select jobs_internal.may('jobs_operator')) then j.error - 'detail' - 'context' end as error,
   case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_operator'))
     then coalesce(j.note, '{}') end as note,
   j.timeout,
@@ -80,7 +82,7 @@ comment on column jobs.job.created_at is 'Start of the transaction that enqueued
 comment on column jobs.job.started_at is 'Start of the present or last attempt';
 comment on column jobs.job.finished_at is 'End of the last attempt; null: not finished';
 comment on column jobs.job.result is 'What the function returned; of a statement {"rows": count} or {"command_tag": text}';
-comment on column jobs.job.error is 'Error of the last attempt: sqlstate, message, detail, hint, context';
+comment on column jobs.job.error is 'Error of the last attempt: sqlstate, message, detail, hint, context; the detail and context for those who see the arguments';
 comment on column jobs.job.note is 'What a person wants beside the job';
 comment on column jobs.job.timeout is 'Longest time that an attempt may take; null: no limit';
 comment on column jobs.job.unique_key is 'At most one unfinished job per owner, queue and key';
@@ -236,7 +238,8 @@ select
   pg_catalog.round((extract(epoch from a.finished_at - a.started_at) * 1000)::numeric, 1) as run_ms,
   a.waited_ms, a.rows, a.wal_bytes, a.buffers_hit, a.buffers_read, a.buffers_dirtied, a.temp_bytes,
   case when a.owner = (select jobs_internal.viewer()) or jobs_internal.reads(a.owner) then a.result end as result,
-  case when a.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then a.error end as error
+  case when a.owner = (select jobs_internal.viewer()) or jobs_internal.reads(a.owner) then a.error
+    when (select jobs_internal.may('jobs_operator')) then a.error - 'detail' - 'context' end as error
 from (
   select f.id as job_id, f.attempt, f.outcome, f.owner, f.started_at, f.finished_at, f.pid, f.child_pid,
     f.waited_ms, f.rows, f.wal_bytes, f.buffers_hit, f.buffers_read, f.buffers_dirtied, f.temp_bytes, f.result, f.error, false as live
@@ -273,7 +276,7 @@ comment on column jobs.attempts.buffers_read is 'Buffers that it read';
 comment on column jobs.attempts.buffers_dirtied is 'Buffers that it dirtied';
 comment on column jobs.attempts.temp_bytes is 'Temporary files that it wrote, bytes';
 comment on column jobs.attempts.result is 'Result';
-comment on column jobs.attempts.error is 'Error: sqlstate, message, detail, hint, context';
+comment on column jobs.attempts.error is 'Error: sqlstate, message, detail, hint, context; the detail and context for those who see the arguments';
 
 create or replace view jobs.log_lines with (security_barrier) as
 select l.job_id, l.attempt, l.n, l.at, l.level, l.message, coalesce(l.fields, '{}') as fields

@@ -148,7 +148,7 @@ comment on column jobs.supervisors.asleep is 'It waits: enqueuers wake it with a
 
 -- Purpose: owners whose due jobs nothing has picked up for so long: silence, for whatever reason. Counted are messages that are visible, in
 -- a lane that nobody has claimed from, and jobs that are due and in no lane. What is paused, quarantined (a check of its own), or waits
--- because its queue's slots or its owner's sessions are all at work, is no silence. Returns owner, how many lanes, and since how long.
+-- because its queue's slots or the sessions that its owner may have are all at work, is no silence. Returns owner, how many lanes, and since how long.
 create or replace function jobs_internal.ignored(p_for interval)
 returns table (owner name, lanes bigint, idle interval)
 language plpgsql volatile security definer
@@ -173,7 +173,7 @@ begin
       and (q.concurrency is null or q.concurrency > (select pg_catalog.count(*) from jobs_internal.slot as t
         join jobs_internal.session as s on s.id = t.session_id
         where t.queue_id = q.id and (s.job_id is not null or s.msg_ids is not null) and jobs_internal.alive(s.pid, s.backend_start)))
-      and v_most > (select pg_catalog.count(*) from jobs_internal.session as s
+      and least(v_most, (select u.running from jobs_internal.quota as u where u.owner = l.owner)) > (select pg_catalog.count(*) from jobs_internal.session as s
         where s.owner = l.owner and (s.job_id is not null or s.msg_ids is not null) and jobs_internal.alive(s.pid, s.backend_start))
     order by l.id
   loop
@@ -194,7 +194,7 @@ begin
     select pg_catalog.pg_get_userbyid(j.owner), pg_catalog.count(distinct j.queue_id), v_now - pg_catalog.min(j.due_at)
     from jobs_internal.job as j
     join jobs_internal.queue as q on q.id = j.queue_id
-    where j.due_at < v_now - p_for and not q.paused
+    where j.due_at < v_now - p_for and not q.paused and not exists (select from jobs_internal.quota as u where u.owner = j.owner and u.running = 0)
     group by j.owner;
 end
 $$;
@@ -318,9 +318,14 @@ begin
     pg_catalog.pg_get_userbyid(j.owner)::text), ', ') into v_text
   from (select distinct j.owner from jobs_internal.job as j) as j
   where not exists (select from pg_catalog.pg_roles as r where r.oid = j.owner and r.rolcanlogin and pg_catalog.pg_has_role(r.oid, 'jobs_runner', 'member'));
-  return query select 11, 'owners', case when v_text is null then 'ok' else 'warning' end,
-    coalesce('not a login member of jobs_runner, their jobs do not run: ' || v_text, 'all can run'),
-    case when v_text is not null then 'grant jobs_runner to role; or cancel their jobs; a role that is missing: create it, then select jobs.reconcile();' end;
+  select pg_catalog.string_agg(pg_catalog.pg_get_userbyid(u.owner)::text, ', ') into v_jobs
+  from jobs_internal.quota as u where u.running = 0 and exists (select from jobs_internal.job as j where j.owner = u.owner);
+  return query select 11, 'owners', case when v_text is null and v_jobs is null then 'ok' else 'warning' end,
+    coalesce(nullif(pg_catalog.concat_ws('; ', 'not a login member of jobs_runner, their jobs do not run: ' || v_text,
+      'their quota allows no worker session: ' || v_jobs), ''), 'all can run'),
+    nullif(pg_catalog.concat_ws('; ',
+      case when v_text is not null then 'grant jobs_runner to role; or cancel their jobs; a role that is missing: create it, then select jobs.reconcile()' end,
+      case when v_jobs is not null then 'select jobs.set_quota(role, running => ...); see jobs.quotas' end), '') || ';';
 
   select pg_catalog.count(*) into v_count from jobs_internal.job as j where j.crashes > 0;
   return query select 12, 'crashes', case when v_count > 0 then 'warning' else 'ok' end,
@@ -330,7 +335,7 @@ begin
 
   select pg_catalog.string_agg(pg_catalog.format('%s (%s)', pg_catalog.pg_get_userbyid(o.owner), jobs_internal.powers_of(o.owner)), ', ') into v_text
   from (select l.owner from jobs_internal.lane as l union select j.owner from jobs_internal.job as j where j.due_at is not null) as o
-  where jobs_internal.is_refused(o.owner);
+  where jobs_internal.is_refused(o.owner) and exists (select from jobs_internal.job as j where j.owner = o.owner);
   return query select 13, 'powerful owners', case when v_text is null then 'ok' else 'warning' end,
     coalesce('their jobs are refused: ' || v_text, 'no owner of jobs is powerful without being admitted'),
     case when v_text is not null then 'take the rights from the role, or cancel its jobs; or an administrator: select jobs.admit_role(role);' end;
