@@ -44,6 +44,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/59_run_child.sql
 \ir schema/40_internal/60_work.sql
 \ir schema/40_internal/62_leftover.sql
+\ir schema/40_internal/63_maintain.sql
 \ir schema/40_internal/70_rescue.sql
 \ir schema/40_internal/72_tick.sql
 \ir schema/40_internal/73_history.sql

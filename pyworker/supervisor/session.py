@@ -34,7 +34,7 @@ _MISMATCH = {
 }
 _OUR_MISMATCH = "PW09"
 _CLOSED_HINT = "Run `pyworker check`; the role that runs the daemon has to be a member of jobs_supervisor."
-_MISMATCH_HINT = "Run `pyworker install`, or `pyworker upgrade`, for this database; `pyworker check` tells what is missing."
+_MISMATCH_HINT = "Run `pyworker install`, or `pyworker upgrade`, here; `pyworker check` tells what is missing."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -474,7 +474,17 @@ OWN = {
         "launch",
         "launch_child",
     ),
-    *("index_is_valid", "invalid_indexes", "background", "current_job", "current_attempt"),
+    *(
+        "index_is_valid",
+        "invalid_indexes",
+        "maintained",
+        "passed_over",
+        "skip_message",
+        "skip_hint",
+        "background",
+        "current_job",
+        "current_attempt",
+    ),
     # Facts about the caller, the catalog or the installation, which it may know.
     *(
         "me",

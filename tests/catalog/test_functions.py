@@ -22,6 +22,7 @@ UNPINNED = {
     "jobs_internal.is_state": "a CHECK, for each row that is written: every name in it is full",
     "jobs_internal.index_is_valid": "looks a name up for the owner of the job",
     "jobs_internal.invalid_indexes": "looks a name up for the owner of the job",
+    "jobs_internal.passed_over": "looks a name up for the owner of the job",
     "jobs_internal.leftover": "sets the owner's path for that look",
     # A procedure that commits cannot carry a setting.
     "jobs.await": "commits",

@@ -59,6 +59,7 @@ declare
   v_cost boolean;
   v_measured integer[];  -- functions of which a job was measured since the last claim; null: none is to be
   v_left text[];
+  v_skipped text;
   v_unwritten boolean;
   v_spoiled boolean;
   v_state text;
@@ -189,11 +190,17 @@ begin
         continue when v_item.mode in ('gone', 'held');
         if v_items[1].mode = 'child' then
           v_left := null;
+          v_skipped := null;
+          if v_item.task in ('vacuum', 'analyze', 'analyse') then
+            perform pg_catalog.set_config('search_path', v_path, false);
+            v_skipped := jobs_internal.passed_over(v_item.statement);
+            perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+          end if;
           if v_item.attempt > 1 or v_item.verify then
             call jobs_internal.clear_leftover(v_session, v_item, v_path, v_baseline);
             v_left := jobs_internal.leftover(v_item.job_id, v_path);
           end if;
-          if v_left is null then
+          if v_left is null and v_skipped is null then
             call jobs_internal.note_before(v_session, v_item, v_path);
             call jobs_internal.run_child(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
           else
@@ -201,7 +208,8 @@ begin
             v_ending.job_id := v_item.job_id;
             v_ending.attempt := v_item.attempt;
             v_ending.outcome := 'failed';
-            v_ending.error := jobs_internal.error_object('55006', 'what an earlier attempt left could not be dropped');
+            v_ending.error := case when v_skipped is null then jobs_internal.error_object('55006', 'what an earlier attempt left could not be dropped')
+              else jobs_internal.error_object('42501', jobs_internal.skip_message(v_skipped), 'Nothing was done.', jobs_internal.skip_hint(v_skipped)) end;
             v_ending.finished_at := pg_catalog.clock_timestamp();
           end if;
           if v_ending.outcome in ('failed', 'timed_out', 'cancelled', 'lost', 'interrupted') and v_ending.error is not null then
