@@ -574,7 +574,8 @@ create table jobs_internal.session (
   fate text check (fate in ('innocent', 'guilty')),
   nudged_at timestamptz,
   waits_for integer,
-  waits_since timestamptz
+  waits_since timestamptz,
+  asked_at timestamptz
 ) with (fillfactor = 50);
 create unique index session_pid_idx on jobs_internal.session (pid, backend_start);
 comment on table jobs_internal.session is 'Worker sessions: those that live, and dead ones until a rescue has seen to their jobs';
@@ -596,6 +597,7 @@ comment on column jobs_internal.session.attempt is 'Attempt of that job';
 comment on column jobs_internal.session.nudged_at is 'Last signal because nobody could see which job of its chunk it runs';
 comment on column jobs_internal.session.waits_for is 'Queue that it found due work in, and no slot; null: it waits for none';
 comment on column jobs_internal.session.waits_since is 'Since when';
+comment on column jobs_internal.session.asked_at is 'Its last claim that found nothing for it, half a second old at most while it waits for a slot';
 comment on column jobs_internal.session.fate is 'The server stopped under it: whether its job is to blame; null: it died, if at all, by itself';
 
 create table jobs_internal.server (

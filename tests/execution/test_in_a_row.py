@@ -84,6 +84,22 @@ def test_a_function_that_has_failed_alone_is_not_trusted(database: Database) -> 
     assert in_a_row(database) == 0
 
 
+def test_a_function_that_fails_alone_after_a_chunk_of_nothing_is_not_trusted(database: Database) -> None:
+    """A chunk may hold nothing but a message that is stale: it says nothing of the job that follows."""
+    put_row(database, "")
+    put(database, "app.one", {"n": -2, "does": ""}, settings={"work_mem": "8MB"})
+    lane = database.admin("select pgmq_queue from jobs_internal.lane")[0][0]
+    database.admin("select pgmq.send(%s, '{\"job\": 999999}')", [lane])
+    put(database, "app.one", {"n": -1, "does": "fails"}, settings={"work_mem": "8MB"}, max_attempts=1)
+    put_many(database, "app.one", [{"n": 1000 + n, "does": ""} for n in range(40)])
+    database.drain()
+    assert in_a_row(database) >= 40, "before it failed"
+    found = database.run(
+        "select count(*) from (select from app.ledger where n >= 1000 group by xmin having count(*) > 1) as x"
+    )
+    assert found == [(0,)]
+
+
 def test_a_cancel_hits_the_one_that_runs(database: Database) -> None:
     jobs = put_row(database, "waits")
     with gate_shut(database):

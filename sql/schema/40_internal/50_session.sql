@@ -161,8 +161,8 @@ comment on function jobs_internal.close_session(bigint, jobs_internal.lesson[]) 
 
 -- Purpose: keep what a session learned since its last claim.
 -- Several sessions write the same rows of duration; each holds them for the moment of a claim only, and in the same order.
--- The figures come from a session of the owner's: only functions that it may execute are measured, and no figure is so large that the next
--- one overflows.
+-- The figures come from a session of the owner's: only functions that it may execute are measured, and no figure is so large, or so small, that
+-- what is reckoned with it overflows.
 create or replace function jobs_internal.learn(p_session jobs_internal.session, p_learned jobs_internal.lesson[])
 returns void
 language plpgsql volatile security definer
@@ -176,7 +176,7 @@ begin
   select h.id, p_session.owner, pg_catalog.sum(m.runs), pg_catalog.sum(m.ms) / pg_catalog.sum(m.runs), coalesce(pg_catalog.bool_or(l.renames), false)
   from pg_catalog.unnest(p_learned) as l
   cross join lateral (select o.* from jobs_internal.shape as o where o.id = l.shape_id offset 0) as h
-  cross join lateral (select least(l.runs, 1000000000) as runs, least(greatest(l.ms, 0), 1e12) as ms) as m
+  cross join lateral (select least(l.runs, 1000000000) as runs, least(greatest(l.ms, 0.001), 1e12) as ms) as m
   where m.runs > 0 and pg_catalog.has_function_privilege(p_session.owner, h.func, 'EXECUTE')
   group by h.id
   order by h.id
@@ -188,7 +188,7 @@ begin
   -- measurement of its own.
   update jobs_internal.lane as l set avg_ms = coalesce(l.avg_ms * 0.7 + m.avg_ms * 0.3, m.avg_ms)
   from (
-    select o.lane_id, pg_catalog.sum(least(greatest(o.ms, 0), 1e12)) / pg_catalog.sum(least(o.runs, 1000000000)) as avg_ms
+    select o.lane_id, pg_catalog.sum(least(greatest(o.ms, 0.001), 1e12)) / pg_catalog.sum(least(o.runs, 1000000000)) as avg_ms
     from pg_catalog.unnest(p_learned) as o where o.runs > 0
     group by o.lane_id
   ) as m
@@ -274,7 +274,8 @@ begin
     select pg_catalog.count(distinct w.owner)
     from jobs_internal.session as w
     join jobs_internal.session as i on i.id = p_session and i.owner <> w.owner
-    where w.waits_for = p_queue and (i.waits_for is distinct from p_queue or w.waits_since < i.waits_since)
+    -- A waiter asks all the time; one that only lives keeps nothing free.
+    where w.waits_for = p_queue and w.asked_at > pg_catalog.clock_timestamp() - interval '2 seconds' and (i.waits_for is distinct from p_queue or w.waits_since < i.waits_since)
       and jobs_internal.alive(w.pid, w.backend_start)
       and not exists (
         select from jobs_internal.slot as s join jobs_internal.session as h on h.id = s.session_id
@@ -459,6 +460,11 @@ begin
             '  select m.msg_id from pgmq.%I as m where m.msg_id > $1 and m.vt <= $2 order by m.msg_id limit $3 for update skip locked'
             ') as c', 'q_' || v_lane.pgmq_queue)
           into v_claim.msg_ids using v_after, v_now, v_limit;
+          if v_claim.msg_ids is not null then  -- in the subtransaction that locked them: two would make a MultiXact for each message
+            execute pg_catalog.format('update pgmq.%I as m set vt = $2, read_ct = m.read_ct + 1, last_read_at = $3 where m.msg_id = any ($1)',
+              'q_' || v_lane.pgmq_queue)
+            using v_claim.msg_ids, v_claim.lease, v_now;
+          end if;
         exception
           when undefined_table then
             null;  -- as above
@@ -468,9 +474,6 @@ begin
         v_swept := v_now;
       end loop;
       if v_claim.msg_ids is not null then
-        execute pg_catalog.format('update pgmq.%I as m set vt = $2, read_ct = m.read_ct + 1, last_read_at = $3 where m.msg_id = any ($1)',
-          'q_' || v_lane.pgmq_queue)
-        using v_claim.msg_ids, v_claim.lease, v_now;
         v_claim.lane_id := v_lane.id;
         v_claim.full_up := pg_catalog.cardinality(v_claim.msg_ids) >= v_limit;
         update jobs_internal.lane set served_at = v_now
@@ -484,9 +487,11 @@ begin
     v_claim.surplus := exists (select from jobs_internal.session as s
       where s.owner = v_session.owner and s.id < p_session and s.msg_ids is null and s.job_id is null and jobs_internal.alive(s.pid, s.backend_start));
     perform jobs_internal.free_slots(p_session);
-    if v_session.msg_ids is not null or v_session.jobs <> p_jobs or v_session.waits_for is distinct from v_waits_for then
+    if v_session.msg_ids is not null or v_session.jobs <> p_jobs or v_session.waits_for is distinct from v_waits_for
+      or v_waits_for is not null and v_session.asked_at not between v_now - interval '0.5 seconds' and v_now
+    then
       update jobs_internal.session
-      set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs, waits_for = v_waits_for,
+      set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs, waits_for = v_waits_for, asked_at = v_now,
         waits_since = case when v_session.waits_for = v_waits_for then v_session.waits_since when v_waits_for is not null then v_now end
       where id = p_session;
     end if;

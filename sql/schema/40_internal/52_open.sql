@@ -136,7 +136,9 @@ declare
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   perform jobs_internal.assert_between_jobs(v_session);
-  if not exists (select from jobs_internal.job as j where j.id = p_item.job_id and j.owner = v_session.owner) then
+  -- Which attempt it is, the row says; and only what this session has claimed, on whatever slot that took, is started.
+  select j.attempt + 1 into v_item.attempt from jobs_internal.job as j where j.id = p_item.job_id and j.owner = v_session.owner;
+  if not found or v_session.msg_ids is null or p_item.msg_id <> all (v_session.msg_ids) then
     v_item.mode := 'gone';
     return v_item;
   end if;
@@ -148,7 +150,7 @@ begin
   end if;
   v_hold := case
     when v_beside then interval '1 second'
-    when not jobs_internal.take_trial(p_session, p_item.job_id, p_item.attempt) then interval '0.2 seconds' end;
+    when not jobs_internal.take_trial(p_session, p_item.job_id, v_item.attempt) then interval '0.2 seconds' end;
   if v_hold is not null then
     execute pg_catalog.format('update pgmq.%I set vt = pg_catalog.clock_timestamp() + $2 where msg_id = $1', 'q_pyworker_' || p_lane)
     using p_item.msg_id, v_hold;
@@ -161,18 +163,18 @@ begin
   end if;
   execute pg_catalog.format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || p_lane) using p_item.msg_id;
   update jobs_internal.job
-  set state = 'running', msg_id = null, session_id = p_session, attempt = p_item.attempt, started_at = pg_catalog.clock_timestamp(),
+  set state = 'running', msg_id = null, session_id = p_session, attempt = v_item.attempt, started_at = pg_catalog.clock_timestamp(),
     child_pid = null, child_start = null
-  where id = p_item.job_id and state = 'queued' and msg_id = p_item.msg_id and owner = v_session.owner
+  where id = p_item.job_id and state = 'queued' and msg_id = p_item.msg_id and owner = v_session.owner and attempt = v_item.attempt - 1
   returning publication_id into v_publication;
   if not found then
     v_item.mode := 'gone';
     return v_item;
   end if;
   -- A run of this attempt that died with its chunk may have been overdue: this is another one.
-  delete from jobs_internal.stop where job_id = p_item.job_id and attempt = p_item.attempt and reason = 'timed_out';
+  delete from jobs_internal.stop where job_id = p_item.job_id and attempt = v_item.attempt and reason = 'timed_out';
   update jobs_internal.session
-  set job_id = p_item.job_id, attempt = p_item.attempt, msg_ids = case when p_item.quick then msg_ids end, lease = case when p_item.quick then lease end
+  set job_id = p_item.job_id, attempt = v_item.attempt, msg_ids = case when p_item.quick then msg_ids end, lease = case when p_item.quick then lease end
   where id = p_session;
   if p_item.shape_id is null then
     return v_item;

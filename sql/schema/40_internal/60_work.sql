@@ -364,11 +364,11 @@ begin
             end if;
           end loop;
         end if;
-        v_run := null;
         if pg_catalog.current_setting('pyworker.renames', true) = 'on' then
           perform pg_catalog.set_config('pyworker.renames', '', false);
         end if;
       end if;
+      v_run := null;
       if v_ran > 100 and jobs_internal.shutting_down() then
         v_leave := true;
       end if;

@@ -12,6 +12,8 @@ as $$
 declare
   v_session jobs_internal.session;
   v_count integer := 0;
+  v_dead bigint[];
+  v_id bigint;
 begin
   if p_owner is null then
     begin
@@ -21,12 +23,17 @@ begin
         raise warning using message = pg_catalog.format('nobody can be blamed for the crash of the server: %s', sqlerrm);
     end;
   end if;
-  for v_session in
-    select s.* from jobs_internal.session as s
+  v_dead := array(
+    select s.id from jobs_internal.session as s
     where not jobs_internal.alive(s.pid, s.backend_start) and (p_owner is null or s.owner = p_owner)
-    order by s.id
-  loop
-    select s.* into v_session from jobs_internal.session as s where s.id = v_session.id for update skip locked;
+    order by s.id);
+  if exists (select from jobs_internal.session as s where s.id = any (v_dead) and s.job_id is not null and s.fate is null) then
+    -- When the server crashes, or its postmaster is gone, its processes end one after another, and the last ones must not judge the
+    -- first: whoever belongs to a dying server does not come back from this. Once for all that were dead before.
+    perform pg_catalog.pg_sleep(0.2);
+  end if;
+  foreach v_id in array v_dead loop
+    select s.* into v_session from jobs_internal.session as s where s.id = v_id for update skip locked;
     continue when not found;
     -- What we know of the processes may be older than that row: a session that has just opened is not dead.
     perform pg_catalog.pg_stat_clear_snapshot();
@@ -120,11 +127,6 @@ begin
         v_ending.outcome := v_reason;
         v_ending.error := jobs_internal.stop_error(v_reason, v_job.timeout, 'Its session was ended.');
       else
-        if p_session.fate is null then
-          -- When the server crashes, or its postmaster is gone, its processes end one after another, and the last ones must not judge the
-          -- first: whoever belongs to a dying server does not come back from this.
-          perform pg_catalog.pg_sleep(0.2);
-        end if;
         -- Put out of jobs_runner in the middle of a job, its session cannot even write down how that ended: no fault of the job's.
         v_revoked := p_session.fate is null and not exists (
           select from pg_catalog.pg_roles as r where r.oid = p_session.owner and pg_catalog.pg_has_role(r.oid, 'jobs_runner', 'member'));

@@ -494,14 +494,15 @@ begin
       where s.lane_id = v_lane.id and s.msg_ids is not null and s.job_id is null and jobs_internal.alive(s.pid, s.backend_start);
       -- Where nobody knows how long they take: one more session in each round. Otherwise those at work take the rest as well, if it is little.
       v_due := case when v_lane.avg_ms is null then v_busy + 1
-        else greatest(1, least(v_due + v_claimed, pg_catalog.ceil((v_due + v_claimed) * v_lane.avg_ms / 500))) end;
+        else greatest(1, least(v_due + v_claimed, pg_catalog.ceil((v_due + v_claimed) * greatest(v_lane.avg_ms, 0.001) / 500))) end;
       if v_lane.concurrency is not null then
         v_free := jobs_internal.unused_slots(v_lane.queue_id, v_lane.concurrency);
         -- An owner who has no slot at all needs a session that waits for one (take_slot); as many owners as there are slots wait at a time.
         if v_free = 0 and v_busy = 0 and not exists (
             select from jobs_internal.slot as t join jobs_internal.session as s on s.id = t.session_id
             where t.queue_id = v_lane.queue_id and s.owner = v_owner.oid)
-          and v_lane.concurrency > (select pg_catalog.count(*) from jobs_internal.session as s where s.waits_for = v_lane.queue_id and s.owner <> v_owner.oid)
+          and v_lane.concurrency > (select pg_catalog.count(*) from jobs_internal.session as s where s.waits_for = v_lane.queue_id and s.owner <> v_owner.oid
+            and s.asked_at > pg_catalog.clock_timestamp() - interval '2 seconds')
         then
           v_free := 1;
         end if;

@@ -1,0 +1,133 @@
+"""A tenant that plays worker session by hand: it passes what it likes, and nobody else is hurt by it."""
+
+import time
+
+import pytest
+from concurrency.byhand import Worker
+from psycopg.types.json import Jsonb
+from stage import attempts, gate_shut, make_lane, put, put_many, state, wait_at_gate, wait_for
+from support import Database, wait_until
+
+LEARN = (
+    "select (jobs_internal.claim(%s, 0, array[jsonb_populate_record(null::jobs_internal.lesson, %s)], true, 1)).lane_id"
+)
+BEGIN = "select (jobs_internal.begin_alone(%s, %s, jsonb_populate_record(null::jobs_internal.work_item, %s))).mode"
+
+
+def tick(database: Database) -> None:
+    database.value("select jobs_internal.supervisor_tick(0)", role="supervisor")
+
+
+@pytest.mark.parametrize("ms", ["1e-322", "5e-324", "0", "-1e308", "1e308", "NaN", "Infinity"])
+def test_no_lesson_breaks_the_tick(database: Database, ms: str) -> None:
+    """What a session says of its jobs goes into what a supervisor reckons with."""
+    make_lane(database, role="other")
+    put(database, "pg_catalog.now", priority="low")
+    tick(database)
+    lane = database.admin("select id from jobs_internal.lane where owner = 'app'::regrole")[0][0]
+    worker = Worker(database=database)
+    worker.line.execute(LEARN, [worker.number, Jsonb({"lane_id": lane, "runs": 1, "failed": 0, "ms": ms})])
+    worker.leave()
+    put(database, "pg_catalog.now", priority="low")
+    late = put(database, "other.work", role="other", run_at="2026-01-01")
+    tick(database)
+    assert state(database, late) == "queued"
+    assert database.run("select count(*) from jobs.queues", role="operator") == [(1,)]
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 2147483647, -5])
+def test_which_attempt_it_is_says_the_row(database: Database, attempt: int) -> None:
+    """A number of the caller's own would be one that no rescue can write down."""
+    make_lane(database)
+    job = put(database, "app.note", {"n": 1}, max_attempts=3)
+    worker = Worker(database=database)
+    (message,) = worker.claim(1)
+    item = {"msg_id": message, "job_id": job, "attempt": attempt, "mode": "alone", "quick": False}
+    assert worker.line.execute(BEGIN, [worker.number, worker.lane, Jsonb(item)]).fetchone() == ("alone",)
+    worker.die()
+    tick(database)
+    assert database.admin("select count(*) from jobs_internal.session") == [(0,)]
+    assert attempts(database, job) == [(1, "lost")]
+
+
+def test_only_what_was_claimed_is_started(database: Database) -> None:
+    """A claim takes the slot of the queue; the number of a message is easily guessed."""
+    make_lane(database)
+    first, second = put_many(database, "app.note", [{"n": 1}, {"n": 2}])
+    worker = Worker(database=database)
+    (message,) = worker.claim(1)
+    item = {"msg_id": message + 1, "job_id": second, "attempt": 1, "mode": "alone", "quick": False}
+    (mode,) = worker.line.execute(BEGIN, [worker.number, worker.lane, Jsonb(item)]).fetchone() or ("",)
+    assert mode == "gone"
+    worker.leave()
+    database.drain()
+    assert {state(database, job) for job in (first, second)} == {"succeeded"}
+
+
+def test_sessions_that_die_together_are_waited_for_once(database: Database) -> None:
+    """Each was 0.2 s of a tick, during which nobody else's jobs are seen to."""
+    count = 20
+    make_lane(database)
+    database.admin("select jobs.alter_queue('default', concurrency => %s)", [count])
+    put_many(database, "app.note", [{"n": n} for n in range(count)])
+    workers = [Worker(database=database) for _ in range(count)]
+    jobs = [worker.start_first() for worker in workers]
+    for worker in workers:
+        worker.die()
+    begun = time.monotonic()
+    tick(database)
+    assert time.monotonic() - begun < count * 0.2 / 2
+    assert {state(database, job) for job in jobs} <= {"scheduled", "queued"}
+
+
+def test_one_that_waits_for_a_slot_and_asks_no_more_keeps_none(database: Database) -> None:
+    """A slot is kept for the owner who has waited longest, as long as it asks."""
+    database.admin("select jobs.create_queue('serial', concurrency => 1)")
+    make_lane(database, queue="serial")
+    make_lane(database, queue="serial", role="other")
+    put_many(database, "app.note", [{"n": n} for n in range(3)], queue="serial")
+    first, waiter = Worker(database=database), Worker(database=database)
+    assert first.claim(1)
+    assert waiter.claim(1) == []
+    first.leave()
+    theirs = put(database, "other.work", {"n": 1}, queue="serial", role="other")
+    with database.connect("other") as line:
+        number = line.execute("select jobs_internal.open_session()").fetchone()
+        claim = "select (jobs_internal.claim(%s, 0, null, false, 1)).lane_id"
+        assert line.execute(claim.encode(), number).fetchone() == (None,), "the waiter has only just asked"
+        wait_until(lambda: line.execute(claim.encode(), number).fetchone() != (None,), 5)
+    tick(database)
+    waiter.leave()
+    database.drain(role="other")
+    database.drain()
+    assert wait_for(database, theirs)["state"] == "succeeded"
+
+
+SEEN = "select count(x.t) from (select v::text as t from jobs.running as v) as x"
+
+
+@pytest.mark.parametrize("name", ["1 0.01/9999999999999999999", "1 0.00/5", "9999999999999 0.01/9999999999999999999"])
+def test_no_name_of_a_session_breaks_the_views(database: Database, name: str) -> None:
+    make_lane(database)
+    put(database, "app.note", {"n": 1})
+    worker = Worker(database=database)
+    job = worker.start_first()
+    worker.line.execute("select set_config('application_name', %s, false)", [f"pw {job}/1 {name}"])
+    for role in ("operator", "reader", "app"):
+        assert database.run(SEEN, role=role) == [(1,)]
+    worker.finish(job)
+    worker.leave()
+
+
+def test_no_progress_breaks_the_views(database: Database) -> None:
+    database.run(
+        "create function app.tells() returns void language plpgsql as"
+        " $$ begin perform jobs.progress(0.01, 1e18, null), app.gate(1); end $$"
+    )
+    with gate_shut(database):
+        put(database, "app.tells")
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        for role in ("operator", "reader", "app"):
+            assert database.run(SEEN, role=role) == [(1,)]
+    database.drain()
