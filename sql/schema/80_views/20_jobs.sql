@@ -141,8 +141,8 @@ select
   case when a.total > 0 then pg_catalog.round(100 * least(a.done / a.total, 1), 1) end as percent,
   case when a.total > 0 and a.done > 0
     -- A job may say what it likes: 1e10 seconds are no error.
-    then (pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs =>
-      least(extract(epoch from pg_catalog.clock_timestamp() - a.started_at) * (greatest(a.total - a.done, 0) / a.done), 1e10)::double precision))::timestamptz(0)
+    then (pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => least(1e10,
+      extract(epoch from pg_catalog.clock_timestamp() - a.started_at) * (greatest(a.total - a.done, 0) / a.done))::double precision))::timestamptz(0)
   end as eta,
   a.message,
   a.wait_event,
