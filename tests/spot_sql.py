@@ -50,6 +50,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "jobs_internal.candidates", "jobs_internal.resolve", "jobs_internal.canonical",
             "jobs_internal.canonical_many", "jobs_internal.try_settings", "jobs_internal.index_is_valid",
             "jobs_internal.index_is_rebuilt", "jobs_internal.invalid_indexes", "jobs_internal.leftover",
+            "jobs_internal.passed_over",
             "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.publish",
         )
     },

@@ -164,7 +164,7 @@ begin
           hint = 'Write large results into a table. A retry cannot help.';
       end if;
     else
-      if p_item.task in ('analyze', 'analyse') then
+      if p_item.task operator(pg_catalog.=) any (array['analyze', 'analyse']) then
         v_name := jobs_internal.passed_over(p_item.statement);
         if v_name is not null then
           raise exception using errcode = '42501', message = jobs_internal.skip_message(v_name), detail = 'Nothing was done.', hint = jobs_internal.skip_hint(v_name);
