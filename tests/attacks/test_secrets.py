@@ -25,7 +25,7 @@ KINDS = (
     *("error", "detail", "hint", "log", "childlog", "progress", "key", "childerror"),
 )
 #: What an operator may see of others' jobs, to tell what is wrong with them. Keys are names.
-OPERATORS = {"error", "childerror", "detail", "hint", "note", "log", "childlog", "progress", "key"}
+OPERATORS = {"error", "childerror", "hint", "note", "log", "childlog", "progress", "key"}
 #: What may be in the supervisor's log: the message of an error, its hint and what a person wrote beside the job.
 DAEMONS = {"error", "childerror", "hint", "note"}
 THINGS = """
