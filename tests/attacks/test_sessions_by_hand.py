@@ -5,7 +5,7 @@ import time
 import pytest
 from concurrency.byhand import Worker
 from psycopg.types.json import Jsonb
-from stage import attempts, gate_shut, make_lane, put, put_many, state, wait_at_gate, wait_for
+from stage import attempts, gate_shut, make_lane, put, put_many, put_sql, state, wait_at_gate, wait_for
 from support import Database, wait_until
 
 LEARN = (
@@ -131,3 +131,23 @@ def test_no_progress_breaks_the_views(database: Database) -> None:
         for role in ("operator", "reader", "app"):
             assert database.run(SEEN, role=role) == [(1,)]
     database.drain()
+
+
+def test_a_dead_watcher_whose_child_works_costs_no_tick(database: Database) -> None:
+    """Nobody is judged before the child has ended, so nobody waits for that judgement, round after round."""
+    with gate_shut(database):
+        job = put_sql(database, "do $$ begin perform app.gate(7); end $$", done_when="select true", max_attempts=1)
+        database.run("select jobs.start()")
+        (child,) = wait_at_gate(database)
+        (watcher,) = [pid for (pid,) in database.admin("select pid from jobs_internal.session") if pid != child]
+        database.admin("select pg_terminate_backend(%s)", [watcher])
+        wait_until(lambda: not database.admin("select 1 from pg_stat_activity where pid = %s", [watcher]))
+        begun = time.monotonic()
+        for _ in range(20):
+            tick(database)
+        assert time.monotonic() - begun < 20 * 0.2 / 2
+        assert state(database, job) == "running"
+    wait_until(lambda: not database.background())
+    tick(database)
+    database.drain()
+    assert state(database, job) == "succeeded"

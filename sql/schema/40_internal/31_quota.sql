@@ -141,6 +141,16 @@ begin atomic
 end;
 comment on function jobs_internal.most_sessions(oid) is 'Worker sessions that an owner may have at once by its quota; null: no limit';
 
+-- Purpose: how many worker sessions of an owner live.
+create or replace function jobs_internal.live_sessions(p_owner oid)
+returns bigint
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select count(*) from jobs_internal.session as s where s.owner = p_owner and jobs_internal.alive(s.pid, s.backend_start);
+end;
+comment on function jobs_internal.live_sessions(oid) is 'How many worker sessions of an owner live';
+
 -- Purpose: refuse a worker session beyond the quota of its owner. Two that open at the same moment come one after the other, to their commit, by
 -- a row of the owner's own: an operator who gives it another quota waits for none of them. Locks: the first lane of the owner. Errors: PW073.
 create or replace function jobs_internal.assert_session_allowed(p_owner oid)
@@ -157,7 +167,7 @@ begin
     return;
   end if;
   perform from jobs_internal.lane as l where l.owner = p_owner order by l.id limit 1 for no key update;
-  v_live := (select pg_catalog.count(*) from jobs_internal.session as s where s.owner = p_owner and jobs_internal.alive(s.pid, s.backend_start));
+  v_live := jobs_internal.live_sessions(p_owner);
   if v_live >= v_most then
     raise exception using errcode = 'PW073', message = pg_catalog.format('%s has as many worker sessions as its quota allows', pg_catalog.pg_get_userbyid(p_owner)),
       detail = pg_catalog.format('%s live, %s are allowed.', v_live, v_most), hint = 'Retry when one has ended; see jobs.quotas.';
@@ -177,8 +187,7 @@ declare
 begin
   perform jobs_internal.assert_admitted(v_me);
   return (
-    select greatest(0, u.running - (
-      select pg_catalog.count(*) from jobs_internal.session as s where s.owner = v_me and jobs_internal.alive(s.pid, s.backend_start)))
+    select greatest(0, u.running - jobs_internal.live_sessions(v_me))
     from jobs_internal.quota as u
     where u.owner = v_me and u.running is not null);
 end

@@ -260,6 +260,16 @@ begin atomic
 end;
 comment on function jobs_internal.unused_slots(integer, integer) is 'Slots of a queue that nobody holds';
 
+-- Purpose: the sessions that wait for a slot of a queue. One that waits asks all the time; one that asks no more, and only lives, is none.
+create or replace function jobs_internal.waiters(p_queue integer)
+returns setof jobs_internal.session
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select s.* from jobs_internal.session as s where s.waits_for = p_queue and s.asked_at > clock_timestamp() - interval '2 seconds';
+end;
+comment on function jobs_internal.waiters(integer) is 'The sessions that wait for a slot of a queue, and ask for it';
+
 -- Purpose: owners other than a session's who have no slot of a queue at all and a session that waits for one, for longer than this session does.
 create or replace function jobs_internal.slotless_owners(p_session bigint, p_queue integer)
 returns bigint
@@ -272,10 +282,9 @@ begin
   end if;
   return (
     select pg_catalog.count(distinct w.owner)
-    from jobs_internal.session as w
+    from jobs_internal.waiters(p_queue) as w
     join jobs_internal.session as i on i.id = p_session and i.owner <> w.owner
-    -- A waiter asks all the time; one that only lives keeps nothing free.
-    where w.waits_for = p_queue and w.asked_at > pg_catalog.clock_timestamp() - interval '2 seconds' and (i.waits_for is distinct from p_queue or w.waits_since < i.waits_since)
+    where (i.waits_for is distinct from p_queue or w.waits_since < i.waits_since)
       and jobs_internal.alive(w.pid, w.backend_start)
       and not exists (
         select from jobs_internal.slot as s join jobs_internal.session as h on h.id = s.session_id

@@ -109,6 +109,7 @@ declare
   v_done boolean;
   v_asked boolean := false;
   v_renames boolean;
+  v_skip jsonb;
 begin
   v_ending.job_id := p_item.job_id;
   v_ending.attempt := p_item.attempt;
@@ -167,7 +168,9 @@ begin
       if p_item.task operator(pg_catalog.=) any (array['analyze', 'analyse']) then
         v_name := jobs_internal.passed_over(p_item.statement);
         if v_name is not null then
-          raise exception using errcode = '42501', message = jobs_internal.skip_message(v_name), detail = 'Nothing was done.', hint = jobs_internal.skip_hint(v_name);
+          v_skip := jobs_internal.skip_error(v_name);
+          raise exception using errcode = '42501', message = v_skip operator(pg_catalog.->>) 'message',
+            detail = v_skip operator(pg_catalog.->>) 'detail', hint = v_skip operator(pg_catalog.->>) 'hint';
         end if;
       end if;
       -- Its strings are read as they were when it was checked.

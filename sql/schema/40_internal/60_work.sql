@@ -209,7 +209,7 @@ begin
             v_ending.attempt := v_item.attempt;
             v_ending.outcome := 'failed';
             v_ending.error := case when v_skipped is null then jobs_internal.error_object('55006', 'what an earlier attempt left could not be dropped')
-              else jobs_internal.error_object('42501', jobs_internal.skip_message(v_skipped), 'Nothing was done.', jobs_internal.skip_hint(v_skipped)) end;
+              else jobs_internal.skip_error(v_skipped) end;
             v_ending.finished_at := pg_catalog.clock_timestamp();
           end if;
           if v_ending.outcome in ('failed', 'timed_out', 'cancelled', 'lost', 'interrupted') and v_ending.error is not null then

@@ -73,21 +73,13 @@ begin atomic
 end;
 comment on function jobs_internal.passed_over(text) is 'The first table that this VACUUM or ANALYZE would skip for want of a right; null: none';
 
--- Purpose: what the job's error says of it.
-create or replace function jobs_internal.skip_message(p_table text)
-returns text
+-- Purpose: the error of a job whose table would be skipped.
+create or replace function jobs_internal.skip_error(p_table text)
+returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select format('permission denied to maintain %s: PostgreSQL would skip it with a warning', p_table);
+  select jobs_internal.error_object('42501', format('permission denied to maintain %s: PostgreSQL would skip it with a warning', p_table),
+    'Nothing was done.', format('Ask its owner for: grant maintain on %s to %I. A retry helps after that.', p_table, session_user));
 end;
-comment on function jobs_internal.skip_message(text) is 'What the error of a job says of a table that would be skipped';
-
-create or replace function jobs_internal.skip_hint(p_table text)
-returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select format('Ask its owner for: grant maintain on %s to %I. A retry helps after that.', p_table, session_user);
-end;
-comment on function jobs_internal.skip_hint(text) is 'The remedy for a table that would be skipped';
+comment on function jobs_internal.skip_error(text) is 'The error of a job whose table would be skipped';

@@ -13,6 +13,7 @@ declare
   v_session jobs_internal.session;
   v_count integer := 0;
   v_dead bigint[];
+  v_found timestamptz;
   v_id bigint;
 begin
   if p_owner is null then
@@ -27,11 +28,7 @@ begin
     select s.id from jobs_internal.session as s
     where not jobs_internal.alive(s.pid, s.backend_start) and (p_owner is null or s.owner = p_owner)
     order by s.id);
-  if exists (select from jobs_internal.session as s where s.id = any (v_dead) and s.job_id is not null and s.fate is null) then
-    -- When the server crashes, or its postmaster is gone, its processes end one after another, and the last ones must not judge the
-    -- first: whoever belongs to a dying server does not come back from this. Once for all that were dead before.
-    perform pg_catalog.pg_sleep(0.2);
-  end if;
+  v_found := pg_catalog.clock_timestamp();
   foreach v_id in array v_dead loop
     select s.* into v_session from jobs_internal.session as s where s.id = v_id for update skip locked;
     continue when not found;
@@ -39,7 +36,7 @@ begin
     perform pg_catalog.pg_stat_clear_snapshot();
     continue when jobs_internal.alive(v_session.pid, v_session.backend_start);
     begin
-      if jobs_internal.rescue_one(v_session) then
+      if jobs_internal.rescue_one(v_session, v_found) then
         v_count := v_count + 1;
       end if;
     exception
@@ -80,8 +77,8 @@ $$;
 comment on function jobs_internal.adopt_child(jobs_internal.job, jobs_internal.session) is 'Finds a child session that its dead watcher had launched and not noted';
 
 -- Purpose: see to one dead session, whose row the caller has locked. False when its child still works: nobody may run a second copy
--- beside it, so its job stays running until the child has ended.
-create or replace function jobs_internal.rescue_one(p_session jobs_internal.session)
+-- beside it, so its job stays running until the child has ended. p_found: when it was found dead.
+create or replace function jobs_internal.rescue_one(p_session jobs_internal.session, p_found timestamptz default pg_catalog.clock_timestamp())
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -127,6 +124,11 @@ begin
         v_ending.outcome := v_reason;
         v_ending.error := jobs_internal.stop_error(v_reason, v_job.timeout, 'Its session was ended.');
       else
+        if p_session.fate is null then
+          -- When the server crashes, or its postmaster is gone, its processes end one after another, and the last ones must not judge the
+          -- first: whoever belongs to a dying server does not come back from this. Those that were found together are waited for once.
+          perform pg_catalog.pg_sleep(least(extract(epoch from p_found + interval '0.2 seconds' - pg_catalog.clock_timestamp()), 0.2)::double precision);
+        end if;
         -- Put out of jobs_runner in the middle of a job, its session cannot even write down how that ended: no fault of the job's.
         v_revoked := p_session.fate is null and not exists (
           select from pg_catalog.pg_roles as r where r.oid = p_session.owner and pg_catalog.pg_has_role(r.oid, 'jobs_runner', 'member'));
@@ -187,4 +189,4 @@ begin
   return true;
 end
 $$;
-comment on function jobs_internal.rescue_one(jobs_internal.session) is 'Sees to one dead session; false while its child still works';
+comment on function jobs_internal.rescue_one(jobs_internal.session, timestamptz) is 'Sees to one dead session; false while its child still works';

@@ -501,8 +501,7 @@ begin
         if v_free = 0 and v_busy = 0 and not exists (
             select from jobs_internal.slot as t join jobs_internal.session as s on s.id = t.session_id
             where t.queue_id = v_lane.queue_id and s.owner = v_owner.oid)
-          and v_lane.concurrency > (select pg_catalog.count(*) from jobs_internal.session as s where s.waits_for = v_lane.queue_id and s.owner <> v_owner.oid
-            and s.asked_at > pg_catalog.clock_timestamp() - interval '2 seconds')
+          and v_lane.concurrency > (select pg_catalog.count(*) from jobs_internal.waiters(v_lane.queue_id) as w where w.owner <> v_owner.oid)
         then
           v_free := 1;
         end if;
@@ -512,7 +511,7 @@ begin
       exit when v_sum >= v_most;
     end loop;
     owner := v_owner.rolname;
-    live := (select pg_catalog.count(*) from jobs_internal.session as s where s.owner = v_owner.oid and jobs_internal.alive(s.pid, s.backend_start));
+    live := jobs_internal.live_sessions(v_owner.oid);
     -- Sessions that live and are idle take the new work themselves; those that run a job alone, or work for other lanes, do not.
     wanted := least(v_most, v_sum + (select pg_catalog.count(*) from jobs_internal.session as s
       where s.owner = v_owner.oid and (s.job_id is not null or s.msg_ids is not null and s.lane_id <> all (v_lanes))

@@ -21,7 +21,7 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   select u.owner, jobs_internal.pending_jobs(u.owner, coalesce(u.pending, 1000000)),
-    (select pg_catalog.count(*) from jobs_internal.session as s where s.owner = u.owner and jobs_internal.alive(s.pid, s.backend_start)),
+    jobs_internal.live_sessions(u.owner),
     jobs_internal.recent_jobs(u.owner, 0)
   from jobs_internal.quota as u
   where u.owner = jobs_internal.viewer() or jobs_internal.may('jobs_operator') or jobs_internal.may('jobs_reader');
