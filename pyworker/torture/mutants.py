@@ -65,7 +65,7 @@ class Verdict:
 
 
 _RESCUE = "jobs_internal.rescue(oid)"
-_RESCUE_ONE = "jobs_internal.rescue_one(jobs_internal.session)"
+_RESCUE_ONE = "jobs_internal.rescue_one(jobs_internal.session, timestamptz)"
 _SETTLE = "jobs_internal.settle(integer,text,integer,jobs_internal.ending)"
 _CLAIM = "jobs_internal.claim(bigint,bigint,jobs_internal.lesson[],boolean,integer)"
 _STORE_JOB = "jobs_internal.store_job(integer,jsonb,text,timestamptz,interval,integer,text,text,jsonb,jsonb)"
