@@ -27,6 +27,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/20_shape.sql
 \ir schema/40_internal/25_wake.sql
 \ir schema/40_internal/28_powers.sql
+\ir schema/40_internal/29_options.sql
 \ir schema/40_internal/30_enqueue.sql
 \ir schema/40_internal/31_quota.sql
 \ir schema/40_internal/32_publication.sql
@@ -63,6 +64,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/80_views/35_cost.sql
 \ir schema/80_views/38_owners.sql
 \ir schema/80_views/40_errors.sql
+\ir schema/80_views/42_options.sql
 \ir schema/90_grants.sql
 \ir schema/95_record.sql
 commit;

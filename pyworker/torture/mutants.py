@@ -68,7 +68,7 @@ _RESCUE = "jobs_internal.rescue(oid)"
 _RESCUE_ONE = "jobs_internal.rescue_one(jobs_internal.session, timestamptz)"
 _SETTLE = "jobs_internal.settle(integer,text,integer,jobs_internal.ending)"
 _CLAIM = "jobs_internal.claim(bigint,bigint,jobs_internal.lesson[],boolean,integer)"
-_STORE_JOB = "jobs_internal.store_job(integer,jsonb,text,timestamptz,interval,integer,text,text,jsonb,jsonb)"
+_STORE_JOB = "jobs_internal.store_job(integer,jsonb,text,timestamptz,interval,integer,text,text,jsonb,jsonb,jsonb)"
 _WORK = "jobs_internal.work(integer,text)"
 _RUN_ONE = "jobs_internal.run_one(jobs_internal.work_item,bigint,text,bigint,jsonb,boolean)"
 _RUN_CHILD = "jobs_internal.run_child(bigint,jobs_internal.work_item,text,bigint,jsonb,jobs_internal.ending)"
@@ -439,8 +439,8 @@ MUTANTS: dict[str, Mutant] = {
             edits=(
                 Edit(
                     function=_FINISH_CHUNK,
-                    old="j.note, e.result\n",
-                    new="j.note, (select o.result from pg_catalog.unnest(p_endings) as o\n"
+                    old="j.options, e.result\n",
+                    new="j.options, (select o.result from pg_catalog.unnest(p_endings) as o\n"
                     "        where o.outcome = 'succeeded' order by o.job_id limit 1) as result\n",
                 ),
             ),

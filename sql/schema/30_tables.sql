@@ -267,6 +267,7 @@ create table jobs_internal.job (
   args jsonb,
   settings jsonb,
   note jsonb,
+  options jsonb,
   error jsonb,
   constraint job_state_check check (jobs_internal.is_state(state, due_at, msg_id, session_id))
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.2);
@@ -305,6 +306,7 @@ comment on column jobs_internal.job.unique_key is 'At most one unfinished job pe
 comment on column jobs_internal.job.args is 'Arguments, canonical; null: none';
 comment on column jobs_internal.job.settings is 'Settings for this job alone; null: none';
 comment on column jobs_internal.job.note is 'What a person wants beside the job; null: nothing';
+comment on column jobs_internal.job.options is 'Options that the job keeps: repeatable, title, notify (jobs.options); null: none';
 comment on column jobs_internal.job.error is 'Error of the last attempt';
 
 create table jobs_internal.statement (
@@ -355,6 +357,7 @@ create table jobs_internal.finished (
   args jsonb,
   settings jsonb,
   note jsonb,
+  options jsonb,
   result jsonb,
   error jsonb,
   primary key (id, bucket)
@@ -395,6 +398,7 @@ comment on column jobs_internal.finished.unique_key is 'Its unique key';
 comment on column jobs_internal.finished.args is 'Arguments';
 comment on column jobs_internal.finished.settings is 'Settings for this job alone';
 comment on column jobs_internal.finished.note is 'Note';
+comment on column jobs_internal.finished.options is 'Options, as of the job';
 comment on column jobs_internal.finished.result is 'What the function returned; of a statement its rows and command tag';
 comment on column jobs_internal.finished.error is 'Error of the last attempt';
 

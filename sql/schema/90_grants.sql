@@ -9,7 +9,7 @@ grant usage on schema jobs, jobs_internal to jobs_producer, jobs_runner, jobs_op
 -- Views, and the helpers that they call with the caller's rights. The views themselves decide which rows are shown.
 grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished, jobs.attempts, jobs.cost, jobs.queues,
   jobs.sessions, jobs.supervisors,
-  jobs.health, jobs.settings, jobs.retry_rules, jobs.errors, jobs.quotas, jobs.publications, jobs.admitted_roles
+  jobs.health, jobs.settings, jobs.retry_rules, jobs.errors, jobs.options, jobs.quotas, jobs.publications, jobs.admitted_roles
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 grant select on jobs.audit to jobs_operator, jobs_reader;
 grant select on jobs.log_lines to jobs_producer, jobs_runner, jobs_operator;
@@ -22,23 +22,23 @@ to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Enqueue and steer one's own jobs.
 grant execute on function
-  jobs.enqueue(text, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb),
-  jobs.enqueue_many(text, jsonb[], text, timestamptz, interval, integer, text, text, jsonb, jsonb),
-  jobs.enqueue_sql(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text),
+  jobs.enqueue(text, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb),
+  jobs.enqueue_many(text, jsonb[], text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb),
+  jobs.enqueue_sql(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb),
   jobs_internal.resolve(text, jsonb), jobs_internal.candidates(text), jobs_internal.misfit(oid, text[]), jobs_internal.parameters(oid),
   jobs_internal.type_name(oid),
   jobs_internal.shape_of(oid, text[]), jobs_internal.settled(record), jobs_internal.canonical(jobs_internal.shape, jsonb),
   jobs_internal.canonical_many(jobs_internal.shape, jsonb[]), jobs_internal.try_settings(jsonb),
-  jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb),
-  jobs_internal.store_jobs(integer, jsonb[], text, timestamptz, interval, integer, text, jsonb, jsonb),
-  jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text)
+  jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb),
+  jobs_internal.store_jobs(integer, jsonb[], text, timestamptz, interval, integer, text, jsonb, jsonb, jsonb),
+  jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb)
 to jobs_producer;
 grant execute on function
   jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.set_priority(bigint, text), jobs.wait(bigint, interval)
 to jobs_producer, jobs_operator;
 grant execute on function jobs.publish(text, text, text, interval, integer, bigint),
   jobs_internal.store_publication(oid, text, text, interval, integer, bigint),
-  jobs.enqueue_published(text, jsonb, text, timestamptz, interval, text, jsonb)
+  jobs.enqueue_published(text, jsonb, text, timestamptz, interval, text, jsonb, jsonb)
 to jobs_producer;
 grant execute on function jobs.unpublish(integer) to jobs_producer, jobs_operator;
 grant execute on procedure jobs.await(bigint, interval) to jobs_producer, jobs_operator;

@@ -51,9 +51,9 @@ CALLS = (
     "select jobs.enqueue('pg_catalog.now')",
     "select jobs.enqueue_many('pg_catalog.now', array['{{}}'::jsonb])",
     "select jobs.enqueue_sql('insert into vault.canary values (''enqueued'')')",
-    "select jobs_internal.store_statement('insert into vault.canary values (''stored'')'" + 10 * ", null" + ")",
-    "select jobs_internal.store_job(1, '{{}}', null, null, null, null, null, null, null, null)",
-    "select jobs_internal.store_jobs(1, array['{{}}'::jsonb], null, null, null, null, null, null, null)",
+    "select jobs_internal.store_statement('insert into vault.canary values (''stored'')'" + 11 * ", null" + ")",
+    "select jobs_internal.store_job(1, '{{}}', null, null, null, null, null, null, null, null, null)",
+    "select jobs_internal.store_jobs(1, array['{{}}'::jsonb], null, null, null, null, null, null, null, null)",
     """select jobs.enqueue_published('app.note', '{{"n": 1}}')""",
     "select jobs_internal.store_publication((select oid from pg_proc where proname = 'closed'), 'app'"
     + 4 * ", null"

@@ -57,7 +57,9 @@ def test_by_number_it_is_no_job_either(shared: Database) -> None:
         assert sqlstate_of(lambda number=number: shared.run(publish, [number])) == "PW006"
 
 
-STORE = "select (jobs_internal.store_job({shape}, {args}, null, null, null, 1, null, null, {settings}, null)).job_id"
+STORE = (
+    "select (jobs_internal.store_job({shape}, {args}, null, null, null, 1, null, null, {settings}, null, null)).job_id"
+)
 
 
 def test_a_stored_shape_of_somebody_elses_function_fails_as_its_owner(database: Database) -> None:
@@ -84,13 +86,13 @@ def test_a_stored_shape_of_somebody_elses_function_fails_as_its_owner(database: 
     jobs = {name: database.value(query) for name, query in odd.items()}
     many = (
         "select jobs_internal.store_jobs(%s, array[['{}', '[]'], ['1', null]]::jsonb[], null, null, null, 1"
-        + 3 * ", null"
+        + 4 * ", null"
         + ")"
     )
     jobs |= {f"many {job}": job for job in database.value(many, [shapes["other.work"]])}
     statement = (
         "select jobs_internal.store_statement('select app.strike(''stored'')', null, null, null, 1, null, null, %s"
-        ", null, null, null)"
+        ", null, null, null, null)"
     )
     jobs["as other"] = database.value(statement, [Jsonb({"role": "other"})])
     jobs["in another's path"] = database.value(

@@ -9,12 +9,13 @@ OPTIONS = (
     " unique_key text DEFAULT NULL::text, priority text DEFAULT 'normal'::text,"
     " settings jsonb DEFAULT '{}'::jsonb, note jsonb DEFAULT '{}'::jsonb"
 )
+LAST = ", options jsonb DEFAULT '{}'::jsonb"
 
 FUNCTIONS = {
-    "enqueue": (f"task text, args jsonb DEFAULT '{{}}'::jsonb, {OPTIONS}", "bigint", "f"),
-    "enqueue_many": (f"task text, args jsonb[], {OPTIONS}", "SETOF bigint", "f"),
+    "enqueue": (f"task text, args jsonb DEFAULT '{{}}'::jsonb, {OPTIONS}{LAST}", "bigint", "f"),
+    "enqueue_many": (f"task text, args jsonb[], {OPTIONS}{LAST}", "SETOF bigint", "f"),
     "enqueue_sql": (
-        f"statement text, {OPTIONS}, done_when text DEFAULT NULL::text, rollback text DEFAULT NULL::text",
+        f"statement text, {OPTIONS}, done_when text DEFAULT NULL::text, rollback text DEFAULT NULL::text{LAST}",
         *("bigint", "f"),
     ),
     "cancel": ("id bigint", "text", "f"),

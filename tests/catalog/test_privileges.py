@@ -54,7 +54,7 @@ VIEWS = (
         "supervisors",
         "health",
     ),
-    *("settings", "retry_rules", "errors", "quotas", "publications", "admitted_roles"),
+    *("settings", "retry_rules", "errors", "options", "quotas", "publications", "admitted_roles"),
 )
 
 

@@ -49,9 +49,10 @@ FUZZED: dict[str, Fuzzed] = {
     "enqueue": Fuzzed("app", {"task": TASKS, "args": ARGS, **OPTIONS}, ("task",)),
     "enqueue_many": Fuzzed("app", {"task": TASKS, "args": ARRAYS, **OPTIONS}, ("task", "args")),
     "enqueue_sql": Fuzzed(
-        "app", {"statement": STATEMENTS, **OPTIONS, "done_when": CONDITIONS, "rollback": CONDITIONS | STATEMENTS}, (
-            "statement",
-        )
+        "app", {
+            "statement": STATEMENTS, **{name: values for name, values in OPTIONS.items() if name != "options"},
+            "done_when": CONDITIONS, "rollback": CONDITIONS | STATEMENTS, "options": OPTIONS["options"],
+        }, ("statement",)
     ),
     "cancel": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "retry": Fuzzed("app", {"id": BIGINTS}, ("id",)),
@@ -64,7 +65,7 @@ FUZZED: dict[str, Fuzzed] = {
     "unpublish": Fuzzed("app", {"publication": INTEGERS}, ("publication",)),
     "enqueue_published": Fuzzed("app", {
         "task": TASKS, "args": ARGS, "publisher": _ROLES, "run_at": OPTIONS["run_at"], "timeout": INTERVALS,
-        "unique_key": OPTIONS["unique_key"], "note": OPTIONS["note"],
+        "unique_key": OPTIONS["unique_key"], "note": OPTIONS["note"], "options": OPTIONS["options"],
     }, ("task",)),
     "set_quota": Fuzzed("operator", {
         "role": _ROLES, "pending": BIGINTS, "running": INTEGERS, "args_bytes": INTEGERS, "result_bytes": INTEGERS,

@@ -176,6 +176,14 @@ ODD_SETTINGS = (
 )  # fmt: skip
 SETTINGS: Values = either("{}", "{}") | either(*ODD_SETTINGS) | JSON
 
+JOB_OPTIONS: Values = ARGS | either(
+    "{}", None, "null", "[]", '"x"', "{", '{"title": "a job"}', '{"title": ""}', '{"title": null}', '{"title": 1}',
+    '{"title": "a\\nb"}', '{"title": "é\\u0007"}', '{"notify": "told"}', '{"notify": ""}', '{"notify": {}}',
+    '{"repeatable": true}', '{"repeatable": "true"}', '{"repeatable": false, "title": "x", "notify": "y"}',
+    '{"done_when": "true"}', '{"done_when": ";"}', '{"done_when": ""}', '{"rollback": "select 1"}', '{"rollback": 1}',
+    '{"no_such": 1}', '{"": ""}',
+)  # fmt: skip
+
 OPTIONS: dict[str, Values] = {
     "queue": QUEUES,
     "run_at": MOMENTS,
@@ -185,6 +193,7 @@ OPTIONS: dict[str, Values] = {
     "priority": PRIORITIES,
     "settings": SETTINGS,
     "note": ARGS,
+    "options": JOB_OPTIONS,
 }
 
 

@@ -172,6 +172,50 @@ OPTIONS = (
     _r("setting of a statement", "PW012", "select jobs.enqueue_sql('select 1', settings => '{\"x\": 1}')"),
     _r("superuser's statement", "PW019", "select jobs.enqueue_sql('select 1')", role=ADMINISTRATOR),
     _r("closed queue", "PW008", _task("app.nothing", queue="'closed'"), "closed"),
+    _r("array as options", "PW011", _task("app.nothing", options="'[]'"), "options", "array"),
+    _r("null as options", "PW011", _task("app.nothing", options="'null'"), "options", "null"),
+    *(
+        _r(f"options of {name}: {given[:40]}", "PW029", query.replace("$", given), f"jobs.{name}", *says)
+        for given, *says in (
+            ('{"tilte": "x"}', "tilte", "notify (text)", "repeatable (boolean)", "title (text)"),
+            ('{"": "x"}', '""'),
+            ('{"Title": "x"}', '"Title"'),
+            ('{"title": 5}', "title", "string", "number"),
+            ('{"title": null}', "title", "null"),
+            ('{"title": "  "}', "title", "200"),
+            ('{"title": "' + "x" * 201 + '"}', "title", "200"),
+            (r'{"title": "a\\nb"}', "title", "one line"),
+            ('{"notify": true}', "notify", "boolean"),
+            ('{"notify": ""}', "notify", "63"),
+            ('{"notify": "' + "ä" * 32 + '"}', "notify", "63"),
+            ('{"repeatable": "yes"}', "repeatable", "boolean", "string"),
+        )
+        for name, query in (
+            ("enqueue", "select jobs.enqueue('app.keep', '{\"tag\": \"a\"}', options => e'$')"),
+            (
+                "enqueue_many",
+                "select jobs.enqueue_many('app.keep', array['{\"tag\": \"a\"}']::jsonb[], options => e'$')",
+            ),
+            ("enqueue_sql", "select jobs.enqueue_sql('vacuum', options => e'$')"),
+        )
+    ),
+    *(
+        _r(f"{key} of a call", "PW029", _task("app.nothing", options=f'\'{{"{key}": "x"}}\''), key, "jobs.enqueue:")
+        for key in ("done_when", "rollback")
+    ),
+    _r("repeatable function", "PW029", _task("app.nothing", options="'{\"repeatable\": true}'"), "functions"),
+    *(
+        _r(
+            f"{key} twice",
+            "PW029",
+            f"select jobs.enqueue_sql('vacuum', {key} => 'select true', options => '{{\"{key}\": \"select false\"}}')",
+            key,
+            "twice",
+            "options",
+        )
+        for key in ("done_when", "rollback")
+    ),
+    _r("done_when in options", "PW017", "select jobs.enqueue_sql('vacuum', options => '{\"done_when\": \"a; b\"}')"),
 )
 
 STEERING = (

@@ -208,7 +208,7 @@ comment on function jobs_internal.hold_queues(text) is 'Keeps queues from being 
 -- Purpose: store one job, in the caller's transaction. p_shape null: a statement, stored by the caller in jobs_internal.statement.
 -- Returns: its id and whether it is new; with a unique_key that an unfinished job has, that job's id and a NOTICE.
 -- Locks: with a unique_key, waits for a transaction that holds the same key. Writes: job, the lane's pgmq queue. Errors: those of
--- check_options and charge, PW018 for args.
+-- check_options, checked_options and charge, PW018 for args.
 create or replace function jobs_internal.store_job(
   p_shape integer,
   p_args jsonb,
@@ -220,6 +220,7 @@ create or replace function jobs_internal.store_job(
   p_priority text,
   p_settings jsonb,
   p_note jsonb,
+  p_options jsonb,
   out job_id bigint,
   out created boolean
 )
@@ -234,6 +235,7 @@ declare
   v_msg_id bigint;
   v_committed boolean := pg_catalog.current_setting('transaction_isolation') = 'read committed';
   v_wakes boolean;
+  v_options jsonb;
 begin
   -- This function is in the way of every enqueue: what it needs in the common case stands here, and calls are for the other cases.
   unlisten "pyworker: nobody listens here";  -- as is_asked_by_login
@@ -259,6 +261,10 @@ begin
   if pg_catalog.pg_column_size(p_args) > 200 then
     perform jobs_internal.assert_size(p_args, 'args', 134217728);
   end if;
+  if p_options <> '{}' then
+    v_options := jobs_internal.checked_options(p_options, case when p_shape is null then 'enqueue_sql' else 'enqueue' end,
+      not exists (select from jobs_internal.shape as s where s.id = p_shape and not s.procedure));
+  end if;
   if v.limited then
     if p_unique_key is null or not exists (select from jobs_internal.job as j
       where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key)
@@ -275,9 +281,9 @@ begin
     execute 'insert into pgmq.q_' || v.pgmq_queue || ' (msg_id, read_ct, enqueued_at, vt, message) overriding system value values ($1, 0, $2, $3, $4)'
     using v_msg_id, pg_catalog.now(), pg_catalog.clock_timestamp(), pg_catalog.jsonb_build_object('job', job_id);
     insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, created_at, timeout,
-      lane_id, msg_id, args, settings, note)
+      lane_id, msg_id, args, settings, note, options)
     values (job_id, v.queue_id, v.owner, v.priority, 'queued', p_shape, v.max_attempts, v_run_at, pg_catalog.now(), v.timeout,
-      v.lane_id, v_msg_id, p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'))
+      v.lane_id, v_msg_id, p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'), v_options)
     -- Asked after the message was written: see wake.
     returning exists (select from jobs_internal.supervisor as s where s.asleep)
       or exists (select from jobs_internal.lane as l where l.id = v.lane_id and l.rest <> 'awake') into v_wakes;
@@ -301,9 +307,9 @@ begin
         end;
       end if;
       insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, due_at, created_at, timeout,
-        args, settings, note, unique_key)
+        args, settings, note, options, unique_key)
       values (job_id, v.queue_id, v.owner, v.priority, 'scheduled', p_shape, v.max_attempts, v_run_at, v_run_at, pg_catalog.now(), v.timeout,
-        p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'), p_unique_key)
+        p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'), v_options, p_unique_key)
       on conflict do nothing;
       exit when found;
       if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
@@ -321,7 +327,7 @@ begin
   end if;
 end
 $$;
-comment on function jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb) is 'Stores one job in the caller''s transaction';
+comment on function jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb) is 'Stores one job in the caller''s transaction';
 
 -- Purpose: store many jobs of one shape with the same options. Returns their ids in the order of p_args. unique_key is not for many.
 create or replace function jobs_internal.store_jobs(
@@ -333,7 +339,8 @@ create or replace function jobs_internal.store_jobs(
   p_max_attempts integer,
   p_priority text,
   p_settings jsonb,
-  p_note jsonb
+  p_note jsonb,
+  p_options jsonb
 )
 returns bigint[]
 language plpgsql volatile security definer
@@ -346,12 +353,17 @@ declare
   v_due boolean := v_run_at <= pg_catalog.clock_timestamp();
   v_settings jsonb := nullif(p_settings, '{}');
   v_note jsonb := nullif(p_note, '{}');
+  v_options jsonb;
   v_ids bigint[];
   v_msg_ids bigint[];
 begin
   perform jobs_internal.is_asked_by_login(), jobs_internal.hold_queues(p_queue);
   v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, null, p_priority, p_note);
   perform jobs_internal.assert_size(u.args, 'args', 134217728) from pg_catalog.unnest(p_args) as u(args) where pg_catalog.pg_column_size(u.args) > 200;
+  if p_options <> '{}' then
+    v_options := jobs_internal.checked_options(p_options, 'enqueue_many',
+      not exists (select from jobs_internal.shape as s where s.id = p_shape and not s.procedure));
+  end if;
   if v.lane_id is null then
     perform jobs_internal.know_role(v.owner);  -- who has a lane is known
   end if;
@@ -366,13 +378,13 @@ begin
       array(select pg_catalog.jsonb_build_object('job', u.id) from pg_catalog.unnest(v_ids) with ordinality as u(id, n) order by u.n)) as m);
   end if;
   insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, due_at, created_at, timeout,
-    lane_id, msg_id, args, settings, note)
+    lane_id, msg_id, args, settings, note, options)
   select u.id, v.queue_id, v.owner, v.priority, case when u.msg_id is null then 'scheduled' else 'queued' end, p_shape, v.max_attempts,
     v_run_at, case when u.msg_id is null then v_run_at end, pg_catalog.now(), v.timeout,
-    case when u.msg_id is not null then v.lane_id end, u.msg_id, u.args, v_settings, v_note
+    case when u.msg_id is not null then v.lane_id end, u.msg_id, u.args, v_settings, v_note, v_options
   from unnest(v_ids, v_msg_ids, p_args) as u(id, msg_id, args);
   perform jobs_internal.wake(v.lane_id);
   return v_ids;
 end
 $$;
-comment on function jobs_internal.store_jobs(integer, jsonb[], text, timestamptz, interval, integer, text, jsonb, jsonb) is 'Stores many jobs of one shape with the same options';
+comment on function jobs_internal.store_jobs(integer, jsonb[], text, timestamptz, interval, integer, text, jsonb, jsonb, jsonb) is 'Stores many jobs of one shape with the same options';

@@ -30,7 +30,8 @@ end
 $$;
 comment on function jobs_internal.canonical_many(jobs_internal.shape, jsonb[]) is 'Arguments of many jobs cast to the declared types with the caller''s rights; invoker on purpose';
 
--- Purpose: check and store a statement job. Errors: PW014, PW017, PW018, PW021 and those of store_job.
+-- Purpose: check and store a statement job. done_when and rollback may be options as well as parameters. Errors: PW014, PW017, PW018, PW021,
+-- PW029 and those of store_job.
 create or replace function jobs_internal.store_statement(
   p_statement text,
   p_queue text,
@@ -42,7 +43,8 @@ create or replace function jobs_internal.store_statement(
   p_settings jsonb,
   p_note jsonb,
   p_done_when text,
-  p_rollback text
+  p_rollback text,
+  p_options jsonb
 )
 returns bigint
 language plpgsql volatile security definer
@@ -52,7 +54,20 @@ declare
   v_kind record;
   v_job record;
   v_done_when text := nullif(pg_catalog.btrim(p_done_when), '');
+  v_rollback text := nullif(pg_catalog.btrim(p_rollback), '');
+  v_twice text;
 begin
+  if p_options <> '{}' then
+    perform jobs_internal.checked_options(p_options, 'enqueue_sql', true);
+    v_twice := case when p_done_when is not null and p_options ? 'done_when' then 'done_when'
+      when p_rollback is not null and p_options ? 'rollback' then 'rollback' end;
+    if v_twice is not null then
+      raise exception using errcode = 'PW029', message = pg_catalog.format('%s is given twice', v_twice),
+        detail = 'As a parameter, and as a key of options.', hint = 'Give it once. A retry cannot help.';
+    end if;
+    v_done_when := coalesce(v_done_when, nullif(pg_catalog.btrim(p_options ->> 'done_when'), ''));
+    v_rollback := coalesce(v_rollback, nullif(pg_catalog.btrim(p_options ->> 'rollback'), ''));
+  end if;
   v_kind := jobs_internal.classify(coalesce(p_statement, ''));
   perform jobs_internal.assert_readable(p_statement, 'the statement');
   if v_done_when is not null then
@@ -61,15 +76,16 @@ begin
     end if;
     perform jobs_internal.classify(v_done_when), jobs_internal.assert_readable(v_done_when, 'done_when');
   end if;
-  if nullif(pg_catalog.btrim(p_rollback), '') is not null then
-    perform jobs_internal.classify(p_rollback), jobs_internal.assert_readable(p_rollback, 'rollback');
+  if v_rollback is not null then
+    perform jobs_internal.classify(v_rollback), jobs_internal.assert_readable(v_rollback, 'rollback');
   end if;
-  v_job := jobs_internal.store_job(null, null, p_queue, p_run_at, p_timeout, p_max_attempts, p_unique_key, p_priority, p_settings, p_note);
+  v_job := jobs_internal.store_job(null, null, p_queue, p_run_at, p_timeout, p_max_attempts, p_unique_key, p_priority, p_settings, p_note,
+    p_options);
   if v_job.created then
     insert into jobs_internal.statement (job_id, body, command, top_level, done_when, way_back)
-    values (v_job.job_id, p_statement, v_kind.command, v_kind.top_level, coalesce(v_done_when, v_kind.done_when), nullif(pg_catalog.btrim(p_rollback), ''));
+    values (v_job.job_id, p_statement, v_kind.command, v_kind.top_level, coalesce(v_done_when, v_kind.done_when), v_rollback);
   end if;
   return v_job.job_id;
 end
 $$;
-comment on function jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text) is 'Checks and stores a statement job';
+comment on function jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb) is 'Checks and stores a statement job';

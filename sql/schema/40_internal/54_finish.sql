@@ -217,11 +217,11 @@ begin
     -- The bucket is read by the statement that writes there: see 73_history.sql.
     insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
       started_at, finished_at, pid, child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes,
-      publication_id, enqueued_by, timeout, unique_key, args, settings, note, result, error)
+      publication_id, enqueued_by, timeout, unique_key, args, settings, note, options, result, error)
     select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id, v_job.owner, v_job.priority, v_state, v_job.shape_id, p_ending.attempt, v_job.max_attempts, v_outcome,
       v_job.run_at, v_job.created_at, p_ending.started_at, p_ending.finished_at, p_pid, p_ending.child_pid,
       jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit, p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes,
-      v_job.publication_id, v_job.enqueued_by, v_job.timeout, v_job.unique_key, v_job.args, v_job.settings, v_job.note, p_ending.result, v_error
+      v_job.publication_id, v_job.enqueued_by, v_job.timeout, v_job.unique_key, v_job.args, v_job.settings, v_job.note, v_job.options, p_ending.result, v_error
     returning bucket into strict v_bucket;
     if v_job.shape_id is null or jobs_internal.has_past(array[v_job.id]) then
       perform jobs_internal.bury(array[v_job.id], v_bucket);
@@ -296,18 +296,18 @@ begin
     ), gone as (
       select j.id, j.queue_id, j.owner, j.priority, j.shape_id, e.attempt, j.max_attempts, j.run_at, j.created_at, e.started_at, e.finished_at,
         jobs_internal.waited(e) as waited_ms, e.rows, e.wal_bytes, e.buffers_hit, e.buffers_read, e.buffers_dirtied, e.temp_bytes,
-        j.timeout, j.unique_key, j.args, j.settings, j.note, e.result
+        j.timeout, j.unique_key, j.args, j.settings, j.note, j.options, e.result
       from dropped as j
       join pg_catalog.unnest(p_endings) as e on e.job_id = j.id and e.attempt = j.attempt + 1
     ), kept as (
       insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts, outcome, run_at, created_at,
         started_at, finished_at, pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes,
-        timeout, unique_key, args, settings, note, result)
+        timeout, unique_key, args, settings, note, options, result)
       select g.id,
         (select jobs_internal.bucket_of(l.queue_id, l.owner) from jobs_internal.lane as l where l.id = p_lane),
         g.queue_id, g.owner, g.priority, 'succeeded', g.shape_id, g.attempt, g.max_attempts, 'succeeded', g.run_at, g.created_at,
         g.started_at, g.finished_at, v_pid, g.waited_ms, g.rows, g.wal_bytes, g.buffers_hit, g.buffers_read, g.buffers_dirtied, g.temp_bytes,
-        g.timeout, g.unique_key, g.args, g.settings, g.note, g.result
+        g.timeout, g.unique_key, g.args, g.settings, g.note, g.options, g.result
       from gone as g
       returning id, shape_id, started_at, finished_at
     ), per_task as (

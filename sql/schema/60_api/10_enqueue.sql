@@ -14,7 +14,8 @@ create or replace function jobs.enqueue(
   unique_key text default null,
   priority text default 'normal',
   settings jsonb default '{}',
-  note jsonb default '{}'
+  note jsonb default '{}',
+  options jsonb default '{}'
 )
 returns bigint
 language plpgsql volatile
@@ -29,15 +30,16 @@ begin
   if settings operator(pg_catalog.<>) '{}' then
     perform jobs_internal.try_settings(settings);
   end if;
-  return (jobs_internal.store_job(v_shape.id, v_args, queue, run_at, timeout, max_attempts, unique_key, priority, settings, note)).job_id;
+  return (jobs_internal.store_job(v_shape.id, v_args, queue, run_at, timeout, max_attempts, unique_key, priority, settings, note, options)).job_id;
 end
 $$;
-comment on function jobs.enqueue(text, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb) is
+comment on function jobs.enqueue(text, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb) is
 'Enqueues a call of a function or procedure, in the caller''s transaction; returns the id of the job.
 task: name, qualified or not, or with its argument types. args: {"parameter": value}. run_at: not before. timeout: longest time of an attempt.
 max_attempts: tries in all. unique_key: at most one unfinished job per owner, queue and key; then the existing id is returned, with a NOTICE.
 priority: high, normal, low. settings: GUCs for this job alone. note: what a person wants beside it (64 kB).
-Errors: PW001 to PW020 (see jobs.errors), each with DETAIL and HINT.';
+options: {"title": ..., "notify": ..., "repeatable": ...}; jobs.options lists them all.
+Errors: PW001 to PW020 and PW029 (see jobs.errors), each with DETAIL and HINT.';
 
 create or replace function jobs.enqueue_many(
   task text,
@@ -49,7 +51,8 @@ create or replace function jobs.enqueue_many(
   unique_key text default null,
   priority text default 'normal',
   settings jsonb default '{}',
-  note jsonb default '{}'
+  note jsonb default '{}',
+  options jsonb default '{}'
 )
 returns setof bigint
 language plpgsql volatile
@@ -86,13 +89,14 @@ begin
   loop
     v_shape := jobs_internal.resolve(task, v_group.args[1]);
     v_args := jobs_internal.canonical_many(v_shape, v_group.args);
-    v_ids := v_ids operator(pg_catalog.||) jobs_internal.store_jobs(v_shape.id, v_args, queue, run_at, timeout, max_attempts, priority, settings, note);
+    v_ids := v_ids operator(pg_catalog.||) jobs_internal.store_jobs(v_shape.id, v_args, queue, run_at, timeout, max_attempts, priority, settings, note,
+      options);
     v_order := v_order operator(pg_catalog.||) v_group.places;
   end loop;
   return query select u.id from unnest(v_ids, v_order) as u(id, place) order by u.place;
 end
 $$;
-comment on function jobs.enqueue_many(text, jsonb[], text, timestamptz, interval, integer, text, text, jsonb, jsonb) is
+comment on function jobs.enqueue_many(text, jsonb[], text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb) is
 'Enqueues a call of one function with each of many arguments, with the same options, in the caller''s transaction.
 Returns the ids in the order of args. unique_key is not allowed (PW022). Errors: as jobs.enqueue; one bad argument refuses them all.';
 
@@ -107,7 +111,8 @@ create or replace function jobs.enqueue_sql(
   settings jsonb default '{}',
   note jsonb default '{}',
   done_when text default null,
-  rollback text default null
+  rollback text default null,
+  options jsonb default '{}'
 )
 returns bigint
 language plpgsql volatile
@@ -119,12 +124,13 @@ begin
   if settings operator(pg_catalog.<>) '{}' then
     perform jobs_internal.try_settings(settings);
   end if;
-  v_id := jobs_internal.store_statement(statement, queue, run_at, timeout, max_attempts, unique_key, priority, settings, note, done_when, rollback);
+  v_id := jobs_internal.store_statement(statement, queue, run_at, timeout, max_attempts, unique_key, priority, settings, note, done_when, rollback,
+    options);
   return v_id;
 end
 $$;
-comment on function jobs.enqueue_sql(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text) is
+comment on function jobs.enqueue_sql(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb) is
 'Enqueues one SQL statement, in the caller''s transaction; returns the id of the job. Options as in jobs.enqueue, and
-done_when: a boolean expression or a query that is true once it is done; rollback: the statement that undoes it, kept for people.
+done_when: a boolean expression or a query that is true once it is done; rollback: the statement that undoes it, kept for people; both may be given in options instead.
 A statement that cannot run in a transaction (VACUUM, CREATE INDEX CONCURRENTLY, CALL, ...) runs in a session of its own: at least once.
-Errors: PW007 to PW022, among them PW014 empty, PW017 not one statement or a syntax error, PW018 too long, PW021 not allowed.';
+Errors: PW007 to PW022 and PW029, among them PW014 empty, PW017 not one statement or a syntax error, PW018 too long, PW021 not allowed.';

@@ -68,7 +68,8 @@ create or replace function jobs.enqueue_published(
   run_at timestamptz default pg_catalog.now(),
   timeout interval default null,
   unique_key text default null,
-  note jsonb default '{}'
+  note jsonb default '{}',
+  options jsonb default '{}'
 )
 returns bigint
 language plpgsql volatile security definer
@@ -84,6 +85,7 @@ declare
   v_queue jobs_internal.queue;
   v_run_at timestamptz := coalesce(enqueue_published.run_at, pg_catalog.now());
   v_timeout interval;
+  v_options jsonb;
   v_id bigint;
 begin
   perform jobs_internal.hold_queues(null), jobs_internal.assert_home(), jobs_internal.assert_admitted(v_owner);
@@ -112,6 +114,9 @@ begin
   end if;
   v_shape := jobs_internal.find_shape(v_publication.func, array(select k from pg_catalog.jsonb_object_keys(v_args) as k order by k collate "C"));
   v_args := jobs_internal.published_args(v_shape, v_args);
+  if options <> '{}' then
+    v_options := jobs_internal.checked_options(options, 'enqueue_published', v_shape.procedure);
+  end if;
   v_key := 'published/' || v_publication.id || '/' || unique_key;  -- in a room of its own among the publisher's keys
   if v_key is not null then
     select j.id into v_id from jobs_internal.job as j where j.owner = v_owner and j.queue_id = v_queue.id and j.unique_key = v_key;
@@ -128,10 +133,10 @@ begin
   end if;
   perform jobs_internal.know_role(v_owner), jobs_internal.know_role(jobs_internal.me());
   insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, due_at, created_at, timeout,
-    args, note, unique_key, publication_id, enqueued_by)
+    args, note, options, unique_key, publication_id, enqueued_by)
   values (pg_catalog.nextval('jobs_internal.job_id_seq'), v_queue.id, v_owner, 1, 'scheduled', v_shape.id, v_queue.max_attempts, v_run_at, v_run_at,
     pg_catalog.now(), pg_catalog.make_interval(secs => extract(epoch from v_timeout)::double precision), v_args,
-    nullif(coalesce(note, '{}'), '{}'), v_key, v_publication.id, jobs_internal.me())
+    nullif(coalesce(note, '{}'), '{}'), v_options, v_key, v_publication.id, jobs_internal.me())
   on conflict (owner, queue_id, unique_key) where unique_key is not null do nothing
   returning id into v_id;
   if v_id is null then
@@ -146,9 +151,9 @@ begin
   return v_id;
 end
 $$;
-comment on function jobs.enqueue_published(text, jsonb, text, timestamptz, interval, text, jsonb) is
+comment on function jobs.enqueue_published(text, jsonb, text, timestamptz, interval, text, jsonb, jsonb) is
 'Enqueues a function that its owner has published to the caller (jobs.publications); it runs as its owner. Returns the id of the job: the caller
 sees its state, waits for it and may cancel it; its result, errors and log lines are the publisher''s. task: name, or name with argument types, as
 jobs.publications shows it; publisher: where several have published it; the other options as in jobs.enqueue, timeout no longer than the
-publication''s. Errors: PW002 to PW005, PW007 to PW009, PW011, PW015, PW018, PW042, PW070 to PW072 over a quota, PW074 over a limit of the
+publication''s. Errors: PW002 to PW005, PW007 to PW009, PW011, PW015, PW018, PW029, PW042, PW070 to PW072 over a quota, PW074 over a limit of the
 publication, PW076 not published to the caller.';

@@ -66,10 +66,11 @@ begin
     continue when not found;  -- it moved on between the look and the lock
     delete from jobs_internal.stop where job_id = p_id;
     insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, created_at, finished_at,
-      publication_id, enqueued_by, timeout, unique_key, args, settings, note, error)
+      publication_id, enqueued_by, timeout, unique_key, args, settings, note, options, error)
     select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id, v_job.owner, v_job.priority, 'cancelled', v_job.shape_id, v_job.attempt, v_job.max_attempts,
       v_job.run_at, v_job.created_at, pg_catalog.clock_timestamp(), v_job.publication_id, v_job.enqueued_by, v_job.timeout, v_job.unique_key,
-      v_job.args, v_job.settings, v_job.note, jobs_internal.error_object('PWC01', pg_catalog.format('cancelled by %s', p_by), 'It was not running.', 'select jobs.retry(id) runs it again.')
+      v_job.args, v_job.settings, v_job.note, v_job.options,
+      jobs_internal.error_object('PWC01', pg_catalog.format('cancelled by %s', p_by), 'It was not running.', 'select jobs.retry(id) runs it again.')
     returning bucket into strict v_bucket;
     if v_job.shape_id is null or jobs_internal.has_past(array[v_job.id]) then
       perform jobs_internal.bury(array[v_job.id], v_bucket);
@@ -186,10 +187,10 @@ begin
   delete from jobs_internal.finished as f where f.id = retry.id and f.bucket = v_job.bucket;
   begin
     insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, due_at, created_at, timeout,
-      publication_id, enqueued_by, unique_key, args, settings, note, error)
+      publication_id, enqueued_by, unique_key, args, settings, note, options, error)
     values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'scheduled', v_job.shape_id, v_job.attempt,
       greatest(v_job.max_attempts, v_job.attempt + 1), v_job.run_at, pg_catalog.now(), v_job.created_at, v_job.timeout, v_job.publication_id,
-      v_job.enqueued_by, v_job.unique_key, v_job.args, v_job.settings, v_job.note, v_job.error);
+      v_job.enqueued_by, v_job.unique_key, v_job.args, v_job.settings, v_job.note, v_job.options, v_job.error);
   exception
     when unique_violation then  -- somebody was quicker
       perform jobs_internal.refuse_taken_key(v_job);
