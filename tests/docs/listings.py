@@ -32,7 +32,7 @@ _MASKS = [
     (re.compile(r"@/\w+\?"), "@/DATABASE?"),
     (re.compile(r"server_version='[^']*'"), "server_version=X"),
     (re.compile(r'database "\w+"'), 'database "X"'),
-    (re.compile(r"\(PID \d+\)|pid,? \d+"), "pid N"),
+    (re.compile(r"\(PID \d+\)|PID \d+|pid,? \d+"), "pid N"),
     (re.compile(r"OID=\d+|process \d+"), "N"),
     (re.compile(r"\b\d+\.\d s\b"), "N s"),
     (re.compile(r"\d\d:\d\d:\d\d(\.\d+)?"), "INTERVAL"),

@@ -60,3 +60,20 @@ begin atomic
   where j.id = p_job;
 end;
 comment on function jobs_internal.is_repeatable(bigint) is 'A job that ended unseen may simply be run again';
+
+-- Purpose: tell that a job has ended, where its option notify asks for it: in the transaction that writes its end, so that it is heard after
+-- that is seen, and never of an end that was rolled back. Every session of the database may listen: nothing is told but number, state and task.
+-- NOTIFY takes a lock of the whole database at commit, so it is sent for jobs that ask for it only; and while the server's queue of messages is
+-- half full, because a listener does not read, it is left out: a queue that is full would let no job end.
+create or replace function jobs_internal.tell_end(p_options jsonb, p_job bigint, p_state text, p_task text)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_options ? 'notify' and pg_catalog.pg_notification_queue_usage() < 0.5 then
+    perform pg_catalog.pg_notify(p_options ->> 'notify', pg_catalog.jsonb_build_object('id', p_job, 'state', p_state, 'task', p_task)::text);
+  end if;
+end
+$$;
+comment on function jobs_internal.tell_end(jsonb, bigint, text, text) is 'Tells the channel of its option notify that a job has ended';

@@ -226,6 +226,9 @@ begin
     if v_job.shape_id is null or jobs_internal.has_past(array[v_job.id]) then
       perform jobs_internal.bury(array[v_job.id], v_bucket);
     end if;
+    if v_job.options is not null then
+      perform jobs_internal.tell_end(v_job.options, v_job.id, v_state, jobs_internal.task_name(v_job.id, v_job.shape_id));
+    end if;
   end if;
   return pg_catalog.jsonb_build_object('job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'outcome', v_outcome,
     'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', v_state, 'retry_at', v_due,
@@ -280,6 +283,7 @@ declare
   v_ending jobs_internal.ending;
   v_other jsonb;
   v_others jsonb := '[]';
+  v_asked boolean;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   if exists (select from pg_catalog.unnest(p_endings) as e where pg_catalog.pg_column_size(e.result) > 500 and not jobs_internal.is_small(e.result)) then
@@ -309,17 +313,18 @@ begin
         g.started_at, g.finished_at, v_pid, g.waited_ms, g.rows, g.wal_bytes, g.buffers_hit, g.buffers_read, g.buffers_dirtied, g.temp_bytes,
         g.timeout, g.unique_key, g.args, g.settings, g.note, g.options, g.result
       from gone as g
-      returning id, shape_id, started_at, finished_at
+      returning id, shape_id, started_at, finished_at, options
     ), per_task as (
       select s.task, pg_catalog.jsonb_agg(k.id) as job_ids,
         pg_catalog.jsonb_agg(pg_catalog.round((extract(epoch from k.finished_at - k.started_at) * 1000)::numeric, 3)) as ms,
-        pg_catalog.count(*) as n
+        pg_catalog.count(*) as n, pg_catalog.bool_or(k.options is not null) as asked
       from kept as k
       join jobs_internal.shape as s on s.id = k.shape_id
       group by s.task
     )
-    select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('task', p.task, 'job_ids', p.job_ids, 'ms', p.ms)), pg_catalog.sum(p.n)
-    into v_done, v_n
+    select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('task', p.task, 'job_ids', p.job_ids, 'ms', p.ms)), pg_catalog.sum(p.n),
+      pg_catalog.bool_or(p.asked)
+    into v_done, v_n, v_asked
     from per_task as p;
     if v_n is distinct from v_expected then
       return false;
@@ -327,6 +332,13 @@ begin
     -- Not those that succeeded at once and said nothing: nearly all.
     if jobs_internal.has_past(v_ids) then
       perform jobs_internal.bury(v_ids, (select f.bucket from jobs_internal.finished as f where f.id = v_ids[1]));
+    end if;
+    if v_asked then
+      perform jobs_internal.tell_end(f.options, f.id, f.state, s.task)
+      from jobs_internal.finished as f
+      join jobs_internal.shape as s on s.id = f.shape_id
+      where f.id = any (v_ids) and f.options is not null
+      order by f.id;
     end if;
   end if;
   if v_expected < pg_catalog.cardinality(p_endings) then

@@ -75,6 +75,9 @@ begin
     if v_job.shape_id is null or jobs_internal.has_past(array[v_job.id]) then
       perform jobs_internal.bury(array[v_job.id], v_bucket);
     end if;
+    if v_job.options is not null then
+      perform jobs_internal.tell_end(v_job.options, v_job.id, 'cancelled', jobs_internal.task_name(v_job.id, v_job.shape_id));
+    end if;
     insert into jobs_internal.feed (body)
     select pg_catalog.jsonb_build_object('queue', q.name, 'owner', pg_catalog.pg_get_userbyid(v_job.owner), 'session', null, 'pid', pg_catalog.pg_backend_pid(),
       'succeeded', '[]'::jsonb, 'others', pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('job_id', v_job.id,
@@ -111,6 +114,8 @@ begin
     -- Somebody has looked at what nobody saw the end of, and leaves it at that. What is known of its attempt stays.
     if exists (select from jobs_internal.finished as f where f.id = cancel.id and f.state = 'in_doubt') then
       update jobs_internal.finished as f set state = 'cancelled' where f.id = cancel.id and f.state = 'in_doubt';
+      perform jobs_internal.tell_end(f.options, f.id, f.state, jobs_internal.task_name(f.id, f.shape_id))
+      from jobs_internal.finished as f where f.id = cancel.id and f.options is not null;
       perform jobs_internal.note_steering('cancel', cancel.id, v_owner, '{"state": "in_doubt"}', '{"state": "cancelled"}');
     end if;
     return (select f.state from jobs_internal.finished as f where f.id = cancel.id);
