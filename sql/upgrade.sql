@@ -23,6 +23,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \endif
 \ir schema/40_internal/10_basics.sql
 \ir schema/40_internal/12_audit.sql
+\ir schema/40_internal/13_duty.sql
 \ir schema/40_internal/15_current.sql
 \ir schema/40_internal/20_shape.sql
 \ir schema/40_internal/25_wake.sql

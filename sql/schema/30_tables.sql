@@ -833,6 +833,37 @@ comment on column jobs_internal.unreached_owner.supervisor_id is 'Supervisor; wh
 comment on column jobs_internal.unreached_owner.reason is 'What the server, or the network, said';
 comment on column jobs_internal.unreached_owner.since is 'First time in a row';
 
+create table jobs_internal.duty (
+  name text primary key
+);
+comment on table jobs_internal.duty is 'What sessions of our own do item by item; its row is locked, with skip locked, by the one that keeps failures, and never by a tenant';
+comment on column jobs_internal.duty.name is 'Duty, as in duty_failure';
+insert into jobs_internal.duty (name) values
+  ('dispatch'), ('history'), ('lanes'), ('mend'), ('overdue'), ('press'), ('rescue'), ('round'), ('upkeep');
+
+create table jobs_internal.duty_failure (
+  duty text not null,
+  item text not null,
+  queue_id integer,
+  owner oid,
+  error jsonb not null,
+  failures integer not null default 1,
+  since timestamptz not null default pg_catalog.clock_timestamp(),
+  retry_at timestamptz not null,
+  told boolean not null default false,
+  primary key (duty, item)
+) with (fillfactor = 50);
+comment on table jobs_internal.duty_failure is 'Items of a supervisor''s round that failed when they were tried last: all else went on without them';
+comment on column jobs_internal.duty_failure.duty is 'lanes: a lane is made; dispatch: jobs go into their lane; rescue: a dead session is seen to; history: a bucket; mend: a lane is put right; round: a whole part of a round';
+comment on column jobs_internal.duty_failure.item is 'Which one: its number, or its name';
+comment on column jobs_internal.duty_failure.queue_id is 'Queue whose jobs wait for it; null: none in particular';
+comment on column jobs_internal.duty_failure.owner is 'Owner whose jobs wait for it; null: none in particular';
+comment on column jobs_internal.duty_failure.error is 'Error of the last try';
+comment on column jobs_internal.duty_failure.failures is 'Tries that failed in a row';
+comment on column jobs_internal.duty_failure.since is 'First of them';
+comment on column jobs_internal.duty_failure.retry_at is 'It is not tried again before; much later than that, it is not there any more';
+comment on column jobs_internal.duty_failure.told is 'A supervisor has taken it for its log';
+
 create table jobs_internal.audit (
   id bigint generated always as identity primary key,
   at timestamptz not null default pg_catalog.clock_timestamp(),
