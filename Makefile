@@ -11,7 +11,7 @@ TESTS  ?=
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint format test demo bench torture torture-mutants clean
+.PHONY: help venv lint format test test-docker demo bench torture torture-mutants clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ format: $(VENV)/.dev  ## Lay out the Python code
 
 test: $(VENV)/.dev  ## Run all tests (TESTS=tests/unit for some)
 	$(BIN)/pytest $(TESTS)
+
+test-docker: $(VENV)/.dev  ## Build docker/ and run it on an engine of its own (root on Debian; else skipped)
+	$(BIN)/pytest tests/docker
 
 demo: $(VENV)/.demo  ## See it work, on a private server with real flights
 	$(BIN)/pyworker demo
