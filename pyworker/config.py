@@ -155,7 +155,7 @@ def load_settings(**flags: Any) -> Settings:
         raise ConfigError(
             f'setting "{name}" is wrong' if known else f'setting "{name}" does not exist',
             detail=f"{said} (from {source})." if known else f"It comes from {source}.",
-            hint=f"Correct it there. {Settings.model_fields[name].description}."
+            hint=f"Correct it there. What it is: {Settings.model_fields[name].description}."
             if known
             else f"Known settings: {', '.join(sorted(Settings.model_fields))}.",
         ) from None

@@ -104,6 +104,8 @@ def complaint_about(dsn: str) -> str | None:
     try:
         given = conninfo_to_dict(dsn)
     except ProgrammingError as error:
+        if not _SCHEME.match(dsn) and str(error).startswith('missing "=" after'):
+            return "it is neither a URI (postgresql://...) nor a list of name=value pairs"
         # What it quotes is a piece of the string: from the first quote to the last.
         said = re.sub(r'".*"', '"..."', str(error).strip(), flags=re.DOTALL)
         return f"libpq says: {said}"

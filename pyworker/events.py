@@ -113,7 +113,19 @@ _ALL = (
         "schema_mismatch",
         "critical",
         "sqlstate message hint",
-        "The database does not hold the schema that this version needs, does not let this role use it, or is a copy.",
+        "The database does not hold the schema that this version needs. Exit code 5.",
+    ),
+    _event(
+        "role_refused",
+        "critical",
+        "sqlstate message hint",
+        "The database does not let this role supervise. Exit code 7.",
+    ),
+    _event(
+        "database_is_copy",
+        "critical",
+        "sqlstate message hint",
+        "The database is a copy of another installation, and nothing runs in it before jobs.reconcile(). Exit code 8.",
     ),
     _event(
         "duty_failed",
@@ -194,7 +206,7 @@ _ALL = (
     ),
     _event("rescued", "warning", "count", "Jobs whose session died were taken back or closed."),
     _event("dispatched", "debug", "count", "Scheduled jobs became due and were queued."),
-    _event("everything_paused", "warning", "queued", "jobs.pause() holds every queue and schedule."),
+    _event("everything_paused", "warning", "queued", "jobs.pause() holds every queue."),
     _event("everything_resumed", "info", "queued", "jobs.resume() lets them go on."),
     _event("maintenance_done", "info", "removed vacuumed ms", "Old history removed, hot tables vacuumed."),
     _event(

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from pyworker.dsn import has_secret
+from pyworker.dsn import complaint_about, has_secret
 
 __all__ = ["dsn_option"]
 
@@ -15,7 +15,8 @@ HINT: Put the DSN into PYWORKER_DSN or the configuration file, or the password i
 
 
 def _warn(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    if value and has_secret(value):
+    # What cannot be read is hidden as a whole, password or not; the error about it comes from the settings.
+    if value and has_secret(value) and complaint_about(value) is None:
         click.echo(_SEEN, err=True)
     return value
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
+from pyworker.errors import ConfigError
 from pyworker.gateway import Gateway
 from pyworker.log import Sink
 from pyworker.records import Tick
@@ -22,6 +23,7 @@ __all__ = [
     "note_owners",
     "observe",
     "press",
+    "refuse_strangers",
     "settle",
     "take_outcomes",
     "tell_strangers",
@@ -122,6 +124,18 @@ def tell_strangers(memory: Memory, log: Sink, now: float) -> None:
         suppressed = memory.throttle.allow(f"stranger {owner}", now)
         if suppressed is not None:
             log.emit("owner_unreachable", owner=owner, reason=_STRANGER, retry_in=None, suppressed=suppressed)
+
+
+def refuse_strangers(memory: Memory) -> None:
+    """Refuse to leave as if all were done, where an owner was named whose jobs cannot run."""
+    if memory.strangers:
+        one = len(memory.strangers) == 1
+        names = ", ".join(f'"{owner}"' for owner in memory.strangers)
+        raise ConfigError(
+            f"{'owner' if one else 'owners'} {names} cannot be served",
+            detail=f"For {'it' if one else 'each'}: {_STRANGER}.",
+            hint="Correct --owner, or: grant jobs_runner to ...; `pyworker check` tells what a role lacks.",
+        )
 
 
 def launch(

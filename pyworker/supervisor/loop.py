@@ -8,6 +8,7 @@ from typing import TypeVar
 import psycopg
 
 from pyworker.connection import Interrupted, ServerStalled, is_loss, reason_of
+from pyworker.errors import ConfigError
 from pyworker.log import Sink
 from pyworker.records import Tick
 from pyworker.supervisor import duties
@@ -69,8 +70,11 @@ class Supervisor:
         except (Stopped, Interrupted):
             reason, code = self._wake.reason, Exit.DONE
         except NotOurs as error:
-            reason, code = "schema_mismatch", Exit.SCHEMA
-            self._log.emit("schema_mismatch", **error.facts())
+            reason, code = error.event, error.exit_code
+            self._log.emit(error.event, **error.facts())
+        except ConfigError:
+            reason, code = "setting", Exit.USAGE
+            raise
         except ServerStalled:
             reason, code = "server_stalled", Exit.STALLED
             self._log.emit("server_stalled", duty=self._duty, seconds=self._options.patience)
@@ -104,6 +108,8 @@ class Supervisor:
                     for risk in risks_of(session.line, superuser=self._options.allow_superuser):
                         self._log.emit("risk", **risk)
                 duties.tell_strangers(self._memory, self._log, monotonic())
+                if self._options.until_empty:
+                    duties.refuse_strangers(self._memory)
                 return self._rounds(session)
             except _Lost as lost:
                 session.close()

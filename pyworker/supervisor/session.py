@@ -17,6 +17,7 @@ from pyworker.errors import ConfigError, convert_database_errors
 from pyworker.gateway import Gateway
 from pyworker.log import Sink
 from pyworker.records import Tick
+from pyworker.supervisor.exits import Exit
 from pyworker.supervisor.launching import Launcher
 from pyworker.supervisor.signals import Wake
 
@@ -25,16 +26,27 @@ __all__ = ["NotOurs", "Options", "Session", "open_again", "open_first"]
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 1.0
 _CLOSED = "42501"  # not permitted
+_COPY = "PW060"  # a copy of another installation
 _MISMATCH = {
     "3F000",  # no schema
     "42883",  # no such function
     "42P01",  # no such table
-    _CLOSED,
-    "PW060",  # a copy of another installation
 }
 _OUR_MISMATCH = "PW09"
-_CLOSED_HINT = "Run `pyworker check`; the role that runs the daemon has to be a member of jobs_supervisor."
-_MISMATCH_HINT = "Run `pyworker install`, or `pyworker upgrade`, here; `pyworker check` tells what is missing."
+#: What a refusal is called in the log, what the process leaves with, and what mends it where the database says nothing.
+_REFUSALS: dict[str, tuple[str, Exit, str]] = {
+    _CLOSED: (
+        "role_refused",
+        Exit.CLOSED,
+        "Run `pyworker check`; the role that runs the daemon has to be a member of jobs_supervisor.",
+    ),
+    _COPY: ("database_is_copy", Exit.COPY, "Where this is home now, an operator runs: select jobs.reconcile();"),
+}
+_MISMATCH_REFUSAL = (
+    "schema_mismatch",
+    Exit.SCHEMA,
+    "Run `pyworker install`, or `pyworker upgrade`, here; `pyworker check` tells what is missing.",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,23 +67,23 @@ class Options:
 
 
 class NotOurs(Exception):
-    """The database does not hold the schema that this version needs, or not for this role; the cause says how."""
+    """The database does not serve this supervisor: another schema, no right, or a copy; the cause says how."""
 
-    def __init__(self, role: str) -> None:
-        """`role`: who asked."""
+    def __init__(self, role: str, sqlstate: str | None) -> None:
+        """`role`: who asked; `sqlstate`: the refusal's."""
         super().__init__(role)
         self._role = role
+        self.event, self.exit_code, self._remedy = _REFUSALS.get(sqlstate or "", _MISMATCH_REFUSAL)
 
     def facts(self) -> dict[str, object]:
         """Tell how, for the log."""
         cause = self.__cause__
         diagnostic = cause.diag if isinstance(cause, psycopg.Error) else None
-        closed = diagnostic is not None and diagnostic.sqlstate == _CLOSED
-        about = f"the role {self._role} may not use it: " if closed else ""
+        about = f"the role {self._role} may not use it: " if self.exit_code == Exit.CLOSED else ""
         return {
             "sqlstate": diagnostic.sqlstate if diagnostic else None,
             "message": about + reason_of(cause or self),
-            "hint": (diagnostic.message_hint if diagnostic else None) or (_CLOSED_HINT if closed else _MISMATCH_HINT),
+            "hint": (diagnostic.message_hint if diagnostic else None) or self._remedy,
         }
 
 
@@ -128,8 +140,8 @@ def _register(gateway: Gateway, role: str, name: str) -> int:
         return gateway.supervisor_open(name, socket.gethostname(), os.getpid(), __version__)
     except psycopg.Error as error:
         state = error.sqlstate or ""
-        if state in _MISMATCH or state.startswith(_OUR_MISMATCH):
-            raise NotOurs(role) from error
+        if state in _MISMATCH or state in _REFUSALS or state.startswith(_OUR_MISMATCH):
+            raise NotOurs(role, state) from error
         raise
 
 

@@ -207,11 +207,26 @@ def test_a_schema_of_another_version_is_told(scripted: Scripted, start: Start) -
 def test_a_role_that_may_not_supervise_is_named(scripted: Scripted, start: Start) -> None:
     scripted.sql("revoke usage on schema jobs_internal from public")
     daemon = start(scripted.dsn, ready=False)
-    assert daemon.end() == 5
-    (line,) = daemon.events("schema_mismatch")
+    assert daemon.end() == 7
+    assert daemon.events("schema_mismatch") == []
+    (line,) = daemon.events("role_refused")
     assert line["sqlstate"] == "42501"
     assert line["message"].startswith("the role supervisor may not use it: permission denied for schema")
     assert "jobs_supervisor" in line["hint"]
+
+
+def test_a_copy_is_told_and_has_its_own_code(scripted: Scripted, start: Start) -> None:
+    scripted.sql(
+        "create or replace function jobs_internal.supervisor_open("
+        "p_name text, p_host text, p_os_pid int, p_version text) returns bigint language plpgsql"
+        " as $$ begin raise exception using errcode = 'PW060', message = 'a copy'; end $$"
+    )
+    daemon = start(scripted.dsn, ready=False)
+    assert daemon.end() == 8
+    assert daemon.events("schema_mismatch") == []
+    (line,) = daemon.events("database_is_copy")
+    assert (line["sqlstate"], line["message"]) == ("PW060", "a copy")
+    assert "jobs.reconcile()" in line["hint"]
 
 
 def test_an_unreachable_owner_holds_up_nobody(scripted: Scripted, start: Start) -> None:
@@ -233,6 +248,14 @@ def test_an_owner_that_is_nobody_is_told_at_once(scripted: Scripted, start: Star
     assert "member of jobs_runner" in warning["reason"]
     daemon.stop()
     assert len(daemon.events("owner_unreachable")) == 1
+
+
+def test_once_with_an_owner_that_is_nobody_is_an_error(scripted: Scripted, start: Start) -> None:
+    daemon = start(scripted.dsn, "--owner", "app", "--owner", "nosuch", "--once", ready=False)
+    assert daemon.end() == 2
+    assert daemon.complaints[0] == 'pyworker: owner "nosuch" cannot be served\n'
+    assert "jobs_runner" in daemon.complaints[1]
+    assert daemon.events("supervisor_stopped")[0]["exit_code"] == 2
 
 
 def test_no_free_slot_is_back_pressure_told_once(scripted: Scripted, start: Start) -> None:

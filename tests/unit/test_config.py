@@ -1,5 +1,6 @@
 """Settings: where they come from, and what a wrong one says."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,17 @@ def test_a_bad_value_names_setting_and_source(monkeypatch: pytest.MonkeyPatch) -
         load_settings()
     with pytest.raises(ConfigError, match="flag --log-format"):
         load_settings(log_format="csv")
+
+
+def test_a_hint_is_made_of_whole_sentences() -> None:
+    """A description is no sentence: it is not glued to one."""
+    for name in Settings.model_fields:
+        try:
+            load_settings(**{name: ["bad"] if name not in ("owners", "server_suites") else 5})
+        except ConfigError as error:
+            hint = error.hint or ""
+            assert f"What it is: {Settings.model_fields[name].description}." in hint
+            assert not re.search(r"[.?!] [a-z]", hint), hint
 
 
 def test_an_unknown_setting_in_the_file_is_an_error() -> None:
