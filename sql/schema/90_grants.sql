@@ -42,7 +42,7 @@ grant execute on function jobs.publish(text, text, text, interval, integer, bigi
 to jobs_producer;
 grant execute on function jobs.unpublish(integer) to jobs_producer, jobs_operator;
 grant execute on procedure jobs.await(bigint, interval) to jobs_producer, jobs_operator;
-grant execute on function jobs_internal.what_it_waits_for(bigint) to jobs_producer, jobs_operator;
+grant execute on function jobs_internal.what_it_waits_for(bigint), jobs_internal.refusal_of_commit() to jobs_producer, jobs_operator;
 grant execute on function jobs_internal.state_of(bigint), jobs_internal.assert_steers(bigint, oid), jobs_internal.setting(text),
   jobs_internal.is_home(), jobs_internal.assert_home()
 to jobs_producer, jobs_runner, jobs_operator, jobs_supervisor;

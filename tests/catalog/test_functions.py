@@ -45,6 +45,48 @@ UNPINNED = {
 }
 
 
+#: Functions that catch errors, and why exit_on_error, by which the server ends a session at each error, caught or
+#: not, does not matter there.
+CATCHING = {
+    **dict.fromkeys(
+        ("jobs_internal.assert_size", "jobs_internal.canonical", "jobs_internal.canonical_many"),
+        "catches only to say better why the call fails",
+    ),
+    "jobs.await": "switches it off until its first commit",
+    # The baseline of a worker session says off.
+    **dict.fromkeys(
+        (
+            *("jobs.log", "jobs.progress", "jobs_internal.claim", "jobs_internal.clear_leftover"),
+            *("jobs_internal.run_child", "jobs_internal.run_chunk", "jobs_internal.run_one", "jobs_internal.work"),
+            *("jobs_internal.look_for_front", "jobs_internal.why_stopped"),
+        ),
+        "the worker's own session",
+    ),
+}
+#: What supervisors call, directly or not, and the owner's mending.
+SUPERVISORS = {
+    "jobs_internal." + name
+    for name in (
+        *("chunk_of", "drop_buckets", "find_functions", "heed_clock", "is_seen", "launch_upkeep", "leave_sessions"),
+        *("make_buckets", "make_lanes", "mend_lanes", "release", "rescue", "rest_lane", "take_back", "wanted"),
+    )
+}
+
+
+def test_functions_that_catch_errors_live_with_exit_on_error(shared: Database) -> None:
+    """A session with exit_on_error ends at an error that we catch: every door that does so switches it off."""
+    catching = {
+        name
+        for (name,) in shared.admin(
+            "select n.nspname || '.' || p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
+            " where n.nspname in ('jobs', 'jobs_internal') and p.prosrc ~ '\\mexception\\s+when\\M'"
+            " and not coalesce('exit_on_error=off' = any (p.proconfig), false)"
+        )
+    }
+
+    assert catching - set(CATCHING) - SUPERVISORS == set()
+
+
 def test_search_path(shared: Database) -> None:
     """Every function pins its search_path, except those listed here with a reason."""
     unpinned = {

@@ -9,6 +9,7 @@
 create or replace function jobs_internal.candidates(p_task text)
 returns oid[]
 language plpgsql stable
+set exit_on_error = off
 as $$
 declare
   v_name pg_catalog.text := pg_catalog.btrim(pg_catalog.left(p_task, 50001));

@@ -9,6 +9,17 @@
 -- looks for work sees to the nudges first. With a mistake here jobs would wait unseen, so: the nudge is decided after the message is
 -- written, when the transaction has its number, and always left by one whose snapshot may be too old to tell.
 
+-- Purpose: whether enqueuers may ring for a supervisor that sleeps. A transaction that rang cannot be prepared (PREPARE TRANSACTION), and which
+-- ones will be is not known: where the server allows any, nobody rings, and a supervisor that sleeps looks once a second (may_be_missed).
+create or replace function jobs_internal.may_ring()
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.current_setting('max_prepared_transactions') = '0';
+end;
+comment on function jobs_internal.may_ring() is 'No transaction of this server can be prepared, so enqueuers ring';
+
 -- Purpose: after a message was written: wake its lane if it rests, and a supervisor if one sleeps. NOTIFY takes a lock of the whole database at
 -- commit, so it is sent only then. p_lane null: only a supervisor. Writes: nudge, once for each lane in a row.
 create or replace function jobs_internal.wake(p_lane integer)
@@ -17,7 +28,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if exists (select from jobs_internal.supervisor where asleep) then
+  if exists (select from jobs_internal.supervisor where asleep) and jobs_internal.may_ring() then
     perform pg_catalog.pg_notify('pyworker', '');
   end if;
   if p_lane is not null and (exists (select from jobs_internal.lane as l where l.id = p_lane and l.rest <> 'awake')

@@ -5,6 +5,7 @@
 create or replace function jobs_internal.try_settings(p_settings jsonb)
 returns void
 language plpgsql volatile
+set exit_on_error = off
 as $$
 declare
   v_name pg_catalog.text;
@@ -189,6 +190,7 @@ create or replace function jobs_internal.hold_queues(p_queue text)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 as $$
 begin
   lock table jobs_internal.job in row exclusive mode;
@@ -236,9 +238,11 @@ declare
   v_committed boolean := pg_catalog.current_setting('transaction_isolation') = 'read committed';
   v_wakes boolean;
   v_options jsonb;
+  v_cursor refcursor;
 begin
   -- This function is in the way of every enqueue: what it needs in the common case stands here, and calls are for the other cases.
-  unlisten "pyworker: nobody listens here";  -- as is_asked_by_login
+  open v_cursor for select;  -- this and the next as is_asked_by_login
+  execute 'close ' || pg_catalog.quote_ident(v_cursor::text);
   if v_committed then
     lock table jobs_internal.job in row exclusive mode;  -- as hold_queues
   else

@@ -10,6 +10,7 @@ create or replace function jobs_internal.pending_jobs(p_owner oid, p_limit bigin
 returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 set enable_seqscan = off
 as $$
 declare

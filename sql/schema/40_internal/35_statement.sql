@@ -257,6 +257,7 @@ returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set standard_conforming_strings = on  -- as in the worker
+set exit_on_error = off
 as $$
 declare
   v_message text;

@@ -68,7 +68,7 @@ as $$
 declare
   v_wished jsonb := coalesce(p_role - 'search_path', '{}') || '{"statement_timeout": "0", "lock_timeout": "0", "transaction_timeout": "0",
     "idle_in_transaction_session_timeout": "0", "default_transaction_isolation": "read committed", "default_transaction_read_only": "off",
-    "default_transaction_deferrable": "off", "pg_background.worker_timeout": "0"}';
+    "default_transaction_deferrable": "off", "exit_on_error": "off", "pg_background.worker_timeout": "0"}';
 begin
   if not exists (select from pg_catalog.jsonb_each_text(v_wished) as w where pg_catalog.current_setting(w.key, true) is distinct from w.value) then
     return null;

@@ -716,7 +716,7 @@ comment on function jobs_internal.end_naps() is 'Wakes the sessions that were ta
 
 -- Purpose: whether somebody may still be about to commit a job who saw this supervisor awake, and so sends no NOTIFY. Such a transaction had its
 -- number before the sleep was there for all to see: as long as one of those is in progress, the supervisor looks again soon. Afterwards it may
--- sleep deep: whoever enqueues rings. Writes: supervisor, once per sleep.
+-- sleep deep: who enqueues rings. On a server where nobody may ring (may_ring) it never does. Writes: supervisor, once per sleep.
 create or replace function jobs_internal.may_be_missed(p_supervisor bigint)
 returns boolean
 language plpgsql volatile security definer
@@ -727,7 +727,8 @@ begin
   where id = p_supervisor and asleep and mark is null;
   return found or exists (
     select from jobs_internal.supervisor as s
-    where s.id = p_supervisor and s.asleep and pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) < s.mark);
+    where s.id = p_supervisor and s.asleep
+      and (pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) < s.mark or not jobs_internal.may_ring()));
 end
 $$;
 comment on function jobs_internal.may_be_missed(bigint) is 'Somebody may still commit a job who saw this supervisor awake, and sends no NOTIFY';

@@ -14,6 +14,7 @@ set idle_in_transaction_session_timeout = 0
 set default_transaction_isolation = 'read committed'
 set default_transaction_read_only = off
 set client_min_messages = error
+set exit_on_error = off
 as $$
 declare
   v_handle record;

@@ -94,6 +94,7 @@ create or replace function jobs.cancel(id bigint)
 returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 as $$
 declare
   v_job jobs_internal.job;
@@ -130,7 +131,7 @@ begin
       insert into jobs_internal.stop (job_id, attempt, reason, requested_by)
       values (cancel.id, case v_job.state when 'running' then v_job.attempt else v_job.attempt + 1 end, 'cancelled', v_by)
       on conflict do nothing;
-      perform pg_catalog.pg_notify('pyworker', '');
+      perform jobs_internal.wake(null);
   end;
   return 'cancelling';
 end
@@ -157,6 +158,7 @@ create or replace function jobs.retry(id bigint)
 returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 as $$
 declare
   v_job jobs_internal.finished;
@@ -426,6 +428,25 @@ comment on function jobs.wait(bigint, interval) is
 'Waits until a job is finished and returns its state: succeeded, failed, cancelled or in_doubt. Holds the caller''s snapshot, so it refuses
 jobs that run at top level. Errors: PW030, PW033 isolation, PW034 top level, PW035 enqueued by this transaction, PW036 not finished in time.';
 
+-- Purpose: what COMMIT says where nothing may be committed, in the language of the session's messages. A function is such a place always.
+create or replace function jobs_internal.refusal_of_commit()
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set exit_on_error = off
+as $$
+begin
+  begin
+    commit;
+  exception
+    when invalid_transaction_termination then
+      return sqlerrm;
+  end;
+  return null;
+end
+$$;
+comment on function jobs_internal.refusal_of_commit() is 'What COMMIT says where nothing may be committed';
+
 create or replace procedure jobs.await(id bigint, timeout interval)
 language plpgsql
 as $$
@@ -434,10 +455,22 @@ declare
     operator(pg_catalog.+) least(greatest(coalesce(timeout, interval '1000 years'), interval '0'), interval '1000 years');
   v_state pg_catalog.text;
   v_nap double precision := 0.002;
+  v_refusal pg_catalog.text;
 begin
-  if pg_catalog.now() operator(pg_catalog.<) pg_catalog.statement_timestamp() then
+  -- Inside of a block with a handler COMMIT is always refused, but first for what it is asked here: whether the one who called commits at all.
+  -- Times would not tell: under the extended protocol a statement begins later than its transaction.
+  perform pg_catalog.set_config('exit_on_error', 'off', true);
+  begin
+    commit;
+  exception
+    when invalid_transaction_termination then
+      v_refusal := sqlerrm;
+  end;
+  if v_refusal operator(pg_catalog.=) jobs_internal.refusal_of_commit() then
     raise exception using errcode = 'PW037', message = 'jobs.await cannot run inside a transaction block',
-      detail = 'It commits between two looks, so that it holds no snapshot.', hint = 'Commit first, or use jobs.wait(id, timeout).';
+      detail = 'It commits between two looks, so that it holds no snapshot. Here that is not possible: in a transaction block, in a function, or'
+        ' beside other statements in one text.',
+      hint = 'Commit first (a driver: autocommit) and call it alone, or use jobs.wait(id, timeout).';
   end if;
   loop
     v_state := jobs_internal.state_of(await.id);

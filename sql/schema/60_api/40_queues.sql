@@ -220,6 +220,7 @@ create or replace function jobs.drop_queue(queue text)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 set standard_conforming_strings = on  -- pgmq needs it
 set lock_timeout = '800ms'  -- less than deadlock_timeout: who enqueues is never the victim
 as $$

@@ -153,6 +153,7 @@ create or replace function jobs_internal.ignored(p_for interval)
 returns table (owner name, lanes bigint, idle interval)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 as $$
 declare
   v_lane record;
