@@ -1,11 +1,12 @@
 -- Removes pyworker from this database: its schemas with every job in them, its pgmq queues, its rights, and its
--- roles where nobody else uses them. The extensions stay.  Usage: psql -X -1 -v ON_ERROR_STOP=1 -f uninstall.sql DSN
+-- roles where no other database and no member uses them; with the server's last such database also what those roles may
+-- do in the server (signal sessions, launch background sessions). The extensions stay.  Usage: psql -X -1 -v ON_ERROR_STOP=1 -f uninstall.sql DSN
 --
 -- `pyworker uninstall` runs this very text, after it has said what goes and asked. It is one transaction; a lock that
 -- cannot be had in 10 s ends it and changes nothing.
 -- Raises PW092 without the right, PW093 where the schemas are not pyworker's, PW098 where somebody else's objects need them (set
 -- pyworker.cascade = 'on' to drop those along), PW099 while jobs run.
--- Says as NOTICE which roles and queues went, and as WARNING which roles stay and why.
+-- Says as NOTICE which roles and queues went, and as WARNING which roles and rights stay, why, and the lines that remove them.
 
 set local search_path = pg_catalog, pg_temp;
 set local statement_timeout = 0;
@@ -118,7 +119,40 @@ drop schema if exists jobs cascade;
 drop schema if exists jobs_internal cascade;
 set local client_min_messages = notice;
 
--- Rights in this database go; a role goes too unless somebody else uses it.
+-- Roles belong to the server. With its last database that uses pyworker go the server's own powers that the installation granted to our
+-- roles, so that their members have none of it left, whether the role itself can go or not. What others granted to them stays. What this
+-- role may not revoke is printed, for one who may.
+do $$
+declare
+  v_line text;
+begin
+  if exists (
+    select from pg_shdepend s
+    where s.refclassid = 'pg_authid'::regclass and s.refobjid = to_regrole('jobs_owner') and s.deptype = 'o'
+      and s.dbid not in (0, (select oid from pg_database where datname = current_database())))
+  then
+    return;
+  end if;
+  for v_line in
+    select format('revoke %s from %s granted by %s', m.roleid::regrole, m.member::regrole, m.grantor::regrole)
+    from pg_auth_members m
+    join pg_roles p on p.oid = m.roleid
+    join pg_roles o on o.oid = m.member
+    where (o.rolname, p.rolname) in (
+      ('jobs_owner', 'pg_read_all_stats'), ('jobs_owner', 'pg_signal_backend'), ('jobs_owner', 'pgbackground_role'),
+      ('jobs_supervisor', 'pg_read_all_stats'), ('jobs_supervisor', 'pg_signal_backend'), ('jobs_runner', 'pgbackground_role'))
+  loop
+    begin
+      execute v_line;
+    exception
+      when insufficient_privilege or dependent_objects_still_exist then
+        raise warning 'the last database is gone, and this right stays; as a superuser: %;', v_line;
+    end;
+  end loop;
+end
+$$;
+
+-- Rights in this database go; a role goes too unless others use it.
 do $$
 declare
   v_names text[] := array['jobs_producer', 'jobs_runner', 'jobs_operator', 'jobs_reader', 'jobs_supervisor', 'jobs_owner'];
@@ -134,10 +168,25 @@ begin
     where s.refclassid = 'pg_authid'::regclass and s.refobjid = v_role::regrole and s.deptype = 'o'
       and s.classid <> 'pg_default_acl'::regclass
       and (s.dbid = 0 or s.dbid = (select oid from pg_database where datname = current_database()));
-    if v_why is null then
-      execute format('drop owned by %I', v_role);
-    else
+    if v_why is not null then
       v_why := format('it owns %s', v_why);
+    else
+      begin
+        set local client_min_messages = error;  -- each right that is not ours to revoke is a warning of its own
+        execute format('drop owned by %I', v_role);
+      exception
+        when insufficient_privilege then
+          null;  -- as where it has passed over what is not ours to revoke
+      end;
+      set local client_min_messages = notice;
+      if exists (
+        select from pg_shdepend s
+        where s.refclassid = 'pg_authid'::regclass and s.refobjid = v_role::regrole
+          and s.dbid = (select oid from pg_database where datname = current_database()))
+        or not pg_has_role(v_role, 'MEMBER')
+      then
+        v_why := format('this role may not drop it; as a superuser: drop owned by %1$I; drop role %1$I;', v_role);
+      end if;
     end if;
 
     if v_why is null then
@@ -148,17 +197,25 @@ begin
       where s.refclassid = 'pg_authid'::regclass and s.refobjid = v_role::regrole and b.datname <> current_database();
     end if;
     if v_why is null then
-      select 'it has members: ' || string_agg(distinct m.member::regrole::text, ', ')
+      select format('it has members: %s. It grants nothing any more; to remove it: drop role %I;',
+        string_agg(distinct m.member::regrole::text, ', '), v_role)
       into v_why
       from pg_auth_members m
       where m.roleid = v_role::regrole and (m.inherit_option or m.set_option)
-        and m.member::regrole::text <> all (v_names || current_user::text);
+        and m.member::regrole::text <> all (v_names || current_user::text)
+      having count(*) > 0;
     end if;
 
     if v_why is null then
-      execute format('drop role %I', v_role);
-      raise notice 'dropped role %', v_role;
-    else
+      begin
+        execute format('drop role %I', v_role);
+        raise notice 'dropped role %', v_role;
+      exception
+        when insufficient_privilege or dependent_objects_still_exist then
+          v_why := format('this role may not drop it; as a superuser: drop role %I;', v_role);
+      end;
+    end if;
+    if v_why is not null then
       raise warning 'role % stays: %', v_role, v_why;
     end if;
   end loop;

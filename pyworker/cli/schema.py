@@ -94,9 +94,11 @@ def upgrade(dsn: str | None, *, as_sql: bool) -> None:
     "--cascade", is_flag=True, help="Drop objects of yours that need pyworker's, such as views over jobs.job."
 )
 def uninstall(dsn: str | None, *, as_sql: bool, yes: bool, cascade: bool) -> None:
-    """Remove the schema with every job in it, its queues, and its roles where nobody else uses them.
+    """Remove the schema with every job in it, its queues, and its roles where they have no members.
 
     It says what would go, and asks. Jobs that run are not cut off: it refuses while there are any. The extensions stay.
+    Roles belong to the server: they stay while another database uses pyworker. With the last one goes what they may do
+    in the server, such as signalling sessions and launching background ones, also for the members of roles that stay.
 
     \b
     Exit codes: 0 it is gone, 1 refused or declined (nothing is changed), 2 wrong setting.

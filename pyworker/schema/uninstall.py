@@ -29,6 +29,7 @@ class Removal:
     queues: int
     roles: tuple[str, ...]
     members: tuple[str, ...]
+    elsewhere: tuple[str, ...]
 
     @property
     def nothing(self) -> bool:
@@ -42,10 +43,13 @@ class Removal:
             f"  schemas: {', '.join(self.schemas) or 'none'}",
             f"  jobs: {self.unfinished} unfinished, {self.finished} finished, with arguments, results and history",
             f"  pgmq queues: {self.queues}, named pyworker_*",
-            f"  roles, where nobody else uses them: {', '.join(self.roles) or 'none'}",
         ]
-        if self.members:
-            lines.append(f"  members of these roles, who lose what they grant: {', '.join(self.members)}")
+        if self.elsewhere:
+            lines.append(f"  no roles: these databases use pyworker too: {', '.join(self.elsewhere)}")
+        else:
+            lines.append(f"  roles, where they have no members: {', '.join(self.roles) or 'none'}")
+            if self.members:
+                lines.append(f"  members of these roles, who lose what they grant: {', '.join(self.members)}")
         if self.sessions:
             lines.append(f"  worker sessions at work now: {self.sessions}; they end")
         return "\n".join([*lines, "The extensions pg_background and pgmq stay."])
@@ -106,6 +110,14 @@ def look(dsn: str) -> Removal:
                 " where r.rolname = any (%s) and m.member::regrole::text <> all (%s) order by 1",
                 _ROLES,
                 [*_ROLES, connection.info.user],
+            ),
+            elsewhere=_names(
+                connection,
+                "select distinct b.datname::text from pg_catalog.pg_shdepend s"
+                " join pg_catalog.pg_database b on b.oid = s.dbid"
+                " where s.refclassid = 'pg_catalog.pg_authid'::regclass and s.deptype = 'o'"
+                " and s.refobjid = pg_catalog.to_regrole('jobs_owner') and b.datname <> pg_catalog.current_database()"
+                " order by 1",
             ),
         )
 
