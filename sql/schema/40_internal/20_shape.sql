@@ -313,10 +313,13 @@ $$;
 comment on function jobs_internal.make_shape(oid, text[]) is 'Makes the shape of a function and argument names that fit it';
 
 -- Purpose: the shape of a function and some argument names, made when there is none. Errors: PW002, PW003, PW004, PW006, PW016.
+-- By key whatever the statistics say: a session that first enqueues while hardly any shape is there keeps its plan, and a sequential scan
+-- would make each of its later calls as long as there are shapes.
 create or replace function jobs_internal.shape_of(p_func oid, p_keys text[])
 returns jobs_internal.shape
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
   v_shape jobs_internal.shape;
@@ -346,6 +349,7 @@ returns jobs_internal.shape
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set quote_all_identifiers = off
+set enable_seqscan = off
 as $$
 declare
   v_shape jobs_internal.shape;
