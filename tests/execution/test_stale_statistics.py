@@ -64,7 +64,7 @@ def test_functions_are_looked_up_by_key_after_an_analyze_of_few(database: Databa
 
 
 def test_an_enqueuer_looks_functions_up_by_key_after_an_analyze_of_few(database: Database) -> None:
-    """Nor does a session that enqueues: it counts what it reads itself, so no moment of a flush or an analyze matters."""
+    """Nor does a session that enqueues: it counts its own reads, so no moment of a flush or an analyze matters."""
     count = 300
     make_functions(database, count)
     with database.connect() as session:

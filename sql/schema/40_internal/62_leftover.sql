@@ -41,25 +41,30 @@ end;
 comment on function jobs_internal.builds_index(bigint) is 'The job builds or drops an index concurrently';
 
 -- Purpose: whether another job of the same owner builds or drops an index of the same table concurrently. Two of them wait for each other's
--- snapshots until one is a deadlock's victim and leaves an invalid index. A courtesy, from what their statements name: an index that somebody
--- else builds is not looked for.
+-- snapshots until one is a deadlock's victim and leaves an invalid index. A courtesy, from what their statements name: an index that another
+-- session builds is not looked for. One table has many names (with its schema or by the path, quoted or not), so only the last part counts: two
+-- tables of that name in two schemas merely wait for each other. What cannot be read for sure may be any table.
 create or replace function jobs_internal.is_built_beside(p_job bigint)
 returns boolean
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
   with work as (
-    select j.id, j.owner, c.index_table
+    select j.id, j.owner,
+      case when last.part ~ '^"[^"]+"$' then pg_catalog.btrim(last.part, '"')
+        -- Of U&"..." only the U is read: that may be any table.
+        when last.part ~ '^[A-Za-z_0-9$]+$' and pg_catalog.lower(last.part) <> 'u' then pg_catalog.lower(last.part) end as table_name
     from (select p_job union all select r.job_id from jobs_internal.session as r where r.job_id <> p_job) as w(id)
     join jobs_internal.job as j on j.id = w.id
     join jobs_internal.statement as s on s.job_id = w.id
     cross join lateral jobs_internal.classify(s.body) as c
+    cross join lateral (select pg_catalog.regexp_replace(c.index_table, '^.*[.]', '') as part) as last
     where s.command in ('create index concurrently', 'reindex concurrently', 'drop index concurrently')
   )
   select exists (
     select from work as mine
     join work as other on other.id <> mine.id and other.owner = mine.owner
-    where mine.id = p_job and coalesce(other.index_table = mine.index_table, true))
+    where mine.id = p_job and coalesce(other.table_name = mine.table_name, true))
 $$;
 comment on function jobs_internal.is_built_beside(bigint) is 'Another job of the same owner builds or drops an index of the same table concurrently';
 
