@@ -285,7 +285,8 @@ begin
     for update skip locked));
   for v in
     select x.job_id, x.attempt, x.reason, x.presses, x.pressed_at, x.requested_at,
-      l.session_id, l.pid, j.child_pid, j.child_start, j.lane_id, pg_catalog.pg_get_userbyid(j.owner) as owner,
+      l.session_id, l.pid, l.alone, j.child_pid, j.child_start, j.lane_id,
+      pg_catalog.pg_get_userbyid(j.owner) as owner,
       j.state = 'running' and jobs_internal.is_watched(j.id) as watches
     from jobs_internal.stop as x
     join jobs_internal.job as j on j.id = x.job_id
@@ -313,7 +314,7 @@ begin
       -- The session may have gone on since we looked. With its row locked it cannot start another job alone before our signal is there: a
       -- signal that ends it while that one is being started, or written down, would be charged to it.
       perform from jobs_internal.session as s
-      where s.id = v.session_id and (s.job_id is null or (s.job_id = v.job_id and s.attempt = v.attempt))
+      where s.id = v.session_id and case when v.alone then s.job_id = v.job_id and s.attempt = v.attempt else s.job_id is null end
       for update skip locked;
       continue when not found;
     end if;
