@@ -4,6 +4,7 @@ A new setting is one more field of `Settings`; its description is the documentat
 anything connects, and a bad value is one error that names the setting and where it came from.
 """
 
+import json
 import os
 import re
 import tomllib
@@ -32,7 +33,10 @@ class Settings(BaseSettings):
 
     dsn: SecretStr | None = Field(None, description="the database, as a libpq URI or keyword string")
     allow_superuser: bool = Field(default=False, description="the daemon may log in as a superuser")
-    owners: Names = Field((), description="roles whose jobs the daemon runs; empty: those it may connect as")
+    owners: Names = Field(
+        (),
+        description="roles whose jobs the daemon runs: a, b or a JSON array; empty: those it may connect as",
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: JSON unless standard output is a terminal"
     )
@@ -70,10 +74,23 @@ class Settings(BaseSettings):
             raise ValueError(complaint)
         return value
 
-    @field_validator("owners", "server_suites", mode="before")
+    @field_validator("owners", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        """Accept `a,b c` where a list is meant: variables and flags carry no lists."""
+    def _names(cls, value: object) -> object:
+        """Accept `a, b` where a list is meant: variables carry none. Names may have spaces; commas, in a JSON array."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            try:
+                return json.loads(value)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"it begins as a JSON array and is none: {error}") from None
+        return tuple(name for name in map(str.strip, value.split(",")) if name)
+
+    @field_validator("server_suites", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        """Accept `a,b c` where a list of words is meant."""
         return tuple(re.split(r"[,\s]+", value.strip(", \t"))) if isinstance(value, str) else value
 
     @classmethod

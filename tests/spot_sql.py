@@ -47,7 +47,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     **{
         ("PS005", name): _THEIR_NAMES
         for name in (
-            "jobs_internal.candidates", "jobs_internal.resolve", "jobs_internal.canonical",
+            "jobs_internal.candidates", "jobs_internal.type_of", "jobs_internal.signature_types",
+            "jobs_internal.resolve", "jobs_internal.canonical",
             "jobs_internal.canonical_many", "jobs_internal.try_settings", "jobs_internal.index_is_valid",
             "jobs_internal.index_is_rebuilt", "jobs_internal.invalid_indexes", "jobs_internal.leftover",
             "jobs_internal.passed_over",

@@ -197,6 +197,7 @@ create table jobs_internal.shape (
   id integer generated always as identity primary key,
   func oid not null,
   version xid not null,
+  place tid not null,
   func_owner oid not null,
   keys text[] not null,
   signature text not null,
@@ -211,6 +212,7 @@ comment on table jobs_internal.shape is 'How a function is called with a set of 
 comment on column jobs_internal.shape.id is 'Number';
 comment on column jobs_internal.shape.func is 'The function';
 comment on column jobs_internal.shape.version is 'xmin of the function''s catalog row: a replaced function gets a new shape';
+comment on column jobs_internal.shape.place is 'ctid of that row: a transaction may replace a function that it made or replaced itself';
 comment on column jobs_internal.shape.func_owner is 'Owner of the function when the shape was made';
 comment on column jobs_internal.shape.keys is 'Argument names given, sorted';
 comment on column jobs_internal.shape.signature is 'Qualified name with argument types, to find the function again after it was dropped and made anew';

@@ -14,6 +14,8 @@ UNPINNED = {
     "jobs.publish": "looks a name up for the caller",
     "jobs.enqueue_sql": "tries settings for the caller",
     "jobs_internal.candidates": "looks a name up for the caller",
+    "jobs_internal.type_of": "looks a name up for the caller",
+    "jobs_internal.signature_types": "looks names up for the caller",
     "jobs_internal.resolve": "looks a name up for the caller",
     "jobs_internal.canonical": "casts for the caller",
     "jobs_internal.canonical_many": "casts for the caller",

@@ -219,3 +219,15 @@ def test_the_argument_that_does_not_fit_is_named(published: tuple[Database, int]
     with pytest.raises(psycopg.Error) as caught:
         _put(database, note=Jsonb([1]))
     assert caught.value.diag.message_primary == "note must be a JSON object"
+
+
+def test_its_signature_as_psql_prints_it(published: tuple[Database, int]) -> None:
+    """What \\df shows of it names it too."""
+    database, _ = published
+    shown = database.run(
+        "select pg_get_function_arguments(oid), pg_get_function_identity_arguments(oid), oidvectortypes(proargtypes)"
+        " from pg_proc where proname = 'refund'"
+    )[0]
+    for arguments in shown:
+        listed = arguments.replace(", ", ",") if arguments == shown[2] else arguments  # as regprocedure writes it
+        assert _put(database, f"app.refund({listed})") > 0

@@ -39,6 +39,49 @@ def test_replaced_with_a_new_default(database: Database, put: Enqueue) -> None:
     assert database.result(job) == 2
 
 
+def test_replaced_in_the_transaction_that_enqueues(database: Database) -> None:
+    """The same where the function was made, used and replaced by one transaction, also in savepoints of it."""
+    make = "create or replace function app.defaults(a integer default {}) returns integer language sql return a"
+    jobs = {}
+    with database.connect() as connection, connection.transaction():
+        for number in range(1, 4):
+            connection.execute(make.format(number).encode())
+            jobs["call", number] = connection.execute("select jobs.enqueue('app.defaults')").fetchone()
+            jobs["call of many", number] = connection.execute(
+                "select jobs.enqueue_many('app.defaults', array['{}']::jsonb[])"
+            ).fetchone()
+        with connection.transaction(force_rollback=True):
+            connection.execute(make.format(8).encode())
+            connection.execute("select jobs.enqueue('app.defaults')")
+        with connection.transaction():
+            connection.execute(make.format(9).encode())
+            jobs["in a savepoint", 9] = connection.execute("select jobs.enqueue('app.defaults')").fetchone()
+        connection.execute(make.format(4).encode())
+    after = database.value("select jobs.enqueue('app.defaults')")
+    database.drain()
+
+    assert {name: database.result(job[0]) for name, job in jobs.items() if job} == dict.fromkeys(jobs, 4)
+    assert database.result(after) == 4
+
+
+def test_another_kind_of_routine(database: Database, put: Enqueue) -> None:
+    """A function that a procedure took the place of, and the reverse, is not what was enqueued: PW042 says so."""
+    function = "create {} function app.kind(a integer) returns integer language sql return a"
+    procedure = "create {} procedure app.kind(a integer) language plpgsql as $$ begin null; end $$"
+    for before, after, kind in ((function, procedure, "function"), (procedure, function, "procedure")):
+        database.run(before.format(""))
+        job = put("app.kind", {"a": 1})
+        database.run(f"drop {kind} app.kind")
+        database.run(after.format(""))
+        database.drain()
+
+        error = _error(database, job)
+        assert error["sqlstate"] == "PW042"
+        assert "app.kind(integer) is a" in error["message"]
+        assert database.job(job)["attempt"] == 1
+        database.run("drop routine app.kind")
+
+
 def test_renamed(database: Database, job: int) -> None:
     """A renamed function is still the same one."""
     database.run("alter function app.change rename to changed")

@@ -39,10 +39,37 @@ def test_flags_beat_the_environment_beats_the_file(monkeypatch: pytest.MonkeyPat
     assert load_settings(server_user=None).owners == ("a", "b")
 
 
-def test_lists_in_variables_are_separated_by_commas_or_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYWORKER_OWNERS", "alice, bob carol")
+@pytest.mark.parametrize(
+    ("text", "owners"),
+    [
+        ("alice", ("alice",)),
+        ("alice, bob,carol", ("alice", "bob", "carol")),
+        ("my role", ("my role",)),
+        (" my role ,\talice,", ("my role", "alice")),
+        ('["my role", "a, b", "[c]"]', ("my role", "a, b", "[c]")),
+        ("[]", ()),
+        ('say "hello", é', ('say "hello"', "é")),
+    ],
+)
+def test_owners_in_a_variable(monkeypatch: pytest.MonkeyPatch, text: str, owners: tuple[str, ...]) -> None:
+    """Commas separate them; names with a space in them are names, and those with a comma stand in a JSON array."""
+    monkeypatch.setenv("PYWORKER_OWNERS", text)
 
-    assert load_settings().owners == ("alice", "bob", "carol")
+    assert load_settings().owners == owners
+
+
+@pytest.mark.parametrize("text", ['["alice"', "[alice]", "[1]", '[["a"]]'])
+def test_a_broken_list_of_owners_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("PYWORKER_OWNERS", text)
+
+    with pytest.raises(ConfigError, match="environment variable PYWORKER_OWNERS"):
+        load_settings()
+
+
+def test_suites_in_a_variable_are_separated_by_commas_or_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYWORKER_SERVER_SUITES", "trixie, sid experimental")
+
+    assert load_settings().server_suites == ("trixie", "sid", "experimental")
 
 
 def test_the_file_is_looked_for_in_three_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

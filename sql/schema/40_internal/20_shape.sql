@@ -16,6 +16,8 @@ declare
   v_parts pg_catalog.text[];
   v_found pg_catalog.oid[];
   v_closed pg_catalog.name;
+  v_signature pg_catalog.text[];
+  v_types pg_catalog.oid[];
 begin
   if v_name is null or v_name operator(pg_catalog.=) '' then
     raise exception using errcode = 'PW001', message = 'no function is named',
@@ -32,9 +34,17 @@ begin
     exception when others then
       v_found := null;  -- too many dots, or a schema that is closed to the caller
     end;
-  else
+    v_found := pg_catalog.array_remove(v_found, null);
+    if pg_catalog.cardinality(v_found) operator(pg_catalog.>) 0 then
+      return v_found;
+    end if;
+    -- The same with names, modes and defaults, as psql's \df prints it: then the name is looked for, and the types are compared.
+    v_signature := pg_catalog.regexp_match(v_name, $r$^((?:"(?:[^"]|"")+"|[^"(])+)\((.*)\)\Z$r$);
+    v_types := jobs_internal.signature_types(v_signature[2]);
+  end if;
+  if v_types is not null or v_signature is null and pg_catalog.right(v_name, 1) operator(pg_catalog.<>) ')' then
     begin
-      v_parts := pg_catalog.parse_ident(v_name);
+      v_parts := pg_catalog.parse_ident(coalesce(v_signature[1], v_name));
     exception when others then
       v_parts := null;
     end;
@@ -54,8 +64,11 @@ begin
       where p.proname operator(pg_catalog.=) v_parts[2]::pg_catalog.name and n.nspname operator(pg_catalog.=) v_parts[1]::pg_catalog.name
         and pg_catalog.has_schema_privilege(n.oid, 'USAGE');
     end if;
+    if v_types is not null then
+      v_found := array(select p.oid from pg_catalog.pg_proc as p
+        where p.oid operator(pg_catalog.=) any (v_found) and p.proargtypes::pg_catalog.text operator(pg_catalog.=) pg_catalog.array_to_string(v_types, ' '));
+    end if;
   end if;
-  v_found := pg_catalog.array_remove(v_found, null);
   if v_found is null or pg_catalog.cardinality(v_found) operator(pg_catalog.=) 0 then
     select n.nspname into v_closed
     from pg_catalog.pg_namespace as n
@@ -226,7 +239,7 @@ declare
   v_from text := '';
   v_single_out text;
 begin
-  select p.oid, p.xmin as version, p.proowner, p.proname, n.nspname, p.prokind, p.prorettype, p.proretset, p.proargmodes, p.proargnames,
+  select p.oid, p.xmin as version, p.ctid as place, p.proowner, p.proname, n.nspname, p.prokind, p.prorettype, p.proretset, p.proargmodes, p.proargnames,
     t.typtype as ret_type
   into strict v_proc
   from pg_catalog.pg_proc as p
@@ -236,6 +249,7 @@ begin
   v_name := pg_catalog.format('%I.%I', v_proc.nspname, v_proc.proname);
   v_shape.func := p_func;
   v_shape.version := v_proc.version;
+  v_shape.place := v_proc.place;
   v_shape.func_owner := v_proc.proowner;
   v_shape.keys := p_keys;
   v_shape.signature := p_func::regprocedure::text;
@@ -302,8 +316,8 @@ begin
       end if;
     end if;
   end if;
-  insert into jobs_internal.shape (func, version, func_owner, keys, signature, task, whole, procedure, cast_query, call)
-  values (v_shape.func, v_shape.version, v_shape.func_owner, v_shape.keys, v_shape.signature, v_shape.task, v_shape.whole,
+  insert into jobs_internal.shape (func, version, place, func_owner, keys, signature, task, whole, procedure, cast_query, call)
+  values (v_shape.func, v_shape.version, v_shape.place, v_shape.func_owner, v_shape.keys, v_shape.signature, v_shape.task, v_shape.whole,
     v_shape.procedure, v_shape.cast_query, v_shape.call)
   returning * into v_shape;
   perform jobs_internal.know_role(v_shape.func_owner);
@@ -333,7 +347,7 @@ begin
   select s.* into v_shape
   from jobs_internal.shape as s
   where s.func = p_func and (s.keys = p_keys or s.whole)
-    and exists (select from pg_catalog.pg_proc as p where p.oid = s.func and p.xmin = s.version
+    and exists (select from pg_catalog.pg_proc as p where p.oid = s.func and p.xmin = s.version and p.ctid = s.place
       and pg_catalog.starts_with(s.task, p.pronamespace::regnamespace::text || '.') offset 0);  -- its schema may have got another name
   if found then
     return v_shape;
@@ -360,7 +374,8 @@ begin
   p_keys := array(select distinct k collate "C" from pg_catalog.unnest(p_keys) as k order by 1);
   select s.* into v_shape
   from jobs_internal.shape as s
-  join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.oid::regprocedure::text = s.signature
+  join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.place
+    and p.oid::regprocedure::text = s.signature
   where s.func = p_func and (s.keys = p_keys or s.whole)
   limit 1;
   if found then

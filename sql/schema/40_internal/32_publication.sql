@@ -32,7 +32,9 @@ declare
 begin
   v_found := array(
     select p from jobs_internal.publication as p
-    where p.revoked_at is null and pg_catalog.btrim(p_task) in (p.task, p.signature)
+    where p.revoked_at is null
+      and pg_catalog.btrim(p_task) in (p.task, p.signature, p.task || '(' || pg_catalog.pg_get_function_arguments(p.func) || ')',
+        p.task || '(' || pg_catalog.pg_get_function_identity_arguments(p.func) || ')')
       and (p_publisher is null or pg_catalog.pg_get_userbyid(p.publisher) = p_publisher)
       and exists (select from pg_catalog.pg_roles as r where r.oid = p.to_role) and pg_catalog.pg_has_role(session_user, p.to_role, 'member'));
   if pg_catalog.cardinality(v_found) = 0 then

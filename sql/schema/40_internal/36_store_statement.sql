@@ -14,8 +14,9 @@ begin
       else pg_catalog.array_fill(null::pg_catalog.jsonb, array[pg_catalog.cardinality(p_args)]) end;
   end if;
   begin
+    -- The parameter stands in it before any name: what follows may look like one.
     execute pg_catalog.format('select pg_catalog.array_agg((%s) order by u.n) from pg_catalog.unnest($1) with ordinality as u(a, n)',
-      pg_catalog.replace(p_shape.cast_query, '($1)', '(u.a)'))
+      pg_catalog.overlay(p_shape.cast_query, '(u.a)', pg_catalog.strpos(p_shape.cast_query, '($1)'), 4))
     into v_args using p_args;
     return v_args;
   exception when others then

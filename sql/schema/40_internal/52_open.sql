@@ -79,14 +79,14 @@ begin
   ) as j on true
   left join lateral (select o.paused, o.batch from jobs_internal.queue as o where o.id = j.queue_id offset 0) as q on true
   left join lateral (
-    select o.task, o.call, o.procedure, o.func, o.version, o.func_owner from jobs_internal.shape as o where o.id = j.shape_id offset 0
+    select o.task, o.call, o.procedure, o.func, o.version, o.place, o.func_owner from jobs_internal.shape as o where o.id = j.shape_id offset 0
   ) as s on true
   left join lateral (
     select o.avg_ms, o.renames from jobs_internal.duration as o where o.shape_id = j.shape_id and o.owner = j.owner offset 0
   ) as d on true
   left join lateral (
     select o.oid from pg_catalog.pg_proc as o
-    where o.oid = s.func and o.xmin = s.version and o.proowner = s.func_owner
+    where o.oid = s.func and o.xmin = s.version and o.ctid = s.place and o.proowner = s.func_owner
       and pg_catalog.starts_with(s.task, o.pronamespace::regnamespace::text || '.')  -- a schema may be renamed, and another have its name
     offset 0
   ) as p on true
@@ -202,14 +202,16 @@ begin
     v_why := pg_catalog.format('function %s does not exist any more', v_shape.signature);
   elsif not exists (select from pg_catalog.pg_proc as p where p.oid = v_func and p.proowner = v_shape.func_owner) then
     v_why := pg_catalog.format('function %s has another owner than when the job was enqueued', v_shape.signature);
+  elsif exists (select from pg_catalog.pg_proc as p where p.oid = v_func and (p.prokind = 'p') <> v_shape.procedure) then
+    v_why := pg_catalog.format('%s is a %s now', v_shape.signature, case when v_shape.procedure then 'function' else 'procedure' end);
   elsif not exists (select from pg_catalog.pg_proc as p where p.oid = v_func and p.oid = v_shape.func and p.xmin = v_shape.version
-    and p.oid::regprocedure::text = v_shape.signature)
+    and p.ctid = v_shape.place and p.oid::regprocedure::text = v_shape.signature)
   then
     v_why := jobs_internal.misfit(v_func, v_shape.keys) ->> 'message';
     if v_why is null then
       select s.* into v_new
       from jobs_internal.shape as s
-      join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.oid::regprocedure::text = s.signature
+      join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.place and p.oid::regprocedure::text = s.signature
       where s.func = v_func and s.keys = v_shape.keys
       limit 1;
       if not found then
@@ -239,7 +241,7 @@ set enable_seqscan = off
 begin atomic
   select not exists (
     select from jobs_internal.shape as s
-    left join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.proowner = s.func_owner
+    left join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.place and p.proowner = s.func_owner
       and p.oid::regprocedure::text = s.signature  -- nor has its schema another name
     where s.id = any (p_shapes) and p.oid is null);
 end;

@@ -292,6 +292,7 @@ declare
   v_func oid;
   v_owner oid;
   v_version xid;
+  v_place tid;
   v_found bigint := 0;
   v_missing text[] := '{}';
 begin
@@ -313,19 +314,21 @@ begin
       continue;
     end if;
     v_version := '0';
+    v_place := '(0,0)';
     if v_owner = v_shape.func_owner and jobs_internal.misfit(v_func, v_shape.keys) is null then
       begin
         v_now := jobs_internal.make_shape(v_func, v_shape.keys);
         delete from jobs_internal.shape where id = v_now.id;
         if v_now.call = v_shape.call and v_now.cast_query is not distinct from v_shape.cast_query then
           v_version := v_now.version;
+          v_place := v_now.place;
         end if;
       exception
         when others then
           v_version := '0';  -- its jobs will say what is wrong with it
       end;
     end if;
-    update jobs_internal.shape set func = v_func, version = v_version where id = v_shape.id;
+    update jobs_internal.shape set func = v_func, version = v_version, place = v_place where id = v_shape.id;
     v_found := v_found + 1;
   end loop;
   return pg_catalog.jsonb_build_object('functions_found', v_found,

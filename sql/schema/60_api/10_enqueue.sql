@@ -35,7 +35,7 @@ end
 $$;
 comment on function jobs.enqueue(text, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb) is
 'Enqueues a call of a function or procedure, in the caller''s transaction; returns the id of the job.
-task: name, qualified or not, or with its argument types. args: {"parameter": value}. run_at: not before. timeout: longest time of an attempt.
+task: name, qualified or not, or with its arguments as \df prints them. args: {"parameter": value}. run_at: not before. timeout: longest time of an attempt.
 max_attempts: tries in all. unique_key: at most one unfinished job per owner, queue and key; then the existing id is returned, with a NOTICE.
 priority: high, normal, low. settings: GUCs for this job alone. note: what a person wants beside it (64 kB).
 options: {"title": ..., "notify": ..., "repeatable": ...}; jobs.options lists them all.
