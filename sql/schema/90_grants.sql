@@ -56,7 +56,7 @@ grant execute on function jobs.current_id(), jobs.progress(numeric, numeric, tex
 to jobs_producer, jobs_runner;
 
 -- Run one's own jobs.
-grant execute on function jobs.start(integer), jobs_internal.launch(integer, interval), jobs_internal.dispatch_mine(),
+grant execute on function jobs_internal.start(integer), jobs_internal.launch(integer, interval), jobs_internal.dispatch_mine(),
   jobs_internal.my_free_sessions() to jobs_runner;
 grant execute on procedure
   jobs_internal.work(integer, text),
@@ -94,12 +94,21 @@ to jobs_runner;
 
 -- Operate.
 grant execute on function
+  jobs_internal.create_queue(text, integer, interval, integer, interval, interval, interval, boolean, bigint),
+  jobs_internal.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean, bigint),
+  jobs_internal.drop_queue(text), jobs_internal.pause(text), jobs_internal.resume(text), jobs_internal.configure(text, text),
+  jobs_internal.set_retry_rule(text, boolean, text), jobs_internal.reconcile(),
+  jobs_internal.set_quota(text, bigint, integer, integer, integer, integer, bigint, text),
+  jobs_internal.maintain()
+to jobs_operator;
+-- Their doors, which say what role is missing, are open to all of ours.
+grant execute on function
   jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean, bigint),
   jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean, bigint),
   jobs.drop_queue(text), jobs.pause(text), jobs.resume(text), jobs.configure(text, text), jobs.set_retry_rule(text, boolean, text), jobs.reconcile(),
   jobs.set_quota(text, bigint, integer, integer, integer, integer, bigint, text),
-  jobs_internal.maintain()
-to jobs_operator;
+  jobs.admit_role(text), jobs.dismiss_role(text), jobs.start(integer), jobs_internal.assert_member(text, text)
+to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Supervise.
 grant execute on function
@@ -108,4 +117,4 @@ grant execute on function
   jobs_internal.runners(), jobs_internal.maintain(), jobs_internal.note_unreached(bigint, jsonb)
 to jobs_supervisor;
 
--- Administrators alone, who need no grant: jobs.admit_role(text), jobs.dismiss_role(text).
+-- Administrators alone, who need no grant: jobs_internal.admit_role(text), jobs_internal.dismiss_role(text).

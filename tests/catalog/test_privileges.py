@@ -1,5 +1,8 @@
 """Who may call and read what: every role against every public object, both ways."""
 
+from collections.abc import Callable
+
+import psycopg
 import pytest
 from support import LOGINS, Database, sqlstate_of
 
@@ -155,3 +158,57 @@ def test_roles_do_not_include_each_other(shared: Database) -> None:
         ("jobs_supervisor", "pg_signal_backend"),
         ("jobs_supervisor", "pg_read_all_stats"),
     }
+
+
+#: What the refusal of a door names: the role that is missing.
+DOORS = {
+    **dict.fromkeys((name for name, (_, allowed) in CALLS.items() if allowed == OPERATORS), "jobs_operator"),
+    "start": "jobs_runner",
+}
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_refusal_names_the_role_to_be_granted(shared: Database, name: str) -> None:
+    role = "producer"  # neither an operator nor a runner
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+        shared.run(CALLS[name][0], role=role)
+
+    said = caught.value.diag
+    assert said.message_primary == f"permission denied for function {name}"
+    assert said.message_detail == f'It is for members of {DOORS[name]}, and role "producer" is not.'
+    assert said.message_hint == f"An administrator may run: grant {DOORS[name]} to producer;"
+
+
+@pytest.mark.parametrize("name", ["admit_role", "dismiss_role"])
+def test_a_refusal_names_administrators(shared: Database, name: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+        shared.run(CALLS[name][0], role="operator")
+
+    assert "administrators" in str(caught.value.diag.message_detail)
+
+
+def test_what_works_behind_a_door_is_closed_by_itself(shared: Database) -> None:
+    """The door only says it better: the function behind it is granted to the role that it is for, and no other."""
+    granted = shared.admin(
+        """select i.proname, array(select a.grantee::regrole::text from aclexplode(i.proacl) a
+        where a.grantee <> i.proowner), d.prosecdef
+        from pg_proc d join pg_proc i on i.proname = d.proname and i.proargtypes = d.proargtypes
+        where d.pronamespace = 'jobs'::regnamespace and i.pronamespace = 'jobs_internal'::regnamespace"""
+    )
+    expected = {**{name: [role] for name, role in DOORS.items()}, "admit_role": [], "dismiss_role": []}
+
+    assert {name: roles for name, roles, _ in granted} == expected
+    assert not any(definer for _, _, definer in granted)
+
+
+def test_a_door_asks_the_role_that_acts(
+    shared: Database, connect: Callable[..., psycopg.Connection[tuple[object, ...]]]
+) -> None:
+    """SET ROLE to an operator opens it, SET ROLE to an ordinary role closes it, whoever has logged in."""
+    administrator = connect("postgres", shared)
+    administrator.execute("set role operator")
+    assert sqlstate_of(lambda: administrator.execute("select jobs.pause('no such')")) == "PW007"
+    administrator.execute("set role app")
+    assert sqlstate_of(lambda: administrator.execute("select jobs.pause('no such')")) == "42501"
+    administrator.execute("set role jobs_owner")
+    assert sqlstate_of(lambda: administrator.execute("select jobs.pause('no such')")) == "PW007"

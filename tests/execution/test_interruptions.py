@@ -363,7 +363,12 @@ def test_worker_slots_used_up_are_back_pressure(database: Database) -> None:
         while sqlstate_of(lambda: hog.execute("select pg_background_submit('select pg_sleep(60)', 65536)")) is None:
             handles += 1
         assert handles > 4
-        assert sqlstate_of(lambda: hog.execute("select jobs.start()")) in ("53000", "53400")
+        with pytest.raises(psycopg.Error) as caught:
+            hog.execute("select jobs.start()")
+        assert caught.value.sqlstate in ("53000", "53400")
+        assert caught.value.diag.message_primary == "no worker slot is free: no session was started"
+        assert "max_worker_processes" in str(caught.value.diag.message_detail)
+        assert "pyworker check" in str(caught.value.diag.message_hint)
         assert [state(database, one) for one in (job, late)] == ["queued", "queued"]
         end_the_sleepers(database)
     no_process(database)

@@ -349,10 +349,13 @@ begin
   where s.func = p_func and (s.keys = p_keys or s.whole)
     and exists (select from pg_catalog.pg_proc as p where p.oid = s.func and p.xmin = s.version and p.ctid = s.place
       and pg_catalog.starts_with(s.task, p.pronamespace::regnamespace::text || '.') offset 0);  -- its schema may have got another name
-  if found then
-    return v_shape;
+  if not found then
+    v_shape := jobs_internal.find_shape(p_func, p_keys);
   end if;
-  return jobs_internal.find_shape(p_func, p_keys);
+  if pg_catalog.starts_with(v_shape.task, 'jobs.') then
+    perform jobs_internal.assert_behind(p_func);
+  end if;
+  return v_shape;
 end
 $$;
 comment on function jobs_internal.shape_of(oid, text[]) is 'The shape of a function and argument names; checks EXECUTE and the names';

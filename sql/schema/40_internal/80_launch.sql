@@ -2,7 +2,7 @@
 -- connection authenticated as the owner holds. The SET clauses are what the worker inherits: no time limit of the launcher's.
 
 -- Purpose: launch worker sessions of the connected login. Returns how many; fewer than asked when the server has no worker slot left.
--- Errors: PW051 under SET ROLE; 53000/53400 when not even one slot was free.
+-- Errors: PW051 under SET ROLE; 53000/53400, with what it means, when not even one slot was free.
 create or replace function jobs_internal.launch(p_sessions integer, p_linger interval)
 returns integer
 language plpgsql volatile
@@ -36,7 +36,12 @@ begin
     exception
       when insufficient_resources or configuration_limit_exceeded or too_many_connections then
         if v_count operator(pg_catalog.=) 0 then
-          raise;
+          raise exception using errcode = sqlstate, message = 'no worker slot is free: no session was started',
+            detail = pg_catalog.format('PostgreSQL says: %s. The server has %s worker slots (max_worker_processes), for everything that'
+              ' runs in the background; this session may have %s of them (pg_background.max_workers).', sqlerrm,
+              pg_catalog.current_setting('max_worker_processes'), pg_catalog.current_setting('pg_background.max_workers', true)),
+            hint = 'Try again when a session has ended; a supervisor does so by itself, and no job is lost. Where it stays so, '
+              '`pyworker check` tells how many slots are needed.';
         end if;
         exit;
     end;

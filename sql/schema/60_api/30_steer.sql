@@ -491,7 +491,8 @@ comment on procedure jobs.await(bigint, interval) is
 'Waits until a job is finished, as jobs.wait, but commits between two looks and so holds no snapshot; says the state in a NOTICE.
 Not inside a transaction block. Errors: PW030, PW036, PW037 inside a transaction block.';
 
-create or replace function jobs.start(sessions integer default 1)
+-- jobs.start is its door (38_operate.sql).
+create or replace function jobs_internal.start(sessions integer default 1)
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -505,9 +506,7 @@ begin
   return jobs_internal.launch(least(sessions, jobs_internal.my_free_sessions())::integer, interval '0');
 end
 $$;
-comment on function jobs.start(integer) is
-'Launches worker sessions of the caller now; they run what is due and end. Needs no supervisor; a supervisor does the same by itself.
-Returns how many were launched: fewer where the quota of the caller allows no more. Errors: PW019, PW025, PW051 under SET ROLE, PW060 in a copy, 53000 or 53400 when the server has no free worker slot: retry later.';
+comment on function jobs_internal.start(integer) is 'Does the work of jobs.start';
 
 -- Purpose: move the caller's due jobs into their lanes, so that jobs.start needs no tick.
 create or replace function jobs_internal.dispatch_mine()

@@ -116,7 +116,7 @@ begin atomic
 end;
 comment on function jobs_internal.queue_options(integer) is 'The options of a queue';
 
-create or replace function jobs.create_queue(
+create or replace function jobs_internal.create_queue(
   name text,
   concurrency integer default null,
   timeout interval default null,
@@ -163,6 +163,7 @@ begin
   return true;
 end
 $$;
+comment on function jobs_internal.create_queue(text, integer, interval, integer, interval, interval, interval, boolean, bigint) is 'Does the work of jobs.create_queue';
 comment on function jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean, bigint) is
 'Makes a queue; returns false, with a NOTICE, when it exists. concurrency: jobs that run at once, null for no limit; timeout and max_attempts:
 for jobs that name none; backoff: wait before the second attempt, doubled each time up to backoff_cap, which is not less; retention: finished
@@ -171,7 +172,7 @@ finished after it, null for no limit. For operators. Errors: PW015, PW026.';
 
 -- A null option stays as it is; "no timeout" is 'infinity', "no limit" of concurrency and of retention_rows is 0. The next round of the upkeep
 -- finds the queue the partitions that fit another retention.
-create or replace function jobs.alter_queue(
+create or replace function jobs_internal.alter_queue(
   name text,
   concurrency integer default null,
   timeout interval default null,
@@ -211,12 +212,13 @@ begin
   return true;
 end
 $$;
+comment on function jobs_internal.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean, bigint) is 'Does the work of jobs.alter_queue';
 comment on function jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean, bigint) is
 'Changes options of a queue; what is not given stays. concurrency 0: no limit; timeout infinity: none; accepting false: closed for enqueue;
 retention_rows 0: no limit. Jobs that run when concurrency is lowered run on, and count until they end. Another retention counts for what is
 finished already, too. For operators. Errors: PW007, PW026.';
 
-create or replace function jobs.drop_queue(queue text)
+create or replace function jobs_internal.drop_queue(queue text)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -256,10 +258,11 @@ exception
       detail = 'A transaction that enqueued something, in any queue, is still open.', hint = 'Try again when it has ended.';
 end
 $$;
+comment on function jobs_internal.drop_queue(text) is 'Does the work of jobs.drop_queue';
 comment on function jobs.drop_queue(text) is 'Drops a queue that has no unfinished job; its history stays. For operators. Errors: PW007, PW027 it is default, PW028 unfinished jobs,
 55P03 a transaction that enqueued is still open.';
 
-create or replace function jobs.pause(queue text default null)
+create or replace function jobs_internal.pause(queue text default null)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -280,11 +283,12 @@ begin
   return false;
 end
 $$;
+comment on function jobs_internal.pause(text) is 'Does the work of jobs.pause';
 comment on function jobs.pause(text) is
 'Pauses a queue; without a name, everything: no job starts until jobs.resume(). Running jobs go on, enqueue goes on. Returns whether that
 was a change. For operators. Errors: PW007.';
 
-create or replace function jobs.resume(queue text default null)
+create or replace function jobs_internal.resume(queue text default null)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -308,11 +312,12 @@ begin
   return v_changed;
 end
 $$;
+comment on function jobs_internal.resume(text) is 'Does the work of jobs.resume';
 comment on function jobs.resume(text) is
 'Resumes a queue; without a name, turns the switch of jobs.pause() back on (queues that were paused by name stay paused). Returns whether
 that was a change. For operators. Errors: PW007.';
 
-create or replace function jobs.configure(name text, value text)
+create or replace function jobs_internal.configure(name text, value text)
 returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -345,9 +350,10 @@ begin
   return v_old;
 end
 $$;
+comment on function jobs_internal.configure(text, text) is 'Does the work of jobs.configure';
 comment on function jobs.configure(text, text) is 'Changes a setting of this installation (jobs.settings); returns the old value. New worker sessions use it. For operators. Errors: PW012, PW026.';
 
-create or replace function jobs.set_retry_rule(pattern text, retry boolean, why text default '')
+create or replace function jobs_internal.set_retry_rule(pattern text, retry boolean, why text default '')
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -369,6 +375,7 @@ begin
   return true;
 end
 $$;
+comment on function jobs_internal.set_retry_rule(text, boolean, text) is 'Does the work of jobs.set_retry_rule';
 comment on function jobs.set_retry_rule(text, boolean, text) is
 'Says whether an error is worth another attempt: pattern is an SQLSTATE, a class of two characters, or * for all others; the longest pattern
 that fits decides. retry null removes the rule. For operators. Errors: PW026.';

@@ -20,7 +20,7 @@ $$;
 comment on function jobs_internal.role_id(text) is 'Number of a role; PW075 when there is none';
 
 -- The whole quota is given each time: so what stands there is what the last call says.
-create or replace function jobs.set_quota(
+create or replace function jobs_internal.set_quota(
   role text,
   pending bigint default null,
   running integer default null,
@@ -79,13 +79,14 @@ begin
   return true;
 end
 $$;
+comment on function jobs_internal.set_quota(text, bigint, integer, integer, integer, integer, bigint, text) is 'Does the work of jobs.set_quota';
 comment on function jobs.set_quota(text, bigint, integer, integer, integer, integer, bigint, text) is
 'Says what one owner may have: pending: unfinished jobs; running: worker sessions at once; args_bytes and result_bytes: of one job, as text;
 per_minute: jobs enqueued in any 60 seconds; history_rows: so many finished jobs are kept, then older ones go, in steps of a quarter; over_rate:
 what is over per_minute is refused, or waits until there is room. What is not given has no limit; with nothing given the quota is gone. Returns
 whether that was a change. For operators. Errors: PW026, PW075.';
 
-create or replace function jobs.admit_role(role text)
+create or replace function jobs_internal.admit_role(role text)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -101,12 +102,13 @@ begin
   return true;
 end
 $$;
+comment on function jobs_internal.admit_role(text) is 'Does the work of jobs.admit_role';
 comment on function jobs.admit_role(text) is
 'Switches on the jobs of one role that has more than its own rights (SUPERUSER, CREATEROLE, REPLICATION, BYPASSRLS, or a powerful predefined role).
 Whoever can make that role enqueue has its rights. Returns whether that was a change. For administrators: superusers, and who may act as jobs_owner.
 Errors: PW075.';
 
-create or replace function jobs.dismiss_role(role text)
+create or replace function jobs_internal.dismiss_role(role text)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -122,5 +124,6 @@ begin
   return true;
 end
 $$;
+comment on function jobs_internal.dismiss_role(text) is 'Does the work of jobs.dismiss_role';
 comment on function jobs.dismiss_role(text) is
 'Takes back jobs.admit_role: its jobs wait from then on; what runs goes on. Returns whether that was a change. For administrators. Errors: PW075.';

@@ -1,6 +1,6 @@
 -- Reconcile: makes a copy a home, and puts right what was lost.
 
-create or replace function jobs.reconcile()
+create or replace function jobs_internal.reconcile()
 returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -31,6 +31,7 @@ begin
   return v_facts;
 end
 $$;
+comment on function jobs_internal.reconcile() is 'Does the work of jobs.reconcile';
 comment on function jobs.reconcile() is
 'Makes a copy of an installation (a restored dump, a database made from a template, the new cluster after pg_upgrade) a home of its own, where its
 jobs run: do it only where they are to run, the original may be running the same ones. Owners and functions are found again by name, jobs that
