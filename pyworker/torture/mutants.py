@@ -68,7 +68,9 @@ _RESCUE = "jobs_internal.rescue(oid)"
 _RESCUE_ONE = "jobs_internal.rescue_one(jobs_internal.session, timestamptz)"
 _SETTLE = "jobs_internal.settle(integer,text,integer,jobs_internal.ending)"
 _CLAIM = "jobs_internal.claim(bigint,bigint,jobs_internal.lesson[],boolean,integer)"
-_STORE_JOB = "jobs_internal.store_job(integer,jsonb,text,timestamptz,interval,integer,text,text,jsonb,jsonb,jsonb)"
+_STORE_JOB = (
+    "jobs_internal.store_job(integer,jsonb,text,timestamptz,interval,integer,text,text,jsonb,jsonb,jsonb,bigint)"
+)
 _WORK = "jobs_internal.work(integer,text)"
 _RUN_ONE = "jobs_internal.run_one(jobs_internal.work_item,bigint,text,bigint,jsonb,boolean)"
 _RUN_CHILD = "jobs_internal.run_child(bigint,jobs_internal.work_item,text,bigint,jsonb,jobs_internal.ending)"

@@ -188,10 +188,13 @@ comment on column jobs_internal.lane.mark is 'Dozing: transactions from this num
 comment on column jobs_internal.lane.quarantine is 'Why nothing of it is started: the job and session that cannot be stopped; null: in use';
 
 create table jobs_internal.nudge (
-  lane_id integer not null
+  lane_id integer not null,
+  made_by xid8 not null default pg_catalog.pg_current_xact_id(),
+  primary key (lane_id, made_by)
 );
 comment on table jobs_internal.nudge is 'Lanes that rest and got a message: a row of the enqueuer''s own, so that none waits for another';
 comment on column jobs_internal.nudge.lane_id is 'Lane';
+comment on column jobs_internal.nudge.made_by is 'Transaction that left it: one row for all of its messages';
 
 create table jobs_internal.shape (
   id integer generated always as identity primary key,
@@ -274,7 +277,8 @@ create table jobs_internal.job (
   constraint job_state_check check (jobs_internal.is_state(state, due_at, msg_id, session_id))
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.2);
 create index job_due_idx on jobs_internal.job (due_at) where due_at is not null;
-create unique index job_unique_key on jobs_internal.job (owner, queue_id, unique_key) where unique_key is not null;
+create unique index job_unique_key on jobs_internal.job (owner, queue_id, unique_key, publication_id, enqueued_by) nulls not distinct
+where unique_key is not null;
 create index job_scheduled_owner_idx on jobs_internal.job (owner) where due_at is not null;
 create index job_suspect_idx on jobs_internal.job (id) where crashes > 0;
 create index job_publication_idx on jobs_internal.job (publication_id) where publication_id is not null;
@@ -304,7 +308,7 @@ comment on column jobs_internal.job.verify is 'An attempt ended unseen: the post
 comment on column jobs_internal.job.crash_ran is 'How long it had run when the server crashed the last time';
 comment on column jobs_internal.job.publication_id is 'Publication by which another role enqueued it; null: its owner did';
 comment on column jobs_internal.job.enqueued_by is 'That other role: it sees the state, and may cancel';
-comment on column jobs_internal.job.unique_key is 'At most one unfinished job per owner, queue and key';
+comment on column jobs_internal.job.unique_key is 'At most one unfinished job per owner, queue and key; each enqueuer by a publication has keys of its own';
 comment on column jobs_internal.job.args is 'Arguments, canonical; null: none';
 comment on column jobs_internal.job.settings is 'Settings for this job alone; null: none';
 comment on column jobs_internal.job.note is 'What a person wants beside the job; null: nothing';
@@ -900,7 +904,7 @@ comment on table jobs_internal.quota is 'Limits of one owner; owners without a r
 comment on column jobs_internal.quota.owner is 'Owner';
 comment on column jobs_internal.quota.pending is 'Unfinished jobs at most; null: no limit, as in all that follow';
 comment on column jobs_internal.quota.running is 'Worker sessions at once at most';
-comment on column jobs_internal.quota.args_bytes is 'Arguments of one job at most, bytes of text';
+comment on column jobs_internal.quota.args_bytes is 'What one job carries at most, bytes of text: arguments, settings, note, options, and the texts of a statement';
 comment on column jobs_internal.quota.result_bytes is 'Result of one job at most, bytes of text';
 comment on column jobs_internal.quota.per_minute is 'Jobs enqueued in any 60 seconds at most';
 comment on column jobs_internal.quota.history_rows is 'So many finished jobs are kept at least, then older ones go, in steps of a quarter';

@@ -30,7 +30,8 @@ grant execute on function
   jobs_internal.type_name(oid),
   jobs_internal.shape_of(oid, text[]), jobs_internal.settled(record), jobs_internal.canonical(jobs_internal.shape, jsonb),
   jobs_internal.canonical_many(jobs_internal.shape, jsonb[]), jobs_internal.try_settings(jsonb),
-  jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb),
+  jobs_internal.assert_size(jsonb, text, integer),
+  jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb, bigint),
   jobs_internal.store_jobs(integer, jsonb[], text, timestamptz, interval, integer, text, jsonb, jsonb, jsonb),
   jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb)
 to jobs_producer;

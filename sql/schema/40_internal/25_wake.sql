@@ -21,7 +21,8 @@ end;
 comment on function jobs_internal.may_ring() is 'No transaction of this server can be prepared, so enqueuers ring';
 
 -- Purpose: after a message was written: wake its lane if it rests, and a supervisor if one sleeps. NOTIFY takes a lock of the whole database at
--- commit, so it is sent only then. p_lane null: only a supervisor. Writes: nudge, once for each lane in a row.
+-- commit, so it is sent only then. p_lane null: only a supervisor. Writes: nudge, once for each lane and transaction: the row itself says whether
+-- it is there, and no setting, which a session may change.
 create or replace function jobs_internal.wake(p_lane integer)
 returns void
 language plpgsql volatile security definer
@@ -33,11 +34,8 @@ begin
   end if;
   if p_lane is not null and (exists (select from jobs_internal.lane as l where l.id = p_lane and l.rest <> 'awake')
     or pg_catalog.current_setting('transaction_isolation') <> 'read committed')
-    -- Undone with the row where a savepoint is rolled back. A login that sets it itself hides its own jobs for a while, nobody else's.
-    and pg_catalog.current_setting('pyworker.nudged', true) is distinct from p_lane::text
   then
-    insert into jobs_internal.nudge (lane_id) values (p_lane);
-    perform pg_catalog.set_config('pyworker.nudged', p_lane::text, true);
+    insert into jobs_internal.nudge (lane_id) values (p_lane) on conflict do nothing;  -- with a row of this very transaction
   end if;
 end
 $$;

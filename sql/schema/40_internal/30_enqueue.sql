@@ -18,6 +18,7 @@ begin
       detail = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(p_settings)),
       hint = 'Pass {"work_mem": "64MB", ...}. A retry cannot help.';
   end if;
+  perform jobs_internal.assert_size(p_settings, 'settings', 65536);
   for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(p_settings) as s loop
     if pg_catalog.lower(v_name collate "C") operator(pg_catalog.=) any (array['role', 'session_authorization', 'application_name', 'statement_timeout',
       'transaction_timeout', 'idle_in_transaction_session_timeout', 'default_transaction_isolation', 'transaction_isolation',
@@ -207,10 +208,11 @@ end
 $$;
 comment on function jobs_internal.hold_queues(text) is 'Keeps queues from being dropped until this transaction ends';
 
--- Purpose: store one job, in the caller's transaction. p_shape null: a statement, stored by the caller in jobs_internal.statement.
+-- Purpose: store one job, in the caller's transaction. p_shape null: a statement, stored by the caller in jobs_internal.statement; its texts have
+-- p_text_bytes.
 -- Returns: its id and whether it is new; with a unique_key that an unfinished job has, that job's id and a NOTICE.
 -- Locks: with a unique_key, waits for a transaction that holds the same key. Writes: job, the lane's pgmq queue. Errors: those of
--- check_options, checked_options and charge, PW018 for args.
+-- check_options, checked_options and charge, PW018 for args and settings.
 create or replace function jobs_internal.store_job(
   p_shape integer,
   p_args jsonb,
@@ -223,6 +225,7 @@ create or replace function jobs_internal.store_job(
   p_settings jsonb,
   p_note jsonb,
   p_options jsonb,
+  p_text_bytes bigint default 0,
   out job_id bigint,
   out created boolean
 )
@@ -265,15 +268,19 @@ begin
   if pg_catalog.pg_column_size(p_args) > 200 then
     perform jobs_internal.assert_size(p_args, 'args', 134217728);
   end if;
+  if p_settings <> '{}' then
+    perform jobs_internal.assert_size(p_settings, 'settings', 65536);
+  end if;
   if p_options <> '{}' then
     v_options := jobs_internal.checked_options(p_options, case when p_shape is null then 'enqueue_sql' else 'enqueue' end,
       not exists (select from jobs_internal.shape as s where s.id = p_shape and not s.procedure));
   end if;
   if v.limited then
     if p_unique_key is null or not exists (select from jobs_internal.job as j
-      where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key)
+      where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key and j.publication_id is null)
     then
-      v_run_at := greatest(v_run_at, jobs_internal.charge(v.owner, 1, p_args));
+      v_run_at := greatest(v_run_at, jobs_internal.charge(v.owner, 1,
+        p_text_bytes + jobs_internal.text_bytes(p_args, p_settings, p_note, p_options)));
       v_due := v_run_at <= pg_catalog.clock_timestamp();
     end if;
   end if;
@@ -301,7 +308,7 @@ begin
           v_existing bigint;
         begin
           select j.id into v_existing from jobs_internal.job as j
-          where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key;
+          where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key and j.publication_id is null;
           if found then
             raise notice using message = pg_catalog.format('job %s has this unique_key and is not finished: nothing was enqueued', v_existing);
             job_id := v_existing;
@@ -331,7 +338,7 @@ begin
   end if;
 end
 $$;
-comment on function jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb) is 'Stores one job in the caller''s transaction';
+comment on function jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb, bigint) is 'Stores one job in the caller''s transaction';
 
 -- Purpose: store many jobs of one shape with the same options. Returns their ids in the order of p_args. unique_key is not for many.
 create or replace function jobs_internal.store_jobs(
@@ -364,6 +371,9 @@ begin
   perform jobs_internal.is_asked_by_login(), jobs_internal.hold_queues(p_queue);
   v := jobs_internal.check_options(p_queue, p_timeout, p_max_attempts, null, p_priority, p_note);
   perform jobs_internal.assert_size(u.args, 'args', 134217728) from pg_catalog.unnest(p_args) as u(args) where pg_catalog.pg_column_size(u.args) > 200;
+  if p_settings <> '{}' then
+    perform jobs_internal.assert_size(p_settings, 'settings', 65536);
+  end if;
   if p_options <> '{}' then
     v_options := jobs_internal.checked_options(p_options, 'enqueue_many',
       not exists (select from jobs_internal.shape as s where s.id = p_shape and not s.procedure));
@@ -373,7 +383,8 @@ begin
   end if;
   if v.limited then
     v_run_at := greatest(v_run_at, jobs_internal.charge(v.owner, pg_catalog.cardinality(p_args),
-      (select u.args from pg_catalog.unnest(p_args) as u(args) order by pg_catalog.octet_length(u.args::text) desc nulls last limit 1)));
+      jobs_internal.text_bytes(null, p_settings, p_note, p_options)
+        + (select coalesce(pg_catalog.max(pg_catalog.octet_length(u.args::text)), 0) from pg_catalog.unnest(p_args) as u(args))));
     v_due := v_run_at <= pg_catalog.clock_timestamp();
   end if;
   v_ids := array(select pg_catalog.nextval('jobs_internal.job_id_seq') from pg_catalog.generate_series(1, pg_catalog.cardinality(p_args)));

@@ -63,11 +63,25 @@ begin atomic
 end;
 comment on function jobs_internal.recent_jobs(oid, integer) is 'Jobs that count under a limit per minute';
 
--- Purpose: hold new jobs against their owner's quota, and against the limits of a publication, and note them where there is a limit per minute.
--- p_args: those of the largest; p_publication 0: none.
+-- Purpose: bytes of what a job carries, as text.
+create or replace function jobs_internal.text_bytes(p_args jsonb, p_settings jsonb, p_note jsonb, p_options jsonb)
+returns bigint
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce(pg_catalog.octet_length(nullif(p_args, '{}')::text), 0)::bigint
+    + coalesce(pg_catalog.octet_length(nullif(p_settings, '{}')::text), 0)
+    + coalesce(pg_catalog.octet_length(nullif(p_note, '{}')::text), 0)
+    + coalesce(pg_catalog.octet_length(nullif(p_options, '{}')::text), 0);
+end;
+comment on function jobs_internal.text_bytes(jsonb, jsonb, jsonb, jsonb) is 'Bytes of what a job carries, as text';
+
+-- Purpose: hold jobs that come, or come back, against their owner's quota, and against the limits of a publication, and note them where there is a
+-- limit per minute. Every door leads here: each enqueue function, and jobs.retry.
+-- p_bytes: of all that the largest of them carries, null: it was held against the quota before; p_publication 0: none.
 -- Returns: when they may run at the earliest, all of them as the last one, where they wait for the limit per minute; null: at once.
 -- Writes: rate_use. Errors: PW070, PW071, PW072, PW074.
-create or replace function jobs_internal.charge(p_owner oid, p_jobs bigint, p_args jsonb, p_publication integer default 0)
+create or replace function jobs_internal.charge(p_owner oid, p_jobs bigint, p_bytes bigint, p_publication integer default 0)
 returns timestamptz
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -76,7 +90,6 @@ declare
   v_quota jobs_internal.quota;
   v_publication jobs_internal.publication;
   v_name text := pg_catalog.pg_get_userbyid(p_owner);
-  v_bytes bigint;
   v_used bigint;
   v_now timestamptz := pg_catalog.clock_timestamp();
   v_at timestamptz := v_now;
@@ -85,13 +98,10 @@ begin
   if not found and p_publication = 0 then
     return null;
   end if;
-  if v_quota.args_bytes is not null and p_args is not null then
-    v_bytes := pg_catalog.octet_length(p_args::text);
-    if v_bytes > v_quota.args_bytes then
-      raise exception using errcode = 'PW070', message = pg_catalog.format('the arguments are larger than the quota of %s', v_name),
-        detail = pg_catalog.format('They have %s bytes as text; %s are allowed.', v_bytes, v_quota.args_bytes),
-        hint = 'Keep the data in a table, and pass its key. A retry cannot help.';
-    end if;
+  if p_bytes > v_quota.args_bytes then
+    raise exception using errcode = 'PW070', message = pg_catalog.format('the job carries more than the quota of %s allows', v_name),
+      detail = pg_catalog.format('Its arguments, settings, note, options and texts have %s bytes as text; %s are allowed.', p_bytes, v_quota.args_bytes),
+      hint = 'Keep the data in a table, and pass its key. A retry cannot help.';
   end if;
   if v_quota.pending is not null then
     v_used := jobs_internal.pending_jobs(p_owner, greatest(v_quota.pending - p_jobs + 1, 0));
@@ -130,7 +140,32 @@ begin
   return nullif(v_at, v_now);
 end
 $$;
-comment on function jobs_internal.charge(oid, bigint, jsonb, integer) is 'Holds new jobs against their owner''s quota; says when they may run at the earliest';
+comment on function jobs_internal.charge(oid, bigint, bigint, integer) is 'Holds jobs that come, or come back, against their owner''s quota; says when they may run at the earliest';
+
+-- Purpose: refuse to run a job before its time where others of its owner wait because of a limit per minute, or would have to; else it counts for
+-- this minute. Writes: rate_use. Errors: PW072.
+create or replace function jobs_internal.charge_hurry(p_owner oid)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_most integer := (select u.per_minute from jobs_internal.quota as u where u.owner = p_owner and u.over_rate = 'wait');
+  v_used bigint;
+begin
+  if v_most is null then
+    return;
+  end if;
+  v_used := jobs_internal.recent_jobs(p_owner, 0);
+  if v_used >= v_most then
+    raise exception using errcode = 'PW072', message = pg_catalog.format('jobs of %s wait for its quota', pg_catalog.pg_get_userbyid(p_owner)),
+      detail = pg_catalog.format('%s count for this minute or wait for a later one; %s are allowed.', v_used, v_most),
+      hint = 'It runs when there is room; see jobs.quotas.';
+  end if;
+  insert into jobs_internal.rate_use (owner, publication_id, at, jobs) values (p_owner, 0, pg_catalog.clock_timestamp(), 1);
+end
+$$;
+comment on function jobs_internal.charge_hurry(oid) is 'PW072 where a job would run before its time past a limit per minute';
 
 -- Purpose: worker sessions that an owner may have at once; null: no limit of its own.
 create or replace function jobs_internal.most_sessions(p_owner oid)

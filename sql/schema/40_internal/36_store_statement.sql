@@ -81,7 +81,8 @@ begin
     perform jobs_internal.classify(v_rollback), jobs_internal.assert_readable(v_rollback, 'rollback');
   end if;
   v_job := jobs_internal.store_job(null, null, p_queue, p_run_at, p_timeout, p_max_attempts, p_unique_key, p_priority, p_settings, p_note,
-    p_options);
+    p_options, pg_catalog.octet_length(p_statement) + coalesce(pg_catalog.octet_length(p_done_when), 0)
+      + coalesce(pg_catalog.octet_length(p_rollback), 0)::bigint);  -- where these are options, they count with those
   if v_job.created then
     insert into jobs_internal.statement (job_id, body, command, top_level, done_when, way_back)
     values (v_job.job_id, p_statement, v_kind.command, v_kind.top_level, coalesce(v_done_when, v_kind.done_when), v_rollback);

@@ -58,12 +58,13 @@ begin
   -- LATERAL with OFFSET 0: jobs, and what belongs to them, are looked up one by one by their keys, whatever the planner believes of tables that
   -- grew or shrank a thousandfold since they were analyzed.
   select pg_catalog.array_agg(row(
-    m.msg_id, m.job_id, j.attempt + 1, j.shape_id, s.call, case when pg_catalog.pg_column_size(j.args) <= 8000 then j.args end, st.body,
+    m.msg_id, m.job_id, j.attempt + 1, j.shape_id, s.call, case when pg_catalog.pg_column_size(j.args) <= 8000 then j.args end, case when pg_catalog.pg_column_size(st.body) <= 8000 then st.body end,
     case
       when j.id is null then 'gone'
       when x.job_id is not null then 'stop'
       when coalesce(s.procedure, st.top_level) then 'child'
-      -- Large arguments run alone, and are read at their start: those of a whole claim might be more than an array holds.
+      -- Large arguments run alone, and are read at their start, as large statements are: those of a whole claim might be more than an array
+      -- holds, and the session would be away for as long as nobody may be whose job cannot be seen (end_nameless).
       when j.shape_id is null or pg_catalog.pg_column_size(j.args) > 8000 or j.settings is not null or m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0 or not q.batch
         or j.publication_id is not null or d.avg_ms is null or d.avg_ms > p_short_ms or d.renames or p.oid is null then 'alone'
       else 'chunk'
@@ -177,6 +178,9 @@ begin
   set job_id = p_item.job_id, attempt = v_item.attempt, msg_ids = case when p_item.quick then msg_ids end, lease = case when p_item.quick then lease end
   where id = p_session;
   if p_item.shape_id is null then
+    if v_item.statement is null then
+      v_item.statement := (select s.body from jobs_internal.statement as s where s.job_id = p_item.job_id);
+    end if;
     return v_item;
   end if;
   if v_publication is not null then

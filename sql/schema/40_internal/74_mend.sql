@@ -254,9 +254,14 @@ begin
       perform pgmq.drop_queue(v_lane.pgmq_queue);
     end loop;
     update jobs_internal.job as j set unique_key = null
-    from unnest(v_old, v_new) as m(old, new)
-    where not p_copy and j.owner = m.old and j.unique_key is not null
-      and exists (select from jobs_internal.job as o where o.owner = m.new and o.queue_id = j.queue_id and o.unique_key = j.unique_key);
+    from jobs_internal.job as k
+    left join unnest(v_old, v_new) as m(old, new) on m.old = k.owner
+    left join unnest(v_old, v_new) as e(old, new) on e.old = k.enqueued_by
+    where not p_copy and j.id = k.id and k.unique_key is not null and (m.old is not null or e.old is not null)
+      and exists (select from jobs_internal.job as o
+        where o.owner = coalesce(m.new, k.owner) and o.queue_id = k.queue_id and o.unique_key = k.unique_key
+          and o.publication_id is not distinct from k.publication_id
+          and o.enqueued_by is not distinct from coalesce(e.new, k.enqueued_by));
     update jobs_internal.lane as l set owner = m.via from unnest(v_old, v_via) as m(old, via) where l.owner = m.old;
     update jobs_internal.lane as l set owner = m.new from unnest(v_via, v_new) as m(via, new) where l.owner = m.via;
     update jobs_internal.job as j set owner = m.via from unnest(v_old, v_via) as m(old, via) where j.owner = m.old;
@@ -264,7 +269,8 @@ begin
     update jobs_internal.finished as f set owner = m.new from unnest(v_old, v_new) as m(old, new) where f.owner = m.old;
     update jobs_internal.attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new) where a.owner = m.old;
     update jobs_internal.log_line as l set owner = m.new from unnest(v_old, v_new) as m(old, new) where l.owner = m.old;
-    update jobs_internal.job as j set enqueued_by = m.new from unnest(v_old, v_new) as m(old, new) where j.enqueued_by = m.old;
+    update jobs_internal.job as j set enqueued_by = m.via from unnest(v_old, v_via) as m(old, via) where j.enqueued_by = m.old;
+    update jobs_internal.job as j set enqueued_by = m.new from unnest(v_via, v_new) as m(via, new) where j.enqueued_by = m.via;
     update jobs_internal.finished as f set enqueued_by = m.new from unnest(v_old, v_new) as m(old, new) where f.enqueued_by = m.old;
     perform jobs_internal.move_spent(v_old, v_new), jobs_internal.move_limits(p_copy, v_old, v_via, v_new);
     update jobs_internal.past_attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new) where a.owner = m.old;

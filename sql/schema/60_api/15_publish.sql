@@ -26,8 +26,8 @@ $$;
 comment on function jobs.publish(text, text, text, interval, integer, bigint) is
 'Lets the members of to_role enqueue one function of the caller''s (jobs.enqueue_published), to run as the caller. Returns the number of the
 publication. task: as in jobs.enqueue; queue: where its jobs go; timeout: the longest that they may take, null for the queue''s; per_minute and
-pending: jobs enqueued in 60 seconds, and unfinished, at most; null for no limit but the caller''s own quota. Again for the same function and
-role: the limits are changed. Errors: PW001, PW002, PW006 not the caller''s function, PW007, PW009, PW016, PW019, PW026, PW075 no such role.';
+pending: jobs enqueued in 60 seconds, and unfinished, at most; null for no limit but the caller''s own quota. Each enqueuer has unique keys of its
+own. Again for the same function and role: the limits are changed. Errors: PW001, PW002, PW006 not the caller''s function, PW007, PW009, PW016, PW019, PW026, PW075 no such role.';
 
 create or replace function jobs.unpublish(publication integer)
 returns bigint
@@ -79,13 +79,14 @@ as $$
 declare
   v_publication jobs_internal.publication := jobs_internal.find_publication(enqueue_published.task, enqueue_published.publisher);
   v_owner oid := v_publication.publisher;
+  v_me oid := jobs_internal.me();
   v_shape jobs_internal.shape;
   v_args jsonb := coalesce(enqueue_published.args, '{}');
-  v_key text;
   v_queue jobs_internal.queue;
   v_run_at timestamptz := coalesce(enqueue_published.run_at, pg_catalog.now());
   v_timeout interval;
   v_options jsonb;
+  v_charged boolean := false;
   v_id bigint;
 begin
   perform jobs_internal.hold_queues(null), jobs_internal.assert_home(), jobs_internal.assert_admitted(v_owner);
@@ -99,9 +100,9 @@ begin
   if extract(epoch from enqueue_published.timeout) <= 0 then
     raise exception using errcode = 'PW009', message = pg_catalog.format('timeout must be longer than zero, not %s', enqueue_published.timeout),
       detail = 'It is the longest time that one attempt may take.', hint = 'Leave it out for the publication''s. A retry cannot help.';
-  elsif unique_key = '' or pg_catalog.octet_length(unique_key) > 480 then
-    raise exception using errcode = 'PW015', message = 'unique_key must have 1 to 480 bytes',
-      detail = pg_catalog.format('It has %s.', pg_catalog.octet_length(unique_key)), hint = 'Shorten it, or use a digest. A retry cannot help.';
+  elsif enqueue_published.unique_key = '' or pg_catalog.octet_length(enqueue_published.unique_key) > 512 then
+    raise exception using errcode = 'PW015', message = 'unique_key must have 1 to 512 bytes',
+      detail = pg_catalog.format('It has %s.', pg_catalog.octet_length(enqueue_published.unique_key)), hint = 'Shorten it, or use a digest. A retry cannot help.';
   end if;
   select q.* into v_queue from jobs_internal.queue as q where q.id = v_publication.queue_id and q.dropped_at is null;
   if not found or not v_queue.accepting then
@@ -117,32 +118,38 @@ begin
   if options <> '{}' then
     v_options := jobs_internal.checked_options(options, 'enqueue_published', v_shape.procedure);
   end if;
-  v_key := 'published/' || v_publication.id || '/' || unique_key;  -- in a room of its own among the publisher's keys
-  if v_key is not null then
-    select j.id into v_id from jobs_internal.job as j where j.owner = v_owner and j.queue_id = v_queue.id and j.unique_key = v_key;
-    if found then
-      raise notice using message = pg_catalog.format('job %s has this unique_key and is not finished: nothing was enqueued', v_id);
-      return v_id;
-    end if;
-  end if;
-  v_run_at := greatest(v_run_at, jobs_internal.charge(v_owner, 1, v_args, v_publication.id));
   -- Whichever is shortest; an endless one is none.
   v_timeout := least(coalesce(enqueue_published.timeout, v_queue.timeout), coalesce(v_publication.timeout, v_queue.timeout));
   if v_timeout > interval '1000 years' then
     v_timeout := null;
   end if;
-  perform jobs_internal.know_role(v_owner), jobs_internal.know_role(jobs_internal.me());
-  insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, due_at, created_at, timeout,
-    args, note, options, unique_key, publication_id, enqueued_by)
-  values (pg_catalog.nextval('jobs_internal.job_id_seq'), v_queue.id, v_owner, 1, 'scheduled', v_shape.id, v_queue.max_attempts, v_run_at, v_run_at,
-    pg_catalog.now(), pg_catalog.make_interval(secs => extract(epoch from v_timeout)::double precision), v_args,
-    nullif(coalesce(note, '{}'), '{}'), v_options, v_key, v_publication.id, jobs_internal.me())
-  on conflict (owner, queue_id, unique_key) where unique_key is not null do nothing
-  returning id into v_id;
-  if v_id is null then
-    raise exception using errcode = '40001', message = 'a job with this unique_key was enqueued by a concurrent transaction',
-      detail = 'It was not there when this call looked.', hint = 'Retry the transaction.';
-  end if;
+  perform jobs_internal.know_role(v_owner), jobs_internal.know_role(v_me);
+  loop
+    -- The keys are the enqueuer's own, for each publication: those of others, and the publisher's, are no concern of its.
+    select j.id into v_id from jobs_internal.job as j
+    where j.owner = v_owner and j.queue_id = v_queue.id and j.unique_key = enqueue_published.unique_key
+      and j.publication_id = v_publication.id and j.enqueued_by = v_me;
+    if found then
+      raise notice using message = pg_catalog.format('job %s has this unique_key and is not finished: nothing was enqueued', v_id);
+      return v_id;
+    end if;
+    if not v_charged then
+      v_run_at := greatest(v_run_at, jobs_internal.charge(v_owner, 1, jobs_internal.text_bytes(v_args, null, note, options), v_publication.id));
+      v_charged := true;
+    end if;
+    insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, max_attempts, run_at, due_at, created_at, timeout,
+      args, note, options, unique_key, publication_id, enqueued_by)
+    values (pg_catalog.nextval('jobs_internal.job_id_seq'), v_queue.id, v_owner, 1, 'scheduled', v_shape.id, v_queue.max_attempts, v_run_at, v_run_at,
+      pg_catalog.now(), pg_catalog.make_interval(secs => extract(epoch from v_timeout)::double precision), v_args,
+      nullif(coalesce(note, '{}'), '{}'), v_options, enqueue_published.unique_key, v_publication.id, v_me)
+    on conflict do nothing
+    returning id into v_id;
+    exit when found;
+    if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+      raise exception using errcode = '40001', message = 'a job with this unique_key was enqueued by a concurrent transaction',
+        detail = 'It is not visible to this transaction''s snapshot.', hint = 'Retry the transaction.';
+    end if;
+  end loop;
   if v_run_at <= pg_catalog.clock_timestamp() then
     perform jobs_internal.enter_lane(v_id);
   else
@@ -154,6 +161,6 @@ $$;
 comment on function jobs.enqueue_published(text, jsonb, text, timestamptz, interval, text, jsonb, jsonb) is
 'Enqueues a function that its owner has published to the caller (jobs.publications); it runs as its owner. Returns the id of the job: the caller
 sees its state, waits for it and may cancel it; its result, errors and log lines are the publisher''s. task: name, or name with argument types, as
-jobs.publications shows it; publisher: where several have published it; the other options as in jobs.enqueue, timeout no longer than the
-publication''s. Errors: PW002 to PW005, PW007 to PW009, PW011, PW015, PW018, PW029, PW042, PW070 to PW072 over a quota, PW074 over a limit of the
+jobs.publications shows it; publisher: where several have published it; unique_key: at most one unfinished job of the caller''s own per publication
+and key; the other options as in jobs.enqueue, timeout no longer than the publication''s. Errors: PW002 to PW005, PW007 to PW009, PW011, PW015, PW018, PW029, PW042, PW070 to PW072 over a quota, PW074 over a limit of the
 publication, PW076 not published to the caller.';

@@ -162,6 +162,7 @@ set exit_on_error = off
 as $$
 declare
   v_job jobs_internal.finished;
+  v_due_at timestamptz;
 begin
   lock table jobs_internal.job in row exclusive mode;  -- no queue is dropped until this transaction ends
   select f.* into v_job from jobs_internal.finished as f where f.id = retry.id for update;
@@ -179,10 +180,13 @@ begin
       hint = 'Enqueue it again in another queue.';
   end if;
   if v_job.unique_key is not null and exists (select from jobs_internal.job as j
-    where j.owner = v_job.owner and j.queue_id = v_job.queue_id and j.unique_key = v_job.unique_key)
+    where j.owner = v_job.owner and j.queue_id = v_job.queue_id and j.unique_key = v_job.unique_key
+      and j.publication_id is not distinct from v_job.publication_id and j.enqueued_by is not distinct from v_job.enqueued_by)
   then
     perform jobs_internal.refuse_taken_key(v_job);
   end if;
+  -- It comes back: the limits of its owner and of its publication hold for it as for one that comes.
+  v_due_at := greatest(pg_catalog.now(), jobs_internal.charge(v_job.owner, 1, null, coalesce(v_job.publication_id, 0)));
   perform jobs_internal.exhume(v_job.id, v_job.bucket);
   if v_job.outcome is not null then
     insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid, child_pid,
@@ -196,20 +200,25 @@ begin
     insert into jobs_internal.job (id, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, due_at, created_at, timeout,
       publication_id, enqueued_by, unique_key, args, settings, note, options, error)
     values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'scheduled', v_job.shape_id, v_job.attempt,
-      greatest(v_job.max_attempts, v_job.attempt + 1), v_job.run_at, pg_catalog.now(), v_job.created_at, v_job.timeout, v_job.publication_id,
+      greatest(v_job.max_attempts, v_job.attempt + 1), v_job.run_at, v_due_at, v_job.created_at, v_job.timeout, v_job.publication_id,
       v_job.enqueued_by, v_job.unique_key, v_job.args, v_job.settings, v_job.note, v_job.options, v_job.error);
   exception
     when unique_violation then  -- somebody was quicker
       perform jobs_internal.refuse_taken_key(v_job);
   end;
-  perform jobs_internal.enter_lane(retry.id),
-    jobs_internal.note_steering('retry', retry.id, v_job.owner, pg_catalog.jsonb_build_object('state', v_job.state), '{"state": "scheduled"}');
+  if v_due_at <= pg_catalog.clock_timestamp() then
+    perform jobs_internal.enter_lane(retry.id);
+  else
+    perform jobs_internal.wake(null);
+  end if;
+  perform jobs_internal.note_steering('retry', retry.id, v_job.owner, pg_catalog.jsonb_build_object('state', v_job.state), '{"state": "scheduled"}');
   return 'retrying';
 end
 $$;
 comment on function jobs.retry(bigint) is
 'Runs a failed, cancelled or in_doubt job again, under its id, with at least one more attempt. Returns retrying, or the state of a job that
-is not finished. Errors: PW030 not there or not yours, PW031 it has succeeded, PW032 its unique_key is taken, PW007 its queue is gone.';
+is not finished. It counts under the quota of its owner, and the limits of its publication, as an enqueue does. Errors: PW030 not there or not
+yours, PW031 it has succeeded, PW032 its unique_key is taken, PW007 its queue is gone, PW071, PW072, PW074 over a limit.';
 
 -- Purpose: put a scheduled job into its lane now, when that lane exists; else the next tick does.
 create or replace function jobs_internal.enter_lane(p_id bigint)
@@ -256,6 +265,7 @@ begin
   if v_job.state <> 'scheduled' then
     return v_job.state;
   end if;
+  perform jobs_internal.charge_hurry(v_job.owner);
   update jobs_internal.job as j set due_at = pg_catalog.now() where j.id = run_now.id;
   perform jobs_internal.enter_lane(run_now.id),
     jobs_internal.note_steering('run_now', run_now.id, v_job.owner, pg_catalog.jsonb_build_object('due_at', v_job.due_at), '{"due_at": "now"}');
@@ -263,7 +273,8 @@ begin
 end
 $$;
 comment on function jobs.run_now(bigint) is
-'Makes a scheduled or retrying job due now. Returns queued, or the state of a job that is not scheduled. Errors: PW030.';
+'Makes a scheduled or retrying job due now. Returns queued, or the state of a job that is not scheduled. Errors: PW030, PW072 jobs of its owner wait
+for a quota per minute.';
 
 create or replace function jobs.set_priority(id bigint, priority text)
 returns text

@@ -81,8 +81,9 @@ end
 $$;
 comment on function jobs_internal.set_quota(text, bigint, integer, integer, integer, integer, bigint, text) is 'Does the work of jobs.set_quota';
 comment on function jobs.set_quota(text, bigint, integer, integer, integer, integer, bigint, text) is
-'Says what one owner may have: pending: unfinished jobs; running: worker sessions at once; args_bytes and result_bytes: of one job, as text;
-per_minute: jobs enqueued in any 60 seconds; history_rows: so many finished jobs are kept, then older ones go, in steps of a quarter; over_rate:
+'Says what one owner may have: pending: unfinished jobs; running: worker sessions at once; args_bytes: all that one job carries, as text
+(arguments, settings, note, options, the texts of a statement); result_bytes: of one job;
+per_minute: jobs enqueued, or run again by jobs.retry, in any 60 seconds; history_rows: so many finished jobs are kept, then older ones go, in steps of a quarter; over_rate:
 what is over per_minute is refused, or waits until there is room. What is not given has no limit; with nothing given the quota is gone. Returns
 whether that was a change. For operators. Errors: PW026, PW075.';
 

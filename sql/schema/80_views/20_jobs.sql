@@ -85,7 +85,7 @@ comment on column jobs.job.result is 'What the function returned; of a statement
 comment on column jobs.job.error is 'Error of the last attempt: sqlstate, message, detail, hint, context; the detail and context for those who see the arguments';
 comment on column jobs.job.note is 'What a person wants beside the job';
 comment on column jobs.job.timeout is 'Longest time that an attempt may take; null: no limit';
-comment on column jobs.job.unique_key is 'At most one unfinished job per owner, queue and key';
+comment on column jobs.job.unique_key is 'At most one unfinished job per owner, queue and key; each enqueuer by a publication has keys of its own';
 comment on column jobs.job.args is 'Arguments, as cast at enqueue';
 comment on column jobs.job.settings is 'Settings for this job alone';
 comment on column jobs.job.statement is 'The statement of jobs.enqueue_sql';

@@ -44,7 +44,7 @@ comment on column jobs.quotas.sessions is 'Worker sessions now';
 comment on column jobs.quotas.per_minute is 'Jobs enqueued in any 60 seconds at most';
 comment on column jobs.quotas.last_minute is 'Jobs that count for the last 60 seconds or later; of owners without that limit only published ones';
 comment on column jobs.quotas.over_rate is 'What becomes of a job over per_minute: refuse or wait';
-comment on column jobs.quotas.args_bytes is 'Arguments of one job at most, bytes of text';
+comment on column jobs.quotas.args_bytes is 'What one job carries at most, bytes of text: arguments, settings, note, options, and the texts of a statement';
 comment on column jobs.quotas.result_bytes is 'Result of one job at most, bytes of text';
 comment on column jobs.quotas.history_rows is 'Finished jobs that are kept';
 
