@@ -26,7 +26,10 @@ SQL = Path(__file__).parents[1] / "sql"
 GROUPS = {
     "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql"],
     "Let others enqueue": ["publish", "enqueue_published", "unpublish"],
-    "Run and steer": ["start", "cancel", "retry", "run_now", "set_priority", "wait", "await", "reconcile"],
+    "Run and steer": [
+        "start", "cancel", "retry", "run_now", "set_priority", "dismiss", "dismiss_failed", "wait", "await",
+        "reconcile",
+    ],
     "Inside a job": ["current_id", "progress", "log"],
     "Queues, settings and rules": [
         "create_queue", "alter_queue", "drop_queue", "pause", "resume", "configure", "set_retry_rule",

@@ -57,6 +57,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/60_api/15_publish.sql
 \ir schema/60_api/20_in_job.sql
 \ir schema/60_api/30_steer.sql
+\ir schema/60_api/35_dismiss.sql
 \ir schema/60_api/38_operate.sql
 \ir schema/60_api/40_queues.sql
 \ir schema/60_api/45_owners.sql

@@ -366,12 +366,14 @@ create table jobs_internal.finished (
   options jsonb,
   result jsonb,
   error jsonb,
+  dismissed_at timestamptz,
+  dismissed_by text,
   primary key (id, bucket)
 ) partition by list (bucket);
 -- To the second first, as the views show it: so that whoever orders them by it walks the index. Then exactly, as the views themselves are
 -- ordered: tens of thousands finish within one second, and would be sorted each time.
 create index finished_at_idx on jobs_internal.finished ((finished_at::timestamptz(0)), finished_at);
-create index finished_failed_idx on jobs_internal.finished ((finished_at::timestamptz(0)), finished_at, queue_id, owner, state)
+create index finished_failed_idx on jobs_internal.finished ((finished_at::timestamptz(0)), finished_at, queue_id, owner, state, dismissed_at)
 where state <> 'succeeded';
 comment on table jobs_internal.finished is 'Finished jobs, each with its last attempt; one partition per bucket. Numbers are unique across buckets because one sequence gives them';
 comment on column jobs_internal.finished.id is 'Number of the job';
@@ -407,6 +409,8 @@ comment on column jobs_internal.finished.note is 'Note';
 comment on column jobs_internal.finished.options is 'Options, as of the job';
 comment on column jobs_internal.finished.result is 'What the function returned; of a statement its rows and command tag';
 comment on column jobs_internal.finished.error is 'Error of the last attempt';
+comment on column jobs_internal.finished.dismissed_at is 'When its failure was dismissed; null: not';
+comment on column jobs_internal.finished.dismissed_by is 'Login that dismissed it';
 
 create table jobs_internal.attempt (
   job_id bigint not null,

@@ -36,7 +36,8 @@ grant execute on function
   jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb)
 to jobs_producer;
 grant execute on function
-  jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.set_priority(bigint, text), jobs.wait(bigint, interval)
+  jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.set_priority(bigint, text), jobs.wait(bigint, interval),
+  jobs.dismiss(bigint), jobs.dismiss_failed(text, timestamptz)
 to jobs_producer, jobs_operator;
 grant execute on function jobs.publish(text, text, text, interval, integer, bigint),
   jobs_internal.store_publication(oid, text, text, interval, integer, bigint),

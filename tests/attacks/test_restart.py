@@ -69,7 +69,7 @@ FORGERIES: dict[str, set[str]] = {
     "select jobs.pause()": {"42501"},
     "select jobs.admit_role('app')": {"42501"},
     "insert into guard.canary values ('app')": {"42501"},
-    **{f"select jobs.{call}({n})": {"PW030"} for call in ("cancel", "retry", "run_now") for n in (1, 2, 3)},
+    **{f"select jobs.{call}({n})": {"PW030"} for call in ("cancel", "retry", "run_now", "dismiss") for n in (1, 2, 3)},
 }
 READ = "select count(*) from jobs.job as j where j::text like '%s3cret%'"
 

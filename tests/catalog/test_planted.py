@@ -22,6 +22,8 @@ CALLS = (
     "select jobs.cancel(1)",
     "select jobs.retry(1)",
     "select jobs.run_now(1)",
+    "select jobs.dismiss(1)",
+    "select jobs.dismiss_failed()",
     "select jobs.wait(1, '1 s')",
     "select jobs.current_id()",
     "select jobs.progress(1, 2)",

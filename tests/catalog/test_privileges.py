@@ -20,6 +20,8 @@ CALLS = {
     "cancel": ("select jobs.cancel(0)", STEERS),
     "retry": ("select jobs.retry(0)", STEERS),
     "run_now": ("select jobs.run_now(0)", STEERS),
+    "dismiss": ("select jobs.dismiss(0)", STEERS),
+    "dismiss_failed": ("select jobs.dismiss_failed('no such')", STEERS),
     "wait": ("select jobs.wait(0, '1 s')", STEERS),
     "set_priority": ("select jobs.set_priority(0, 'low')", STEERS),
     "publish": ("select jobs.publish('pg_catalog.no_such', 'no such')", PRODUCERS),

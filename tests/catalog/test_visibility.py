@@ -97,12 +97,13 @@ CALLS: tuple[Callable[[int], str], ...] = (
     lambda job: f"select jobs.cancel({job})",
     lambda job: f"select jobs.retry({job})",
     lambda job: f"select jobs.run_now({job})",
+    lambda job: f"select jobs.dismiss({job})",
     lambda job: f"select jobs.wait({job}, '1 s')",
     lambda job: f"call jobs.await({job}, '1 s')",
 )
 
 
-@pytest.mark.parametrize("call", CALLS, ids=["cancel", "retry", "run_now", "wait", "await"])
+@pytest.mark.parametrize("call", CALLS, ids=["cancel", "retry", "run_now", "dismiss", "wait", "await"])
 def test_others_steer_nothing(filled: Database, call: Callable[[int], str]) -> None:
     """Another login's job cannot be steered by its id: PW030, the same as for one that is not there."""
     before = filled.run("select * from jobs.job order by id", role="other")

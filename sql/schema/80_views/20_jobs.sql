@@ -54,15 +54,19 @@ select
     when (select q.paused from jobs_internal.queue as q where q.id = j.queue_id) then 'its queue is paused'
     when j.owner in (select t.owner from trouble as t) then (select t.reason from trouble as t where t.owner = j.owner)
     else jobs_internal.owner_trouble(j.owner)
-  end as waits_for
+  end as waits_for,
+  j.dismissed_at,
+  j.dismissed_by
 from (
   select l.id, null::integer as bucket, l.queue_id, l.owner, l.state, l.shape_id, l.attempt, l.max_attempts, l.priority, l.run_at, l.created_at,
     l.started_at,
-    null::timestamptz as finished_at, null::jsonb as result, l.error, l.note, l.timeout, l.unique_key, l.args, l.settings, l.enqueued_by, l.due_at
+    null::timestamptz as finished_at, null::jsonb as result, l.error, l.note, l.timeout, l.unique_key, l.args, l.settings, l.enqueued_by, l.due_at,
+    null::timestamptz as dismissed_at, null::text as dismissed_by
   from jobs_internal.job as l
   union all
   select f.id, f.bucket, f.queue_id, f.owner, f.state, f.shape_id, f.attempt, f.max_attempts, f.priority, f.run_at, f.created_at,
-    f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings, f.enqueued_by, null
+    f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings, f.enqueued_by, null,
+    f.dismissed_at, f.dismissed_by
   from jobs_internal.finished as f
 ) as j
 where (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_reader'))
@@ -93,6 +97,8 @@ comment on column jobs.job.done_when is 'Post-condition of the statement: given,
 comment on column jobs.job.rollback is 'Statement that undoes it, kept for people';
 comment on column jobs.job.enqueued_by is 'Role that enqueued it: its owner, or another by a publication';
 comment on column jobs.job.waits_for is 'Why it does not start: its time, a pause, an owner that nobody can connect as or whose jobs are refused; null: it is its turn soon, or it has started';
+comment on column jobs.job.dismissed_at is 'When its failure was dismissed (jobs.dismiss); null: not, or it has been retried since';
+comment on column jobs.job.dismissed_by is 'Login that dismissed it';
 
 create or replace view jobs.queued with (security_barrier) as
 select
@@ -186,10 +192,10 @@ select
     then case when pg_catalog.length(f.error ->> 'message') > 40 then pg_catalog.left(f.error ->> 'message', 39) || '…' else f.error ->> 'message' end
   end as message
 from jobs_internal.finished as f
-where f.state in ('failed', 'in_doubt')
+where f.state in ('failed', 'in_doubt') and f.dismissed_at is null
   and (f.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
 order by f.finished_at::timestamptz(0) desc, f.finished_at desc;
-comment on view jobs.failed is 'Jobs that failed or are in doubt, the latest first; jobs.retry(id) runs one again';
+comment on view jobs.failed is 'Jobs that failed or are in doubt and were not dismissed, the latest first; jobs.retry(id) runs one again, jobs.dismiss(id) takes it off this list';
 comment on column jobs.failed.id is 'Number of the job';
 comment on column jobs.failed.queue is 'Queue';
 comment on column jobs.failed.owner is 'Owner';

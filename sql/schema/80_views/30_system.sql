@@ -25,7 +25,7 @@ as $$
   ), broken as (
     select f.queue_id, pg_catalog.count(*) as failed
     from jobs_internal.finished as f, seen
-    where f.state <> 'succeeded' and f.state in ('failed', 'in_doubt') and (seen.everything or f.owner = seen.me)
+    where f.state <> 'succeeded' and f.state in ('failed', 'in_doubt') and f.dismissed_at is null and (seen.everything or f.owner = seen.me)
     group by f.queue_id
   ), rates as (
     select m.queue_id,
@@ -77,7 +77,7 @@ comment on column jobs.queues.queued is 'Jobs that wait in their lanes, count';
 comment on column jobs.queues.running is 'Jobs that run, count';
 comment on column jobs.queues.scheduled is 'Jobs that wait for their time or a retry, count';
 comment on column jobs.queues.oldest is 'How long the job that is due longest waits';
-comment on column jobs.queues.failed is 'Jobs kept that failed or are in doubt, count';
+comment on column jobs.queues.failed is 'Jobs kept that failed or are in doubt and were not dismissed, count';
 comment on column jobs.queues.rate is 'Attempts that ended per second, over the last 5 minutes, of all owners';
 comment on column jobs.queues.slots is 'Slots that sessions hold, count, of concurrency';
 comment on column jobs.queues.accepting is 'It accepts new jobs';
@@ -263,7 +263,8 @@ begin
       '3. Or leave it: other lanes go on, and its own comes back when it has ended; mend its function meanwhile. '
       '4. The last resort, planned: pg_ctl stop -m immediate. Never kill -9. See docs/operations.md: A job that will not stop', v_jobs, v_again) end;
 
-  select pg_catalog.count(*) into v_count from jobs_internal.finished as f where f.state <> 'succeeded' and f.state = 'in_doubt';
+  select pg_catalog.count(*) into v_count from jobs_internal.finished as f
+  where f.state <> 'succeeded' and f.state = 'in_doubt' and f.dismissed_at is null;
   return query select 6, 'in doubt', case when v_count > 0 then 'warning' else 'ok' end, pg_catalog.format('%s jobs', v_count),
     case when v_count > 0 then 'see jobs.failed where state = ''in_doubt''; look, then jobs.retry(id), or jobs.cancel(id) to leave it at that' end;
 
@@ -349,6 +350,13 @@ begin
   return query select 14, 'unreached owners', case when v_text is null then 'ok' else 'warning' end,
     coalesce('a supervisor cannot connect as: ' || v_text, 'none that a supervisor tried'),
     case when v_text is not null then 'let the supervisor connect as them: see docs/operations.md: How the supervisor connects as each owner' end;
+
+  select pg_catalog.count(*), pg_catalog.min(f.finished_at)::timestamptz(0)::text into v_count, v_text
+  from jobs_internal.finished as f
+  where f.state <> 'succeeded' and f.state = 'failed' and f.dismissed_at is null;
+  return query select 20, 'failures', case when v_count > 0 then 'warning' else 'ok' end,
+    case when v_count > 0 then pg_catalog.format('%s jobs, the oldest since %s', v_count, v_text) else 'none that is not dismissed' end,
+    case when v_count > 0 then 'see jobs.failed; mend and jobs.retry(id), or jobs.dismiss(id); of a whole queue: select jobs.dismiss_failed(queue);' end;
 end
 $$;
 comment on function jobs_internal.health() is 'The checks of jobs.health';
