@@ -141,8 +141,6 @@ def test_a_rollback_takes_it_back(database: Database, call: str) -> None:
     assert listed(database) == [job]
 
 
-
-
 def test_a_queue_is_dismissed_around_what_is_being_retried(database: Database) -> None:
     """It waits for nobody: a job that another transaction retries is not a failure to dismiss."""
     retried, other = fail(database), fail(database)
