@@ -57,7 +57,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     },
     **{
         ("PS005", f"jobs_internal.{name}"): _ANY_PATH
-        for name in ["argument", "run_statement", "wash", "launch_child", "wait_child", "child_outcome", "detach_child"]
+        for name in ["argument", "run_statement", "wash", "launch_child", "wait_child", "child_outcome", "detach_child",
+                     "launch_call", "read_call"]
     },
     ("PS005", "jobs_internal.is_state"): "a CHECK, called for each row that is written; every name in it is full",
     ("PS005", "jobs_internal.work"): _COMMITS,

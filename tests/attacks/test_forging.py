@@ -473,6 +473,8 @@ OWN = {
         "clear_leftover",
         "launch",
         "launch_child",
+        "launch_call",
+        "read_call",
     ),
     *(
         "index_is_valid",
@@ -500,6 +502,11 @@ OWN = {
     ),
     *(
         "shutting_down",
+        "out_columns",
+        "cut_parameters",
+        "type_of",
+        "signature_types",
+        "refusal_of_commit",
         "parameters",
         "misfit",
         "shapes_are_current",

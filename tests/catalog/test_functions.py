@@ -44,6 +44,8 @@ UNPINNED = {
     "jobs_internal.wait_child": "the owner's own session",
     "jobs_internal.child_outcome": "the owner's own session",
     "jobs_internal.detach_child": "the owner's own session",
+    "jobs_internal.launch_call": "the child inherits the owner's path",
+    "jobs_internal.read_call": "the owner's own session",
 }
 
 
@@ -60,7 +62,7 @@ CATCHING = {
         (
             *("jobs.log", "jobs.progress", "jobs_internal.claim", "jobs_internal.clear_leftover"),
             *("jobs_internal.run_child", "jobs_internal.run_chunk", "jobs_internal.run_one", "jobs_internal.work"),
-            *("jobs_internal.look_for_front", "jobs_internal.why_stopped"),
+            *("jobs_internal.look_for_front", "jobs_internal.why_stopped", "jobs_internal.read_call"),
         ),
         "the worker's own session",
     ),

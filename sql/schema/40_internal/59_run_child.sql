@@ -31,6 +31,8 @@ declare
   v_child_start timestamptz;
   v_looked timestamptz;
   v_nap double precision := 0.002;
+  v_columns text := jobs_internal.out_columns(p_item.shape_id);  -- of the row that it sends
+  v_row jsonb;
 begin
   p_ending := null;
   p_ending.job_id := p_item.job_id;
@@ -69,7 +71,11 @@ begin
       for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(coalesce(p_item.settings, '{}')) as s loop
         perform pg_catalog.set_config(v_name, v_value, false);
       end loop;
-      select h.pid, h.cookie into v_pid, v_cookie from jobs_internal.launch_child(coalesce(p_item.statement, p_item.call), v_label) as h;
+      if v_columns is null then
+        select h.pid, h.cookie into v_pid, v_cookie from jobs_internal.launch_child(coalesce(p_item.statement, p_item.call), v_label) as h;
+      else
+        select h.pid, h.cookie into v_pid, v_cookie from jobs_internal.launch_call(p_item.call, v_label) as h;
+      end if;
     end if;
   exception
     when insufficient_resources or configuration_limit_exceeded or too_many_connections then
@@ -189,7 +195,11 @@ begin
       v_reason := jobs_internal.stop_reason(p_item.job_id, p_item.attempt);
       if not v_let_go then
         select o.* into v_outcome from jobs_internal.child_outcome(v_pid, v_cookie) as o;
-        perform jobs_internal.detach_child(v_pid, v_cookie);
+        if v_columns is not null and v_outcome.completed and not v_outcome.has_error and v_outcome.command_tag <> '' then
+          v_row := jobs_internal.read_call(v_pid, v_cookie, v_columns);
+        else
+          perform jobs_internal.detach_child(v_pid, v_cookie);
+        end if;
       end if;
       p_ending.finished_at := pg_catalog.clock_timestamp();
       if not v_let_go and v_outcome.completed and v_outcome.has_error then
@@ -208,7 +218,7 @@ begin
         -- "Completed without error" is also what a session killed by FATAL reports; an empty command tag gives it away. A post-condition
         -- outranks both.
         p_ending.outcome := case when not v_let_go and v_outcome.completed and coalesce(v_outcome.command_tag, '') <> '' then 'succeeded' end;
-        p_ending.result := case when p_ending.outcome is not null then pg_catalog.jsonb_build_object('command_tag', v_outcome.command_tag) end;
+        p_ending.result := case when p_ending.outcome is not null then coalesce(v_row, pg_catalog.jsonb_build_object('command_tag', v_outcome.command_tag)) end;
         if p_item.done_when is not null then
           perform pg_catalog.set_config('search_path', p_path, false),
             pg_catalog.set_config('pyworker.job', pg_catalog.format('%s/%s 0', p_item.job_id, p_item.attempt), false);

@@ -1,0 +1,54 @@
+-- OUT and INOUT values of procedures: a CALL sends them as one row, which the watcher of its child session reads when the child has ended.
+-- Invoker, as the other steps around pg_background, but for what only the catalog knows.
+
+-- Purpose: the columns of the row that a CALL of this shape sends, for a list of column definitions. Null: a function, a statement, or a
+-- procedure that gives nothing back.
+create or replace function jobs_internal.out_columns(p_shape integer)
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.string_agg(pg_catalog.format('%I %s', o.name, jobs_internal.type_name(o.type_id)), ', ' order by o.n)
+  from (
+    select p.n, p.type_id, coalesce(p.name, 'column' || pg_catalog.row_number() over (order by p.n)) as name
+    from jobs_internal.shape as s
+    cross join lateral jobs_internal.parameters(s.func) as p
+    where s.id = p_shape and s.procedure and p.mode in ('o', 'b')
+  ) as o;
+end;
+comment on function jobs_internal.out_columns(integer) is 'Columns of the row that a CALL of this shape sends; null: none';
+
+-- Purpose: launch a CALL whose row is read. As launch_child, which promises that rows are not read.
+create or replace function jobs_internal.launch_call(p_call text, p_label text, out pid integer, out cookie bigint)
+language plpgsql volatile
+as $$
+begin
+  execute pg_catalog.format('select h.pid, h.cookie from %s($1, $2, $3) as h', jobs_internal.background('launch'))
+  into pid, cookie using p_call, jobs_internal.setting('child_queue_bytes')::integer, 'pyworker ' operator(pg_catalog.||) p_label;
+end
+$$;
+comment on function jobs_internal.launch_call(text, text) is 'Launches a CALL in a child session, whose row is read when it has ended';
+
+-- Purpose: the row of a CALL that has ended well, as one object, as OUT parameters of functions come back; and let go of the child, which
+-- the reading does. Returns {"unread": why} where it cannot be kept: what the CALL did is done, and no error changes that.
+create or replace function jobs_internal.read_call(p_pid integer, p_cookie bigint, p_columns text)
+returns jsonb
+language plpgsql volatile
+as $$
+declare
+  v_row pg_catalog.jsonb;
+begin
+  execute pg_catalog.format('select pg_catalog.to_jsonb(r) from %s($1, $2) as r(%s)', jobs_internal.background('result'), p_columns)
+  into v_row using p_pid, p_cookie;
+  if pg_catalog.octet_length(v_row::pg_catalog.text) operator(pg_catalog.>) jobs_internal.result_limit() then
+    return pg_catalog.jsonb_build_object('unread', pg_catalog.format('it has more than %s bytes', jobs_internal.result_limit()));
+  end if;
+  return v_row;
+exception
+  when others then
+    perform jobs_internal.detach_child(h.pid, p_cookie) from pg_catalog.unnest(array[p_pid]) as h(pid)
+    where exists (select from pg_catalog.pg_stat_get_activity(p_pid));
+    return pg_catalog.jsonb_build_object('unread', pg_catalog.left(sqlerrm, 1000));
+end
+$$;
+comment on function jobs_internal.read_call(integer, bigint, text) is 'The row of a CALL that has ended well, and lets go of its child session';
