@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
     dsn: SecretStr | None = Field(None, description="the database, as a libpq URI or keyword string")
-    allow_superuser: bool = Field(default=False, description="the daemon may log in as a superuser")
+    allow_superuser: bool = Field(default=False, description="the daemon's login may be powerful")
     owners: Names = Field(
         (),
         description="roles whose jobs the daemon runs: a, b or a JSON array; empty: those it may connect as",

@@ -47,14 +47,10 @@ class Gateway:
 
     # The supervisor
 
-    def is_superuser(self) -> bool:
-        """Tell whether this connection's login is a superuser, or what it has become since is one."""
-        return bool(
-            self._value(
-                "select pg_catalog.current_setting('is_superuser') = 'on' or exists (select from pg_catalog.pg_roles"
-                " as r where r.rolname = session_user and r.rolsuper)"
-            )
-        )
+    def login_powers(self) -> str | None:
+        """Name what this connection's login has, itself or by membership, that no supervisor needs; None: nothing."""
+        found = self._value("select jobs_internal.login_powers()")
+        return None if found is None else str(found)
 
     def supervisor_open(self, name: str, host: str, os_pid: int, version: str) -> int:
         """Register this connection as a supervisor; returns its number."""

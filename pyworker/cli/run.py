@@ -37,7 +37,7 @@ __all__ = ["run"]
     "--allow-superuser",
     is_flag=True,
     default=None,
-    help="Run although the DSN's login is a superuser, which may do everything in the server and as its OS user.",
+    help="Run although the DSN's login has SUPERUSER, CREATEROLE, REPLICATION or BYPASSRLS, itself or by membership.",
 )
 @click.option("--log-format", type=click.Choice(["auto", "json", "console"]), help="auto: JSON unless on a terminal.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Leave out lower levels.")

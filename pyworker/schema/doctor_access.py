@@ -86,16 +86,18 @@ def _networks(address: str | None, netmask: str | None) -> tuple[_Network, ...] 
 
 
 def _powerful(patient: Patient) -> dict[str, str]:
-    """Name the logins that somebody could do harm with, and what each is."""
+    """Name the logins that somebody could do harm with, and what each is: a member of a superuser is as much as one."""
     rows = patient.rows(
         "with recursive member (oid, granted) as ("
         " select oid, rolname from pg_catalog.pg_roles where rolname in ('jobs_runner', 'jobs_supervisor') union"
-        " select m.member, member.granted from pg_catalog.pg_auth_members m join member on m.roleid = member.oid)"
-        " select r.rolname as name, case when r.rolsuper then 'superuser'"
+        " select m.member, member.granted from pg_catalog.pg_auth_members m join member on m.roleid = member.oid),"
+        " boss (oid) as (select oid from pg_catalog.pg_roles where rolsuper union"
+        " select m.member from pg_catalog.pg_auth_members m join boss on m.roleid = boss.oid)"
+        " select r.rolname as name, case when b.oid is not null then 'superuser'"
         " when pg_catalog.bool_or(m.granted = 'jobs_supervisor') then 'supervisor' else 'runner' end as what"
-        " from pg_catalog.pg_roles r left join member m on m.oid = r.oid"
-        " where r.rolcanlogin and (r.rolsuper or m.oid is not null)"
-        " group by r.rolname, r.rolsuper order by r.rolsuper desc, 2 desc, 1"
+        " from pg_catalog.pg_roles r left join member m on m.oid = r.oid left join boss b on b.oid = r.oid"
+        " where r.rolcanlogin and (b.oid is not null or m.oid is not null)"
+        " group by r.rolname, b.oid order by b.oid is not null desc, 2 desc, 1"
     )
     return {row["name"]: row["what"] for row in rows}
 

@@ -105,7 +105,7 @@ class Supervisor:
                         "supervisor_started", **session.facts(self._options), owners=sorted(self._memory.served)
                     )
                     announced = True
-                    for risk in risks_of(session.line, superuser=self._options.allow_superuser):
+                    for risk in risks_of(session.line, powers=session.powers):
                         self._log.emit("risk", **risk)
                 duties.tell_strangers(self._memory, self._log, monotonic())
                 if self._options.until_empty:

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-__all__ = ["is_on_this_host", "risks_of"]
+__all__ = ["is_on_this_host", "risks_of", "said_of"]
 
 _VERIFIED = "verify-full"
 
@@ -21,6 +21,11 @@ def is_on_this_host(host: str, address: str) -> bool:
         return False
 
 
+def said_of(powers: str) -> str:
+    """Say what the powers of a login make of it."""
+    return "is a superuser" if powers.partition(",")[0] == "SUPERUSER" else f"has {powers}"
+
+
 def _parameters(line: psycopg.Connection[Any]) -> dict[str, str]:
     """Give what the connection was opened with, wherever it came from: the DSN, the environment, a service file."""
     return {
@@ -30,12 +35,14 @@ def _parameters(line: psycopg.Connection[Any]) -> dict[str, str]:
     }
 
 
-def risks_of(line: psycopg.Connection[Any], *, superuser: bool) -> Iterator[dict[str, object]]:
-    """List what somebody could misuse, in the fields of the event `risk`."""
-    if superuser and line.info.parameter_status("is_superuser") == "on":
+def risks_of(line: psycopg.Connection[Any], *, powers: str | None) -> Iterator[dict[str, object]]:
+    """List what somebody could misuse, in the fields of the event `risk`; `powers`: what the login has for no need."""
+    if powers:
+        superuser = "SUPERUSER" in powers
         yield {
-            "problem": "superuser",
-            "detail": f"the login {line.info.user} is a superuser: whoever gets hold of this daemon has the server",
+            "problem": "superuser" if superuser else "powerful_login",
+            "detail": f"the login {line.info.user} {said_of(powers)}: whoever gets hold of this daemon has "
+            + ("the server" if superuser else "that, too"),
             "hint": "Use a role with LOGIN that is a member of jobs_supervisor, without --allow-superuser.",
         }
     host, address = line.info.host, line.info.hostaddr

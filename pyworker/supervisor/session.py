@@ -3,8 +3,8 @@
 import contextlib
 import os
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
 
@@ -19,6 +19,7 @@ from pyworker.log import Sink
 from pyworker.records import Tick
 from pyworker.supervisor.exits import Exit
 from pyworker.supervisor.launching import Launcher
+from pyworker.supervisor.risks import said_of
 from pyworker.supervisor.signals import Wake
 
 __all__ = ["NotOurs", "Options", "Session", "open_again", "open_first"]
@@ -95,6 +96,7 @@ class Session:
     gateway: Gateway
     launcher: Launcher
     number: int
+    powers: str | None = None  # what its login has that no supervisor needs
 
     @property
     def user(self) -> str:
@@ -121,7 +123,7 @@ class Session:
     def register(self, name: str) -> "Session":
         """Register once more, where the database has forgotten this supervisor."""
         number = _register(self.gateway, self.user, name)
-        return Session(line=self.line, gateway=self.gateway, launcher=self.launcher, number=number)
+        return replace(self, number=number)
 
     def close(self, *, patience: float | None = None) -> None:
         """Give everything back; with `patience`, take leave of the database first, within that time."""
@@ -135,9 +137,11 @@ class Session:
         self.line.close()
 
 
-def _register(gateway: Gateway, role: str, name: str) -> int:
+@contextlib.contextmanager
+def _refusals(role: str) -> Iterator[None]:
+    """Tell a database that does not serve this supervisor from a call that failed."""
     try:
-        return gateway.supervisor_open(name, socket.gethostname(), os.getpid(), __version__)
+        yield
     except psycopg.Error as error:
         state = error.sqlstate or ""
         if state in _MISMATCH or state in _REFUSALS or state.startswith(_OUR_MISMATCH):
@@ -145,14 +149,24 @@ def _register(gateway: Gateway, role: str, name: str) -> int:
         raise
 
 
-def _refuse_superuser(gateway: Gateway, user: str) -> None:
+def _register(gateway: Gateway, role: str, name: str) -> int:
+    with _refusals(role):
+        return gateway.supervisor_open(name, socket.gethostname(), os.getpid(), __version__)
+
+
+def _powers(gateway: Gateway, user: str, options: Options) -> str | None:
     """Look before anything is written: what the daemon reads comes from others, and a superuser's mistake is total."""
-    if gateway.is_superuser():
+    with _refusals(user):
+        powers = gateway.login_powers()
+    if powers and not options.allow_superuser:
         raise ConfigError(
-            f'the login "{user}" is a superuser, and the supervisor needs none',
-            detail="Whoever gets hold of the daemon, or of its DSN, could do everything in the server and on its host.",
+            f'the login "{user}" {said_of(powers)}, and the supervisor needs none',
+            detail="Whoever gets hold of the daemon, or of its DSN, could do everything in the server and on its host."
+            if "SUPERUSER" in powers
+            else "Whoever gets hold of the daemon, or of its DSN, has that power.",
             hint="Use a role with LOGIN that is a member of jobs_supervisor. --allow-superuser runs it all the same.",
         )
+    return powers
 
 
 def _open(options: Options, wake: Wake) -> Session:
@@ -161,8 +175,7 @@ def _open(options: Options, wake: Wake) -> Session:
         line.patience = options.patience
         line.interrupted = lambda: wake.at_once
         gateway = Gateway(line)
-        if not options.allow_superuser:
-            _refuse_superuser(gateway, line.info.user)
+        powers = _powers(gateway, line.info.user, options)
         number = _register(gateway, line.info.user, options.name)
         gateway.listen()
     except BaseException:
@@ -175,7 +188,7 @@ def _open(options: Options, wake: Wake) -> Session:
         patience=options.patience,
         done=wake.poke,
     )
-    return Session(line=line, gateway=gateway, launcher=launcher, number=number)
+    return Session(line=line, gateway=gateway, launcher=launcher, number=number, powers=powers)
 
 
 def open_first(options: Options, wake: Wake, log: Sink, feed: Callable[[], None]) -> Session:

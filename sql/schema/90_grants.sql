@@ -117,7 +117,7 @@ to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 grant execute on function
   jobs_internal.supervisor_open(text, text, integer, text), jobs_internal.supervisor_close(bigint), jobs_internal.supervisor_tick(bigint),
   jobs_internal.supervisor_press(bigint), jobs_internal.supervisor_sleep(bigint, boolean), jobs_internal.take_outcomes(integer),
-  jobs_internal.runners(), jobs_internal.maintain(), jobs_internal.note_unreached(bigint, jsonb)
+  jobs_internal.runners(), jobs_internal.maintain(), jobs_internal.note_unreached(bigint, jsonb), jobs_internal.login_powers()
 to jobs_supervisor;
 
 -- Administrators alone, who need no grant: jobs_internal.admit_role(text), jobs_internal.dismiss_role(text).

@@ -163,6 +163,28 @@ def test_a_supervisor_with_too_much_is_found(database: Database, runner: str, ne
     assert [one.status for one in examine(database.dsn()) if one.check == "supervisor roles"] == ["ok"]
 
 
+@pytest.mark.parametrize("power", ["superuser", "createrole", "replication", "bypassrls", "pg_write_server_files"])
+@pytest.mark.parametrize("check", ["supervisor roles", "runners"])
+def test_power_by_membership_is_found(
+    database: Database, runner: str, new_role: Callable[[str], str], check: str, power: str
+) -> None:
+    """Not directly, and through SET ROLE alone."""
+    boss, between, role = new_role("nologin"), new_role("nologin"), new_role("login")
+    database.run(f"grant {power} to {boss}" if power.startswith("pg_") else f"alter role {boss} {power}")
+    database.run(f"grant {boss} to {between} with inherit false, set true")
+    database.run(f"grant {between} to {role} with inherit false, set true")
+    database.run(f"grant {'jobs_supervisor' if check == 'supervisor roles' else 'jobs_runner'} to {role}")
+    has = power if power.startswith("pg_") else f"{power.upper()} by membership in {boss}"
+
+    def found() -> list[Finding]:
+        return [one for one in examine(database.dsn()) if one.check == check and f"{role}" in one.detail]
+
+    assert [one.status for one in found()] == ["warning"]
+    assert f"it has {has}" in found()[0].detail or f"{role} has {has}, which" in found()[0].detail
+    type_remedy(database, found()[0])
+    assert all(one.status == "ok" for one in found())
+
+
 def test_files_of_another_version_are_named(database: Database, runner: str, tree: Path) -> None:
     add(tree / "schema" / "70_more.sql", "-- nothing")
     found = [finding for finding in examine(database.dsn(), tree) if finding.status == "warning"]

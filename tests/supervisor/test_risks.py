@@ -60,6 +60,32 @@ def test_a_login_that_becomes_a_superuser_is_refused_at_the_next_connection(real
         real.sql("alter role supervisor nosuperuser", admin=True)
 
 
+@pytest.mark.parametrize("power", ["superuser", "createrole", "replication", "bypassrls", "pg_execute_server_program"])
+def test_a_login_that_is_a_member_of_a_powerful_role_is_refused_and_told_of(
+    real: Real, start: Start, power: str
+) -> None:
+    """Not directly, and through SET ROLE alone; allowed, it runs and says so once."""
+    real.sql("create role pw_boss; create role pw_between", admin=True)
+    real.sql(f"grant {power} to pw_boss" if power.startswith("pg_") else f"alter role pw_boss {power}", admin=True)
+    for role, group in (("pw_between", "pw_boss"), ("supervisor", "pw_between")):
+        real.sql(f"grant {group} to {role} with inherit false, set true", admin=True)
+    has = power if power.startswith("pg_") else f"{power.upper()} by membership in pw_boss"
+    try:
+        daemon = start(real.dsn, ready=False)
+        assert daemon.end() == 2
+        complaint = "".join(daemon.complaints)
+        assert complaint.startswith(f'pyworker: the login "supervisor" has {has}, and the supervisor needs none\n')
+        assert daemon.lines == []
+        assert real.sql("select count(*) from jobs.supervisors", admin=True) == [(0,)]
+        daemon = start(real.dsn, "--owner", "app", "--allow-superuser")
+        said = daemon.wait_for("risk")
+        assert said["problem"] == ("superuser" if power == "superuser" else "powerful_login")
+        assert f"the login supervisor has {has}" in said["detail"]
+        assert daemon.stop()[0] == 0
+    finally:
+        real.sql("drop role pw_between; drop role pw_boss", admin=True)
+
+
 def test_on_this_machine_nothing_is_said_of_tls(real: Real, start: Start) -> None:
     daemon = start(real.dsn, "--owner", "app")
     assert daemon.stop()[0] == 0
@@ -112,7 +138,7 @@ def test_off_this_machine_the_server_has_to_be_verified(
     # The socket takes any sslmode: what counts is what was asked for, wherever it was said.
     monkeypatch.setattr(risks, "is_on_this_host", lambda _host, _address: False)
     with psycopg.connect(f"host={server.status().socket} user=supervisor dbname=postgres {more}") as line:
-        found = list(risks_of(line, superuser=False))
+        found = list(risks_of(line, powers=None))
     assert [risk["problem"] for risk in found] == (["unverified_server"] if warned else [])
     if warned:
         assert f"(sslmode={warned})" in str(found[0]["detail"])

@@ -13,26 +13,56 @@ begin atomic
 end;
 comment on function jobs_internal.powerful_roles() is 'Roles whose members are powerful';
 
--- Purpose: what makes a role powerful: attributes, and predefined roles that it is a member of, directly or not, inherited or by SET ROLE.
--- Null: nothing. jobs_owner and jobs_supervisor count: who is one of them has everybody's jobs.
+-- Purpose: what makes a role powerful: attributes, its own and those of roles that it is a member of, directly or not, and predefined roles.
+-- Whether it inherits from them, may only SET ROLE, or only administers them is the same: who may SET ROLE has the attributes of that role, and
+-- who administers it can make itself one. jobs_owner and jobs_supervisor count: who is one of them has everybody's jobs.
+-- Returns a row for each power; via: the role that has it, null where it is an attribute of its own.
+create or replace function jobs_internal.powers(p_role oid)
+returns table (power text, via name)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  with recursive reached (role) as (
+    select p_role
+    union
+    select m.roleid from reached as r join pg_catalog.pg_auth_members as m on m.member = r.role
+  )
+  select coalesce(w.power, r.rolname::text), case when w.power is null or r.oid <> p_role then r.rolname end
+  from reached as m
+  join pg_catalog.pg_roles as r on r.oid = m.role
+  cross join lateral (values (1, 'SUPERUSER', r.rolsuper), (2, 'REPLICATION', r.rolreplication), (3, 'CREATEROLE', r.rolcreaterole),
+    (4, 'BYPASSRLS', r.rolbypassrls), (5, null, r.rolname = any (jobs_internal.powerful_roles()))) as w (n, power, has)
+  where w.has
+  order by r.oid <> p_role, w.n, r.rolname;
+end;
+comment on function jobs_internal.powers(oid) is 'What makes a role powerful, a row for each';
+
+-- Purpose: the same in words; null: nothing.
 create or replace function jobs_internal.powers_of(p_role oid)
 returns text
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select nullif(pg_catalog.concat_ws(', ',
-    case when r.rolsuper then 'SUPERUSER' end,
-    case when r.rolreplication then 'REPLICATION' end,
-    case when r.rolcreaterole then 'CREATEROLE' end,
-    case when r.rolbypassrls then 'BYPASSRLS' end,
-    case when not r.rolsuper then (
-      select pg_catalog.string_agg(p.rolname, ', ' order by p.rolname)
-      from pg_catalog.pg_roles as p
-      where p.rolname = any (jobs_internal.powerful_roles()) and pg_catalog.pg_has_role(r.oid, p.oid, 'member')) end), '')
-  from pg_catalog.pg_roles as r
-  where r.oid = p_role;
+  select pg_catalog.string_agg(
+    case when p.via is null or p.power = p.via then p.power else pg_catalog.format('%s by membership in %s', p.power, p.via) end, ', ')
+  from jobs_internal.powers(p_role) as p;
 end;
 comment on function jobs_internal.powers_of(oid) is 'What makes a role powerful; null: nothing';
+
+-- Purpose: what the connected login has that no supervisor needs, and that is as much as the whole server: attributes, and what reads, writes and
+-- runs files. Null: nothing.
+create or replace function jobs_internal.login_powers()
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select pg_catalog.string_agg(
+    case when p.via is null or p.power = p.via then p.power else pg_catalog.format('%s by membership in %s', p.power, p.via) end, ', ')
+  from jobs_internal.powers(pg_catalog.quote_ident(session_user)::regrole) as p
+  where p.power in ('SUPERUSER', 'REPLICATION', 'CREATEROLE', 'BYPASSRLS',
+    'pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files');
+end;
+comment on function jobs_internal.login_powers() is 'What the connected login has that no supervisor needs; null: nothing';
 
 -- Purpose: whether the jobs of a role are refused: it is powerful, and no administrator has switched it on by name.
 create or replace function jobs_internal.is_refused(p_role oid)
@@ -41,11 +71,17 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- As powers_of, which says more: each new session asks this before its first job.
+  -- As powers_of, which says more: each claim asks this. From the role upwards, so that it costs what its own memberships cost, however many
+  -- roles the server has.
   return exists (
-    select from pg_catalog.pg_roles as r
-    where r.oid = p_role and (r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls
-      or exists (select from pg_catalog.unnest(jobs_internal.powerful_roles()) as p where pg_catalog.pg_has_role(r.oid, p, 'member'))))
+    with recursive reached (role) as (
+      select p_role
+      union
+      select m.roleid from reached as r join pg_catalog.pg_auth_members as m on m.member = r.role
+    )
+    select from reached as m
+    join pg_catalog.pg_roles as r on r.oid = m.role
+    where r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls or r.rolname = any (jobs_internal.powerful_roles()))
     and not exists (select from jobs_internal.admitted_role as a where a.role = p_role);
 end
 $$;
