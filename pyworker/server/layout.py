@@ -83,6 +83,11 @@ class Layout:
         return self.log_directory / "postgresql.log"
 
     @property
+    def drained(self) -> Path:
+        """Where a drain notes the databases that it has paused."""
+        return self.root / "drained.json"
+
+    @property
     def passwords(self) -> Path:
         """The roles' passwords, for TCP connections only."""
         return self.root / "passwords.json"

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 from urllib.parse import quote
@@ -93,6 +93,26 @@ class PrivateServer:
         configure(layout, user, socket_directory=socket_directory, port=port)
         progress.phase("starting the server")
         start_server(layout, prefix, user, self.environment_of_server)
+        if layout.drained.exists():
+            from pyworker.server.jobs import resume_drained  # noqa: PLC0415  the driver takes 0.1 s to load
+
+            resume_drained(self._dsn_of, layout.drained)
+
+    def _dsn_of(self, database: str) -> str:
+        return self.dsn(ADMINISTRATOR, database)
+
+    def running_jobs(self) -> Mapping[str, tuple[int, ...]]:
+        """Find the jobs that run now, by database; none where the server does not run."""
+        from pyworker.server.jobs import running_jobs  # noqa: PLC0415
+
+        return running_jobs(self._dsn_of) if read_postmaster(self._layout.data) else {}
+
+    def drain(self, tell: Callable[[Mapping[str, tuple[int, ...]]], None]) -> None:
+        """Let no job begin and wait until none runs, in all databases; the next start lets them begin again."""
+        from pyworker.server.jobs import drain  # noqa: PLC0415
+
+        if read_postmaster(self._layout.data):
+            drain(self._dsn_of, self._layout.drained, tell)
 
     def _install(self, progress: Progress) -> Prefix:
         layout = self._layout
