@@ -30,6 +30,7 @@ GROUPS = {
         "start", "cancel", "retry", "run_now", "set_priority", "dismiss", "dismiss_failed", "wait", "await",
         "reconcile",
     ],
+    "The manual": ["help"],
     "Inside a job": ["current_id", "progress", "log"],
     "Queues, settings and rules": [
         "create_queue", "alter_queue", "drop_queue", "pause", "resume", "configure", "set_retry_rule",

@@ -70,6 +70,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/80_views/38_owners.sql
 \ir schema/80_views/40_errors.sql
 \ir schema/80_views/42_options.sql
+\ir schema/80_views/60_help.sql
 \ir schema/90_grants.sql
 \ir schema/95_record.sql
 commit;

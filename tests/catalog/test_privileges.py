@@ -32,6 +32,7 @@ CALLS = {
     "progress": ("select jobs.progress(1, 2)", ("app", "producer", "runner")),
     "log": ("select jobs.log('x', 'loud')", ("app", "producer", "runner")),
     "start": ("select jobs.start(0)", RUNNERS),
+    "help": ("select jobs.help('start')", EVERYBODY),
     "create_queue": ("select jobs.create_queue('a b')", OPERATORS),
     "alter_queue": ("select jobs.alter_queue('no such')", OPERATORS),
     "drop_queue": ("select jobs.drop_queue('no such')", OPERATORS),

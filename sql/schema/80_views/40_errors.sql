@@ -40,6 +40,7 @@ from (values
   ('PW035', false, 'the job was enqueued by the transaction that waits for it'),
   ('PW036', true, 'the job is not finished in that time'),
   ('PW037', false, 'jobs.await commits and cannot run inside a transaction block'),
+  ('PW038', false, 'schema jobs has no function or view of that name'),
   ('PW040', false, 'the result of the job is larger than allowed'),
   ('PW041', false, 'the job ended itself while it ran; what it did was undone'),
   ('PW042', false, 'the function was dropped or has another owner than at enqueue, or its publication was revoked'),
