@@ -18,6 +18,7 @@ grant execute on function
   jobs_internal.me(), jobs_internal.viewer(), jobs_internal.may(text), jobs_internal.activity(), jobs_internal.queue_figures(),
   jobs_internal.live_supervisors(), jobs_internal.health(), jobs_internal.quota_figures(), jobs_internal.powers_of(oid),
   jobs_internal.owner_trouble(oid), jobs_internal.reads(oid),
+  jobs_internal.eta(timestamptz, numeric, numeric, numeric, timestamptz, boolean),
   jobs.help(text), jobs_internal.help_of_function(oid), jobs_internal.help_of_view(oid), jobs_internal.errors_named(text),
   jobs_internal.wrapped(text, text, integer)
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;

@@ -517,6 +517,8 @@ OWN = {
         "type_name",
         "assert_steers",
     ),
+    # The manual, from the catalog and two public views; a sum of figures that are passed.
+    *("help_of_function", "help_of_view", "errors_named", "wrapped", "eta"),
     # Figures of the caller's own; what it may see is in tests/catalog/test_visibility.py.
     *("activity", "queue_figures", "live_supervisors", "health", "quota_figures"),
     # For the caller by session_user, whatever is passed: see below, and test_rights.py.
@@ -547,7 +549,7 @@ def test_every_function_that_an_owner_may_call_is_attacked_or_harmless(shared: D
 
 
 @pytest.mark.parametrize(
-    "call", ["cancel(%s)", "retry(%s)", "run_now(%s)", "set_priority(%s, 'high')", "wait(%s, '1 ms')"]
+    "call", ["cancel(%s)", "retry(%s)", "run_now(%s)", "dismiss(%s)", "set_priority(%s, 'high')", "wait(%s, '1 ms')"]
 )
 def test_steering_by_a_guessed_id(scene: Scene, call: str) -> None:
     """A13: what is not there and what is another's are refused alike."""

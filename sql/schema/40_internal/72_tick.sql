@@ -142,14 +142,14 @@ as $$
     and a.datid = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database())
   left join lateral (
     select m[1]::bigint as job_id, m[2]::integer as attempt, m[3]::bigint as started_ms, m[4]::numeric as done, m[5]::numeric as total
-    from pg_catalog.regexp_match(a.application_name, '^pw ([0-9]{1,18})/([0-9]{1,9}) ([0-9]{1,13})(?: ([0-9]{1,19}[.]?[0-9]{0,2})/([0-9]{1,19}[.]?[0-9]{0,2}))?$') as m
+    from pg_catalog.regexp_match(a.application_name, '^pw ([0-9]{1,18})/([0-9]{1,9}) ([0-9]{1,13})(?: ([0-9]{1,19}[.]?[0-9]{0,2})/([0-9]{1,19}[.]?[0-9]{0,2})(?: [0-9.]+@[0-9]+)?)?$') as m
     where m is not null
   ) as n on true
   left join jobs_internal.job as j on j.id = coalesce(s.job_id, n.job_id)
   left join pg_catalog.pg_stat_get_activity(j.child_pid) as ca on j.child_pid is not null and ca.backend_start = j.child_start
   left join lateral (
     select m[1]::numeric as done, m[2]::numeric as total
-    from pg_catalog.regexp_match(coalesce(ca.application_name, a.application_name), '^pw [0-9/]+ [0-9]+ ([0-9]{1,19}[.]?[0-9]{0,2})/([0-9]{1,19}[.]?[0-9]{0,2})$') as m
+    from pg_catalog.regexp_match(coalesce(ca.application_name, a.application_name), '^pw [0-9/]+ [0-9]+ ([0-9]{1,19}[.]?[0-9]{0,2})/([0-9]{1,19}[.]?[0-9]{0,2})(?: [0-9.]+@[0-9]+)?$') as m
   ) as c on true
   where n.job_id is null or s.job_id is not null or j.owner = s.owner
 $$;
@@ -184,7 +184,7 @@ as $$
   join pg_catalog.pg_stat_get_activity(null) as a on a.pid = j.child_pid and a.backend_start = j.child_start
   left join lateral (
     select m[1]::numeric as done, m[2]::numeric as total
-    from pg_catalog.regexp_match(a.application_name, '^pw [0-9/]+ [0-9]+ ([0-9]{1,19}[.]?[0-9]{0,2})/([0-9]{1,19}[.]?[0-9]{0,2})$') as m
+    from pg_catalog.regexp_match(a.application_name, '^pw [0-9/]+ [0-9]+ ([0-9]{1,19}[.]?[0-9]{0,2})/([0-9]{1,19}[.]?[0-9]{0,2})(?: [0-9.]+@[0-9]+)?$') as m
   ) as c on true
   where not jobs_internal.alive(s.pid, s.backend_start)
 $$;

@@ -22,6 +22,9 @@ declare
   v_now double precision := extract(epoch from pg_catalog.clock_timestamp());
   v_message text := pg_catalog.left(message, 1000);
   v_handle record;
+  v_name text;
+  v_done text;
+  v_begun text := pg_catalog.current_setting('pyworker.begun', true);
 begin
   if jobs_internal.current_job() is null or jobs_internal.current_attempt() is null then
     return;
@@ -31,8 +34,19 @@ begin
       detail = pg_catalog.format('done is %s, total is %s.', pg_catalog.left(done::text, 40), pg_catalog.left(total::text, 40)), hint = 'Pass how much is done, and of how much. A retry cannot help.';
   end if;
   if done is not null and total is not null then
-    perform pg_catalog.set_config('application_name', pg_catalog.format('pw %s %s/%s', v_job,
-      pg_catalog.left(pg_catalog.trim_scale(pg_catalog.round(done, 2))::text, 19), pg_catalog.left(pg_catalog.trim_scale(pg_catalog.round(total, 2))::text, 19)), false);
+    v_done := pg_catalog.left(pg_catalog.trim_scale(pg_catalog.round(done, 2))::text, 19);
+    v_name := pg_catalog.format('pw %s %s/%s', v_job, v_done, pg_catalog.left(pg_catalog.trim_scale(pg_catalog.round(total, 2))::text, 19));
+    -- Where this attempt began to count, as done@ms since its start: how fast it is can only be said from there on. An attempt that goes on
+    -- where an earlier one ended begins in the middle; one that begins another part of its work begins anew.
+    if not coalesce(pg_catalog.starts_with(v_begun, v_job || ' '), false)
+      or v_done::numeric < (pg_catalog.regexp_match(v_begun, ' ([0-9]{1,19}[.]?[0-9]{0,2})@[0-9]{1,13}$'))[1]::numeric
+    then
+      v_begun := pg_catalog.format('%s %s@%s', v_job, v_done,
+        greatest((v_now * 1000)::bigint - (pg_catalog.regexp_match(v_job, ' ([0-9]{1,13})$'))[1]::bigint, 0));
+      perform pg_catalog.set_config('pyworker.begun', v_begun, false);
+    end if;
+    v_begun := v_name || pg_catalog.substr(v_begun, pg_catalog.length(v_job) + 1);
+    perform pg_catalog.set_config('application_name', case when pg_catalog.octet_length(v_begun) < 64 then v_begun else v_name end, false);
   end if;
   if v_message is not null and v_message is distinct from pg_catalog.substr(v_said, pg_catalog.strpos(v_said, ' ') + 1)
     and v_now - coalesce((pg_catalog.regexp_match(v_said, '^([0-9]{1,12}([.][0-9]{1,9})?) '))[1]::double precision, 0) >= 1

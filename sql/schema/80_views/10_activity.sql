@@ -17,7 +17,9 @@ returns table (
   blocked_by integer[],
   session_started_at timestamptz,
   jobs bigint,
-  lane_id integer
+  lane_id integer,
+  first_done numeric,
+  first_at timestamptz
 )
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -46,11 +48,39 @@ as $$
     coalesce(case when l.owner = jobs_internal.viewer() or jobs_internal.may('jobs_operator') then m.message end, n.phase),
     case when a.wait_event_type is null then null else a.wait_event_type || ':' || a.wait_event end,
     case when l.job_id is not null then nullif(pg_catalog.pg_blocking_pids(coalesce(l.child_pid, l.pid)), '{}') end,
-    l.session_started_at, l.jobs, l.lane_id
+    l.session_started_at, l.jobs, l.lane_id,
+    f.done, l.started_at + f.ms * interval '1 ms'
   from live as l
   left join pg_catalog.pg_stat_get_activity(null) as a on a.pid = coalesce(l.child_pid, l.pid)
   left join native as n on n.pid = coalesce(l.child_pid, l.pid)
+  left join lateral (
+    select m[1]::numeric as done, m[2]::bigint as ms
+    from pg_catalog.regexp_match(a.application_name, '^pw [0-9/]+ [0-9]+ [0-9./]+ ([0-9]{1,19}[.]?[0-9]{0,2})@([0-9]{1,13})$') as m
+  ) as f on l.done is not null
   left join jobs_internal.progress_message as m on m.job_id = l.job_id and m.attempt = l.attempt
 $$;
 comment on function jobs_internal.activity() is
 'Worker sessions that the caller may see, with what they run, native progress, waits and blockers; pid is null where only a child session lives';
+
+-- Purpose: when a job ends if it goes on like this. Reckoned from the attempt's first report, p_first_done at p_first_at: an attempt that goes on
+-- where an earlier one ended did not do that part. With one report only, the attempt is reckoned from zero at its start where p_fresh says
+-- that nothing ran before it; else nothing is known. Without such a mark (the server's own progress) it began with zero. A job may say what
+-- it likes: 1e10 seconds are no error.
+create or replace function jobs_internal.eta(
+  p_started_at timestamptz, p_done numeric, p_total numeric, p_first_done numeric, p_first_at timestamptz, p_fresh boolean
+)
+returns timestamptz
+language sql volatile
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when p_total > 0 and p_done > b.done
+    then (clock_timestamp() + make_interval(secs => least(1e10,
+      greatest(extract(epoch from clock_timestamp() - b.at), 0)
+        * (greatest(p_total - p_done, 0) / (p_done - b.done)))::double precision))::timestamptz(0)
+  end
+  from (
+    select case when from_zero then 0 else p_first_done end as done, case when from_zero then p_started_at else p_first_at end as at
+    from (select p_first_at is null or (p_fresh and p_done <= p_first_done) as from_zero) as k
+  ) as b;
+end;
+comment on function jobs_internal.eta(timestamptz, numeric, numeric, numeric, timestamptz, boolean) is 'When a job ends if it goes on like this';

@@ -145,11 +145,7 @@ select
   a.done,
   a.total,
   case when a.total > 0 then pg_catalog.round(100 * least(a.done / a.total, 1), 1) end as percent,
-  case when a.total > 0 and a.done > 0
-    -- A job may say what it likes: 1e10 seconds are no error.
-    then (pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => least(1e10,
-      extract(epoch from pg_catalog.clock_timestamp() - a.started_at) * (greatest(a.total - a.done, 0) / a.done))::double precision))::timestamptz(0)
-  end as eta,
+  jobs_internal.eta(a.started_at, a.done, a.total, a.first_done, a.first_at, a.attempt = 1 and j.interruptions = 0 and j.crashes = 0) as eta,
   a.message,
   a.wait_event,
   a.blocked_by
@@ -169,7 +165,7 @@ comment on column jobs.running.started_at is 'Start of this attempt';
 comment on column jobs.running.done is 'How much is done: of jobs.progress, else of the server''s own progress (blocks, tuples or lockers)';
 comment on column jobs.running.total is 'Of how much, in the same unit; of VACUUM and CREATE INDEX within the present phase';
 comment on column jobs.running.percent is 'done of total, in percent';
-comment on column jobs.running.eta is 'When it ends if it goes on like this; within the present phase for VACUUM and CREATE INDEX';
+comment on column jobs.running.eta is 'When it ends if it goes on as since the first report of this attempt; null: not known yet; within the present phase for VACUUM and CREATE INDEX';
 comment on column jobs.running.message is 'Text of jobs.progress, else the phase of the server''s own progress';
 comment on column jobs.running.wait_event is 'What its session waits for, type:event; null: it works';
 comment on column jobs.running.blocked_by is 'Processes whose locks it waits for';
