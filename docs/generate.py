@@ -27,8 +27,8 @@ GROUPS = {
     "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql"],
     "Let others enqueue": ["publish", "enqueue_published", "unpublish"],
     "Run and steer": [
-        "start", "cancel", "retry", "run_now", "set_priority", "dismiss", "dismiss_failed", "wait", "await",
-        "reconcile",
+        "start", "cancel", "retry", "run_now", "set_priority", "explain", "dismiss", "dismiss_failed",
+        "wait", "await", "reconcile",
     ],
     "The manual": ["help"],
     "Inside a job": ["current_id", "progress", "log"],

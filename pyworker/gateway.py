@@ -3,7 +3,7 @@
 Each method calls one function, or reads one public view.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, LiteralString
@@ -55,6 +55,10 @@ class Gateway:
     def supervisor_open(self, name: str, host: str, os_pid: int, version: str) -> int:
         """Register this connection as a supervisor; returns its number."""
         return int(self._value("select jobs_internal.supervisor_open(%s, %s, %s, %s)", name, host, os_pid, version))
+
+    def supervisor_serves(self, supervisor: int, owners: Sequence[str]) -> None:
+        """Say whose jobs this supervisor runs, where it runs only some."""
+        self._value("select jobs_internal.supervisor_serves(%s, %s)", supervisor, list(owners))
 
     def supervisor_close(self, supervisor: int) -> None:
         """Take the registration back."""

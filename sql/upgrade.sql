@@ -53,12 +53,14 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/72_tick.sql
 \ir schema/40_internal/73_history.sql
 \ir schema/40_internal/74_mend.sql
+\ir schema/40_internal/76_reasons.sql
 \ir schema/40_internal/80_launch.sql
 \ir schema/60_api/10_enqueue.sql
 \ir schema/60_api/15_publish.sql
 \ir schema/60_api/20_in_job.sql
 \ir schema/60_api/30_steer.sql
 \ir schema/60_api/35_dismiss.sql
+\ir schema/60_api/36_explain.sql
 \ir schema/60_api/38_operate.sql
 \ir schema/60_api/40_queues.sql
 \ir schema/60_api/45_owners.sql
@@ -70,7 +72,9 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/80_views/38_owners.sql
 \ir schema/80_views/40_errors.sql
 \ir schema/80_views/42_options.sql
+\ir schema/80_views/44_wait_reasons.sql
 \ir schema/80_views/60_help.sql
+\ir schema/80_views/62_lists.sql
 \ir schema/90_grants.sql
 \ir schema/95_record.sql
 commit;

@@ -138,8 +138,25 @@ class Database:
         return dict(rows[0])
 
     def job(self, job_id: int, *, role: str = "app") -> dict[str, Any]:
-        """Give the row of jobs.job."""
-        return self.record("select * from jobs.job where id = %s", [job_id], role=role)
+        """Give the row of jobs.job; one that waits says why, whatever the test is about."""
+        job = self.record("select * from jobs.job where id = %s", [job_id], role=role)
+        assert job["waits_for"] or job["state"] not in ("queued", "scheduled"), job
+        return job
+
+    def assert_reasons(self) -> None:
+        """Assert that each unfinished job has a reason, whatever state a test has brought the database into."""
+        with self.server.connect(database=self.name) as line:
+            there = line.execute("select to_regprocedure('jobs.explain(bigint)'), to_regclass('jobs.queued')")
+            if None in (there.fetchone() or (None,)):
+                return  # a database that a test has taken pyworker from
+            without = line.execute(
+                "select j.id, e.state, e.code, e.reason"
+                " from (select id from jobs_internal.job order by random() limit 20) as j"
+                " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null or e.state is null"
+                " or e.code not in (select code from jobs.wait_reasons)"
+                " union all select id, state, null, 'waits_for' from jobs.queued where waits_for is null"
+            ).fetchall()
+        assert without == [], without
 
     def result(self, job_id: int) -> Any:
         """Give the result of a job that succeeded."""
@@ -149,6 +166,7 @@ class Database:
 
     def drain(self, *, role: str = "app", sessions: int = 1, timeout: float = 15.0) -> None:
         """Run what is due, as its owner, without a supervisor, until nothing is due and no session is left."""
+        self.assert_reasons()
         started = self._start(role, sessions)
 
         def idle() -> bool:
@@ -236,7 +254,14 @@ def clone(server: Server, template: str, kind: str) -> Database:
 
 
 def drop(database: Database) -> None:
-    """Drop a database; a worker session that is still there is a failure of the test."""
+    """Drop a database; a worker session that is still there is a failure of the test, and a job without a reason."""
+    try:
+        database.assert_reasons()
+    except BaseException:
+        database.close()
+        with database.server.connect() as connection:
+            connection.execute(f"drop database {database.name} with (force)".encode())
+        raise
     try:
         wait_until(lambda: not database.background(), 5)
     except AssertionError:

@@ -248,7 +248,9 @@ class Supervisor:
         if now - self._failing_since > self._options.patience:
             raise ServerStalled
         renewed = (
-            self._guarded("register", lambda: session.register(self._options.name)) if self._failures == 2 else None
+            self._guarded("register", lambda: session.register(self._options.name, self._options.owners))
+            if self._failures == 2
+            else None
         )
         if renewed is None:
             return session

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
@@ -120,9 +120,9 @@ class Session:
         """Dispatch, rescue, and see how things stand."""
         return self.gateway.supervisor_tick(self.number)
 
-    def register(self, name: str) -> "Session":
+    def register(self, name: str, owners: Sequence[str] = ()) -> "Session":
         """Register once more, where the database has forgotten this supervisor."""
-        number = _register(self.gateway, self.user, name)
+        number = _register(self.gateway, self.user, name, owners)
         return replace(self, number=number)
 
     def close(self, *, patience: float | None = None) -> None:
@@ -149,9 +149,12 @@ def _refusals(role: str) -> Iterator[None]:
         raise
 
 
-def _register(gateway: Gateway, role: str, name: str) -> int:
+def _register(gateway: Gateway, role: str, name: str, owners: Sequence[str]) -> int:
     with _refusals(role):
-        return gateway.supervisor_open(name, socket.gethostname(), os.getpid(), __version__)
+        number = gateway.supervisor_open(name, socket.gethostname(), os.getpid(), __version__)
+        if owners:  # jobs of all others are told that they wait for another supervisor
+            gateway.supervisor_serves(number, owners)
+    return number
 
 
 def _powers(gateway: Gateway, user: str, options: Options) -> str | None:
@@ -176,7 +179,7 @@ def _open(options: Options, wake: Wake) -> Session:
         line.interrupted = lambda: wake.at_once
         gateway = Gateway(line)
         powers = _powers(gateway, line.info.user, options)
-        number = _register(gateway, line.info.user, options.name)
+        number = _register(gateway, line.info.user, options.name, options.owners)
         gateway.listen()
     except BaseException:
         line.close()

@@ -708,7 +708,8 @@ create table jobs_internal.supervisor (
   backend_start timestamptz not null,
   started_at timestamptz not null default pg_catalog.clock_timestamp(),
   asleep boolean not null default false,
-  mark xid8
+  mark xid8,
+  serves text[]
 ) with (fillfactor = 50);
 comment on table jobs_internal.supervisor is 'Supervisors that are connected, and dead ones until another has noticed';
 comment on column jobs_internal.supervisor.id is 'Number';
@@ -720,6 +721,7 @@ comment on column jobs_internal.supervisor.pid is 'Server process of its control
 comment on column jobs_internal.supervisor.backend_start is 'Start of that process';
 comment on column jobs_internal.supervisor.started_at is 'When it registered';
 comment on column jobs_internal.supervisor.asleep is 'It waits for a NOTIFY: enqueuers should send one';
+comment on column jobs_internal.supervisor.serves is 'Owners whose jobs it runs; null: every login member of jobs_runner that it can connect as';
 comment on column jobs_internal.supervisor.mark is 'Asleep: transactions from this number on are sure to have seen that; null: nobody has looked yet';
 
 create table jobs_internal.feed (

@@ -9,7 +9,8 @@ grant usage on schema jobs, jobs_internal to jobs_producer, jobs_runner, jobs_op
 -- Views, and the helpers that they call with the caller's rights. The views themselves decide which rows are shown.
 grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished, jobs.attempts, jobs.cost, jobs.queues,
   jobs.sessions, jobs.supervisors,
-  jobs.health, jobs.settings, jobs.retry_rules, jobs.errors, jobs.options, jobs.quotas, jobs.publications, jobs.admitted_roles
+  jobs.health, jobs.job_list, jobs.failed_list, jobs.attempt_list, jobs.queue_list, jobs.health_list, jobs.wait_reasons,
+  jobs.settings, jobs.retry_rules, jobs.errors, jobs.options, jobs.quotas, jobs.publications, jobs.admitted_roles
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 grant select on jobs.audit to jobs_operator, jobs_reader;
 grant select on jobs.log_lines to jobs_producer, jobs_runner, jobs_operator;
@@ -17,7 +18,7 @@ grant execute on function
   jobs_internal.is_asked_by_login(),
   jobs_internal.me(), jobs_internal.viewer(), jobs_internal.may(text), jobs_internal.activity(), jobs_internal.queue_figures(),
   jobs_internal.live_supervisors(), jobs_internal.health(), jobs_internal.quota_figures(), jobs_internal.powers_of(oid),
-  jobs_internal.owner_trouble(oid), jobs_internal.reads(oid),
+  jobs_internal.lane_waits(), jobs_internal.shortened(text, integer), jobs.explain(bigint), jobs_internal.wait_codes(), jobs_internal.reads(oid),
   jobs_internal.eta(timestamptz, numeric, numeric, numeric, timestamptz, boolean),
   jobs.help(text), jobs_internal.help_of_function(oid), jobs_internal.help_of_view(oid), jobs_internal.errors_named(text),
   jobs_internal.wrapped(text, text, integer)
@@ -118,7 +119,8 @@ to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Supervise.
 grant execute on function
-  jobs_internal.supervisor_open(text, text, integer, text), jobs_internal.supervisor_close(bigint), jobs_internal.supervisor_tick(bigint),
+  jobs_internal.supervisor_open(text, text, integer, text), jobs_internal.supervisor_serves(bigint, text[]),
+  jobs_internal.supervisor_close(bigint), jobs_internal.supervisor_tick(bigint),
   jobs_internal.supervisor_press(bigint), jobs_internal.supervisor_sleep(bigint, boolean), jobs_internal.take_outcomes(integer),
   jobs_internal.runners(), jobs_internal.maintain(), jobs_internal.note_unreached(bigint, jsonb), jobs_internal.login_powers()
 to jobs_supervisor;

@@ -308,14 +308,16 @@ def test_a_password_is_never_sent_for_another_role(
 
 def unreached(database: Database, job: int) -> str:
     """Wait until a job of shop says that its owner cannot be reached, and give the reason; health says the same."""
-    row = wait_until(lambda: database.job(job, role="postgres")["waits_for"])
-    reason = str(row).partition(" cannot connect as its owner shop: ")[2]
-    assert reason
+
+    def told() -> str:
+        return str(database.job(job, role="postgres")["waits_for"]).partition(" cannot connect as its owner shop: ")[2]
+
+    reason = wait_until(told)
     assert state(database, job) == "queued"
     status, detail, remedy = database.admin(UNREACHED)[0]
     assert status == "warning"
-    told = r"a supervisor cannot connect as: shop since [^(]* \(\S+ says: " + re.escape(reason) + r"\)"
-    assert re.fullmatch(told, detail)
+    expected = r"a supervisor cannot connect as: shop since [^(]* \(\S+ says: " + re.escape(reason) + r"\)"
+    assert re.fullmatch(expected, detail)
     assert "How the supervisor connects as each owner" in remedy
     return reason
 

@@ -512,7 +512,6 @@ OWN = {
         "shapes_are_current",
         "is_built_now",
         "powers_of",
-        "owner_trouble",
         "reads",
         "type_name",
         "assert_steers",
@@ -520,7 +519,8 @@ OWN = {
     # The manual, from the catalog and two public views; a sum of figures that are passed.
     *("help_of_function", "help_of_view", "errors_named", "wrapped", "eta"),
     # Figures of the caller's own; what it may see is in tests/catalog/test_visibility.py.
-    *("activity", "queue_figures", "live_supervisors", "health", "quota_figures"),
+    *("activity", "queue_figures", "live_supervisors", "health", "quota_figures", "lane_waits"),
+    *("wait_codes", "shortened"),
     # For the caller by session_user, whatever is passed: see below, and test_rights.py.
     *(
         "open_session",

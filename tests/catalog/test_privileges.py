@@ -22,6 +22,7 @@ CALLS = {
     "run_now": ("select jobs.run_now(0)", STEERS),
     "dismiss": ("select jobs.dismiss(0)", STEERS),
     "dismiss_failed": ("select jobs.dismiss_failed('no such')", STEERS),
+    "explain": ("select jobs.explain(0)", EVERYBODY),
     "wait": ("select jobs.wait(0, '1 s')", STEERS),
     "set_priority": ("select jobs.set_priority(0, 'low')", STEERS),
     "publish": ("select jobs.publish('pg_catalog.no_such', 'no such')", PRODUCERS),
@@ -59,6 +60,7 @@ VIEWS = (
         "sessions",
         "supervisors",
         "health",
+        *("job_list", "failed_list", "attempt_list", "queue_list", "health_list", "wait_reasons"),
     ),
     *("settings", "retry_rules", "errors", "options", "quotas", "publications", "admitted_roles"),
 )

@@ -57,6 +57,7 @@ FUZZED: dict[str, Fuzzed] = {
     "cancel": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "retry": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "run_now": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "explain": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "set_priority": Fuzzed("app", {"id": BIGINTS, "priority": _PRIORITIES}, ("id", "priority")),
     "publish": Fuzzed("app", {
         "task": TASKS, "to_role": _ROLES, "queue": QUEUES, "timeout": INTERVALS, "per_minute": INTEGERS,

@@ -54,7 +54,7 @@ def test_an_owner_without_any_session_is_told_so(database: Database) -> None:
     job = _note(database)
     database.drain()
     job = _note(database)
-    assert database.job(job)["waits_for"] is None
+    assert database.job(job)["waits_for"] == "no supervisor is connected"
     _quota(database, running=0)
     database.admin("update jobs_internal.lane set served_at = '2000-01-01'")
     lane = database.admin("select pgmq_queue from jobs_internal.lane")[0][0]

@@ -31,6 +31,9 @@ begin
   return nextval('jobs_internal.number');
 end $$;
 
+create function jobs_internal.supervisor_serves(p_supervisor bigint, p_owners text[]) returns void
+language sql begin atomic select; end;
+
 create function jobs_internal.supervisor_close(p_supervisor bigint) returns void
 language sql begin atomic update jobs_internal.script set closed = closed + 1; end;
 

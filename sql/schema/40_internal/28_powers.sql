@@ -114,46 +114,6 @@ end
 $$;
 comment on function jobs_internal.assert_admitted(oid) is 'PW019 for a powerful role that nobody has switched on';
 
--- Purpose: why no job of an owner can start now; null: nothing is in the way. For the views, so nothing secret.
-create or replace function jobs_internal.owner_trouble(p_owner oid)
-returns text
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_name text := pg_catalog.pg_get_userbyid(p_owner);
-  v_supervisor text;
-  v_reason text;
-begin
-  if not exists (select from pg_catalog.pg_roles as r where r.oid = p_owner) then
-    return pg_catalog.format('its owner %s does not exist any more', v_name);
-  elsif not exists (select from pg_catalog.pg_roles as r where r.oid = p_owner and r.rolcanlogin) then
-    return pg_catalog.format('its owner %s may not log in', v_name);
-  elsif not jobs_internal.is_runner(p_owner) then
-    return pg_catalog.format('its owner %s is no member of jobs_runner', v_name);
-  elsif jobs_internal.is_refused(p_owner) then
-    return pg_catalog.format('jobs of %s are refused: it has %s, and no administrator has admitted it', v_name, jobs_internal.powers_of(p_owner));
-  elsif exists (select from jobs_internal.quota as u where u.owner = p_owner and u.running = 0) then
-    return pg_catalog.format('the quota of its owner %s allows no worker session', v_name);
-  end if;
-  -- A session of the owner that lives can take it, however it was started.
-  if exists (select from jobs_internal.session as s where s.owner = p_owner and jobs_internal.alive(s.pid, s.backend_start)) then
-    return null;
-  end if;
-  select s.name, u.reason into v_supervisor, v_reason
-  from jobs_internal.unreached_owner as u
-  join jobs_internal.supervisor as s on s.id = u.supervisor_id and jobs_internal.alive(s.pid, s.backend_start)
-  where u.owner = p_owner
-  order by u.since
-  limit 1;
-  if found then
-    return pg_catalog.format('supervisor %s cannot connect as its owner %s: %s', v_supervisor, v_name, v_reason);
-  end if;
-  return null;
-end
-$$;
-comment on function jobs_internal.owner_trouble(oid) is 'Why no job of this owner can start now; null: nothing is in the way';
-
 -- Purpose: a supervisor says as which owners, of those for whom jobs are due, it cannot connect: {name: why}. Whom it does not name any more,
 -- it can, or nothing of theirs is due. A name that is no role's is nobody's trouble here. Writes: unreached_owner.
 create or replace function jobs_internal.note_unreached(p_supervisor bigint, p_reasons jsonb)

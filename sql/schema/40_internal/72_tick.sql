@@ -419,6 +419,16 @@ end
 $$;
 comment on function jobs_internal.supervisor_open(text, text, integer, text) is 'Registers a supervisor''s control connection';
 
+-- Purpose: a supervisor says whose jobs it runs, where it was told to run only some. Writes: supervisor.
+create or replace function jobs_internal.supervisor_serves(p_supervisor bigint, p_owners text[])
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  update jobs_internal.supervisor as s set serves = p_owners where s.id = p_supervisor
+$$;
+comment on function jobs_internal.supervisor_serves(bigint, text[]) is 'A supervisor says whose jobs it runs';
+
 -- Purpose: the end of a supervisor.
 create or replace function jobs_internal.supervisor_close(p_supervisor bigint)
 returns void

@@ -47,7 +47,8 @@ as $$
     coalesce(l.done, n.done), coalesce(l.total, n.total),
     coalesce(case when l.owner = jobs_internal.viewer() or jobs_internal.may('jobs_operator') then m.message end, n.phase),
     case when a.wait_event_type is null then null else a.wait_event_type || ':' || a.wait_event end,
-    case when l.job_id is not null then nullif(pg_catalog.pg_blocking_pids(coalesce(l.child_pid, l.pid)), '{}') end,
+    case when l.job_id is not null then (select pg_catalog.array_agg(distinct b.pid order by b.pid)
+      from pg_catalog.unnest(pg_catalog.pg_blocking_pids(coalesce(l.child_pid, l.pid))) as b(pid)) end,  -- who blocks in several ways is named once
     l.session_started_at, l.jobs, l.lane_id,
     f.done, l.started_at + f.ms * interval '1 ms'
   from live as l

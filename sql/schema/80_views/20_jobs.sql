@@ -8,8 +8,6 @@
 create or replace view jobs.job with (security_barrier) as
 with active as materialized (
   select a.job_id, a.attempt, a.started_at from jobs_internal.activity() as a where a.job_id is not null
-), trouble as materialized (  -- once for each owner, and not for each job
-  select l.owner, jobs_internal.owner_trouble(l.owner) as reason from (select o.owner from jobs_internal.lane as o group by o.owner) as l
 )
 select
   j.id,
@@ -49,11 +47,11 @@ select
   pg_catalog.pg_get_userbyid(coalesce(j.enqueued_by, j.owner))::text as enqueued_by,
   case
     when j.bucket is not null or j.state not in ('scheduled', 'queued') then null
-    when j.due_at > pg_catalog.clock_timestamp() then 'its time'
-    when (select s.paused from jobs_internal.switch as s) then 'everything is paused'
-    when (select q.paused from jobs_internal.queue as q where q.id = j.queue_id) then 'its queue is paused'
-    when j.owner in (select t.owner from trouble as t) then (select t.reason from trouble as t where t.owner = j.owner)
-    else jobs_internal.owner_trouble(j.owner)
+    when j.state = 'queued' and j.id in (select a.job_id from active as a) then null
+    when j.due_at > (select pg_catalog.clock_timestamp()) then case when j.attempt > 0 then 'its next attempt' else 'its time' end
+    -- Found once for each lane, and not for each job.
+    else coalesce((select jobs_internal.lane_waits()) ->> (j.queue_id || ' ' || j.owner || ' ' || j.priority),
+      case when j.crashes > 0 then 'a run by itself, because it ran when the server crashed' else 'its turn' end)
   end as waits_for,
   j.dismissed_at,
   j.dismissed_by
@@ -61,11 +59,12 @@ from (
   select l.id, null::integer as bucket, l.queue_id, l.owner, l.state, l.shape_id, l.attempt, l.max_attempts, l.priority, l.run_at, l.created_at,
     l.started_at,
     null::timestamptz as finished_at, null::jsonb as result, l.error, l.note, l.timeout, l.unique_key, l.args, l.settings, l.enqueued_by, l.due_at,
+    l.crashes,
     null::timestamptz as dismissed_at, null::text as dismissed_by
   from jobs_internal.job as l
   union all
   select f.id, f.bucket, f.queue_id, f.owner, f.state, f.shape_id, f.attempt, f.max_attempts, f.priority, f.run_at, f.created_at,
-    f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings, f.enqueued_by, null,
+    f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings, f.enqueued_by, null, 0::smallint,
     f.dismissed_at, f.dismissed_by
   from jobs_internal.finished as f
 ) as j
@@ -96,7 +95,7 @@ comment on column jobs.job.statement is 'The statement of jobs.enqueue_sql';
 comment on column jobs.job.done_when is 'Post-condition of the statement: given, or known by pyworker';
 comment on column jobs.job.rollback is 'Statement that undoes it, kept for people';
 comment on column jobs.job.enqueued_by is 'Role that enqueued it: its owner, or another by a publication';
-comment on column jobs.job.waits_for is 'Why it does not start: its time, a pause, an owner that nobody can connect as or whose jobs are refused; null: it is its turn soon, or it has started';
+comment on column jobs.job.waits_for is 'Why it does not start, in short: the first that holds of jobs.wait_reasons; null: it runs, or is finished. jobs.explain(id) says more';
 comment on column jobs.job.dismissed_at is 'When its failure was dismissed (jobs.dismiss); null: not, or it has been retried since';
 comment on column jobs.job.dismissed_by is 'Login that dismissed it';
 
@@ -112,7 +111,13 @@ select
   j.max_attempts,
   coalesce(j.due_at, j.run_at)::timestamptz(0) as due_at,
   pg_catalog.date_trunc('second', pg_catalog.now() - j.created_at) as age,
-  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.error ->> 'message' end as last_error
+  case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.error ->> 'message' end as last_error,
+  case
+    when j.due_at > (select pg_catalog.clock_timestamp()) then case when j.attempt > 0 then 'its next attempt' else 'its time' end
+    -- Found once for each lane, and not for each job.
+    else coalesce((select jobs_internal.lane_waits()) ->> (j.queue_id || ' ' || j.owner || ' ' || j.priority),
+      case when j.crashes > 0 then 'a run by itself, because it ran when the server crashed' else 'its turn' end)
+  end as waits_for
 from jobs_internal.job as j
 join jobs_internal.queue as q on q.id = j.queue_id
 left join jobs_internal.shape as s on s.id = j.shape_id
@@ -132,6 +137,7 @@ comment on column jobs.queued.attempt is 'Attempts made, count';
 comment on column jobs.queued.max_attempts is 'Attempts allowed, count';
 comment on column jobs.queued.due_at is 'When it may start';
 comment on column jobs.queued.age is 'Time since it was enqueued';
+comment on column jobs.queued.waits_for is 'Why it does not start, as in jobs.job; never null';
 comment on column jobs.queued.last_error is 'Message of the last attempt''s error';
 
 create or replace view jobs.running with (security_barrier) as
@@ -148,7 +154,12 @@ select
   jobs_internal.eta(a.started_at, a.done, a.total, a.first_done, a.first_at, a.attempt = 1 and j.interruptions = 0 and j.crashes = 0) as eta,
   a.message,
   a.wait_event,
-  a.blocked_by
+  a.blocked_by,
+  (select q.name from jobs_internal.queue as q where q.id = j.queue_id) as queue,
+  a.attempt,
+  pg_catalog.date_trunc('second', pg_catalog.clock_timestamp() - a.started_at) as elapsed,
+  (a.started_at + j.timeout)::timestamptz(0) as deadline,
+  coalesce(j.options ->> 'title', s.task, st.command) as title
 from jobs_internal.activity() as a
 left join jobs_internal.job as j on j.id = a.job_id
 left join jobs_internal.shape as s on s.id = j.shape_id
@@ -169,6 +180,11 @@ comment on column jobs.running.eta is 'When it ends if it goes on as since the f
 comment on column jobs.running.message is 'Text of jobs.progress, else the phase of the server''s own progress';
 comment on column jobs.running.wait_event is 'What its session waits for, type:event; null: it works';
 comment on column jobs.running.blocked_by is 'Processes whose locks it waits for';
+comment on column jobs.running.queue is 'Queue';
+comment on column jobs.running.attempt is 'Number of this attempt, from 1';
+comment on column jobs.running.elapsed is 'Time since its start';
+comment on column jobs.running.deadline is 'When its timeout ends it; null: no limit';
+comment on column jobs.running.title is 'Title that it was given (option title), else its task';
 
 -- These two are ordered by what they show, to the second, and by nothing else that had to be joined: so the plan walks the index of each
 -- partition also where the reader asks for "order by finished_at desc limit 20".
@@ -261,8 +277,8 @@ from (
 ) as a
 where (a.live or a.outcome is not null)
   and (a.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_reader')) or (select jobs_internal.may('jobs_operator')))
-order by a.job_id desc;
-comment on view jobs.attempts is 'Attempts, each with its session and outcome; the latest job first';
+order by a.job_id desc, a.attempt;
+comment on view jobs.attempts is 'Attempts, each with its session and outcome; the latest job first, its attempts in their order';
 comment on column jobs.attempts.job_id is 'Job';
 comment on column jobs.attempts.attempt is 'Number of the attempt, from 1';
 comment on column jobs.attempts.outcome is 'succeeded, failed, timed_out, cancelled, lost, in_doubt; null: it runs';

@@ -285,9 +285,7 @@ begin
       || case when v_left > 0 then pg_catalog.format('; the child sessions of %s more go on alone: see jobs.running', v_left) else '' end,
     case when v_count > 0 then 'a supervisor sees to them, or the next jobs.start() of their owner' end;
 
-  v_free := pg_catalog.current_setting('max_worker_processes')::integer
-    - (select pg_catalog.count(*) from pg_catalog.pg_stat_get_activity(null) as a where a.backend_type not in ('client backend', 'autovacuum launcher',
-        'autovacuum worker', 'background writer', 'checkpointer', 'startup', 'walreceiver', 'walsender', 'walwriter', 'archiver', 'walsummarizer', 'slotsync worker', 'io worker', 'standalone backend'));
+  v_free := jobs_internal.free_worker_slots();
   -- Whoever may run jobs may also launch sessions that are none of ours: where slots are few, one says whose they are.
   v_text := case when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then (
     select pg_catalog.string_agg(pg_catalog.format('%s (%s)', pg_catalog.pg_get_userbyid(o.usesysid), o.n), ', ' order by o.n desc)

@@ -1,0 +1,406 @@
+"""Each job that waits says why: one fixture for each code of jobs.explain, in which no other one holds."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+import pytest
+from stage import gate_shut, own_name, put, put_sql, state, wait_at_gate, wait_for, wait_running
+from support import Database, wait_until
+
+from .byhand import Worker
+
+Told = dict[str, Any]
+
+
+def explain(database: Database, job: int, role: str = "app") -> Told:
+    """Give what jobs.explain says of a job."""
+    return database.record("select * from jobs.explain(%s)", [job], role=role)
+
+
+def supervised(database: Database) -> int:
+    """Connect a supervisor, which does nothing but be there."""
+    return int(database.value("select jobs_internal.supervisor_open('idle', 'here', 1, '0')", role="supervisor"))
+
+
+def queued(database: Database) -> int:
+    """Have a job in its lane, with a supervisor there and nothing in the way."""
+    put(database, "app.note", {"n": 0})
+    database.drain()
+    supervised(database)
+    return put(database, "app.note", {"n": 1})
+
+
+@contextmanager
+def tenant(database: Database) -> Iterator[tuple[str, int]]:
+    """Have an owner of the test's own, with a job that is due and a supervisor there; it is gone afterwards."""
+    name = own_name("tenant")
+    database.admin(f"create role {name} login")
+    try:
+        database.admin(f"grant jobs_producer, jobs_runner to {name}")
+        job = int(database.value("select jobs.enqueue('pg_catalog.now')", role=name))
+        database.line(name).close()
+        supervised(database)
+        yield name, job
+    finally:
+        database.admin("delete from jobs_internal.job")
+        database.admin(f"drop role if exists {name}")
+
+
+Case = Callable[[Database], Iterator[tuple[int, str, Told]]]
+CASES: dict[str, Case] = {}
+
+
+def case(code: str) -> Callable[[Case], Case]:
+    """Name the code that a case is about."""
+
+    def keep(made: Case) -> Case:
+        CASES[code] = made
+        return made
+
+    return keep
+
+
+@case("not_there")
+def _(_database: Database) -> Iterator[tuple[int, str, Told]]:
+    yield 99, "app", {"state": None}
+
+
+@case("finished")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = put(database, "app.note", {"n": 1})
+    database.drain()
+    yield job, "app", {"state": "succeeded"}
+
+
+@case("time")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    supervised(database)
+    job = put(database, "app.note", {"n": 1}, run_at="2100-01-01T00:00:00Z")
+    yield job, "app", {"state": "scheduled", "waits_for": "its time"}
+
+
+@case("retry")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    database.run("select jobs.alter_queue('default', backoff => '1 hour', backoff_cap => '1 hour')", role="operator")
+    job = put(database, "app.fail", {"state": "40001"})
+    database.run("select jobs.start()")
+    wait_until(lambda: database.job(job)["state"] == "scheduled" and database.job(job)["attempt"] == 1)
+    wait_until(lambda: not database.background())
+    supervised(database)
+    yield job, "app", {"state": "scheduled", "waits_for": "its next attempt"}
+
+
+@case("copy")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database)
+    database.admin("update jobs_internal.home set place = 0")
+    yield job, "reader", {"state": "queued"}
+    database.admin("update jobs_internal.home set place = 'jobs_internal.home'::regclass")
+
+
+@case("paused_all")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database)
+    database.run("select jobs.pause()", role="operator")
+    yield job, "app", {"waits_for": "everything is paused"}
+
+
+@case("paused_queue")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database)
+    database.run("select jobs.pause('default')", role="operator")
+    yield job, "app", {"waits_for": "its queue is paused"}
+
+
+@case("quota")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database)
+    database.run("select jobs.set_quota('app', running => 0)", role="operator")
+    yield job, "app", {"waits_for": "the quota of its owner app allows no worker session"}
+
+
+@case("concurrency")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    database.run("select jobs.create_queue('narrow', concurrency => 1)", role="operator")
+    with gate_shut(database):
+        first = put(database, "app.gate", queue="narrow")
+        database.run("select jobs.start()")
+        pids = wait_at_gate(database)
+        job = put(database, "app.note", {"n": 1}, queue="narrow")
+        yield job, "app", {"blocked_by_jobs": [first], "blocked_by_pids": pids}
+        with_other = put(database, "pg_catalog.now", queue="narrow", role="other")
+        told = explain(database, with_other, "other")
+        assert (told["code"], told["blocked_by_jobs"], told["blocked_by_pids"]) == ("concurrency", None, None)
+        assert explain(database, job, "other")["code"] == "not_there"
+    wait_for(database, job)
+    database.admin("delete from jobs_internal.job")
+
+
+@case("owner_sessions")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    database.run("select jobs.configure('sessions_per_owner', '1')", role="operator")
+    with gate_shut(database):
+        first = put(database, "app.gate")
+        database.run("select jobs.start()")
+        pids = wait_at_gate(database)
+        job = put(database, "app.note", {"n": 1})
+        yield job, "app", {"blocked_by_jobs": [first], "blocked_by_pids": pids}
+    wait_for(database, job)
+
+
+@case("owner_gone")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    with tenant(database) as (name, job):
+        database.admin(f"drop role {name}")
+        yield job, "operator", {}
+
+
+@case("owner_no_login")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    with tenant(database) as (name, job):
+        database.admin(f"alter role {name} nologin")
+        yield job, "operator", {"remedy": f"alter role {name} login;"}
+
+
+@case("owner_no_runner")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    supervised(database)
+    job = put(database, "pg_catalog.now", role="producer")
+    yield job, "producer", {"remedy": "grant jobs_runner to producer;"}
+
+
+@case("owner_refused")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    with tenant(database) as (name, job):
+        database.admin(f"alter role {name} createrole")
+        yield job, "operator", {}
+
+
+@case("owner_unreached")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database)
+    number = database.admin("select id from jobs_internal.supervisor")[0][0]
+    reasons = '{"app": "no pg_hba.conf entry"}'
+    database.run("select jobs_internal.note_unreached(%s, %s)", [number, reasons], role="supervisor")
+    yield job, "app", {"waits_for": "supervisor idle cannot connect as its owner app: no pg_hba.conf entry"}
+
+
+@case("no_supervisor")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    yield put(database, "app.note", {"n": 1}), "app", {"waits_for": "no supervisor is connected"}
+
+
+@case("not_served")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database)
+    number = database.admin("select id from jobs_internal.supervisor")[0][0]
+    database.run("select jobs_internal.supervisor_serves(%s, '{other}')", [number], role="supervisor")
+    yield job, "app", {}
+    database.run("select jobs_internal.supervisor_serves(%s, '{other,app}')", [number], role="supervisor")
+    assert explain(database, job)["code"] == "turn"
+
+
+@case("no_worker_slot")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database)
+    # As many as a session may hold, in as many sessions as it takes, until the server refuses.
+    try:
+        for _session in range(100):
+            line = database.connect("postgres")
+            with suppress(psycopg.errors.ConfigurationLimitExceeded):
+                for _handle in range(100):
+                    line.execute("select pg_background_launch('select pg_sleep(60)')")
+            if database.admin("select jobs_internal.free_worker_slots()")[0][0] == 0:
+                break
+    except psycopg.errors.InsufficientResources:
+        pass
+    try:
+        yield job, "app", {}
+    finally:
+        database.admin(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and backend_type like 'pg_background%'"
+        )
+
+
+@case("lane_failed")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database)
+    database.admin(
+        "select jobs_internal.note_failure('lanes', '1', jobs_internal.error_object('P0001', 'no DDL today'),"
+        " j.queue_id, j.owner) from jobs_internal.job as j"
+    )
+    yield job, "app", {"waits_for": "its lane cannot be made or filled: no DDL today (P0001)"}
+
+
+@case("quarantined")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database)
+    database.admin(
+        'update jobs_internal.lane set quarantine = \'{"job_id": 1, "attempt": 1, "pid": 7, "since": "now"}\''
+    )
+    yield job, "app", {"blocked_by_pids": [7]}
+
+
+@case("suspect")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database)
+    database.admin("update jobs_internal.job set crashes = 1")
+    yield job, "app", {"waits_for": "a run by itself, because it ran when the server crashed"}
+
+
+@case("turn")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    queued(database)
+    job = put(database, "app.note", {"n": 2})
+    yield job, "app", {"waits_for": "its turn", "reason": "its turn comes after 1 job of its lane"}
+
+
+@case("lock")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    with gate_shut(database) as holder:
+        job = put(database, "app.gate")
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        wait_running(database, job)
+        yield job, "app", {"state": "running", "blocked_by_pids": [holder.info.backend_pid], "waits_for": None}
+    wait_for(database, job)
+
+
+@case("snapshot")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    old = database.connect()
+    old.execute("begin isolation level repeatable read")
+    old.execute("select 1 from app.ledger")
+    job = put_sql(database, "create index concurrently on app.ledger (n)")
+    database.run("select jobs.start()")
+    wait_until(lambda: explain(database, job)["code"] == "snapshot")
+    yield job, "app", {"state": "running", "blocked_by_pids": [old.info.backend_pid]}
+    old.execute("rollback")
+    wait_for(database, job)
+
+
+@case("sleep")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = put(database, "app.nap", {"seconds": 60})
+    database.run("select jobs.start()")
+    wait_until(lambda: (wait_running(database, job) or {}).get("wait_event") == "Timeout:PgSleep")
+    yield job, "app", {"state": "running"}
+    database.run("select jobs.cancel(%s)", [job])
+    wait_for(database, job)
+
+
+@case("running")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    put(database, "app.note", {"n": 1})
+    database.drain()
+    hand = Worker(database=database)
+    put(database, "app.note", {"n": 2})
+    job = hand.start_first()
+    yield job, "app", {"state": "running"}
+    hand.finish(job)
+    hand.leave()
+
+
+@case("session_lost")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    put(database, "app.note", {"n": 1})
+    database.drain()
+    hand = Worker(database=database)
+    put(database, "app.note", {"n": 2})
+    job = hand.start_first()
+    hand.die()
+    yield job, "app", {"state": "running"}
+    database.drain()
+
+
+@case("child_alone")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    put(database, "app.note", {"n": 1})
+    database.drain()
+    hand = Worker(database=database)
+    job = put_sql(database, "vacuum app.ledger")
+    hand.begin()
+    hand.claim(1)
+    hand.start(hand.open(short_ms=-1)[0])
+    hand.commit()
+    child = database.connect("app")
+    database.admin(
+        "update jobs_internal.job as j set child_pid = a.pid, child_start = a.backend_start"
+        " from pg_stat_get_activity(%s) as a where j.state = 'running'",
+        [child.info.backend_pid],
+    )
+    hand.die()
+    yield job, "app", {"state": "running", "blocked_by_pids": [child.info.backend_pid]}
+    child.close()
+    database.drain()
+
+
+#: A commit that waits for a standby would hold up the whole test server.
+UNTRIED = {"standby"}
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_a_code_that_is_the_only_one(database: Database, code: str) -> None:
+    """The job says this code and nothing else, a remedy, and the same in short in the views."""
+    for job, role, facts in CASES[code](database):
+        told = explain(database, job, role)
+        assert (told["code"], told["also"] or []) == (code, []), told
+        assert told["reason"]
+        for column in told.keys() & facts.keys():
+            assert told[column] == facts[column], (column, told)
+        if code != "not_there":
+            row = database.job(job, role=role)
+            if "waits_for" in facts:
+                assert row["waits_for"] == facts["waits_for"]
+            if row["state"] in ("queued", "scheduled"):
+                assert (
+                    database.run("select waits_for from jobs.queued where id = %s", [job], role=role)
+                    == [(row["waits_for"],)]
+                    or role != "app"
+                )
+
+
+def test_every_code_has_a_case(shared: Database) -> None:
+    """The documented list has no code that nothing is known to lead to."""
+    assert {row[0] for row in shared.run("select code from jobs.wait_reasons")} == CASES.keys() | UNTRIED
+
+
+def test_the_first_that_holds_is_the_reason(database: Database) -> None:
+    """Of many the first of the list is told, and the others beside it, in their order."""
+    job = put(database, "app.note", {"n": 1}, run_at="2100-01-01T00:00:00Z")
+    database.run("select jobs.pause('default'), jobs.pause()", role="operator")
+    told = explain(database, job)
+    assert told["code"] == "time"
+    assert told["also"] == ["everything is paused", "its queue is paused", "no supervisor is connected"]
+    database.run("select jobs.run_now(%s)", [job])
+    assert explain(database, job)["code"] == "paused_all"
+    database.run("select jobs.resume(), jobs.resume('default')", role="operator")
+    assert explain(database, job)["code"] == "no_supervisor"
+    assert state(database, job) == "scheduled"
+
+
+def test_who_enqueued_a_published_job_sees_why_it_waits(database: Database) -> None:
+    """By a publication: the reason, and no job of the owner that is in the way."""
+    database.run("select jobs.publish('app.note', 'other')")
+    job = int(database.value("select jobs.enqueue_published('app.note', '{\"n\": 1}')", role="other"))
+    assert explain(database, job, "other")["code"] == "no_supervisor"
+    assert database.job(job, role="other")["waits_for"] == "no supervisor is connected"
+
+
+def test_a_million_lookups_are_one(database: Database) -> None:
+    """The reasons of the lanes are found once a query, however many jobs wait."""
+    put(database, "app.note", {"n": 1})
+    database.run("select jobs.enqueue_many('app.note', array(select '{\"n\": 1}'::jsonb from generate_series(1, 500)))")
+    for view in ("jobs.queued", "jobs.job"):
+        plan = str(
+            database.value(
+                f"explain (analyze, timing off, format json) select waits_for, count(*) from {view} group by 1",
+            )
+        )
+        assert plan.count("lane_waits") <= 1, plan
+    assert database.run("select waits_for, count(*) from jobs.queued group by 1") == [
+        ("no supervisor is connected", 501)
+    ]
