@@ -30,6 +30,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/25_wake.sql
 \ir schema/40_internal/28_powers.sql
 \ir schema/40_internal/29_options.sql
+\ir schema/40_internal/29_own_key.sql
 \ir schema/40_internal/30_enqueue.sql
 \ir schema/40_internal/31_quota.sql
 \ir schema/40_internal/32_publication.sql

@@ -269,6 +269,7 @@ create table jobs_internal.job (
   publication_id integer,
   enqueued_by oid,
   unique_key text,
+  former_key text,
   args jsonb,
   settings jsonb,
   note jsonb,
@@ -309,6 +310,7 @@ comment on column jobs_internal.job.crash_ran is 'How long it had run when the s
 comment on column jobs_internal.job.publication_id is 'Publication by which another role enqueued it; null: its owner did';
 comment on column jobs_internal.job.enqueued_by is 'That other role: it sees the state, and may cancel';
 comment on column jobs_internal.job.unique_key is 'At most one unfinished job per owner, queue and key; each enqueuer by a publication has keys of its own';
+comment on column jobs_internal.job.former_key is 'The unique_key that it gave up for a job that it enqueued itself, for its history';
 comment on column jobs_internal.job.args is 'Arguments, canonical; null: none';
 comment on column jobs_internal.job.settings is 'Settings for this job alone; null: none';
 comment on column jobs_internal.job.note is 'What a person wants beside the job; null: nothing';

@@ -210,7 +210,8 @@ comment on function jobs_internal.hold_queues(text) is 'Keeps queues from being 
 
 -- Purpose: store one job, in the caller's transaction. p_shape null: a statement, stored by the caller in jobs_internal.statement; its texts have
 -- p_text_bytes.
--- Returns: its id and whether it is new; with a unique_key that an unfinished job has, that job's id and a NOTICE.
+-- Returns: its id and whether it is new; with a unique_key that an unfinished job has, that job's id and a NOTICE: but a job that enqueues
+-- another one under its own key gives it up.
 -- Locks: with a unique_key, waits for a transaction that holds the same key. Writes: job, the lane's pgmq queue. Errors: those of
 -- check_options, checked_options and charge, PW018 for args and settings.
 create or replace function jobs_internal.store_job(
@@ -277,7 +278,8 @@ begin
   end if;
   if v.limited then
     if p_unique_key is null or not exists (select from jobs_internal.job as j
-      where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key and j.publication_id is null)
+      where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key and j.publication_id is null
+        and j.id is distinct from jobs_internal.current_job())
     then
       v_run_at := greatest(v_run_at, jobs_internal.charge(v.owner, 1,
         p_text_bytes + jobs_internal.text_bytes(p_args, p_settings, p_note, p_options)));
@@ -309,7 +311,7 @@ begin
         begin
           select j.id into v_existing from jobs_internal.job as j
           where j.owner = v.owner and j.queue_id = v.queue_id and j.unique_key = p_unique_key and j.publication_id is null;
-          if found then
+          if found and not jobs_internal.gives_up_key(v_existing) then
             raise notice using message = pg_catalog.format('job %s has this unique_key and is not finished: nothing was enqueued', v_existing);
             job_id := v_existing;
             created := false;

@@ -221,7 +221,7 @@ begin
     select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id, v_job.owner, v_job.priority, v_state, v_job.shape_id, p_ending.attempt, v_job.max_attempts, v_outcome,
       v_job.run_at, v_job.created_at, p_ending.started_at, p_ending.finished_at, p_pid, p_ending.child_pid,
       jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit, p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes,
-      v_job.publication_id, v_job.enqueued_by, v_job.timeout, v_job.unique_key, v_job.args, v_job.settings, v_job.note, v_job.options, p_ending.result, v_error
+      v_job.publication_id, v_job.enqueued_by, v_job.timeout, coalesce(v_job.unique_key, v_job.former_key), v_job.args, v_job.settings, v_job.note, v_job.options, p_ending.result, v_error
     returning bucket into strict v_bucket;
     if v_job.shape_id is null or jobs_internal.has_past(array[v_job.id]) then
       perform jobs_internal.bury(array[v_job.id], v_bucket);
@@ -300,7 +300,7 @@ begin
     ), gone as (
       select j.id, j.queue_id, j.owner, j.priority, j.shape_id, e.attempt, j.max_attempts, j.run_at, j.created_at, e.started_at, e.finished_at,
         jobs_internal.waited(e) as waited_ms, e.rows, e.wal_bytes, e.buffers_hit, e.buffers_read, e.buffers_dirtied, e.temp_bytes,
-        j.timeout, j.unique_key, j.args, j.settings, j.note, j.options, e.result
+        j.timeout, coalesce(j.unique_key, j.former_key) as unique_key, j.args, j.settings, j.note, j.options, e.result
       from dropped as j
       join pg_catalog.unnest(p_endings) as e on e.job_id = j.id and e.attempt = j.attempt + 1
     ), kept as (

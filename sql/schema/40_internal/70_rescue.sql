@@ -99,7 +99,12 @@ begin
   if p_session.job_id is not null then
     select j.* into v_job from jobs_internal.job as j
     where j.id = p_session.job_id and j.attempt = p_session.attempt and j.session_id = p_session.id and j.state = 'running'
-    for update;
+    for update skip locked;
+    if not found and exists (select from jobs_internal.job as j
+      where j.id = p_session.job_id and j.attempt = p_session.attempt and j.session_id = p_session.id and j.state = 'running')
+    then
+      return false;  -- its child has it: the job gave up its key in a transaction that is open (gives_up_key)
+    end if;
     if found then
       select s.* into v_statement from jobs_internal.statement as s where s.job_id = v_job.id;
       v_top_level := coalesce(v_statement.top_level, false)

@@ -68,7 +68,7 @@ begin
     insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts, run_at, created_at, finished_at,
       publication_id, enqueued_by, timeout, unique_key, args, settings, note, options, error)
     select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id, v_job.owner, v_job.priority, 'cancelled', v_job.shape_id, v_job.attempt, v_job.max_attempts,
-      v_job.run_at, v_job.created_at, pg_catalog.clock_timestamp(), v_job.publication_id, v_job.enqueued_by, v_job.timeout, v_job.unique_key,
+      v_job.run_at, v_job.created_at, pg_catalog.clock_timestamp(), v_job.publication_id, v_job.enqueued_by, v_job.timeout, coalesce(v_job.unique_key, v_job.former_key),
       v_job.args, v_job.settings, v_job.note, v_job.options,
       jobs_internal.error_object('PWC01', pg_catalog.format('cancelled by %s', p_by), 'It was not running.', 'select jobs.retry(id) runs it again.')
     returning bucket into strict v_bucket;
