@@ -402,8 +402,8 @@ MUTANTS: dict[str, Mutant] = {
             edits=(
                 Edit(
                     function=_STORE_JOB,
-                    old="if found then\n            raise notice",
-                    new="if false then\n            raise notice",
+                    old="if found and not jobs_internal.gives_up_key(v_existing) then",
+                    new="if false then",
                 ),
             ),
         ),
