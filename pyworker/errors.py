@@ -94,6 +94,9 @@ _BY_SQLSTATE: dict[str, type[PyworkerError]] = {
     "PW060": SchemaError,  # the database is a copy of another installation
 }
 
+_UNREACHED = "See that the server runs and that the DSN names its host, port, database and role; for a private one: "
+_UNREACHED += "`pyworker server status`, `pyworker server start`."
+
 
 def class_for_sqlstate(sqlstate: str | None) -> type[PyworkerError]:
     """Find our class for a SQLSTATE; an error without one never reached the server."""
@@ -115,7 +118,12 @@ def convert_database_errors() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         diagnostic = error.diag
-        message = diagnostic.message_primary or str(error).strip() or None
-        raise class_for_sqlstate(error.sqlstate)(
-            message, detail=diagnostic.message_detail, hint=diagnostic.message_hint, sqlstate=error.sqlstate
+        kind = class_for_sqlstate(error.sqlstate)
+        said = diagnostic.message_primary or str(error).strip()
+        message, _, more = said.removeprefix("connection is bad: ").partition("\n")  # libpq adds what it guesses
+        raise kind(
+            message or None,
+            detail=diagnostic.message_detail or " ".join(more.split()) or None,
+            hint=diagnostic.message_hint or (_UNREACHED if kind is ConnectionFailed else None),
+            sqlstate=error.sqlstate,
         ) from error

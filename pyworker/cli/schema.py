@@ -126,6 +126,9 @@ def uninstall(dsn: str | None, *, as_sql: bool, yes: bool, cascade: bool) -> Non
     click.echo(f'uninstalled from database "{removal.database}"')
 
 
+_ORDER = ("ok", "warning", "critical")
+
+
 def _table(findings: Sequence[Finding]) -> None:
     from rich.console import Console  # noqa: PLC0415  only a terminal needs it
     from rich.table import Table  # noqa: PLC0415
@@ -158,20 +161,26 @@ def _plain(findings: Sequence[Finding]) -> None:
 def check(dsn: str | None, *, as_sql: bool, as_json: bool) -> None:
     """Look for everything that is wrong with the server, the schema and the rights, and name the line that mends it.
 
-    Nothing is changed. Look as a superuser; another role does not see everything, and check says so.
+    Nothing is changed. What is wrong comes last. Look as a superuser; another role does not see everything, and check
+    says so.
 
     \b
     Exit codes: 0 nothing is critical, 1 something is, or the database cannot be reached, 2 wrong setting.
     """
     findings = examine(_resolve(dsn))
+    # For people: what is wrong comes last, because that stays on the screen.
+    shown = sorted(findings, key=lambda finding: _ORDER.index(finding.status))
     if as_sql:
         click.echo(mending_script(findings))
     elif as_json:
         kept = ("check", "status", "detail", "remedy")
         click.echo(json.dumps([{name: getattr(finding, name) for name in kept} for finding in findings], indent=2))
     elif sys.stdout.isatty():
-        _table(findings)
+        _table(shown)
     else:
-        _plain(findings)
+        _plain(shown)
+    if not (as_sql or as_json):
+        counts = {status: sum(finding.status == status for finding in findings) for status in _ORDER}
+        click.echo(f"{len(findings)} checks: " + ", ".join(f"{number} {status}" for status, number in counts.items()))
     if any(finding.status == "critical" for finding in findings):
         sys.exit(1)

@@ -133,7 +133,7 @@ def refuse_strangers(memory: Memory) -> None:
         names = ", ".join(f'"{owner}"' for owner in memory.strangers)
         raise ConfigError(
             f"{'owner' if one else 'owners'} {names} cannot be served",
-            detail=f"For {'it' if one else 'each'}: {_STRANGER}.",
+            detail=f"{_STRANGER[0].upper()}{_STRANGER[1:]}.",
             hint="Correct --owner, or: grant jobs_runner to ...; `pyworker check` tells what a role lacks.",
         )
 

@@ -44,6 +44,16 @@ def test_a_fresh_installation_has_no_critical_problem(database: Database, runner
         assert check in result.output
 
 
+def test_what_is_wrong_comes_last_and_is_counted(database: Database) -> None:
+    """Forty lines scroll by: what is to be done stands at the end."""
+    lines = database.cli("check").output.splitlines()
+    words = [line.split()[0] for line in lines[:-1] if not line.startswith(" ")]
+    assert words == sorted(words, key=["ok", "warning", "critical"].index)
+    counts = [words.count(status) for status in ("ok", "warning", "critical")]
+    assert lines[-1] == "{} checks: {} ok, {} warning, {} critical".format(len(words), *counts)
+    assert counts[2] > 0
+
+
 def test_without_a_schema_it_says_install(database: Database) -> None:
     result = database.cli("check", "--json")
     assert result.exit_code == 1

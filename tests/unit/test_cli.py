@@ -31,6 +31,17 @@ def test_a_password_in_a_dsn_is_warned_about() -> None:
     assert "s3cret" not in done.output
 
 
+@pytest.mark.parametrize("command", ["check", "status", "run"])
+def test_a_server_that_is_not_there_is_one_error_with_a_way_out(command: str) -> None:
+    done = CliRunner().invoke(main, [command, "--dsn", "host=/nowhere dbname=d user=u"])
+
+    assert done.exit_code == (4 if command == "run" else 1)
+    first, *rest = done.output.splitlines()
+    assert first.startswith('pyworker: connection to server on socket "/nowhere/.s.PGSQL.5432" failed')
+    assert [line.partition(":")[0] for line in rest] == ["DETAIL", "HINT"]
+    assert "pyworker server start" in rest[1]
+
+
 def _complete(shell: str, words: list[str]) -> list[str]:
     """Ask as the shell's own script does."""
     typed = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
