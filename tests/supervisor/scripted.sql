@@ -22,6 +22,9 @@ insert into jobs_internal.health values ('switch', 'ok', 'not paused', null);
 create table jobs_internal.unreached (reasons jsonb);
 create sequence jobs_internal.number;
 
+create function jobs_internal.login_powers() returns text
+language sql begin atomic select null::text; end;
+
 create function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid int, p_version text) returns bigint
 language plpgsql as $$
 begin
