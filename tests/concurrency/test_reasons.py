@@ -1,7 +1,7 @@
 """Each job that waits says why: one fixture for each code of jobs.explain, in which no other one holds."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -205,18 +205,20 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 @case("no_worker_slot")
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)
-    # As many as a session may hold, in as many sessions as it takes, until the server refuses.
+    lines = [database.connect("postgres")]
+
+    def full() -> bool:
+        """Launch one more; a process that was launched a moment ago is not in pg_stat_activity yet."""
+        try:
+            lines[-1].execute("select pg_background_launch('select pg_sleep(600)')")
+        except psycopg.errors.ConfigurationLimitExceeded:  # as many as one session may hold
+            lines.append(database.connect("postgres"))
+        except psycopg.errors.InsufficientResources:
+            return bool(database.admin("select jobs_internal.free_worker_slots() <= 0")[0][0])
+        return False
+
     try:
-        for _session in range(100):
-            line = database.connect("postgres")
-            with suppress(psycopg.errors.ConfigurationLimitExceeded):
-                for _handle in range(100):
-                    line.execute("select pg_background_launch('select pg_sleep(60)')")
-            if database.admin("select jobs_internal.free_worker_slots()")[0][0] == 0:
-                break
-    except psycopg.errors.InsufficientResources:
-        pass
-    try:
+        wait_until(full, 60, step=0)
         yield job, "app", {}
     finally:
         database.admin(
