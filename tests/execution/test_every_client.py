@@ -1,5 +1,7 @@
 """Enqueue and wait work from every client: bind parameters, exit_on_error, and whatever else a session is set to."""
 
+import psycopg
+import pytest
 from psycopg import Connection
 from stage import put, state
 from support import Database, Row, sqlstate_of, wait_until
@@ -121,3 +123,62 @@ def test_a_role_that_exits_on_error_has_its_jobs(database: Database) -> None:
     wait_until(lambda: not database.background())
     job = database.record("select state, error from jobs.job where id = %s", [failing[0]], role="postgres")
     assert (job["state"], job["error"]["sqlstate"]) == ("failed", "22023")
+
+
+#: What a session may be set to: by its role, its driver, its pooler, or a person.
+SETTINGS = (
+    "plpgsql.extra_errors = 'all'", "plpgsql.extra_warnings = 'all'", "plpgsql.print_strict_params = on",
+    "quote_all_identifiers = on", "standard_conforming_strings = off", "array_nulls = off",
+    "transform_null_equals = on", "backslash_quote = off", "xmlbinary = hex", "bytea_output = escape",
+    "datestyle = 'German, DMY'", "intervalstyle = sql_standard", "timezone = 'Asia/Kathmandu'",
+    "extra_float_digits = -15", "search_path = ''", "search_path = app, pg_catalog, jobs_internal, pgmq",
+    "client_encoding = 'LATIN1'", "client_min_messages = debug5", "check_function_bodies = off",
+    "default_transaction_isolation = 'serializable'", "default_transaction_isolation = 'repeatable read'",
+    "default_transaction_deferrable = on", "row_security = off", "lock_timeout = '2s'", "work_mem = '64kB'",
+    "plan_cache_mode = force_custom_plan", "plan_cache_mode = force_generic_plan", "debug_parallel_query = regress",
+    "enable_indexscan = off", "enable_seqscan = off", "enable_nestloop = off", "join_collapse_limit = 1",
+    "exit_on_error = on", "idle_in_transaction_session_timeout = '5s'", "synchronous_commit = off",
+    "createrole_self_grant = 'set, inherit'",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_any_session_can_enqueue_steer_and_wait(shared: Database, setting: str) -> None:
+    """Whatever a session is set to, every door works, and says the same."""
+    with shared.connect() as connection:
+        connection.execute(f"set {setting}".encode())
+
+        def value(query: str, *given: object) -> object:
+            return (connection.execute(query.encode(), given or None).fetchone() or (None,))[0]
+
+        later = "run_at => '2100-01-01 00:00:00+00'"
+        options = '\'{"title": "é", "notify": "told"}\''
+        ids = [
+            value(f"select jobs.enqueue('app.note(n integer)', jsonb_build_object('n', %s::int), {later})", 1),
+            value(
+                f"select jobs.enqueue('app.nap', '{{\"seconds\": 0.1, \"n\": null}}', {later}, unique_key => %s,"
+                f" timeout => '1 day', priority => 'low', note => '{{}}', settings => '{{\"work_mem\": \"1MB\"}}',"
+                f" options => {options})",
+                setting,
+            ),
+            value(f"select jobs.enqueue_many('app.note', array['{{\"n\": 1}}', '{{\"n\": 2}}']::jsonb[], {later})"),
+            value(
+                f"select jobs.enqueue_sql('vacuum app.ledger', {later}, done_when => 'true', rollback => 'select 1')"
+            ),
+            value(f"select jobs.enqueue_sql(%s, {later})", "select $q$a;b$q$ -- ;"),
+        ]
+        for job in ids:
+            assert isinstance(job, int)
+            assert value("select state from jobs.job where id = %s", job) == "scheduled"
+            assert value("select jobs.set_priority(%s, 'high')", job) in ("scheduled", "queued")
+            assert value("select jobs.cancel(%s)", job) == "cancelled"
+            assert value("select jobs.wait(%s, '1 s')", job) == "cancelled"
+            connection.execute(AWAIT, [job, "1 s"])
+            assert value("select jobs.retry(%s)", job) == "retrying"
+            assert value("select jobs.cancel(%s)", job) == "cancelled"
+        for view in ("job", "queued", "running", "failed", "attempts", "queues", "health", "options", "errors"):
+            connection.execute(f"select * from jobs.{view}".encode())
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute("select jobs.enqueue('app.note', '{\"m\": 1}')")
+        expected = "PW003" if "exit_on_error" not in setting else caught.value.sqlstate
+        assert caught.value.sqlstate == expected
