@@ -279,18 +279,13 @@ $$;
 comment on function jobs_internal.assert_readable(text, text) is 'PW017 for a text with a syntax error; nothing of the text runs';
 
 -- Purpose: what kind of statement a text is.
--- Returns: command (its first words, without names and values), top_level (it runs outside a transaction), done_when (a post-condition that
--- we know ourselves; null: none), index_schema, index_table, index_name: what
--- CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY work on, as far as they name it. Errors: PW014 empty, PW017 more than one or
--- unfinished, PW018 too long, PW021 not allowed.
+-- Returns: command (its first words, without names and values), top_level (it runs outside a transaction), target (what it works on, as
+-- target_of; null: unknown). Errors: PW014 empty, PW017 more than one or unfinished, PW018 too long, PW021 not allowed.
 create or replace function jobs_internal.classify(
   p_text text,
   out command text,
   out top_level boolean,
-  out done_when text,
-  out index_schema text,
-  out index_table text,
-  out index_name text
+  out target jsonb
 )
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -303,7 +298,6 @@ declare
   v_makes_table boolean;
   v_bad text;
   v_w text;
-  v_next integer;
 begin
   if pg_catalog.octet_length(p_text) > 1000000 then
     raise exception using errcode = 'PW018', message = 'the statement is too long',
@@ -343,100 +337,25 @@ begin
     raise exception using errcode = 'PW021', message = pg_catalog.format('%s cannot be a job', pg_catalog.left(coalesce(v_w, pg_catalog.btrim(p_text)), 100)), detail = v_bad,
       hint = 'See docs/reference/sql.md for what jobs.enqueue_sql takes. A retry cannot help.';
   end if;
+  target := jobs_internal.target_of(v_words, v_raw);
   command := pg_catalog.lower(case
-    when v_w in ('CREATE', 'DROP') and 'INDEX' = any (v_words[2:3]) and 'CONCURRENTLY' = any (v_words[2:4]) then v_w || ' INDEX CONCURRENTLY'
+    when target ->> 'kind' in ('create_index', 'drop_index') and (target -> 'concurrently')::boolean then v_w || ' INDEX CONCURRENTLY'
     when v_w in ('CREATE', 'DROP', 'ALTER') then v_w || ' ' || pg_catalog.array_to_string(array(
       select u.w from pg_catalog.unnest(v_words[2:4]) with ordinality as u(w, n)
       where u.w in ('TABLE', 'INDEX', 'UNIQUE', 'VIEW', 'MATERIALIZED', 'DATABASE', 'SYSTEM', 'TYPE', 'SCHEMA', 'SEQUENCE', 'FUNCTION', 'PROCEDURE',
         'TRIGGER', 'EXTENSION', 'SUBSCRIPTION', 'PUBLICATION', 'TABLESPACE', 'STATISTICS', 'POLICY', 'ROLE', 'DOMAIN') order by u.n), ' ')
     when v_w = 'REFRESH' then 'REFRESH MATERIALIZED VIEW'
-    when v_w = 'REINDEX' then 'REINDEX' || case when 'CONCURRENTLY' = any (v_words) then ' CONCURRENTLY' else '' end
+    when v_w = 'REINDEX' then 'REINDEX' || case when (target -> 'concurrently')::boolean then ' CONCURRENTLY' else '' end
     when v_w = 'INSERT' then 'INSERT'
     when v_w = '(' then 'SELECT'
     else v_w
   end);
   top_level := v_w in ('VACUUM', 'CALL', 'DO', 'CHECKPOINT')
-    or command in ('create index concurrently', 'drop index concurrently')
-    or (v_w = 'CREATE' and v_words[2] = 'UNIQUE' and v_words[3] = 'INDEX' and v_words[4] = 'CONCURRENTLY')
-    or (v_w in ('CREATE', 'DROP') and v_words[2] in ('DATABASE', 'TABLESPACE', 'SUBSCRIPTION'))
-    or (v_w = 'ALTER' and v_words[2] in ('SYSTEM', 'SUBSCRIPTION', 'DATABASE'))
-    or (v_w = 'ALTER' and 'DETACH' = any (v_words) and 'CONCURRENTLY' = any (v_words))
-    or (v_w = 'REINDEX' and ('CONCURRENTLY' = any (v_words) or v_words && array['SCHEMA', 'DATABASE', 'SYSTEM']))
-    or (v_w = 'CLUSTER' and pg_catalog.cardinality(v_words) = 1)
-    or v_w = 'ANALYZE' and pg_catalog.cardinality(v_words) = 1;
-
-  -- Post-conditions that we know. The names are taken as they stand in the text and looked up with the owner's path when asked.
-  if command = 'create index concurrently' or (v_w = 'CREATE' and v_words[2] = 'UNIQUE' and v_words[4] = 'CONCURRENTLY') then
-    command := 'create index concurrently';
-    v_next := pg_catalog.array_position(v_words, 'CONCURRENTLY') + 1;
-    if v_words[v_next] = 'IF' then
-      v_next := v_next + 3;
-    end if;
-    if v_words[v_next] <> 'ON' then
-      index_name := v_raw[v_next];
-      -- A new index stands in the schema of its table.
-      v_next := pg_catalog.array_position(v_words, 'ON') + 1;
-      index_table := jobs_internal.name_at(v_raw, v_next + (v_words[v_next] = 'ONLY')::integer);
-      done_when := pg_catalog.format('select jobs_internal.index_is_valid(%L, %L)', index_table, index_name);
-    end if;
-  elsif command = 'drop index concurrently' and not ',' = any (v_words) then
-    v_next := pg_catalog.array_position(v_words, 'CONCURRENTLY') + 1;
-    if v_words[v_next] = 'IF' then
-      v_next := v_next + 2;
-    end if;
-    done_when := pg_catalog.format('select pg_catalog.to_regclass(%L) is null', jobs_internal.name_at(v_raw, v_next));
-  elsif command = 'reindex concurrently' then
-    v_next := case when v_words[2] = '(' then pg_catalog.array_position(v_words, ')') + 1 else 2 end;
-    v_w := v_words[v_next];
-    v_next := v_next + 1 + (v_words[v_next + 1] = 'CONCURRENTLY')::integer;
-    if v_w = 'INDEX' then
-      index_name := jobs_internal.name_at(v_raw, v_next);
-      done_when := pg_catalog.format('select jobs_internal.index_is_rebuilt(%L, null)', index_name);
-    elsif v_w = 'TABLE' then
-      index_table := jobs_internal.name_at(v_raw, v_next);
-    elsif v_w = 'SCHEMA' then
-      index_schema := v_raw[v_next];
-    end if;
-  end if;
+    or coalesce((target -> 'concurrently')::boolean and target ->> 'kind' <> 'refresh', false)
+    or coalesce(target ->> 'kind' in ('create', 'drop', 'move') or target ->> 'scope' in ('schema', 'database', 'system'), false)
+    or (v_w = 'ALTER' and v_words[2] = 'SYSTEM')
+    or (v_w = 'ALTER' and v_words[2] = 'SUBSCRIPTION' and v_words && array['REFRESH', 'PUBLICATION'])
+    or (v_w in ('CLUSTER', 'ANALYZE', 'ANALYSE') and pg_catalog.cardinality(v_words) = 1);
 end
 $$;
-comment on function jobs_internal.classify(text) is 'What kind of statement a text is, whether it runs at top level, and the post-condition that we know';
-
--- Purpose: a name that may be qualified, from the raw words at a place: a, or a . b.
-create or replace function jobs_internal.name_at(p_raw text[], p_place integer)
-returns text
-language sql immutable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select case when p_raw[p_place + 1] = '.' then p_raw[p_place] || '.' || p_raw[p_place + 2] else p_raw[p_place] end;
-end;
-comment on function jobs_internal.name_at(text[], integer) is 'The name, qualified or not, that stands at that place';
-
--- Purpose: post-condition of CREATE INDEX CONCURRENTLY. Looks the names up with the caller's path.
-create or replace function jobs_internal.index_is_valid(p_table text, p_index text)
-returns boolean
-language sql stable
-begin atomic
-  select coalesce((
-    select i.indisvalid and i.indisready
-    from pg_catalog.pg_index as i
-    join pg_catalog.pg_class as c on c.oid operator(pg_catalog.=) i.indexrelid
-    where i.indrelid operator(pg_catalog.=) pg_catalog.to_regclass(p_table)::oid
-      and c.relname operator(pg_catalog.=) (pg_catalog.parse_ident(p_index))[1]::name
-  ), false);
-end;
-comment on function jobs_internal.index_is_valid(text, text) is 'The index is there and valid; names are looked up with the caller''s path';
-
--- Purpose: post-condition of REINDEX INDEX CONCURRENTLY, which puts a new index under the old name. An index that is valid says nothing: it
--- was before. p_before: the index of that name when the first attempt began; note_before fills it in. Looks the name up with the caller's path.
-create or replace function jobs_internal.index_is_rebuilt(p_index text, p_before oid)
-returns boolean
-language sql stable
-begin atomic
-  select coalesce((
-    select i.indisvalid and i.indisready and (p_before is null or i.indexrelid operator(pg_catalog.<>) p_before)
-    from pg_catalog.pg_index as i
-    where i.indexrelid operator(pg_catalog.=) pg_catalog.to_regclass(p_index)::oid
-  ), false);
-end;
-comment on function jobs_internal.index_is_rebuilt(text, oid) is 'The index is valid and another one than before; the name is looked up with the caller''s path';
+comment on function jobs_internal.classify(text) is 'What kind of statement a text is, whether it runs at top level, and what it works on';
