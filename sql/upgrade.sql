@@ -34,6 +34,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/30_enqueue.sql
 \ir schema/40_internal/31_quota.sql
 \ir schema/40_internal/32_publication.sql
+\ir schema/40_internal/34_target.sql
 \ir schema/40_internal/35_statement.sql
 \ir schema/40_internal/36_store_statement.sql
 \ir schema/40_internal/45_home.sql
@@ -48,8 +49,11 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/58_out_values.sql
 \ir schema/40_internal/59_run_child.sql
 \ir schema/40_internal/60_work.sql
+\ir schema/40_internal/61_identity.sql
 \ir schema/40_internal/62_leftover.sql
 \ir schema/40_internal/63_maintain.sql
+\ir schema/40_internal/64_judge.sql
+\ir schema/40_internal/65_run_top_level.sql
 \ir schema/40_internal/70_rescue.sql
 \ir schema/40_internal/72_tick.sql
 \ir schema/40_internal/73_history.sql

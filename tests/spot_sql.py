@@ -34,7 +34,7 @@ from pyworker.schema.script import Step, plan
 #: have a SET clause, and what runs a job has to change the path for it. They are checked as if they had that clause.
 CLOSED = {
     f"jobs_internal.{name}"
-    for name in ["run_one", "run_plain", "run_chunk", "run_child", "clear_leftover", "note_before"]
+    for name in ["run_one", "run_plain", "run_chunk", "run_child", "clear_leftover", "run_top_level"]
 }
 _BY_WORK = "runs below jobs_internal.work, which closes the path first; checked as if it had the clause"
 _THEIR_NAMES = "finds what the caller names, by the caller's path and rights; every name of ours is full"
@@ -49,9 +49,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         for name in (
             "jobs_internal.candidates", "jobs_internal.type_of", "jobs_internal.signature_types",
             "jobs_internal.resolve", "jobs_internal.canonical",
-            "jobs_internal.canonical_many", "jobs_internal.try_settings", "jobs_internal.index_is_valid",
-            "jobs_internal.index_is_rebuilt", "jobs_internal.invalid_indexes", "jobs_internal.leftover",
-            "jobs_internal.passed_over",
+            "jobs_internal.canonical_many", "jobs_internal.try_settings", "jobs_internal.callers_path",
+            "jobs_internal.found_by", "jobs_internal.note_identity", "jobs_internal.ask", "jobs_internal.passed_over",
             "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.publish",
         )
     },

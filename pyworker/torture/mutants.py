@@ -73,6 +73,7 @@ _STORE_JOB = (
 )
 _WORK = "jobs_internal.work(integer,text)"
 _RUN_ONE = "jobs_internal.run_one(jobs_internal.work_item,bigint,text,bigint,jsonb,boolean)"
+_RUN_TOP_LEVEL = "jobs_internal.run_top_level(bigint,jobs_internal.work_item,text,bigint,jsonb,jobs_internal.ending)"
 _RUN_CHILD = "jobs_internal.run_child(bigint,jobs_internal.work_item,text,bigint,jsonb,jobs_internal.ending)"
 _FINISH_CHUNK = "jobs_internal.finish_chunk(bigint,integer,bigint[],jobs_internal.ending[])"
 _FINISH_ALONE = "jobs_internal.finish_alone(bigint,integer,jobs_internal.ending)"
@@ -495,7 +496,7 @@ MUTANTS: dict[str, Mutant] = {
             scenario="children_ended",
             seconds=14,
             caught_by=frozenset({"I8", "I10"}),
-            edits=(Edit(function=_WORK, old="if v_item.attempt > 1 or v_item.verify then", new="if false then"),),
+            edits=(Edit(function=_RUN_TOP_LEVEL, old="and (p_item.attempt > 1 or p_item.verify)", new="and false"),),
         ),
         Mutant(
             name="duty_fails",

@@ -28,7 +28,8 @@ create type jobs_internal.work_item as (
   quick boolean,         -- known to be short, whatever else makes it run alone
   constraints boolean,   -- the database has deferrable constraints: a transaction of its own, checked inside
   queued_at timestamptz, -- when it entered its lane: from then on it waited for a session
-  task text              -- of a statement: its first words
+  task text,             -- of a statement: its first words
+  path text              -- of a statement: the search_path that it runs with; null: that of its owner
 );
 
 -- How one attempt ended.

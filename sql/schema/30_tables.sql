@@ -323,7 +323,11 @@ create table jobs_internal.statement (
   command text not null,
   top_level boolean not null,
   done_when text,
-  way_back text
+  way_back text,
+  path text,
+  object text,
+  target jsonb,
+  identity jsonb
 );
 comment on table jobs_internal.statement is 'Statements of live jobs made by jobs.enqueue_sql';
 comment on column jobs_internal.statement.job_id is 'Job';
@@ -332,6 +336,20 @@ comment on column jobs_internal.statement.command is 'Its first words: what it d
 comment on column jobs_internal.statement.top_level is 'It runs outside a transaction, in a child session';
 comment on column jobs_internal.statement.done_when is 'Boolean expression or query that is true once it is done';
 comment on column jobs_internal.statement.way_back is 'Statement that undoes it, for people';
+comment on column jobs_internal.statement.path is 'search_path of its enqueuer: it runs with that, unless its settings name another';
+comment on column jobs_internal.statement.object is 'What it works on, as written, for titles; null: not known for sure';
+comment on column jobs_internal.statement.target is 'What it works on, as target_of read it; null: nothing that we know';
+comment on column jobs_internal.statement.identity is 'OIDs of what it works on, as they were before its first attempt; null: not noted';
+
+create table jobs_internal.made_index (
+  index oid primary key,
+  job_id bigint not null,
+  noted_at timestamptz not null default pg_catalog.clock_timestamp()
+);
+comment on table jobs_internal.made_index is 'Indexes that jobs built or dropped concurrently: those that stay invalid are in jobs.health';
+comment on column jobs_internal.made_index.index is 'OID of the index';
+comment on column jobs_internal.made_index.job_id is 'Job';
+comment on column jobs_internal.made_index.noted_at is 'When it was seen';
 
 -- Columns in the order of their alignment: nothing is lost between them, in the one table that may grow to millions of rows.
 create table jobs_internal.finished (
@@ -546,6 +564,10 @@ create table jobs_internal.past_statement (
   top_level boolean not null,
   done_when text,
   way_back text,
+  path text,
+  object text,
+  target jsonb,
+  identity jsonb,
   primary key (job_id, bucket)
 ) partition by list (bucket);
 comment on table jobs_internal.past_statement is 'Statements of finished jobs, in the bucket of the job; jobs.retry takes them back';
@@ -556,6 +578,10 @@ comment on column jobs_internal.past_statement.command is 'Its first words: what
 comment on column jobs_internal.past_statement.top_level is 'It ran outside a transaction, in a child session';
 comment on column jobs_internal.past_statement.done_when is 'Boolean expression or query that is true once it is done';
 comment on column jobs_internal.past_statement.way_back is 'Statement that undoes it, for people';
+comment on column jobs_internal.past_statement.path is 'search_path of its enqueuer';
+comment on column jobs_internal.past_statement.object is 'What it worked on, as written; null: not known for sure';
+comment on column jobs_internal.past_statement.target is 'What it worked on, as target_of read it';
+comment on column jobs_internal.past_statement.identity is 'OIDs of what it worked on, as they were before its first attempt';
 
 -- The partitions of the first bucket, made as jobs_internal.make_bucket makes all others.
 do $$
@@ -815,7 +841,9 @@ insert into jobs_internal.retry_rule (pattern, retry, why) values
   ('44', false, 'WITH CHECK OPTION violation'),
   ('53', true, 'insufficient resources pass'),
   ('54', false, 'a program limit stays'),
-  ('55', true, 'object in use or lock not available: passes'),
+  ('55', false, 'an object that is not in the state that the statement needs stays so'),
+  ('55006', true, 'object in use: passes'),
+  ('55P03', true, 'lock not available: passes'),
   ('57', true, 'operator intervention or timeout: passes'),
   ('58', true, 'system error outside the database: passes'),
   ('PW', false, 'refused by pyworker: the same job is refused again'),

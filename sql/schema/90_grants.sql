@@ -37,7 +37,8 @@ grant execute on function
   jobs_internal.assert_size(jsonb, text, integer),
   jobs_internal.store_job(integer, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb, bigint),
   jobs_internal.store_jobs(integer, jsonb[], text, timestamptz, interval, integer, text, jsonb, jsonb, jsonb),
-  jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb)
+  jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb, text),
+  jobs_internal.callers_path()
 to jobs_producer;
 grant execute on function
   jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.set_priority(bigint, text), jobs.wait(bigint, interval),
@@ -66,7 +67,8 @@ grant execute on function jobs_internal.start(integer), jobs_internal.launch(int
   jobs_internal.my_free_sessions() to jobs_runner;
 grant execute on procedure
   jobs_internal.work(integer, text),
-  jobs_internal.clear_leftover(bigint, jobs_internal.work_item, text, jsonb), jobs_internal.note_before(bigint, jobs_internal.work_item, text),
+  jobs_internal.clear_leftover(bigint, jobs_internal.work_item, integer, jsonb),
+  jobs_internal.run_top_level(bigint, jobs_internal.work_item, text, bigint, jsonb, jobs_internal.ending),
   jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, jsonb, jobs_internal.ending)
 to jobs_runner;
 grant execute on function
@@ -86,10 +88,14 @@ grant execute on function
   jobs_internal.begin_alone(bigint, integer, jobs_internal.work_item), jobs_internal.finish_chunk(bigint, integer, bigint[], jobs_internal.ending[]),
   jobs_internal.finish_alone(bigint, integer, jobs_internal.ending), jobs_internal.fence(bigint, bigint, integer),
   jobs_internal.error_object(text, text, text, text, text, text, text), jobs_internal.capped(bigint, jsonb),
-  jobs_internal.argument(text, anyelement), jobs_internal.type_name(oid), jobs_internal.my_arguments(), jobs_internal.index_is_valid(text, text),
-  jobs_internal.index_is_rebuilt(text, oid), jobs_internal.keep_post_condition(bigint, bigint, text),
-  jobs_internal.index_made(bigint), jobs_internal.is_built_now(oid), jobs_internal.invalid_indexes(text, text, text, text),
-  jobs_internal.leftover(bigint, text), jobs_internal.maintained(text), jobs_internal.passed_over(text), jobs_internal.skip_error(text),
+  jobs_internal.argument(text, anyelement), jobs_internal.type_name(oid), jobs_internal.my_arguments(), jobs_internal.found_by(jsonb),
+  jobs_internal.index_definition(oid), jobs_internal.members(oid, boolean), jobs_internal.rebuilt_indexes(jsonb, jsonb),
+  jobs_internal.maintained_tables(jsonb), jobs_internal.named_object(text, text), jobs_internal.identity_of(jsonb, jsonb),
+  jobs_internal.noted(bigint), jobs_internal.keep_identity(bigint, bigint, jsonb), jobs_internal.note_identity(bigint, bigint, text),
+  jobs_internal.judge(bigint), jobs_internal.is_done(), jobs_internal.ask(jobs_internal.work_item, text), jobs_internal.unverified(bigint),
+  jobs_internal.runs_again(bigint, jsonb), jobs_internal.text_now(bigint), jobs_internal.leftovers(bigint),
+  jobs_internal.builds_index(bigint), jobs_internal.keep_made(bigint, bigint, oid), jobs_internal.index_of_child(integer),
+  jobs_internal.passed_over(jsonb, text), jobs_internal.skip_error(jsonb, jsonb),
   jobs_internal.launch_child(text, text), jobs_internal.out_columns(integer), jobs_internal.launch_call(text, text),
   jobs_internal.read_call(integer, bigint, text), jobs_internal.note_child(bigint, bigint, integer, integer),
   jobs_internal.wait_child(integer, bigint, integer), jobs_internal.find_child(bigint, bigint, integer),

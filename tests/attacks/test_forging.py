@@ -251,7 +251,7 @@ ITEM = (
     "jsonb_populate_record(null::jobs_internal.work_item, jsonb_build_object('msg_id', %(message)s::bigint,"
     " 'job_id', {job}::bigint, 'attempt', 1, 'mode', '{mode}', 'call', 'select app.strike(''item'')',"
     " 'statement', 'select app.strike(''item'')', 'verify', false,"
-    " 'done_when', 'select jobs_internal.index_is_rebuilt(', 'quick', true))"
+    " 'done_when', 'select jobs_internal.is_done()', 'quick', true))"
 )
 ENDING = (
     "jsonb_populate_record(null::jobs_internal.ending, jsonb_build_object('job_id', {job}::bigint, 'attempt', 1,"
@@ -284,12 +284,9 @@ FORGED: dict[str, tuple[str, Any]] = {
     "find_child": ("select pid from jobs_internal.find_child(%(session)s, %(job)s, 1)", "PW050"),
     "press_late_child": ("select jobs_internal.press_late_child(%(session)s, %(job)s, 1)", "PW050"),
     "put_back": ("select jobs_internal.put_back(%(session)s, %(job)s, 1)", "PW050"),
-    "keep_post_condition": (
-        "select jobs_internal.keep_post_condition(%(session)s, %(statement)s, 'select app.strike(''done'')')",
-        "PW050",
-    ),
-    "note_before": (
-        f"call jobs_internal.note_before(%(session)s, {ITEM.format(job=STATEMENT, mode='child')}, 'app')",
+    "keep_identity": ("select jobs_internal.keep_identity(%(session)s, %(statement)s, '{}')", "PW050"),
+    "keep_made": (
+        "select jobs_internal.keep_made(%(session)s, %(statement)s, 'pg_class_oid_index'::regclass)",
         "PW050",
     ),
     "fence": ("select jobs_internal.fence(%(session)s, %(job)s, 1)", "PW041"),
@@ -340,15 +337,25 @@ FORGED: dict[str, tuple[str, Any]] = {
     "press theirs": ("select jobs_internal.press_late_child(%(mine)s, %(job)s, 1)", ""),
     "press theirs again": ("select jobs_internal.press_late_child(%(mine)s, %(job)s, 2)", ""),
     "put theirs back": ("select jobs_internal.put_back(%(mine)s, %(job)s, 1)", ""),
-    "their post-condition": (
-        "select jobs_internal.keep_post_condition(%(mine)s, %(statement)s, 'select app.strike(''done'')')",
-        "",
-    ),
+    "their identity": ("select jobs_internal.keep_identity(%(mine)s, %(statement)s, '{}')", ""),
+    "their index": ("select jobs_internal.keep_made(%(mine)s, %(statement)s, 'pg_class_oid_index'::regclass)", ""),
     "their statement at top level": ("select jobs_internal.mark_top_level(%(plain)s)", ""),
     "their reason to stop": ("select jobs_internal.stop_reason(%(job)s, 1)", None),
     "their reason, waited for": ("select jobs_internal.why_stopped(%(job)s, 1)", None),
-    "what their index is": ("select count(*) from jobs_internal.index_made(%(statement)s)", 0),
-    "what theirs left": ("select jobs_internal.leftover(%(statement)s, 'other')", None),
+    "what their index is": ("select target from jobs_internal.noted(%(statement)s)", None),
+    "note what theirs is": ("select jobs_internal.note_identity(%(mine)s, %(statement)s, 'app')", None),
+    "whether theirs is done": (
+        "select jobs_internal.judge(%(statement)s) ->> 'why'",
+        "nothing was noted before it ran",
+    ),
+    "what theirs left": ("select count(*) from jobs_internal.leftovers(%(statement)s)", 0),
+    "what theirs runs next": ("select jobs_internal.text_now(%(statement)s)", None),
+    "why theirs is not verified": ("select jobs_internal.unverified(%(statement)s)", None),
+    "whether theirs is repeatable": (
+        "select jobs_internal.runs_again(%(statement)s, '{\"done\": false}')",
+        None,
+    ),
+    "whether theirs builds": ("select jobs_internal.builds_index(%(waiting)s)", False),
     "their state": ("select jobs_internal.state_of(%(job)s)", "PW030"),
     "what theirs waits for": ("select jobs_internal.what_it_waits_for(%(waiting)s)", "PW030"),
     "whether theirs is stuck": ("select jobs_internal.child_is_stuck(%(pid)s)", False),
@@ -477,11 +484,19 @@ OWN = {
         "read_call",
     ),
     *(
-        "index_is_valid",
-        "invalid_indexes",
-        "maintained",
+        "callers_path",
+        "found_by",
+        "ask",
         "passed_over",
         "skip_error",
+        "run_top_level",
+        "index_definition",
+        "members",
+        "rebuilt_indexes",
+        "maintained_tables",
+        "named_object",
+        "identity_of",
+        "index_of_child",
         "background",
         "current_job",
         "current_attempt",
@@ -510,7 +525,6 @@ OWN = {
         "parameters",
         "misfit",
         "shapes_are_current",
-        "is_built_now",
         "powers_of",
         "reads",
         "type_name",

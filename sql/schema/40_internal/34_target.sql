@@ -272,3 +272,15 @@ begin
 end
 $$;
 comment on function jobs_internal.target_of(text[], text[]) is 'What a maintenance statement works on, as its text names it; null: none that we know';
+
+-- Purpose: the search_path of the caller, as a statement keeps it. Invoker on purpose. The worker is another login than a caller in SET ROLE or in a
+-- definer function, so that "$user" is written out there.
+create or replace function jobs_internal.callers_path()
+returns text
+language sql stable
+begin atomic
+  select case when current_user operator(pg_catalog.=) session_user then pg_catalog.current_setting('search_path')
+    else pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), '"?\$user"?',
+      pg_catalog.replace(pg_catalog.quote_ident(current_user), '\', '\\'), 'g') end;
+end;
+comment on function jobs_internal.callers_path() is 'The search_path of the caller; invoker on purpose';

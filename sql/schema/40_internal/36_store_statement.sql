@@ -31,6 +31,20 @@ end
 $$;
 comment on function jobs_internal.canonical_many(jobs_internal.shape, jsonb[]) is 'Arguments of many jobs cast to the declared types with the caller''s rights; invoker on purpose';
 
+-- Purpose: the post-condition that we know ourselves, of a statement that runs at top level; null: none.
+create or replace function jobs_internal.built_in_condition(p_target jsonb)
+returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select 'select jobs_internal.is_done()'
+  where not p_target ? 'unsure'
+    and p_target ->> 'kind' in ('create_index', 'drop_index', 'detach', 'reindex', 'create', 'drop', 'move', 'vacuum', 'analyze', 'cluster')
+    and coalesce(p_target -> 'tables', 'null') <> '[]'  -- without a name PostgreSQL chooses the tables
+    and not (p_target ->> 'kind' = 'cluster' and p_target ->> 'table' is null);
+end;
+comment on function jobs_internal.built_in_condition(jsonb) is 'The post-condition that we know ourselves; null: none';
+
 -- Purpose: check and store a statement job. done_when and rollback may be options as well as parameters. Errors: PW014, PW017, PW018, PW021,
 -- PW029 and those of store_job.
 create or replace function jobs_internal.store_statement(
@@ -45,7 +59,8 @@ create or replace function jobs_internal.store_statement(
   p_note jsonb,
   p_done_when text,
   p_rollback text,
-  p_options jsonb
+  p_options jsonb,
+  p_path text default null
 )
 returns bigint
 language plpgsql volatile security definer
@@ -69,6 +84,11 @@ begin
     v_done_when := coalesce(v_done_when, nullif(pg_catalog.btrim(p_options ->> 'done_when'), ''));
     v_rollback := coalesce(v_rollback, nullif(pg_catalog.btrim(p_options ->> 'rollback'), ''));
   end if;
+  if pg_catalog.octet_length(p_path) > 8000 then
+    raise exception using errcode = 'PW018', message = 'the search_path is too long',
+      detail = pg_catalog.format('It has %s bytes; 8000 are allowed, for the statement keeps it.', pg_catalog.octet_length(p_path)),
+      hint = 'Name fewer schemas, or qualify the names. A retry cannot help.';
+  end if;
   v_kind := jobs_internal.classify(coalesce(p_statement, ''));
   perform jobs_internal.assert_readable(p_statement, 'the statement');
   if v_done_when is not null then
@@ -84,10 +104,12 @@ begin
     p_options, pg_catalog.octet_length(p_statement) + coalesce(pg_catalog.octet_length(p_done_when), 0)
       + coalesce(pg_catalog.octet_length(p_rollback), 0)::bigint);  -- where these are options, they count with those
   if v_job.created then
-    insert into jobs_internal.statement (job_id, body, command, top_level, done_when, way_back)
-    values (v_job.job_id, p_statement, v_kind.command, v_kind.top_level, coalesce(v_done_when, v_kind.done_when), v_rollback);
+    insert into jobs_internal.statement (job_id, body, command, top_level, done_when, way_back, path, object, target)
+    values (v_job.job_id, p_statement, v_kind.command, v_kind.top_level,
+      coalesce(v_done_when, case when v_kind.top_level then jobs_internal.built_in_condition(v_kind.target) end), v_rollback, p_path,
+      case when not v_kind.target ? 'unsure' then pg_catalog.left(v_kind.target ->> 'object', 200) end, v_kind.target);
   end if;
   return v_job.job_id;
 end
 $$;
-comment on function jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb) is 'Checks and stores a statement job';
+comment on function jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb, text) is 'Checks and stores a statement job';

@@ -70,7 +70,7 @@ begin
       else 'chunk'
     end,
     (extract(epoch from j.timeout) * 1000)::bigint, j.settings, st.done_when, coalesce(j.verify, false),
-    coalesce(d.avg_ms <= abs(p_short_ms), false), v_constraints, m.queued_at, st.command
+    coalesce(d.avg_ms <= abs(p_short_ms), false), v_constraints, m.queued_at, st.command, st.path
   )::jobs_internal.work_item order by m.msg_id)
   into v_items
   from unnest(v_msg_ids, v_read_cts, v_job_ids, v_queued) as m(msg_id, read_ct, job_id, queued_at)
@@ -92,7 +92,7 @@ begin
     offset 0
   ) as p on true
   left join lateral (
-    select o.body, o.top_level, o.done_when, o.command from jobs_internal.statement as o where o.job_id = j.id and j.shape_id is null offset 0
+    select o.body, o.top_level, o.done_when, o.command, o.path from jobs_internal.statement as o where o.job_id = j.id and j.shape_id is null offset 0
   ) as st on true
   left join lateral (
     select o.job_id from jobs_internal.stop as o where o.job_id = j.id and o.attempt = j.attempt + 1 and o.reason = 'cancelled' offset 0
@@ -180,6 +180,9 @@ begin
   if p_item.shape_id is null then
     if v_item.statement is null then
       v_item.statement := (select s.body from jobs_internal.statement as s where s.job_id = p_item.job_id);
+    end if;
+    if p_item.settings is not null then
+      v_item.path := jobs_internal.path_for(p_item.settings, p_item.path, null);
     end if;
     return v_item;
   end if;

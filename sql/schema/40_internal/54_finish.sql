@@ -98,8 +98,9 @@ begin atomic
   with gone as (
     delete from jobs_internal.statement as s where s.job_id = any (p_jobs) returning s.*
   )
-  insert into jobs_internal.past_statement (job_id, bucket, body, command, top_level, done_when, way_back)
-  select g.job_id, p_bucket, g.body, g.command, g.top_level, g.done_when, g.way_back from gone as g;
+  insert into jobs_internal.past_statement (job_id, bucket, body, command, top_level, done_when, way_back, path, object, target,
+    identity)
+  select g.job_id, p_bucket, g.body, g.command, g.top_level, g.done_when, g.way_back, g.path, g.object, g.target, g.identity from gone as g;
 end;
 comment on function jobs_internal.bury(bigint[], integer) is 'Moves earlier attempts, log lines and statements of jobs that have finished into their bucket';
 
@@ -126,8 +127,8 @@ begin atomic
   with gone as (
     delete from jobs_internal.past_statement as s where s.job_id = p_job and s.bucket = p_bucket returning s.*
   )
-  insert into jobs_internal.statement (job_id, body, command, top_level, done_when, way_back)
-  select g.job_id, g.body, g.command, g.top_level, g.done_when, g.way_back from gone as g;
+  insert into jobs_internal.statement (job_id, body, command, top_level, done_when, way_back, path, object, target, identity)
+  select g.job_id, g.body, g.command, g.top_level, g.done_when, g.way_back, g.path, g.object, g.target, g.identity from gone as g;
 end;
 comment on function jobs_internal.exhume(bigint, integer) is 'Takes attempts, log lines and the statement of a job that is retried out of its bucket';
 

@@ -125,7 +125,7 @@ begin
     v_void := pg_catalog.set_config('transaction_timeout', '0', false);
     v_void := pg_catalog.set_config('transaction_timeout', least(p_item.timeout_ms + p_margin_ms, 2147483647)::text, false);
   end if;
-  v_void := pg_catalog.set_config('search_path', p_path, false);
+  v_void := pg_catalog.set_config('search_path', coalesce(p_item.path, p_path), false);
   begin
     if p_item.settings is not null then
       for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(p_item.settings) as s loop
@@ -166,10 +166,11 @@ begin
       end if;
     else
       if p_item.task operator(pg_catalog.=) any (array['analyze', 'analyse']) then
-        v_name := jobs_internal.passed_over(p_item.statement);
-        if v_name is not null then
-          v_skip := jobs_internal.skip_error(v_name);
-          raise exception using errcode = '42501', message = v_skip operator(pg_catalog.->>) 'message',
+        v_name := pg_catalog.current_setting('search_path');
+        v_skip := jobs_internal.passed_over((jobs_internal.noted(p_item.job_id)).target, v_name);
+        v_void := pg_catalog.set_config('search_path', v_name, false);
+        if v_skip is not null then
+          raise exception using errcode = v_skip operator(pg_catalog.->>) 'sqlstate', message = v_skip operator(pg_catalog.->>) 'message',
             detail = v_skip operator(pg_catalog.->>) 'detail', hint = v_skip operator(pg_catalog.->>) 'hint';
         end if;
       end if;

@@ -151,15 +151,17 @@ begin atomic
 end;
 comment on function jobs_internal.child_is_stuck(integer) is 'The child waits because nobody reads its messages';
 
--- Purpose: a statement that refused to run in a transaction runs at top level from now on.
+-- Purpose: a statement that refused to run in a transaction runs at top level from now on. Returns: its post-condition.
 create or replace function jobs_internal.mark_top_level(p_job bigint)
-returns void
+returns text
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  update jobs_internal.statement as s set top_level = true
+  update jobs_internal.statement as s
+  set top_level = true, done_when = coalesce(s.done_when, jobs_internal.built_in_condition(s.target))
   from jobs_internal.job as j
-  where s.job_id = p_job and j.id = p_job and j.owner = jobs_internal.me();
+  where s.job_id = p_job and j.id = p_job and j.owner = jobs_internal.me()
+  returning s.done_when;
 end;
 comment on function jobs_internal.mark_top_level(bigint) is 'This statement runs at top level from now on';
 

@@ -33,6 +33,12 @@ declare
   v_nap double precision := 0.002;
   v_columns text := jobs_internal.out_columns(p_item.shape_id);  -- of the row that it sends
   v_row jsonb;
+  v_path text := coalesce(p_item.path, p_path);
+  v_said jsonb;
+  v_text text := coalesce(p_item.statement, p_item.call);
+  v_again boolean := p_item.attempt > 1 or p_item.verify;
+  v_learns boolean := p_item.task is not distinct from 'create index concurrently';
+  v_index oid;
 begin
   p_ending := null;
   p_ending.job_id := p_item.job_id;
@@ -47,14 +53,18 @@ begin
   begin
     perform pg_catalog.set_config('pyworker.job', v_name, false), pg_catalog.set_config('pyworker.child', 'on', false),
       pg_catalog.set_config('application_name', 'pw ' || v_name, false);
-    if p_item.verify and p_item.done_when is not null then
-      perform pg_catalog.set_config('search_path', p_path, false);
-      execute p_item.done_when into v_done;
-      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+    -- Counts of a table may have moved for another reason since: they are asked only of an attempt that ended unseen.
+    if p_item.done_when is not null and v_again and (p_item.verify or coalesce(p_item.task not in ('vacuum', 'analyze', 'analyse'), true)) then
+      v_said := jobs_internal.ask(p_item, v_path);
+      v_done := (v_said -> 'done')::boolean;
     end if;
     if v_done then
       p_ending.outcome := 'succeeded';
       p_ending.result := '{"verified": true}';
+    elsif p_item.verify and v_said is not null and not jobs_internal.runs_again(p_item.job_id, v_said) then
+      p_ending.outcome := 'in_doubt';
+      p_ending.error := jobs_internal.error_object('PWD01', 'it ended unseen', pg_catalog.format('Its post-condition says: %s. It is not to be repeated.',
+        v_said operator(pg_catalog.->>) 'why'), 'Look whether it did its work; then select jobs.retry(id), or leave it.');
     elsif p_item.mode operator(pg_catalog.=) 'refused' then
       p_ending.outcome := 'failed';
       p_ending.error := jobs_internal.error_object('PW042', p_item.call, 'It was otherwise when the job was enqueued.',
@@ -67,12 +77,18 @@ begin
         case when p_item.timeout_ms is null then 0 else least(p_item.timeout_ms + p_margin_ms, 2147483647) end::text, false);
       v_label := p_item.job_id || '/' || p_item.attempt;
       -- From here on the owner's path rules, and then the job's own settings, which may name another.
-      perform pg_catalog.set_config('search_path', p_path, false);
+      if v_again and p_item.statement is not null then
+        v_text := coalesce(jobs_internal.text_now(p_item.job_id), v_text);
+      end if;
+      if v_text ~ ' finalize$' then
+        perform pg_catalog.set_config('lock_timeout', '1800', false);  -- it asks for ACCESS EXCLUSIVE: readers do not wait behind it for long
+      end if;
+      perform pg_catalog.set_config('search_path', v_path, false);
       for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(coalesce(p_item.settings, '{}')) as s loop
         perform pg_catalog.set_config(v_name, v_value, false);
       end loop;
       if v_columns is null then
-        select h.pid, h.cookie into v_pid, v_cookie from jobs_internal.launch_child(coalesce(p_item.statement, p_item.call), v_label) as h;
+        select h.pid, h.cookie into v_pid, v_cookie from jobs_internal.launch_child(v_text, v_label) as h;
       else
         select h.pid, h.cookie into v_pid, v_cookie from jobs_internal.launch_call(p_item.call, v_label) as h;
       end if;
@@ -157,6 +173,13 @@ begin
             perform pg_catalog.pg_sleep(0.001);  -- as above
           end if;
         end if;
+        if v_learns and not v_gone then
+          v_index := jobs_internal.index_of_child(v_pid);
+          if v_index is not null then
+            perform jobs_internal.keep_made(p_session, p_item.job_id, v_index);
+            v_learns := false;
+          end if;
+        end if;
         if not v_gone and not v_noted and v_nap >= 0.05 then
           begin
             v_child_start := jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_pid);
@@ -214,22 +237,40 @@ begin
             jobs_internal.stop_error(p_ending.outcome, p_item.timeout_ms * interval '1 ms', 'Its session was cancelled.', v_outcome.context)
           else jobs_internal.error_object(v_outcome.sqlstate, v_outcome.message, v_outcome.detail, v_outcome.hint, v_outcome.context,
             v_outcome.constraint_name, v_outcome.table_name) end;
+        if p_item.done_when is not null and p_ending.outcome <> 'no_slot'
+          and (p_ending.outcome = 'failed' or p_item.done_when = 'select jobs_internal.is_done()')
+        then
+          -- What is done is done, although its session ended with an error, a timeout or a cancel.
+          perform pg_catalog.set_config('pyworker.job', pg_catalog.format('%s/%s 0', p_item.job_id, p_item.attempt), false);
+          begin
+            if (jobs_internal.ask(p_item, v_path) -> 'done')::boolean then
+              p_ending.outcome := 'succeeded';
+              p_ending.result := pg_catalog.jsonb_build_object('verified', true, 'despite',
+                pg_catalog.format('%s: %s', v_outcome.sqlstate, pg_catalog.left(v_outcome.message, 500)));
+              p_ending.error := null;
+            end if;
+          exception when others then
+            null;  -- then its error stands
+          end;
+          perform jobs_internal.wash(p_baseline);
+        end if;
       else
         -- "Completed without error" is also what a session killed by FATAL reports; an empty command tag gives it away. A post-condition
         -- outranks both.
         p_ending.outcome := case when not v_let_go and v_outcome.completed and coalesce(v_outcome.command_tag, '') <> '' then 'succeeded' end;
         p_ending.result := case when p_ending.outcome is not null then coalesce(v_row, pg_catalog.jsonb_build_object('command_tag', v_outcome.command_tag)) end;
         if p_item.done_when is not null then
-          perform pg_catalog.set_config('search_path', p_path, false),
-            pg_catalog.set_config('pyworker.job', pg_catalog.format('%s/%s 0', p_item.job_id, p_item.attempt), false);
+          perform pg_catalog.set_config('pyworker.job', pg_catalog.format('%s/%s 0', p_item.job_id, p_item.attempt), false);
           begin
-            execute p_item.done_when into v_done;
-            if v_done then
+            v_said := jobs_internal.ask(p_item, v_path);
+            if (v_said -> 'done')::boolean then
               p_ending.outcome := 'succeeded';
               p_ending.result := coalesce(p_ending.result, '{}') operator(pg_catalog.||) '{"verified": true}';
-            elsif p_ending.outcome is not null or v_let_go then
+            elsif p_ending.outcome is not null and (v_said ->> 'done' is null or v_said ?| array['made', 'skipped']) then
+              p_ending.result := p_ending.result operator(pg_catalog.||) '{"verified": false}' operator(pg_catalog.||) (v_said - 'done');
+            elsif v_said ->> 'done' is not null and (p_ending.outcome is not null or v_let_go) then
               p_ending.outcome := 'failed';
-              p_ending.error := jobs_internal.error_object('PW043', 'the statement ended, but its post-condition is not true', p_item.done_when,
+              p_ending.error := jobs_internal.error_object('PW043', 'the statement ended, but its post-condition is not true', v_said operator(pg_catalog.->>) 'why',
                 'Look at what it left behind.');
             end if;
           exception when others then
@@ -238,6 +279,10 @@ begin
             p_ending.error := jobs_internal.error_object(v_state, v_message, 'Its post-condition could not be asked.', 'Look, then select jobs.retry(id).');
           end;
           perform jobs_internal.wash(p_baseline);
+        elsif p_ending.outcome is not null and p_item.statement is not null then
+          -- A statement of which nothing shows what it did, or which cannot be read for sure: the result says so.
+          v_said := jobs_internal.unverified(p_item.job_id);
+          p_ending.result := p_ending.result operator(pg_catalog.||) coalesce(v_said, '{}');
         end if;
         if p_ending.outcome is null then
           perform pg_catalog.pg_sleep(0.2);  -- as in a rescue: a watcher of a dying server judges nobody

@@ -58,8 +58,6 @@ declare
   v_k integer;
   v_cost boolean;
   v_measured integer[];  -- functions of which a job was measured since the last claim; null: none is to be
-  v_left text[];
-  v_skipped text;
   v_unwritten boolean;
   v_spoiled boolean;
   v_state text;
@@ -189,38 +187,7 @@ begin
         v_limit := case when v_item.quick then least(v_limit * 2, 1000) else 1 end;
         continue when v_item.mode in ('gone', 'held');
         if v_items[1].mode = 'child' then
-          v_left := null;
-          v_skipped := null;
-          if v_item.task in ('vacuum', 'analyze', 'analyse') then
-            perform pg_catalog.set_config('search_path', v_path, false);
-            v_skipped := jobs_internal.passed_over(v_item.statement);
-            perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-          end if;
-          if v_item.attempt > 1 or v_item.verify then
-            call jobs_internal.clear_leftover(v_session, v_item, v_path, v_baseline);
-            v_left := jobs_internal.leftover(v_item.job_id, v_path);
-          end if;
-          if v_left is null and v_skipped is null then
-            call jobs_internal.note_before(v_session, v_item, v_path);
-            call jobs_internal.run_child(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
-          else
-            v_ending := null;
-            v_ending.job_id := v_item.job_id;
-            v_ending.attempt := v_item.attempt;
-            v_ending.outcome := 'failed';
-            v_ending.error := case when v_skipped is null then jobs_internal.error_object('55006', 'what an earlier attempt left could not be dropped')
-              else jobs_internal.skip_error(v_skipped) end;
-            v_ending.finished_at := pg_catalog.clock_timestamp();
-          end if;
-          if v_ending.outcome in ('failed', 'timed_out', 'cancelled', 'lost', 'interrupted') and v_ending.error is not null then
-            v_left := jobs_internal.leftover(v_item.job_id, v_path);
-            if v_left is not null then
-              v_ending.error := v_ending.error || pg_catalog.jsonb_build_object(
-                'detail', pg_catalog.concat_ws(' ', v_ending.error ->> 'detail',
-                  'It left invalid: index ' || pg_catalog.array_to_string(v_left, ', index ') || '.'),
-                'hint', pg_catalog.concat_ws(' ', v_ending.error ->> 'hint', 'Another attempt, or jobs.retry, drops that first.'));
-            end if;
-          end if;
+          call jobs_internal.run_top_level(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
           if v_ending.outcome = 'left' then
             commit;
             return;
@@ -236,9 +203,9 @@ begin
           end;
           if v_ending.outcome = 'failed' and v_item.statement is not null and v_ending.error ->> 'sqlstate' in ('25001', '2D000') then
             -- It refused to run in a transaction, before it did anything: found out, it goes to a child session.
-            perform jobs_internal.mark_top_level(v_item.job_id);
+            v_item.done_when := jobs_internal.mark_top_level(v_item.job_id);
             commit;
-            call jobs_internal.run_child(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
+            call jobs_internal.run_top_level(v_session, v_item, v_path, v_margin, v_baseline, v_ending);
             if v_ending.outcome = 'left' then
               commit;
               return;

@@ -36,9 +36,9 @@ begin atomic
           'schema', pg_catalog.to_regnamespace(p_target operator(pg_catalog.->>) 'name')::pg_catalog.oid::pg_catalog.int8)
         else '{}'::pg_catalog.jsonb end
     else (
-      select pg_catalog.jsonb_build_object('tables', pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+      select pg_catalog.jsonb_build_object('tables', coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
         'table', pg_catalog.to_regclass(t.v operator(pg_catalog.->>) 'name')::pg_catalog.oid::pg_catalog.int8,
-        'only', t.v operator(pg_catalog.->) 'only') order by t.n))
+        'only', t.v operator(pg_catalog.->) 'only') order by t.n), '[]'))
       from pg_catalog.jsonb_array_elements(case when pg_catalog.jsonb_typeof(p_target operator(pg_catalog.->) 'tables') operator(pg_catalog.=) 'array'
         then p_target operator(pg_catalog.->) 'tables' else '[]' end) with ordinality as t(v, n))
     end;
@@ -70,7 +70,8 @@ begin atomic
     union
     select h.inhrelid from m join pg_inherits as h on h.inhparent = m.id
     where not p_only and not h.inhdetachpending
-      and (current_setting('server_version_num')::integer >= 180000 or exists (select from pg_class as c where c.oid = m.id and c.relkind in ('p', 'I')))
+      and (current_setting('server_version_num')::integer >= 180000
+        or exists (select from pg_class as c where c.oid = m.id and c.relkind in ('p', 'I')))
   )
   select m.id from m;
 end;
@@ -94,7 +95,8 @@ begin
     v_indexes := array(select m from jobs_internal.members((p_found ->> 'relation')::oid, false) as m);
   else
     v_tables := case when v_scope = 'table' then array(select m from jobs_internal.members((p_found ->> 'relation')::oid, false) as m
-        join pg_class as c on c.oid = m where (select p.relkind = 'p' from pg_class as p where p.oid = (p_found ->> 'relation')::oid) or c.oid = (p_found ->> 'relation')::oid)
+        where m = (p_found ->> 'relation')::oid
+          or exists (select from pg_class as p where p.oid = (p_found ->> 'relation')::oid and p.relkind = 'p'))
       else array(
         select c.oid from pg_class as c
         where c.relkind in ('r', 'm') and c.relpersistence <> 't'
@@ -225,7 +227,9 @@ as $$
 declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
 begin
-  update jobs_internal.statement set identity = p_identity where job_id = p_job and job_id = v_session.job_id;
+  update jobs_internal.statement
+  set identity = case when pg_catalog.octet_length(p_identity::text) <= 4000000 then p_identity else '{"unsure": "it works on too much"}' end
+  where job_id = p_job and job_id = v_session.job_id;
 end
 $$;
 comment on function jobs_internal.keep_identity(bigint, bigint, jsonb) is 'Keeps the identity of the statement that the calling session runs';
@@ -241,7 +245,7 @@ declare
   v_found jsonb;
   v_identity jsonb;
 begin
-  v_noted := jobs_internal.noted(p_job);
+  select n.target, n.identity into v_noted from jobs_internal.noted(p_job) as n;
   if v_noted.target is null or pg_catalog.jsonb_exists(v_noted.target, 'unsure')
     or (v_noted.identity is not null and not pg_catalog.jsonb_exists_any(v_noted.identity, array['missing', 'unsure']))
   then

@@ -1,21 +1,8 @@
 -- What an interrupted or failed CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY leaves: invalid indexes, in the way of the next attempt or
--- of everybody who writes. An attempt after the first drops them before it builds, and the error of the attempt that left them says so.
+-- of everything that writes. They are known by OID (61_identity.sql). An attempt after the first drops them before it builds, one that ended
+-- well although it left something drops that; the error of the attempt that left them says so, and jobs.health, until they are gone.
 
--- Purpose: what a job of the calling login builds concurrently, as it stands in its statement; no row for other jobs.
-create or replace function jobs_internal.index_made(p_job bigint)
-returns table (command text, index_schema text, index_table text, index_name text)
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  select s.command, c.index_schema, c.index_table, c.index_name
-  from jobs_internal.statement as s
-  join jobs_internal.job as j on j.id = s.job_id and j.owner = jobs_internal.me()
-  cross join lateral jobs_internal.classify(s.body) as c
-  where s.job_id = p_job and s.command in ('create index concurrently', 'reindex concurrently')
-$$;
-comment on function jobs_internal.index_made(bigint) is 'What a job of the calling login builds concurrently';
-
--- Purpose: whether somebody builds this index at this moment: then it is invalid because it is not ready. REINDEX makes all new indexes of a
+-- Purpose: whether a session builds this index at this moment: then it is invalid because it is not ready. REINDEX makes all new indexes of a
 -- table first, and shows one at a time.
 create or replace function jobs_internal.is_built_now(p_index oid)
 returns boolean
@@ -27,7 +14,7 @@ begin atomic
     join pg_catalog.pg_index as i on i.indexrelid = p_index
     where p.index_relid = p_index or (p.relid = i.indrelid and p.command = 'REINDEX CONCURRENTLY'));
 end;
-comment on function jobs_internal.is_built_now(oid) is 'Somebody builds this index now';
+comment on function jobs_internal.is_built_now(oid) is 'A session builds this index now';
 
 -- Purpose: whether a job builds or drops an index concurrently.
 create or replace function jobs_internal.builds_index(p_job bigint)
@@ -35,110 +22,146 @@ returns boolean
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select exists (select from jobs_internal.statement as s
+  select exists (select from jobs_internal.statement as s join jobs_internal.job as j on j.id = s.job_id and j.owner = jobs_internal.me()
     where s.job_id = p_job and s.command in ('create index concurrently', 'reindex concurrently', 'drop index concurrently'));
 end;
 comment on function jobs_internal.builds_index(bigint) is 'The job builds or drops an index concurrently';
 
 -- Purpose: whether another job of the same owner builds or drops an index of the same table concurrently. Two of them wait for each other's
 -- snapshots until one is a deadlock's victim and leaves an invalid index. A courtesy, from what their statements name: an index that another
--- session builds is not looked for. One table has many names (with its schema or by the path, quoted or not), so only the last part counts: two
--- tables of that name in two schemas merely wait for each other. What cannot be read for sure may be any table.
+-- role builds is not looked for. One of them may name the schema and the other not, so that the last part of the name decides.
 create or replace function jobs_internal.is_built_beside(p_job bigint)
 returns boolean
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
   with work as (
-    select j.id, j.owner,
-      case when last.part ~ '^"[^"]+"$' then pg_catalog.btrim(last.part, '"')
-        -- Of U&"..." only the U is read: that may be any table.
-        when last.part ~ '^[A-Za-z_0-9$]+$' and pg_catalog.lower(last.part) <> 'u' then pg_catalog.lower(last.part) end as table_name
+    select j.id, j.owner, (case when s.target ->> 'kind' = 'create_index' then pg_catalog.parse_ident(s.target ->> 'table')
+      when s.target ->> 'scope' = 'table' then pg_catalog.parse_ident(s.target ->> 'name') end) as names
     from (select p_job union all select r.job_id from jobs_internal.session as r where r.job_id <> p_job) as w(id)
     join jobs_internal.job as j on j.id = w.id
     join jobs_internal.statement as s on s.job_id = w.id
-    cross join lateral jobs_internal.classify(s.body) as c
-    cross join lateral (select pg_catalog.regexp_replace(c.index_table, '^.*[.]', '') as part) as last
     where s.command in ('create index concurrently', 'reindex concurrently', 'drop index concurrently')
   )
   select exists (
     select from work as mine
     join work as other on other.id <> mine.id and other.owner = mine.owner
-    where mine.id = p_job and coalesce(other.table_name = mine.table_name, true))
+    where mine.id = p_job
+      and coalesce(other.names[pg_catalog.cardinality(other.names)] = mine.names[pg_catalog.cardinality(mine.names)], true))
 $$;
 comment on function jobs_internal.is_built_beside(bigint) is 'Another job of the same owner builds or drops an index of the same table concurrently';
 
--- Purpose: the invalid indexes that such a statement left, as far as the caller may drop them and nobody builds them now; qualified. Names are
--- looked up with the caller's path: invoker on purpose. A REINDEX leaves indexes of its own making only: their names end in _ccnew or _ccold.
-create or replace function jobs_internal.invalid_indexes(p_command text, p_schema text, p_table text, p_index text)
-returns text[]
-language sql volatile
-begin atomic
-  select pg_catalog.array_agg(pg_catalog.format('%I.%I', n.nspname, c.relname) order by c.oid)
-  from pg_catalog.pg_index as i
-  join pg_catalog.pg_class as c on c.oid operator(pg_catalog.=) i.indexrelid
-  join pg_catalog.pg_namespace as n on n.oid operator(pg_catalog.=) c.relnamespace
-  -- The indexed table; of a TOAST table the one that it serves.
-  join pg_catalog.pg_class as t on t.oid operator(pg_catalog.=) i.indrelid or t.reltoastrelid operator(pg_catalog.=) i.indrelid
-  where not i.indisvalid
-    and t.relkind operator(pg_catalog.<>) 't'::"char"
-    -- The copy of a TOAST index is out of an ordinary role's reach: it may not look into pg_toast.
-    and pg_catalog.pg_has_role(c.relowner, 'USAGE') and pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-    and case when p_command operator(pg_catalog.=) 'create index concurrently' then
-        t.oid operator(pg_catalog.=) pg_catalog.to_regclass(p_table)::oid
-          and c.relname operator(pg_catalog.=) (pg_catalog.parse_ident(p_index))[1]::name
-      else
-        c.relname operator(pg_catalog.~) '_cc(new|old)[0-9]*$'
-          and (p_table is null or t.oid operator(pg_catalog.=) pg_catalog.to_regclass(p_table)::oid)
-          and (p_schema is null or t.relnamespace operator(pg_catalog.=) pg_catalog.to_regnamespace(p_schema)::oid)
-          and (p_index is null or i.indrelid operator(pg_catalog.=) (
-            select o.indrelid from pg_catalog.pg_index as o where o.indexrelid operator(pg_catalog.=) pg_catalog.to_regclass(p_index)::oid))
-      end
-    and not jobs_internal.is_built_now(c.oid);
-end;
-comment on function jobs_internal.invalid_indexes(text, text, text, text) is 'The invalid indexes that such a statement left and that the caller may drop';
-
--- Purpose: what is left of an earlier attempt of this job: qualified names, or null. Leaves the session with our path.
-create or replace function jobs_internal.leftover(p_job bigint, p_path text)
-returns text[]
-language plpgsql volatile
+-- Purpose: the invalid indexes that a statement job of the calling login left and that no session builds now.
+-- Returns: index, name (qualified), droppable: its owner may drop it. What a rebuild of a TOAST index leaves needs a superuser.
+create or replace function jobs_internal.leftovers(p_job bigint)
+returns table (index oid, name text, droppable boolean)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_made record;
-  v_indexes text[];
+  v_noted record;
+  v_kind text;
 begin
-  select m.* into v_made from jobs_internal.index_made(p_job) as m;
-  if found then
-    perform pg_catalog.set_config('search_path', p_path, false);
-    v_indexes := jobs_internal.invalid_indexes(v_made.command, v_made.index_schema, v_made.index_table, v_made.index_name);
-    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  select n.target, n.identity into v_noted from jobs_internal.noted(p_job) as n;
+  v_kind := v_noted.target ->> 'kind';
+  if v_noted.identity is null or v_noted.identity ?| array['missing', 'unsure'] or v_noted.target ? 'unsure'
+    or v_kind not in ('create_index', 'drop_index', 'reindex') or not (v_noted.target -> 'concurrently')::boolean
+  then
+    return;
   end if;
-  return v_indexes;
+  return query
+  select i.indexrelid, format('%I.%I', n.nspname, c.relname), v_kind <> 'drop_index' and n.nspname <> 'pg_toast'
+  from pg_index as i
+  join pg_class as c on c.oid = i.indexrelid
+  join pg_namespace as n on n.oid = c.relnamespace
+  where not i.indisvalid and c.relkind = 'i'
+    and case v_kind
+      when 'create_index' then i.indexrelid in (select jobs_internal.made_indexes(v_noted.identity))
+      when 'drop_index' then i.indexrelid = (v_noted.identity ->> 'index')::oid
+      else v_noted.identity -> 'tables' @> to_jsonb(i.indrelid::bigint) and case
+          when v_noted.identity -> 'before' @> to_jsonb(i.indexrelid::bigint) then c.relname ~ '_ccold[0-9]*$'
+            and exists (select from jsonb_array_elements(v_noted.identity -> 'leaves') as l
+              where (l ->> 'oid')::oid = i.indexrelid and l ->> 'name' <> c.relname)
+          else c.relname ~ '_cc(new|old)[0-9]*$' end
+      end
+    and not jobs_internal.is_built_now(i.indexrelid)
+  order by i.indexrelid;
 end
 $$;
-comment on function jobs_internal.leftover(bigint, text) is 'The invalid indexes that an earlier attempt of this job left; null: none';
+comment on function jobs_internal.leftovers(bigint) is 'The invalid indexes that a statement job of the calling login left';
 
--- Purpose: drop them, each in a child session, before the next attempt builds. Commits. What goes wrong here shows when the attempt itself runs.
-create or replace procedure jobs_internal.clear_leftover(p_session bigint, p_item jobs_internal.work_item, p_path text, p_baseline jsonb)
+-- Purpose: keep which indexes a job has made or dropped, so that jobs.health can tell of those that stay invalid; those that are gone or valid are
+-- forgotten. p_learned: the one that its watcher saw it build. Writes: made_index, statement.
+create or replace function jobs_internal.keep_made(p_session bigint, p_job bigint, p_learned oid default null)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+begin
+  if v_session.job_id is distinct from p_job then
+    return;
+  end if;
+  if p_learned is not null then
+    update jobs_internal.statement as s
+    set identity = jsonb_set(s.identity, '{learned}', coalesce(s.identity -> 'learned', '[]') || to_jsonb(p_learned::bigint))
+    where s.job_id = p_job and jsonb_array_length(coalesce(s.identity -> 'learned', '[]')) < 100;
+  end if;
+  delete from jobs_internal.made_index as m
+  where m.job_id = p_job and not exists (select from pg_index as i where i.indexrelid = m.index and not i.indisvalid);
+  insert into jobs_internal.made_index (index, job_id)
+  select o.index, p_job
+  from (
+    select l.index from jobs_internal.leftovers(p_job) as l
+    union
+    select i.indexrelid from pg_index as i join pg_class as c on c.oid = i.indrelid
+    where i.indexrelid = p_learned and pg_has_role(v_session.owner, c.relowner, 'usage')
+  ) as o
+  on conflict do nothing;
+end
+$$;
+comment on function jobs_internal.keep_made(bigint, bigint, oid) is 'Keeps which indexes a job has made or dropped';
+
+-- Purpose: the index that a child session builds at this moment, once it is known and committed.
+create or replace function jobs_internal.index_of_child(p_pid integer)
+returns oid
+language sql volatile
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select p.index_relid from pg_stat_progress_create_index as p where p.pid = p_pid and p.command = 'CREATE INDEX CONCURRENTLY'
+    and exists (select from pg_index as i where i.indexrelid = p.index_relid);
+end;
+comment on function jobs_internal.index_of_child(integer) is 'The index that a child session builds at this moment';
+
+-- Purpose: drop what is left of a job, each index in a child session. Commits. What goes wrong here shows when the attempt itself runs.
+-- p_lock_ms: how long each waits for a lock; null: as long as the job may run.
+create or replace procedure jobs_internal.clear_leftover(
+  p_session bigint,
+  p_item jobs_internal.work_item,
+  p_lock_ms integer,
+  p_baseline jsonb
+)
 language plpgsql
 as $$
 declare
-  v_indexes text[];
+  v_drops text[];
   v_pid integer;
   v_cookie bigint;
 begin
-  for v_try in 1 .. 3 loop  -- a drop may be a deadlock's victim, as the build was
-    v_indexes := jobs_internal.leftover(p_item.job_id, p_path);
-    exit when v_indexes is null;
-    for v_i in 1 .. pg_catalog.cardinality(v_indexes) loop
+  for v_try in 1 .. case when p_lock_ms is null then 3 else 1 end loop  -- a drop may be a deadlock's victim, as the build was
+    v_drops := array(select 'drop index concurrently ' operator(pg_catalog.||) l.name from jobs_internal.leftovers(p_item.job_id) as l where l.droppable);
+    exit when v_drops = '{}';
+    for v_i in 1 .. pg_catalog.cardinality(v_drops) loop
       begin
         -- By this name it is found, should this session die before it has noted it.
         perform pg_catalog.set_config('application_name', pg_catalog.format('pw %s/%s %s', p_item.job_id, p_item.attempt,
           (extract(epoch from pg_catalog.clock_timestamp()) * 1000)::bigint), false),
           pg_catalog.set_config('client_min_messages', 'error', false),
+          pg_catalog.set_config('lock_timeout', coalesce(p_lock_ms, 0)::text, false),
           pg_catalog.set_config('statement_timeout', coalesce(p_item.timeout_ms, 600000)::text, false);
         select h.pid, h.cookie into v_pid, v_cookie
-        from jobs_internal.launch_child('drop index concurrently ' || v_indexes[v_i], p_item.job_id || '/' || p_item.attempt) as h;
+        from jobs_internal.launch_child(v_drops[v_i], p_item.job_id || '/' || p_item.attempt) as h;
       exception
         when insufficient_resources or configuration_limit_exceeded or too_many_connections then
           v_pid := null;
@@ -157,39 +180,24 @@ begin
   end loop;
 end
 $$;
-comment on procedure jobs_internal.clear_leftover(bigint, jobs_internal.work_item, text, jsonb) is 'Drops the invalid indexes that an earlier attempt of this job left';
+comment on procedure jobs_internal.clear_leftover(bigint, jobs_internal.work_item, integer, jsonb) is 'Drops the invalid indexes that a job left';
 
--- Purpose: before REINDEX INDEX CONCURRENTLY runs: keep in its post-condition which index is there now. An attempt that asks the
--- post-condition first has it from the attempt that ended unseen. Commits. The name is looked up with the owner's path.
-create or replace procedure jobs_internal.note_before(p_session bigint, inout p_item jobs_internal.work_item, p_path text)
-language plpgsql
-as $$
-declare
-  v_made record;
-begin
-  if not p_item.verify and pg_catalog.starts_with(p_item.done_when, 'select jobs_internal.index_is_rebuilt(') then
-    select m.* into v_made from jobs_internal.index_made(p_item.job_id) as m;
-    perform pg_catalog.set_config('search_path', p_path, false);
-    p_item.done_when := pg_catalog.format('select jobs_internal.index_is_rebuilt(%L, %L)', v_made.index_name,
-      pg_catalog.to_regclass(v_made.index_name)::pg_catalog.oid);
-    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-    perform jobs_internal.keep_post_condition(p_session, p_item.job_id, p_item.done_when);
-    commit;
-  end if;
-end
-$$;
-comment on procedure jobs_internal.note_before(bigint, jobs_internal.work_item, text) is 'Keeps in a post-condition which index is there before REINDEX runs';
-
--- Purpose: write the post-condition of the job that the calling session runs.
-create or replace function jobs_internal.keep_post_condition(p_session bigint, p_job bigint, p_done_when text)
-returns void
-language plpgsql volatile security definer
+-- Purpose: the invalid indexes that jobs left, as far as the caller may know of them, for jobs.health: how many, their names, and the statements that remove them.
+create or replace function jobs_internal.left_indexes(out count bigint, out names text, out remedy text)
+language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_session jobs_internal.session := jobs_internal.my_session(p_session);
-begin
-  update jobs_internal.statement set done_when = p_done_when where job_id = p_job and job_id = v_session.job_id;
-end
-$$;
-comment on function jobs_internal.keep_post_condition(bigint, bigint, text) is 'Writes the post-condition of the job that the calling session runs';
+begin atomic
+  select pg_catalog.count(*),
+    pg_catalog.left(string_agg(pg_catalog.format('%I.%I (job %s)', n.nspname, c.relname, m.job_id), ', ' order by m.index), 2000),
+    pg_catalog.left(string_agg(case when n.nspname = 'pg_toast'
+        then pg_catalog.format('as a superuser: drop index %I.%I;', n.nspname, c.relname)
+        else pg_catalog.format('drop index concurrently %I.%I;', n.nspname, c.relname) end, ' ' order by m.index), 2000)
+  from jobs_internal.made_index as m
+  join pg_catalog.pg_index as i on i.indexrelid = m.index and not i.indisvalid
+  join pg_catalog.pg_class as c on c.oid = m.index
+  join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  where not jobs_internal.is_built_now(m.index)
+    and (jobs_internal.may('jobs_reader') or jobs_internal.may('jobs_operator') or jobs_internal.may('jobs_supervisor')
+      or c.relowner = jobs_internal.viewer());
+end;
+comment on function jobs_internal.left_indexes() is 'The invalid indexes that jobs left, and the statements that remove them';

@@ -15,7 +15,7 @@ declare
   v_identity jsonb;
   v_kind text;
 begin
-  v_noted := jobs_internal.noted(p_job);
+  select n.target, n.identity into v_noted from jobs_internal.noted(p_job) as n;
   v_target := v_noted.target;
   v_identity := v_noted.identity;
   v_kind := v_target ->> 'kind';
@@ -205,7 +205,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select coalesce((j.options ->> 'repeatable')::boolean, jobs_internal.is_repeatable(p_job) or p_said ->> 'done' = 'false', false)
   from jobs_internal.job as j
-  where j.id = p_job;
+  where j.id = p_job and j.owner = jobs_internal.me();
 end;
 comment on function jobs_internal.runs_again(bigint, jsonb) is 'A statement that ended unseen is run again';
 
@@ -220,7 +220,7 @@ declare
   v_noted record;
   v_kind text;
 begin
-  v_noted := jobs_internal.noted(p_job);
+  select n.target, n.identity into v_noted from jobs_internal.noted(p_job) as n;
   v_kind := v_noted.target ->> 'kind';
   if v_noted.identity is null or v_noted.target ? 'unsure' or v_noted.identity ?| array['missing', 'unsure'] then
     return null;
@@ -248,3 +248,19 @@ begin
 end
 $$;
 comment on function jobs_internal.text_now(bigint) is 'What another attempt runs instead of the text of its statement; null: the text';
+
+-- Purpose: what the result of a statement without post-condition says of that; null: of its kind nothing is expected.
+create or replace function jobs_internal.unverified(p_job bigint)
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_noted record;
+begin
+  select n.target, n.identity into v_noted from jobs_internal.noted(p_job) as n;
+  return case when v_noted.target ->> 'kind' <> 'other' then jsonb_build_object('verified', false,
+    'why', coalesce(v_noted.target ->> 'unsure', v_noted.identity ->> 'unsure', 'it names no table: PostgreSQL chooses them itself')) end;
+end
+$$;
+comment on function jobs_internal.unverified(bigint) is 'What the result of a statement without post-condition says of that';

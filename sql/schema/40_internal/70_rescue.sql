@@ -160,9 +160,9 @@ begin
         if v_ending.error ->> 'sqlstate' = 'PWL02' then
           null;  -- whatever it did: it is not run again
         elsif v_top_level then
-          if v_statement.done_when is null then
+          if v_statement.done_when is null and not jobs_internal.is_repeatable(v_job.id) then
             v_ending.outcome := 'in_doubt';
-            v_ending.error := jobs_internal.error_object('PWD01', 'it ended unseen', 'The session that watched it died, and it has no post-condition.',
+            v_ending.error := jobs_internal.error_object('PWD01', 'it ended unseen', 'The session that watched it died, it has no post-condition, and it is not said to be repeatable.',
               'Look whether it did its work; then select jobs.retry(id), or leave it.');
           else
             -- Its post-condition can be asked by its owner only: the next worker session does, before it runs anything.

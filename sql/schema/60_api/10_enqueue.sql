@@ -125,12 +125,13 @@ begin
     perform jobs_internal.try_settings(settings);
   end if;
   v_id := jobs_internal.store_statement(statement, queue, run_at, timeout, max_attempts, unique_key, priority, settings, note, done_when, rollback,
-    options);
+    options, jobs_internal.callers_path());
   return v_id;
 end
 $$;
 comment on function jobs.enqueue_sql(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb) is
 'Enqueues one SQL statement, in the caller''s transaction; returns the id of the job. Options as in jobs.enqueue, and
 done_when: a boolean expression or a query that is true once it is done; rollback: the statement that undoes it, kept for people; both may be given in options instead.
+It runs with the search_path that is set where this is called, and so do done_when and what tidies up after it; one in settings wins.
 A statement that cannot run in a transaction (VACUUM, CREATE INDEX CONCURRENTLY, CALL, ...) runs in a session of its own: at least once.
 Errors: PW007 to PW022 and PW029, among them PW014 empty, PW017 not one statement or a syntax error, PW018 too long, PW021 not allowed.';

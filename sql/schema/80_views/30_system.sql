@@ -355,6 +355,10 @@ begin
   return query select 20, 'failures', case when v_count > 0 then 'warning' else 'ok' end,
     case when v_count > 0 then pg_catalog.format('%s jobs, the oldest since %s', v_count, v_text) else 'none that is not dismissed' end,
     case when v_count > 0 then 'see jobs.failed; mend and jobs.retry(id), or jobs.dismiss(id); of a whole queue: select jobs.dismiss_failed(queue);' end;
+
+  select l.count, l.names, l.remedy into v_count, v_text, v_again from jobs_internal.left_indexes() as l;
+  return query select 21, 'invalid indexes', case when v_count > 0 then 'warning' else 'ok' end,
+    case when v_count > 0 then pg_catalog.format('%s left by jobs: %s', v_count, v_text) else 'none that a job left' end, v_again;
 end
 $$;
 comment on function jobs_internal.health() is 'The checks of jobs.health';
