@@ -7,7 +7,7 @@ from support import wait_until
 
 from .stack import Stack
 
-pytestmark = pytest.mark.timeout(300)  # the first test waits for the images too
+pytestmark = pytest.mark.timeout(900)  # the first waits for the images, and others may be at work
 
 
 def _state(connection: "Connection[TupleRow]", job: int) -> str:
