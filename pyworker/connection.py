@@ -51,6 +51,7 @@ _TIMEOUTS_OFF = (
     "default_transaction_isolation=read committed",
     "default_transaction_read_only=off",
     "default_transaction_deferrable=off",
+    "exit_on_error=off",
 )
 # On a server whose client vanished without a word: a transaction left open would hold up vacuum and every index build.
 _WHEN_WE_VANISH = (

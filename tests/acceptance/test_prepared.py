@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from stage import ledger, put, wait_for
+from stage import ledger, put, wait_for, wait_running
 from support import Database, Server, wait_until
 
 from .conftest import Supervise
@@ -56,6 +56,50 @@ def test_an_enqueue_is_prepared_while_the_supervisor_sleeps(database: Database, 
         connection.execute("rollback prepared 'second'")
     wait_for(database, put(database, "app.note", {"n": 6}))
     assert ledger(database) == [0, 1, 2, 3, 4, 6]
+
+
+def test_every_other_door_can_be_prepared(database: Database, supervise: Supervise) -> None:
+    """Steering, publications, queues, and the cancel of what runs, which a session of its own does at once."""
+    supervise(database.dsn("supervisor"), "--owner", "app")
+    running = put(database, "app.nap", {"seconds": 60})
+    wait_running(database, running)
+    failed = put(database, "app.fail", {"state": "22023"})
+    wait_for(database, failed)
+    waiting = put(database, "app.note", {"n": 1}, run_at="infinity")
+    for role, queries in {
+        "app": (
+            f"select jobs.cancel({running})",
+            f"select jobs.retry({failed})",
+            f"select jobs.set_priority({waiting}, 'high')",
+            "select jobs.publish('app.note', 'other')",
+            "select jobs.enqueue('app.note', '{\"n\": 2}', unique_key => 'k', options => '{\"notify\": \"told\"}')",
+        ),
+        "operator": (
+            "select jobs.create_queue('new')",
+            "select jobs.pause('new')",
+            "select jobs.resume('new')",
+            "select jobs.configure('log_lines', '999')",
+            "select jobs.set_quota('app', pending => 1000)",
+            "select * from jobs.health",
+        ),
+    }.items():
+        with database.connect(role) as connection:
+            connection.execute("listen told")
+            connection.execute("begin")
+            for query in queries:
+                connection.execute(query.encode())
+            connection.execute(f"prepare transaction 'doors of {role}'".encode())
+            connection.execute(f"commit prepared 'doors of {role}'".encode())
+    assert wait_for(database, running)["state"] == "cancelled"
+    wait_until(lambda: 2 in ledger(database))
+    published = "select jobs.enqueue_published('app.note', '{\"n\": 3}')"
+    with database.connect("other") as connection:
+        connection.execute("listen told")
+        connection.execute("begin")
+        connection.execute(published)
+        connection.execute("prepare transaction 'published'")
+        connection.execute("commit prepared 'published'")
+    wait_until(lambda: 3 in ledger(database))
 
 
 def test_a_cancel_that_tells_its_end_is_not_prepared(database: Database) -> None:

@@ -6,6 +6,8 @@ from psycopg import Connection
 from stage import put, state
 from support import Database, Row, sqlstate_of, wait_until
 
+from pyworker.connection import connect_control, connect_owner
+
 AWAIT = "call jobs.await(%s, %s)"
 
 
@@ -182,3 +184,14 @@ def test_any_session_can_enqueue_steer_and_wait(shared: Database, setting: str) 
             connection.execute("select jobs.enqueue('app.note', '{\"m\": 1}')")
         expected = "PW003" if "exit_on_error" not in setting else caught.value.sqlstate
         assert caught.value.sqlstate == expected
+
+
+def test_a_database_that_exits_on_error_has_its_supervisor(database: Database) -> None:
+    """The connections of a supervisor, on which rounds try and catch, do not take it from the database."""
+    database.admin(f"alter database {database.name} set exit_on_error = on")
+    with (
+        connect_control(database.dsn("supervisor"), 10) as control,
+        connect_owner(database.dsn("supervisor"), "app", "supervisor") as owner,
+    ):
+        for line in (control, owner):
+            assert line.execute("show exit_on_error").fetchone() == ("off",)
