@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
+from rich.box import HEAVY_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -19,7 +20,7 @@ from pyworker.config import load_settings, resolve_dsn
 from pyworker.errors import PyworkerError, SchemaError, convert_database_errors
 from pyworker.log import clean
 
-__all__ = ["status"]
+__all__ = ["status", "watched_page"]
 
 Rows = list[dict[str, Any]]
 
@@ -32,7 +33,7 @@ _TABLES: dict[str, tuple[str, Sequence[str]]] = {
     "queues": ("Queues", ("queue", "paused", "concurrency", "queued", "running", "scheduled", "oldest", "failed")),
     "running": (
         "Running jobs",
-        ("id", "task", "owner", "pid", "started_at", "percent", "eta", "message", "blocked_by"),
+        ("id", "title", "queue", "owner", "pid", "attempt", "elapsed", "percent", "eta", "message", "blocked_by"),
     ),
     "sessions": ("Worker sessions", ("id", "owner", "pid", "queue", "job_id", "jobs", "started_at", "wait_event")),
     "supervisors": ("Supervisors", ("id", "name", "version", "pid", "started_at", "last_seen", "asleep")),
@@ -88,11 +89,11 @@ def _show(dsn: str, *, as_json: bool, watch: bool) -> dict[str, Rows]:
         elif not watch:
             Console().print(_page(facts))
         else:
-            with Live(_page(facts), screen=True, auto_refresh=False) as live:
+            with Live(screen=True, auto_refresh=False) as live:
                 while True:
+                    live.update(watched_page(facts, live.console.size.height), refresh=True)
                     time.sleep(1)
                     facts = read()
-                    live.update(_page(facts), refresh=True)
         return facts
 
 
@@ -111,7 +112,9 @@ def _json(value: object) -> object:
 
 
 #: Headings that would break on a terminal of 80 columns.
-_SHORT = {"concurrency": "limit", "scheduled": "later"}
+_SHORT = {"concurrency": "limit", "scheduled": "later", "attempt": "try", "percent": "%", "wait_event": "waits for"}
+#: Columns that give way where a line must hold all of them.
+_FLEXIBLE = ("title", "detail", "queue")
 
 
 def _page(facts: Mapping[str, Rows]) -> RenderableType:
@@ -126,12 +129,66 @@ def _page(facts: Mapping[str, Rows]) -> RenderableType:
     return Group(*parts)
 
 
-def _table(title: str, columns: Sequence[str], rows: Rows) -> Table:
+#: The sections of the watched page, in the order in which people look: what is wrong, what runs, what waits.
+_WATCHED: dict[str, tuple[str, Sequence[str]]] = {
+    "health": ("Not ok", ("check", "status", "detail")),
+    "running": ("Running", ("id", "title", "attempt", "elapsed", "percent", "eta", "wait_event")),
+    "queues": ("Queues", ("queue", "paused", "queued", "running", "scheduled", "oldest", "failed")),
+}
+_FRAME = 2  # lines of a section beside its rows: title and heading
+
+
+def watched_page(facts: Mapping[str, Rows], height: int) -> RenderableType:
+    """Render what fits a terminal of this height: one line a row; what is left out is counted."""
+    bad = sorted((row for row in facts["health"] if row["status"] != "ok"), key=lambda row: str(row["status"]))
+    shown = {
+        "health": bad,
+        "running": facts["running"],
+        "queues": sorted(facts["queues"], key=lambda row: (-(row["queued"] or 0), -(row["scheduled"] or 0))),
+    }
+    parts: list[RenderableType] = []
+    room = height
+    if _pause(facts):
+        parts.append(Text(clean(str(_pause(facts)), _CELL), style="bold white on red", no_wrap=True))
+        room -= 1
+    if not bad:
+        parts.append(Text(f"Health: all {len(facts['health'])} checks are ok", style="green"))
+    # A third of what is left for each, and what one does not need is for those that come after it.
+    sections = [view for view in _WATCHED if shown[view] or view != "health"]
+    room -= not bad
+    for n, view in enumerate(sections):
+        title, columns = _WATCHED[view]
+        lines = room // (len(sections) - n)
+        if shown[view]:
+            rows = _rows_within(shown[view], lines - _FRAME)
+            parts.append(_table(title, columns, rows, narrow=True))
+            left = len(shown[view]) - len(rows)
+            if left:
+                parts.append(Text(f"  and {left} more", style="dim"))
+            room -= _FRAME + len(rows) + bool(left)
+        else:
+            parts.append(Text(f"{title}: none", style="dim"))
+            room -= 1
+    return Group(*parts)
+
+
+def _rows_within(rows: Rows, lines: int) -> Rows:
+    return rows if len(rows) <= lines else rows[: max(lines - 1, 1)]
+
+
+def _table(title: str, columns: Sequence[str], rows: Rows, *, narrow: bool = False) -> Table:
     shown = [name for name in (columns or rows[0]) if name in rows[0]]
-    table = Table(title=title, title_justify="left", title_style="bold", expand=False)
+    box = None if narrow else HEAVY_HEAD
+    table = Table(title=title, title_justify="left", title_style="bold", expand=False, box=box, pad_edge=not narrow)
     for name in shown:
         numeric = all(isinstance(row[name], int | float | None) and not isinstance(row[name], bool) for row in rows)
-        table.add_column(_SHORT.get(name, name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            _SHORT.get(name, name),
+            justify="right" if numeric else "left",
+            overflow="ellipsis" if narrow else "fold",
+            no_wrap=narrow,
+            min_width=max(len(_cell(row[name])) for row in rows) if narrow and name not in _FLEXIBLE else None,
+        )
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in shown), style=_STYLES.get(str(row.get("status")), ""))
     return table

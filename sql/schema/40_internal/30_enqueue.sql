@@ -98,6 +98,10 @@ begin
   if v_powerful or lane_id is null then
     perform jobs_internal.assert_admitted(owner);
   end if;
+  if lane_id is null and owner is not null and not jobs_internal.is_runner(owner) then  -- not in the way of an ordinary enqueue
+    raise notice using message = pg_catalog.format('jobs of %s do not run: it is no login member of jobs_runner', session_user),
+      hint = pg_catalog.format('grant jobs_runner to %I;', session_user);
+  end if;
   if p_timeout is not null or p_max_attempts is not null or p_unique_key is not null or p_priority <> 'normal' or p_note <> '{}'
     or pg_catalog.octet_length(p_queue) > 63
   then

@@ -466,7 +466,8 @@ begin
   perform jobs_internal.stir_lanes();
   for v_owner in
     select r.oid, r.rolname, least(v_limit, jobs_internal.most_sessions(r.oid)) as most from pg_catalog.pg_roles as r
-    where r.oid in (select l.owner from jobs_internal.lane as l) and not jobs_internal.is_refused(r.oid)
+    where r.oid in (select l.owner from jobs_internal.lane as l) and jobs_internal.is_runner(r.oid)
+      and not jobs_internal.is_refused(r.oid)
   loop
     v_most := v_owner.most;
     v_sum := 0;

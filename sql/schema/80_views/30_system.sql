@@ -146,9 +146,21 @@ comment on column jobs.supervisors.started_at is 'Start of the connection';
 comment on column jobs.supervisors.last_seen is 'Its last call';
 comment on column jobs.supervisors.asleep is 'It waits: enqueuers wake it with a NOTIFY';
 
+-- Purpose: whether the jobs of a role wait for an administrator: it enqueues, and is no runner. The check "owners" says so, and no part of the
+-- installation is at fault: who may enqueue cannot make it critical.
+create or replace function jobs_internal.is_no_runner(p_owner oid)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from pg_catalog.pg_roles as r where r.oid = p_owner) and not jobs_internal.is_runner(p_owner);
+end;
+comment on function jobs_internal.is_no_runner(oid) is 'The jobs of this role wait for an administrator: it is no member of jobs_runner';
+
 -- Purpose: owners whose due jobs nothing has picked up for so long: silence, for whatever reason. Counted are messages that are visible, in
 -- a lane that nobody has claimed from, and jobs that are due and in no lane. What is paused, quarantined (a check of its own), or waits
--- because its queue's slots or the sessions that its owner may have are all at work, is no silence. Returns owner, how many lanes, and since how long.
+-- because its queue's slots or the sessions that its owner may have are all at work, or whose owner is
+-- no runner, is no silence. Returns owner, how many lanes, and since how long.
 create or replace function jobs_internal.ignored(p_for interval)
 returns table (owner name, lanes bigint, idle interval)
 language plpgsql volatile security definer
@@ -171,6 +183,7 @@ begin
     join jobs_internal.queue as q on q.id = l.queue_id
     where (l.rest <> 'asleep' or l.id in (select n.lane_id from jobs_internal.nudge as n))
       and l.quarantine is null and not q.paused and q.dropped_at is null and l.served_at < v_now - p_for
+      and not jobs_internal.is_no_runner(l.owner)
       and (q.concurrency is null or q.concurrency > (select pg_catalog.count(*) from jobs_internal.slot as t
         join jobs_internal.session as s on s.id = t.session_id
         where t.queue_id = q.id and (s.job_id is not null or s.msg_ids is not null) and jobs_internal.alive(s.pid, s.backend_start)))
@@ -192,11 +205,15 @@ begin
     end if;
   end loop;
   return query
-    select pg_catalog.pg_get_userbyid(j.owner), pg_catalog.count(distinct j.queue_id), v_now - pg_catalog.min(j.due_at)
-    from jobs_internal.job as j
-    join jobs_internal.queue as q on q.id = j.queue_id
-    where j.due_at < v_now - p_for and not q.paused and not exists (select from jobs_internal.quota as u where u.owner = j.owner and u.running = 0)
-    group by j.owner;
+    select pg_catalog.pg_get_userbyid(o.owner), o.lanes, o.idle
+    from (
+      select j.owner, pg_catalog.count(distinct j.queue_id) as lanes, v_now - pg_catalog.min(j.due_at) as idle
+      from jobs_internal.job as j
+      join jobs_internal.queue as q on q.id = j.queue_id
+      where j.due_at < v_now - p_for and not q.paused and not exists (select from jobs_internal.quota as u where u.owner = j.owner and u.running = 0)
+      group by j.owner
+    ) as o
+    where not jobs_internal.is_no_runner(o.owner);
 end
 $$;
 comment on function jobs_internal.ignored(interval) is 'Owners whose due jobs nothing has picked up for so long';

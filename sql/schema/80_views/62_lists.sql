@@ -105,8 +105,8 @@ create or replace view jobs.health_list with (security_barrier) as
 select
   h."check",
   h.status,
-  (select pg_catalog.string_agg(w.line, E'\n') from jobs_internal.wrapped(h.detail, '', 56) as w(line)) as detail,
-  (select pg_catalog.string_agg(w.line, E'\n') from jobs_internal.wrapped(h.remedy, '', 56) as w(line)) as remedy
+  (select pg_catalog.string_agg(w.line, E'\n') from jobs_internal.wrapped(coalesce(h.detail, ''), '', 56) as w(line)) as detail,
+  (select pg_catalog.string_agg(w.line, E'\n') from jobs_internal.wrapped(coalesce(h.remedy, ''), '', 56) as w(line)) as remedy
 from jobs.health as h
 order by pg_catalog.array_position(array['critical', 'warning', 'ok'], h.status);
 comment on view jobs.health_list is 'jobs.health in 160 columns, the worst first: long texts are in lines';
