@@ -46,6 +46,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/56_cost.sql
 \ir schema/40_internal/57_run.sql
 \ir schema/40_internal/58_child.sql
+\ir schema/40_internal/58_child_cost.sql
 \ir schema/40_internal/58_out_values.sql
 \ir schema/40_internal/59_run_child.sql
 \ir schema/40_internal/60_work.sql

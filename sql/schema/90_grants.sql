@@ -19,6 +19,7 @@ grant execute on function
   jobs_internal.me(), jobs_internal.viewer(), jobs_internal.may(text), jobs_internal.activity(), jobs_internal.queue_figures(),
   jobs_internal.live_supervisors(), jobs_internal.health(), jobs_internal.quota_figures(), jobs_internal.powers_of(oid),
   jobs_internal.lane_waits(), jobs_internal.shortened(text, integer), jobs.explain(bigint), jobs_internal.wait_codes(), jobs_internal.reads(oid),
+  jobs_internal.measures_no_cost(), jobs_internal.why_child_costs_are_unknown(),
   jobs_internal.eta(timestamptz, numeric, numeric, numeric, timestamptz, boolean),
   jobs.help(text), jobs_internal.help_of_function(oid), jobs_internal.help_of_view(oid), jobs_internal.errors_named(text),
   jobs_internal.wrapped(text, text, integer)
@@ -101,6 +102,7 @@ grant execute on function
   jobs_internal.wait_child(integer, bigint, integer), jobs_internal.find_child(bigint, bigint, integer),
   jobs_internal.press_late_child(bigint, bigint, integer), jobs_internal.may_connect(),
   jobs_internal.child_outcome(integer, bigint), jobs_internal.detach_child(integer, bigint), jobs_internal.child_is_stuck(integer),
+  jobs_internal.child_figures(text), jobs_internal.with_child_cost(jobs_internal.ending, jsonb, jsonb),
   jobs_internal.result_limit(), jobs_internal.alive(integer, timestamptz), jobs_internal.mark_top_level(bigint),
   jobs_internal.put_back(bigint, bigint, integer)
 to jobs_runner;

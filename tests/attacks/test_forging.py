@@ -531,7 +531,10 @@ OWN = {
         "assert_steers",
     ),
     # The manual, from the catalog and two public views; a sum of figures that are passed.
-    *("help_of_function", "help_of_view", "errors_named", "wrapped", "eta"),
+    *("help_of_function", "help_of_view", "errors_named", "wrapped", "eta", "with_child_cost"),
+    *("measures_no_cost", "why_child_costs_are_unknown"),
+    # Of the caller's own statements: tests/execution/test_child_cost.py.
+    "child_figures",
     # Figures of the caller's own; what it may see is in tests/catalog/test_visibility.py.
     *("activity", "queue_figures", "live_supervisors", "health", "quota_figures", "lane_waits"),
     *("wait_codes", "shortened"),

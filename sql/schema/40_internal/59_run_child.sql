@@ -31,6 +31,7 @@ declare
   v_child_start timestamptz;
   v_looked timestamptz;
   v_nap double precision := 0.002;
+  v_figures jsonb;
   v_columns text := jobs_internal.out_columns(p_item.shape_id);  -- of the row that it sends
   v_row jsonb;
   v_path text := coalesce(p_item.path, p_path);
@@ -76,6 +77,7 @@ begin
       perform pg_catalog.set_config('statement_timeout',
         case when p_item.timeout_ms is null then 0 else least(p_item.timeout_ms + p_margin_ms, 2147483647) end::text, false);
       v_label := p_item.job_id || '/' || p_item.attempt;
+      v_figures := jobs_internal.child_figures(coalesce(p_item.statement, p_item.call));
       -- From here on the owner's path rules, and then the job's own settings, which may name another.
       if v_again and p_item.statement is not null then
         v_text := coalesce(jobs_internal.text_now(p_item.job_id), v_text);
@@ -301,6 +303,14 @@ begin
     end if;
   end if;
   p_ending.finished_at := coalesce(p_ending.finished_at, pg_catalog.clock_timestamp());
+  if p_ending.outcome operator(pg_catalog.=) 'succeeded' and v_figures is not null then
+    begin
+      p_ending := jobs_internal.with_child_cost(p_ending, v_figures, jobs_internal.child_figures(coalesce(p_item.statement, p_item.call)));
+    exception
+      when query_canceled then
+        null;  -- it has ended: what it cost is worth no more
+    end;
+  end if;
 end
 $$;
 comment on procedure jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, jsonb, jobs_internal.ending) is 'Runs one top-level statement in a child session and watches it';

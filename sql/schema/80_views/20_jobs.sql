@@ -258,7 +258,14 @@ select
   a.waited_ms, a.rows, a.wal_bytes, a.buffers_hit, a.buffers_read, a.buffers_dirtied, a.temp_bytes,
   case when a.owner = (select jobs_internal.viewer()) or jobs_internal.reads(a.owner) then a.result end as result,
   case when a.owner = (select jobs_internal.viewer()) or jobs_internal.reads(a.owner) then a.error
-    when (select jobs_internal.may('jobs_operator')) then a.error - 'detail' - 'context' end as error
+    when (select jobs_internal.may('jobs_operator')) then a.error - 'detail' - 'context' end as error,
+  case
+    when a.wal_bytes is not null or a.outcome is null then null
+    when a.outcome <> 'succeeded' then 'it did not succeed'
+    when a.child_pid is not null then (select jobs_internal.why_child_costs_are_unknown())
+    when (select jobs_internal.measures_no_cost()) then 'measure_cost is off'
+    else 'it shared a transaction with short jobs, of which a sample is measured: jobs.cost'
+  end as not_measured
 from (
   select f.id as job_id, f.attempt, f.outcome, f.owner, f.started_at, f.finished_at, f.pid, f.child_pid,
     f.waited_ms, f.rows, f.wal_bytes, f.buffers_hit, f.buffers_read, f.buffers_dirtied, f.temp_bytes, f.result, f.error, false as live
@@ -289,13 +296,14 @@ comment on column jobs.attempts.child_pid is 'Process of the child session';
 comment on column jobs.attempts.run_ms is 'Wall time, ms';
 comment on column jobs.attempts.waited_ms is 'Time that it waited in its lane for a session, ms';
 comment on column jobs.attempts.rows is 'Rows that its statement changed or returned, or its function returned as a set';
-comment on column jobs.attempts.wal_bytes is 'WAL that it wrote, bytes. This and the following columns are null where it was not measured: it did not succeed, ran in a child session, or shared a transaction with other short jobs, of which one per function and claim is measured; see jobs.cost';
+comment on column jobs.attempts.wal_bytes is 'WAL that it wrote, bytes. This and the following columns are null where it was not measured: not_measured says why. Of a statement at top level they come from pg_stat_statements, where that is installed';
 comment on column jobs.attempts.buffers_hit is 'Buffers that it found in memory';
 comment on column jobs.attempts.buffers_read is 'Buffers that it read';
 comment on column jobs.attempts.buffers_dirtied is 'Buffers that it dirtied';
 comment on column jobs.attempts.temp_bytes is 'Temporary files that it wrote, bytes';
 comment on column jobs.attempts.result is 'Result';
 comment on column jobs.attempts.error is 'Error: sqlstate, message, detail, hint, context; the detail and context for those who see the arguments';
+comment on column jobs.attempts.not_measured is 'Why wal_bytes and the figures beside it are null, as far as can be told from the present settings; null: they are measured, or it runs';
 
 create or replace view jobs.log_lines with (security_barrier) as
 select l.job_id, l.attempt, l.n, l.at, l.level, l.message, coalesce(l.fields, '{}') as fields

@@ -369,6 +369,11 @@ begin
   select pg_catalog.count(*), pg_catalog.min(f.finished_at)::timestamptz(0)::text into v_count, v_text
   from jobs_internal.finished as f
   where f.state <> 'succeeded' and f.state = 'failed' and f.dismissed_at is null;
+  v_jobs := case when jobs_internal.statement_statistics() is null
+    or jobs_internal.measures_no_cost() then jobs_internal.why_child_costs_are_unknown() end;
+  return query select 21, 'costs', 'ok', case when v_jobs is null then 'statements at top level are measured, by pg_stat_statements'
+    else 'of statements at top level WAL and buffers are not known: '
+      || pg_catalog.regexp_replace(v_jobs, '^it ran at top level, and ', '') end, null::text;
   return query select 20, 'failures', case when v_count > 0 then 'warning' else 'ok' end,
     case when v_count > 0 then pg_catalog.format('%s jobs, the oldest since %s', v_count, v_text) else 'none that is not dismissed' end,
     case when v_count > 0 then 'see jobs.failed; mend and jobs.retry(id), or jobs.dismiss(id); of a whole queue: select jobs.dismiss_failed(queue);' end;
