@@ -1,7 +1,7 @@
 -- jobs.help: the manual on a screen of 80 columns. All of it comes from the catalog, jobs.errors and jobs.options: the comments stay the one
 -- place where a function explains itself, and \df+ is many times as wide.
 
--- Purpose: a text as lines of so many characters at most, each with an indent that counts. An empty line of the text stays.
+-- Purpose: a text as lines of so many characters at most, each with an indent that counts; no line of null.
 create or replace function jobs_internal.wrapped(p_text text, p_indent text default '', p_width integer default 78)
 returns setof text
 language plpgsql immutable
@@ -12,7 +12,7 @@ declare
   v_line text := '';
   v_word text;
 begin
-  foreach v_word in array pg_catalog.regexp_split_to_array(pg_catalog.btrim(p_text, E' \n'), '\s+') loop
+  foreach v_word in array coalesce(pg_catalog.regexp_split_to_array(pg_catalog.btrim(p_text, E' \n'), '\s+'), '{}') loop
     if v_line <> '' and pg_catalog.length(v_line) + 1 + pg_catalog.length(v_word) > v_room then
       return next p_indent || v_line;
       v_line := '';
