@@ -77,7 +77,6 @@ begin
       perform pg_catalog.set_config('statement_timeout',
         case when p_item.timeout_ms is null then 0 else least(p_item.timeout_ms + p_margin_ms, 2147483647) end::text, false);
       v_label := p_item.job_id || '/' || p_item.attempt;
-      v_figures := jobs_internal.child_figures(coalesce(p_item.statement, p_item.call));
       -- From here on the owner's path rules, and then the job's own settings, which may name another.
       if v_again and p_item.statement is not null then
         v_text := coalesce(jobs_internal.text_now(p_item.job_id), v_text);
@@ -85,6 +84,7 @@ begin
       if v_text ~ ' finalize$' then
         perform pg_catalog.set_config('lock_timeout', '1800', false);  -- it asks for ACCESS EXCLUSIVE: readers do not wait behind it for long
       end if;
+      v_figures := jobs_internal.child_figures(v_text);
       perform pg_catalog.set_config('search_path', v_path, false);
       for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(coalesce(p_item.settings, '{}')) as s loop
         perform pg_catalog.set_config(v_name, v_value, false);
@@ -305,7 +305,7 @@ begin
   p_ending.finished_at := coalesce(p_ending.finished_at, pg_catalog.clock_timestamp());
   if p_ending.outcome operator(pg_catalog.=) 'succeeded' and v_figures is not null then
     begin
-      p_ending := jobs_internal.with_child_cost(p_ending, v_figures, jobs_internal.child_figures(coalesce(p_item.statement, p_item.call)));
+      p_ending := jobs_internal.with_child_cost(p_ending, v_figures, jobs_internal.child_figures(v_text));
     exception
       when query_canceled then
         null;  -- it has ended: what it cost is worth no more
