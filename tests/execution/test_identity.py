@@ -276,6 +276,15 @@ def test_an_interrupted_build_is_not_verified_by_an_older_index(database: Databa
         ("vacuum full app.points", True),
         ("vacuum (process_main false) app.points", False),
         ('vacuum U&"app".points', False),
+        ("vacuum (analyze, skip_locked) app.points, only app.ledger", True),
+        ("VACUUM FREEZE VERBOSE ANALYZE app.points", True),
+        ("/* x; */ vacuum -- y\n App . Points", True),
+        ("create index concurrently if on app.points (a)", True),
+        ('create index concurrently "ON" on app.points (a)', True),
+        ("create unique index concurrently on app.points (a)", True),
+        ("reindex schema concurrently app", True),
+        ("drop index concurrently if exists app.missing", True),
+        ("vacuum", False),
     ],
 )
 def test_names_of_every_form(database: Database, statement: str, verified: bool | None) -> None:
@@ -471,3 +480,46 @@ def wait_for_end(database: Database, job: int) -> dict[str, Any]:
 def test_what_a_statement_works_on_is_known(shared: Database, statement: str, command: str, target: str | None) -> None:
     found = shared.admin("select c.command, c.target ->> 'object' from jobs_internal.classify(%s) as c", [statement])
     assert found == [(command, target)]
+
+
+def test_an_alter_database_runs_in_a_transaction_where_it_may(shared: Database) -> None:
+    """Only a move to another tablespace is done at top level."""
+    found = shared.admin(
+        "select c.top_level from unnest(array['alter database d set work_mem = 1', 'alter database d rename to e',"
+        " 'alter database d set tablespace t', 'alter subscription s disable',"
+        " 'alter subscription s refresh publication']) with ordinality as t(s, n),"
+        " jobs_internal.classify(t.s) as c order by t.n"
+    )
+    assert [row[0] for row in found] == [False, False, True, False, True]
+
+
+def test_what_skip_locked_passed_over_is_told(database: Database) -> None:
+    """No failure, for it was asked for; but not verified."""
+    database.run("create table app.points (n integer)")
+    with database.server.connect("app", database.name) as holder:
+        holder.autocommit = False
+        holder.execute("lock table app.points in access exclusive mode")
+        job = put_sql(database, "vacuum (skip_locked) app.points", max_attempts=1)
+        database.run("select jobs.start()")
+        found = wait_for(database, job)
+        holder.rollback()
+    assert found["state"] == "succeeded", found
+    assert (found["result"]["verified"], found["result"]["skipped"]) == (False, "app.points")
+    database.drain()
+
+
+def test_a_dropped_object_that_came_back_under_its_name_is_not_dropped(database: Database) -> None:
+    """The index is gone when the next attempt looks: that is a success, whatever bears its name by then."""
+    two_schemas(database)
+    database.run("create index t_n on sa.t (n)")
+    with database.server.connect("app", database.name) as holder:
+        holder.autocommit = False
+        holder.execute("select from sa.t")
+        job = enqueue_in(database, "sa", "drop index concurrently t_n", max_attempts=1)
+        database.run("select jobs.start()")
+        kill_both(database, job)
+        holder.rollback()
+    database.run("drop index sa.t_n; create index t_n on sa.t ((n * 2))")
+    database.drain()
+    assert (state(database, job), database.result(job)) == ("succeeded", {"verified": True})
+    assert indexes(database, "sa.t") == [("t_n", True)]

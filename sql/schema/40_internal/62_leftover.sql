@@ -108,16 +108,19 @@ begin
     set identity = jsonb_set(s.identity, '{learned}', coalesce(s.identity -> 'learned', '[]') || to_jsonb(p_learned::bigint))
     where s.job_id = p_job and jsonb_array_length(coalesce(s.identity -> 'learned', '[]')) < 100;
   end if;
-  delete from jobs_internal.made_index as m
-  where m.job_id = p_job and not exists (select from pg_index as i where i.indexrelid = m.index and not i.indisvalid);
+  delete from jobs_internal.made_index as d
+  where d.index in (
+    select m.index from jobs_internal.made_index as m
+    where not exists (select from pg_index as i where i.indexrelid = m.index and not i.indisvalid)
+    limit 100 for update skip locked);
   insert into jobs_internal.made_index (index, job_id)
   select o.index, p_job
   from (
     select l.index from jobs_internal.leftovers(p_job) as l
     union
-    select i.indexrelid from pg_index as i join pg_class as c on c.oid = i.indrelid
-    where i.indexrelid = p_learned and pg_has_role(v_session.owner, c.relowner, 'usage')
+    select p_learned where p_learned is not null
   ) as o
+  join pg_class as c on c.oid = o.index and pg_has_role(v_session.owner, c.relowner, 'usage')
   on conflict do nothing;
 end
 $$;

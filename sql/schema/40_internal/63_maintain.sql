@@ -50,12 +50,12 @@ begin atomic
   from (
     select c.oid::regclass::text as name, m.place,
       case when not (
-          c.relkind in ('r', 'm', 't')
+          c.relkind in ('r', 'm') or c.relkind = 't' and p_target ->> 'kind' = 'vacuum'
           or c.relkind = 'p' and ((p_target -> 'analyzes')::boolean or not (l.v -> 'only')::boolean)
           or c.relkind = 'f' and p_target ->> 'kind' = 'analyze')
         or c.relpersistence = 't' and c.relnamespace <> pg_my_temp_schema() then 'no table'
         when not has_table_privilege(c.oid, 'MAINTAIN')
-          and not pg_has_role((select d.datdba from pg_database as d where d.datname = current_database()), 'USAGE') then 'no right' end as kind
+          and not (not c.relisshared and pg_has_role((select d.datdba from pg_database as d where d.datname = current_database()), 'USAGE')) then 'no right' end as kind
     from jsonb_array_elements(p_found -> 'tables') with ordinality as l(v, n)
     cross join lateral jobs_internal.members((l.v ->> 'table')::oid, (l.v -> 'only')::boolean) with ordinality as m(id, place)
     join pg_class as c on c.oid = m.id
