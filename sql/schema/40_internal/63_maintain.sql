@@ -55,7 +55,8 @@ begin atomic
           or c.relkind = 'f' and p_target ->> 'kind' = 'analyze')
         or c.relpersistence = 't' and c.relnamespace <> pg_my_temp_schema() then 'no table'
         when not has_table_privilege(c.oid, 'MAINTAIN')
-          and not (not c.relisshared and pg_has_role((select d.datdba from pg_database as d where d.datname = current_database()), 'USAGE')) then 'no right' end as kind
+          and (c.relisshared or not pg_has_role((
+            select d.datdba from pg_database as d where d.datname = current_database()), 'USAGE')) then 'no right' end as kind
     from jsonb_array_elements(p_found -> 'tables') with ordinality as l(v, n)
     cross join lateral jobs_internal.members((l.v ->> 'table')::oid, (l.v -> 'only')::boolean) with ordinality as m(id, place)
     join pg_class as c on c.oid = m.id
