@@ -200,9 +200,16 @@ begin
       state := 'running';
     end if;
   end loop;
+  if v_job.shape_id is null and (v_job.owner = v_me or jobs_internal.reads(v_job.owner)) then
+    also := also || array(
+      select 'its search_path is ' || coalesce(v_job.settings ->> 'search_path', s.path)
+      from jobs_internal.statement as s
+      where s.job_id = v_job.id and coalesce(v_job.settings ->> 'search_path', s.path) is not null);
+  end if;
   return next;
 end
 $$;
 comment on function jobs.explain(bigint) is
 'Says why a job waits, or what it is at: state; reason, in words; code, the first that holds of jobs.wait_reasons; since and until, where they are
-known; the processes and the jobs that are in the way, as far as the caller may see them; remedy; and what else holds (also). One row, always.';
+known; the processes and the jobs that are in the way, as far as the caller may see them; remedy; and what else holds (also), with the
+search_path of a statement. One row, always.';

@@ -54,18 +54,24 @@ select
       case when j.crashes > 0 then 'a run by itself, because it ran when the server crashed' else 'its turn' end)
   end as waits_for,
   j.dismissed_at,
-  j.dismissed_by
+  j.dismissed_by,
+  coalesce(
+    case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_operator')) then j.options ->> 'title' end,
+    case when j.shape_id is not null then (select s.task from jobs_internal.shape as s where s.id = j.shape_id)
+      when j.bucket is null then (select pg_catalog.concat_ws(' ', st.command, st.object) from jobs_internal.statement as st where st.job_id = j.id)
+      else (select pg_catalog.concat_ws(' ', st.command, st.object) from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket)
+    end) as title
 from (
   select l.id, null::integer as bucket, l.queue_id, l.owner, l.state, l.shape_id, l.attempt, l.max_attempts, l.priority, l.run_at, l.created_at,
     l.started_at,
     null::timestamptz as finished_at, null::jsonb as result, l.error, l.note, l.timeout, l.unique_key, l.args, l.settings, l.enqueued_by, l.due_at,
     l.crashes,
-    null::timestamptz as dismissed_at, null::text as dismissed_by
+    null::timestamptz as dismissed_at, null::text as dismissed_by, l.options
   from jobs_internal.job as l
   union all
   select f.id, f.bucket, f.queue_id, f.owner, f.state, f.shape_id, f.attempt, f.max_attempts, f.priority, f.run_at, f.created_at,
     f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args, f.settings, f.enqueued_by, null, 0::smallint,
-    f.dismissed_at, f.dismissed_by
+    f.dismissed_at, f.dismissed_by, f.options
   from jobs_internal.finished as f
 ) as j
 where (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_reader'))
@@ -97,6 +103,7 @@ comment on column jobs.job.rollback is 'Statement that undoes it, kept for peopl
 comment on column jobs.job.enqueued_by is 'Role that enqueued it: its owner, or another by a publication';
 comment on column jobs.job.waits_for is 'Why it does not start, in short: the first that holds of jobs.wait_reasons; null: it runs, or is finished. jobs.explain(id) says more';
 comment on column jobs.job.dismissed_at is 'When its failure was dismissed (jobs.dismiss); null: not, or it has been retried since';
+comment on column jobs.job.title is 'Title, as in jobs.running';
 comment on column jobs.job.dismissed_by is 'Login that dismissed it';
 
 create or replace view jobs.queued with (security_barrier) as
@@ -117,7 +124,9 @@ select
     -- Found once for each lane, and not for each job.
     else coalesce((select jobs_internal.lane_waits()) ->> (j.queue_id || ' ' || j.owner || ' ' || j.priority),
       case when j.crashes > 0 then 'a run by itself, because it ran when the server crashed' else 'its turn' end)
-  end as waits_for
+  end as waits_for,
+  coalesce(case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.options ->> 'title' end,
+    s.task, pg_catalog.concat_ws(' ', st.command, st.object)) as title
 from jobs_internal.job as j
 join jobs_internal.queue as q on q.id = j.queue_id
 left join jobs_internal.shape as s on s.id = j.shape_id
@@ -138,6 +147,7 @@ comment on column jobs.queued.max_attempts is 'Attempts allowed, count';
 comment on column jobs.queued.due_at is 'When it may start';
 comment on column jobs.queued.age is 'Time since it was enqueued';
 comment on column jobs.queued.waits_for is 'Why it does not start, as in jobs.job; never null';
+comment on column jobs.queued.title is 'Title, as in jobs.running';
 comment on column jobs.queued.last_error is 'Message of the last attempt''s error';
 
 create or replace view jobs.running with (security_barrier) as
@@ -159,7 +169,8 @@ select
   a.attempt,
   pg_catalog.date_trunc('second', pg_catalog.clock_timestamp() - a.started_at) as elapsed,
   (a.started_at + j.timeout)::timestamptz(0) as deadline,
-  coalesce(j.options ->> 'title', s.task, st.command) as title
+  coalesce(case when a.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.options ->> 'title' end,
+    s.task, pg_catalog.concat_ws(' ', st.command, st.object)) as title
 from jobs_internal.activity() as a
 left join jobs_internal.job as j on j.id = a.job_id
 left join jobs_internal.shape as s on s.id = j.shape_id
@@ -184,7 +195,7 @@ comment on column jobs.running.queue is 'Queue';
 comment on column jobs.running.attempt is 'Number of this attempt, from 1';
 comment on column jobs.running.elapsed is 'Time since its start';
 comment on column jobs.running.deadline is 'When its timeout ends it; null: no limit';
-comment on column jobs.running.title is 'Title that it was given (option title), else its task';
+comment on column jobs.running.title is 'Title that it was given (option title; for the owner and operators), else its task, of a statement with what it works on';
 
 -- These two are ordered by what they show, to the second, and by nothing else that had to be joined: so the plan walks the index of each
 -- partition also where the reader asks for "order by finished_at desc limit 20".

@@ -16,22 +16,22 @@ select
   j.id,
   jobs_internal.shortened(j.queue, 12) as queue,
   jobs_internal.shortened(j.owner, 12) as owner,
-  jobs_internal.shortened(j.task, 36) as task,
+  jobs_internal.shortened(j.title, 40) as title,
   j.state,
   j.attempt || '/' || j.max_attempts as tries,
   pg_catalog.to_char(coalesce(j.finished_at, j.started_at, greatest(j.run_at, j.created_at)), 'MM-DD HH24:MI:SS') as at,
-  jobs_internal.shortened(coalesce(j.waits_for, j.error ->> 'message', j.result::text), 40) as says
+  jobs_internal.shortened(coalesce(j.waits_for, j.error ->> 'message', j.result::text), 36) as says
 from jobs.job as j
 order by j.id desc;
 comment on view jobs.job_list is 'jobs.job in 160 columns: every job, live or finished, the latest first';
 comment on column jobs.job_list.id is 'Number of the job';
 comment on column jobs.job_list.queue is 'Queue, cut at 12 characters';
 comment on column jobs.job_list.owner is 'Role that it runs as, cut at 12 characters';
-comment on column jobs.job_list.task is 'Function, or the first words of the statement, cut at 36 characters';
+comment on column jobs.job_list.title is 'Title, as in jobs.running, cut at 40 characters';
 comment on column jobs.job_list.state is 'State, as in jobs.job';
 comment on column jobs.job_list.tries is 'Attempts made or under way, of those allowed';
 comment on column jobs.job_list.at is 'Month, day and time of its end, else of its start, else when it may start';
-comment on column jobs.job_list.says is 'Why it waits, else its last error''s message, else its result; cut at 40 characters';
+comment on column jobs.job_list.says is 'Why it waits, else its last error''s message, else its result; cut at 36 characters';
 
 create or replace view jobs.failed_list with (security_barrier) as
 select
