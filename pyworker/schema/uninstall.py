@@ -48,8 +48,9 @@ class Removal:
             lines.append(f"  no roles: these databases use pyworker too: {', '.join(self.elsewhere)}")
         else:
             lines.append(f"  roles, where they have no members: {', '.join(self.roles) or 'none'}")
-            if self.members:
-                lines.append(f"  members of these roles, who lose what they grant: {', '.join(self.members)}")
+        if self.members:
+            fate = "keep what they grant there" if self.elsewhere else "lose what they grant"
+            lines.append(f"  members of these roles, who {fate}: {', '.join(self.members)}")
         if self.sessions:
             lines.append(f"  worker sessions at work now: {self.sessions}; they end")
         return "\n".join([*lines, "The extensions pg_background and pgmq stay."])
