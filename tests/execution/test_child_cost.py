@@ -24,6 +24,11 @@ def _counted(database: Database) -> Database:
     database.admin("create extension pg_stat_statements")
     database.run("create table app.heap (n integer, filler text)")
     database.run("insert into app.heap select g, repeat('x', 100) from generate_series(1, 2000) as g")
+    database.run("create index heap_there on app.heap (n)")
+    database.run(
+        "create procedure app.told(inout n integer) language plpgsql as $$ begin"
+        " insert into app.heap select g, repeat('y', 100) from generate_series(1, n) as g; commit; end $$"
+    )
     database.run(
         "create procedure app.fill(n integer) language plpgsql as $$ begin"
         " insert into app.heap select g, repeat('y', 100) from generate_series(1, n) as g; commit;"
@@ -40,8 +45,10 @@ def _counted(database: Database) -> Database:
         lambda d: put_sql(d, "vacuum (freeze) app.heap"),
         lambda d: put_sql(d, "call app.fill(500)"),
         lambda d: put(d, "app.fill", {"n": 500}),
+        lambda d: put(d, "app.told", {"n": 500}),
+        lambda d: put_sql(d, "reindex index concurrently app.heap_there"),
     ],
-    ids=["create index", "spaces and constants", "vacuum", "call", "procedure"],
+    ids=["create index", "spaces and constants", "vacuum", "call", "procedure", "its result", "reindex"],
 )
 def test_what_a_statement_at_top_level_wrote(counted: Database, enqueue: Callable[[Database], int]) -> None:
     """Each attempt has its own figures, and jobs.cost sums them."""
