@@ -523,3 +523,15 @@ def test_a_dropped_object_that_came_back_under_its_name_is_not_dropped(database:
     database.drain()
     assert (state(database, job), database.result(job)) == ("succeeded", {"verified": True})
     assert indexes(database, "sa.t") == [("t_n", True)]
+
+
+def test_a_short_build_that_its_watcher_missed_is_verified(database: Database) -> None:
+    """An unnamed index is known by what was seen being built, else as the only new one of its table."""
+    database.admin(
+        "create or replace function jobs_internal.index_of_child(p_pid integer) returns oid language sql volatile"
+        " set search_path = pg_catalog, pg_temp begin atomic select null::oid; end"
+    )
+    database.run("create table app.points (n integer); create index on app.points ((n + 1))")
+    job = put_sql(database, "create index concurrently on app.points (n)")
+    database.drain()
+    assert database.result(job) == {"command_tag": "CREATE INDEX", "verified": True}

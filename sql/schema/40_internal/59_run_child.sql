@@ -265,7 +265,7 @@ begin
           perform pg_catalog.set_config('pyworker.job', pg_catalog.format('%s/%s 0', p_item.job_id, p_item.attempt), false);
           begin
             v_said := jobs_internal.ask(p_item, v_path);
-            if (v_said -> 'done')::boolean then
+            if (v_said -> 'done')::boolean or (p_ending.outcome is not null and v_said ? 'only') then
               p_ending.outcome := 'succeeded';
               p_ending.result := coalesce(p_ending.result, '{}') operator(pg_catalog.||) '{"verified": true}';
             elsif p_ending.outcome is not null and (v_said ->> 'done' is null or v_said ?| array['made', 'skipped']) then

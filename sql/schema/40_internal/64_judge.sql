@@ -3,7 +3,8 @@
 
 -- Purpose: whether the work of a statement job of the calling login is done.
 -- Returns: done (true, false, null: nothing can tell), why (what is missing, or why nothing can tell), made (of CREATE INDEX; a JSON null: its
--- name was there before, and IF NOT EXISTS made nothing: no failure), skipped (tables that SKIP_LOCKED passed over: no failure).
+-- name was there before, and IF NOT EXISTS made nothing: no failure), skipped (tables that SKIP_LOCKED passed over: no failure), only (an
+-- unnamed index: it is done if the session that made it said so).
 create or replace function jobs_internal.judge(p_job bigint)
 returns jsonb
 language plpgsql volatile security definer
@@ -97,7 +98,12 @@ begin
   elsif p_identity ->> 'name' is null and exists (
     select from pg_index as i where i.indrelid = (p_identity ->> 'table')::oid and not p_identity -> 'before' @> to_jsonb(i.indexrelid::bigint))
   then
-    return '{"done": null, "why": "its table has a new index, and the statement names none"}';
+    -- Its watcher may have missed a short build. Where its session told that it was made, the only new index is the one.
+    return (
+      select jsonb_build_object('done', null, 'why', 'its table has a new index, and the statement names none')
+        || case when count(*) = 1 and bool_and(i.indisvalid and i.indisready and i.indislive) then '{"only": true}'::jsonb else '{}' end
+      from pg_index as i
+      where i.indrelid = (p_identity ->> 'table')::oid and not p_identity -> 'before' @> to_jsonb(i.indexrelid::bigint));
   elsif (p_target -> 'exists')::boolean and exists (
     select from pg_class as c
     join pg_index as i on i.indexrelid = c.oid and i.indrelid = (p_identity ->> 'table')::oid and i.indisvalid and i.indisready and i.indislive
