@@ -56,10 +56,12 @@ select
   j.dismissed_at,
   j.dismissed_by,
   coalesce(
-    case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_operator')) then j.options ->> 'title' end,
+    case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_operator'))
+      then j.options ->> 'title' end,
     case when j.shape_id is not null then (select s.task from jobs_internal.shape as s where s.id = j.shape_id)
       when j.bucket is null then (select pg_catalog.concat_ws(' ', st.command, st.object) from jobs_internal.statement as st where st.job_id = j.id)
-      else (select pg_catalog.concat_ws(' ', st.command, st.object) from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket)
+      else (select pg_catalog.concat_ws(' ', st.command, st.object) from jobs_internal.past_statement as st
+        where st.job_id = j.id and st.bucket = j.bucket)
     end) as title
 from (
   select l.id, null::integer as bucket, l.queue_id, l.owner, l.state, l.shape_id, l.attempt, l.max_attempts, l.priority, l.run_at, l.created_at,
