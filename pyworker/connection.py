@@ -52,6 +52,7 @@ _TIMEOUTS_OFF = (
     "default_transaction_read_only=off",
     "default_transaction_deferrable=off",
     "exit_on_error=off",
+    "role=none",  # whatever ALTER ROLE and ALTER DATABASE say: the login itself supervises, and launches its sessions
 )
 # On a server whose client vanished without a word: a transaction left open would hold up vacuum and every index build.
 _WHEN_WE_VANISH = (

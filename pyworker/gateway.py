@@ -48,8 +48,22 @@ class Gateway:
     # The supervisor
 
     def login_powers(self) -> str | None:
-        """Name what this connection's login has, itself or by membership, that no supervisor needs; None: nothing."""
-        found = self._value("select jobs_internal.login_powers()")
+        """Name what this connection's login has, itself or by membership, that no supervisor needs; None: nothing.
+
+        Asked of the server's catalog alone, before anything of ours is called: as jobs_internal.powers.
+        """
+        found = self._value(
+            "with recursive reached (login, role) as ("
+            " select r.oid, r.oid from pg_catalog.pg_roles as r where r.rolname = session_user union"
+            " select o.login, m.roleid from reached as o join pg_catalog.pg_auth_members as m on m.member = o.role)"
+            " select pg_catalog.string_agg(w.power || case when o.role = o.login or w.n = 5 then ''"
+            " else ' by membership in ' || r.rolname end, ', ' order by o.role <> o.login, w.n, r.rolname)"
+            " from reached as o join pg_catalog.pg_roles as r on r.oid = o.role"
+            " cross join lateral (values (1, 'SUPERUSER', r.rolsuper), (2, 'REPLICATION', r.rolreplication),"
+            " (3, 'CREATEROLE', r.rolcreaterole), (4, 'BYPASSRLS', r.rolbypassrls), (5, r.rolname::text,"
+            " r.rolname = any ('{pg_execute_server_program, pg_read_server_files, pg_write_server_files}'))) as w (n, power, has)"
+            " where w.has"
+        )
         return None if found is None else str(found)
 
     def supervisor_open(self, name: str, host: str, os_pid: int, version: str) -> int:

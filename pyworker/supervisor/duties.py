@@ -190,6 +190,8 @@ def note_owners(gateway: Gateway, supervisor: int, results: Sequence[Launched], 
     for result in results:
         if result.trouble == "unreachable":
             unreached[result.owner] = result.message or "unknown"
+        elif result.trouble == "refused" and result.message:
+            unreached[result.owner] = f"launch refused: {result.message}"
         elif result.trouble != "lost":
             unreached.pop(result.owner, None)
     if unreached != memory.unreached:

@@ -124,8 +124,8 @@ class Launcher:
             result = _trouble(link, error)
         except (ServerStalled, Interrupted, OSError) as error:
             result = Launched(owner=link.owner, asked=link.asked, trouble="lost", message=reason_of(error))
-        if self._closed:
-            _close(link)
+        if self._closed or result.trouble not in (None, "no_slot"):
+            _close(link)  # what it was given when it connected may be what failed
         self._results.put((link, result))
         self._done()
 

@@ -159,8 +159,7 @@ def _register(gateway: Gateway, role: str, name: str, owners: Sequence[str]) -> 
 
 def _powers(gateway: Gateway, user: str, options: Options) -> str | None:
     """Look before anything is written: what the daemon reads comes from others, and a superuser's mistake is total."""
-    with _refusals(user):
-        powers = gateway.login_powers()
+    powers = gateway.login_powers()
     if powers and not options.allow_superuser:
         raise ConfigError(
             f'the login "{user}" {said_of(powers)}, and the supervisor needs none',

@@ -64,8 +64,8 @@ grant execute on function jobs.current_id(), jobs.progress(numeric, numeric, tex
 to jobs_producer, jobs_runner;
 
 -- Run one's own jobs.
-grant execute on function jobs_internal.start(integer), jobs_internal.launch(integer, interval), jobs_internal.dispatch_mine(),
-  jobs_internal.my_free_sessions() to jobs_runner;
+grant execute on function jobs_internal.start(integer), jobs_internal.launch(integer, interval), jobs_internal.assert_own_login(),
+  jobs_internal.dispatch_mine(), jobs_internal.my_free_sessions() to jobs_runner;
 grant execute on procedure
   jobs_internal.work(integer, text),
   jobs_internal.clear_leftover(bigint, jobs_internal.work_item, integer, jsonb),
@@ -130,7 +130,7 @@ grant execute on function
   jobs_internal.supervisor_open(text, text, integer, text), jobs_internal.supervisor_serves(bigint, text[]),
   jobs_internal.supervisor_close(bigint), jobs_internal.supervisor_tick(bigint),
   jobs_internal.supervisor_press(bigint), jobs_internal.supervisor_sleep(bigint, boolean), jobs_internal.take_outcomes(integer),
-  jobs_internal.runners(), jobs_internal.maintain(), jobs_internal.note_unreached(bigint, jsonb), jobs_internal.login_powers()
+  jobs_internal.runners(), jobs_internal.maintain(), jobs_internal.note_unreached(bigint, jsonb)
 to jobs_supervisor;
 
 -- Administrators alone, who need no grant: jobs_internal.admit_role(text), jobs_internal.dismiss_role(text).

@@ -49,21 +49,6 @@ begin atomic
 end;
 comment on function jobs_internal.powers_of(oid) is 'What makes a role powerful; null: nothing';
 
--- Purpose: what the connected login has that no supervisor needs, and that is as much as the whole server: attributes, and what reads, writes and
--- runs files. Null: nothing.
-create or replace function jobs_internal.login_powers()
-returns text
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select pg_catalog.string_agg(
-    case when p.via is null or p.power = p.via then p.power else pg_catalog.format('%s by membership in %s', p.power, p.via) end, ', ')
-  from jobs_internal.powers(pg_catalog.quote_ident(session_user)::regrole) as p
-  where p.power in ('SUPERUSER', 'REPLICATION', 'CREATEROLE', 'BYPASSRLS',
-    'pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files');
-end;
-comment on function jobs_internal.login_powers() is 'What the connected login has that no supervisor needs; null: nothing';
-
 -- Purpose: whether the jobs of a role are refused: it is powerful, and no administrator has switched it on by name.
 create or replace function jobs_internal.is_refused(p_role oid)
 returns boolean
@@ -114,8 +99,9 @@ end
 $$;
 comment on function jobs_internal.assert_admitted(oid) is 'PW019 for a powerful role that nobody has switched on';
 
--- Purpose: a supervisor says as which owners, of those for whom jobs are due, it cannot connect: {name: why}. Whom it does not name any more,
--- it can, or nothing of theirs is due. A name that is no role's is nobody's trouble here. Writes: unreached_owner.
+-- Purpose: a supervisor says as which owners, of those for whom jobs are due, it cannot connect: {name: why}; or, where that begins with "launch
+-- refused: ", it can, and the database starts no session. As those that it does not name any more it can, or nothing of theirs is due. A name
+-- that is no role's counts for nothing here. Writes: unreached_owner.
 create or replace function jobs_internal.note_unreached(p_supervisor bigint, p_reasons jsonb)
 returns void
 language plpgsql volatile security definer

@@ -12,7 +12,7 @@ declare
   v_void text;
 begin
   execute 'close all';  -- CLOSE is a statement of PL/pgSQL's own otherwise
-  reset role;
+  set role none;  -- RESET ROLE goes back to what ALTER ROLE says
   reset all;
   unlisten *;
   deallocate all;

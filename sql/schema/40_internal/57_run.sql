@@ -150,7 +150,7 @@ begin
         execute p_item.call into v_result using p_item.args;
       end if;
       if current_user operator(pg_catalog.<>) session_user then
-        reset role;  -- what follows is for the owner only
+        set role none;  -- what follows is for the owner only
       end if;
       if p_measure then
         v_result := jobs_internal.kept_result();
@@ -183,7 +183,7 @@ begin
         execute p_item.statement;
         get diagnostics v_rows := row_count;
       end if;
-      reset role;
+      set role none;
       v_result := pg_catalog.jsonb_build_object('rows', v_rows);
       if p_item.done_when is not null then
         v_asked := true;
@@ -289,7 +289,7 @@ begin
     execute p_item.call into v_result using p_item.args;
   end if;
   if current_user operator(pg_catalog.<>) session_user then
-    reset role;  -- what follows is for the owner only
+    set role none;  -- what follows is for the owner only
   end if;
   if p_measure then
     v_result := jobs_internal.kept_result();

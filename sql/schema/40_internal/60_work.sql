@@ -68,9 +68,8 @@ begin
   v_path := pg_catalog.current_setting('search_path');
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
   if current_user <> session_user then
-    raise exception using errcode = 'PW051', message = 'a worker session must run as its own login',
-      detail = pg_catalog.format('session_user is %s, current_user is %s.', session_user, current_user),
-      hint = 'Start it without SET ROLE.';
+    perform jobs_internal.assert_own_login();
+    set role none;  -- for as long as it lives: what ALTER ROLE says is for sessions of people
   end if;
   v_role := jobs_internal.role_settings();
   v_path := coalesce(v_role ->> 'search_path', v_path);  -- what it is after RESET ALL, where nobody says otherwise

@@ -177,7 +177,8 @@ as $$
     ) as x
     union all
     select u.owner, 'owner_unreached',
-      pg_catalog.format('supervisor %s cannot connect as its owner %s: %s', u.name, pg_catalog.pg_get_userbyid(u.owner), u.reason), u.since, null, null, null
+      pg_catalog.format(case when u.reason like 'launch refused: %' then 'supervisor %s cannot start a session of its owner %s: %s'
+        else 'supervisor %s cannot connect as its owner %s: %s' end, u.name, pg_catalog.pg_get_userbyid(u.owner), u.reason), u.since, null, null, null
     from (
       select distinct on (u.owner) u.owner, u.reason, u.since, s.name
       from jobs_internal.unreached_owner as u

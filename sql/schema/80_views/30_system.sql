@@ -357,14 +357,20 @@ begin
     coalesce('their jobs are refused: ' || v_text, 'no owner of jobs is powerful without being admitted'),
     case when v_text is not null then 'take the rights from the role, or cancel its jobs; or an administrator: select jobs.admit_role(role);' end;
 
-  select pg_catalog.string_agg(pg_catalog.format('%s since %s (%s says: %s)', pg_catalog.pg_get_userbyid(u.owner), u.since::timestamptz(0), s.name,
-    u.reason), ', ' order by u.since)
-  into v_text
-  from jobs_internal.unreached_owner as u
-  join jobs_internal.supervisor as s on s.id = u.supervisor_id and jobs_internal.alive(s.pid, s.backend_start);
+  select pg_catalog.string_agg(o.said, '; ' order by o.refused) into v_text
+  from (
+    select e.refused, case when e.refused then 'a supervisor cannot start a session of: ' else 'a supervisor cannot connect as: ' end
+      || pg_catalog.string_agg(pg_catalog.format('%s since %s (%s says: %s)', pg_catalog.pg_get_userbyid(u.owner), u.since::timestamptz(0), s.name,
+        u.reason), ', ' order by u.since) as said
+    from jobs_internal.unreached_owner as u
+    join jobs_internal.supervisor as s on s.id = u.supervisor_id and jobs_internal.alive(s.pid, s.backend_start)
+    cross join lateral (select u.reason like 'launch refused: %' as refused) as e
+    group by e.refused
+  ) as o;
   return query select 14, 'unreached owners', case when v_text is null then 'ok' else 'warning' end,
-    coalesce('a supervisor cannot connect as: ' || v_text, 'none that a supervisor tried'),
-    case when v_text is not null then 'let the supervisor connect as them: see docs/operations.md: How the supervisor connects as each owner' end;
+    coalesce(v_text, 'none that a supervisor tried'),
+    case when v_text is not null then 'let the supervisor connect as them, and them start sessions: see docs/operations.md: How the supervisor connects as'
+      ' each owner; `pyworker check`' end;
 
   select pg_catalog.count(*), pg_catalog.min(f.finished_at)::timestamptz(0)::text into v_count, v_text
   from jobs_internal.finished as f

@@ -54,6 +54,12 @@ def test_it_ends_with_the_first_connection(trouble: Trouble | None, reached: boo
     assert rounds.round(result("shop", trouble)) == [{"shop": "no"}, *([{}] if reached else [])]
 
 
+def test_a_launch_that_the_database_refuses_is_told_too() -> None:
+    rounds = Rounds()
+    assert rounds.round(result("shop", "refused", "no right")) == [{"shop": "launch refused: no right"}]
+    assert rounds.round(result("shop", None)) == [{"shop": "launch refused: no right"}, {}]
+
+
 def test_it_ends_when_nothing_is_due() -> None:
     rounds = Rounds()
     rounds.round(result("shop", "unreachable", "no"), result("app", "unreachable", "no"))
