@@ -61,8 +61,8 @@ class Gateway:
             " from reached as o join pg_catalog.pg_roles as r on r.oid = o.role"
             " cross join lateral (values (1, 'SUPERUSER', r.rolsuper), (2, 'REPLICATION', r.rolreplication),"
             " (3, 'CREATEROLE', r.rolcreaterole), (4, 'BYPASSRLS', r.rolbypassrls), (5, r.rolname::text,"
-            " r.rolname = any ('{pg_execute_server_program, pg_read_server_files, pg_write_server_files}'))) as w (n, power, has)"
-            " where w.has"
+            " r.rolname = any ('{pg_execute_server_program, pg_read_server_files, pg_write_server_files}'))"
+            " ) as w (n, power, has) where w.has"
         )
         return None if found is None else str(found)
 
