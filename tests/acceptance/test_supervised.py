@@ -1,11 +1,13 @@
 """What holds with supervisors at work: time limits, cancels, retries, rescues, and a server that falls over."""
 
+import json
 import signal
 from functools import partial
 from statistics import median
 from typing import Any
 
 import pytest
+from psycopg import sql
 from stage import (
     attempts,
     gate_shut,
@@ -323,3 +325,23 @@ def test_old_history_goes_by_itself(database: Database, supervise: Supervise, mo
     wait_until(lambda: [done for done in one.events("maintenance_done") if done["removed"]], 5)
     assert [done["removed"] for done in one.events("maintenance_done") if done["removed"]] == [1]
     assert one.stop() == 0
+
+
+def test_owners_whose_names_have_spaces_and_commas(database: Database, supervise: Supervise) -> None:
+    """As PYWORKER_OWNERS names them: separated by commas, or in a JSON array."""
+    roles = ("odd role", 'a, "b"')
+    with database.server.administrate() as connection:
+        for role in roles:
+            made = sql.SQL("create role {} login in role jobs_producer, jobs_runner")
+            connection.execute(made.format(sql.Identifier(role)))
+    try:
+        for owners, role in (("app, odd role", roles[0]), (json.dumps(["app", roles[1]]), roles[1])):
+            one = supervise(database.dsn("supervisor"), environment={"PYWORKER_OWNERS": owners})
+            job = put(database, "pg_catalog.now", role=role)
+            assert wait_for(database, job)["state"] == "succeeded"
+            assert one.events("supervisor_started")[0]["owners"] == sorted(["app", role])
+            assert one.stop() == 0
+            wait_until(lambda: not database.background())
+    finally:
+        for role in roles:
+            database.line("postgres").execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
