@@ -23,8 +23,10 @@ FIELDS: dict[str, str] = {
     "drain": "true: running jobs are waited for",
     "duty": "the part of a round that did not go well",
     "exit_code": "what the process leaves with",
+    "failures": "tries that failed in a row",
     "hint": "what mends it",
     "host": "the machine the supervisor runs on",
+    "item": "which lane, session, job or bucket: its number or name",
     "job_id": "the job",
     "launched": "sessions that did start",
     "live": "worker sessions of that owner that are at work",
@@ -217,6 +219,14 @@ _ALL = (
         "Jobs of this owner are due and nothing has picked them up for this long.",
     ),
     _event("jobs_moving", "info", "owner seconds", "The owner's stuck jobs are being picked up again."),
+    _event(
+        "item_failed",
+        "warning",
+        "duty item owner queue sqlstate message hint failures retry_at",
+        "One item of a round failed: a lane cannot be made, a dead session's job is locked. Everything else goes on, "
+        "and it is tried again. Said once, and again when its error becomes another; jobs.health shows it until it is "
+        "over.",
+    ),
     _event("problem", "warning", "problem detail suppressed", "The database reports something worth a look."),
 )
 

@@ -54,6 +54,7 @@ class Tick:
     feed: int = 0
     owners: tuple[Demand, ...] = ()
     problems: tuple[Row, ...] = ()
+    failures: tuple[Row, ...] = ()  # items that failed, each told once
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -67,6 +68,7 @@ class Tick:
             next_deadline_ms=None if deadline is None else int(deadline),
             owners=tuple(Demand.from_row(entry) for entry in row.get("owners") or ()),
             problems=tuple(row.get("problems") or ()),
+            failures=tuple(row.get("failures") or ()),
             **{name: int(row.get(name) or 0) for name in counts},
         )
 

@@ -38,6 +38,7 @@ _MAINTAIN_IDLE = 600.0
 _MAINTAIN_SOONEST = 1.0
 _OWNERS_EVERY = 10.0
 _STRANGER = "no role of that name can log in, is a member of jobs_runner, and has jobs that are not refused"
+_FAILURE = ("duty", "item", "owner", "queue", "sqlstate", "message", "hint", "failures", "retry_at")
 _SLOTS = ""  # the back-off key of the server's worker slots: they are everybody's
 
 
@@ -82,6 +83,8 @@ def observe(tick: Tick, memory: Memory, log: Sink, now: float) -> None:
         memory.unseen.forget(tick.rescued)
     if tick.dispatched:
         log.emit("dispatched", count=tick.dispatched)
+    for failure in tick.failures:
+        log.emit("item_failed", **{name: failure.get(name) for name in _FAILURE})
     for problem in tick.problems:
         facts = dict(problem)
         name = str(facts.pop("problem", None) or facts.pop("event", None) or "unknown")

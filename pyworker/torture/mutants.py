@@ -199,9 +199,9 @@ MUTANTS: dict[str, Mutant] = {
             caught_by=frozenset({"I9"}),
             edits=(
                 Edit(
-                    function="jobs_internal.maintain()",
-                    old="if v_tables is not null then",
-                    new="if false then",
+                    function="jobs_internal.do_part(text)",
+                    old="v_result := pg_catalog.to_jsonb(jobs_internal.launch_vacuum());",
+                    new="null;",
                 ),
             ),
         ),
@@ -255,7 +255,7 @@ MUTANTS: dict[str, Mutant] = {
                     new="",
                 ),
                 Edit(
-                    function="jobs_internal.supervisor_tick(bigint)",
+                    function="jobs_internal.do_part(text)",
                     old="perform jobs_internal.sweep_slots();",
                     new="null;",
                 ),
@@ -374,10 +374,9 @@ MUTANTS: dict[str, Mutant] = {
             caught_by=frozenset({"I14"}),
             edits=(
                 Edit(
-                    function="jobs_internal.dispatch(oid,integer)",
-                    old="where j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)\n"
-                    "      order by",
-                    new="where j.due_at is not null and (p_owner is null or j.owner = p_owner)\n      order by",
+                    function="jobs_internal.move_due(oid,integer,integer[],integer)",
+                    old="where j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)",
+                    new="where j.due_at is not null and (p_owner is null or j.owner = p_owner)",
                 ),
             ),
         ),
@@ -477,7 +476,7 @@ MUTANTS: dict[str, Mutant] = {
             edits=(
                 Edit(
                     function=_RESCUE_ONE,
-                    old="perform jobs_internal.release(p_session, p_session.fate is null);",
+                    old="v_left := jobs_internal.hand_on(p_session, p_session.fate is null);",
                     new="null;",
                 ),
             ),

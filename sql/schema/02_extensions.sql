@@ -58,3 +58,25 @@ begin
   end if;
 end
 $$;
+
+-- A publication for all tables makes every UPDATE and DELETE of a table fail that has neither a primary key nor a replica identity: some of pgmq's own
+-- have none, and ours change them. Whoever may not alter them goes on; `pyworker check` tells what is missing.
+do $$
+declare
+  v_table regclass;
+begin
+  for v_table in
+    select c.oid::regclass from pg_class as c
+    where c.relnamespace = to_regnamespace('pgmq') and c.relkind = 'r' and c.relreplident in ('d', 'n')
+      and not exists (select from pg_index as i where i.indrelid = c.oid and i.indisprimary)
+    order by c.oid
+  loop
+    begin
+      execute format('alter table %s replica identity full', v_table);
+    exception
+      when insufficient_privilege then
+        null;
+    end;
+  end loop;
+end
+$$;

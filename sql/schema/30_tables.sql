@@ -192,6 +192,7 @@ create table jobs_internal.nudge (
   made_by xid8 not null default pg_catalog.pg_current_xact_id(),
   primary key (lane_id, made_by)
 );
+alter table jobs_internal.nudge replica identity full;  -- without a key, and a publication for all tables must not stop us
 comment on table jobs_internal.nudge is 'Lanes that rest and got a message: a row of the enqueuer''s own, so that none waits for another';
 comment on column jobs_internal.nudge.lane_id is 'Lane';
 comment on column jobs_internal.nudge.made_by is 'Transaction that left it: one row for all of its messages';
@@ -690,6 +691,7 @@ create table jobs_internal.known_role (
   name name not null,
   gone boolean not null default false
 );
+alter table jobs_internal.known_role replica identity full;
 comment on table jobs_internal.known_role is 'Names of the roles that own jobs or their functions: what says in another cluster who they were; not unique on purpose: enqueuers would wait for each other';
 comment on column jobs_internal.known_role.role is 'Role; a number from 10000 to 11999 stands for a role that this cluster lacks';
 comment on column jobs_internal.known_role.name is 'Its name, as of the last tick of a supervisor';
@@ -953,6 +955,7 @@ create table jobs_internal.rate_use (
   jobs bigint not null
 );
 create index rate_use_idx on jobs_internal.rate_use (owner, at);
+alter table jobs_internal.rate_use replica identity full;
 comment on table jobs_internal.rate_use is 'Jobs enqueued under a limit per minute: rows of the enqueuer''s own, so that none waits for another';
 comment on column jobs_internal.rate_use.owner is 'Owner of the jobs';
 comment on column jobs_internal.rate_use.publication_id is 'Publication; 0: none';

@@ -55,7 +55,7 @@ def test_a_claim_passes_by_what_a_rescue_holds(prepared: Database) -> None:
 
 
 def test_a_rescue_leaves_what_was_claimed_again(prepared: Database, ask: Ask) -> None:
-    """The dead one's lease ran out, another claims and has not committed: the rescue waits, and finds another token."""
+    """The dead one's lease ran out, another claims and has not committed: the rescue does not wait, nor touch that."""
     job = put(prepared, "app.note", {"n": 1})
     dead, alive = Worker(database=prepared), Worker(database=prepared)
     prepared.admin("select jobs.configure('lease_seconds', '1')")
@@ -65,11 +65,8 @@ def test_a_rescue_leaves_what_was_claimed_again(prepared: Database, ask: Ask) ->
     prepared.admin("select jobs.configure('lease_seconds', '30')")
     alive.begin()
     assert alive.claim()
-    rescuer = prepared.connect("postgres")
-    answer = ask(rescuer, RESCUE)
-    waits_for(prepared, rescuer, alive.line)
+    assert ask(prepared.connect("postgres"), RESCUE).result(10) == 1
     alive.commit()
-    assert answer.result(10) == 1
     assert prepared.admin("select %s::timestamptz = %s::timestamptz", [alive.lease, message(prepared, job)[0]])[0][0]
     assert message(prepared, job)[1] == 2
     alive.begin()
@@ -323,23 +320,25 @@ def test_a_retry_waits_for_the_end_that_a_rescue_writes(prepared: Database) -> N
 
 
 def test_a_rescue_does_not_touch_the_next_attempt(prepared: Database, ask: Ask) -> None:
-    """A rescuer that saw two dead sessions is held up at the first; the second one's job runs again meanwhile."""
+    """Of two dead sessions the first cannot be helped yet: the second one's job runs again, and stays untouched."""
     first, second = put_many(prepared, "app.note", [{"n": 1}, {"n": 2}], max_attempts=3)
     dead = [Worker(database=prepared), Worker(database=prepared)]
     assert [one.start_first() for one in dead] == [first, second]
     for one in dead:
         one.die()
-    holder, slow = prepared.connect("postgres"), prepared.connect("postgres")
+    holder = prepared.connect("postgres")
     begin(holder, f"select id from jobs_internal.job where id = {first} for update")
-    answer = ask(slow, RESCUE)
-    waits_for(prepared, slow, holder)
-    assert prepared.admin(RESCUE) == [(1,)]  # the second session: the first is in work
+    assert ask(prepared.connect("postgres"), RESCUE).result(10) == 1  # the second session: the first one's job is held
+    failed = "select duty, item, error ->> 'sqlstate' from jobs_internal.duty_failure"
+    assert prepared.admin(failed) == [("rescue", str(dead[0].number), "55P03")]
     prepared.admin("update jobs_internal.job set due_at = now() where id = %s", [second])
     prepared.admin("select jobs_internal.dispatch()")
     alive = Worker(database=prepared)
     assert alive.start_first() == second
     holder.execute("commit")
-    assert answer.result(10) == 1
+    prepared.admin("update jobs_internal.duty_failure set retry_at = clock_timestamp()")
+    assert prepared.admin(RESCUE) == [(1,)]
+    assert prepared.admin(failed) == []
     assert (state(prepared, second), attempts(prepared, second)) == ("running", [(1, "lost"), (2, None)])
     alive.begin()
     alive.effect(2)

@@ -7,7 +7,7 @@ from stage import attempts, know_as_short, ledger, make_lane, put, put_many, sta
 from support import Database, wait_until
 
 from .byhand import Worker
-from .waiting import Ask, begin, lane, waits_for
+from .waiting import Ask, begin, lane
 
 RESCUE = "select jobs_internal.rescue()"
 
@@ -80,7 +80,7 @@ def test_a_session_that_cannot_be_rescued_holds_up_no_other(prepared: Database, 
 
 
 def test_a_crash_is_counted_once(prepared: Database, ask: Ask) -> None:
-    """Two come at the same time after a crash: the second waits for the first one's judgement and adds nothing."""
+    """Two come at the same time after a crash: the second leaves the judgement to the first and adds nothing."""
     jobs = put_many(prepared, "app.note", [{"n": 1}, {"n": 2}], max_attempts=3)
     dead = [Worker(database=prepared), Worker(database=prepared)]
     assert [one.start_first() for one in dead] == jobs
@@ -91,10 +91,9 @@ def test_a_crash_is_counted_once(prepared: Database, ask: Ask) -> None:
     # The judgement alone: a rescue would take the sessions away, too, and a second judge would find nobody.
     first, second = prepared.connect("postgres"), prepared.connect("postgres")
     begin(first, "select jobs_internal.note_crash()::text")
-    answer = ask(second, "select jobs_internal.note_crash()::text")
-    waits_for(prepared, second, first)
+    ask(second, "select jobs_internal.note_crash()::text").result(10)
+    assert ask(second, RESCUE).result(10) == 0  # whom to blame is not known yet
     first.execute("commit")
-    answer.result(10)
     assert prepared.admin(RESCUE) == [(2,)]
     assert prepared.admin("select id, crashes, attempt from jobs_internal.job order by id") == [
         (jobs[0], 1, 0),
@@ -159,10 +158,9 @@ def test_an_overdue_attempt_is_noted_once(prepared: Database, ask: Ask) -> None:
     assert worker.start_first() == job
     first, second = two(prepared)
     begin(first, tick("stopping"))
-    answer = ask(second, tick("stopping", 2))
-    waits_for(prepared, second, first)
+    assert ask(second, tick("stopping", 2)).result(10) == 0  # it neither waits nor notes it a second time
     first.execute("commit")
-    assert answer.result(10) == 1
+    assert second.execute(tick("stopping", 2)).fetchall() == [(1,)]
     assert prepared.admin("select job_id, attempt, reason from jobs_internal.stop") == [(job, 1, "timed_out")]
     worker.die()
     prepared.admin(RESCUE)
@@ -226,10 +224,8 @@ def test_supervisors_come_and_go_at_once(prepared: Database, ask: Ask) -> None:
     wait_until(lambda: not prepared.admin("select 1 from pg_stat_activity where pid = %s", [pid]))
     first, second = two(prepared)
     mine = begin(first, opening.format("first"))
-    answer = ask(second, opening.format("second"))
-    waits_for(prepared, second, first)
+    yours = ask(second, opening.format("second")).result(10)  # it does not wait for the other one's clearing up
     first.execute("commit")
-    yours = answer.result(10)
     late = prepared.value(opening.format("fourth"), role="supervisor")
     assert prepared.admin("select id from jobs_internal.supervisor order by id") == [(mine,), (yours,), (late,)]
     prepared.run(f"select jobs_internal.supervisor_close({late})", role="supervisor")

@@ -4,6 +4,8 @@
 --
 -- No note waits: the row of the duty (jobs_internal.duty) is the lock of its failures. Where another session of ours has it, that one is about to note
 -- the same. Only sessions of our own come here; a tenant's transaction, which may stay open, notes nothing.
+--
+-- A lock that is held for a moment is nothing to speak of: such a failure (55P03) is tried again after 0.2 s, and shown from the third one on.
 
 -- Purpose: be the one that does a duty, or keeps its failures, until the transaction ends. False: another session of ours is.
 -- Locks: duty (skip locked).
@@ -19,7 +21,17 @@ end
 $$;
 comment on function jobs_internal.takes_duty(text) is 'Be the one that does a duty until the transaction ends; false: another session is';
 
--- Purpose: whether an item failed and is not to be tried yet. A clock that was set back puts nothing off.
+-- Purpose: whether a time of a next try is still to come. A clock that was set back puts nothing off.
+create or replace function jobs_internal.is_future(p_retry_at timestamptz)
+returns boolean
+language sql volatile
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select p_retry_at between clock_timestamp() and clock_timestamp() + interval '6 minutes';
+end;
+comment on function jobs_internal.is_future(timestamptz) is 'The time of a next try is still to come';
+
+-- Purpose: whether an item failed and is not to be tried yet.
 create or replace function jobs_internal.is_put_off(p_duty text, p_item text)
 returns boolean
 language sql volatile security definer
@@ -27,12 +39,12 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select exists (
     select from jobs_internal.duty_failure as f
-    where f.duty = p_duty and f.item = p_item
-      and f.retry_at between clock_timestamp() and clock_timestamp() + interval '6 minutes');
+    where f.duty = p_duty and f.item = p_item and jobs_internal.is_future(f.retry_at));
 end;
 comment on function jobs_internal.is_put_off(text, text) is 'The item failed and is not to be tried yet';
 
--- Purpose: note that an item failed, and put it off: one second, doubling, five minutes at most. A failure with another SQLSTATE is told anew.
+-- Purpose: note that an item failed, and put it off: one second (0.2 where a lock was held), doubling, five minutes at most. A failure with
+-- another SQLSTATE is told anew. One that was noted a moment ago, for a whole part of a round say, is noted once.
 -- Locks: duty (skip locked). Writes: duty_failure.
 create or replace function jobs_internal.note_failure(
   p_duty text,
@@ -45,16 +57,19 @@ returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_first interval := case p_error ->> 'sqlstate' when '55P03' then interval '0.2 seconds' else interval '1 second' end;
 begin
   if not jobs_internal.takes_duty(p_duty) then
     return;
   end if;
   insert into jobs_internal.duty_failure as f (duty, item, queue_id, owner, error, retry_at)
-  values (p_duty, p_item, p_queue, p_owner, p_error, pg_catalog.clock_timestamp() + interval '1 second')
+  values (p_duty, p_item, p_queue, p_owner, p_error, pg_catalog.clock_timestamp() + v_first)
   on conflict (duty, item) do update set
     queue_id = excluded.queue_id, owner = excluded.owner, error = excluded.error, failures = least(f.failures + 1, 1000000),
-    retry_at = pg_catalog.clock_timestamp() + least(interval '1 second' * (2 ^ least(f.failures, 10)), interval '5 minutes'),
-    told = f.told and f.error ->> 'sqlstate' = excluded.error ->> 'sqlstate';
+    retry_at = pg_catalog.clock_timestamp() + least(v_first * (2 ^ least(f.failures, 12)), interval '5 minutes'),
+    told = f.told and f.error ->> 'sqlstate' = excluded.error ->> 'sqlstate'
+  where not jobs_internal.is_future(f.retry_at);
 end
 $$;
 comment on function jobs_internal.note_failure(text, text, jsonb, integer, oid) is 'Notes that an item of a round failed, and puts it off';
@@ -74,23 +89,71 @@ end
 $$;
 comment on function jobs_internal.clear_failure(text, text) is 'An item of a round went well: its failure is forgotten';
 
--- Purpose: forget failures of items that are not there any more: tried again they would have been noted anew, or cleared.
--- Locks: duty_failure (skip locked).
+-- Purpose: forget failures of items that are not there any more: tried again they would have been noted anew, or cleared; of lanes that others have
+-- made, and of sessions that others have seen to. Locks: duty_failure (skip locked).
 create or replace function jobs_internal.sweep_failures()
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if exists (select from jobs_internal.duty_failure as f where f.retry_at < pg_catalog.clock_timestamp() - interval '1 minute') then
+  if exists (select from jobs_internal.duty_failure) then
     delete from jobs_internal.duty_failure as d
     where d.ctid = any (array(
-      select f.ctid from jobs_internal.duty_failure as f where f.retry_at < pg_catalog.clock_timestamp() - interval '1 minute'
+      select f.ctid from jobs_internal.duty_failure as f
+      where f.retry_at < pg_catalog.clock_timestamp() - interval '1 minute'
+        or f.duty = 'lanes' and exists (
+          select from jobs_internal.lane as l
+          where l.queue_id = f.queue_id and l.owner = f.owner and l.priority::text = nullif(pg_catalog.split_part(f.item, '/', 3), ''))
+        or f.duty = 'rescue' and f.item not in (select s.id::text from jobs_internal.session as s)
       for update skip locked));
   end if;
 end
 $$;
 comment on function jobs_internal.sweep_failures() is 'Forgets failures of items that are not there any more';
+
+-- Purpose: the failures that are worth a word: a lock that was held for a moment is none.
+create or replace function jobs_internal.lasting_failures()
+returns setof jobs_internal.duty_failure
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select f.* from jobs_internal.duty_failure as f where f.failures >= 3 or f.error ->> 'sqlstate' <> '55P03';
+end;
+comment on function jobs_internal.lasting_failures() is 'Failures of items that are worth a word';
+
+-- Purpose: a failure in words, for jobs.health.
+create or replace function jobs_internal.failure_text(p_failure jobs_internal.duty_failure)
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select format('%s%s since %s (%s: %s)',
+    case p_failure.duty
+      when 'lanes' then 'lane' when 'dispatch' then 'dispatch into lane' when 'rescue' then 'rescue of session' when 'overdue' then 'timeout of job'
+      when 'press' then 'signal for job' when 'history' then 'history:' when 'mend' then 'mending lane' else 'part' end || ' ' || p_failure.item,
+    coalesce(' of ' || pg_get_userbyid(p_failure.owner), '')
+      || coalesce(' in ' || (select q.name from jobs_internal.queue as q where q.id = p_failure.queue_id), ''),
+    p_failure.since::timestamptz(0), p_failure.error ->> 'sqlstate', p_failure.error ->> 'message');
+end;
+comment on function jobs_internal.failure_text(jobs_internal.duty_failure) is 'A failure in words';
+
+-- Purpose: whether a round may begin another item: no more than 40 subtransactions in its transaction (more slow every session of the server),
+-- and no longer than it was given. What is left comes with the next round.
+create or replace function jobs_internal.has_room(p_until timestamptz)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_catalog.pg_stat_clear_snapshot();
+  return pg_catalog.clock_timestamp() < p_until and not exists (
+    select from pg_catalog.pg_stat_get_backend_idset() as b
+    cross join lateral pg_catalog.pg_stat_get_backend_subxact(b) as s
+    where pg_catalog.pg_stat_get_backend_pid(b) = pg_catalog.pg_backend_pid() and (s.subxact_count >= 40 or s.subxact_overflowed));
+end
+$$;
+comment on function jobs_internal.has_room(timestamptz) is 'A round may begin another item in this transaction';
 
 -- Purpose: failures for the log that no supervisor has taken yet, some at a time. Locks: duty_failure (skip locked). Writes: duty_failure.
 create or replace function jobs_internal.untold_failures()
@@ -101,13 +164,15 @@ as $$
 declare
   v_told jsonb;
 begin
-  if not exists (select from jobs_internal.duty_failure as f where not f.told) then
+  if not exists (select from jobs_internal.lasting_failures() as f where not f.told) then
     return '[]';
   end if;
   with told as (
     update jobs_internal.duty_failure as d set told = true
     where d.ctid = any (array(
-      select f.ctid from jobs_internal.duty_failure as f where not f.told order by f.since limit 50 for no key update skip locked))
+      select f.ctid from jobs_internal.duty_failure as f
+      where not f.told and (f.duty, f.item) in (select l.duty, l.item from jobs_internal.lasting_failures() as l where not l.told)
+      order by f.since limit 50 for no key update skip locked))
     returning d.*
   )
   select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('duty', t.duty, 'item', t.item,

@@ -148,7 +148,7 @@ end;
 comment on function jobs_internal.know_role(oid) is 'Keeps the name of a role that owns jobs or their functions';
 
 -- Purpose: follow roles that were renamed or dropped, and owners of lanes that are not known yet. Called at home only. A number below 12000
--- stands for a role that this cluster lacks (see jobs.reconcile). Locks: known_role, where one was renamed or dropped.
+-- stands for a role that this cluster lacks (see jobs.reconcile). Locks: known_role (skip locked), where one was renamed or dropped.
 create or replace function jobs_internal.follow_roles()
 returns void
 language plpgsql volatile security definer
@@ -163,8 +163,11 @@ begin
     update jobs_internal.known_role as k
     set name = coalesce((select r.rolname from pg_catalog.pg_roles as r where r.oid = k.role), k.name),
       gone = not exists (select from pg_catalog.pg_roles as r where r.oid = k.role)
-    where not k.gone and not jobs_internal.is_stand_in(k.role)
-      and k.name is distinct from (select r.rolname from pg_catalog.pg_roles as r where r.oid = k.role);
+    where k.ctid = any (array(
+      select o.ctid from jobs_internal.known_role as o
+      where not o.gone and not jobs_internal.is_stand_in(o.role)
+        and o.name is distinct from (select r.rolname from pg_catalog.pg_roles as r where r.oid = o.role)
+      for update skip locked));
   end if;
 end
 $$;

@@ -40,7 +40,9 @@ $$;
 comment on function jobs_internal.chunk_of(jobs_internal.session) is 'The jobs that a dead session may have been running in a chunk';
 
 -- Purpose: after the server stopped under sessions: once for each of its lives, find out who is to blame. Rescue does the rest.
--- Locks: server (all who come at the same time wait here for the first), job. Writes: job.crashes, session.fate, server.
+-- Who comes while another session of ours is at it does nothing. The row of a suspect that its owner's open transaction holds (a cancel, say) is
+-- not waited for either: its crash is not counted, the next one is.
+-- Locks: server, job (skip locked). Writes: job.crashes, session.fate, server.
 create or replace function jobs_internal.note_crash()
 returns void
 language plpgsql volatile security definer
@@ -57,8 +59,11 @@ begin
   if v_epoch is null or exists (select from jobs_internal.server as s where s.epoch = v_epoch) then
     return;
   end if;
-  select s.* into v_server from jobs_internal.server as s for update;
-  perform pg_catalog.pg_stat_clear_snapshot();  -- while we waited for that row, the server may have come up anew
+  select s.* into v_server from jobs_internal.server as s for update skip locked;
+  if not found then
+    return;
+  end if;
+  perform pg_catalog.pg_stat_clear_snapshot();  -- before we had that row, the server may have come up anew
   v_epoch := jobs_internal.epoch();
   if v_epoch is null or v_server.epoch = v_epoch then
     return;
@@ -89,7 +94,7 @@ begin
   update jobs_internal.job
   set crashes = least(crashes + 1, 32767), crash_ran = coalesce(greatest(v_epoch - started_at, interval '0'), interval '0'),
     strikes = strikes + (id is not distinct from v_trial.job)::integer
-  where id = any (v_suspects);
+  where id = any (array(select j.id from jobs_internal.job as j where j.id = any (v_suspects) for no key update skip locked));
   -- The only one that ran is to blame at once, where it has no second try left to be put on trial.
   if v_culprit is null and pg_catalog.cardinality(v_suspects) = 1 then
     select s.id into v_culprit

@@ -149,7 +149,10 @@ as $$
 declare
   v_rows jobs_internal.spent[];
 begin
-  delete from jobs_internal.spent where day < (pg_catalog.clock_timestamp() at time zone 'UTC')::date - 366;
+  delete from jobs_internal.spent as d
+  where d.ctid = any (array(
+    select o.ctid from jobs_internal.spent as o
+    where o.day < (pg_catalog.clock_timestamp() at time zone 'UTC')::date - 366 for update skip locked));
   with gone as (
     delete from jobs_internal.spent as d
     where d.ctid = any (array(

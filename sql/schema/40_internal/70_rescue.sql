@@ -1,9 +1,10 @@
 -- Rescue: what to do about sessions that are gone. Any supervisor and any new worker session may call it, at the same time: it takes dead
--- sessions one by one with skip locked, and one that cannot be helped does not keep the others from help.
+-- sessions one by one with skip locked, and one that cannot be helped does not keep the others from help: what its owner holds of it is not waited
+-- for (nowait), the failure is noted (13_duty.sql), and what the session had of others, a slot, goes back all the same.
 
 -- Purpose: see to the dead worker sessions: give their messages back, close the attempts that died with them. p_owner: only to those of this owner,
 -- and without note_crash: who calls it in a transaction of its own holds what it touches for as long as it likes, so it touches nobody else's.
--- Returns: how many sessions were seen to. Locks: session (skip locked), message (skip locked), job.
+-- Returns: how many sessions were seen to. Locks: session (skip locked), message (skip locked), job (nowait).
 create or replace function jobs_internal.rescue(p_owner oid default null)
 returns integer
 language plpgsql volatile security definer
@@ -14,36 +15,68 @@ declare
   v_count integer := 0;
   v_dead bigint[];
   v_found timestamptz;
+  v_until timestamptz := pg_catalog.clock_timestamp() + interval '0.3 seconds';
   v_id bigint;
+  v_seen_to boolean;
+  v_error jsonb;
 begin
   if p_owner is null then
     begin
       perform jobs_internal.note_crash();
+      if exists (select from jobs_internal.server as s where s.epoch <> jobs_internal.epoch()) then
+        return 0;  -- another session finds out just now whom to blame
+      end if;
     exception
-      when others then
-        raise warning using message = pg_catalog.format('nobody can be blamed for the crash of the server: %s', sqlerrm);
+      when others or query_canceled then
+        -- Nobody can be blamed for the crash of the server, and that keeps nobody from help.
+        perform jobs_internal.note_failure('round', 'crash', jobs_internal.error_object(sqlstate, sqlerrm));
     end;
   end if;
   v_dead := array(
     select s.id from jobs_internal.session as s
+    left join jobs_internal.duty_failure as f on f.duty = 'rescue' and f.item = s.id::text
     where not jobs_internal.alive(s.pid, s.backend_start) and (p_owner is null or s.owner = p_owner)
-    order by s.id);
+      and (p_owner is not null or f.item is null or not jobs_internal.is_future(f.retry_at))
+    order by f.retry_at nulls first, s.id);
   v_found := pg_catalog.clock_timestamp();
   foreach v_id in array v_dead loop
+    exit when p_owner is null and not jobs_internal.has_room(v_until);
     select s.* into v_session from jobs_internal.session as s where s.id = v_id for update skip locked;
     continue when not found;
     -- What we know of the processes may be older than that row: a session that has just opened is not dead.
     perform pg_catalog.pg_stat_clear_snapshot();
     continue when jobs_internal.alive(v_session.pid, v_session.backend_start);
+    v_error := null;
     begin
-      if jobs_internal.rescue_one(v_session, v_found) then
-        v_count := v_count + 1;
+      v_seen_to := jobs_internal.rescue_one(v_session, v_found);
+      if v_seen_to is null then
+        v_error := jobs_internal.error_object('55P03', 'messages of a dead session are locked', 'Another transaction of the same owner holds them.',
+          'They are taken back when it ends, or when their lease does.');
       end if;
     exception
       when others then
-        -- Tried again at the next round; jobs.health shows it.
-        raise warning using message = pg_catalog.format('session %s cannot be rescued now: %s', v_session.id, sqlerrm);
+        v_error := jobs_internal.error_object(sqlstate, sqlerrm);
+      when query_canceled then
+        if p_owner is not null then
+          raise;
+        end if;
+        v_error := jobs_internal.error_object(sqlstate, sqlerrm);
     end;
+    v_count := v_count + (v_error is null and v_seen_to)::integer;
+    if v_error is not null and p_owner is not null then
+      raise warning using message = pg_catalog.format('session %s cannot be rescued now: %s', v_session.id, v_error ->> 'message');
+    elsif v_error is not null then
+      perform jobs_internal.note_failure('rescue', v_id::text, v_error,
+        (select l.queue_id from jobs_internal.lane as l where l.id = v_session.lane_id), v_session.owner);
+      -- The slot that it had is everybody's, unless its child still works.
+      if not exists (select from jobs_internal.job as j
+        where j.id = v_session.job_id and j.session_id = v_id and j.state = 'running' and jobs_internal.alive(j.child_pid, j.child_start))
+      then
+        perform jobs_internal.free_slots(v_id);
+      end if;
+    elsif p_owner is null then
+      perform jobs_internal.clear_failure('rescue', v_id::text);
+    end if;
   end loop;
   if p_owner is null then
     perform jobs_internal.sweep_slots();
@@ -76,8 +109,37 @@ end
 $$;
 comment on function jobs_internal.adopt_child(jobs_internal.job, jobs_internal.session) is 'Finds a child session that its dead watcher had launched and not noted';
 
+-- Purpose: hand on what a dead session had claimed. Returns: the messages that another transaction has locked while their lease lasts, null when there
+-- are none: a claim whose snapshot is older locks them for a moment, only to find that they are taken. Their token stays on the session's row for
+-- the next round. Locks: message (skip locked).
+create or replace function jobs_internal.hand_on(p_session jobs_internal.session, p_suspect boolean)
+returns bigint[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_left bigint[];
+begin
+  if pg_catalog.to_regclass('pgmq.q_pyworker_' || p_session.lane_id) is null then
+    return null;  -- the queue was dropped meanwhile, and its lanes with it
+  end if;
+  execute pg_catalog.format(
+    'update pgmq.%1$I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - $3 where m.msg_id in ('
+    '  select q.msg_id from pgmq.%1$I as q where q.msg_id = any ($1) and q.vt = $2 for update skip locked)', 'q_pyworker_' || p_session.lane_id)
+  using p_session.msg_ids, p_session.lease, (not p_suspect)::integer;
+  if p_session.lease > pg_catalog.clock_timestamp() then
+    execute pg_catalog.format('select array_agg(m.msg_id order by m.msg_id) from pgmq.%I as m where m.msg_id = any ($1) and m.vt = $2',
+      'q_pyworker_' || p_session.lane_id)
+    into v_left using p_session.msg_ids, p_session.lease;
+  end if;
+  return v_left;
+end
+$$;
+comment on function jobs_internal.hand_on(jobs_internal.session, boolean) is 'Hands on what a dead session had claimed; returns what is locked';
+
 -- Purpose: see to one dead session, whose row the caller has locked. False when its child still works: nobody may run a second copy
--- beside it, so its job stays running until the child has ended. p_found: when it was found dead.
+-- beside it, so its job stays running until the child has ended. Null when all is done but for messages that another transaction has locked.
+-- p_found: when it was found dead. Errors: 55P03 where a row of its job is locked. Locks: message (skip locked), job and what belongs to it (nowait).
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session, p_found timestamptz default pg_catalog.clock_timestamp())
 returns boolean
 language plpgsql volatile security definer
@@ -91,22 +153,30 @@ declare
   v_reason text;
   v_revoked boolean;
   v_other jsonb;
+  v_left bigint[];
 begin
   if p_session.msg_ids is not null then
     -- Where the server stopped, note_crash has named the suspects.
-    perform jobs_internal.release(p_session, p_session.fate is null);
+    v_left := jobs_internal.hand_on(p_session, p_session.fate is null);
   end if;
   if p_session.job_id is not null then
     select j.* into v_job from jobs_internal.job as j
     where j.id = p_session.job_id and j.attempt = p_session.attempt and j.session_id = p_session.id and j.state = 'running'
     for update skip locked;
-    if not found and exists (select from jobs_internal.job as j
-      where j.id = p_session.job_id and j.attempt = p_session.attempt and j.session_id = p_session.id and j.state = 'running')
-    then
-      return false;  -- its child has it: the job gave up its key in a transaction that is open (gives_up_key)
+    if not found then
+      select j.* into v_job from jobs_internal.job as j
+      where j.id = p_session.job_id and j.attempt = p_session.attempt and j.session_id = p_session.id and j.state = 'running';
+      if found and jobs_internal.alive(v_job.child_pid, v_job.child_start) then
+        return false;  -- its child has it: the job gave up its key in a transaction that is open (gives_up_key)
+      elsif found then
+        raise exception using errcode = '55P03', message = pg_catalog.format('job %s is locked', v_job.id),
+          detail = 'Another transaction of its owner, or of who steers it, holds its row.', hint = 'It is tried again.';
+      end if;
     end if;
-    if found then
-      select s.* into v_statement from jobs_internal.statement as s where s.job_id = v_job.id;
+    if v_job.id is not null then
+      select s.* into v_statement from jobs_internal.statement as s where s.job_id = v_job.id for update nowait;
+      perform from jobs_internal.stop as x where x.job_id = v_job.id for update nowait;
+      perform from jobs_internal.progress_message as m where m.job_id = v_job.id for update nowait;
       v_top_level := coalesce(v_statement.top_level, false)
         or exists (select from jobs_internal.shape as s where s.id = v_job.shape_id and s.procedure);
       if v_top_level and v_job.child_pid is null then
@@ -190,6 +260,10 @@ begin
     end if;
   end if;
   perform jobs_internal.free_slots(p_session.id);
+  if v_left is not null then
+    update jobs_internal.session set msg_ids = v_left where id = p_session.id;
+    return null;
+  end if;
   delete from jobs_internal.session where id = p_session.id;
   return true;
 end

@@ -17,52 +17,94 @@ end
 $$;
 comment on function jobs_internal.make_lane_queue(integer) is 'Makes the pgmq queue of a lane';
 
--- Purpose: lanes for jobs that have none yet. Made here and never inside a caller's enqueue, because pgmq.create holds a lock until commit.
--- p_owner null: for all owners. Returns how many. Locks: pgmq's queue lock.
-create or replace function jobs_internal.make_lanes(p_owner oid default null)
+-- Purpose: make one lane. Returns its number; null when another session has made it.
+-- Errors: 55P03 when an open transaction has made it, or somebody holds pgmq's lock; whatever a trigger on DDL raises. Locks: pgmq's queue lock.
+create or replace function jobs_internal.make_lane(p_queue integer, p_owner oid, p_priority smallint)
 returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set standard_conforming_strings = on  -- pgmq needs it
+set lock_timeout = '50ms'
+as $$
+declare
+  v_lane integer;
+begin
+  -- Of pgmq's locks any role may hold some thousands: numbers whose lock is held are left out. make_lane_queue waits no more then.
+  for v_try in 1 .. 100000 loop
+    v_lane := pg_catalog.nextval('jobs_internal.lane_id_seq');
+    exit when pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('pgmq.queue_pyworker_' || v_lane));
+  end loop;
+  insert into jobs_internal.lane (id, queue_id, owner, priority, pgmq_queue)
+  overriding system value
+  values (v_lane, p_queue, p_owner, p_priority, 'pyworker_' || v_lane)
+  on conflict do nothing;
+  if not found then
+    return null;
+  end if;
+  perform jobs_internal.know_role(p_owner), jobs_internal.make_lane_queue(v_lane);
+  return v_lane;
+end
+$$;
+comment on function jobs_internal.make_lane(integer, oid, smallint) is 'Makes one lane; returns its number';
+
+-- Purpose: lanes for jobs that have none yet. Made here and never inside a caller's enqueue, because pgmq.create holds a lock until commit.
+-- p_owner null: for all owners, the first of each before the second of any; those that failed a moment ago are left out, and one session makes
+-- them at a time. Returns how many. Locks: duty (skip locked), pgmq's queue lock.
+create or replace function jobs_internal.make_lanes(p_owner oid default null)
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v record;
-  v_lane integer;
   v_count integer := 0;
+  v_until timestamptz := pg_catalog.clock_timestamp() + interval '0.3 seconds';
+  v_error jsonb;
 begin
+  if p_owner is null and not jobs_internal.takes_duty('lanes') then
+    return 0;
+  end if;
   for v in
-    select distinct j.queue_id, j.owner, j.priority
-    from jobs_internal.job as j
-    where j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)
-      and not exists (select from jobs_internal.lane as l where l.queue_id = j.queue_id and l.owner = j.owner and l.priority = j.priority)
-    order by 1, 2, 3
+    select m.*, pg_catalog.format('%s/%s/%s', m.queue_id, m.owner, m.priority) as item
+    from (
+      select distinct j.queue_id, j.owner, j.priority
+      from jobs_internal.job as j
+      where j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)
+        and not exists (select from jobs_internal.lane as l where l.queue_id = j.queue_id and l.owner = j.owner and l.priority = j.priority)
+    ) as m
+    left join jobs_internal.duty_failure as f on f.duty = 'lanes' and f.item = pg_catalog.format('%s/%s/%s', m.queue_id, m.owner, m.priority)
+    where p_owner is not null or f.item is null or not jobs_internal.is_future(f.retry_at)
+    order by f.retry_at nulls first, pg_catalog.row_number() over (partition by m.owner order by m.queue_id, m.priority), m.queue_id, m.owner
   loop
-    -- Of pgmq's locks any role may hold some thousands: numbers whose lock is held are left out. make_lane_queue waits no more then.
-    for v_try in 1 .. 100000 loop
-      v_lane := pg_catalog.nextval('jobs_internal.lane_id_seq');
-      exit when pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('pgmq.queue_pyworker_' || v_lane));
-    end loop;
+    exit when p_owner is null and not jobs_internal.has_room(v_until);
+    v_error := null;
     begin
-      insert into jobs_internal.lane (id, queue_id, owner, priority, pgmq_queue)
-      overriding system value
-      values (v_lane, v.queue_id, v.owner, v.priority, 'pyworker_' || v_lane)
-      on conflict do nothing;
-      if found then
-        perform jobs_internal.know_role(v.owner), jobs_internal.make_lane_queue(v_lane);
-        v_count := v_count + 1;
-      end if;
+      v_count := v_count + (jobs_internal.make_lane(v.queue_id, v.owner, v.priority) is not null)::integer;
     exception
-      when lock_not_available then
-        null;  -- tried again at the next round, under another number
+      when others then
+        v_error := jobs_internal.error_object(sqlstate, sqlerrm);
+      when query_canceled then
+        if p_owner is not null then
+          raise;
+        end if;
+        v_error := jobs_internal.error_object(sqlstate, sqlerrm);
     end;
+    if v_error is not null and p_owner is not null then
+      raise warning using message = pg_catalog.format('a lane cannot be made now: %s', v_error ->> 'message');
+    elsif v_error is not null then
+      perform jobs_internal.note_failure('lanes', v.item, v_error, v.queue_id, v.owner);
+    elsif p_owner is null then
+      perform jobs_internal.clear_failure('lanes', v.item);
+    end if;
   end loop;
   return v_count;
 end
 $$;
 comment on function jobs_internal.make_lanes(oid) is 'Makes the lanes that due jobs need; returns how many';
 
--- Purpose: move due jobs into their lanes. p_owner null: of all owners. Returns how many. Locks: job (skip locked).
-create or replace function jobs_internal.dispatch(p_owner oid default null, p_limit integer default 5000)
+-- Purpose: move due jobs into their lanes. p_owner null: of all owners; p_lane null: into all lanes but those named in p_but. Returns how many.
+-- Locks: job (skip locked).
+create or replace function jobs_internal.move_due(p_owner oid, p_lane integer, p_but integer[], p_limit integer)
 returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -77,15 +119,14 @@ declare
   v_msg_ids bigint[];
   v_count integer := 0;
 begin
-  if not exists (select from jobs_internal.job as j where j.due_at <= pg_catalog.clock_timestamp()) then
-    return 0;
-  end if;
-  perform jobs_internal.make_lanes(p_owner);
   for v_lane in
     with due as (
       select j.id, j.queue_id, j.owner, j.priority
       from jobs_internal.job as j
       where j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)
+        -- What has no lane, or one that fails, does not count: it would keep all others from their turn.
+        and exists (select from jobs_internal.lane as o where o.queue_id = j.queue_id and o.owner = j.owner and o.priority = j.priority
+          and o.id <> all (p_but) and (p_lane is null or o.id = p_lane))
       order by j.due_at
       limit p_limit
       for update skip locked
@@ -103,7 +144,60 @@ begin
     from unnest(v_ids, v_msg_ids) as u(id, msg_id)
     where j.id = u.id;
     perform jobs_internal.wake(v_lane.id);
+    if p_owner is null then
+      perform jobs_internal.clear_failure('dispatch', v_lane.id::text);
+    end if;
     v_count := v_count + pg_catalog.cardinality(v_ids);
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.move_due(oid, integer, integer[], integer) is 'Moves due jobs into their lanes, or into one; returns how many';
+
+-- Purpose: make the lanes that due jobs need, and move the jobs into their lanes. p_owner null: of all owners. All at once; where that fails, lane by
+-- lane, so that the one that fails (its table is locked, or gone) is known and left out for a while. Returns how many. Locks: job (skip locked).
+create or replace function jobs_internal.dispatch(p_owner oid default null, p_limit integer default 5000)
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_lane record;
+  v_count integer := 0;
+  v_but integer[];
+  v_until timestamptz;
+begin
+  if not exists (select from jobs_internal.job as j where j.due_at <= pg_catalog.clock_timestamp()) then
+    return 0;
+  end if;
+  perform jobs_internal.make_lanes(p_owner);
+  if p_owner is not null then
+    return jobs_internal.move_due(p_owner, null, '{}', p_limit);
+  end if;
+  v_but := array(select f.item::integer from jobs_internal.duty_failure as f where f.duty = 'dispatch' and jobs_internal.is_future(f.retry_at));
+  begin
+    return jobs_internal.move_due(null, null, v_but, p_limit);
+  exception
+    when others or query_canceled then
+      null;  -- which lane it was is seen below
+  end;
+  v_until := pg_catalog.clock_timestamp() + interval '0.5 seconds';
+  for v_lane in
+    select l.id, l.queue_id, l.owner from jobs_internal.lane as l
+    left join jobs_internal.duty_failure as f on f.duty = 'dispatch' and f.item = l.id::text
+    where l.id <> all (v_but) and l.id in (
+      select o.id from jobs_internal.job as j
+      join jobs_internal.lane as o on o.queue_id = j.queue_id and o.owner = j.owner and o.priority = j.priority
+      where j.due_at <= pg_catalog.clock_timestamp())
+    order by f.retry_at nulls first, l.id
+  loop
+    exit when not jobs_internal.has_room(v_until);
+    begin
+      v_count := v_count + jobs_internal.move_due(null, v_lane.id, '{}', p_limit);
+    exception
+      when others or query_canceled then
+        perform jobs_internal.note_failure('dispatch', v_lane.id::text, jobs_internal.error_object(sqlstate, sqlerrm), v_lane.queue_id, v_lane.owner);
+    end;
   end loop;
   return v_count;
 end
@@ -190,31 +284,54 @@ as $$
 $$;
 comment on function jobs_internal.left_children() is 'Child sessions whose watcher died, with the job that they run';
 
--- Purpose: note a reason to stop for every attempt that is overdue. Returns how many were noted. Writes: stop.
+-- Purpose: note a reason to stop for every attempt that is overdue. Returns how many were noted.
+-- A session that is overdue may be writing the same row itself (press_late_child), under the lock of its own row and in a transaction that may stay
+-- open: so that row is locked first. Where it is locked, the reason is written all the same, and not waited for for long (the tick's lock timeout).
+-- Locks: duty (skip locked: one supervisor at a time), session (key share, skip locked). Writes: stop.
 create or replace function jobs_internal.note_overdue()
 returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_count integer;
+  v record;
+  v_count integer := 0;
+  v_until timestamptz := pg_catalog.clock_timestamp() + interval '0.3 seconds';
 begin
-  insert into jobs_internal.stop (job_id, attempt, reason, requested_by)
-  select l.job_id, l.attempt, 'timed_out', session_user
-  from jobs_internal.live() as l
-  join jobs_internal.job as j on j.id = l.job_id
-  where j.timeout is not null and l.started_at + j.timeout <= pg_catalog.clock_timestamp()
-    and l.attempt = case j.state when 'running' then j.attempt else j.attempt + 1 end
-  union all
-  -- A watcher that died leaves a child: its time is over all the same.
-  select j.id, j.attempt, 'timed_out', session_user
-  from jobs_internal.session as s
-  join jobs_internal.job as j on j.id = s.job_id and j.attempt = s.attempt and j.session_id = s.id and j.state = 'running'
-  where j.child_pid is not null and j.timeout is not null and j.started_at + j.timeout <= pg_catalog.clock_timestamp()
-    and not jobs_internal.alive(s.pid, s.backend_start)
-  order by 1, 2  -- other supervisors do the same at the same time
-  on conflict do nothing;
-  get diagnostics v_count = row_count;
+  for v in
+    select l.job_id, l.attempt, l.session_id, l.owner, j.queue_id
+    from jobs_internal.live() as l
+    join jobs_internal.job as j on j.id = l.job_id
+    where j.timeout is not null and l.started_at + j.timeout <= pg_catalog.clock_timestamp()
+      and l.attempt = case j.state when 'running' then j.attempt else j.attempt + 1 end
+      and not exists (select from jobs_internal.stop as x where x.job_id = l.job_id and x.attempt = l.attempt)
+    union all
+    -- A watcher that died leaves a child: its time is over all the same.
+    select j.id, j.attempt, s.id, j.owner, j.queue_id
+    from jobs_internal.session as s
+    join jobs_internal.job as j on j.id = s.job_id and j.attempt = s.attempt and j.session_id = s.id and j.state = 'running'
+    where j.child_pid is not null and j.timeout is not null and j.started_at + j.timeout <= pg_catalog.clock_timestamp()
+      and not exists (select from jobs_internal.stop as x where x.job_id = j.id and x.attempt = j.attempt)
+      and not jobs_internal.alive(s.pid, s.backend_start)
+    order by 1, 2
+  loop
+    exit when v_count = 0 and not jobs_internal.takes_duty('overdue');
+    perform from jobs_internal.session as s where s.id = v.session_id for key share skip locked;
+    if found then
+      insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (v.job_id, v.attempt, 'timed_out', session_user)
+      on conflict do nothing;
+      v_count := v_count + 1;
+    elsif not jobs_internal.is_put_off('overdue', v.job_id::text) and jobs_internal.has_room(v_until) then
+      begin
+        insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (v.job_id, v.attempt, 'timed_out', session_user)
+        on conflict do nothing;
+        v_count := v_count + 1;
+      exception
+        when lock_not_available then  -- the tick's own limit
+          perform jobs_internal.note_failure('overdue', v.job_id::text, jobs_internal.error_object(sqlstate, sqlerrm), v.queue_id, v.owner);
+      end;
+    end if;
+  end loop;
   return v_count;
 end
 $$;
@@ -257,6 +374,30 @@ begin atomic
 end;
 comment on function jobs_internal.is_watched(bigint) is 'The job runs in a child of its session, which only watches it';
 
+-- Purpose: signal a process. False where that is refused: a superuser's job, say, whom only a superuser may signal. Nobody else's signal waits for it.
+-- p_owner: whose job it is; null in a session of an owner's own, which notes nothing.
+create or replace function jobs_internal.signal(p_pid integer, p_terminate boolean, p_item text, p_owner oid)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_terminate then
+    perform pg_catalog.pg_terminate_backend(p_pid);
+  else
+    perform pg_catalog.pg_cancel_backend(p_pid);
+  end if;
+  return true;
+exception
+  when others then
+    if p_owner is not null then
+      perform jobs_internal.note_failure('press', p_item, jobs_internal.error_object(sqlstate, sqlerrm), null, p_owner);
+    end if;
+    return false;
+end
+$$;
+comment on function jobs_internal.signal(integer, boolean, text, oid) is 'Signals a process; false where that is refused';
+
 -- Purpose: send the signals that are due for committed reasons. Ladder: cancel at once, cancel again after a second, terminate after three;
 -- after ten the lane is quarantined, and jobs.health says so. Never anything stronger. A child is signalled before its watcher would be:
 -- the watcher is never signalled while it has one, nor for two seconds while nobody knows of one. Returns: one object per signal.
@@ -286,7 +427,7 @@ begin
   for v in
     select x.job_id, x.attempt, x.reason, x.presses, x.pressed_at, x.requested_at,
       l.session_id, l.pid, l.alone, j.child_pid, j.child_start, j.lane_id,
-      pg_catalog.pg_get_userbyid(j.owner) as owner,
+      pg_catalog.pg_get_userbyid(j.owner) as owner, j.owner as owner_id,
       j.state = 'running' and jobs_internal.is_watched(j.id) as watches
     from jobs_internal.stop as x
     join jobs_internal.job as j on j.id = x.job_id
@@ -322,11 +463,7 @@ begin
     where ctid = (select x.ctid from jobs_internal.stop as x
       where x.job_id = v.job_id and x.attempt = v.attempt and x.presses = v.presses for update skip locked);
     continue when not found;
-    if v_signal = 'cancel' then
-      perform pg_catalog.pg_cancel_backend(v_pid);
-    else
-      perform pg_catalog.pg_terminate_backend(v_pid);
-    end if;
+    continue when not jobs_internal.signal(v_pid, v_signal = 'terminate', v.job_id::text, case when p_job is null then v.owner_id end);
     return next pg_catalog.jsonb_build_object('job_id', v.job_id, 'attempt', v.attempt, 'owner', v.owner, 'pid', v_pid, 'signal', v_signal, 'reason', v.reason);
   end loop;
   perform jobs_internal.lift_quarantine();
@@ -392,6 +529,7 @@ create or replace function jobs_internal.supervisor_open(p_name text, p_host tex
 returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s'
 as $$
 declare
   v_id bigint;
@@ -405,11 +543,23 @@ begin
   if (select pg_catalog.count(*) from (select from jobs_internal.job limit 100001) as j)
     * (select pg_catalog.count(*) from jobs_internal.lane) <= 1000000 and (select pg_catalog.count(*) from jobs_internal.lane) <= 200
   then
-    perform jobs_internal.mend_lanes();
+    begin
+      perform jobs_internal.mend_lanes();
+    exception
+      when others or query_canceled then
+        perform jobs_internal.note_failure('round', 'mend', jobs_internal.error_object(sqlstate, sqlerrm));
+    end;
   end if;
-  delete from jobs_internal.supervisor as s
-  where s.pid = pg_catalog.pg_backend_pid() or not jobs_internal.alive(s.pid, s.backend_start);
-  delete from jobs_internal.unreached_owner as u where not exists (select from jobs_internal.supervisor as s where s.id = u.supervisor_id);
+  delete from jobs_internal.supervisor as d
+  where d.ctid = any (array(
+    select s.ctid from jobs_internal.supervisor as s
+    where s.pid = pg_catalog.pg_backend_pid() or not jobs_internal.alive(s.pid, s.backend_start)
+    for update skip locked));
+  delete from jobs_internal.unreached_owner as d
+  where d.ctid = any (array(
+    select u.ctid from jobs_internal.unreached_owner as u
+    where not exists (select from jobs_internal.supervisor as s where s.id = u.supervisor_id)
+    for update skip locked));
   insert into jobs_internal.supervisor (name, host, os_pid, version, pid, backend_start)
   select p_name, p_host, p_os_pid, p_version, a.pid, a.backend_start
   from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a
@@ -459,6 +609,8 @@ declare
   v_free integer;
   v_limit integer := jobs_internal.setting('sessions_per_owner')::integer;
   v_most integer;
+  v_but text[] := array(select f.item from jobs_internal.duty_failure as f where f.duty = 'lanes' and jobs_internal.is_future(f.retry_at));
+  v_rested integer := 0;
 begin
   if (select s.paused from jobs_internal.switch as s) then
     return;
@@ -477,9 +629,11 @@ begin
       from jobs_internal.lane as l
       join jobs_internal.queue as q on q.id = l.queue_id
       where l.owner = v_owner.oid and l.rest <> 'asleep' and l.quarantine is null and not q.paused and q.dropped_at is null
+        and l.id::text <> all (v_but)
     loop
-      if v_lane.front > 0 and v_lane.front_at not between pg_catalog.clock_timestamp() - interval '1 second' and pg_catalog.clock_timestamp() then
+      if v_lane.front > 0 and v_rested < 12 and v_lane.front_at not between pg_catalog.clock_timestamp() - interval '1 second' and pg_catalog.clock_timestamp() then
         v_lane.front := jobs_internal.look_for_front(v_lane.id, v_lane.front);
+        v_rested := v_rested + 1;  -- each is a subtransaction
       end if;
       begin
         if v_lane.front = 0 then
@@ -493,10 +647,17 @@ begin
       exception
         when undefined_table then
           v_due := 0;  -- its queue was dropped meanwhile
+        when lock_not_available then
+          perform jobs_internal.note_failure('lanes', v_lane.id::text, jobs_internal.error_object(sqlstate, sqlerrm), v_lane.queue_id, v_owner.oid);
+          continue;
       end;
+      if v_but <> '{}' or exists (select from jobs_internal.duty_failure as f where f.duty = 'lanes' and f.item = v_lane.id::text) then
+        perform jobs_internal.clear_failure('lanes', v_lane.id::text);
+      end if;
       if v_due = 0 then
-        if v_lane.served_at < pg_catalog.clock_timestamp() - interval '5 seconds' then
+        if v_lane.served_at < pg_catalog.clock_timestamp() - interval '5 seconds' and v_rested < 12 then
           perform jobs_internal.rest_lane(v_lane.id);
+          v_rested := v_rested + 1;
         end if;
         continue;
       end if;
@@ -548,21 +709,26 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_session jobs_internal.session;
+  v_until timestamptz := pg_catalog.clock_timestamp() + interval '0.3 seconds';
 begin
   for v_session in
     select s.* from jobs_internal.session as s
     join jobs_internal.live() as l on l.session_id = s.id
     where s.msg_ids is not null and l.started_at < pg_catalog.clock_timestamp() - interval '1 second'
   loop
-    execute pg_catalog.format(
-      'update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - 1 where m.msg_id in ('
-      '  select q.msg_id from pgmq.%1$I as q where q.msg_id = any ($1) and q.vt = $2 for update skip locked)',
-      'q_pyworker_' || v_session.lane_id)
-    using v_session.msg_ids, v_session.lease;
+    continue when pg_catalog.to_regclass('pgmq.q_pyworker_' || v_session.lane_id) is null;  -- it was dropped meanwhile
+    exit when not jobs_internal.has_room(v_until);
+    begin
+      execute pg_catalog.format(
+        'update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - 1 where m.msg_id in ('
+        '  select q.msg_id from pgmq.%1$I as q where q.msg_id = any ($1) and q.vt = $2 for update skip locked)',
+        'q_pyworker_' || v_session.lane_id)
+      using v_session.msg_ids, v_session.lease;
+    exception
+      when lock_not_available or undefined_table then
+        null;  -- somebody has locked the whole table: the next round looks again
+    end;
   end loop;
-exception
-  when undefined_table then
-    null;  -- the queue was dropped meanwhile
 end
 $$;
 comment on function jobs_internal.take_back() is 'Takes back what sessions claimed and do not get to';
@@ -579,6 +745,7 @@ set enable_seqscan = off
 as $$
 declare
   v_lane record;
+  v_until timestamptz := pg_catalog.clock_timestamp() + interval '0.5 seconds';
   v_latest timestamptz := pg_catalog.clock_timestamp()
     + pg_catalog.make_interval(secs => jobs_internal.setting('lease_seconds')::double precision + 60);
 begin
@@ -594,8 +761,10 @@ begin
     return;  -- somebody else looks
   end if;
   for v_lane in
-    select l.pgmq_queue from jobs_internal.lane as l where l.rest <> 'asleep'
+    select l.pgmq_queue from jobs_internal.lane as l
+    where l.rest <> 'asleep' and pg_catalog.to_regclass('pgmq.q_' || l.pgmq_queue) is not null
   loop
+    exit when not jobs_internal.has_room(v_until);
     begin
       execute pg_catalog.format(
         'update pgmq.%I as m set vt = pg_catalog.clock_timestamp() where m.msg_id in ('
@@ -603,8 +772,8 @@ begin
         'q_' || v_lane.pgmq_queue)
       using v_latest;
     exception
-      when undefined_table then
-        null;  -- its queue was dropped meanwhile
+      when undefined_table or lock_not_available then
+        null;  -- its queue was dropped meanwhile, or somebody has locked the whole table: the next look is soon
     end;
   end loop;
 end
@@ -674,12 +843,7 @@ begin
     continue when not exists (select from pg_catalog.pg_stat_get_activity(v.pid) as a
       where a.xact_start = v.xact_start and not jobs_internal.is_seen(v_session, a.application_name, a.xact_start));
     update jobs_internal.session as s set nudged_at = pg_catalog.clock_timestamp() where s.id = v.id;
-    if v.nudged then
-      perform pg_catalog.pg_terminate_backend(v.pid);
-    else
-      perform pg_catalog.pg_cancel_backend(v.pid);
-    end if;
-    v_count := v_count + 1;
+    v_count := v_count + jobs_internal.signal(v.pid, v.nudged, 'session ' || v.id, (v.session).owner)::integer;
   end loop;
   return v_count;
 end
@@ -717,8 +881,7 @@ begin
         or exists (select from jobs_internal.job as j where j.id = s.job_id
           and (j.child_pid is not null or jobs_internal.is_watched(j.id))));
     if found then
-      perform pg_catalog.pg_cancel_backend(v_pid);
-      v_count := v_count + 1;
+      v_count := v_count + jobs_internal.signal(v_pid, false, 'session ' || v_id, null)::integer;
     end if;
   end loop;
   return v_count;
@@ -745,12 +908,57 @@ end
 $$;
 comment on function jobs_internal.may_be_missed(bigint) is 'Somebody may still commit a job who saw this supervisor awake, and sends no NOTIFY';
 
--- Purpose: one round of a supervisor: dispatch, note the overdue, rescue; says what there is to do.
--- Returns: paused, watchful, dispatched, rescued, stopping, sessions, running, queued, next_due_ms, next_deadline_ms, feed, owners, problems.
+-- Purpose: one part of a round, in a savepoint: an error in it costs the other parts nothing. It is noted as a failure of the round, and the part is
+-- tried again in the next one. Returns what the part gives; null when it failed.
+create or replace function jobs_internal.do_part(p_part text)
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_result jsonb;
+begin
+  begin
+    case p_part
+      when 'roles' then perform jobs_internal.note_home(), jobs_internal.follow_roles();
+      when 'quarantine' then perform jobs_internal.lift_quarantine();
+      when 'rescue' then v_result := pg_catalog.to_jsonb(jobs_internal.rescue());
+      when 'slots' then perform jobs_internal.sweep_slots();
+      when 'overdue' then perform jobs_internal.note_overdue();
+      when 'claims' then perform jobs_internal.take_back();
+      when 'nameless' then perform jobs_internal.end_nameless(), jobs_internal.end_naps();
+      when 'clock' then perform jobs_internal.heed_clock();
+      when 'dispatch' then v_result := pg_catalog.to_jsonb(jobs_internal.dispatch());
+      when 'owners' then
+        v_result := (select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('owner', w.owner, 'wanted', w.wanted, 'live', w.live))
+          from jobs_internal.wanted() as w);
+      when 'failures' then
+        perform jobs_internal.sweep_failures();
+        v_result := jobs_internal.untold_failures();
+      when 'sums' then perform jobs_internal.sum_up();
+      when 'counters' then perform jobs_internal.sweep_counters();
+      when 'vacuum' then v_result := pg_catalog.to_jsonb(jobs_internal.launch_vacuum());
+      when 'history' then v_result := jobs_internal.keep_history();
+    end case;
+  exception
+    when others or query_canceled or assert_failure then
+      perform jobs_internal.note_failure('round', p_part, jobs_internal.error_object(sqlstate, sqlerrm));
+      return null;
+  end;
+  perform jobs_internal.clear_failure('round', p_part);
+  return v_result;
+end
+$$;
+comment on function jobs_internal.do_part(text) is 'Does one part of a round in a savepoint; null when it failed';
+
+-- Purpose: one round of a supervisor: dispatch, note the overdue, rescue; says what there is to do. Nothing in it waits for a row, an object or an
+-- advisory lock: skip locked and nowait wherever a row is wanted. The lock timeout is for the locks that have no such clause, of whole tables.
+-- Returns: paused, watchful, dispatched, rescued, stopping, sessions, running, queued, next_due_ms, next_deadline_ms, feed, owners, problems, failures.
 create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)
 returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
 as $$
 declare
   v_paused boolean := (select s.paused from jobs_internal.switch as s);
@@ -760,20 +968,21 @@ declare
   v_sessions integer;
   v_running integer := 0;
   v_deadline timestamptz;
+  v_owners jsonb;
 begin
-  perform jobs_internal.assert_home(), jobs_internal.note_home(), jobs_internal.follow_roles();
-  perform jobs_internal.lift_quarantine();
+  perform jobs_internal.assert_home();
+  perform jobs_internal.do_part('roles'), jobs_internal.do_part('quarantine');
   if exists (select from jobs_internal.session) then
-    v_rescued := jobs_internal.rescue();
-    perform jobs_internal.note_overdue();
-    perform jobs_internal.take_back(), jobs_internal.end_nameless(), jobs_internal.end_naps();
+    v_rescued := coalesce(jobs_internal.do_part('rescue')::integer, 0);
+    perform jobs_internal.do_part('overdue'), jobs_internal.do_part('claims'), jobs_internal.do_part('nameless');
   else
-    perform jobs_internal.sweep_slots();
+    perform jobs_internal.do_part('slots');
   end if;
   if not v_paused then
-    perform jobs_internal.heed_clock();
-    v_dispatched := jobs_internal.dispatch();
+    perform jobs_internal.do_part('clock');
+    v_dispatched := coalesce(jobs_internal.do_part('dispatch')::integer, 0);
   end if;
+  v_owners := jobs_internal.do_part('owners');
   v_sessions := (select pg_catalog.count(*) from jobs_internal.session);
   if v_sessions > 0 then
     -- Attempts that have their reason to stop already are pressed round after round: no deadline of theirs counts any more.
@@ -801,7 +1010,8 @@ begin
     'next_deadline_ms', case when pg_catalog.isfinite(v_deadline)
       then least(greatest(0, pg_catalog.ceil(extract(epoch from v_deadline - pg_catalog.clock_timestamp()) * 1000)), 86400000)::bigint end,
     'feed', (select pg_catalog.count(*) from (select from jobs_internal.feed limit 1000) as d),
-    'owners', coalesce((select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('owner', w.owner, 'wanted', w.wanted, 'live', w.live)) from jobs_internal.wanted() as w), '[]'),
+    'owners', coalesce(v_owners, '[]'),
+    'failures', coalesce(jobs_internal.do_part('failures'), '[]'),
     'problems', coalesce((select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('problem', 'lane_quarantined', 'owner', pg_catalog.pg_get_userbyid(l.owner)) || l.quarantine)
       from jobs_internal.lane as l where l.quarantine is not null), '[]'));
 end
@@ -813,6 +1023,7 @@ create or replace function jobs_internal.supervisor_press(p_supervisor bigint)
 returns setof jsonb
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
 begin atomic
   select p from jobs_internal.press(null) as p;
 end;
@@ -824,6 +1035,7 @@ create or replace function jobs_internal.supervisor_sleep(p_supervisor bigint, p
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
 as $$
 begin
   update jobs_internal.supervisor set asleep = p_asleep, mark = null where id = p_supervisor and asleep <> p_asleep;
@@ -858,44 +1070,85 @@ begin atomic
 end;
 comment on function jobs_internal.runners() is 'Login members of jobs_runner whose jobs are not refused';
 
--- Purpose: upkeep: one round for the history (73_history.sql), counters older than an hour and outcomes that nobody logged for a week are
--- removed, and the hot tables are vacuumed in a session of its own, because long worker sessions hide their work from autovacuum.
--- Returns {removed: stretches of history that are gone, more: history has more to do at once, vacuumed: [tables]}.
-create or replace function jobs_internal.maintain()
-returns jsonb
+-- Purpose: counters older than an hour, outcomes that nobody logged for a week, and what else is of no use any more, is removed. What another
+-- transaction has locked stays for the next time. Locks: all skip locked.
+create or replace function jobs_internal.sweep_counters()
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from jobs_internal.minute as d
+  where d.ctid = any (array(
+    select m.ctid from jobs_internal.minute as m where m.minute < pg_catalog.now() - interval '1 hour' for update skip locked));
+  delete from jobs_internal.feed as d
+  where d.ctid = any (array(select f.ctid from jobs_internal.feed as f where f.at < pg_catalog.now() - interval '7 days' for update skip locked));
+  delete from jobs_internal.rate_use as d
+  where d.ctid = any (array(select u.ctid from jobs_internal.rate_use as u where u.at < pg_catalog.now() - interval '1 minute' for update skip locked));
+  -- A lane that sleeps has no message. Should one have got there by a way that leaves no nudge, it does not wait longer than to here.
+  update jobs_internal.lane as l set rest = 'awake', mark = null
+  where l.id = any (array(
+    select o.id from jobs_internal.lane as o
+    where o.rest = 'asleep' and o.id in (select j.lane_id from jobs_internal.job as j where j.state = 'queued')
+    for no key update skip locked));
+  delete from jobs_internal.progress_message as d
+  where d.ctid = any (array(
+    select p.ctid from jobs_internal.progress_message as p
+    where not exists (select from jobs_internal.job as j where j.id = p.job_id) for update skip locked));
+end
+$$;
+comment on function jobs_internal.sweep_counters() is 'Removes counters and messages that are of no use any more';
+
+-- Purpose: vacuum of the hot tables in a session of its own, because long worker sessions hide their work from autovacuum. Returns the tables.
+create or replace function jobs_internal.launch_vacuum()
+returns text[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_history jsonb;
   v_tables text;
 begin
-  perform jobs_internal.sum_up();
-  delete from jobs_internal.minute where minute < pg_catalog.now() - interval '1 hour';
-  delete from jobs_internal.feed where at < pg_catalog.now() - interval '7 days';
-  delete from jobs_internal.rate_use where at < pg_catalog.now() - interval '1 minute';
-  -- A lane that sleeps has no message. Should one have got there by a way that leaves no nudge, it does not wait longer than to here.
-  update jobs_internal.lane as l set rest = 'awake', mark = null
-  where l.rest = 'asleep' and l.id in (select j.lane_id from jobs_internal.job as j where j.state = 'queued');
-  delete from jobs_internal.progress_message as p where not exists (select from jobs_internal.job as j where j.id = p.job_id);
-
   select pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.relname), ', ' order by c.relname)
   into v_tables
   from pg_catalog.pg_class as c
   join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
   where c.relkind = 'r' and c.relowner = pg_catalog.quote_ident(current_user)::regrole::oid
     and ((n.nspname = 'jobs_internal' and c.relname in ('job', 'attempt', 'log_line', 'statement', 'nudge', 'rate_use', 'session', 'slot', 'lane', 'duration', 'stop',
-        'feed', 'minute', 'spent', 'supervisor', 'progress_message'))
+        'feed', 'minute', 'spent', 'supervisor', 'progress_message', 'duty_failure'))
       or (n.nspname = 'pgmq' and c.relname like 'q\_pyworker\_%'))
-    and pg_catalog.pg_table_size(c.oid) > 65536;  -- with what is toasted: the claims of sessions are
-  if v_tables is not null then
-    if not jobs_internal.launch_upkeep('vacuum (skip_locked, analyze, truncate false, parallel 0) ' || v_tables, 'pyworker vacuum') then
-      v_tables := null;
-    end if;
+    -- With what is toasted: the claims of sessions are. A table that somebody has locked has no size now, and would be waited for.
+    and not exists (select from pg_catalog.pg_locks as l
+      where l.relation = c.oid and l.locktype = 'relation' and l.mode = 'AccessExclusiveLock' and l.granted
+        and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database()))
+    and pg_catalog.pg_table_size(c.oid) > 65536;
+  if v_tables is null or not jobs_internal.launch_upkeep('vacuum (skip_locked, analyze, truncate false, parallel 0) ' || v_tables, 'pyworker vacuum') then
+    return null;
   end if;
-  v_history := jobs_internal.keep_history();
-  return pg_catalog.jsonb_build_object('removed', v_history -> 'dropped', 'more', v_history -> 'more',
-    'vacuumed', pg_catalog.to_jsonb(pg_catalog.string_to_array(v_tables, ', ')));
+  return pg_catalog.string_to_array(v_tables, ', ');
+end
+$$;
+comment on function jobs_internal.launch_vacuum() is 'Vacuums the hot tables in a session of its own; returns them';
+
+-- Purpose: upkeep: one round for the history (73_history.sql), counters and sums, vacuum of the hot tables. One session does it at a time, and each part
+-- is in a savepoint of its own.
+-- Returns {removed: stretches of history that are gone, more: history has more to do at once, vacuumed: [tables]}. Locks: duty (skip locked).
+create or replace function jobs_internal.maintain()
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+  v_history jsonb;
+  v_vacuumed jsonb;
+begin
+  if jobs_internal.takes_duty('upkeep') then
+    perform jobs_internal.do_part('sums'), jobs_internal.do_part('counters');
+    v_vacuumed := jobs_internal.do_part('vacuum');
+    v_history := jobs_internal.do_part('history');
+  end if;
+  return pg_catalog.jsonb_build_object('removed', coalesce(v_history -> 'dropped', '0'), 'more', coalesce(v_history -> 'more', 'false'),
+    'vacuumed', v_vacuumed);
 end
 $$;
 comment on function jobs_internal.maintain() is 'Upkeep: one round for the history, and vacuum of the hot tables in a session of its own';

@@ -358,6 +358,7 @@ declare
   v_partition text;
   v_left boolean;
   v_count integer := 0;
+  v_until timestamptz := pg_catalog.clock_timestamp() + interval '1 second';
 begin
   for v_bucket in select b.id from jobs_internal.history_bucket as b where b.expired_at is not null order by b.id loop
     v_left := false;
@@ -369,10 +370,18 @@ begin
         v_left := true;
         exit;  -- those behind it are attached too
       end if;
+      if jobs_internal.is_put_off('history', 'drop ' || v_partition) or not jobs_internal.has_room(v_until) then
+        v_left := true;
+        exit;
+      end if;
       begin
         execute 'drop table ' || v_partition;
+        perform jobs_internal.clear_failure('history', 'drop ' || v_partition);
       exception
         when lock_not_available or undefined_table then
+          v_left := true;
+        when others or query_canceled then  -- a trigger on DDL, say
+          perform jobs_internal.note_failure('history', 'drop ' || v_partition, jobs_internal.error_object(sqlstate, sqlerrm));
           v_left := true;
       end;
     end loop;
@@ -447,12 +456,16 @@ begin
     continue when case
       when v.bucket is not null then not jobs_internal.is_full(v)
       else not jobs_internal.is_wanted(v) end;
+    continue when jobs_internal.is_put_off('history', 'make class ' || v.id);
     begin
       perform jobs_internal.make_bucket(v.id);
       v_count := v_count + 1;
+      perform jobs_internal.clear_failure('history', 'make class ' || v.id);
     exception
       when lock_not_available or deadlock_detected then
         exit;  -- a detach is under way: the next round makes it
+      when others or query_canceled then  -- a trigger on DDL, say
+        perform jobs_internal.note_failure('history', 'make class ' || v.id, jobs_internal.error_object(sqlstate, sqlerrm), v.queue_id, v.owner);
     end;
   end loop;
   return v_count;

@@ -23,6 +23,7 @@ declare
   v_due bigint := 0;
   v_messages bigint := 0;
   v_queues bigint := 0;
+  v_failed integer := 0;
 begin
   update jobs_internal.lane as l set rest = 'awake', mark = null
   where l.id in (select o.id from jobs_internal.lane as o where o.rest <> 'awake' for no key update skip locked);
@@ -34,12 +35,16 @@ begin
       where c.relnamespace = (select n.oid from pg_catalog.pg_namespace as n where n.nspname = 'pgmq') and c.relname = 'q_pyworker_' || l.id)
     order by l.id
   loop
+    exit when v_failed > 20;
     begin
       perform jobs_internal.make_lane_queue(v_lane);
       v_made := v_made + 1;
+      perform jobs_internal.clear_failure('mend', v_lane::text);
     exception
-      when lock_not_available then
-        null;  -- the next mending makes it
+      when others or query_canceled then  -- the next mending makes it
+        perform jobs_internal.note_failure('mend', l.id::text, jobs_internal.error_object(sqlstate, sqlerrm), l.queue_id, l.owner)
+        from jobs_internal.lane as l where l.id = v_lane;
+        v_failed := v_failed + 1;
     end;
   end loop;
   for v_lane in select l.id from jobs_internal.lane as l order by l.id loop
@@ -67,6 +72,9 @@ begin
     exception
       when undefined_table then
         null;  -- its queue was dropped meanwhile
+      when others then
+        perform jobs_internal.note_failure('mend', l.id::text, jobs_internal.error_object(sqlstate, sqlerrm), l.queue_id, l.owner)
+        from jobs_internal.lane as l where l.id = v_lane;
     end;
   end loop;
   update jobs_internal.job as j set state = 'scheduled', due_at = pg_catalog.clock_timestamp(), msg_id = null
@@ -80,12 +88,15 @@ begin
     select m.queue_name from pgmq.meta as m
     where m.queue_name ~ '^pyworker_[0-9]+$' and not exists (select from jobs_internal.lane as l where l.pgmq_queue = m.queue_name)
   loop
+    exit when v_failed > 20;
     begin
       perform pgmq.drop_queue(v_queue);
       v_queues := v_queues + 1;
+      perform jobs_internal.clear_failure('mend', v_queue);
     exception
-      when lock_not_available then
-        null;
+      when others or query_canceled then
+        perform jobs_internal.note_failure('mend', v_queue, jobs_internal.error_object(sqlstate, sqlerrm));
+        v_failed := v_failed + 1;
     end;
   end loop;
   return pg_catalog.jsonb_build_object('lanes_made', v_made, 'jobs_due_again', v_due, 'messages_removed', v_messages, 'queues_removed', v_queues);

@@ -372,6 +372,14 @@ begin
     case when v_text is not null then 'let the supervisor connect as them, and them start sessions: see docs/operations.md: How the supervisor connects as'
       ' each owner; `pyworker check`' end;
 
+  v_count := (select pg_catalog.count(*) from jobs_internal.lasting_failures());
+  return query select 15, 'rounds', case when v_count > 0 then 'warning' else 'ok' end,
+    case when v_count > 0 then pg_catalog.format('%s items of a supervisor''s round fail and are tried again, all else goes on: %s', v_count,
+      (select pg_catalog.string_agg(jobs_internal.failure_text(f.*), '; ')
+        from (select l.* from jobs_internal.lasting_failures() as l order by l.since, l.duty, l.item limit 5) as f)) else 'nothing in them fails' end,
+    case when v_count > 0 then 'mend what the error names: end the transaction that holds a row or table (pg_stat_activity), drop or correct the '
+      'event trigger; see docs/operations.md: What fails in a round' end;
+
   select pg_catalog.count(*), pg_catalog.min(f.finished_at)::timestamptz(0)::text into v_count, v_text
   from jobs_internal.finished as f
   where f.state <> 'succeeded' and f.state = 'failed' and f.dismissed_at is null;
