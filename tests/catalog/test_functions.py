@@ -72,8 +72,19 @@ CATCHING = {
 SUPERVISORS = {
     "jobs_internal." + name
     for name in (
-        *("chunk_of", "drop_buckets", "find_functions", "heed_clock", "is_seen", "launch_upkeep", "leave_sessions"),
-        *("make_buckets", "make_lanes", "mend_lanes", "release", "rescue", "rest_lane", "take_back", "wanted"),
+        *(
+            "chunk_of",
+            "dispatch",
+            "do_part",
+            "drop_buckets",
+            "find_functions",
+            "heed_clock",
+            "is_seen",
+            "launch_upkeep",
+            "leave_sessions",
+        ),
+        *("make_buckets", "make_lanes", "mend_lanes", "note_overdue", "release", "rescue", "rest_lane", "signal"),
+        *("take_back", "wanted"),
     )
 }
 

@@ -529,6 +529,7 @@ create or replace function jobs_internal.supervisor_open(p_name text, p_host tex
 returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 set lock_timeout = '1s'
 as $$
 declare
@@ -958,6 +959,7 @@ create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)
 returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 set lock_timeout = '50ms'
 as $$
 declare
@@ -1023,6 +1025,7 @@ create or replace function jobs_internal.supervisor_press(p_supervisor bigint)
 returns setof jsonb
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 set lock_timeout = '50ms'
 begin atomic
   select p from jobs_internal.press(null) as p;
@@ -1035,6 +1038,7 @@ create or replace function jobs_internal.supervisor_sleep(p_supervisor bigint, p
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 set lock_timeout = '50ms'
 as $$
 begin
@@ -1136,6 +1140,7 @@ create or replace function jobs_internal.maintain()
 returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 set lock_timeout = '100ms'
 as $$
 declare
