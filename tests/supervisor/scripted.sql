@@ -34,9 +34,6 @@ begin
   return nextval('jobs_internal.number');
 end $$;
 
-create function jobs_internal.login_powers() returns text
-language sql begin atomic select null::text; end;
-
 create function jobs_internal.supervisor_serves(p_supervisor bigint, p_owners text[]) returns void
 language sql begin atomic select; end;
 
