@@ -8,6 +8,7 @@ import psycopg
 from pyworker.errors import convert_database_errors
 from pyworker.schema.apply import connect
 from pyworker.schema.doctor_access import host_access, identity_maps, sockets
+from pyworker.schema.doctor_identity import replica_identity
 from pyworker.schema.doctor_rights import (
     function_rights,
     memberships,
@@ -34,6 +35,7 @@ _INSTALLED: tuple[Check, ...] = (
     host_access,
     identity_maps,
     sockets,
+    replica_identity,
     definitions,
     health,
 )

@@ -223,3 +223,17 @@ def test_sql_prints_the_lines_that_mend(database: Database, runner: str) -> None
     result = database.cli("check", "--sql")
     assert result.exit_code == 1
     assert "\nrevoke select on table jobs_internal.job from app;" in f"\n{result.output}"
+
+
+def test_a_table_without_replica_identity(database: Database, runner: str) -> None:
+    """It stops what we change once a publication holds it: found before, critical then, mended by the line."""
+    database.run("alter table pgmq.meta replica identity default")
+
+    def found() -> list[str]:
+        return [one.status for one in examine(database.dsn()) if one.check == "replica identity"]
+
+    assert found() == ["warning"]
+    database.run("create publication everything for all tables")
+    assert found() == ["critical"]
+    mend(database, [one for one in examine(database.dsn()) if one.check == "replica identity"])
+    assert found() == ["ok"]
