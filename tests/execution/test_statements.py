@@ -256,7 +256,7 @@ def test_the_views_show_the_child(database: Database) -> None:
         assert row["wait_event"] == "Lock:relation"
         assert row["child_pid"] is not None
         assert row["child_pid"] != row["pid"]
-        assert (row["owner"], row["task"]) == ("app", "vacuum")
+        assert (row["owner"], row["task"]) == ("app", "vacuum app.ledger")
         seen = database.admin("select usename from pg_stat_activity where pid = %s", [row["child_pid"]])
         assert seen == [("app",)]
     assert wait_for(database, job)["state"] == "succeeded"

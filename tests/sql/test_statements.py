@@ -82,36 +82,36 @@ KINDS: tuple[tuple[str, str, Any], ...] = (
     ("update app.marks set tag = tag || '!'", "update", {"rows": 3}),
     ("delete from app.marks where tag = 'a!'", "delete", {"rows": 1}),
     ("merge into app.marks using (values ('b!')) as s(t) on tag = t when matched then delete", "merge", {"rows": 1}),
-    ("create table app.made (i integer)", "create table", {"rows": 0}),
-    ("create table app.copied as select 1 as i", "create table", {"rows": 1}),
-    ("create unique index made_i on app.made (i)", "create unique index", {"rows": 0}),
-    ("analyze app.made", "analyze", {"rows": 0}),
+    ("create table app.made (i integer)", "create table app.made", {"rows": 0}),
+    ("create table app.copied as select 1 as i", "create table app.copied", {"rows": 1}),
+    ("create unique index made_i on app.made (i)", "create unique index app.made_i", {"rows": 0}),
+    ("analyze app.made", "analyze app.made", {"rows": 0}),
     ("create materialized view app.seen as select 1 as i", "create materialized view", {"rows": 1}),
-    ("refresh materialized view app.seen", "refresh materialized view", {"rows": 0}),
-    ("truncate app.made", "truncate", {"rows": 0}),
+    ("refresh materialized view app.seen", "refresh materialized view app.seen", {"rows": 0}),
+    ("truncate app.made", "truncate app.made", {"rows": 0}),
     ("grant select on app.made to other", "grant", {"rows": 0}),
     ("comment on table app.made is 'x'", "comment", {"rows": 0}),
     ("explain select 1", "explain", {"rows": 1}),
-    ("vacuum app.made", "vacuum", VACUUMED),
-    ("VACUUM (ANALYZE) app.made", "vacuum", VACUUMED),
-    ("create index concurrently made_c on app.made (i)", "create index concurrently", MADE),
+    ("vacuum app.made", "vacuum app.made", VACUUMED),
+    ("VACUUM (ANALYZE) app.made", "vacuum app.made", VACUUMED),
+    ("create index concurrently made_c on app.made (i)", "create index concurrently app.made_c", MADE),
     (
         'create unique index concurrently if not exists "Made;u" on app.made (i)',
-        "create index concurrently",
+        'create index concurrently app."Made;u"',
         MADE,
     ),
-    ("reindex index concurrently app.made_c", "reindex concurrently", REBUILT),
-    ("reindex (verbose) table concurrently app.made", "reindex concurrently", REBUILT),
-    ("drop index concurrently app.made_c", "drop index concurrently", DROPPED),
-    ('drop index concurrently if exists app."Made;u"', "drop index concurrently", DROPPED),
+    ("reindex index concurrently app.made_c", "reindex concurrently index app.made_c", REBUILT),
+    ("reindex (verbose) table concurrently app.made", "reindex concurrently table app.made", REBUILT),
+    ("drop index concurrently app.made_c", "drop index concurrently app.made_c", DROPPED),
+    ('drop index concurrently if exists app."Made;u"', 'drop index concurrently app."Made;u"', DROPPED),
     ("call app.keep('x', 2)", "call", {"command_tag": "CALL"}),
     ("do $$ begin perform 1; end $$", "do", {"command_tag": "DO"}),
-    ("drop table app.made", "drop table", {"rows": 0}),
+    ("drop table app.made", "drop table app.made", {"rows": 0}),
 )  # fmt: skip
 
 
 def test_kinds_of_statements(database: Database) -> None:
-    """Every kind of statement runs, in the order of its lane; the task says what it is without names and values."""
+    """Every kind of statement runs, in the order of its lane; the task says what it is, and of maintenance its object."""
     ids = [database.value("select jobs.enqueue_sql(%s, max_attempts => 1)", [text]) for text, _, _ in KINDS]
     database.drain()
 

@@ -36,7 +36,7 @@ select vacuum_count || ' and ' || analyze_count, '1 and 1' from pg_stat_user_tab
 
 -- check: queue "maintenance" ran one job at a time, in order
 select string_agg(task, ', ' order by started_at) || case when bool_or(too_soon) then ', overlapping' else '' end,
-  'create index concurrently, vacuum, refresh materialized view'
+  'create index concurrently demo.flights_date_origin, vacuum demo.flights, refresh materialized view demo.monthly'
 from (
   select task, started_at, started_at < lag(finished_at) over (order by id) as too_soon from jobs.job where queue = 'maintenance'
 ) as maintenance;

@@ -247,8 +247,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select coalesce(
     (select s.task from jobs_internal.shape as s where s.id = p_shape),
-    (select s.command from jobs_internal.statement as s where s.job_id = p_job),
-    (select s.command from jobs_internal.past_statement as s where s.job_id = p_job));
+    (select s.command || coalesce(' ' || s.object, '') from jobs_internal.statement as s where s.job_id = p_job),
+    (select s.command || coalesce(' ' || s.object, '') from jobs_internal.past_statement as s where s.job_id = p_job));
 end;
 comment on function jobs_internal.task_name(bigint, integer) is 'What the views call a job''s task';
 

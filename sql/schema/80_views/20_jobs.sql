@@ -14,8 +14,8 @@ select
   (select q.name from jobs_internal.queue as q where q.id = j.queue_id) as queue,
   pg_catalog.pg_get_userbyid(j.owner)::text as owner,
   case when j.shape_id is null then case when j.bucket is null
-      then (select st.command from jobs_internal.statement as st where st.job_id = j.id)
-      else (select st.command from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end
+      then (select st.command || coalesce(' ' || st.object, '') from jobs_internal.statement as st where st.job_id = j.id)
+      else (select st.command || coalesce(' ' || st.object, '') from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end
     else (select s.task from jobs_internal.shape as s where s.id = j.shape_id) end as task,
   case when j.state = 'queued' and j.id in (select a.job_id from active as a) then 'running' else j.state end as state,
   case when j.state = 'queued' then coalesce((select a.attempt from active as a where a.job_id = j.id), j.attempt) else j.attempt end as attempt,
@@ -59,8 +59,8 @@ select
     case when (select jobs_internal.viewer()) in (j.owner, j.enqueued_by) or (select jobs_internal.may('jobs_operator'))
       then j.options ->> 'title' end,
     case when j.shape_id is not null then (select s.task from jobs_internal.shape as s where s.id = j.shape_id)
-      when j.bucket is null then (select pg_catalog.concat_ws(' ', st.command, st.object) from jobs_internal.statement as st where st.job_id = j.id)
-      else (select pg_catalog.concat_ws(' ', st.command, st.object) from jobs_internal.past_statement as st
+      when j.bucket is null then (select st.command || coalesce(' ' || st.object, '') from jobs_internal.statement as st where st.job_id = j.id)
+      else (select st.command || coalesce(' ' || st.object, '') from jobs_internal.past_statement as st
         where st.job_id = j.id and st.bucket = j.bucket)
     end) as title
 from (
@@ -83,7 +83,7 @@ comment on view jobs.job is 'Every job, live or finished, the latest first';
 comment on column jobs.job.id is 'Number of the job';
 comment on column jobs.job.queue is 'Queue';
 comment on column jobs.job.owner is 'Role that it runs as';
-comment on column jobs.job.task is 'Function, or the first words of the statement';
+comment on column jobs.job.task is 'Function; of a statement its first words, of maintenance with its object';
 comment on column jobs.job.state is 'scheduled (waits for run_at or for its lane), queued, running, succeeded, failed, cancelled, in_doubt';
 comment on column jobs.job.attempt is 'Attempts made or under way, count';
 comment on column jobs.job.max_attempts is 'Attempts allowed, count';
@@ -113,7 +113,7 @@ select
   j.id,
   q.name as queue,
   pg_catalog.pg_get_userbyid(j.owner)::text as owner,
-  coalesce(s.task, st.command) as task,
+  coalesce(s.task, st.command || coalesce(' ' || st.object, '')) as task,
   j.state,
   case j.priority when 0 then 'high' when 1 then 'normal' else 'low' end as priority,
   j.attempt,
@@ -128,7 +128,7 @@ select
       case when j.crashes > 0 then 'a run by itself, because it ran when the server crashed' else 'its turn' end)
   end as waits_for,
   coalesce(case when j.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.options ->> 'title' end,
-    s.task, pg_catalog.concat_ws(' ', st.command, st.object)) as title
+    s.task, st.command || coalesce(' ' || st.object, '')) as title
 from jobs_internal.job as j
 join jobs_internal.queue as q on q.id = j.queue_id
 left join jobs_internal.shape as s on s.id = j.shape_id
@@ -141,7 +141,7 @@ comment on view jobs.queued is 'Jobs that wait: queued ones first, in the order 
 comment on column jobs.queued.id is 'Number of the job';
 comment on column jobs.queued.queue is 'Queue';
 comment on column jobs.queued.owner is 'Owner';
-comment on column jobs.queued.task is 'Function, or the first words of the statement';
+comment on column jobs.queued.task is 'Function; of a statement its first words, of maintenance with its object';
 comment on column jobs.queued.state is 'queued: next in its lane; scheduled: waits for due_at';
 comment on column jobs.queued.priority is 'high, normal or low';
 comment on column jobs.queued.attempt is 'Attempts made, count';
@@ -155,7 +155,7 @@ comment on column jobs.queued.last_error is 'Message of the last attempt''s erro
 create or replace view jobs.running with (security_barrier) as
 select
   a.job_id as id,
-  coalesce(s.task, st.command) as task,
+  coalesce(s.task, st.command || coalesce(' ' || st.object, '')) as task,
   pg_catalog.pg_get_userbyid(a.owner)::text as owner,
   a.pid,
   a.child_pid,
@@ -172,7 +172,7 @@ select
   pg_catalog.date_trunc('second', pg_catalog.clock_timestamp() - a.started_at) as elapsed,
   (a.started_at + j.timeout)::timestamptz(0) as deadline,
   coalesce(case when a.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator')) then j.options ->> 'title' end,
-    s.task, pg_catalog.concat_ws(' ', st.command, st.object)) as title
+    s.task, st.command || coalesce(' ' || st.object, '')) as title
 from jobs_internal.activity() as a
 left join jobs_internal.job as j on j.id = a.job_id
 left join jobs_internal.shape as s on s.id = j.shape_id
@@ -181,7 +181,7 @@ where a.job_id is not null and j.id is not null
 order by a.started_at, a.job_id;
 comment on view jobs.running is 'Jobs that run now, the oldest first, live';
 comment on column jobs.running.id is 'Number of the job';
-comment on column jobs.running.task is 'Function, or the first words of the statement';
+comment on column jobs.running.task is 'Function; of a statement its first words, of maintenance with its object';
 comment on column jobs.running.owner is 'Owner';
 comment on column jobs.running.pid is 'Process of the worker session; null: it died, and the child session goes on alone';
 comment on column jobs.running.child_pid is 'Process of the child session that runs a top-level statement';
@@ -206,7 +206,7 @@ select
   f.id,
   (select q.name from jobs_internal.queue as q where q.id = f.queue_id) as queue,
   pg_catalog.pg_get_userbyid(f.owner)::text as owner,
-  case when f.shape_id is null then (select st.command from jobs_internal.past_statement as st where st.job_id = f.id and st.bucket = f.bucket)
+  case when f.shape_id is null then (select st.command || coalesce(' ' || st.object, '') from jobs_internal.past_statement as st where st.job_id = f.id and st.bucket = f.bucket)
     else (select s.task from jobs_internal.shape as s where s.id = f.shape_id) end as task,
   f.state,
   f.outcome,
@@ -224,7 +224,7 @@ comment on view jobs.failed is 'Jobs that failed or are in doubt and were not di
 comment on column jobs.failed.id is 'Number of the job';
 comment on column jobs.failed.queue is 'Queue';
 comment on column jobs.failed.owner is 'Owner';
-comment on column jobs.failed.task is 'Function, or the first words of the statement';
+comment on column jobs.failed.task is 'Function; of a statement its first words, of maintenance with its object';
 comment on column jobs.failed.state is 'failed or in_doubt';
 comment on column jobs.failed.outcome is 'Outcome of the last attempt: failed, timed_out, lost, in_doubt';
 comment on column jobs.failed.attempt is 'Attempts made, count';
@@ -237,7 +237,7 @@ select
   f.id,
   (select q.name from jobs_internal.queue as q where q.id = f.queue_id) as queue,
   pg_catalog.pg_get_userbyid(f.owner)::text as owner,
-  case when f.shape_id is null then (select st.command from jobs_internal.past_statement as st where st.job_id = f.id and st.bucket = f.bucket)
+  case when f.shape_id is null then (select st.command || coalesce(' ' || st.object, '') from jobs_internal.past_statement as st where st.job_id = f.id and st.bucket = f.bucket)
     else (select s.task from jobs_internal.shape as s where s.id = f.shape_id) end as task,
   f.state,
   f.outcome,
@@ -252,7 +252,7 @@ comment on view jobs.finished is 'Finished jobs, the latest first, until their q
 comment on column jobs.finished.id is 'Number of the job';
 comment on column jobs.finished.queue is 'Queue';
 comment on column jobs.finished.owner is 'Owner';
-comment on column jobs.finished.task is 'Function, or the first words of the statement';
+comment on column jobs.finished.task is 'Function; of a statement its first words, of maintenance with its object';
 comment on column jobs.finished.state is 'succeeded, failed, cancelled or in_doubt';
 comment on column jobs.finished.outcome is 'Outcome of the last attempt; null: never ran';
 comment on column jobs.finished.attempt is 'Attempts made, count';

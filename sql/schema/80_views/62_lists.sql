@@ -50,7 +50,7 @@ comment on view jobs.failed_list is 'jobs.failed in 160 columns: jobs that faile
 comment on column jobs.failed_list.id is 'Number of the job';
 comment on column jobs.failed_list.queue is 'Queue, cut at 12 characters';
 comment on column jobs.failed_list.owner is 'Owner, cut at 12 characters';
-comment on column jobs.failed_list.task is 'Function, or the first words of the statement, cut at 36 characters';
+comment on column jobs.failed_list.task is 'Function, or the first words of the statement, of maintenance with its object, cut at 36 characters';
 comment on column jobs.failed_list.outcome is 'Outcome of the last attempt';
 comment on column jobs.failed_list.tries is 'Attempts made, count';
 comment on column jobs.failed_list.at is 'Month, day and time of its end';
