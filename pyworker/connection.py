@@ -85,6 +85,7 @@ class Line(psycopg.Connection[TupleRow]):
     """A connection whose waits end: after `patience` seconds, or soon after `interrupted` says so."""
 
     patience: float = 30.0
+    pid: int = 0  # of the server's process, known also after the connection was given up
     interrupted: Callable[[], bool] = staticmethod(_never)
 
     def wait(self, gen: PQGen[Any], interval: float = _STEP, timeout: float | None = None) -> Any:  # noqa: ARG002
@@ -151,6 +152,7 @@ def connect_control(dsn: str, patience: float) -> Line:
     ours = {"application_name": "pyworker supervisor", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
     line = _connect({**_NETWORK, **given, **ours, "options": options})
     set_json_loads(_loads, line)
+    line.pid = line.info.backend_pid
     return line
 
 

@@ -65,6 +65,7 @@ FIELDS: dict[str, str] = {
     "user": "the role that the supervisor itself connects as",
     "vacuumed": "tables vacuumed",
     "version": "pyworker's version",
+    "wait_event": "what the supervisor's own process in the server waited for, type:event",
     "wanted": "sessions that should be at work for that owner",
 }
 
@@ -109,8 +110,9 @@ _ALL = (
     _event(
         "server_stalled",
         "critical",
-        "duty seconds",
-        "The server took a call and gave no answer for this long. The supervisor leaves with a failure.",
+        "duty seconds wait_event",
+        "The server took a call and gave no answer for this long. The supervisor leaves with a failure. Its process in "
+        "the server waited for wait_event: IPC:SyncRep says that a synchronous standby is gone.",
     ),
     _event(
         "schema_mismatch",

@@ -99,6 +99,14 @@ class Gateway:
         """Take outcomes from the feed for the log; they are gone when the transaction commits."""
         return [Commit.from_row(row) for row in self._values("select * from jobs_internal.take_outcomes(%s)", limit)]
 
+    def wait_of(self, pid: int) -> str | None:
+        """Name what a process of the server waits for."""
+        query: LiteralString = (
+            "select pg_catalog.concat_ws(':', a.wait_event_type, a.wait_event) from pg_catalog.pg_stat_activity as a"
+            " where a.pid = %s"
+        )
+        return self._value(query, pid) or None
+
     def runners(self) -> list[str]:
         """Name the roles that may run jobs and log in."""
         return [str(name) for name in self._values("select * from jobs_internal.runners()")]

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 import psycopg
 
-from pyworker.connection import Interrupted, ServerStalled, is_loss, reason_of
+from pyworker.connection import Interrupted, ServerStalled, connect_reader, is_loss, reason_of
 from pyworker.errors import ConfigError
+from pyworker.gateway import Gateway
 from pyworker.log import Sink
 from pyworker.records import Tick
 from pyworker.supervisor import duties
@@ -77,7 +78,8 @@ class Supervisor:
             raise
         except ServerStalled:
             reason, code = "server_stalled", Exit.STALLED
-            self._log.emit("server_stalled", duty=self._duty, seconds=self._options.patience)
+            wait = self._what_it_waits_for()
+            self._log.emit("server_stalled", duty=self._duty, seconds=self._options.patience, wait_event=wait)
         finally:
             self._watchdog.stop()
             if self._memory.stuck.stuck and code == Exit.DONE:
@@ -85,6 +87,17 @@ class Supervisor:
             if started:
                 self._leave(reason, code, begun)
         return code
+
+    def _what_it_waits_for(self) -> str | None:
+        """Look, from a second connection, what our process in the server waits for: SyncRep, a lock."""
+        if self._session is None:
+            return None
+        try:
+            with connect_reader(self._options.dsn) as line:
+                line.patience = 2.0
+                return Gateway(line).wait_of(self._session.line.pid)
+        except (psycopg.Error, ServerStalled):
+            return None
 
     def _leave(self, reason: str, code: Exit, begun: float) -> None:
         drained = self._options.drain and self._wake.stops == 1

@@ -186,6 +186,7 @@ def test_a_server_that_gives_no_answer_ends_it_with_a_failure(scripted: Scripted
     scripted.set(tick_sleeps=30)
     assert daemon.end() == 6
     assert daemon.events("server_stalled")[0]["duty"] == "tick"
+    assert daemon.events("server_stalled")[0]["wait_event"] == "Timeout:PgSleep"
 
 
 def test_a_missing_schema_is_told_and_has_its_own_code(server: PrivateServer, database: str, start: Start) -> None:
