@@ -481,6 +481,7 @@ OWN = {
         "launch",
         "launch_child",
         "launch_call",
+        "assert_own_login",
         "read_call",
     ),
     *(

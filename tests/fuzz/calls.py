@@ -74,7 +74,7 @@ def types_of(connection: Connection[Row], function: str) -> dict[str, str]:
     rows = connection.execute(
         "select a.name, format_type(a.type, null) from pg_proc as p,"
         " unnest(p.proargnames, p.proargtypes::oid[]) with ordinality as a(name, type, n)"
-        " where p.pronamespace = 'jobs'::regnamespace and p.proname = %s order by a.n",
+        " where p.pronamespace = 'jobs'::regnamespace and p.proname = %s and a.n <= p.pronargs order by a.n",
         [function],
     ).fetchall()
     return dict(rows)

@@ -20,6 +20,8 @@ from .values import (
 )
 
 #: Longer waits only take time.
+#: null is without end, and jobs.await, which takes every job, would be as good as its word.
+_LIMITS = either("0", "-1 s", "1 ms", "-infinity", "-178000000 years", "1 month -31 days", "x", "20 ms")
 _WAITS = either(None, "0", "-1 s", "1 ms", "-infinity", "-178000000 years", "1 month -31 days", "x", "20 ms")
 _QUEUE_NAMES = (
     either("default", "fuzz", "fuzz.2", "another", None, "", "a b", "x" * 63, "x" * 64, LARGE, "q\n", "-", "é")
@@ -58,6 +60,9 @@ FUZZED: dict[str, Fuzzed] = {
     "retry": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "run_now": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "explain": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "dismiss": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "dismiss_failed": Fuzzed("app", {"queue": QUEUES, "until": OPTIONS["run_at"]}, ()),
+    "help": Fuzzed("app", {"name": TASKS}, ()),
     "set_priority": Fuzzed("app", {"id": BIGINTS, "priority": _PRIORITIES}, ("id", "priority")),
     "publish": Fuzzed("app", {
         "task": TASKS, "to_role": _ROLES, "queue": QUEUES, "timeout": INTERVALS, "per_minute": INTEGERS,
@@ -75,7 +80,7 @@ FUZZED: dict[str, Fuzzed] = {
     "admit_role": Fuzzed("postgres", {"role": _ROLES}, ("role",)),
     "dismiss_role": Fuzzed("postgres", {"role": _ROLES}, ("role",)),
     "wait": Fuzzed("app", {"id": BIGINTS, "timeout": _WAITS}, ("id", "timeout")),
-    "await": Fuzzed("app", {"id": BIGINTS, "timeout": _WAITS}, ("id", "timeout"), procedure=True),
+    "await": Fuzzed("app", {"id": BIGINTS, "timeout": _LIMITS}, ("id", "timeout"), procedure=True),
     "start": Fuzzed("app", {"sessions": either(
         None, "0", "-1", "1", "2", "101", "2147483647", "-2147483648", "x", "1.5",
     )}, ()),
