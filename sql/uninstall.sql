@@ -4,7 +4,7 @@
 --
 -- `pyworker uninstall` runs this very text, after it has said what goes and asked. It is one transaction; a lock that
 -- cannot be had in 10 s ends it and changes nothing.
--- Raises PW092 without the right, PW093 where the schemas are not pyworker's, PW098 where somebody else's objects need them (set
+-- Raises PW089 while another session holds the lock of installations, PW092 without the right, PW093 where the schemas are not pyworker's, PW098 where somebody else's objects need them (set
 -- pyworker.cascade = 'on' to drop those along), PW099 while jobs run.
 -- Says as NOTICE which roles and queues went, and as WARNING which roles and rights stay, why, and the lines that remove them.
 
@@ -14,8 +14,27 @@ set local lock_timeout = '10s';
 set local client_min_messages = notice;
 
 do $$
+declare
+  v_key constant bigint := pg_catalog.hashtext('pyworker install');
+  v_holders text;
 begin
-  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('pyworker install'));
+  perform pg_catalog.set_config('lock_timeout', coalesce(nullif(pg_catalog.current_setting('pyworker.install_wait', true), ''), '10s'), true);
+  perform pg_catalog.pg_advisory_xact_lock(v_key);
+exception
+  when lock_not_available then
+    select pg_catalog.string_agg(pg_catalog.format('process %s (%s%s, since %s)', l.pid, coalesce(a.usename, 'unknown'),
+      ', ' || nullif(a.application_name, ''), coalesce(a.xact_start, a.backend_start)::timestamptz(0)), ', ')
+    into v_holders
+    from pg_catalog.pg_locks as l
+    left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+    where l.locktype = 'advisory' and l.granted and l.objsubid = 1 and (l.classid::bigint << 32 | l.objid::bigint) = v_key
+      and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database());
+    raise exception using
+      errcode = 'PW089',
+      message = 'another session holds the lock of installations of this database',
+      detail = pg_catalog.format('It is held by %s.', coalesce(v_holders, 'a session that has ended meanwhile')),
+      hint = 'Where that is no install, upgrade or uninstall, any role may have taken it: end that session (select '
+        'pg_terminate_backend(PID)). Then retry. Nothing was changed.';
 end
 $$;
 

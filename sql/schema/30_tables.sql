@@ -64,7 +64,9 @@ create table jobs_internal.queue (
   batch boolean not null default true,
   created_by text not null default session_user,
   created_at timestamptz not null default pg_catalog.now(),
-  dropped_at timestamptz
+  dropped_at timestamptz,
+  -- Makes dropped_at a column of a key, for PostgreSQL: a lock FOR KEY SHARE meets a drop, and no other change (hold_queues).
+  constraint queue_dropped_key unique (id, dropped_at)
 );
 create unique index queue_name_key on jobs_internal.queue (name) where dropped_at is null;
 comment on table jobs_internal.queue is 'Queues; a dropped one stays as long as its history does';

@@ -190,7 +190,8 @@ comment on function jobs_internal.assert_size(jsonb, text, integer) is 'PW018 fo
 
 -- Purpose: keep queues from being dropped until this transaction ends, before one looks for one. Locks: job (as every write of it does),
 -- which waits for nobody but jobs.drop_queue. A transaction with an older snapshot may not see that a queue was dropped: it is told so by a lock
--- of its row, which is given back at once: operators pause and alter a queue while such a transaction stays open. Errors: 40001.
+-- FOR KEY SHARE of its row, which a drop conflicts with and no other change (queue_dropped_key), so that an operator's open transaction makes
+-- no enqueuer wait. It is given back at once. Errors: 40001.
 create or replace function jobs_internal.hold_queues(p_queue text)
 returns void
 language plpgsql volatile security definer
@@ -201,7 +202,7 @@ begin
   lock table jobs_internal.job in row exclusive mode;
   if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
     begin
-      perform from jobs_internal.queue as q where q.name = coalesce(p_queue, 'default') and q.dropped_at is null for share;
+      perform from jobs_internal.queue as q where q.name = coalesce(p_queue, 'default') and q.dropped_at is null for key share;
       raise exception using errcode = 'PW000', message = 'undo';
     exception
       when sqlstate 'PW000' then
