@@ -280,10 +280,10 @@ create table jobs_internal.job (
   error jsonb,
   constraint job_state_check check (jobs_internal.is_state(state, due_at, msg_id, session_id))
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.2);
-create index job_due_idx on jobs_internal.job (due_at) where due_at is not null;
+-- By owner first: the dispatcher goes in turn by owner (first_due, move_due).
+create index job_due_idx on jobs_internal.job (owner, due_at) where due_at is not null;
 create unique index job_unique_key on jobs_internal.job (owner, queue_id, unique_key, publication_id, enqueued_by) nulls not distinct
 where unique_key is not null;
-create index job_scheduled_owner_idx on jobs_internal.job (owner) where due_at is not null;
 create index job_suspect_idx on jobs_internal.job (id) where crashes > 0;
 create index job_publication_idx on jobs_internal.job (publication_id) where publication_id is not null;
 comment on table jobs_internal.job is 'Live jobs';

@@ -47,6 +47,28 @@ end
 $$;
 comment on function jobs_internal.make_lane(integer, oid, smallint) is 'Makes one lane; returns its number';
 
+-- Purpose: the owners of scheduled jobs, each with the time of its first one: from one owner to the next in the index, so that it costs what the
+-- owners are, however many jobs each has.
+create or replace function jobs_internal.first_due()
+returns table (owner oid, due_at timestamptz)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+begin atomic
+  with recursive f (owner, due_at) as (
+    (select j.owner, j.due_at from jobs_internal.job as j where j.due_at is not null order by j.owner, j.due_at limit 1)
+    union all
+    select n.owner, n.due_at
+    from f
+    cross join lateral (
+      select j.owner, j.due_at from jobs_internal.job as j
+      where j.due_at is not null and j.owner > f.owner
+      order by j.owner, j.due_at limit 1) as n
+  )
+  select f.owner, f.due_at from f;
+end;
+comment on function jobs_internal.first_due() is 'The owners of scheduled jobs, each with the time of its first one';
+
 -- Purpose: lanes for jobs that have none yet. Made here and never inside a caller's enqueue, because pgmq.create holds a lock until commit.
 -- p_owner null: for all owners, the first of each before the second of any; those that failed a moment ago are left out, and one session makes
 -- them at a time. Returns how many. Locks: duty (skip locked), pgmq's queue lock.
@@ -68,8 +90,9 @@ begin
     select m.*, pg_catalog.format('%s/%s/%s', m.queue_id, m.owner, m.priority) as item
     from (
       select distinct j.queue_id, j.owner, j.priority
-      from jobs_internal.job as j
-      where j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)
+      from jobs_internal.first_due() as f
+      join jobs_internal.job as j on j.owner = f.owner
+      where f.due_at <= pg_catalog.clock_timestamp() and j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)
         and not exists (select from jobs_internal.lane as l where l.queue_id = j.queue_id and l.owner = j.owner and l.priority = j.priority)
     ) as m
     left join jobs_internal.duty_failure as f on f.duty = 'lanes' and f.item = pg_catalog.format('%s/%s/%s', m.queue_id, m.owner, m.priority)
@@ -102,9 +125,9 @@ end
 $$;
 comment on function jobs_internal.make_lanes(oid) is 'Makes the lanes that due jobs need; returns how many';
 
--- Purpose: move due jobs into their lanes. p_owner null: of all owners; p_lane null: into all lanes but those named in p_but. Returns how many.
--- Locks: job (skip locked).
-create or replace function jobs_internal.move_due(p_owner oid, p_lane integer, p_but integer[], p_limit integer)
+-- Purpose: move due jobs of one owner into their lanes. p_lane null: into all of them but those named in p_but. p_duty: a supervisor's duty does
+-- it, whose failures end with this. Returns how many. Locks: job (skip locked).
+create or replace function jobs_internal.move_due_of(p_owner oid, p_lane integer, p_but integer[], p_limit integer, p_duty boolean)
 returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -123,7 +146,7 @@ begin
     with due as (
       select j.id, j.queue_id, j.owner, j.priority
       from jobs_internal.job as j
-      where j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)
+      where j.due_at <= pg_catalog.clock_timestamp() and j.owner = p_owner
         -- What has no lane, or one that fails, does not count: it would keep all others from their turn.
         and exists (select from jobs_internal.lane as o where o.queue_id = j.queue_id and o.owner = j.owner and o.priority = j.priority
           and o.id <> all (p_but) and (p_lane is null or o.id = p_lane))
@@ -144,10 +167,47 @@ begin
     from unnest(v_ids, v_msg_ids) as u(id, msg_id)
     where j.id = u.id;
     perform jobs_internal.wake(v_lane.id);
-    if p_owner is null then
+    if p_duty then
       perform jobs_internal.clear_failure('dispatch', v_lane.id::text);
     end if;
     v_count := v_count + pg_catalog.cardinality(v_ids);
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.move_due_of(oid, integer, integer[], integer, boolean) is 'Moves due jobs of one owner into its lanes; returns how many';
+
+-- Purpose: move due jobs into their lanes, in turn by owner: what one has due does not keep another from its turn. Each gets an equal share of
+-- p_limit, and what some leave goes to those that have more. p_owner null: of all owners; p_lane null: into all lanes but those named in p_but.
+-- Returns how many. Locks: job (skip locked).
+create or replace function jobs_internal.move_due(p_owner oid, p_lane integer, p_but integer[], p_limit integer)
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner oid;
+  v_owners oid[] := array(
+    select f.owner from jobs_internal.first_due() as f
+    where f.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or f.owner = p_owner)
+    order by f.due_at);
+  v_more oid[];
+  v_share integer;
+  v_moved integer;
+  v_count integer := 0;
+begin
+  while pg_catalog.cardinality(v_owners) > 0 and v_count < p_limit loop
+    v_share := greatest(1, (p_limit - v_count) / pg_catalog.cardinality(v_owners));
+    v_more := '{}';
+    foreach v_owner in array v_owners loop
+      exit when v_count >= p_limit;
+      v_moved := jobs_internal.move_due_of(v_owner, p_lane, p_but, v_share, p_owner is null);
+      v_count := v_count + v_moved;
+      if v_moved >= v_share then
+        v_more := v_more || v_owner;
+      end if;
+    end loop;
+    v_owners := v_more;
   end loop;
   return v_count;
 end
@@ -167,7 +227,7 @@ declare
   v_but integer[];
   v_until timestamptz;
 begin
-  if not exists (select from jobs_internal.job as j where j.due_at <= pg_catalog.clock_timestamp()) then
+  if not exists (select from jobs_internal.first_due() as f where f.due_at <= pg_catalog.clock_timestamp()) then
     return 0;
   end if;
   perform jobs_internal.make_lanes(p_owner);
@@ -1008,7 +1068,7 @@ begin
     'running', v_running,
     'queued', (select pg_catalog.count(*) from (select from jobs_internal.job as j where j.state = 'queued' limit 1000) as d),
     'next_due_ms', (select greatest(0, pg_catalog.ceil(extract(epoch from j.due_at - pg_catalog.clock_timestamp()) * 1000))::bigint
-      from jobs_internal.job as j where j.due_at is not null and pg_catalog.isfinite(j.due_at) order by j.due_at limit 1),
+      from jobs_internal.first_due() as j where pg_catalog.isfinite(j.due_at) order by j.due_at limit 1),
     'next_deadline_ms', case when pg_catalog.isfinite(v_deadline)
       then least(greatest(0, pg_catalog.ceil(extract(epoch from v_deadline - pg_catalog.clock_timestamp()) * 1000)), 86400000)::bigint end,
     'feed', (select pg_catalog.count(*) from (select from jobs_internal.feed limit 1000) as d),
@@ -1043,7 +1103,7 @@ set lock_timeout = '50ms'
 as $$
 begin
   update jobs_internal.supervisor set asleep = p_asleep, mark = null where id = p_supervisor and asleep <> p_asleep;
-  return p_asleep and (exists (select from jobs_internal.job as j where j.due_at <= pg_catalog.clock_timestamp())
+  return p_asleep and (exists (select from jobs_internal.first_due() as f where f.due_at <= pg_catalog.clock_timestamp())
     or exists (select from jobs_internal.wanted() as w where w.wanted > w.live));
 end
 $$;
