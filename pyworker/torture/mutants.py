@@ -375,8 +375,13 @@ MUTANTS: dict[str, Mutant] = {
             edits=(
                 Edit(
                     function="jobs_internal.move_due(oid,integer,integer[],integer)",
-                    old="where j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)",
-                    new="where j.due_at is not null and (p_owner is null or j.owner = p_owner)",
+                    old="where f.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or f.owner = p_owner)",
+                    new="where (p_owner is null or f.owner = p_owner)",
+                ),
+                Edit(
+                    function="jobs_internal.move_due_of(oid,integer,integer[],integer,boolean)",
+                    old="where j.due_at <= pg_catalog.clock_timestamp() and j.owner = p_owner",
+                    new="where j.due_at is not null and j.owner = p_owner",
                 ),
             ),
         ),

@@ -3,7 +3,10 @@
 from stage import make_lane, put
 from support import Database
 
-FLOOD = "select count(*) from jobs.enqueue_many('pg_catalog.now', array_fill('{}'::jsonb, array[%s]), run_at => '2999-01-01')"
+FLOOD = (
+    "select count(*) from jobs.enqueue_many('pg_catalog.now', array_fill('{}'::jsonb, array[%s]),"
+    " run_at => '2999-01-01')"
+)
 DUE = (
     "update jobs_internal.job set due_at = now() - interval '1 minute' where due_at is not null and owner = %s::regrole"
 )
