@@ -45,8 +45,8 @@ def test_every_kind_of_end_is_told_once(database: Database, listener: Connection
         put(database, "app.fail", {"state": "22023"}, options=TOLD): ("failed", "app.fail"),
         put(database, "app.stumble", {"n": 4}, options=TOLD): ("succeeded", "app.stumble"),
         put_sql(database, "insert into app.ledger (n) values (5)", options=TOLD): ("succeeded", "insert"),
-        put_sql(database, "vacuum app.ledger", options=TOLD): ("succeeded", "vacuum"),
-        put_sql(database, "vacuum no_such", options=TOLD): ("failed", "vacuum"),
+        put_sql(database, "vacuum app.ledger", options=TOLD): ("succeeded", "vacuum app.ledger"),
+        put_sql(database, "vacuum no_such", options=TOLD): ("failed", "vacuum no_such"),
         put(database, "app.two_commits", {"n": 6}, options=TOLD): ("succeeded", "app.two_commits"),
     }
     put(database, "app.note", {"n": 8}, options={"title": "says nothing"})
