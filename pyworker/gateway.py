@@ -96,7 +96,7 @@ class Gateway:
         self._value("select jobs_internal.note_unreached(%s, %s)", supervisor, Jsonb(dict(reasons)))
 
     def take_outcomes(self, limit: int) -> list[Commit]:
-        """Take outcomes from the feed for the log; they are gone when the transaction commits."""
+        """Take outcomes for the log, some megabytes at once; none: that is all. They are gone at the commit."""
         return [Commit.from_row(row) for row in self._values("select * from jobs_internal.take_outcomes(%s)", limit)]
 
     def wait_of(self, pid: int) -> str | None:

@@ -27,6 +27,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/15_current.sql
 \ir schema/40_internal/19_signature.sql
 \ir schema/40_internal/20_shape.sql
+\ir schema/40_internal/21_shape_limits.sql
 \ir schema/40_internal/25_wake.sql
 \ir schema/40_internal/28_powers.sql
 \ir schema/40_internal/29_options.sql

@@ -245,7 +245,7 @@ def take_outcomes(gateway: Gateway, memory: Memory, log: Sink, now: float, *, at
             for commit in commits:
                 batch.add(commit)
             rows += len(commits)
-            if len(commits) < _OUTCOMES_AT_ONCE:
+            if not commits:  # fewer than were asked for are no sign of the end: they are read by size
                 break
         summed = not memory.budget.take(batch.successes, now)
         batch.finish(summed=summed)

@@ -194,7 +194,6 @@ create table jobs_internal.nudge (
   made_by xid8 not null default pg_catalog.pg_current_xact_id(),
   primary key (lane_id, made_by)
 );
-alter table jobs_internal.nudge replica identity full;  -- without a key, and a publication for all tables must not stop us
 comment on table jobs_internal.nudge is 'Lanes that rest and got a message: a row of the enqueuer''s own, so that none waits for another';
 comment on column jobs_internal.nudge.lane_id is 'Lane';
 comment on column jobs_internal.nudge.made_by is 'Transaction that left it: one row for all of its messages';
@@ -205,28 +204,39 @@ create table jobs_internal.shape (
   version xid not null,
   place tid not null,
   func_owner oid not null,
+  maker oid not null,
+  made_at timestamptz not null default pg_catalog.clock_timestamp(),
   keys text[] not null,
+  fit integer not null,
   signature text not null,
   task text not null,
   whole boolean not null,
   procedure boolean not null,
   cast_query text,
-  call text not null
+  call text not null,
+  retired_by xid8,
+  mark xid8
 );
-create index shape_func_idx on jobs_internal.shape (func);
+create index shape_func_idx on jobs_internal.shape (func, fit);
+create index shape_maker_idx on jobs_internal.shape (maker, func);
 comment on table jobs_internal.shape is 'How a function is called with a set of argument names; not unique on purpose: a unique index would make enqueuers wait for each other';
 comment on column jobs_internal.shape.id is 'Number';
 comment on column jobs_internal.shape.func is 'The function';
 comment on column jobs_internal.shape.version is 'xmin of the function''s catalog row: a replaced function gets a new shape';
 comment on column jobs_internal.shape.place is 'ctid of that row: a transaction may replace a function that it made or replaced itself';
 comment on column jobs_internal.shape.func_owner is 'Owner of the function when the shape was made';
+comment on column jobs_internal.shape.maker is 'Login that called it so first: it has so many shapes at most';
+comment on column jobs_internal.shape.made_at is 'When it was made';
 comment on column jobs_internal.shape.keys is 'Argument names given, sorted';
+comment on column jobs_internal.shape.fit is 'Hash of keys, 0 where they do not matter (whole): by it a shape is found among a million';
 comment on column jobs_internal.shape.signature is 'Qualified name with argument types, to find the function again after it was dropped and made anew';
 comment on column jobs_internal.shape.task is 'Qualified name, as the views show it';
 comment on column jobs_internal.shape.whole is 'Its only parameter is jsonb and gets the arguments whole';
 comment on column jobs_internal.shape.procedure is 'A procedure: it runs at top level, in a child session';
 comment on column jobs_internal.shape.cast_query is 'Query that casts the arguments in $1 to the declared types and gives them back as jsonb; null: nothing to cast';
 comment on column jobs_internal.shape.call is 'Query that calls it with the arguments in $1 and gives its result as jsonb';
+comment on column jobs_internal.shape.retired_by is 'Transaction that found no job of it: enqueues make a new one; null: in use';
+comment on column jobs_internal.shape.mark is 'Retired: transactions from this number on are sure to have seen that; null: somebody may still enqueue with it';
 
 create table jobs_internal.duration (
   shape_id integer not null,
@@ -234,6 +244,7 @@ create table jobs_internal.duration (
   runs bigint not null,
   avg_ms double precision not null,
   renames boolean not null default false,
+  seen_at timestamptz not null default pg_catalog.now(),
   primary key (shape_id, owner)
 ) with (fillfactor = 50);
 comment on table jobs_internal.duration is 'What is known of the duration of each shape, for each owner: what one says, and what its open transaction locks, is nobody else''s';
@@ -241,6 +252,7 @@ comment on column jobs_internal.duration.shape_id is 'Shape';
 comment on column jobs_internal.duration.owner is 'Owner of the jobs';
 comment on column jobs_internal.duration.runs is 'Runs seen';
 comment on column jobs_internal.duration.avg_ms is 'Moving average, ms';
+comment on column jobs_internal.duration.seen_at is 'Last run seen';
 comment on column jobs_internal.duration.renames is 'A run set application_name, by which a job in a chunk is known: it runs alone';
 
 create sequence jobs_internal.job_id_seq;
@@ -649,6 +661,7 @@ create table jobs_internal.server (
   id boolean primary key default true check (id),
   epoch timestamptz,
   clock timestamptz,
+  shapes_at timestamptz,
   trial_session bigint,
   trial_job bigint,
   trial_attempt integer,
@@ -658,6 +671,7 @@ comment on table jobs_internal.server is 'One row: the life of the server that w
 comment on column jobs_internal.server.id is 'Always true: there is one row';
 comment on column jobs_internal.server.epoch is 'Start of its checkpointer: another one means that it was restarted, or crashed and came up again by itself';
 comment on column jobs_internal.server.clock is 'When somebody last looked for messages that the clock hides; in the future: it was set back';
+comment on column jobs_internal.server.shapes_at is 'When shapes without jobs were last swept';
 comment on column jobs_internal.server.trial_session is 'Session that runs the suspect';
 comment on column jobs_internal.server.trial_job is 'The suspect';
 comment on column jobs_internal.server.trial_attempt is 'Its attempt';
@@ -759,11 +773,13 @@ comment on column jobs_internal.supervisor.mark is 'Asleep: transactions from th
 create table jobs_internal.feed (
   id bigint generated always as identity primary key,
   at timestamptz not null default pg_catalog.clock_timestamp(),
+  bytes integer not null,
   body jsonb not null
 );
 comment on table jobs_internal.feed is 'Outcomes that no supervisor has logged yet: one row per commit of a session';
 comment on column jobs_internal.feed.id is 'Number';
 comment on column jobs_internal.feed.at is 'When it was written';
+comment on column jobs_internal.feed.bytes is 'Size of body in memory: a supervisor reads by it';
 comment on column jobs_internal.feed.body is 'The outcomes of that commit';
 
 create table jobs_internal.minute (
@@ -777,7 +793,7 @@ create table jobs_internal.minute (
 comment on table jobs_internal.minute is 'Attempts that ended per queue, minute and session, for the rate in jobs.queues; kept for an hour';
 comment on column jobs_internal.minute.queue_id is 'Queue';
 comment on column jobs_internal.minute.minute is 'Start of the minute';
-comment on column jobs_internal.minute.session_id is 'Session: each writes rows of its own, so that none waits for another';
+comment on column jobs_internal.minute.session_id is 'Session: each writes rows of its own, so that none waits for another; 0: sessions that are gone, together';
 comment on column jobs_internal.minute.succeeded is 'Attempts that succeeded';
 comment on column jobs_internal.minute.failed is 'Attempts that did not';
 

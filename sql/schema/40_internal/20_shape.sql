@@ -252,10 +252,12 @@ begin
   v_shape.place := v_proc.place;
   v_shape.func_owner := v_proc.proowner;
   v_shape.keys := p_keys;
+  v_shape.maker := jobs_internal.me();
   v_shape.signature := p_func::regprocedure::text;
   v_shape.task := v_name;
   v_shape.whole := jobs_internal.takes_whole(p_func);
   v_shape.procedure := v_proc.prokind = 'p';
+  v_shape.fit := case when v_shape.whole then 0 else pg_catalog.hash_array(p_keys) end;
 
   if v_shape.whole then
     v_arguments := '$1';
@@ -316,8 +318,8 @@ begin
       end if;
     end if;
   end if;
-  insert into jobs_internal.shape (func, version, place, func_owner, keys, signature, task, whole, procedure, cast_query, call)
-  values (v_shape.func, v_shape.version, v_shape.place, v_shape.func_owner, v_shape.keys, v_shape.signature, v_shape.task, v_shape.whole,
+  insert into jobs_internal.shape (func, version, place, func_owner, maker, keys, fit, signature, task, whole, procedure, cast_query, call)
+  values (v_shape.func, v_shape.version, v_shape.place, v_shape.func_owner, v_shape.maker, v_shape.keys, v_shape.fit, v_shape.signature, v_shape.task, v_shape.whole,
     v_shape.procedure, v_shape.cast_query, v_shape.call)
   returning * into v_shape;
   perform jobs_internal.know_role(v_shape.func_owner);
@@ -326,7 +328,7 @@ end
 $$;
 comment on function jobs_internal.make_shape(oid, text[]) is 'Makes the shape of a function and argument names that fit it';
 
--- Purpose: the shape of a function and some argument names, made when there is none. Errors: PW002, PW003, PW004, PW006, PW016.
+-- Purpose: the shape of a function and some argument names, made when there is none. Errors: PW002, PW003, PW004, PW006, PW016, PW079.
 -- By key whatever the statistics say: a session that first enqueues while hardly any shape is there keeps its plan, and a sequential scan
 -- would make each of its later calls as long as there are shapes.
 create or replace function jobs_internal.shape_of(p_func oid, p_keys text[])
@@ -346,7 +348,7 @@ begin
   -- As find_shape looks first, but cheaper, and without a join, through which all columns would go: this is in the way of every enqueue.
   select s.* into v_shape
   from jobs_internal.shape as s
-  where s.func = p_func and (s.keys = p_keys or s.whole)
+  where s.func = p_func and s.fit = any (array[0, pg_catalog.hash_array(p_keys)]) and (s.keys = p_keys or s.whole) and s.retired_by is null
     and exists (select from pg_catalog.pg_proc as p where p.oid = s.func and p.xmin = s.version and p.ctid = s.place
       and pg_catalog.starts_with(s.task, p.pronamespace::regnamespace::text || '.') offset 0);  -- its schema may have got another name
   if not found then
@@ -360,7 +362,7 @@ end
 $$;
 comment on function jobs_internal.shape_of(oid, text[]) is 'The shape of a function and argument names; checks EXECUTE and the names';
 
--- Purpose: the same, for whoever may run the function by another right. Errors: PW002, PW003, PW004, PW016.
+-- Purpose: the same, for whoever may run the function by another right. Errors: PW002, PW003, PW004, PW016, PW079.
 create or replace function jobs_internal.find_shape(p_func oid, p_keys text[])
 returns jobs_internal.shape
 language plpgsql volatile security definer
@@ -379,7 +381,7 @@ begin
   from jobs_internal.shape as s
   join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.place
     and p.oid::regprocedure::text = s.signature
-  where s.func = p_func and (s.keys = p_keys or s.whole)
+  where s.func = p_func and s.fit = any (array[0, pg_catalog.hash_array(p_keys)]) and (s.keys = p_keys or s.whole) and s.retired_by is null
   limit 1;
   if found then
     return v_shape;
@@ -401,6 +403,7 @@ begin
       detail = 'The other one has defaults for what it has more, so a call with these arguments fits both.',
       hint = 'Rename one of them. A retry cannot help.';
   end if;
+  perform jobs_internal.assert_few_shapes(p_func);
   return jobs_internal.make_shape(p_func, p_keys);
 end
 $$;

@@ -172,6 +172,7 @@ begin
   if p_learned is null then
     return;
   end if;
+  p_learned := p_learned[1:1000];  -- there is one for each function of a claim at most
   insert into jobs_internal.duration as d (shape_id, owner, runs, avg_ms, renames)
   select h.id, p_session.owner, pg_catalog.sum(m.runs), pg_catalog.sum(m.ms) / pg_catalog.sum(m.runs), coalesce(pg_catalog.bool_or(l.renames), false)
   from pg_catalog.unnest(p_learned) as l
@@ -183,7 +184,8 @@ begin
   on conflict (shape_id, owner) do update set
     runs = d.runs + excluded.runs,
     avg_ms = d.avg_ms * 0.7 + excluded.avg_ms * 0.3,
-    renames = d.renames or excluded.renames;
+    renames = d.renames or excluded.renames,
+    seen_at = excluded.seen_at;
   -- Nobody waits for a lane's row: sessions that go from lane to lane would wait for each other in a circle. Whoever holds it keeps a
   -- measurement of its own.
   update jobs_internal.lane as l set avg_ms = coalesce(l.avg_ms * 0.7 + m.avg_ms * 0.3, m.avg_ms)

@@ -219,7 +219,7 @@ begin
       select s.* into v_new
       from jobs_internal.shape as s
       join pg_catalog.pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.place and p.oid::regprocedure::text = s.signature
-      where s.func = v_func and s.keys = v_shape.keys
+      where s.func = v_func and s.fit = v_shape.fit and s.keys = v_shape.keys and s.retired_by is null
       limit 1;
       if not found then
         v_new := jobs_internal.make_shape(v_func, v_shape.keys);

@@ -27,6 +27,17 @@ begin atomic
 end;
 comment on function jobs_internal.brief_note(jsonb) is 'A note as the feed carries it: as it is, or cut at 900 characters';
 
+-- Purpose: an error as the feed carries it to a supervisor's log line: a commit may have a hundred of them, and the whole stands in jobs.attempts.
+create or replace function jobs_internal.brief_error(p_error jsonb)
+returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select p_error - array['context', 'detail'] || pg_catalog.jsonb_build_object('message', pg_catalog.left(p_error ->> 'message', 1000),
+    'hint', pg_catalog.left(p_error ->> 'hint', 500));
+end;
+comment on function jobs_internal.brief_error(jsonb) is 'An error as the feed carries it: without context and detail, and cut';
+
 -- Purpose: an error as it comes from a job's own session, which may have put anything there, as it is kept and read by others.
 create or replace function jobs_internal.plain_error(p_error jsonb)
 returns jsonb
@@ -234,7 +245,7 @@ begin
   return pg_catalog.jsonb_build_object('job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'outcome', v_outcome,
     'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', v_state, 'retry_at', v_due,
     'ms', pg_catalog.round((extract(epoch from p_ending.finished_at - p_ending.started_at) * 1000)::numeric, 3),
-    'error', v_error - 'context' - 'detail', 'note', jobs_internal.brief_note(v_job.note));
+    'error', jobs_internal.brief_error(v_error), 'note', jobs_internal.brief_note(v_job.note));
 end
 $$;
 comment on function jobs_internal.settle(integer, text, integer, jobs_internal.ending) is 'Ends one attempt, decides about a retry and writes the history; null when the fence missed';
@@ -426,11 +437,15 @@ returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  insert into jobs_internal.feed (body)
-  select pg_catalog.jsonb_build_object('queue', q.name, 'owner', pg_catalog.pg_get_userbyid(l.owner), 'session', p_session, 'pid', p_pid,
-    'succeeded', coalesce(p_succeeded, '[]'), 'others', coalesce(p_others, '[]'))
-  from jobs_internal.lane as l
-  join jobs_internal.queue as q on q.id = l.queue_id
-  where l.id = p_lane;
+  insert into jobs_internal.feed (body, bytes)
+  select b.body, pg_catalog.pg_column_size(b.body)  -- it is not compressed yet
+  from (
+    select pg_catalog.jsonb_build_object('queue', q.name, 'owner', pg_catalog.pg_get_userbyid(l.owner), 'session', p_session, 'pid', p_pid,
+      'succeeded', coalesce(p_succeeded, '[]'), 'others', coalesce(p_others, '[]')) as body
+    from jobs_internal.lane as l
+    join jobs_internal.queue as q on q.id = l.queue_id
+    where l.id = p_lane
+    offset 0  -- made once
+  ) as b;
 end;
 comment on function jobs_internal.tell(bigint, integer, integer, jsonb, jsonb) is 'Puts outcomes where a supervisor finds them for its log';

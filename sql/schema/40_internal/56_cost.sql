@@ -120,6 +120,25 @@ begin atomic
 end;
 comment on function jobs_internal.add_spent(jobs_internal.spent[]) is 'Adds sums of costs to those that are there';
 
+-- Purpose: what a statement counts as in the sums of a day. A session names it itself: beyond two hundred names for one owner, queue and day, which
+-- no honest one comes to, new ones count together.
+create or replace function jobs_internal.statement_task(p_day date, p_queue integer, p_owner oid, p_task text, p_place bigint)
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case
+    when p_task is null then null
+    when exists (select from jobs_internal.spent as s
+      where s.day = p_day and s.queue_id = p_queue and s.owner = p_owner and s.task = pg_catalog.left(p_task, 200)) then pg_catalog.left(p_task, 200)
+    when p_place + (select pg_catalog.count(*) from (
+      select distinct s.task from jobs_internal.spent as s where s.day = p_day and s.queue_id = p_queue and s.owner = p_owner) as d) <= 200
+      then pg_catalog.left(p_task, 200)
+    else '(other statements)'
+  end;
+end;
+comment on function jobs_internal.statement_task(date, integer, oid, text, bigint) is 'What a statement counts as in the sums of a day';
+
 -- Purpose: add what a session learned to the sums of the day. Each session writes rows of its own, so that none waits for another; upkeep
 -- brings them together. Writes: spent.
 create or replace function jobs_internal.spend(p_session jobs_internal.session, p_learned jobs_internal.lesson[])
@@ -128,19 +147,22 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   select jobs_internal.add_spent(array(
-    select row((pg_catalog.clock_timestamp() at time zone 'UTC')::date, l.queue_id, p_session.owner, t.task, p_session.id,
+    select row(d.day, l.queue_id, p_session.owner, t.task, p_session.id,
       jobs_internal.sane(i.runs), jobs_internal.sane(i.failed), jobs_internal.sane(i.ms), jobs_internal.sane(i.waited_ms),
       jobs_internal.sane(i.measured), jobs_internal.sane(i.rows), jobs_internal.sane(i.wal_bytes), jobs_internal.sane(i.buffers_hit),
       jobs_internal.sane(i.buffers_read), jobs_internal.sane(i.buffers_dirtied), jobs_internal.sane(i.temp_bytes))::jobs_internal.spent
-    from pg_catalog.unnest(p_learned) as i
+    from (select u.*, pg_catalog.row_number() over () as place from pg_catalog.unnest(p_learned) as u) as i
     join jobs_internal.lane as l on l.id = i.lane_id and l.owner = p_session.owner
+    cross join (select (pg_catalog.clock_timestamp() at time zone 'UTC')::date as day) as d
     left join jobs_internal.shape as h on h.id = i.shape_id
-    cross join lateral (select coalesce(h.task, pg_catalog.left(i.task, 200)) as task) as t
+    cross join lateral (select coalesce(h.task,
+      case when h.id is null then jobs_internal.statement_task(d.day, l.queue_id, p_session.owner, i.task, i.place) end) as task) as t
     where t.task is not null));
 end;
 comment on function jobs_internal.spend(jobs_internal.session, jobs_internal.lesson[]) is 'Adds what a session learned to the sums of the day';
 
--- Purpose: bring the sums of sessions that are gone together, and let those older than a year go. Writes: spent.
+-- Purpose: bring the sums of sessions that are gone together, so many at once that it is a moment, and let those older than a year go.
+-- Writes: spent, minute.
 create or replace function jobs_internal.sum_up()
 returns void
 language plpgsql volatile security definer
@@ -158,6 +180,7 @@ begin
     where d.ctid = any (array(
       select o.ctid from jobs_internal.spent as o
       where o.session_id <> 0 and not exists (select from jobs_internal.session as s where s.id = o.session_id)
+      limit 20000
       for update skip locked))
     returning d.*
   )
@@ -166,6 +189,22 @@ begin
   into v_rows
   from gone as g;
   perform jobs_internal.add_spent(v_rows);
+  with gone as (
+    delete from jobs_internal.minute as d
+    where d.ctid = any (array(
+      select o.ctid from jobs_internal.minute as o
+      where o.session_id <> 0 and not exists (select from jobs_internal.session as s where s.id = o.session_id)
+      limit 20000
+      for update skip locked))
+    returning d.*
+  )
+  insert into jobs_internal.minute as m (queue_id, minute, session_id, succeeded, failed)
+  select g.queue_id, g.minute, 0, pg_catalog.sum(g.succeeded), pg_catalog.sum(g.failed)
+  from gone as g
+  group by g.queue_id, g.minute
+  order by g.queue_id, g.minute
+  on conflict (queue_id, minute, session_id) do update set
+    succeeded = m.succeeded + excluded.succeeded, failed = m.failed + excluded.failed;
 end
 $$;
 comment on function jobs_internal.sum_up() is 'Brings the sums of sessions that are gone together';

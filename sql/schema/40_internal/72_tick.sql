@@ -998,6 +998,7 @@ begin
         v_result := jobs_internal.untold_failures();
       when 'sums' then perform jobs_internal.sum_up();
       when 'counters' then perform jobs_internal.sweep_counters();
+      when 'shapes' then perform jobs_internal.launch_shape_sweep();
       when 'vacuum' then v_result := pg_catalog.to_jsonb(jobs_internal.launch_vacuum());
       when 'history' then v_result := jobs_internal.keep_history();
     end case;
@@ -1109,14 +1110,22 @@ end
 $$;
 comment on function jobs_internal.supervisor_sleep(bigint, boolean) is 'A supervisor falls asleep or woke up; true when something is due after all';
 
--- Purpose: take outcomes for the log. They are gone when the caller commits: a crash before that repeats lines and loses none.
+-- Purpose: take outcomes for the log, as many as p_limit and some megabytes allow: the caller asks until there are none. They are gone when it
+-- commits: a crash before that repeats lines and loses none.
 create or replace function jobs_internal.take_outcomes(p_limit integer)
 returns setof jsonb
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+  with seen as (
+    select o.id, o.bytes from jobs_internal.feed as o order by o.id limit p_limit for update skip locked
+  ), taken as (
+    select r.id
+    from (select s.id, pg_catalog.sum(s.bytes) over (order by s.id) - s.bytes as before from seen as s) as r
+    where r.before < 4000000  -- the first one always
+  )
   delete from jobs_internal.feed as f
-  where f.id in (select o.id from jobs_internal.feed as o order by o.id limit p_limit for update skip locked)
+  where f.id in (select t.id from taken as t)
   returning f.body || pg_catalog.jsonb_build_object('at', f.at)
 $$;
 comment on function jobs_internal.take_outcomes(integer) is 'Takes outcomes for the log; gone when the caller commits';
@@ -1208,7 +1217,7 @@ declare
   v_vacuumed jsonb;
 begin
   if jobs_internal.takes_duty('upkeep') then
-    perform jobs_internal.do_part('sums'), jobs_internal.do_part('counters');
+    perform jobs_internal.do_part('sums'), jobs_internal.do_part('counters'), jobs_internal.do_part('shapes');
     v_vacuumed := jobs_internal.do_part('vacuum');
     v_history := jobs_internal.do_part('history');
   end if;

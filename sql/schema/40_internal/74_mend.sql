@@ -287,6 +287,7 @@ begin
     update jobs_internal.past_attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new) where a.owner = m.old;
     update jobs_internal.past_log_line as l set owner = m.new from unnest(v_old, v_new) as m(old, new) where l.owner = m.old;
     update jobs_internal.shape as s set func_owner = m.new from unnest(v_old, v_new) as m(old, new) where s.func_owner = m.old;
+    update jobs_internal.shape as s set maker = m.new from unnest(v_old, v_new) as m(old, new) where s.maker = m.old;
     update jobs_internal.known_role as k set role = m.new from unnest(v_old, v_new) as m(old, new) where k.role = m.old;
   end if;
   v_missing := array(select distinct k.name::text from jobs_internal.known_role as k where jobs_internal.is_stand_in(k.role) order by 1);
@@ -319,7 +320,8 @@ begin
   update jobs_internal.publication as p set func = f.oid
   from pg_catalog.pg_proc as f
   where p.revoked_at is null and f.oid::regprocedure::text = p.signature and f.proowner = p.publisher;
-  update jobs_internal.shape set func = 0, version = '0';
+  -- How names are hashed is this server's affair.
+  update jobs_internal.shape set func = 0, version = '0', fit = case when whole then 0 else pg_catalog.hash_array(keys) end;
   for v_shape in select s.* from jobs_internal.shape as s order by s.id loop
     select p.oid, p.proowner into v_func, v_owner
     from pg_catalog.pg_namespace as n

@@ -78,8 +78,8 @@ begin
     if v_job.options is not null then
       perform jobs_internal.tell_end(v_job.options, v_job.id, 'cancelled', jobs_internal.task_name(v_job.id, v_job.shape_id));
     end if;
-    insert into jobs_internal.feed (body)
-    select pg_catalog.jsonb_build_object('queue', q.name, 'owner', pg_catalog.pg_get_userbyid(v_job.owner), 'session', null, 'pid', pg_catalog.pg_backend_pid(),
+    insert into jobs_internal.feed (bytes, body)
+    select 1000, pg_catalog.jsonb_build_object('queue', q.name, 'owner', pg_catalog.pg_get_userbyid(v_job.owner), 'session', null, 'pid', pg_catalog.pg_backend_pid(),
       'succeeded', '[]'::jsonb, 'others', pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('job_id', v_job.id,
         'task', jobs_internal.task_name(v_job.id, v_job.shape_id), 'attempt', v_job.attempt, 'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
         'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note', jobs_internal.brief_note(v_job.note))))
