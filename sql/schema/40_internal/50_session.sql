@@ -249,6 +249,62 @@ end
 $$;
 comment on function jobs_internal.sweep_slots() is 'Gives back the slots of sessions that are not there any more';
 
+-- Purpose: give others the slots of sessions that claimed something two seconds ago or longer, and do not work on it: opened by hand, say. Only where
+-- a session waits for a slot of that queue. Their claim goes back with the slot, under a new token, so that they cannot run anything without one;
+-- what has a message locked, in an open chunk, works, and so does a session that runs a job alone. Returns how many sessions.
+-- Locks: session (skip locked), message (skip locked), slot (skip locked).
+create or replace function jobs_internal.reclaim_slots()
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id bigint;
+  v_session jobs_internal.session;
+  v_before timestamptz := pg_catalog.clock_timestamp() - interval '2 seconds'
+    + pg_catalog.make_interval(secs => jobs_internal.setting('lease_seconds')::double precision);
+  v_free boolean;
+  v_count integer := 0;
+begin
+  if not exists (select from jobs_internal.session as w where w.waits_for is not null) then
+    return 0;
+  end if;
+  for v_id in
+    select s.id
+    from jobs_internal.slot as t
+    join jobs_internal.session as s on s.id = t.session_id
+    where s.job_id is null and (s.lease is null or s.lease < v_before) and exists (select from jobs_internal.waiters(t.queue_id))
+  loop
+    select s.* into v_session from jobs_internal.session as s
+    where s.id = v_id and s.job_id is null and (s.lease is null or s.lease < v_before) for update skip locked;
+    continue when not found;
+    v_free := true;
+    begin
+      if v_session.msg_ids is not null then
+        execute pg_catalog.format('select (select count(*) from pgmq.%1$I as m where m.msg_id = any ($1) and m.vt = $2)'
+          ' = (select count(*) from (select from pgmq.%1$I as m where m.msg_id = any ($1) and m.vt = $2 for update skip locked) as f)',
+          'q_pyworker_' || v_session.lane_id)
+        into v_free using v_session.msg_ids, v_session.lease;
+        if v_free then
+          execute pg_catalog.format('update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - 1'
+            ' where m.msg_id = any ($1) and m.vt = $2', 'q_pyworker_' || v_session.lane_id)
+          using v_session.msg_ids, v_session.lease;
+        end if;
+      end if;
+    exception
+      when undefined_table then
+        null;  -- its queue was dropped meanwhile
+    end;
+    continue when not v_free;
+    update jobs_internal.session as s set msg_ids = null, lease = null, lane_id = null where s.id = v_id;
+    perform jobs_internal.free_slots(v_id);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.reclaim_slots() is 'Gives others the slots of sessions that do not work on what they claimed';
+
 -- Purpose: slots of a queue that nobody holds. After the concurrency was lowered, slots beyond it are held until they are given back: those count
 -- as well.
 create or replace function jobs_internal.unused_slots(p_queue integer, p_concurrency integer)
@@ -295,8 +351,43 @@ end
 $$;
 comment on function jobs_internal.slotless_owners(bigint, integer) is 'Other owners who wait for a slot of a queue and have none';
 
+-- Purpose: whether a queue is shared: another owner than this one has a lane in it.
+create or replace function jobs_internal.is_shared(p_queue integer, p_owner oid)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from jobs_internal.lane as l where l.queue_id = p_queue and l.owner <> p_owner);
+end;
+comment on function jobs_internal.is_shared(integer, oid) is 'Another owner than this one has a lane in the queue';
+
+-- Purpose: whether a session of an owner holds this slot. p_lock: it is locked as well, so that it stays so; null: another has it locked.
+create or replace function jobs_internal.slot_is_owned(p_queue integer, p_n integer, p_owner oid, p_lock boolean)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session bigint;
+begin
+  if p_lock then
+    select s.session_id into v_session from jobs_internal.slot as s where s.queue_id = p_queue and s.n = p_n for update skip locked;
+    if not found then
+      return null;
+    end if;
+  else
+    v_session := (select s.session_id from jobs_internal.slot as s where s.queue_id = p_queue and s.n = p_n);
+  end if;
+  return exists (select from jobs_internal.session as h where h.id = v_session and h.owner = p_owner);
+end
+$$;
+comment on function jobs_internal.slot_is_owned(integer, integer, oid, boolean) is 'A session of the owner holds this slot of the queue';
+
 -- Purpose: take a slot of a queue for a session. Returns false when none is free. A slot belongs to a session until it claims elsewhere, or until
 -- there is an owner who waits and has none: the next session that claims leaves it its own, so that no flood keeps others from starting.
+-- In a shared queue of two slots and more no owner holds them all, so that what others have is not behind its long jobs: nobody takes the first
+-- while its owner holds the last, nor the other way round, and whoever takes one of them has both locked.
+-- Locks: slot (skip locked).
 create or replace function jobs_internal.take_slot(p_session bigint, p_queue integer, p_concurrency integer)
 returns boolean
 language plpgsql volatile security definer
@@ -304,14 +395,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_slotless bigint;
+  v_owner oid;
+  v_n integer;
+  v_shared boolean := false;
 begin
   if p_concurrency is null then
     perform jobs_internal.free_slots(p_session);
     return true;
   end if;
   v_slotless := jobs_internal.slotless_owners(p_session, p_queue);
-  if exists (select from jobs_internal.slot as s where s.queue_id = p_queue and s.session_id = p_session and s.n <= p_concurrency) then
-    if v_slotless = 0 or v_slotless <= jobs_internal.unused_slots(p_queue, p_concurrency) then
+  select s.n into v_n from jobs_internal.slot as s where s.queue_id = p_queue and s.session_id = p_session and s.n <= p_concurrency;
+  if found then
+    if v_n = p_concurrency and v_n > 1 then
+      -- It was the only owner when it took it, or the queue had more slots then.
+      v_owner := (select i.owner from jobs_internal.session as i where i.id = p_session);
+      v_shared := jobs_internal.is_shared(p_queue, v_owner) and jobs_internal.slot_is_owned(p_queue, 1, v_owner, false);
+    end if;
+    if not v_shared and (v_slotless = 0 or v_slotless <= jobs_internal.unused_slots(p_queue, p_concurrency)) then
       return true;
     end if;
     perform jobs_internal.free_slots(p_session);
@@ -321,14 +421,38 @@ begin
   if jobs_internal.unused_slots(p_queue, p_concurrency) <= v_slotless then
     return false;
   end if;
-  update jobs_internal.slot as s set session_id = p_session
-  from (
-    select f.queue_id, f.n from jobs_internal.slot as f
+  if p_concurrency > 1 then
+    v_owner := (select i.owner from jobs_internal.session as i where i.id = p_session);
+    v_shared := jobs_internal.is_shared(p_queue, v_owner);
+  end if;
+  if not v_shared then
+    update jobs_internal.slot as s set session_id = p_session
+    from (
+      select f.queue_id, f.n from jobs_internal.slot as f
+      where f.queue_id = p_queue and f.session_id is null and f.n <= p_concurrency
+      order by f.n limit 1 for update skip locked
+    ) as f
+    where s.queue_id = f.queue_id and s.n = f.n;
+    return found;
+  end if;
+  for v_n in
+    select f.n from jobs_internal.slot as f
     where f.queue_id = p_queue and f.session_id is null and f.n <= p_concurrency
-    order by f.n limit 1 for update skip locked
-  ) as f
-  where s.queue_id = f.queue_id and s.n = f.n;
-  return found;
+    order by f.n in (1, p_concurrency), f.n
+  loop
+    continue when v_n in (1, p_concurrency)
+      and coalesce(jobs_internal.slot_is_owned(p_queue, 1 + p_concurrency - v_n, v_owner, true), true);
+    update jobs_internal.slot as s set session_id = p_session
+    from (
+      select f.n from jobs_internal.slot as f
+      where f.queue_id = p_queue and f.n = v_n and f.session_id is null for update skip locked
+    ) as f
+    where s.queue_id = p_queue and s.n = f.n;
+    if found then
+      return true;
+    end if;
+  end loop;
+  return false;
 end
 $$;
 comment on function jobs_internal.take_slot(bigint, integer, integer) is 'Takes a slot of a queue for a session; false when none is free';

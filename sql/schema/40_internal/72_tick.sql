@@ -731,6 +731,12 @@ begin
         else greatest(1, least(v_due + v_claimed, pg_catalog.ceil((v_due + v_claimed) * greatest(v_lane.avg_ms, 0.001) / 500))) end;
       if v_lane.concurrency is not null then
         v_free := jobs_internal.unused_slots(v_lane.queue_id, v_lane.concurrency);
+        if v_free > 0 and v_lane.concurrency > 1 and jobs_internal.is_shared(v_lane.queue_id, v_owner.oid) then
+          -- Not the last one of a shared queue (take_slot).
+          v_free := greatest(0, least(v_free, v_lane.concurrency - 1 - (
+            select pg_catalog.count(*) from jobs_internal.slot as t join jobs_internal.session as s on s.id = t.session_id
+            where t.queue_id = v_lane.queue_id and s.owner = v_owner.oid)));
+        end if;
         -- An owner who has no slot at all needs a session that waits for one (take_slot); as many owners as there are slots wait at a time.
         if v_free = 0 and v_busy = 0 and not exists (
             select from jobs_internal.slot as t join jobs_internal.session as s on s.id = t.session_id
@@ -986,7 +992,7 @@ begin
       when 'rescue' then v_result := pg_catalog.to_jsonb(jobs_internal.rescue());
       when 'slots' then perform jobs_internal.sweep_slots();
       when 'overdue' then perform jobs_internal.note_overdue();
-      when 'claims' then perform jobs_internal.take_back();
+      when 'claims' then perform jobs_internal.take_back(), jobs_internal.reclaim_slots();
       when 'nameless' then perform jobs_internal.end_nameless(), jobs_internal.end_naps();
       when 'clock' then perform jobs_internal.heed_clock();
       when 'dispatch' then v_result := pg_catalog.to_jsonb(jobs_internal.dispatch());

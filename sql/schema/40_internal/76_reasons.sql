@@ -202,6 +202,16 @@ as $$
     from lanes as l
     join queues as q on q.id = l.queue_id and q.held >= q.concurrency
     union all
+    -- The last slot of a shared queue is not for an owner that holds all others (take_slot).
+    select l.queue_id, l.owner, l.priority, 'concurrency',
+      pg_catalog.format('its owner holds %s of the %s slots of its queue %s, and the last one is left to others', q.concurrency - 1, q.concurrency, q.name),
+      null, null, q.pids, q.jobs, pg_catalog.format('wait for one of those jobs, or select jobs.alter_queue(%L, concurrency => ...);', q.name)
+    from lanes as l
+    join queues as q on q.id = l.queue_id and q.concurrency > 1 and q.held = q.concurrency - 1
+    where jobs_internal.is_shared(l.queue_id, l.owner)
+      and (select pg_catalog.count(*) from jobs_internal.slot as t join jobs_internal.session as s on s.id = t.session_id
+        where t.queue_id = l.queue_id and s.owner = l.owner) = q.concurrency - 1
+    union all
     select l.queue_id, l.owner, l.priority, o.code, o.reason, o.since, null, o.pids, o.jobs, o.remedy
     from lanes as l
     join of_owners as o on o.owner = l.owner
