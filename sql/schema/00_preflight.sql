@@ -17,6 +17,8 @@
 -- Locks: the advisory lock 'pyworker install' of this database until commit, so that two installs run one after the
 -- other.
 
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 declare
   v_key constant bigint := pg_catalog.hashtext('pyworker install');
@@ -42,9 +44,8 @@ exception
 end
 $$;
 
--- What follows must mean the same whoever applies it: no foreign object is found by name, no foreign timeout
+-- What follows must mean the same whoever applies it: no foreign object is found by name (above), no foreign timeout
 -- strikes, and nobody waits behind us for long.
-set local search_path = pg_catalog, pg_temp;
 set local statement_timeout = 0;
 set local idle_in_transaction_session_timeout = 0;
 set local lock_timeout = '30s';

@@ -257,6 +257,7 @@ create or replace function jobs_internal.reclaim_slots()
 returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 as $$
 declare
   v_id bigint;
