@@ -47,6 +47,7 @@ class Tick:
     rescued: int = 0
     stopping: int = 0
     sessions: int = 0
+    opened: int | None = None  # sessions that ever opened
     running: int = 0
     queued: int = 0
     next_due_ms: int | None = None
@@ -60,10 +61,11 @@ class Tick:
     def from_row(cls, row: Row) -> Self:
         """Read the object that supervisor_tick returns."""
         counts = ("dispatched", "rescued", "stopping", "sessions", "running", "queued", "feed")
-        due, deadline = row.get("next_due_ms"), row.get("next_deadline_ms")
+        due, deadline, opened = (row.get(name) for name in ("next_due_ms", "next_deadline_ms", "opened"))
         return cls(
             paused=bool(row.get("paused")),
             watchful=bool(row.get("watchful")),
+            opened=None if opened is None else int(opened),
             next_due_ms=None if due is None else int(due),
             next_deadline_ms=None if deadline is None else int(deadline),
             owners=tuple(Demand.from_row(entry) for entry in row.get("owners") or ()),

@@ -93,7 +93,7 @@ def observe(tick: Tick, memory: Memory, log: Sink, now: float) -> None:
             log.emit("problem", problem=name, detail=facts, suppressed=suppressed)
     memory.worked |= bool(tick.running or tick.dispatched or tick.rescued or tick.feed)
     memory.progress |= bool(tick.running or tick.feed)
-    memory.unseen.observe(tick.owners, now)
+    memory.unseen.observe(tick.owners, now, tick.opened)
 
 
 def press(gateway: Gateway, supervisor: int, log: Sink) -> int:

@@ -70,6 +70,7 @@ class Unseen:
         """Start with none."""
         self._batches: dict[str, list[tuple[float, int]]] = {}
         self._live: dict[str, int] = {}
+        self._opened: int | None = None
 
     def add(self, owner: str, count: int, now: float) -> None:
         """Note that sessions are being launched."""
@@ -92,9 +93,19 @@ class Unseen:
         for owner in list(self._batches):
             self.drop(owner, count)
 
-    def observe(self, demands: Iterable[Demand], now: float) -> None:
-        """Take off what has shown up since the last tick, and what is overdue."""
+    def observe(self, demands: Iterable[Demand], now: float, opened: int | None = None) -> None:
+        """Take off what has shown up since the last tick, and what is overdue.
+
+        `opened`: sessions that ever opened. Those of them that are not there any more came and went between two ticks;
+        whose they were is not known, so that one of them may be launched once too often.
+        """
         live = {demand.owner: demand.live for demand in demands}
+        if opened is not None:
+            came = sum(max(0, count - self._live.get(owner, 0)) for owner, count in live.items())
+            gone = 0 if self._opened is None else opened - self._opened - came
+            self._opened = opened
+            if gone > 0:
+                self.forget(gone)
         for owner, batches in list(self._batches.items()):
             appeared = max(0, live.get(owner, 0) - self._live.get(owner, 0))
             left = []

@@ -1021,7 +1021,7 @@ comment on function jobs_internal.do_part(text) is 'Does one part of a round in 
 
 -- Purpose: one round of a supervisor: dispatch, note the overdue, rescue; says what there is to do. Nothing in it waits for a row, an object or an
 -- advisory lock: skip locked and nowait wherever a row is wanted. The lock timeout is for the locks that have no such clause, of whole tables.
--- Returns: paused, watchful, dispatched, rescued, stopping, sessions, running, queued, next_due_ms, next_deadline_ms, feed, owners, problems, failures.
+-- Returns: paused, watchful, dispatched, rescued, stopping, sessions, opened (sessions, ever), running, queued, next_due_ms, next_deadline_ms, feed, owners, problems, failures.
 create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)
 returns jsonb
 language plpgsql volatile security definer
@@ -1032,6 +1032,8 @@ as $$
 declare
   v_paused boolean := (select s.paused from jobs_internal.switch as s);
   v_watchful boolean := jobs_internal.may_be_missed(p_supervisor);  -- first: what is not seen below is committed later
+  -- Also before: of those that are counted here and are not among the living below, each came and went.
+  v_opened bigint := coalesce(pg_catalog.pg_sequence_last_value('jobs_internal.session_id_seq'), 0);
   v_rescued integer := 0;
   v_dispatched integer := 0;
   v_sessions integer;
@@ -1072,6 +1074,7 @@ begin
     'rescued', v_rescued,
     'stopping', (select pg_catalog.count(*) from jobs_internal.stop),
     'sessions', v_sessions,
+    'opened', v_opened,
     'running', v_running,
     'queued', (select pg_catalog.count(*) from (select from jobs_internal.job as j where j.state = 'queued' limit 1000) as d),
     'next_due_ms', (select greatest(0, pg_catalog.ceil(extract(epoch from j.due_at - pg_catalog.clock_timestamp()) * 1000))::bigint
