@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from stage import attempts, put_sql, running, state, wait_for
@@ -535,3 +536,79 @@ def test_a_short_build_that_its_watcher_missed_is_verified(database: Database) -
     job = put_sql(database, "create index concurrently on app.points (n)")
     database.drain()
     assert database.result(job) == {"command_tag": "CREATE INDEX", "verified": True}
+
+
+def never_seen(database: Database) -> None:
+    """Let every watcher miss what its child builds."""
+    database.admin(
+        "create or replace function jobs_internal.index_of_child(p_pid integer) returns oid language sql volatile"
+        " set search_path = pg_catalog, pg_temp begin atomic select null::oid; end"
+    )
+
+
+@pytest.mark.parametrize("sure", [True, False])
+@pytest.mark.parametrize("both", [True, False])
+def test_an_unnamed_index_that_its_watcher_missed_is_found(database: Database, *, sure: bool, both: bool) -> None:
+    """By what stood on the table before: dropped where it can be no other one, and else told; never in doubt."""
+    never_seen(database)
+    database.run("create table app.points (n integer); create index on app.points ((n + 1))")
+    columns = "(n)" if sure else "(n desc)"
+    with database.server.connect("app", database.name) as holder:
+        holder.autocommit = False
+        holder.execute("insert into app.points values (1)")
+        job = put_sql(database, f"create index concurrently on app.points {columns}", max_attempts=5)
+        database.run("select jobs.start()")
+        wait_until(lambda: indexes(database, "app.points")[-1] == ("points_n_idx", False))
+        if both:
+            kill_both(database, job)
+        else:
+            stop_child(database, job)
+            wait_until(lambda: not database.background())
+            left = database.admin("select detail, remedy from jobs.health where \"check\" = 'invalid indexes'")
+            assert "app.points_n_idx" in left[0][0]
+            assert left[0][1].startswith("drop index concurrently app.points_n_idx;")
+        holder.rollback()
+    assert finish(database, job)["state"] == "succeeded", database.job(job)
+    found = [("points_expr_idx", True), ("points_n_idx", sure)] + [("points_n_idx1", True)] * (not sure)
+    assert indexes(database, "app.points") == found
+    health = database.admin("select status from jobs.health where \"check\" = 'invalid indexes'")
+    assert health == [("ok" if sure else "warning",)]
+
+
+def test_an_invalid_index_of_another_one_is_not_dropped(database: Database) -> None:
+    """New on the table and invalid, of other columns: it is not of this job."""
+    never_seen(database)
+    database.run("create table app.points (n integer, m integer)")
+    with database.server.connect("app", database.name) as holder:
+        holder.autocommit = False
+        holder.execute("insert into app.points values (1, 1)")
+        job = put_sql(database, "create index concurrently on app.points (n)", max_attempts=5)
+        database.run("select jobs.start()")
+        wait_until(lambda: indexes(database, "app.points") == [("points_n_idx", False)])
+        stop_child(database, job)
+        wait_until(lambda: not database.background())
+        with database.connect() as line:
+            line.execute("set statement_timeout = 200")
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                line.execute("create index concurrently on app.points (m)")
+        holder.rollback()
+    assert finish(database, job)["state"] == "succeeded"
+    assert indexes(database, "app.points") == [("points_m_idx", False), ("points_n_idx", True)]
+
+
+def test_an_unnamed_index_is_found_whose_first_build_was_seen_and_whose_second_was_not(database: Database) -> None:
+    """What was seen is dropped by then: it says nothing about the next attempt."""
+    database.run("create table app.points (n integer)")
+    with database.server.connect("app", database.name) as holder:
+        holder.autocommit = False
+        holder.execute("insert into app.points values (1)")
+        job = put_sql(database, "create index concurrently on app.points (n)", max_attempts=5)
+        database.run("select jobs.start()")
+        wait_until(lambda: database.admin("select 1 from jobs_internal.made_index where job_id = %s", [job]))
+        stop_child(database, job)
+        wait_until(lambda: not database.background())
+        holder.rollback()
+    never_seen(database)
+    found = finish(database, job)
+    assert (found["state"], found["result"]["verified"]) == ("succeeded", True), found
+    assert indexes(database, "app.points") == [("points_n_idx", True)]

@@ -111,7 +111,7 @@ KINDS: tuple[tuple[str, str, Any], ...] = (
 
 
 def test_kinds_of_statements(database: Database) -> None:
-    """Every kind of statement runs, in the order of its lane; the task says what it is, and of maintenance its object."""
+    """Every kind of statement runs, in the order of its lane; the task names it, and of maintenance its object."""
     ids = [database.value("select jobs.enqueue_sql(%s, max_attempts => 1)", [text]) for text, _, _ in KINDS]
     database.drain()
 

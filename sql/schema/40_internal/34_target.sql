@@ -152,7 +152,8 @@ begin
     if v_at.name is null then
       return v_target || v_unsure;
     end if;
-    return v_target || jsonb_build_object('table', v_at.name, 'index', v_index, 'exists', v_flag, 'object',
+    return v_target || jsonb_build_object('table', v_at.name, 'index', v_index, 'exists', v_flag, 'unique', p_words[2] = 'UNIQUE',
+      'columns', jobs_internal.columns_at(p_words, p_raw, v_at.next), 'object',
       -- A new index stands in the schema of its table.
       case when v_index is null then 'on ' || v_at.name
         else coalesce(substring(v_at.name from '^(.*\.)(?:"(?:[^"]|"")*"|[^".]*)$'), '') || v_index end);

@@ -71,12 +71,15 @@ begin
   end if;
   return query
   select i.indexrelid, format('%I.%I', n.nspname, c.relname), v_kind <> 'drop_index' and n.nspname <> 'pg_toast'
+    and coalesce(l.sure and not exists (
+      select from jobs_internal.made_index as m where m.index = i.indexrelid and m.job_id <> p_job), true)
   from pg_index as i
   join pg_class as c on c.oid = i.indexrelid
+  left join jobs_internal.likely_indexes(v_noted.target, v_noted.identity) as l on l.index = i.indexrelid
   join pg_namespace as n on n.oid = c.relnamespace
   where not i.indisvalid and c.relkind = 'i'
     and case v_kind
-      when 'create_index' then i.indexrelid in (select jobs_internal.made_indexes(v_noted.identity))
+      when 'create_index' then l.index is not null or i.indexrelid in (select jobs_internal.made_indexes(v_noted.identity))
       when 'drop_index' then i.indexrelid = (v_noted.identity ->> 'index')::oid
       else v_noted.identity -> 'tables' @> to_jsonb(i.indrelid::bigint) and case
           when v_noted.identity -> 'before' @> to_jsonb(i.indexrelid::bigint) then c.relname ~ '_ccold[0-9]*$'

@@ -77,6 +77,29 @@ begin atomic
 end;
 comment on function jobs_internal.made_indexes(jsonb) is 'The indexes that a CREATE INDEX CONCURRENTLY made';
 
+-- Purpose: the indexes that may be of a CREATE INDEX CONCURRENTLY without a name, of which its watcher saw none
+-- that is still there: new ones of its table, under a name as
+-- PostgreSQL gives them, of its columns where these could be read.
+-- Returns: sure: of all that there are it can be this one only; an invalid one that is not sure is shown and never dropped.
+create or replace function jobs_internal.likely_indexes(p_target jsonb, p_identity jsonb)
+returns table (index oid, sure boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select i.indexrelid, p_target ->> 'columns' is not null and count(*) over () = 1
+    and not exists (select from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid and d.deptype = 'i')
+  from pg_index as i
+  join pg_class as c on c.oid = i.indexrelid and c.relkind = 'i'
+  where p_target ->> 'kind' = 'create_index' and p_identity ->> 'name' is null and not exists (select from jobs_internal.made_indexes(p_identity))
+    and i.indrelid = (p_identity ->> 'table')::oid and not p_identity -> 'before' @> to_jsonb(i.indexrelid::bigint)
+    and c.relname ~ '_idx[0-9]*$'
+    and (p_target ->> 'columns' is null or i.indisunique = (p_target -> 'unique')::boolean and i.indpred is null and i.indexprs is null
+      and p_target -> 'columns' = (
+        select jsonb_agg(a.attname order by k.n) from unnest(i.indkey::smallint[]) with ordinality as k(attnum, n)
+        join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum));
+end;
+comment on function jobs_internal.likely_indexes(jsonb, jsonb) is 'The indexes that may be of a CREATE INDEX CONCURRENTLY without a name that its watcher did not see';
+
 -- Purpose: judge, of CREATE INDEX CONCURRENTLY.
 create or replace function jobs_internal.judge_create_index(p_target jsonb, p_identity jsonb)
 returns jsonb
@@ -95,15 +118,17 @@ begin
     return jsonb_build_object('done', true, 'made', v_valid::regclass::text);
   elsif v_made is not null then
     return jsonb_build_object('done', false, 'why', format('index %s is there and not valid', v_made::regclass));
-  elsif p_identity ->> 'name' is null and exists (
-    select from pg_index as i where i.indrelid = (p_identity ->> 'table')::oid and not p_identity -> 'before' @> to_jsonb(i.indexrelid::bigint))
+  elsif exists (
+    select from jobs_internal.likely_indexes(p_target, p_identity) as l join pg_index as i on i.indexrelid = l.index where i.indisvalid)
   then
     -- Its watcher may have missed a short build. Where its session told that it was made, the only new index is the one.
     return (
       select jsonb_build_object('done', null, 'why', 'its table has a new index, and the statement names none')
         || case when count(*) = 1 and bool_and(i.indisvalid and i.indisready and i.indislive) then '{"only": true}'::jsonb else '{}' end
-      from pg_index as i
-      where i.indrelid = (p_identity ->> 'table')::oid and not p_identity -> 'before' @> to_jsonb(i.indexrelid::bigint));
+      from jobs_internal.likely_indexes(p_target, p_identity) as l
+      join pg_index as i on i.indexrelid = l.index);
+  elsif exists (select from jobs_internal.likely_indexes(p_target, p_identity)) then
+    return '{"done": false, "why": "its table has no new index that is valid"}';
   elsif (p_target -> 'exists')::boolean and exists (
     select from pg_class as c
     join pg_index as i on i.indexrelid = c.oid and i.indrelid = (p_identity ->> 'table')::oid and i.indisvalid and i.indisready and i.indislive
