@@ -362,33 +362,43 @@ begin atomic
 end;
 comment on function jobs_internal.is_shared(integer, oid) is 'Another owner than this one has a lane in the queue';
 
--- Purpose: whether a session of an owner holds this slot. p_lock: it is locked as well, so that it stays so; null: another has it locked.
-create or replace function jobs_internal.slot_is_owned(p_queue integer, p_n integer, p_owner oid, p_lock boolean)
+-- Purpose: whether a session of an owner holds this slot.
+create or replace function jobs_internal.slot_is_owned(p_queue integer, p_n integer, p_owner oid)
+returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (
+    select from jobs_internal.slot as s join jobs_internal.session as h on h.id = s.session_id
+    where s.queue_id = p_queue and s.n = p_n and h.owner = p_owner);
+end;
+comment on function jobs_internal.slot_is_owned(integer, integer, oid) is 'A session of the owner holds this slot of the queue';
+
+-- Purpose: be the only session of an owner that takes the first or the last slot of a queue, until the transaction ends. What locks the owner out is a
+-- row of its own: a claim that stays open keeps no slot from others but the one that it takes. Under an isolation level whose snapshot may be old
+-- nothing here can be told. Locks: a lane of the owner in the queue (skip locked).
+create or replace function jobs_internal.takes_edge(p_queue integer, p_owner oid)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_session bigint;
 begin
-  if p_lock then
-    select s.session_id into v_session from jobs_internal.slot as s where s.queue_id = p_queue and s.n = p_n for update skip locked;
-    if not found then
-      return null;
-    end if;
-  else
-    v_session := (select s.session_id from jobs_internal.slot as s where s.queue_id = p_queue and s.n = p_n);
+  if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+    return false;
   end if;
-  return exists (select from jobs_internal.session as h where h.id = v_session and h.owner = p_owner);
+  perform from jobs_internal.lane as l
+  where l.id = (select pg_catalog.min(o.id) from jobs_internal.lane as o where o.queue_id = p_queue and o.owner = p_owner)
+  for no key update skip locked;
+  return found;
 end
 $$;
-comment on function jobs_internal.slot_is_owned(integer, integer, oid, boolean) is 'A session of the owner holds this slot of the queue';
+comment on function jobs_internal.takes_edge(integer, oid) is 'The caller alone takes the first or the last slot for this owner';
 
 -- Purpose: take a slot of a queue for a session. Returns false when none is free. A slot belongs to a session until it claims elsewhere, or until
 -- there is an owner who waits and has none: the next session that claims leaves it its own, so that no flood keeps others from starting.
 -- In a shared queue of two slots and more no owner holds them all, so that what others have is not behind its long jobs: nobody takes the first
--- while its owner holds the last, nor the other way round, and whoever takes one of them has both locked.
--- Locks: slot (skip locked).
+-- while its owner holds the last, nor the other way round, and one session of an owner at a time takes one of them (takes_edge).
+-- Locks: slot (skip locked), lane (skip locked).
 create or replace function jobs_internal.take_slot(p_session bigint, p_queue integer, p_concurrency integer)
 returns boolean
 language plpgsql volatile security definer
@@ -410,7 +420,7 @@ begin
     if v_n = p_concurrency and v_n > 1 then
       -- It was the only owner when it took it, or the queue had more slots then.
       v_owner := (select i.owner from jobs_internal.session as i where i.id = p_session);
-      v_shared := jobs_internal.is_shared(p_queue, v_owner) and jobs_internal.slot_is_owned(p_queue, 1, v_owner, false);
+      v_shared := jobs_internal.is_shared(p_queue, v_owner) and jobs_internal.slot_is_owned(p_queue, 1, v_owner);
     end if;
     if not v_shared and (v_slotless = 0 or v_slotless <= jobs_internal.unused_slots(p_queue, p_concurrency)) then
       return true;
@@ -441,8 +451,8 @@ begin
     where f.queue_id = p_queue and f.session_id is null and f.n <= p_concurrency
     order by f.n in (1, p_concurrency), f.n
   loop
-    continue when v_n in (1, p_concurrency)
-      and coalesce(jobs_internal.slot_is_owned(p_queue, 1 + p_concurrency - v_n, v_owner, true), true);
+    continue when v_n in (1, p_concurrency) and not jobs_internal.takes_edge(p_queue, v_owner);
+    continue when v_n in (1, p_concurrency) and jobs_internal.slot_is_owned(p_queue, 1 + p_concurrency - v_n, v_owner);
     update jobs_internal.slot as s set session_id = p_session
     from (
       select f.n from jobs_internal.slot as f
