@@ -59,27 +59,45 @@ comment on function jobs_internal.role_settings() is 'What ALTER ROLE and ALTER 
 -- Purpose: what must be set again after each RESET ALL, asked right after one. Two things: the worker's own time limits and isolation, which
 -- are the jobs' and not the role's; and what ALTER ROLE and ALTER DATABASE say, where RESET ALL does not bring it back because the session
 -- that launched this one had set it. p_role: the latter, as role_settings gives it.
+-- A value that cannot be set, of a tablespace that is not there any more say, is left out, as PostgreSQL itself passes over it at a login.
 -- Returns setting -> value; null when RESET ALL alone does, so that a job need not pay for it.
 create or replace function jobs_internal.baseline(p_role jsonb)
 returns jsonb
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 as $$
 declare
   v_wished jsonb := coalesce(p_role - 'search_path', '{}') || '{"statement_timeout": "0", "lock_timeout": "0", "transaction_timeout": "0",
     "idle_in_transaction_session_timeout": "0", "default_transaction_isolation": "read committed", "default_transaction_read_only": "off",
     "default_transaction_deferrable": "off", "exit_on_error": "off", "pg_background.worker_timeout": "0"}';
+  v_baseline jsonb;
+  v record;
 begin
   if not exists (select from pg_catalog.jsonb_each_text(v_wished) as w where pg_catalog.current_setting(w.key, true) is distinct from w.value) then
     return null;
   end if;
-  return (
+  v_baseline := (
     select pg_catalog.jsonb_object_agg(w.key, w.value)
     from pg_catalog.jsonb_each_text(v_wished) as w
     join pg_catalog.pg_settings as g on g.name = w.key
     where pg_catalog.current_setting(w.key, true) is distinct from w.value
       and g.context in ('user', 'superuser')
       and (g.context = 'user' or pg_catalog.has_parameter_privilege(session_user, w.key, 'SET')));
+  begin
+    perform pg_catalog.set_config(s.key, s.value, false) from pg_catalog.jsonb_each_text(v_baseline) as s;
+  exception
+    when others then
+      for v in select s.key, s.value from pg_catalog.jsonb_each_text(v_baseline) as s loop
+        begin
+          perform pg_catalog.set_config(v.key, v.value, false);
+        exception
+          when others then
+            v_baseline := v_baseline - v.key::text;
+        end;
+      end loop;
+  end;
+  return v_baseline;
 end
 $$;
 comment on function jobs_internal.baseline(jsonb) is 'What a worker session sets again after each RESET ALL; null: nothing';
