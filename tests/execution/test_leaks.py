@@ -170,7 +170,10 @@ def test_settings_of_a_child_session(database: Database) -> None:
 
 
 def test_a_job_has_what_alter_role_says_whatever_its_launcher_had_set(database: Database) -> None:
-    """pg_background hands the launcher's settings down and RESET ALL goes back to those, not to what the role has."""
+    """pg_background hands the launcher's settings down and RESET ALL goes back to those, not to what the role has.
+
+    The path of a statement is the one of the session that enqueued it.
+    """
     database.run(
         "create function app.what_holds() returns text language sql as"
         " $$ select concat_ws(' ', current_setting('work_mem'), current_setting('search_path')) $$"
@@ -193,5 +196,5 @@ def put_what_holds(database: Database) -> int:
     return put_sql(
         database,
         "insert into app.ledger (n) select 13"
-        " where current_setting('work_mem') = '13MB' and current_setting('search_path') = 'app, other'",
+        " where current_setting('work_mem') = '13MB' and current_setting('search_path') = '\"$user\", public'",
     )
