@@ -612,3 +612,36 @@ def test_an_unnamed_index_is_found_whose_first_build_was_seen_and_whose_second_w
     found = finish(database, job)
     assert (found["state"], found["result"]["verified"]) == ("succeeded", True), found
     assert indexes(database, "app.points") == [("points_n_idx", True)]
+
+
+def test_an_analyze_tells_what_skip_locked_passed_over(database: Database) -> None:
+    """It runs in a transaction, and is judged as what runs outside of one."""
+    database.run("create table app.points (n integer)")
+    with database.server.connect("app", database.name) as holder:
+        holder.autocommit = False
+        holder.execute("lock table app.points in access exclusive mode")
+        job = put_sql(database, "analyze (skip_locked) app.points, app.ledger", max_attempts=1)
+        database.drain()
+        holder.rollback()
+    found = database.job(job)
+    assert found["state"] == "succeeded", found
+    assert (found["result"]["verified"], found["result"]["skipped"]) == (False, "app.points")
+
+
+def test_an_analyze_that_passes_over_a_foreign_partition_fails(database: Database) -> None:
+    """PostgreSQL skips one that its wrapper cannot analyze, with a warning that no session hears."""
+    database.admin(
+        "create extension file_fdw; create server files foreign data wrapper file_fdw;"
+        " create table app.parts (n integer) partition by range (n); alter table app.parts owner to app;"
+        " create foreign table app.far partition of app.parts for values from (0) to (10) server files"
+        "  options (program 'true');"
+        " create table app.near partition of app.parts for values from (10) to (20);"
+        " alter foreign table app.far owner to app; alter table app.near owner to app"
+    )
+    job = put_sql(database, "analyze app.parts", max_attempts=1)
+    near = put_sql(database, "analyze app.near", max_attempts=1)
+    database.drain()
+    found = database.job(job)
+    assert (found["state"], found["error"]["sqlstate"]) == ("failed", "PW043"), found
+    assert "app.far" in found["error"]["detail"]
+    assert database.result(near) == {"rows": 0}

@@ -168,6 +168,9 @@ begin
       if p_item.task operator(pg_catalog.=) any (array['analyze', 'analyse']) then
         v_name := pg_catalog.current_setting('search_path');
         v_skip := jobs_internal.passed_over((jobs_internal.noted(p_item.job_id)).target, v_name);
+        if v_skip is null then
+          perform jobs_internal.note_identity(p_fence, p_item.job_id, v_name);
+        end if;
         v_void := pg_catalog.set_config('search_path', v_name, false);
         if v_skip is not null then
           raise exception using errcode = v_skip operator(pg_catalog.->>) 'sqlstate', message = v_skip operator(pg_catalog.->>) 'message',
@@ -185,6 +188,16 @@ begin
       end if;
       set role none;
       v_result := pg_catalog.jsonb_build_object('rows', v_rows);
+      if p_item.task operator(pg_catalog.=) any (array['analyze', 'analyse']) then
+        v_skip := jobs_internal.judge(p_item.job_id);
+        if pg_catalog.jsonb_exists(v_skip, 'skipped') then
+          v_result := v_result operator(pg_catalog.||) '{"verified": false}' operator(pg_catalog.||) (v_skip operator(pg_catalog.-) 'done');
+        elsif v_skip operator(pg_catalog.->>) 'done' operator(pg_catalog.=) 'false' then
+          raise exception using errcode = 'PW043', message = 'the statement ran, but its post-condition is not true',
+            detail = v_skip operator(pg_catalog.->>) 'why',
+            hint = 'What it did was undone. Name the tables and partitions that it can work on. A retry cannot help.';
+        end if;
+      end if;
       if p_item.done_when is not null then
         v_asked := true;
         execute p_item.done_when into v_done;
