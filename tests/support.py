@@ -145,7 +145,7 @@ class Database:
 
     def assert_reasons(self) -> None:
         """Assert that each unfinished job has a reason, whatever state a test has brought the database into."""
-        with self.server.connect(database=self.name) as line:
+        with self.server.connect(database=self.name, search_path="pg_catalog") as line:
             there = line.execute("select to_regprocedure('jobs.explain(bigint)'), to_regclass('jobs.queued')")
             if None in (there.fetchone() or (None,)):
                 return  # a database that a test has taken pyworker from

@@ -45,8 +45,8 @@ def _every_round(line: Connection[Row], number: int) -> None:
 
 
 def hold(database: Database, *statements: str, role: str = "app") -> Connection[Row]:
-    """Do something in a transaction that stays open."""
-    line = database.connect(role)
+    """Do something in a transaction that stays open; a thousand lanes take their time on a machine that works."""
+    line = database.connect(role, statement_timeout="200s")
     line.execute("begin")
     for statement in statements:
         line.execute(statement.encode())
@@ -266,6 +266,7 @@ def test_figures_that_a_session_writes_by_hand(database: Database, rounds: Calla
 
 
 @pytest.mark.parametrize("kind", ["sessions", "lanes"])
+@pytest.mark.timeout(400)
 def test_a_tick_of_a_thousand_failing_items_is_short(database: Database, rounds: Callable[[], None], kind: str) -> None:
     """What fails is tried again a few at a time, and only now and then."""
     if kind == "lanes":
