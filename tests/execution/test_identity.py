@@ -645,3 +645,28 @@ def test_an_analyze_that_passes_over_a_foreign_partition_fails(database: Databas
     assert (found["state"], found["error"]["sqlstate"]) == ("failed", "PW043"), found
     assert "app.far" in found["error"]["detail"]
     assert database.result(near) == {"rows": 0}
+
+
+def test_tablespaces_and_subscriptions_have_a_post_condition(database: Database) -> None:
+    """Made, moved to and dropped: the catalog tells."""
+    database.admin("grant jobs_producer, jobs_runner to postgres; select jobs.admit_role('postgres')")
+    space, other, line = (f'"{database.name}_{kind}"' for kind in ("space", "other", "line"))
+    apart = "connect = false, create_slot = false, enabled = false, slot_name = none"
+    statements = [
+        f"create tablespace {space} location ''",
+        f"create database {other} template template0",
+        f"alter database {other} set tablespace {space}",
+        f"drop database {other}",
+        f"drop tablespace {space}",
+        f"create subscription {line} connection 'dbname=nosuch' publication p with ({apart})",
+        f"drop subscription {line}",
+    ]
+    try:
+        for statement in statements:
+            settings = {"allow_in_place_tablespaces": "on"}
+            job = put_sql(database, statement, role="postgres", max_attempts=1, settings=settings)
+            database.run("select jobs.start()", role="postgres")
+            found = wait_for(database, job, timeout=60)
+            assert (found["state"], found["result"] and found["result"]["verified"]) == ("succeeded", True), found
+    finally:
+        database.admin("revoke jobs_producer, jobs_runner from postgres")
