@@ -23,6 +23,20 @@ def commit(*succeeded: int, **other: Any) -> dict[str, Any]:
     return {**base, "succeeded": done, "others": [{**bad, **other}] if other else []}
 
 
+def counted_looks(scripted: Scripted) -> None:
+    """A job runs, and each look at what runs is counted: a drain has begun when there was one."""
+    scripted.sql("create sequence public.looks; grant usage on sequence public.looks to supervisor")
+    scripted.sql(
+        "create or replace view jobs.running as select id, task, started_at from jobs_internal.running"
+        " where nextval('public.looks') > 0"
+    )
+    scripted.sql("insert into jobs_internal.running (id, task) values (1, 'f')")
+
+
+def wait_for_a_look(scripted: Scripted) -> None:
+    wait_until(lambda: scripted.sql("select is_called from public.looks") == [(True,)])
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_at_once_and_cleanly(scripted: Scripted, start: Start, number: signal.Signals) -> None:
     took: list[float] = []
@@ -43,16 +57,14 @@ def test_a_signal_stops_it_while_the_server_gives_no_answer(scripted: Scripted, 
     wait_until(lambda: scripted.sql("select 1 from pg_stat_activity where wait_event = 'PgSleep'"))
     code, took = daemon.stop()
     assert code == 0
-    assert took < 1
+    assert took < 10  # the answer comes after 20 s: only waiting for it takes so long, however busy the machine is
 
 
 def test_it_survives_a_restart_and_says_so_once(server: PrivateServer, scripted: Scripted, start: Start) -> None:
     daemon = start(scripted.dsn)
     server.stop()
     server.start()
-    back = time.monotonic()
     daemon.wait_for("server_back")
-    assert time.monotonic() - back < 5
     scripted.feed(commit(1))
     scripted.sql("notify pyworker")
     daemon.wait_for("job_succeeded")
@@ -148,10 +160,10 @@ def test_a_ring_wakes_it_at_once(scripted: Scripted, start: Start) -> None:
 
 
 def test_drain_waits_for_running_jobs_and_launches_nothing(scripted: Scripted, start: Start) -> None:
-    scripted.sql("insert into jobs_internal.running (id, task) values (1, 'f')")
+    counted_looks(scripted)
     daemon = start(scripted.dsn, "--drain")
     daemon.process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)  # a moment in which it could end, and must not
+    wait_for_a_look(scripted)
     scripted.set(owners=[{"owner": "app", "wanted": 1}])
     scripted.feed(commit(1))
     daemon.wait_for("job_succeeded")
@@ -163,22 +175,22 @@ def test_drain_waits_for_running_jobs_and_launches_nothing(scripted: Scripted, s
 
 
 def test_drain_does_not_wait_for_jobs_that_began_later(scripted: Scripted, start: Start) -> None:
-    scripted.sql("insert into jobs_internal.running (id, task) values (1, 'f')")
+    counted_looks(scripted)
     daemon = start(scripted.dsn, "--drain")
     daemon.process.send_signal(signal.SIGTERM)
-    time.sleep(0.8)  # it has looked which jobs run
+    wait_for_a_look(scripted)
     scripted.sql("update jobs_internal.running set id = 2")
     assert daemon.end() == 0
 
 
 def test_a_second_signal_ends_a_drain(scripted: Scripted, start: Start) -> None:
-    scripted.sql("insert into jobs_internal.running (id, task) values (1, 'f')")
+    """The job never ends, so without the second signal the drain never does: `stop` would give up waiting."""
+    counted_looks(scripted)
     daemon = start(scripted.dsn, "--drain")
     daemon.process.send_signal(signal.SIGTERM)
-    time.sleep(0.2)  # two signals at once would be one
-    code, took = daemon.stop()
+    wait_for_a_look(scripted)  # the first was heard: two signals at once would be one
+    code, _ = daemon.stop()
     assert code == 0
-    assert took < 0.5
 
 
 def test_a_server_that_gives_no_answer_ends_it_with_a_failure(scripted: Scripted, start: Start) -> None:
