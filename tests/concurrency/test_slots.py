@@ -55,7 +55,7 @@ def test_claims_that_stay_open_leave_others_a_slot(database: Database) -> None:
     _limit(database, 4)
     make_lane(database)
     mine = put(database, "pg_catalog.now", role="other")
-    database.drain(role="other")
+    database.drain(role="other", timeout=60)
     assert state(database, mine) == "succeeded"
     put_many(database, "app.note", [{"n": n} for n in range(8)])
     workers = [Worker(database=database) for _ in range(6)]
@@ -63,7 +63,7 @@ def test_claims_that_stay_open_leave_others_a_slot(database: Database) -> None:
         worker.begin()
     assert 1 <= len([worker for worker in workers if worker.claim(1)]) <= 3
     mine = put(database, "pg_catalog.now", role="other")
-    database.drain(role="other")
+    database.drain(role="other", timeout=60)
     assert state(database, mine) == "succeeded"
 
     # Nor do those leave none that claim with a snapshot in which no slot was taken.
@@ -81,9 +81,9 @@ def test_claims_that_stay_open_leave_others_a_slot(database: Database) -> None:
             worker.claim(1)
     assert database.admin("select count(session_id) from jobs_internal.slot") == [(3,)]
     mine = put(database, "pg_catalog.now", role="other")
-    database.drain(role="other")
+    database.drain(role="other", timeout=60)
     assert state(database, mine) == "succeeded"
     for worker in (*workers, *late):
         worker.line.close()
-    database.drain()
+    database.drain(timeout=60)
     assert sorted(n for n in ledger(database) if n is not None) == list(range(8))
