@@ -30,6 +30,7 @@ _FAREWELL = 0.1  # seconds to take leave of the database in
 _HANG_MARGIN = 10.0  # seconds beyond the patience after which the process itself counts as hung
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)  # of what a job put into its outcome
 _BREATH = 0.001  # seconds between a ring and the tick, on average; after the first one there is none
+_LONGEST_RETRY = 5.0  # seconds between two tries of a tick that fails
 _LULL = 0.05  # the same, after many rings for nothing: any role can ring, as often as it likes
 
 
@@ -141,7 +142,10 @@ class Supervisor:
             tick = self._guarded("tick", session.tick)
             if tick is None:
                 session = self._session = self._tick_failed(session)
-                self._wait(session, 1.0, heed=False)
+                if self._gives_up():
+                    return self._wake.reason
+                self._without_tick(session)
+                self._wait(session, min(1.0 * 2 ** min(self._failures - 1, 3), _LONGEST_RETRY), heed=False)
                 continue
             deadline = monotonic() + deadline_after(tick)
             self._failures = 0
@@ -258,8 +262,6 @@ class Supervisor:
         now = monotonic()
         self._failures += 1
         self._failing_since = now if self._failures == 1 else self._failing_since
-        if now - self._failing_since > self._options.patience:
-            raise ServerStalled
         renewed = (
             self._guarded("register", lambda: session.register(self._options.name, self._options.owners))
             if self._failures == 2
@@ -271,6 +273,17 @@ class Supervisor:
         self._asleep = False
         self._memory.unreached = {}  # what the old number said does not count for the new one
         return renewed
+
+    def _gives_up(self) -> bool:
+        """Tell whether a drain ends here: it cannot see what still runs while the tick fails, and waits no longer."""
+        return self._wake.stops > 0 and monotonic() - self._failing_since > self._options.patience
+
+    def _without_tick(self, session: Session) -> None:
+        """Do what needs no tick; the server answers, so the rest of the work goes on."""
+        gateway, memory, log, now = session.gateway, self._memory, self._log, monotonic()
+        self._guarded("press", lambda: duties.press(gateway, session.number, log))
+        self._guarded("take_outcomes", lambda: duties.take_outcomes(gateway, memory, log, now, at_once=False))
+        self._guarded("maintain", lambda: duties.maintain(gateway, memory, log, now))
 
     def _refresh_owners(self, session: Session) -> None:
         given, memory = self._options.owners, self._memory
