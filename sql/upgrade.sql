@@ -35,6 +35,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/40_internal/30_enqueue.sql
 \ir schema/40_internal/31_quota.sql
 \ir schema/40_internal/32_publication.sql
+\ir schema/40_internal/33_columns.sql
 \ir schema/40_internal/34_target.sql
 \ir schema/40_internal/35_statement.sql
 \ir schema/40_internal/36_store_statement.sql

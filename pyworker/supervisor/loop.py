@@ -38,6 +38,10 @@ class _Lost(Exception):
     """The connection is gone."""
 
 
+class _TickFails(Exception):
+    """The tick has failed for the whole patience, and the end that was asked for cannot be told without it."""
+
+
 class Supervisor:
     """One supervisor, from its start to its end."""
 
@@ -55,6 +59,7 @@ class Supervisor:
         self._running = 0
         self._failures = 0  # of the tick, in a row
         self._failing_since = 0.0
+        self._ends_since: float | None = None  # while the tick fails: asked to end since then
         self._drain = Drain()
         self._watchdog = Watchdog(options.patience + _HANG_MARGIN)
 
@@ -77,6 +82,8 @@ class Supervisor:
         except ConfigError:
             reason, code = "setting", Exit.USAGE
             raise
+        except _TickFails:
+            pass  # each failure was logged: duty_failed
         except ServerStalled:
             reason, code = "server_stalled", Exit.STALLED
             wait = self._what_it_waits_for()
@@ -142,8 +149,7 @@ class Supervisor:
             tick = self._guarded("tick", session.tick)
             if tick is None:
                 session = self._session = self._tick_failed(session)
-                if self._gives_up():
-                    return self._wake.reason
+                self._give_up_on_an_end()
                 self._without_tick(session)
                 self._wait(session, min(1.0 * 2 ** min(self._failures - 1, 3), _LONGEST_RETRY), heed=False)
                 continue
@@ -274,9 +280,15 @@ class Supervisor:
         self._memory.unreached = {}  # what the old number said does not count for the new one
         return renewed
 
-    def _gives_up(self) -> bool:
-        """Tell whether a drain ends here: it cannot see what still runs while the tick fails, and waits no longer."""
-        return self._wake.stops > 0 and monotonic() - self._failing_since > self._options.patience
+    def _give_up_on_an_end(self) -> None:
+        """Raise where the process is to end by itself, but cannot see what still runs or waits while the tick fails."""
+        now = monotonic()
+        if not (self._wake.stops or self._options.until_empty):
+            self._ends_since = None
+            return
+        self._ends_since = self._ends_since or now
+        if now - max(self._failing_since, self._ends_since) > self._options.patience:
+            raise _TickFails
 
     def _without_tick(self, session: Session) -> None:
         """Do what needs no tick; the server answers, so the rest of the work goes on."""

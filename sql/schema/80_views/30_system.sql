@@ -326,6 +326,19 @@ begin
     case when v_age is null then 'none' else pg_catalog.format('the oldest is %s old', pg_catalog.date_trunc('second', v_age)) end,
     case when v_age > interval '1 hour' then 'dead rows cannot be removed behind it: see pg_stat_activity.backend_xmin' end;
 
+  -- A commit that waits so is not seen yet, not even as a job that runs.
+  select pg_catalog.count(*), pg_catalog.max(pg_catalog.clock_timestamp() - a.query_start) into v_count, v_age
+  from pg_catalog.pg_stat_get_activity(null) as a
+  where a.wait_event = 'SyncRep'
+    and a.datid = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database());
+  return query select 16, 'commits', case when v_count > 0 and v_age > interval '10 seconds' then 'critical' else 'ok' end,
+    case when v_count = 0 then 'none waits for a standby'
+      else pg_catalog.format('%s wait for a synchronous standby (SyncRep), the longest for %s', v_count,
+        pg_catalog.date_trunc('second', v_age)) end,
+    case when v_count > 0
+      then 'bring the standby back, or change synchronous_standby_names (now: '
+        || pg_catalog.current_setting('synchronous_standby_names') || ') and reload' end;
+
   select pg_catalog.count(*) into v_count from (select from jobs_internal.feed limit 100001) as f;
   return query select 10, 'unlogged outcomes', case when v_count > 100000 then 'warning' else 'ok' end, pg_catalog.format('%s commits', v_count),
     case when v_count > 100000 then 'a supervisor logs them; they are dropped after 7 days' end;

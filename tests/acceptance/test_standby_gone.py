@@ -1,0 +1,47 @@
+"""A synchronous standby that is gone: no commit of a job ends, a supervisor goes on and what waits is named."""
+
+from collections.abc import Iterator
+
+import pytest
+from stage import ledger, make_lane, put, state
+from support import Database, wait_until
+
+from .conftest import Supervise
+
+CHECK = "select status, detail, remedy from jobs.health where \"check\" = 'commits'"
+
+
+@pytest.fixture
+def no_standby(database: Database) -> Iterator[None]:
+    """Every commit of the server waits for a standby that is not there; in the end none does."""
+    make_lane(database)
+    administrator = database.connect("postgres", synchronous_commit="local")
+
+    def say(names: str) -> None:
+        administrator.execute(f"alter system set synchronous_standby_names = '{names}'".encode())
+        administrator.execute("select pg_reload_conf()")
+        wait_until(lambda: administrator.execute("show synchronous_standby_names").fetchone() == (names,))
+
+    say("gone")
+    yield
+    say("")
+
+
+def test_a_supervisor_goes_on_and_says_what_waits(database: Database, supervise: Supervise, no_standby: None) -> None:
+    one = supervise(database.dsn("supervisor"), environment={"PYWORKER_STALL_AFTER": "3"})
+    with database.server.connect("app", database.name, synchronous_commit="local") as line:
+        row = line.execute("select jobs.enqueue('app.note', '{\"n\": 1}')").fetchone()
+    assert row is not None
+    waits = wait_until(lambda: [found for found in database.admin(CHECK) if "SyncRep" in found[1]], 20)
+    assert "synchronous_standby_names (now: gone)" in waits[0][2]
+    wait_until(lambda: database.admin(CHECK)[0][0] == "critical", 30)  # far beyond the patience of 3 s
+    assert one.process.poll() is None
+    assert one.events("server_stalled") == []
+    with database.server.connect(database=database.name, synchronous_commit="local") as line:
+        line.execute("alter system set synchronous_standby_names = ''")
+        line.execute("select pg_reload_conf()")
+    wait_until(lambda: state(database, row[0]) == "succeeded", 20)
+    assert ledger(database) == [1]
+    later = put(database, "app.note", {"n": 2})
+    wait_until(lambda: state(database, later) == "succeeded", 20)
+    assert one.stop() == 0
