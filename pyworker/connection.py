@@ -61,7 +61,7 @@ _WHEN_WE_VANISH = (
     "tcp_keepalives_count=3",
     "tcp_user_timeout=10s",
 )
-# A synchronous standby that is gone must not stop a supervisor: what it commits, any supervisor does again after a failover.
+# A synchronous standby that is gone must not stop a supervisor: what it commits, any does again after a failover.
 _COMMITS_HERE = "synchronous_commit=local"
 _FOR_OURSELVES = ("timezone=UTC", "datestyle=ISO", "client_min_messages=warning")
 
@@ -150,7 +150,8 @@ def connect_control(dsn: str, patience: float) -> Line:
     """Open the connection that supervises. A transaction of its that idles for longer than its patience is given up."""
     given = conninfo_to_dict(dsn)
     idle = f"idle_in_transaction_session_timeout={max(1, round(patience * 1000))}"
-    options = _options(_text(given.get("options")), (*_TIMEOUTS_OFF, *_FOR_OURSELVES, *_WHEN_WE_VANISH, _COMMITS_HERE, idle))
+    settings = (*_TIMEOUTS_OFF, *_FOR_OURSELVES, *_WHEN_WE_VANISH, _COMMITS_HERE, idle)
+    options = _options(_text(given.get("options")), settings)
     ours = {"application_name": "pyworker supervisor", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
     line = _connect({**_NETWORK, **given, **ours, "options": options})
     set_json_loads(_loads, line)

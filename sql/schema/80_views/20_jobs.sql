@@ -15,7 +15,8 @@ select
   pg_catalog.pg_get_userbyid(j.owner)::text as owner,
   case when j.shape_id is null then case when j.bucket is null
       then (select st.command || coalesce(' ' || st.object, '') from jobs_internal.statement as st where st.job_id = j.id)
-      else (select st.command || coalesce(' ' || st.object, '') from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end
+      else (select st.command || coalesce(' ' || st.object, '')
+          from jobs_internal.past_statement as st where st.job_id = j.id and st.bucket = j.bucket) end
     else (select s.task from jobs_internal.shape as s where s.id = j.shape_id) end as task,
   case when j.state = 'queued' and j.id in (select a.job_id from active as a) then 'running' else j.state end as state,
   case when j.state = 'queued' then coalesce((select a.attempt from active as a where a.job_id = j.id), j.attempt) else j.attempt end as attempt,
@@ -206,7 +207,8 @@ select
   f.id,
   (select q.name from jobs_internal.queue as q where q.id = f.queue_id) as queue,
   pg_catalog.pg_get_userbyid(f.owner)::text as owner,
-  case when f.shape_id is null then (select st.command || coalesce(' ' || st.object, '') from jobs_internal.past_statement as st where st.job_id = f.id and st.bucket = f.bucket)
+  case when f.shape_id is null then (select st.command || coalesce(' ' || st.object, '')
+      from jobs_internal.past_statement as st where st.job_id = f.id and st.bucket = f.bucket)
     else (select s.task from jobs_internal.shape as s where s.id = f.shape_id) end as task,
   f.state,
   f.outcome,
@@ -237,7 +239,8 @@ select
   f.id,
   (select q.name from jobs_internal.queue as q where q.id = f.queue_id) as queue,
   pg_catalog.pg_get_userbyid(f.owner)::text as owner,
-  case when f.shape_id is null then (select st.command || coalesce(' ' || st.object, '') from jobs_internal.past_statement as st where st.job_id = f.id and st.bucket = f.bucket)
+  case when f.shape_id is null then (select st.command || coalesce(' ' || st.object, '')
+      from jobs_internal.past_statement as st where st.job_id = f.id and st.bucket = f.bucket)
     else (select s.task from jobs_internal.shape as s where s.id = f.shape_id) end as task,
   f.state,
   f.outcome,
