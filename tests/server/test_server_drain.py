@@ -47,7 +47,15 @@ def _stand(server: PrivateServer) -> int:
 
 def _stop(server: PrivateServer, *arguments: str) -> "subprocess.Popen[str]":
     argv = [sys.executable, "-m", "pyworker", "server", "stop", "--dir", str(server.dir), *arguments]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    # What runs the tests in the background has SIGINT ignored, and so would this.
+    return subprocess.Popen(
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  no threads
+    )
 
 
 @pytest.fixture(name="holder")

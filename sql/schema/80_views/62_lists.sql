@@ -31,14 +31,14 @@ comment on column jobs.job_list.title is 'Title, as in jobs.running, cut at 40 c
 comment on column jobs.job_list.state is 'State, as in jobs.job';
 comment on column jobs.job_list.tries is 'Attempts made or under way, of those allowed';
 comment on column jobs.job_list.at is 'Month, day and time of its end, else of its start, else when it may start';
-comment on column jobs.job_list.says is 'Why it waits, else its last error''s message, else its result; cut at 36 characters';
+comment on column jobs.job_list.says is 'Why it waits, else its last error''s message, else its result; cut at 34 characters';
 
 create or replace view jobs.failed_list with (security_barrier) as
 select
   f.id,
   jobs_internal.shortened(f.queue, 12) as queue,
   jobs_internal.shortened(f.owner, 12) as owner,
-  jobs_internal.shortened(f.task, 36) as task,
+  jobs_internal.shortened(f.task, 34) as task,
   coalesce(f.outcome, f.state) as outcome,
   f.attempt as tries,
   pg_catalog.to_char(f.finished_at, 'MM-DD HH24:MI:SS') as at,
@@ -50,7 +50,7 @@ comment on view jobs.failed_list is 'jobs.failed in 160 columns: jobs that faile
 comment on column jobs.failed_list.id is 'Number of the job';
 comment on column jobs.failed_list.queue is 'Queue, cut at 12 characters';
 comment on column jobs.failed_list.owner is 'Owner, cut at 12 characters';
-comment on column jobs.failed_list.task is 'Function, or the first words of the statement, of maintenance with its object, cut at 36 characters';
+comment on column jobs.failed_list.task is 'Function, or the first words of the statement, of maintenance with its object, cut at 34 characters';
 comment on column jobs.failed_list.outcome is 'Outcome of the last attempt';
 comment on column jobs.failed_list.tries is 'Attempts made, count';
 comment on column jobs.failed_list.at is 'Month, day and time of its end';
