@@ -9,7 +9,8 @@ grant usage on schema jobs, jobs_internal to jobs_producer, jobs_runner, jobs_op
 -- Views, and the helpers that they call with the caller's rights. The views themselves decide which rows are shown.
 grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished, jobs.attempts, jobs.cost, jobs.queues,
   jobs.sessions, jobs.supervisors,
-  jobs.health, jobs.job_list, jobs.failed_list, jobs.attempt_list, jobs.queue_list, jobs.health_list, jobs.wait_reasons,
+  jobs.health, jobs.job_list, jobs.queued_list, jobs.running_list, jobs.failed_list, jobs.attempt_list, jobs.queue_list,
+  jobs.health_list, jobs.wait_reasons,
   jobs.settings, jobs.retry_rules, jobs.errors, jobs.options, jobs.quotas, jobs.publications, jobs.admitted_roles
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 grant select on jobs.audit to jobs_operator, jobs_reader;

@@ -60,7 +60,8 @@ VIEWS = (
         "sessions",
         "supervisors",
         "health",
-        *("job_list", "failed_list", "attempt_list", "queue_list", "health_list", "wait_reasons"),
+        *("job_list", "queued_list", "running_list", "failed_list", "attempt_list", "queue_list", "health_list"),
+        "wait_reasons",
     ),
     *("settings", "retry_rules", "errors", "options", "quotas", "publications", "admitted_roles"),
 )

@@ -31,7 +31,53 @@ comment on column jobs.job_list.title is 'Title, as in jobs.running, cut at 40 c
 comment on column jobs.job_list.state is 'State, as in jobs.job';
 comment on column jobs.job_list.tries is 'Attempts made or under way, of those allowed';
 comment on column jobs.job_list.at is 'Month, day and time of its end, else of its start, else when it may start';
-comment on column jobs.job_list.says is 'Why it waits, else its last error''s message, else its result; cut at 34 characters';
+comment on column jobs.job_list.says is 'Why it waits, else its last error''s message, else its result; cut at 36 characters';
+
+create or replace view jobs.queued_list with (security_barrier) as
+select
+  q.id,
+  jobs_internal.shortened(q.queue, 12) as queue,
+  jobs_internal.shortened(q.owner, 12) as owner,
+  jobs_internal.shortened(q.title, 40) as title,
+  q.priority,
+  q.attempt || '/' || q.max_attempts as tries,
+  pg_catalog.to_char(q.due_at, 'MM-DD HH24:MI:SS') as due,
+  jobs_internal.shortened(q.waits_for, 36) as waits_for
+from jobs.queued as q;
+comment on view jobs.queued_list is 'jobs.queued in 160 columns: jobs that have not started, in the order of jobs.queued';
+comment on column jobs.queued_list.id is 'Number of the job';
+comment on column jobs.queued_list.queue is 'Queue, cut at 12 characters';
+comment on column jobs.queued_list.owner is 'Owner, cut at 12 characters';
+comment on column jobs.queued_list.title is 'Title, as in jobs.running, cut at 40 characters';
+comment on column jobs.queued_list.priority is 'high, normal or low';
+comment on column jobs.queued_list.tries is 'Attempts made, of those allowed';
+comment on column jobs.queued_list.due is 'Month, day and time when it may start';
+comment on column jobs.queued_list.waits_for is 'Why it does not start, cut at 36 characters';
+
+create or replace view jobs.running_list with (security_barrier) as
+select
+  r.id,
+  jobs_internal.shortened(r.queue, 12) as queue,
+  jobs_internal.shortened(r.owner, 12) as owner,
+  jobs_internal.shortened(r.title, 40) as title,
+  r.pid,
+  r.elapsed,
+  r.percent,
+  pg_catalog.to_char(r.eta, 'MM-DD HH24:MI') as eta,
+  jobs_internal.shortened(r.wait_event, 24) as wait_event,
+  jobs_internal.shortened(pg_catalog.array_to_string(r.blocked_by, ' '), 12) as blocked_by
+from jobs.running as r;
+comment on view jobs.running_list is 'jobs.running in 160 columns: jobs that run now';
+comment on column jobs.running_list.id is 'Number of the job';
+comment on column jobs.running_list.queue is 'Queue, cut at 12 characters';
+comment on column jobs.running_list.owner is 'Owner, cut at 12 characters';
+comment on column jobs.running_list.title is 'Title, as in jobs.running, cut at 40 characters';
+comment on column jobs.running_list.pid is 'Process of its worker session';
+comment on column jobs.running_list.elapsed is 'Time since its start';
+comment on column jobs.running_list.percent is 'Percent done, as far as it tells';
+comment on column jobs.running_list.eta is 'Month, day and time when it may be done';
+comment on column jobs.running_list.wait_event is 'What it waits for, cut at 24 characters';
+comment on column jobs.running_list.blocked_by is 'Processes that block it, cut at 12 characters';
 
 create or replace view jobs.failed_list with (security_barrier) as
 select
