@@ -31,6 +31,22 @@ def test_effect_and_outcome_are_one_commit(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
+    ("condition", "sqlstate"), [("table app.ledger", "42601"), ("1 / 0 = 1", "22012"), ("select * from gone", "42P01")]
+)
+def test_a_condition_that_cannot_be_asked_leaves_its_statement_in_doubt(
+    database: Database, condition: str, sqlstate: str
+) -> None:
+    job = put_sql(database, "create index concurrently one on app.ledger (n)", done_when=condition, max_attempts=1)
+    database.drain()
+    found = database.job(job)
+    assert (found["state"], found["error"]["sqlstate"]) == ("in_doubt", sqlstate)
+    assert found["error"]["detail"].startswith("It ran without an error, but its post-condition could not be asked")
+    assert condition in found["error"]["detail"]
+    assert "jobs.dismiss" in found["error"]["hint"]
+    assert database.run("select to_regclass('app.one') is not null") == [(True,)]
+
+
+@pytest.mark.parametrize(
     ("statement", "tag"),
     [
         ("vacuum app.ledger", "VACUUM"),

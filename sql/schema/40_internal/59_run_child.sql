@@ -277,8 +277,10 @@ begin
             end if;
           exception when others then
             get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
+            p_ending.error := jobs_internal.error_object(v_state, v_message, pg_catalog.format('%s, but its post-condition could not be asked: %s.',
+              case when p_ending.outcome is null then 'It ended unseen' else 'It ran without an error' end, p_item.done_when),
+              'Look whether it did its work. A retry helps only where the condition can be asked then; else select jobs.dismiss(id).');
             p_ending.outcome := 'in_doubt';
-            p_ending.error := jobs_internal.error_object(v_state, v_message, 'Its post-condition could not be asked.', 'Look, then select jobs.retry(id).');
           end;
           perform jobs_internal.wash(p_baseline);
         elsif p_ending.outcome is not null and p_item.statement is not null then
