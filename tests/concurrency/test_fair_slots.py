@@ -1,7 +1,7 @@
 """No owner holds all slots of a queue that others use too, working or not."""
 
 import pytest
-from stage import gate_shut, make_lane, put, put_many, state, wait_at_gate
+from stage import gate_shut, ledger, make_lane, put, put_many, state, wait_at_gate, wait_for
 from support import Database, wait_until
 
 from .byhand import Worker
@@ -40,6 +40,63 @@ def test_one_owner_leaves_a_slot_of_a_shared_queue(database: Database, concurren
         database.run("select jobs.start()", role="other")
         wait_until(lambda: state(database, job) == "succeeded")
     database.drain()
+
+
+def _started_by_hand(database: Database, sessions: int) -> None:
+    """Start worker sessions with no supervisor, and wait until each has asked for a slot, or has left."""
+    ever = "select coalesce(pg_sequence_last_value('jobs_internal.session_id_seq'), 0)"
+    before = database.admin(ever)[0][0]
+    assert database.value("select jobs.start(%s)", [sessions]) == sessions
+    wait_until(lambda: database.admin(ever)[0][0] == before + sessions)
+    asking = "select 1 from jobs_internal.session where id > %s and waits_for is null"
+    wait_until(lambda: not database.admin(asking, [before]))
+
+
+def test_a_claim_that_is_not_committed_yet_keeps_no_slot_from_its_own_owner(database: Database) -> None:
+    """While it is open, nobody can tell who may have the first slot or the last: the others wait for that moment."""
+    make_lane(database, role="other")
+    make_lane(database)
+    _limit(database, 3)
+    put_many(database, "app.gate", [{"n": n} for n in range(4)])
+    worker = Worker(database=database)
+    worker.begin()
+    assert len(worker.claim(1)) == 1
+    with gate_shut(database):
+        _started_by_hand(database, 3)
+        worker.commit()
+        wait_at_gate(database, 1)
+        assert _held(database, "app") == 2
+    worker.leave()
+    database.drain()
+
+
+def test_a_slot_that_its_session_is_about_to_give_back_is_waited_for(database: Database) -> None:
+    """It has looked for work before there was any, and leaves: who comes meanwhile is the only one for that job."""
+    make_lane(database)
+    _limit(database, 1)
+    put(database, "pg_catalog.now")
+    worker = Worker(database=database)
+    worker.finish(worker.start_first())
+    worker.begin()
+    assert worker.claim(1) == []
+    job = put(database, "pg_catalog.now")
+    _started_by_hand(database, 2)
+    worker.commit()
+    wait_for(database, job, "succeeded")
+    worker.leave()
+
+
+def test_who_finds_all_slots_at_work_leaves(database: Database) -> None:
+    """Without a supervisor: those who work come back for what is due, so nobody has to wait beside them."""
+    _limit(database, 1)
+    for number in range(2):
+        put(database, "app.gate", {"n": number})
+    with gate_shut(database):
+        database.run("select jobs.start(3)")
+        wait_at_gate(database, 1)
+        wait_until(lambda: len(database.background()) == 1)
+    wait_until(lambda: sorted(ledger(database)) == [0, 1])
+    wait_until(lambda: not database.background())
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

@@ -468,6 +468,40 @@ end
 $$;
 comment on function jobs_internal.take_slot(bigint, integer, integer) is 'Takes a slot of a queue for a session; false when none is free';
 
+-- Purpose: whether nobody is in the middle of a claim that decides who has a slot the calling session could take: what its own claim finds afterwards
+-- stands, because whoever has a slot then looks for work again before giving it up. A claim has its session's row locked before it looks at anything.
+-- Locks: session (key share, skip locked), given back at once: a caller whose transaction stays open holds up nobody.
+create or replace function jobs_internal.slots_settled()
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set exit_on_error = off
+as $$
+declare
+  v_ids bigint[];
+  v_count bigint;
+begin
+  v_ids := array(
+    select s.id from jobs_internal.session as s
+    where s.pid <> pg_catalog.pg_backend_pid() and s.owner in (
+      select o.owner
+      from jobs_internal.lane as l
+      join jobs_internal.queue as q on q.id = l.queue_id and q.concurrency is not null
+      join jobs_internal.lane as o on o.queue_id = l.queue_id
+      where l.owner = jobs_internal.me() and l.rest <> 'asleep'));
+  begin
+    select pg_catalog.count(*) into v_count
+    from (select from jobs_internal.session as s where s.id = any (v_ids) for key share skip locked) as f;
+    raise exception using errcode = 'PW000', message = 'undo';
+  exception
+    when sqlstate 'PW000' then
+      null;
+  end;
+  return v_count = pg_catalog.cardinality(v_ids);
+end
+$$;
+comment on function jobs_internal.slots_settled() is 'Nobody is in the middle of a claim that decides who has a slot';
+
 -- Purpose: look where a lane's messages begin. While an old snapshot keeps dead entries from being removed, they gather in front of those that
 -- live, and each look from the beginning walks over all of them. So one session looks once a second, and the others begin where it found
 -- the first. A message that is committed later with a lower number is found by the next look. Returns the front; 0 when it costs nothing to

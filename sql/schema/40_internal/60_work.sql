@@ -43,6 +43,7 @@ declare
   v_limit integer := 50;  -- grows with each full chunk; what a session claims and does not get to has to be given back
   v_jobs bigint := 0;
   v_idle timestamptz;
+  v_settled boolean := false;  -- nobody was in the middle of a claim when it last waited for a slot
   v_napped timestamptz;
   v_looked timestamptz;  -- the last claim that found nothing
   v_head numeric;  -- what there was then
@@ -123,9 +124,15 @@ begin
     if v_claim.lane_id is null then
       v_small := 0;
       v_idle := least(v_idle, pg_catalog.clock_timestamp());  -- the clock may have been set back
-      exit when pg_catalog.clock_timestamp() > v_idle + p_linger_ms * interval '1 ms' and not (v_claim.waiting and p_linger_ms > 0);
-      -- One session without work is enough to be there at once for the next job.
-      exit when v_claim.surplus and pg_catalog.clock_timestamp() > v_idle + p_linger_ms * interval '0.1 ms';
+      if v_claim.waiting and p_linger_ms = 0 then
+        -- Started by hand, it leaves when all slots are taken: but not while one of them is about to be free. An open transaction does not keep it.
+        exit when v_settled or pg_catalog.clock_timestamp() > v_idle + interval '10 seconds';
+        v_settled := jobs_internal.slots_settled();
+      else
+        exit when pg_catalog.clock_timestamp() > v_idle + p_linger_ms * interval '1 ms' and not v_claim.waiting;
+        -- One session without work is enough to be there at once for the next job.
+        exit when v_claim.surplus and pg_catalog.clock_timestamp() > v_idle + p_linger_ms * interval '0.1 ms';
+      end if;
       exit when jobs_internal.shutting_down();
       commit;
       v_looked := pg_catalog.clock_timestamp();
@@ -150,6 +157,7 @@ begin
       continue;
     end if;
     v_idle := null;
+    v_settled := false;
     v_small := case when not v_claim.full_up and pg_catalog.cardinality(v_claim.msg_ids) < 20 then v_small + 1 else 0 end;
     if v_asked is null or pg_catalog.clock_timestamp() not between v_asked and v_asked + interval '1 second' then
       v_defers := jobs_internal.defers();
