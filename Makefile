@@ -43,7 +43,7 @@ lint: $(VENV)/.dev  ## Check style, types, what could be attacked in Python and 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml pyworker
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml --exclude '*/test_*' pyworker bench tests/torture
 	$(if $(SQL),$(BIN)/sqlfluff lint --disable-progress-bar --processes 0 $(SQL))
 	$(if $(SQL),$(BIN)/python tests/spot_sql.py)
 	$(if $(DOCKER),$(BIN)/hadolint $(DOCKER))

@@ -1,7 +1,7 @@
 """The command line: `pyworker COMMAND`.
 
 A command lives in a module of its own that is loaded only when it is used. To add one, write `pyworker/cli/NAME.py`
-with a click command, and give it one line in `COMMANDS`.
+with a click command, and give it one line in `COMMANDS`. `bench` and `torture` are commands of a checkout only.
 """
 
 import importlib
@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import traceback
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +19,7 @@ from pyworker import __version__
 from pyworker.dsn import scrub
 from pyworker.errors import PyworkerError
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["CHECKOUT_COMMANDS", "COMMANDS", "main"]
 
 #: command -> (module, attribute, one line of help). The order here is the order in `pyworker --help`.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -30,9 +31,22 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("pyworker.cli.run", "run", "Run the supervisor daemon."),
     "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),
     "demo": ("pyworker.cli.demo", "demo", "See it work, on a private server with real flights."),
-    "torture": ("pyworker.cli.torture", "torture", "Break things under load, and prove that nothing is lost."),
-    "bench": ("pyworker.cli.bench", "bench", "Measure every goal: speed, latency, idle cost, memory, disk."),
 }
+
+#: The same, of what lies beside pyworker/ in a checkout and is not installed.
+CHECKOUT_COMMANDS: dict[str, tuple[str, str, str]] = {
+    "torture": ("tests.torture.cli", "torture", "Break things under load, and prove that nothing is lost."),
+    "bench": ("bench.cli", "bench", "Measure every goal: speed, latency, idle cost, memory, disk."),
+}
+
+
+def _in_checkout(module: str) -> bool:
+    """Tell whether the module's file is there. The name alone would not do: others call a package `tests`, too."""
+    top = Path(__file__).resolve().parents[2]
+    return top.joinpath(*module.split(".")).with_suffix(".py").is_file()
+
+
+COMMANDS.update({name: entry for name, entry in CHECKOUT_COMMANDS.items() if _in_checkout(entry[0])})
 
 EXIT_CODES = """\b
 Exit codes: 0 success, 1 failure, 2 wrong usage or setting, 130 interrupted;

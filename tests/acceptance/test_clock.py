@@ -6,7 +6,7 @@ import pytest
 from stage import attempts, gate_shut, make_lane, put, put_sql, wait_at_gate, wait_for, wait_running
 from support import Database, wait_until
 
-from pyworker.torture.clock import Clock
+from tests.torture.clock import Clock
 
 from .conftest import Supervise
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pyworker.torture import scenarios as _scenarios  # noqa: F401  entering them all
-from pyworker.torture.scenario import SCENARIOS
+from tests.torture import scenarios as _scenarios  # noqa: F401  entering them all
+from tests.torture.scenario import SCENARIOS
 
 TOP = Path(__file__).parents[2]
 PAGE = TOP / "docs/failure-modes.md"

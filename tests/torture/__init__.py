@@ -1,0 +1,1 @@
+"""A seeded driver that breaks things under load, on its own server, and proves that nothing was lost or done twice."""

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from pyworker.torture.endings import lines_are_kept
-from pyworker.torture.history import Attempt, Effect, History, Job, Residue, Told
-from pyworker.torture.invariants import check
-from pyworker.torture.journal import Entry
-from pyworker.torture.probes import Since
-from pyworker.torture.scenario import SCENARIOS, Scenario
-from pyworker.torture.scenarios.network import NetworkCut
-from pyworker.torture.scenarios.resources import DiskFullData, SlotsExhausted
-from pyworker.torture.scenarios.sessions import SessionsEnded, WatchersEnded, WorkerKilled
-from pyworker.torture.scenarios.supervisors import Calm, ThreeSupervisors
+from tests.torture.endings import lines_are_kept
+from tests.torture.history import Attempt, Effect, History, Job, Residue, Told
+from tests.torture.invariants import check
+from tests.torture.journal import Entry
+from tests.torture.probes import Since
+from tests.torture.scenario import SCENARIOS, Scenario
+from tests.torture.scenarios.network import NetworkCut
+from tests.torture.scenarios.resources import DiskFullData, SlotsExhausted
+from tests.torture.scenarios.sessions import SessionsEnded, WatchersEnded, WorkerKilled
+from tests.torture.scenarios.supervisors import Calm, ThreeSupervisors
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ON = timedelta(seconds=1)

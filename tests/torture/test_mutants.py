@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from support import Database
 
-import pyworker.torture.scenarios  # noqa: F401
+import tests.torture.scenarios  # noqa: F401
 from pyworker.errors import WorkError
-from pyworker.torture.invariants import INVARIANTS
-from pyworker.torture.mutants import MUTANTS, Edit, Mutant, Verdict, plant
-from pyworker.torture.report import Finding
-from pyworker.torture.scenario import SCENARIOS, Violation, draw_plan
+from tests.torture.invariants import INVARIANTS
+from tests.torture.mutants import MUTANTS, Edit, Mutant, Verdict, plant
+from tests.torture.report import Finding
+from tests.torture.scenario import SCENARIOS, Violation, draw_plan
 
 
 def planted(database: Database, mutant: Mutant) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-import pyworker.torture.scenarios  # noqa: F401
+import tests.torture.scenarios  # noqa: F401
 from pyworker.errors import ConfigError
-from pyworker.torture.run import OVERHEAD, choose
-from pyworker.torture.scenario import SCENARIOS, draw_plan
+from tests.torture.run import OVERHEAD, choose
+from tests.torture.scenario import SCENARIOS, draw_plan
 
 
 @pytest.mark.parametrize("name", sorted(SCENARIOS))

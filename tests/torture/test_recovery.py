@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from pyworker.torture.recovery import late_recoveries, outages
+from tests.torture.recovery import late_recoveries, outages
 
 BEGUN = datetime(2026, 1, 2, 3, 4, 0, tzinfo=UTC)
 

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from pyworker.server import PrivateServer
-from pyworker.torture.report import Finding, closing_line, render
-from pyworker.torture.run import Share, run_scenario
-from pyworker.torture.scenario import SCENARIOS
+from tests.torture.report import Finding, closing_line, render
+from tests.torture.run import Share, run_scenario
+from tests.torture.scenario import SCENARIOS
 
 
 @pytest.fixture

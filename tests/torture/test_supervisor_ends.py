@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pyworker.torture.supervisors import Supervisors
+from tests.torture.supervisors import Supervisors
 
 STARTED = """echo '{"event": "supervisor_started"}'"""
 

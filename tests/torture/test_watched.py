@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 from psycopg import Connection
 
-from pyworker.torture.recovery import Outage
-from pyworker.torture.scenarios.poison import set_aside
-from pyworker.torture.watched import SUCCEEDED, Ending, Job, Watched
+from tests.torture.recovery import Outage
+from tests.torture.scenarios.poison import set_aside
+from tests.torture.watched import SUCCEEDED, Ending, Job, Watched
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 

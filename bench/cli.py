@@ -1,0 +1,118 @@
+"""`pyworker bench`."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from pyworker.config import load_settings
+from pyworker.errors import ConfigError
+from pyworker.server import PrivateServer
+
+__all__ = ["bench"]
+
+_WIDTH = 160  # columns, where the terminal has fewer or there is none
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="The main goals with smaller numbers: done within three minutes.")
+@click.option("--tiny", is_flag=True, help="Every measurement with next to no jobs: shows that it runs, and no more.")
+@click.option("--only", multiple=True, metavar="NAME", help="Measure this, or what this goal needs; may be repeated.")
+@click.option("--list", "listing", is_flag=True, help="List the measurements with their goals, and leave.")
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the figures there; default: bench.json in the private server's directory.",
+)  # fmt: skip
+@click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Draw plots into this directory.")
+@click.option(
+    "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="The private server's directory."
+)
+def bench(
+    only: tuple[str, ...], json_file: Path | None, plots: Path | None, directory: Path | None,
+    *, quick: bool, tiny: bool, listing: bool,
+) -> None:  # fmt: skip
+    """Measure every goal on the private server, as ratios taken in one run.
+
+    Prints one table, then a line for each goal: met, missed, or not measured at this size. The full size takes hours.
+    Starts the private server when it does not run, and then stops it at the end. Uses databases of its own,
+    `pyworker_bench_...`, and drops them.
+    """
+    from bench.run import choose  # noqa: PLC0415
+    from bench.size import FULL, QUICK, TINY  # noqa: PLC0415  `--help` needs none of it
+
+    if quick and tiny:
+        raise ConfigError("--quick and --tiny are two sizes", hint="Choose one.")
+    if listing:
+        _list()
+        return
+    size = TINY if tiny else QUICK if quick else FULL
+    chosen = choose(size, only)
+    if plots is not None:
+        from bench.plots import require_plotting  # noqa: PLC0415
+
+        require_plotting()
+    if size is QUICK:
+        _refuse_long([one.name for one in chosen if not one.quick])
+    server = PrivateServer(directory, settings=load_settings())
+    ran = server.status().state == "running"
+    if not ran:
+        server.start()
+    try:
+        failed = _run(server, size.name, [one.name for one in chosen], json_file or server.dir / "bench.json", plots)
+    finally:
+        if not ran:
+            server.stop()
+    sys.exit(1 if failed else 0)
+
+
+def _readable(path: str, flags: int) -> int:
+    """Open a file that others may read and nobody else may write, whatever the umask."""
+    return os.open(path, flags, 0o644)
+
+
+def _list() -> None:
+    import bench.measurements  # noqa: F401, PLC0415  it fills the register
+    from bench.goals import GOALS  # noqa: PLC0415
+    from bench.measurement import MEASUREMENTS  # noqa: PLC0415
+
+    for one in MEASUREMENTS.values():
+        goals = " ".join(goal.name for goal in GOALS.values() if goal.measurement == one.name)
+        click.echo(f"{one.name:<10} {one.summary}\n{'':<10}   goals: {goals}")
+
+
+def _refuse_long(names: Sequence[str]) -> None:
+    if names:
+        raise ConfigError(f"{', '.join(names)}: not at the quick size", hint="Leave --quick out; it takes its time.")
+
+
+def _run(server: PrivateServer, size: str, names: Sequence[str], json_file: Path, plots: Path | None) -> bool:
+    """Measure, print, write; returns whether a measurement failed."""
+    from bench import report  # noqa: PLC0415
+    from bench.measurement import MEASUREMENTS  # noqa: PLC0415
+    from bench.run import Run, measure  # noqa: PLC0415
+    from bench.size import FULL, QUICK, TINY  # noqa: PLC0415
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def keep(run: Run) -> None:
+        with open(json_file, "w", encoding="utf-8", opener=_readable) as file:
+            file.write(json.dumps(report.as_json(run), indent=1) + "\n")
+
+    run = measure(
+        server, {one.name: one for one in (FULL, QUICK, TINY)}[size], [MEASUREMENTS[name] for name in names],
+        lambda text: console.print(text, style="dim", markup=False), keep,
+    )  # fmt: skip
+    Console(width=max(console.width, _WIDTH)).print(report.render(run))
+    if plots is not None:
+        from bench.plots import draw  # noqa: PLC0415
+
+        for file in draw(run.curves, plots):
+            click.echo(f"plot {file}")
+    click.echo(f"figures {json_file}")
+    for line in report.goal_lines(run):
+        click.echo(line)
+    return bool(run.failures)
