@@ -356,10 +356,12 @@ comment on column jobs_internal.statement.object is 'What it works on, as writte
 comment on column jobs_internal.statement.target is 'What it works on, as target_of read it; null: nothing that we know';
 comment on column jobs_internal.statement.identity is 'OIDs of what it works on, as they were before its first attempt; null: not noted';
 
+-- By job too: who writes here has locked the job's row of statement, so that a rescue, which asks for that without waiting, waits for nobody here.
 create table jobs_internal.made_index (
-  index oid primary key,
+  index oid not null,
   job_id bigint not null,
-  noted_at timestamptz not null default pg_catalog.clock_timestamp()
+  noted_at timestamptz not null default pg_catalog.clock_timestamp(),
+  primary key (index, job_id)
 );
 comment on table jobs_internal.made_index is 'Indexes that jobs built or dropped concurrently: those that stay invalid are in jobs.health';
 comment on column jobs_internal.made_index.index is 'OID of the index';

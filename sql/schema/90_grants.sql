@@ -69,7 +69,7 @@ grant execute on function jobs_internal.start(integer), jobs_internal.launch(int
   jobs_internal.dispatch_mine(), jobs_internal.my_free_sessions() to jobs_runner;
 grant execute on procedure
   jobs_internal.work(integer, text),
-  jobs_internal.clear_leftover(bigint, jobs_internal.work_item, integer, jsonb),
+  jobs_internal.clear_leftover(bigint, jobs_internal.work_item, integer, jsonb, jobs_internal.ending),
   jobs_internal.run_top_level(bigint, jobs_internal.work_item, text, bigint, jsonb, jobs_internal.ending),
   jobs_internal.run_child(bigint, jobs_internal.work_item, text, bigint, jsonb, jobs_internal.ending)
 to jobs_runner;
@@ -98,6 +98,7 @@ grant execute on function
   jobs_internal.judge(bigint), jobs_internal.is_done(), jobs_internal.ask(jobs_internal.work_item, text), jobs_internal.unverified(bigint),
   jobs_internal.runs_again(bigint, jsonb), jobs_internal.text_now(bigint), jobs_internal.leftovers(bigint),
   jobs_internal.builds_index(bigint), jobs_internal.keep_made(bigint, bigint, oid), jobs_internal.index_of_child(integer),
+  jobs_internal.in_the_way(oid), jobs_internal.say_wait(bigint, bigint, integer, text),
   jobs_internal.passed_over(jsonb, text), jobs_internal.skip_error(jsonb, jsonb),
   jobs_internal.launch_child(text, text), jobs_internal.out_columns(integer), jobs_internal.launch_call(text, text),
   jobs_internal.read_call(integer, bigint, text), jobs_internal.note_child(bigint, bigint, integer, integer),

@@ -289,6 +289,7 @@ FORGED: dict[str, tuple[str, Any]] = {
         "select jobs_internal.keep_made(%(session)s, %(statement)s, 'pg_class_oid_index'::regclass)",
         "PW050",
     ),
+    "say_wait": ("select jobs_internal.say_wait(%(session)s, %(statement)s, 1, 'x')", "PW050"),
     "fence": ("select jobs_internal.fence(%(session)s, %(job)s, 1)", "PW041"),
     "no session": ("select jobs_internal.claim(null, 0, null, false, 10)", "PW050"),
     # In another lane.
@@ -339,6 +340,7 @@ FORGED: dict[str, tuple[str, Any]] = {
     "put theirs back": ("select jobs_internal.put_back(%(mine)s, %(job)s, 1)", ""),
     "their identity": ("select jobs_internal.keep_identity(%(mine)s, %(statement)s, '{}')", ""),
     "their index": ("select jobs_internal.keep_made(%(mine)s, %(statement)s, 'pg_class_oid_index'::regclass)", ""),
+    "what theirs waits for, said": ("select jobs_internal.say_wait(%(mine)s, %(statement)s, 1, 'x')", ""),
     "their statement at top level": ("select jobs_internal.mark_top_level(%(plain)s)", ""),
     "their reason to stop": ("select jobs_internal.stop_reason(%(job)s, 1)", None),
     "their reason, waited for": ("select jobs_internal.why_stopped(%(job)s, 1)", None),
@@ -498,6 +500,7 @@ OWN = {
         "named_object",
         "identity_of",
         "index_of_child",
+        "in_the_way",
         "background",
         "current_job",
         "current_attempt",

@@ -83,8 +83,8 @@ SUPERVISORS = {
             "launch_upkeep",
             "leave_sessions",
         ),
-        *("make_buckets", "make_lanes", "mend_lanes", "note_overdue", "release", "rescue", "rest_lane", "signal"),
-        *("take_back", "wanted"),
+        *("make_buckets", "make_lanes", "mend_lanes", "note_overdue", "release", "rescue", "rescue_one"),
+        *("rest_lane", "signal", "take_back", "wanted"),
     )
 }
 

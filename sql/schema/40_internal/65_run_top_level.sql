@@ -20,6 +20,7 @@ declare
   v_left text[] := '{}';
   v_skipped jsonb;
   v_builds boolean := false;
+  v_again boolean := true;
 begin
   p_ending := null;
   if p_item.statement is not null then
@@ -30,11 +31,13 @@ begin
     commit;
     v_builds := jobs_internal.builds_index(p_item.job_id);
     if v_builds and (p_item.attempt > 1 or p_item.verify) and (jobs_internal.judge(p_item.job_id) ->> 'done') is distinct from 'true' then
-      call jobs_internal.clear_leftover(p_session, p_item, null, p_baseline);
+      call jobs_internal.clear_leftover(p_session, p_item, null, p_baseline, p_ending);
       v_left := array(select l.name from jobs_internal.leftovers(p_item.job_id) as l where l.droppable);
     end if;
   end if;
-  if v_left = '{}' and v_skipped is null then
+  if p_ending.outcome is not null then
+    null;  -- it was stopped before it began
+  elsif v_left = '{}' and v_skipped is null then
     call jobs_internal.run_child(p_session, p_item, p_path, p_margin_ms, p_baseline, p_ending);
   else
     p_ending.job_id := p_item.job_id;
@@ -42,13 +45,15 @@ begin
     p_ending.outcome := 'failed';
     p_ending.error := coalesce(v_skipped, jobs_internal.error_object('55006', 'what an earlier attempt left could not be dropped'));
     p_ending.finished_at := pg_catalog.clock_timestamp();
+    v_again := false;  -- to drop it was tried just now
   end if;
   if not v_builds or p_ending.outcome in ('left', 'no_slot') then
     return;
   end if;
-  if p_ending.outcome = 'succeeded' then
-    -- It may have ended with an error, or been seen done, and have left the old index: no reason to wait for long.
-    call jobs_internal.clear_leftover(p_session, p_item, 1800, p_baseline);
+  if v_again and p_ending.outcome in ('succeeded', 'failed') then
+    -- It may have been seen done and have left the old index; where it failed, there may be no other attempt. No reason to wait for long. After a
+    -- timeout or a cancel signals are still on their way, and would end this instead.
+    call jobs_internal.clear_leftover(p_session, p_item, 1800, p_baseline, p_ending);
   end if;
   v_left := array(select l.name from jobs_internal.leftovers(p_item.job_id) as l where l.droppable);
   if v_left <> '{}' and p_ending.error is not null then

@@ -185,6 +185,13 @@ begin
       if v_job.child_pid is not null and jobs_internal.alive(v_job.child_pid, v_job.child_start) then
         return false;
       end if;
+      -- What its statement left invalid is in jobs.health from now on: there may be no further attempt, and history keeps no identity.
+      begin
+        perform jobs_internal.keep_left(v_job.id, v_job.owner, v_statement.target, v_statement.identity);
+      exception
+        when others then
+          null;  -- an identity that its owner made up does not keep the session from being seen to
+      end;
       v_reason := (select x.reason from jobs_internal.stop as x where x.job_id = v_job.id and x.attempt = v_job.attempt);
       v_ending.job_id := v_job.id;
       v_ending.attempt := v_job.attempt;
