@@ -111,7 +111,7 @@ begin
     end if;
     if extract(epoch from p_timeout) <= 0 then
       raise exception using errcode = 'PW009', message = pg_catalog.format('timeout must be longer than zero, not %s', p_timeout),
-        detail = pg_catalog.format('It is the longest time that one attempt may take; this is %s seconds.', extract(epoch from p_timeout)),
+        detail = pg_catalog.format('It is the longest time that one attempt may take; this is %s s.', extract(epoch from p_timeout)),
         hint = 'Leave it out for the queue''s default. A retry cannot help.';
     end if;
     if p_max_attempts < 1 then
