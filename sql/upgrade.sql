@@ -83,6 +83,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir schema/80_views/44_wait_reasons.sql
 \ir schema/80_views/60_help.sql
 \ir schema/80_views/62_lists.sql
+\ir schema/80_views/64_system_lists.sql
 \ir schema/90_grants.sql
 \ir schema/95_record.sql
 commit;

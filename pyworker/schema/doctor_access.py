@@ -228,7 +228,8 @@ def host_access(patient: Patient) -> Iterator[Finding]:
                     remedy = _TLS_FIRST  # where TLS is off, a line "hostssl" is an error
                 yield Finding(check=check, status=status, detail=f"{rule.place}: {said}", remedy=remedy)
     if not found:
-        detail = f"{len(rules)} lines count for this database; none lets a powerful role in without proof"
+        lines = "1 line counts" if len(rules) == 1 else f"{len(rules)} lines count"
+        detail = f"{lines} for this database; none lets a powerful role in without proof"
         yield Finding(check=check, status="ok", detail=detail)
 
 

@@ -86,7 +86,7 @@ def stop_server(layout: Layout, prefix: Prefix, user: OsUser, *, mode: StopMode,
     if postmaster is None:
         return
     raise ServerError(
-        f"the private server did not stop within {timeout:g} seconds",
+        f"the private server did not stop within {timeout:g} s",
         detail=f"Process {postmaster.pid} is still at work. {done.stdout.strip()}",
         hint="A session may be busy. Try again, or use --mode immediate (the next start then recovers from the log).",
     )

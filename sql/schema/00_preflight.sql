@@ -92,7 +92,7 @@ begin
     'io worker', 'logger', 'standalone backend']);
   if v_slots - v_used < 4 then
     raise warning using
-      message = format('only %s of %s worker slots are free', v_slots - v_used, v_slots),
+      message = format('only %s of %s worker slots %s free', v_slots - v_used, v_slots, case when v_slots - v_used = 1 then 'is' else 'are' end),
       detail = 'Worker sessions and their child sessions take one slot each; without a free one, jobs wait.',
       hint = 'Raise max_worker_processes and restart the server; `pyworker check` computes how many are needed.';
   end if;

@@ -10,11 +10,12 @@ grant usage on schema jobs, jobs_internal to jobs_producer, jobs_runner, jobs_op
 grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished, jobs.attempts, jobs.cost, jobs.queues,
   jobs.sessions, jobs.supervisors,
   jobs.health, jobs.job_list, jobs.queued_list, jobs.running_list, jobs.failed_list, jobs.attempt_list, jobs.queue_list,
-  jobs.health_list, jobs.wait_reasons,
+  jobs.health_list, jobs.wait_reasons, jobs.finished_list, jobs.cost_list, jobs.session_list, jobs.supervisor_list, jobs.publication_list,
+  jobs.option_list, jobs.wait_reason_list,
   jobs.settings, jobs.retry_rules, jobs.errors, jobs.options, jobs.quotas, jobs.publications, jobs.admitted_roles
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
-grant select on jobs.audit to jobs_operator, jobs_reader;
-grant select on jobs.log_lines to jobs_producer, jobs_runner, jobs_operator;
+grant select on jobs.audit, jobs.audit_list to jobs_operator, jobs_reader;
+grant select on jobs.log_lines, jobs.log_list to jobs_producer, jobs_runner, jobs_operator;
 grant execute on function
   jobs_internal.is_asked_by_login(),
   jobs_internal.me(), jobs_internal.viewer(), jobs_internal.may(text), jobs_internal.activity(), jobs_internal.queue_figures(),
@@ -23,7 +24,7 @@ grant execute on function
   jobs_internal.measures_no_cost(), jobs_internal.why_child_costs_are_unknown(),
   jobs_internal.eta(timestamptz, numeric, numeric, numeric, timestamptz, boolean),
   jobs.help(text), jobs_internal.help_of_function(oid), jobs_internal.help_of_view(oid), jobs_internal.errors_named(text),
-  jobs_internal.wrapped(text, text, integer)
+  jobs_internal.wrapped(text, text, integer), jobs_internal.folded(text, integer), jobs_internal.counted(bigint, text, text)
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Enqueue and steer one's own jobs.

@@ -6,7 +6,27 @@ from collections.abc import Iterator
 import pytest
 from support import Database, Server, clone, drop, wait_until
 
-NARROW = ("job_list", "queued_list", "running_list", "failed_list", "attempt_list", "queue_list", "health_list")
+#: Narrow view -> the wide one that it stands for. Every other public view fits by itself.
+NARROW = {
+    "job_list": "job",
+    "queued_list": "queued",
+    "running_list": "running",
+    "failed_list": "failed",
+    "finished_list": "finished",
+    "attempt_list": "attempts",
+    "queue_list": "queues",
+    "health_list": "health",
+    "cost_list": "cost",
+    "session_list": "sessions",
+    "supervisor_list": "supervisors",
+    "log_list": "log_lines",
+    "audit_list": "audit",
+    "publication_list": "publications",
+    "option_list": "options",
+    "wait_reason_list": "wait_reasons",
+}
+NAMED = ("settings", "retry_rules", "errors", "quotas", "admitted_roles")  # these fit by themselves
+OWNER = "reports_of_the_customer_portal"  # 30 characters
 LONG_NAME = "nightly_refresh_of_customer_totals"
 LONG = "insert or update on table ''orders'' violates foreign key constraint ''orders_customer_id_fkey'' and more"
 
@@ -21,6 +41,7 @@ def psql(server: Server) -> str:
 def busy(server: Server, template: str) -> Iterator[Database]:
     """Jobs of a long name in a queue of a long name, with long errors, results and reasons; trouble in the health."""
     database = clone(server, template, "wide")
+    database.admin("select setval('jobs_internal.job_id_seq', 12345678)")
     database.run("select jobs.create_queue('maintenance_of_the_archive_tables')", role="operator")
     database.run(
         f"create function app.{LONG_NAME}(n integer) returns text language plpgsql as"
@@ -32,21 +53,60 @@ def busy(server: Server, template: str) -> Iterator[Database]:
                 f"select jobs.enqueue('app.{LONG_NAME}', jsonb_build_object('n', %s), %s, max_attempts => 1)",
                 [n, queue],
             )
+    database.run(
+        f"create procedure app.{LONG_NAME}_and_log() language plpgsql as"
+        " $$ begin perform jobs.log(repeat('a message ', 20),"
+        " fields => jsonb_build_object('customer', 'a name of some length', 'table', repeat('a_long_word', 6))); end $$"
+    )
+    database.run(f"select jobs.enqueue_sql('call app.{LONG_NAME}_and_log()', 'maintenance_of_the_archive_tables')")
     database.drain()
-    database.admin("select setval('jobs_internal.job_id_seq', 12345678)")
+    _fill_the_rest(database)
     database.run(f"select jobs.enqueue('app.{LONG_NAME}', '{{\"n\": 1}}', 'maintenance_of_the_archive_tables')")
     database.admin(
         "update jobs_internal.job set run_at = now() - interval '400 days', created_at = now() - interval '400 days'"
     )
     database.run("select jobs.enqueue('pg_catalog.now')", role="producer")
-    yield database
+    with database.connect("supervisor") as line:
+        line.execute(
+            "select jobs_internal.supervisor_open('worker-host-17.example.org:123456', 'worker-host-17.example.org',"
+            " 123456, '0.1.0')"
+        )
+        yield database
     drop(database)
+    server_wide(server, f"drop role {OWNER}")
+
+
+def server_wide(server: Server, statement: str) -> None:
+    """Run a statement of the administrator's that holds for the whole server."""
+    with server.administrate() as line:
+        line.execute(statement.encode())
+
+
+def _fill_the_rest(database: Database) -> None:
+    """Give the past to an owner of a long name; let there be costs of a day, a quota and a publication."""
+    server_wide(database.server, f"drop role if exists {OWNER}")
+    server_wide(database.server, f"create role {OWNER} login in role jobs_producer, jobs_runner")
+    database.admin(f"update jobs_internal.finished set owner = '{OWNER}'::regrole")
+    database.admin(
+        f"update jobs_internal.spent set owner = '{OWNER}'::regrole, attempts = 86400,"
+        " failed = 1200, ms = 86400123.4, waited_ms = 7654321.9, rows = 12345678, measured = 86400,"
+        " wal_bytes = 123456789012, buffers_hit = 1234567890, buffers_read = 123456789, buffers_dirtied = 12345678,"
+        " temp_bytes = 12345678901"
+    )
+    database.admin(
+        f"select jobs.set_quota('{OWNER}', pending => 1000000, running => 100, per_minute => 100000,"
+        " args_bytes => 1000000, result_bytes => 1000000, history_rows => 10000000, over_rate => 'refuse')"
+    )
+    database.admin(f"select jobs.admit_role('{OWNER}')")
+    database.run(
+        f"select jobs.publish('app.{LONG_NAME}(integer)', 'producer', pending => 100000, per_minute => 100000)"
+    )
 
 
 @pytest.fixture
 def shown(busy: Database, view: str) -> Iterator[Database]:
     """The same, and a job of a long title that runs, for the view of those."""
-    if view != "running_list":
+    if view not in {"running_list", "session_list"}:
         yield busy
         return
     nap = busy.value(
@@ -60,7 +120,14 @@ def shown(busy: Database, view: str) -> Iterator[Database]:
     wait_until(lambda: busy.run("select 1 from jobs.job where state = 'cancelled' and id = %s", [nap]))
 
 
-@pytest.mark.parametrize("view", NARROW)
+def test_each_view_is_measured(busy: Database) -> None:
+    """No public view is neither narrow, nor has a narrow one beside it."""
+    views = busy.admin("select relname::text from pg_class where relnamespace = 'jobs'::regnamespace and relkind = 'v'")
+
+    assert {view for (view,) in views} == {*NARROW, *NARROW.values(), *NAMED}
+
+
+@pytest.mark.parametrize("view", [*NARROW, *NAMED])
 def test_it_fits_160_columns(shown: Database, psql: str, view: str) -> None:
     """No line that psql prints is longer, and there is something to print."""
     printed = subprocess.run(
@@ -79,17 +146,7 @@ def test_it_fits_160_columns(shown: Database, psql: str, view: str) -> None:
 @pytest.mark.parametrize("view", NARROW)
 def test_it_has_what_the_wide_one_has(shown: Database, view: str) -> None:
     """As many rows as its wide sibling."""
-    wide = {
-        "job_list": "job",
-        "queued_list": "queued",
-        "running_list": "running",
-        "failed_list": "failed",
-        "attempt_list": "attempts",
-        "queue_list": "queues",
-    }
-    counts = shown.admin(
-        f"select (select count(*) from jobs.{view}), (select count(*) from jobs.{wide.get(view, 'health')})"
-    )[0]
+    counts = shown.admin(f"select (select count(*) from jobs.{view}), (select count(*) from jobs.{NARROW[view]})")[0]
 
     assert counts[0] == counts[1]
     assert counts[0] > 0

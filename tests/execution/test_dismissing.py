@@ -39,7 +39,7 @@ def test_a_failure_is_in_health_until_it_is_dismissed(database: Database) -> Non
 
     assert database.value("select jobs.dismiss(%s)", [first]) == "dismissed"
     assert listed(database) == [second]
-    assert database.run(CHECK)[0][1].startswith("1 jobs")
+    assert database.run(CHECK)[0][1].startswith("1 job, the oldest")
     assert database.value("select failed from jobs.queues where queue = 'default'") == 1
     job = database.job(first)
     assert (job["state"], job["dismissed_by"]) == ("failed", "app")

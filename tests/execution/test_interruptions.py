@@ -197,7 +197,7 @@ def test_a_watcher_that_dies_leaves_its_child(database: Database, how: str, done
         wait_until(lambda: database.run("select id from jobs.sessions") == [], 5)  # those just started have left
         ((status, detail),) = database.admin(HEALTH, ["dead sessions"])
         assert status == "ok"
-        assert "child sessions of 1 more go on alone" in detail
+        assert "1 more has a child session that goes on alone" in detail
         with pytest.raises(psycopg.errors.Error) as refused:
             database.run(f"call jobs.await({job}, '0')")
         assert "child session goes on alone" in str(refused.value.diag.message_hint)

@@ -10,6 +10,16 @@ begin atomic
 end;
 comment on function jobs_internal.setting(text) is 'One setting, as text';
 
+-- Purpose: a count with its word, as people say it: 1 job, 2 jobs. A word whose plural is more than an s comes with it.
+create or replace function jobs_internal.counted(p_count bigint, p_one text, p_many text default null)
+returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select p_count || ' ' || case when p_count = 1 then p_one else coalesce(p_many, p_one || 's') end;
+end;
+comment on function jobs_internal.counted(bigint, text, text) is 'A count with its word: 1 job, 2 jobs';
+
 -- Purpose: refuse to take the login for the one who asks while the server runs code of somebody else's on its behalf: an expression of an index,
 -- say, while the login analyzes that table. The server forbids such code all that would outlast it, the SQL command CLOSE among it, and says
 -- so; elsewhere this leaves nothing behind. (UNLISTEN is a little cheaper, but in a session that ever listened no transaction can be prepared

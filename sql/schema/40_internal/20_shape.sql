@@ -537,7 +537,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_rows > jobs_internal.setting('result_rows')::bigint then
-    raise exception using errcode = 'PW040', message = pg_catalog.format('the function returned more than %s rows', jobs_internal.setting('result_rows')),
+    raise exception using errcode = 'PW040', message = pg_catalog.format('the function returned more than %s', jobs_internal.counted(jobs_internal.setting('result_rows')::bigint, 'row')),
       detail = 'A job keeps what it returns; it is no way to carry a table.',
       hint = 'Write the rows into a table, or raise the setting result_rows. A retry cannot help.';
   end if;

@@ -107,7 +107,7 @@ begin
     v_used := jobs_internal.pending_jobs(p_owner, greatest(v_quota.pending - p_jobs + 1, 0));
     if v_used + p_jobs > v_quota.pending then
       raise exception using errcode = 'PW071', message = pg_catalog.format('%s has as many unfinished jobs as its quota allows', v_name),
-        detail = pg_catalog.format('%s are allowed, and %s more were to come.', v_quota.pending, p_jobs),
+        detail = pg_catalog.format('%s allowed, and %s to come.', jobs_internal.counted(v_quota.pending, 'is', 'are'), jobs_internal.counted(p_jobs, 'more was', 'more were')),
         hint = 'Retry when some of them are finished; see jobs.quotas.';
     end if;
   end if;
@@ -116,7 +116,7 @@ begin
     if v_used + p_jobs > v_quota.per_minute then
       if v_quota.over_rate = 'refuse' then
         raise exception using errcode = 'PW072', message = pg_catalog.format('%s enqueues more jobs a minute than its quota allows', v_name),
-          detail = pg_catalog.format('%s in the last minute and %s more; %s are allowed.', v_used, p_jobs, v_quota.per_minute),
+          detail = pg_catalog.format('%s in the last minute and %s more; %s allowed.', v_used, p_jobs, jobs_internal.counted(v_quota.per_minute, 'is', 'are')),
           hint = 'Retry in a minute; see jobs.quotas.';
       end if;
       v_at := v_at + (v_used + p_jobs - 1) / v_quota.per_minute * interval '1 minute';
@@ -128,10 +128,10 @@ begin
       select from jobs_internal.job as j where j.publication_id = p_publication limit v_publication.pending) as j)
     then
       raise exception using errcode = 'PW074', message = pg_catalog.format('%s has as many unfinished jobs as its publisher allows', v_publication.task),
-        detail = pg_catalog.format('%s are allowed to %s.', v_publication.pending, pg_catalog.pg_get_userbyid(v_publication.to_role)), hint = 'Retry when one of them is finished.';
+        detail = pg_catalog.format('%s allowed to %s.', jobs_internal.counted(v_publication.pending, 'is', 'are'), pg_catalog.pg_get_userbyid(v_publication.to_role)), hint = 'Retry when one of them is finished.';
     elsif v_publication.per_minute < p_jobs + jobs_internal.recent_jobs(p_owner, p_publication) then
       raise exception using errcode = 'PW074', message = pg_catalog.format('%s is enqueued more often than its publisher allows', v_publication.task),
-        detail = pg_catalog.format('%s jobs a minute are allowed to %s.', v_publication.per_minute, pg_catalog.pg_get_userbyid(v_publication.to_role)), hint = 'Retry in a minute.';
+        detail = pg_catalog.format('%s a minute allowed to %s.', jobs_internal.counted(v_publication.per_minute, 'job is', 'jobs are'), pg_catalog.pg_get_userbyid(v_publication.to_role)), hint = 'Retry in a minute.';
     end if;
   end if;
   if coalesce(v_quota.per_minute, v_publication.per_minute) is not null then
@@ -159,7 +159,8 @@ begin
   v_used := jobs_internal.recent_jobs(p_owner, 0);
   if v_used >= v_most then
     raise exception using errcode = 'PW072', message = pg_catalog.format('jobs of %s wait for its quota', pg_catalog.pg_get_userbyid(p_owner)),
-      detail = pg_catalog.format('%s count for this minute or wait for a later one; %s are allowed.', v_used, v_most),
+      detail = pg_catalog.format('%s for a later one; %s allowed.', jobs_internal.counted(v_used, 'counts for this minute or waits', 'count for this minute or wait'),
+        jobs_internal.counted(v_most, 'is', 'are')),
       hint = 'It runs when there is room; see jobs.quotas.';
   end if;
   insert into jobs_internal.rate_use (owner, publication_id, at, jobs) values (p_owner, 0, pg_catalog.clock_timestamp(), 1);
@@ -206,7 +207,7 @@ begin
   v_live := jobs_internal.live_sessions(p_owner);
   if v_live >= v_most then
     raise exception using errcode = 'PW073', message = pg_catalog.format('%s has as many worker sessions as its quota allows', pg_catalog.pg_get_userbyid(p_owner)),
-      detail = pg_catalog.format('%s live, %s are allowed.', v_live, v_most), hint = 'Retry when one has ended; see jobs.quotas.';
+      detail = pg_catalog.format('%s, %s allowed.', jobs_internal.counted(v_live, 'lives', 'live'), jobs_internal.counted(v_most, 'is', 'are')), hint = 'Retry when one has ended; see jobs.quotas.';
   end if;
 end
 $$;

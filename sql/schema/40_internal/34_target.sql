@@ -241,6 +241,12 @@ begin
     end if;
     return v_target;
 
+  -- Of these only the title says what they work on.
+  elsif v_first = 'CALL' or v_first = 'UPDATE' or p_words[1] || ' ' || p_words[2] in ('INSERT INTO', 'DELETE FROM', 'MERGE INTO') then
+    v_next := case when v_first in ('CALL', 'UPDATE') then 2 else 3 end;
+    v_at := jobs_internal.name_at(p_words, p_raw, v_next + (v_first <> 'CALL' and p_words[v_next] is not distinct from 'ONLY')::integer);
+    return case when v_at.name is not null then jsonb_build_object('kind', 'other', 'object', v_at.name) end;
+
   elsif v_first in ('CREATE', 'DROP') and p_words[2] in ('DATABASE', 'TABLESPACE', 'SUBSCRIPTION') then
     v_flag := p_words[3] = 'IF' and p_words[4] = 'EXISTS' and v_first = 'DROP';
     v_at := jobs_internal.name_at(p_words, p_raw, case when v_flag then 5 else 3 end);
@@ -259,10 +265,11 @@ begin
     end if;
     return v_target;
 
-  elsif v_first in ('CREATE', 'DROP', 'ALTER') and p_words[2] in ('TABLE', 'INDEX', 'VIEW', 'SEQUENCE', 'SCHEMA', 'TYPE', 'DOMAIN')
+  elsif v_first in ('CREATE', 'DROP', 'ALTER') and p_words[2] in ('TABLE', 'INDEX', 'VIEW', 'SEQUENCE', 'SCHEMA', 'TYPE', 'DOMAIN', 'MATERIALIZED',
+      'SUBSCRIPTION', 'STATISTICS', 'EXTENSION')
     or v_first = 'TRUNCATE'
   then
-    v_next := 2 + (v_first <> 'TRUNCATE' or p_words[2] = 'TABLE')::integer;
+    v_next := 2 + (v_first <> 'TRUNCATE' or p_words[2] = 'TABLE')::integer + (p_words[2] = 'MATERIALIZED')::integer;
     v_next := v_next + case when p_words[v_next] = 'IF' and p_words[v_next + 1] = 'NOT' then 3
       when p_words[v_next] = 'IF' and p_words[v_next + 1] = 'EXISTS' then 2 when p_words[v_next] = 'ONLY' then 1 else 0 end;
     v_at := jobs_internal.name_at(p_words, p_raw, v_next);

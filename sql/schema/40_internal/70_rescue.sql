@@ -217,7 +217,7 @@ begin
         v_ending.outcome := case when p_session.fate = 'innocent' or v_revoked then 'interrupted' else 'lost' end;
         v_ending.error := case
           when p_session.fate = 'guilty' and v_job.crashes >= v_job.max_attempts then
-            jobs_internal.error_object('PWL02', pg_catalog.format('the server crashed %s times while it ran', v_job.crashes),
+            jobs_internal.error_object('PWL02', pg_catalog.format('the server crashed %s while it ran', jobs_internal.counted(v_job.crashes, 'time')),
               pg_catalog.format('The last time it was the only suspect on trial: worker session %s, pid %s.', p_session.id, p_session.pid),
               'Look in the server log for what ended that pid. A retry crashes the server again, unless its cause is gone.')
           when p_session.fate = 'guilty' then

@@ -139,11 +139,13 @@ as $$
     cross join lateral (
       select 'quota' as code,
         case when o.quota = 0 then pg_catalog.format('the quota of its owner %s allows no worker session', o.name)
-          else pg_catalog.format('its owner %s has the %s worker sessions that its quota allows, and all work', o.name, o.quota) end as reason,
+          else pg_catalog.format('its owner %s has the %s', o.name, jobs_internal.counted(o.quota,
+            'worker session that its quota allows, and it works', 'worker sessions that its quota allows, and all work')) end as reason,
         o.pids, o.jobs, null as remedy
       where o.quota <= o.works
       union all
-      select 'owner_sessions', pg_catalog.format('its owner %s has the %s worker sessions that sessions_per_owner allows, and all work', o.name, o.works),
+      select 'owner_sessions', pg_catalog.format('its owner %s has the %s', o.name, jobs_internal.counted(o.works,
+          'worker session that sessions_per_owner allows, and it works', 'worker sessions that sessions_per_owner allows, and all work')),
         o.pids, o.jobs, null
       where o.works >= jobs_internal.setting('sessions_per_owner')::bigint
       union all
@@ -197,8 +199,8 @@ as $$
     from lanes as l
     join queues as q on q.id = l.queue_id and q.paused
     union all
-    select l.queue_id, l.owner, l.priority, 'concurrency', pg_catalog.format('all %s slots of its queue %s are held', q.concurrency, q.name), null, null,
-      q.pids, q.jobs, pg_catalog.format('wait for one of those jobs, or select jobs.alter_queue(%L, concurrency => ...);', q.name)
+    select l.queue_id, l.owner, l.priority, 'concurrency', case when q.concurrency = 1 then pg_catalog.format('the one slot of its queue %s is held', q.name)
+        else pg_catalog.format('all %s slots of its queue %s are held', q.concurrency, q.name) end, null, null, q.pids, q.jobs, pg_catalog.format('wait for one of those jobs, or select jobs.alter_queue(%L, concurrency => ...);', q.name)
     from lanes as l
     join queues as q on q.id = l.queue_id and q.held >= q.concurrency
     union all

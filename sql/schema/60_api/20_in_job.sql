@@ -88,7 +88,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
   select pg_catalog.jsonb_build_object('at', pg_catalog.clock_timestamp(), 'level', 'warning',
-    'message', pg_catalog.format('cut: more than %s lines in one attempt', p_most));
+    'message', pg_catalog.format('cut: more than %s in one attempt', jobs_internal.counted(p_most, 'line')));
 end;
 comment on function jobs_internal.cut_line(integer) is 'The log line that stands where lines were cut off';
 

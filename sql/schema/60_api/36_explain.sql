@@ -86,8 +86,7 @@ begin
   reason := case
     when v_before = 0 then 'it is the next of its lane'
     when v_before > 100000 then 'its turn comes after more than 100000 jobs of its lane'
-    when v_before = 1 then 'its turn comes after 1 job of its lane'
-    else pg_catalog.format('its turn comes after %s jobs of its lane', v_before) end;
+    else pg_catalog.format('its turn comes after %s of its lane', jobs_internal.counted(v_before, 'job')) end;
   if v_before > 0 and v_sessions > 0 and v_ms is not null then
     v_ms := least(v_before * v_ms / v_sessions, 1e13);
     until := pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => v_ms / 1000);

@@ -84,7 +84,7 @@ comment on view jobs.job is 'Every job, live or finished, the latest first';
 comment on column jobs.job.id is 'Number of the job';
 comment on column jobs.job.queue is 'Queue';
 comment on column jobs.job.owner is 'Role that it runs as';
-comment on column jobs.job.task is 'Function; of a statement its first words, of maintenance with its object';
+comment on column jobs.job.task is 'Function; of a statement its first words, with its object where it can be read';
 comment on column jobs.job.state is 'scheduled (waits for run_at or for its lane), queued, running, succeeded, failed, cancelled, in_doubt';
 comment on column jobs.job.attempt is 'Attempts made or under way, count';
 comment on column jobs.job.max_attempts is 'Attempts allowed, count';
@@ -142,7 +142,7 @@ comment on view jobs.queued is 'Jobs that wait: queued ones first, in the order 
 comment on column jobs.queued.id is 'Number of the job';
 comment on column jobs.queued.queue is 'Queue';
 comment on column jobs.queued.owner is 'Owner';
-comment on column jobs.queued.task is 'Function; of a statement its first words, of maintenance with its object';
+comment on column jobs.queued.task is 'Function; of a statement its first words, with its object where it can be read';
 comment on column jobs.queued.state is 'queued: next in its lane; scheduled: waits for due_at';
 comment on column jobs.queued.priority is 'high, normal or low';
 comment on column jobs.queued.attempt is 'Attempts made, count';
@@ -182,7 +182,7 @@ where a.job_id is not null and j.id is not null
 order by a.started_at, a.job_id;
 comment on view jobs.running is 'Jobs that run now, the oldest first, live';
 comment on column jobs.running.id is 'Number of the job';
-comment on column jobs.running.task is 'Function; of a statement its first words, of maintenance with its object';
+comment on column jobs.running.task is 'Function; of a statement its first words, with its object where it can be read';
 comment on column jobs.running.owner is 'Owner';
 comment on column jobs.running.pid is 'Process of the worker session; null: it died, and the child session goes on alone';
 comment on column jobs.running.child_pid is 'Process of the child session that runs a top-level statement';
@@ -226,7 +226,7 @@ comment on view jobs.failed is 'Jobs that failed or are in doubt and were not di
 comment on column jobs.failed.id is 'Number of the job';
 comment on column jobs.failed.queue is 'Queue';
 comment on column jobs.failed.owner is 'Owner';
-comment on column jobs.failed.task is 'Function; of a statement its first words, of maintenance with its object';
+comment on column jobs.failed.task is 'Function; of a statement its first words, with its object where it can be read';
 comment on column jobs.failed.state is 'failed or in_doubt';
 comment on column jobs.failed.outcome is 'Outcome of the last attempt: failed, timed_out, lost, in_doubt';
 comment on column jobs.failed.attempt is 'Attempts made, count';
@@ -255,7 +255,7 @@ comment on view jobs.finished is 'Finished jobs, the latest first, until their q
 comment on column jobs.finished.id is 'Number of the job';
 comment on column jobs.finished.queue is 'Queue';
 comment on column jobs.finished.owner is 'Owner';
-comment on column jobs.finished.task is 'Function; of a statement its first words, of maintenance with its object';
+comment on column jobs.finished.task is 'Function; of a statement its first words, with its object where it can be read';
 comment on column jobs.finished.state is 'succeeded, failed, cancelled or in_doubt';
 comment on column jobs.finished.outcome is 'Outcome of the last attempt; null: never ran';
 comment on column jobs.finished.attempt is 'Attempts made, count';

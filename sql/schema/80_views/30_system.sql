@@ -282,7 +282,7 @@ begin
 
   select pg_catalog.count(*) into v_count from jobs_internal.finished as f
   where f.state <> 'succeeded' and f.state = 'in_doubt' and f.dismissed_at is null;
-  return query select 6, 'in doubt', case when v_count > 0 then 'warning' else 'ok' end, pg_catalog.format('%s jobs', v_count),
+  return query select 6, 'in doubt', case when v_count > 0 then 'warning' else 'ok' end, jobs_internal.counted(v_count, 'job'),
     case when v_count > 0 then 'see jobs.failed where state = ''in_doubt''; look, then jobs.retry(id), or jobs.cancel(id) to leave it at that' end;
 
   v_dead := array(select s.id from jobs_internal.session as s where not jobs_internal.alive(s.pid, s.backend_start));
@@ -298,8 +298,8 @@ begin
     and s.id not in (select c.session_id from jobs_internal.left_children() as c);
   -- With nobody to rescue what they hold, it would wait for ever.
   return query select 7, 'dead sessions', case when v_count = 0 then 'ok' when v_awake = 0 and v_holding > 0 then 'critical' else 'warning' end,
-    pg_catalog.format('%s wait for a rescue', v_count)
-      || case when v_left > 0 then pg_catalog.format('; the child sessions of %s more go on alone: see jobs.running', v_left) else '' end,
+    jobs_internal.counted(v_count, 'waits for a rescue', 'wait for a rescue')
+      || case when v_left > 0 then '; ' || jobs_internal.counted(v_left, 'more has a child session that goes on alone', 'more have child sessions that go on alone') || ': see jobs.running' else '' end,
     case when v_count > 0 then 'a supervisor sees to them, or the next jobs.start() of their owner' end;
 
   v_free := jobs_internal.free_worker_slots();
@@ -317,7 +317,7 @@ begin
       group by a.usesysid
     ) as o) end;
   return query select 8, 'free worker slots', case when v_free <= 0 then 'critical' when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then 'warning' else 'ok' end,
-    pg_catalog.format('%s of %s are free', v_free, pg_catalog.current_setting('max_worker_processes')) || coalesce('; launched by hand: ' || v_text, ''),
+    pg_catalog.format('%s of %s %s free', v_free, pg_catalog.current_setting('max_worker_processes'), case when v_free = 1 then 'is' else 'are' end) || coalesce('; launched by hand: ' || v_text, ''),
     case when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then 'raise max_worker_processes (restart), or lower concurrency and sessions_per_owner' end;
 
   v_age := (select pg_catalog.max(pg_catalog.clock_timestamp() - a.xact_start) from pg_catalog.pg_stat_get_activity(null) as a
@@ -333,14 +333,14 @@ begin
     and a.datid = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database());
   return query select 16, 'commits', case when v_count > 0 and v_age > interval '10 seconds' then 'critical' else 'ok' end,
     case when v_count = 0 then 'none waits for a standby'
-      else pg_catalog.format('%s wait for a synchronous standby (SyncRep), the longest for %s', v_count,
+      else pg_catalog.format('%s for a synchronous standby (SyncRep), the longest for %s', jobs_internal.counted(v_count, 'waits', 'wait'),
         pg_catalog.date_trunc('second', v_age)) end,
     case when v_count > 0
       then 'bring the standby back, or change synchronous_standby_names (now: '
         || pg_catalog.current_setting('synchronous_standby_names') || ') and reload' end;
 
   select pg_catalog.count(*) into v_count from (select from jobs_internal.feed limit 100001) as f;
-  return query select 10, 'unlogged outcomes', case when v_count > 100000 then 'warning' else 'ok' end, pg_catalog.format('%s commits', v_count),
+  return query select 10, 'unlogged outcomes', case when v_count > 100000 then 'warning' else 'ok' end, jobs_internal.counted(v_count, 'commit'),
     case when v_count > 100000 then 'a supervisor logs them; they are dropped after 7 days' end;
 
   select pg_catalog.string_agg(distinct coalesce(
@@ -359,7 +359,8 @@ begin
 
   select pg_catalog.count(*) into v_count from jobs_internal.job as j where j.crashes > 0;
   return query select 12, 'crashes', case when v_count > 0 then 'warning' else 'ok' end,
-    case when v_count > 0 then pg_catalog.format('%s unfinished jobs ran when the server crashed; they run one at a time', v_count)
+    case when v_count > 0 then jobs_internal.counted(v_count, 'unfinished job ran when the server crashed; it runs by itself',
+        'unfinished jobs ran when the server crashed; they run one at a time')
       else 'no unfinished job ran when the server crashed' end,
     case when v_count > 0 then 'look in the server log for what was ended by a signal; a job that crashes the server is set aside by itself' end;
 
@@ -387,7 +388,8 @@ begin
 
   v_count := (select pg_catalog.count(*) from jobs_internal.lasting_failures());
   return query select 15, 'rounds', case when v_count > 0 then 'warning' else 'ok' end,
-    case when v_count > 0 then pg_catalog.format('%s items of a supervisor''s round fail and are tried again, all else goes on: %s', v_count,
+    case when v_count > 0 then pg_catalog.format('%s tried again, all else goes on: %s',
+      jobs_internal.counted(v_count, 'item of a supervisor''s round fails and is', 'items of a supervisor''s round fail and are'),
       (select pg_catalog.string_agg(jobs_internal.failure_text(f.*), '; ')
         from (select l.* from jobs_internal.lasting_failures() as l order by l.since, l.duty, l.item limit 5) as f)) else 'nothing in them fails' end,
     case when v_count > 0 then 'mend what the error names: end the transaction that holds a row or table (pg_stat_activity), drop or correct the '
@@ -402,7 +404,7 @@ begin
     else 'of statements at top level WAL and buffers are not known: '
       || pg_catalog.regexp_replace(v_jobs, '^it ran at top level, and ', '') end, null::text;
   return query select 20, 'failures', case when v_count > 0 then 'warning' else 'ok' end,
-    case when v_count > 0 then pg_catalog.format('%s jobs, the oldest since %s', v_count, v_text) else 'none that is not dismissed' end,
+    case when v_count > 0 then pg_catalog.format('%s, the oldest since %s', jobs_internal.counted(v_count, 'job'), v_text) else 'none that is not dismissed' end,
     case when v_count > 0 then 'see jobs.failed; mend and jobs.retry(id), or jobs.dismiss(id); of a whole queue: select jobs.dismiss_failed(queue);' end;
 
   select l.count, l.names, l.remedy into v_count, v_text, v_again from jobs_internal.left_indexes() as l;

@@ -84,24 +84,24 @@ select
   f.id,
   jobs_internal.shortened(f.queue, 12) as queue,
   jobs_internal.shortened(f.owner, 12) as owner,
-  jobs_internal.shortened(f.task, 34) as task,
+  jobs_internal.shortened(f.task, 28) as task,
   coalesce(f.outcome, f.state) as outcome,
   f.attempt as tries,
   pg_catalog.to_char(f.finished_at, 'MM-DD HH24:MI:SS') as at,
   f.sqlstate,
-  f.message
+  jobs_internal.shortened(f.message, 36) as message
 from jobs.failed as f
 order by f.finished_at desc;
 comment on view jobs.failed_list is 'jobs.failed in 160 columns: jobs that failed or are in doubt, the latest first';
 comment on column jobs.failed_list.id is 'Number of the job';
 comment on column jobs.failed_list.queue is 'Queue, cut at 12 characters';
 comment on column jobs.failed_list.owner is 'Owner, cut at 12 characters';
-comment on column jobs.failed_list.task is 'Function, or the first words of the statement, of maintenance with its object, cut at 34 characters';
+comment on column jobs.failed_list.task is 'Function, or the first words of the statement, with its object where it can be read, cut at 28 characters';
 comment on column jobs.failed_list.outcome is 'Outcome of the last attempt';
 comment on column jobs.failed_list.tries is 'Attempts made, count';
 comment on column jobs.failed_list.at is 'Month, day and time of its end';
 comment on column jobs.failed_list.sqlstate is 'SQLSTATE of its error';
-comment on column jobs.failed_list.message is 'Message of its error, cut at 40 characters';
+comment on column jobs.failed_list.message is 'Message of its error, cut at 36 characters';
 
 create or replace view jobs.attempt_list with (security_barrier) as
 select
