@@ -173,6 +173,7 @@ create table jobs_internal.lane (
   rest text not null default 'awake' check (rest in ('awake', 'dozing', 'asleep')),
   mark xid8,
   quarantine jsonb,
+  refused boolean not null default false,
   unique (queue_id, owner, priority)
 ) with (fillfactor = 50);
 comment on table jobs_internal.lane is 'Lanes: the jobs of one owner in one queue at one priority; each is one pgmq queue';
@@ -188,6 +189,7 @@ comment on column jobs_internal.lane.front_at is 'When somebody looked';
 comment on column jobs_internal.lane.rest is 'asleep: it is empty, and nobody looks until a nudge names it; dozing: on its way there';
 comment on column jobs_internal.lane.mark is 'Dozing: transactions from this number on are sure to have seen that; null: nobody has looked yet';
 comment on column jobs_internal.lane.quarantine is 'Why nothing of it is started: the job and session that cannot be stopped; null: in use';
+comment on column jobs_internal.lane.refused is 'Its owner''s jobs were refused when a supervisor looked last: an enqueue looks itself';
 
 create table jobs_internal.nudge (
   lane_id integer not null,
@@ -632,6 +634,7 @@ create table jobs_internal.session (
   attempt integer,
   fate text check (fate in ('innocent', 'guilty')),
   nudged_at timestamptz,
+  shapes integer[],
   waits_for integer,
   waits_since timestamptz,
   asked_at timestamptz
@@ -653,6 +656,7 @@ comment on column jobs_internal.session.last_msg_id is 'The next claim of this l
 comment on column jobs_internal.session.swept_at is 'Last claim that started at the front of the lane';
 comment on column jobs_internal.session.job_id is 'Job that it runs alone; null: none, or a chunk';
 comment on column jobs_internal.session.attempt is 'Attempt of that job';
+comment on column jobs_internal.session.shapes is 'Shapes of jobs that it has run and nothing is known of yet: only of those it may say how long they take';
 comment on column jobs_internal.session.nudged_at is 'Last signal because nobody could see which job of its chunk it runs';
 comment on column jobs_internal.session.waits_for is 'Queue that it found due work in, and no slot; null: it waits for none';
 comment on column jobs_internal.session.waits_since is 'Since when';

@@ -1,8 +1,11 @@
 """No owner holds all slots of a queue that others use too, working or not."""
 
+import threading
+
 import pytest
+from psycopg import Connection
 from stage import gate_shut, ledger, make_lane, put, put_many, state, wait_at_gate, wait_for
-from support import Database, wait_until
+from support import Database, Row, sqlstate_of, wait_until
 
 from .byhand import Worker
 
@@ -140,6 +143,78 @@ def test_idle_sessions_by_hand_give_their_slots_back(database: Database) -> None
     waiter.close()
     database.drain(role="other")
     database.drain()
+
+
+def _held_up(database: Database) -> tuple[int, list[Connection[Row]]]:
+    """Let another owner's session wait for the one slot; gives its number and its connection, to be claimed with."""
+    put(database, "pg_catalog.now", role="other")
+    database.admin("select jobs_internal.dispatch()")
+    waiter = database.connect("other")
+    number = waiter.execute("select jobs_internal.open_session()").fetchone()
+    assert number
+    return number[0], [waiter]
+
+
+@pytest.mark.parametrize("held", ["open claim", "open claim at work", "open chunk", "job begun"])
+def test_a_session_by_hand_that_runs_nothing_is_ended_where_others_wait(database: Database, held: str) -> None:
+    """One slot, and somebody who has it, and sits there: after a lease the next one has it, and the job is done."""
+    make_lane(database)
+    make_lane(database, role="other")
+    _limit(database, 1)
+    database.admin("select jobs.configure('lease_seconds', '2')")
+    job = put(database, "pg_catalog.now")
+    worker = Worker(database=database)
+    if held == "job begun":
+        worker.start_first()
+    else:
+        worker.begin()
+        assert worker.claim(1)
+        if held == "open chunk":
+            worker.commit()
+            worker.begin()
+            assert worker.open()
+            worker.show(job)
+    number, (waiter,) = _held_up(database)
+    if held == "open claim at work":
+        sleeper = threading.Thread(target=lambda: sqlstate_of(lambda: worker.line.execute("select pg_sleep(600)")))
+        sleeper.start()
+
+    def claimed() -> object:
+        claim = "select c.msg_ids from jobs_internal.claim(%s, 0, null, false, 1) as c"
+        row = waiter.execute(claim, [number]).fetchone()
+        assert row
+        if not row[0]:
+            _tick(database)
+            database.admin("select jobs_internal.do_part('rescue')")
+        return row[0]
+
+    assert wait_until(claimed), "the slot is free again"
+    if held == "open claim at work":
+        sleeper.join()
+    worker.line.close()
+    waiter.close()
+    _tick(database)
+    database.drain(role="other")
+    database.drain()
+    assert state(database, job) == "succeeded"
+
+
+def test_an_operators_open_transaction_on_slots_is_nobodys_to_end(database: Database) -> None:
+    make_lane(database)
+    make_lane(database, role="other")
+    _limit(database, 1)
+    database.admin("select jobs.configure('lease_seconds', '2')")
+    line = database.connect("operator")
+    line.execute("begin")
+    line.execute("select jobs.alter_queue('default', concurrency => 2)")
+    number, (waiter,) = _held_up(database)
+    for _ in range(30):
+        waiter.execute("select jobs_internal.claim(%s, 0, null, false, 1)", [number])
+        _tick(database)
+        database.admin("select pg_sleep(0.1)")
+    assert line.execute("rollback") is not None
+    waiter.close()
+    database.drain(role="other")
 
 
 def test_a_session_in_an_open_chunk_keeps_its_slot(database: Database) -> None:

@@ -76,6 +76,33 @@ def test_made_up_tasks_do_not_fill_the_sums_of_a_year(database: Database) -> Non
     assert database.admin("select sum(attempts) >= 1001 from jobs_internal.spent") == [(True,)], "all of them count"
 
 
+def test_durations_are_told_only_of_what_was_run(database: Database) -> None:
+    """A lesson about any function that there is would be a row for each, of each owner's."""
+    make_lane(database)
+    make_lane(database, role="other")
+    put(database, "pg_catalog.pi")
+    database.drain()
+    put(database, "pg_catalog.version")  # waits: what others have enqueued has a shape as well
+    lane = database.admin("select id from jobs_internal.lane where owner = 'other'::regrole")[0][0]
+    told = (
+        "select (jobs_internal.claim(%s, 0, array(select jsonb_populate_record(null::jobs_internal.lesson,"
+        " %s || jsonb_build_object('shape_id', g)) from generate_series(1, 900) as g), true, 1)).lane_id"
+    )
+    known = (
+        "select h.task from jobs_internal.duration as d join jobs_internal.shape as h on h.id = d.shape_id"
+        " where d.owner = %s::regrole"
+    )
+    assert database.admin(known, ["other"]) == [("pg_catalog.now",)]
+    with database.connect("other") as line:
+        number = line.execute(SESSION).fetchone()
+        assert number is not None
+        line.execute(told, [number[0], Jsonb({"lane_id": lane, "runs": 1, "ms": 1})])
+        line.execute("select jobs_internal.close_session(%s, null)", [number[0]])
+    assert database.admin(known, ["other"]) == [("pg_catalog.now",)]
+    database.drain()
+    assert sorted(database.admin(known, ["app"])) == [("pg_catalog.now",), ("pg_catalog.pi",), ("pg_catalog.version",)]
+
+
 def test_sessions_that_are_gone_leave_one_row_a_minute(database: Database) -> None:
     make_lane(database)
     lane = database.admin("select id from jobs_internal.lane")[0][0]

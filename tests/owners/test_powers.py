@@ -120,6 +120,28 @@ def test_one_that_becomes_powerful_publishes_nothing_and_runs_nothing_for_others
     assert database.job(job, role=mighty)["result"] == mighty
 
 
+@pytest.mark.parametrize("enqueue", ["jobs.enqueue('pg_catalog.now')", "jobs.enqueue_sql('select 1')"])
+def test_an_enqueue_says_it_once_a_supervisor_has_looked(
+    database: Database, mighty: str, group: str, enqueue: str
+) -> None:
+    """Also where its lanes are made already: who enqueues hears it, and nothing is stored that would wait for ever."""
+    make_lane(database, role=mighty)
+    make_lane(database)
+    database.admin(f"alter role {group} superuser; grant {group} to {mighty} with inherit false, set true")
+    database.admin("select jobs_internal.do_part('roles')")
+    many = "jobs.enqueue_many('pg_catalog.now', '{\"{}\"}')"
+    assert sqlstate_of(lambda: database.run(f"select {enqueue}", role=mighty)) == "PW019"
+    assert sqlstate_of(lambda: database.run(f"select {many}", role=mighty)) == "PW019"
+    assert sqlstate_of(lambda: database.run(f"select {enqueue}")) is None, "the others go on"
+    database.admin(f"revoke {group} from {mighty}")
+    assert sqlstate_of(lambda: database.run(f"select {enqueue}", role=mighty)) is None, "at once"
+    database.admin("select jobs_internal.do_part('roles')")
+    assert database.admin("select 1 from jobs_internal.lane where refused") == []
+    database.admin(f"grant {group} to {mighty}; select jobs.admit_role('{mighty}')")
+    database.admin("select jobs_internal.do_part('roles')")
+    assert sqlstate_of(lambda: database.run(f"select {enqueue}", role=mighty)) is None, "an administrator admits it"
+
+
 def test_one_that_becomes_powerful_waits_and_says_so(database: Database, mighty: str) -> None:
     database.run("select jobs.enqueue('pg_catalog.now')", role=mighty)
     database.drain(role=mighty)

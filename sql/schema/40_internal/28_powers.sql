@@ -72,6 +72,37 @@ end
 $$;
 comment on function jobs_internal.is_refused(oid) is 'Jobs of this role are refused: it is powerful, and nobody has switched it on';
 
+-- Purpose: note on the lanes of owners whether their jobs are refused, for those who enqueue: from the powerful roles downwards, all at once. A note
+-- that is not true any more does no harm: whoever finds one asks is_refused, and where it is missing, jobs wait and say why.
+-- Locks: lane (skip locked), only where something has changed. Writes: lane.
+create or replace function jobs_internal.note_refused()
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_refused oid[];
+begin
+  with recursive mighty (role) as (
+    select r.oid from pg_catalog.pg_roles as r
+    where r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls or r.rolname = any (jobs_internal.powerful_roles())
+    union
+    select m.member from mighty as r join pg_catalog.pg_auth_members as m on m.roleid = r.role
+  )
+  select pg_catalog.array_agg(m.role) into v_refused
+  from mighty as m
+  where m.role in (select l.owner from jobs_internal.lane as l)
+    and not exists (select from jobs_internal.admitted_role as a where a.role = m.role);
+  v_refused := coalesce(v_refused, '{}');
+  if exists (select from jobs_internal.lane as l where l.refused <> (l.owner = any (v_refused))) then
+    update jobs_internal.lane as l set refused = not l.refused
+    where l.id in (
+      select o.id from jobs_internal.lane as o where o.refused <> (o.owner = any (v_refused)) for no key update skip locked);
+  end if;
+end
+$$;
+comment on function jobs_internal.note_refused() is 'Notes on lanes whether the jobs of their owners are refused, for those who enqueue';
+
 -- Purpose: whether a role is a member of jobs_runner. A superuser counts as a member of every role: its jobs run where it was admitted by name.
 create or replace function jobs_internal.is_runner(p_role oid)
 returns boolean

@@ -84,7 +84,7 @@ begin
   priority := case coalesce(p_priority, 'normal') when 'normal' then 1 when 'high' then 0 when 'low' then 2 end;
   -- One query for all that must be looked up, and one expression for the common case, instead of all that follow: PL/pgSQL and the executor
   -- prepare each anew in each transaction.
-  select r.oid, r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls, q.id, coalesce(p_timeout, q.timeout),
+  select r.oid, r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls or coalesce(l.refused, false), q.id, coalesce(p_timeout, q.timeout),
     coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id, h.quotas
   into owner, v_powerful, queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home, limited
   from pg_catalog.pg_roles as r
@@ -94,7 +94,8 @@ begin
     and pg_catalog.split_part(pg_catalog.pg_relation_filepath(h.tableoid), '/', -2) = h.database::text
   left join jobs_internal.lane as l on l.queue_id = q.id and l.owner = r.oid and l.priority = check_options.priority
   where r.rolname = session_user;
-  -- Memberships are asked for where the role has no lane yet, and again whenever a session of it begins (open_session).
+  -- Memberships are asked for where the role has no lane yet, or a supervisor has found one that counts (note_refused), and again whenever a
+  -- session of it begins (open_session).
   if v_powerful or lane_id is null then
     perform jobs_internal.assert_admitted(owner);
   end if;
@@ -264,7 +265,7 @@ begin
   join jobs_internal.queue as q on q.name = coalesce(p_queue, 'default') and q.dropped_at is null and q.accepting and q.timeout is null
   join jobs_internal.home as h on h.place = h.tableoid and h.postmaster = pg_catalog.pg_postmaster_start_time()
     and pg_catalog.split_part(pg_catalog.pg_relation_filepath(h.tableoid), '/', -2) = h.database::text
-  join jobs_internal.lane as l on l.queue_id = q.id and l.owner = r.oid
+  join jobs_internal.lane as l on l.queue_id = q.id and l.owner = r.oid and not l.refused
     and l.priority = case coalesce(p_priority, 'normal') when 'normal' then 1 when 'high' then 0 when 'low' then 2 end
   where r.rolname = session_user and not (r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls)
     and p_timeout is null and p_max_attempts is null and p_unique_key is null and coalesce(p_note, '{}') = '{}';

@@ -161,8 +161,8 @@ comment on function jobs_internal.close_session(bigint, jobs_internal.lesson[]) 
 
 -- Purpose: keep what a session learned since its last claim.
 -- Several sessions write the same rows of duration; each holds them for the moment of a claim only, and in the same order.
--- The figures come from a session of the owner's: only functions that it may execute are measured, and no figure is so large, or so small, that
--- what is reckoned with it overflows.
+-- The figures come from a session of the owner's: only functions that it may execute are measured, something new only of what it has run alone
+-- (finish_alone), as all is that nothing is known of, and no figure is so large, or so small, that what is reckoned with it overflows.
 create or replace function jobs_internal.learn(p_session jobs_internal.session, p_learned jobs_internal.lesson[])
 returns void
 language plpgsql volatile security definer
@@ -179,6 +179,7 @@ begin
   cross join lateral (select o.* from jobs_internal.shape as o where o.id = l.shape_id offset 0) as h
   cross join lateral (select least(l.runs, 1000000000) as runs, least(greatest(l.ms, 0.001), 1e12) as ms) as m
   where m.runs > 0 and pg_catalog.has_function_privilege(p_session.owner, h.func, 'EXECUTE')
+    and (h.id = any (p_session.shapes) or exists (select from jobs_internal.duration as o where o.shape_id = h.id and o.owner = p_session.owner))
   group by h.id
   order by h.id
   on conflict (shape_id, owner) do update set
@@ -305,6 +306,53 @@ begin
 end
 $$;
 comment on function jobs_internal.reclaim_slots() is 'Gives others the slots of sessions that do not work on what they claimed';
+
+-- Purpose: end sessions that keep a slot that others wait for, for the time of a lease, and run nothing: opened by hand, they have left a transaction
+-- open in which they claimed, or opened a chunk, or have begun a job and sit there. A worker session is never idle between its first and its last
+-- statement, and commits a claim at once. Their jobs come back as those of any session that died. Whose claim is not committed, the lock of the slot
+-- says; an operator's is none. Returns how many were signalled. Locks: session (skip locked).
+create or replace function jobs_internal.end_idle_holders()
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v record;
+  v_before timestamptz := pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => jobs_internal.setting('lease_seconds')::double precision);
+  v_count integer := 0;
+begin
+  if not exists (select from jobs_internal.session as w where w.waits_for is not null and w.waits_since < v_before) then
+    return 0;
+  end if;
+  for v in
+    select a.pid, a.usesysid, s.id
+    from jobs_internal.slot as t
+    join jobs_internal.session as s on s.id = t.session_id
+    join pg_catalog.pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
+    where a.state like 'idle%' and a.state_change < v_before and exists (select from jobs_internal.waiters(t.queue_id) as w where w.owner <> s.owner)
+      and not exists (select from jobs_internal.job as j where j.id = s.job_id and jobs_internal.alive(j.child_pid, j.child_start))
+    union all
+    select a.pid, a.usesysid, null
+    from jobs_internal.slot as t
+    join pg_catalog.pg_locks as l on l.locktype = 'transactionid' and l.granted and l.mode = 'ExclusiveLock' and l.transactionid = t.xmax
+    join pg_catalog.pg_stat_get_activity(null) as a on a.pid = l.pid
+    where t.xmax <> '0' and a.xact_start < v_before and exists (select from jobs_internal.waiters(t.queue_id) as w where w.owner <> a.usesysid)
+      and exists (select from jobs_internal.lane as o where o.queue_id = t.queue_id and o.owner = a.usesysid)
+      and (exists (select from jobs_internal.session as s where s.pid = a.pid and s.backend_start = a.backend_start)
+        or not pg_catalog.pg_has_role(a.usesysid, 'jobs_operator', 'member'))
+  loop
+    if v.id is not null then
+      perform from jobs_internal.session as s where s.id = v.id for update skip locked;
+      continue when not found;
+      perform pg_catalog.pg_stat_clear_snapshot();
+      continue when not exists (select from pg_catalog.pg_stat_get_activity(v.pid) as a where a.state like 'idle%' and a.state_change < v_before);
+    end if;
+    v_count := v_count + jobs_internal.signal(v.pid, true, 'process ' || v.pid, v.usesysid)::integer;
+  end loop;
+  return v_count;
+end
+$$;
+comment on function jobs_internal.end_idle_holders() is 'Ends sessions that run nothing and keep a slot that others wait for; returns how many';
 
 -- Purpose: slots of a queue that nobody holds. After the concurrency was lowered, slots beyond it are held until they are given back: those count
 -- as well.
@@ -668,10 +716,12 @@ begin
       where s.owner = v_session.owner and s.id < p_session and s.msg_ids is null and s.job_id is null and jobs_internal.alive(s.pid, s.backend_start));
     perform jobs_internal.free_slots(p_session);
     if v_session.msg_ids is not null or v_session.jobs <> p_jobs or v_session.waits_for is distinct from v_waits_for
+      or p_learned is not null and v_session.shapes is not null
       or v_waits_for is not null and v_session.asked_at not between v_now - interval '0.5 seconds' and v_now
     then
       update jobs_internal.session
       set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs, waits_for = v_waits_for, asked_at = v_now,
+        shapes = case when p_learned is null then shapes end,
         waits_since = case when v_session.waits_for = v_waits_for then v_session.waits_since when v_waits_for is not null then v_now end
       where id = p_session;
     end if;
@@ -679,7 +729,7 @@ begin
     v_claim.suspects := exists (select from jobs_internal.job as j where j.crashes > 0);
     update jobs_internal.session
     set lane_id = v_claim.lane_id, msg_ids = v_claim.msg_ids, lease = v_claim.lease, jobs = p_jobs, swept_at = v_swept,
-      waits_for = null, waits_since = null,
+      waits_for = null, waits_since = null, shapes = case when p_learned is null then shapes end,
       last_msg_id = v_claim.msg_ids[pg_catalog.cardinality(v_claim.msg_ids)]
     where id = p_session;
   end if;

@@ -406,17 +406,24 @@ as $$
 declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
   v_other jsonb;
+  v_shape integer;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   if not jobs_internal.is_small(p_ending.result) then
     raise exception using errcode = 'PW040', message = 'the result is larger than the setting result_bytes, or the quota of its owner',
       hint = 'Write large results into a table. A retry cannot help.';
   end if;
-  if not exists (select from jobs_internal.job as j where j.id = p_ending.job_id and j.session_id = p_session) then
+  select j.shape_id into v_shape from jobs_internal.job as j where j.id = p_ending.job_id and j.session_id = p_session;
+  if not found then
     p_ending.job_id := null;
+  elsif v_shape = any (v_session.shapes) or v_shape is not null and exists (
+      select from jobs_internal.duration as d where d.shape_id = v_shape and d.owner = v_session.owner)
+  then
+    v_shape := null;  -- known
   end if;
   v_other := jobs_internal.settle(v_session.pid, 'running', p_ending.attempt, p_ending);
-  update jobs_internal.session set job_id = null, attempt = null where id = p_session;
+  update jobs_internal.session set job_id = null, attempt = null, shapes = case when v_shape is null then shapes else shapes || v_shape end
+  where id = p_session;
   if v_other is null then
     raise exception using errcode = 'PW041', message = pg_catalog.format('job %s is not this session''s running attempt any more', p_ending.job_id),
       detail = 'Its row was changed while it ran. What the job did is undone.', hint = 'Look at jobs.job and jobs.attempts for it.';

@@ -987,12 +987,12 @@ declare
 begin
   begin
     case p_part
-      when 'roles' then perform jobs_internal.note_home(), jobs_internal.follow_roles();
+      when 'roles' then perform jobs_internal.note_home(), jobs_internal.follow_roles(), jobs_internal.note_refused();
       when 'quarantine' then perform jobs_internal.lift_quarantine();
       when 'rescue' then v_result := pg_catalog.to_jsonb(jobs_internal.rescue());
       when 'slots' then perform jobs_internal.sweep_slots();
       when 'overdue' then perform jobs_internal.note_overdue();
-      when 'claims' then perform jobs_internal.take_back(), jobs_internal.reclaim_slots();
+      when 'claims' then perform jobs_internal.take_back(), jobs_internal.reclaim_slots(), jobs_internal.end_idle_holders();
       when 'nameless' then perform jobs_internal.end_nameless(), jobs_internal.end_naps();
       when 'clock' then perform jobs_internal.heed_clock();
       when 'dispatch' then v_result := pg_catalog.to_jsonb(jobs_internal.dispatch());
