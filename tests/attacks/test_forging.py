@@ -522,6 +522,8 @@ OWN = {
     *(
         "shutting_down",
         "out_columns",
+        "columns_of",
+        "called_name",
         "cut_parameters",
         "type_of",
         "signature_types",

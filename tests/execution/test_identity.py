@@ -671,3 +671,18 @@ def test_tablespaces_and_subscriptions_have_a_post_condition(database: Database)
             assert (found["state"], found["result"] and found["result"]["verified"]) == ("succeeded", True), found
     finally:
         database.admin("revoke jobs_producer, jobs_runner from postgres")
+
+
+def test_an_alter_system_says_that_nothing_shows_it(database: Database) -> None:
+    """No view that its owner may read tells; to run it again does no harm, so nobody is asked after an end unseen."""
+    database.admin("grant alter system on parameter deadlock_timeout to app")
+    try:
+        for statement in ("alter system set deadlock_timeout = '1s'", "alter system reset deadlock_timeout"):
+            job = put_sql(database, statement, max_attempts=1)
+            assert database.admin("select jobs_internal.is_repeatable(%s)", [job]) == [(True,)]
+            database.drain()
+            result = database.result(job)
+            assert (result["command_tag"], result["verified"]) == ("ALTER SYSTEM", False)
+            assert "nothing that we may read shows" in result["why"]
+    finally:
+        database.admin("revoke alter system on parameter deadlock_timeout from app")

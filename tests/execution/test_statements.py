@@ -2,7 +2,7 @@
 
 import pytest
 from stage import attempts, gate_shut, ledger, put, put_sql, running, state, wait_at_gate, wait_for, wait_running
-from support import Database, wait_until
+from support import Database, sqlstate_of, wait_until
 
 
 def test_a_statement_that_may_run_in_a_transaction_does(database: Database) -> None:
@@ -141,11 +141,16 @@ def test_the_full_error_of_a_child(database: Database) -> None:
 
 def test_an_index_that_comes_out_invalid_is_no_success(database: Database) -> None:
     database.run("insert into app.ledger (n) values (1), (1)")
-    job = put_sql(database, "create unique index concurrently u on app.ledger (n)")
-    again = put_sql(database, "create unique index concurrently if not exists u on app.ledger (n)")
+    build = "create unique index concurrently {} u on app.ledger (n)"
+    job = put_sql(database, build.format(""))
     database.drain()
     assert database.job(job)["error"]["sqlstate"] == "23505"
     assert attempts(database, job) == [(1, "failed")]
+    assert database.run("select 1 from pg_class where relname = 'u'") == []
+
+    assert sqlstate_of(lambda: database.run(build.format(""))) == "23505"  # by hand: that of somebody else stays
+    again = put_sql(database, build.format("if not exists"))
+    database.drain()
     assert database.job(again)["error"]["sqlstate"] == "PW043"
     assert [state(database, one) for one in (job, again)] == ["failed", "failed"]
     assert database.run("select indisvalid from pg_index where indexrelid = 'app.u'::regclass") == [(False,)]

@@ -34,6 +34,8 @@ declare
   v_figures jsonb;
   v_columns text := jobs_internal.out_columns(p_item.shape_id);  -- of the row that it sends
   v_row jsonb;
+  v_called text;
+  v_read boolean := false;  -- its row was read, while it lived: it has done its work
   v_path text := coalesce(p_item.path, p_path);
   v_said jsonb;
   v_text text := coalesce(p_item.statement, p_item.call);
@@ -85,14 +87,18 @@ begin
         perform pg_catalog.set_config('lock_timeout', '1800', false);  -- it asks for ACCESS EXCLUSIVE: readers do not wait behind it for long
       end if;
       v_figures := jobs_internal.child_figures(v_text);
+      v_called := case when p_item.task operator(pg_catalog.=) 'call' then jobs_internal.called_name(v_text) end;
       perform pg_catalog.set_config('search_path', v_path, false);
+      if v_called is not null then
+        v_columns := jobs_internal.columns_of(pg_catalog.to_regproc(v_called)::pg_catalog.oid, pg_catalog.current_schemas(true));
+      end if;
       for v_name, v_value in select s.key, s.value from pg_catalog.jsonb_each_text(coalesce(p_item.settings, '{}')) as s loop
         perform pg_catalog.set_config(v_name, v_value, false);
       end loop;
       if v_columns is null then
         select h.pid, h.cookie into v_pid, v_cookie from jobs_internal.launch_child(v_text, v_label) as h;
       else
-        select h.pid, h.cookie into v_pid, v_cookie from jobs_internal.launch_call(p_item.call, v_label) as h;
+        select h.pid, h.cookie into v_pid, v_cookie from jobs_internal.launch_call(v_text, v_label) as h;
       end if;
     end if;
   exception
@@ -199,10 +205,15 @@ begin
         end if;
         if not v_gone and not v_let_go and v_noted and v_nap >= 0.05 and jobs_internal.child_is_stuck(v_pid) then
           -- Its messages fill the queue that nobody can read without holding a snapshot: let go of it, so that it goes on. The price is
-          -- its error details; the post-condition, or in_doubt, decides.
-          perform jobs_internal.detach_child(v_pid, v_cookie);
+          -- its error details; the post-condition, or in_doubt, decides. What a CALL sends may be its row, the last that it does: that is read.
           v_let_go := true;
           select false as completed, false as has_error, '' as command_tag into v_outcome;
+          if v_columns is null then
+            perform jobs_internal.detach_child(v_pid, v_cookie);
+          else
+            v_row := jobs_internal.read_call(v_pid, v_cookie, v_columns);
+            v_read := not pg_catalog.jsonb_exists(v_row, 'unread') or v_row ->> 'unread' ~ '^it has more than [0-9]+ bytes$';
+          end if;
         end if;
       exception
         when query_canceled then
@@ -259,7 +270,7 @@ begin
       else
         -- "Completed without error" is also what a session killed by FATAL reports; an empty command tag gives it away. A post-condition
         -- outranks both.
-        p_ending.outcome := case when not v_let_go and v_outcome.completed and coalesce(v_outcome.command_tag, '') <> '' then 'succeeded' end;
+        p_ending.outcome := case when v_read or not v_let_go and v_outcome.completed and coalesce(v_outcome.command_tag, '') <> '' then 'succeeded' end;
         p_ending.result := case when p_ending.outcome is not null then coalesce(v_row, pg_catalog.jsonb_build_object('command_tag', v_outcome.command_tag)) end;
         if p_item.done_when is not null then
           perform pg_catalog.set_config('pyworker.job', pg_catalog.format('%s/%s 0', p_item.job_id, p_item.attempt), false);

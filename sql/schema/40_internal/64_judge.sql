@@ -280,7 +280,8 @@ end
 $$;
 comment on function jobs_internal.text_now(bigint) is 'What another attempt runs instead of the text of its statement; null: the text';
 
--- Purpose: what the result of a statement without post-condition says of that; null: of its kind nothing is expected.
+-- Purpose: what the result of a statement without post-condition says of that; null: of its kind nothing is expected. The file that ALTER SYSTEM
+-- writes may be read by superusers only, and pg_settings shows a value when it is in force.
 create or replace function jobs_internal.unverified(p_job bigint)
 returns jsonb
 language plpgsql volatile security definer
@@ -290,7 +291,10 @@ declare
   v_noted record;
 begin
   select n.target, n.identity into v_noted from jobs_internal.noted(p_job) as n;
-  return case when v_noted.target ->> 'kind' <> 'other' then jsonb_build_object('verified', false,
+  return case when exists (select from jobs_internal.statement as s
+      join jobs_internal.job as j on j.id = s.job_id and j.owner = jobs_internal.me() where s.job_id = p_job and s.command = 'alter system') then
+      '{"verified": false, "why": "nothing that we may read shows what it wrote; select pg_reload_conf() puts it in force"}'::jsonb
+    when v_noted.target ->> 'kind' <> 'other' then jsonb_build_object('verified', false,
     'why', coalesce(v_noted.target ->> 'unsure', v_noted.identity ->> 'unsure', 'it names no table: PostgreSQL chooses them itself')) end;
 end
 $$;

@@ -93,7 +93,7 @@ comment on column jobs.job.run_at is 'Not before this time, as enqueued';
 comment on column jobs.job.created_at is 'Start of the transaction that enqueued it';
 comment on column jobs.job.started_at is 'Start of the present or last attempt';
 comment on column jobs.job.finished_at is 'End of the last attempt; null: not finished';
-comment on column jobs.job.result is 'What the function returned; of a statement {"rows": count} or {"command_tag": text}';
+comment on column jobs.job.result is 'What the function returned; of a statement {"rows": count} or {"command_tag": text}, of a CALL its OUT values';
 comment on column jobs.job.error is 'Error of the last attempt: sqlstate, message, detail, hint, context; the detail and context for those who see the arguments';
 comment on column jobs.job.note is 'What a person wants beside the job';
 comment on column jobs.job.timeout is 'Longest time that an attempt may take; null: no limit';

@@ -8,7 +8,7 @@ from (values
   ('notify', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql'], null,
     'a channel: the end of the job is told there (NOTIFY), as {"id": ..., "state": ..., "task": ...}'),
   ('repeatable', 'boolean', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql'],
-    'true for VACUUM, ANALYZE, REINDEX and REFRESH, else false',
+    'true for VACUUM, ANALYZE, REINDEX, REFRESH, CLUSTER, CHECKPOINT and ALTER SYSTEM, else false',
     'a statement or procedure that ended unseen is run again, instead of in_doubt; functions always are'),
   ('rollback', 'text', array['enqueue_sql'], null,
     'the statement that undoes it, kept for people; as the parameter of that name'),
