@@ -54,7 +54,8 @@ returns boolean
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select coalesce((j.options ->> 'repeatable')::boolean, s.command ~ '^(vacuum|analyze|analyse|reindex|refresh|cluster|checkpoint|alter system)\M', false)
+  select coalesce((j.options ->> 'repeatable')::boolean,
+    s.command ~ '^(vacuum|analyze|analyse|reindex|refresh|cluster|checkpoint|alter system)\M', false)
   from jobs_internal.job as j
   left join jobs_internal.statement as s on s.job_id = j.id
   where j.id = p_job;
