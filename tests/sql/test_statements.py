@@ -77,16 +77,16 @@ KINDS: tuple[tuple[str, str, Any], ...] = (
     ("values (1), (2), (3)", "values", {"rows": 3}),
     ("table app.marks", "table", {"rows": 0}),
     ("with x as (select 1) select * from x", "with", {"rows": 1}),
-    ("insert into app.marks (tag) values ('a'), ('b')", "insert", {"rows": 2}),
+    ("insert into app.marks (tag) values ('a'), ('b')", "insert app.marks", {"rows": 2}),
     ("with x as (select 'c' as t) insert into app.marks (tag) select t from x", "with", {"rows": 1}),
-    ("update app.marks set tag = tag || '!'", "update", {"rows": 3}),
-    ("delete from app.marks where tag = 'a!'", "delete", {"rows": 1}),
-    ("merge into app.marks using (values ('b!')) as s(t) on tag = t when matched then delete", "merge", {"rows": 1}),
+    ("update app.marks set tag = tag || '!'", "update app.marks", {"rows": 3}),
+    ("delete from app.marks where tag = 'a!'", "delete app.marks", {"rows": 1}),
+    ("merge into app.marks using (values ('b!')) as s(t) on tag = t when matched then delete", "merge app.marks", {"rows": 1}),
     ("create table app.made (i integer)", "create table app.made", {"rows": 0}),
     ("create table app.copied as select 1 as i", "create table app.copied", {"rows": 1}),
     ("create unique index made_i on app.made (i)", "create unique index app.made_i", {"rows": 0}),
     ("analyze app.made", "analyze app.made", {"rows": 0}),
-    ("create materialized view app.seen as select 1 as i", "create materialized view", {"rows": 1}),
+    ("create materialized view app.seen as select 1 as i", "create materialized view app.seen", {"rows": 1}),
     ("refresh materialized view app.seen", "refresh materialized view app.seen", {"rows": 0}),
     ("truncate app.made", "truncate app.made", {"rows": 0}),
     ("grant select on app.made to other", "grant", {"rows": 0}),
@@ -104,14 +104,14 @@ KINDS: tuple[tuple[str, str, Any], ...] = (
     ("reindex (verbose) table concurrently app.made", "reindex concurrently table app.made", REBUILT),
     ("drop index concurrently app.made_c", "drop index concurrently app.made_c", DROPPED),
     ('drop index concurrently if exists app."Made;u"', 'drop index concurrently app."Made;u"', DROPPED),
-    ("call app.keep('x', 2)", "call", {"command_tag": "CALL"}),
+    ("call app.keep('x', 2)", "call app.keep", {"command_tag": "CALL"}),
     ("do $$ begin perform 1; end $$", "do", {"command_tag": "DO"}),
     ("drop table app.made", "drop table app.made", {"rows": 0}),
 )  # fmt: skip
 
 
 def test_kinds_of_statements(database: Database) -> None:
-    """Every kind of statement runs, in the order of its lane; the task names it, and of maintenance its object."""
+    """Every kind of statement runs, in the order of its lane; the task names it, with its object where that can be read."""
     ids = [database.value("select jobs.enqueue_sql(%s, max_attempts => 1)", [text]) for text, _, _ in KINDS]
     database.drain()
 
