@@ -1,8 +1,9 @@
 """Connections: how the daemon reaches the server, how long it waits for it, and when a connection counts as lost.
 
-A control connection supervises; an owner's connection launches that owner's sessions. Both have every server-side
-timeout off, whatever their role's defaults are, because a session inherits its launcher's settings. The limit is on
-this side: a call that gives no answer within the connection's patience raises `ServerStalled`.
+A control connection supervises; an owner's connection launches that owner's sessions. Both have the server-side
+timeouts off, whatever their role's defaults are, because a session inherits its launcher's settings. The limit is on
+this side: a call that gives no answer within the connection's patience raises `ServerStalled`. A control connection
+has one of the server's own below it, so that what waits there ends with an error that can be named.
 """
 
 import json
@@ -147,10 +148,17 @@ def _loads(data: str | bytes) -> Any:
 
 
 def connect_control(dsn: str, patience: float) -> Line:
-    """Open the connection that supervises. A transaction of its that idles for longer than its patience is given up."""
+    """Open the connection that supervises. A transaction of its that idles for longer than its patience is given up.
+
+    A call that takes half of it is cut off by the server: its error is named and the rest of the round goes on, where
+    the end of our patience would be the end of the process, and the next one would meet the same.
+    """
     given = conninfo_to_dict(dsn)
-    idle = f"idle_in_transaction_session_timeout={max(1, round(patience * 1000))}"
-    settings = (*_TIMEOUTS_OFF, *_FOR_OURSELVES, *_WHEN_WE_VANISH, _COMMITS_HERE, idle)
+    limits = (
+        f"idle_in_transaction_session_timeout={max(1, round(patience * 1000))}",
+        f"statement_timeout={max(1, round(patience * 500))}",
+    )
+    settings = (*_TIMEOUTS_OFF, *_FOR_OURSELVES, *_WHEN_WE_VANISH, _COMMITS_HERE, *limits)
     options = _options(_text(given.get("options")), settings)
     ours = {"application_name": "pyworker supervisor", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
     line = _connect({**_NETWORK, **given, **ours, "options": options})

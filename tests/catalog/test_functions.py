@@ -216,3 +216,16 @@ def test_only_public_things_in_jobs(shared: Database) -> None:
 
     assert kinds == [("v",)]
     assert odd == []
+
+
+def test_what_we_say_fits_every_encoding(shared: Database) -> None:
+    """A client with another encoding cannot read a row in which a word of ours is missing from it."""
+    said = shared.admin(
+        "select p.oid::regprocedure::text, pg_get_functiondef(p.oid) || coalesce(obj_description(p.oid), '')"
+        " from pg_proc as p where p.pronamespace = any ('{jobs, jobs_internal}'::regnamespace[]) union all"
+        " select c.oid::regclass::text, coalesce(pg_get_viewdef(c.oid), '') || coalesce(obj_description(c.oid), '')"
+        " || coalesce((select string_agg(d.description, '') from pg_description as d where d.objoid = c.oid), '')"
+        " from pg_class as c where c.relkind in ('v', 'r')"
+        " and c.relnamespace = any ('{jobs, jobs_internal}'::regnamespace[])"
+    )
+    assert [name for name, text in said if not text.isascii()] == []

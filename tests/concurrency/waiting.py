@@ -35,3 +35,20 @@ def begin(line: Connection[Row], statement: str) -> Any:
 def lane(database: Database) -> str:
     """Name the table of the first lane."""
     return str(database.admin("select 'pgmq.q_' || pgmq_queue from jobs_internal.lane limit 1")[0][0])
+
+
+#: All that a supervisor ever asks of the database.
+ROUND = (
+    "select jobs_internal.supervisor_tick(%(number)s)",
+    "select jobs_internal.supervisor_press(%(number)s)",
+    "select jobs_internal.take_outcomes(1000)",
+    "select jobs_internal.supervisor_sleep(%(number)s, true)",
+    "select jobs_internal.supervisor_sleep(%(number)s, false)",
+    'select jobs_internal.note_unreached(%(number)s, \'{"app": "why"}\')',
+    "select jobs_internal.note_unreached(%(number)s, '{}')",
+    "select jobs_internal.supervisor_serves(%(number)s, array['app'])",
+    "select jobs_internal.runners()",
+    "select jobs_internal.maintain()",
+    "select jobs_internal.supervisor_open('two', 'here', 2, '1')",
+    "select jobs_internal.supervisor_close(%(number)s + 1000000)",
+)

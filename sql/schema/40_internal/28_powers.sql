@@ -137,6 +137,7 @@ create or replace function jobs_internal.note_unreached(p_supervisor bigint, p_r
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
 as $$
 begin
   delete from jobs_internal.unreached_owner as u

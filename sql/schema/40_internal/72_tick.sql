@@ -635,6 +635,7 @@ create or replace function jobs_internal.supervisor_serves(p_supervisor bigint, 
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
 as $$
   update jobs_internal.supervisor as s set serves = p_owners where s.id = p_supervisor
 $$;
@@ -645,6 +646,7 @@ create or replace function jobs_internal.supervisor_close(p_supervisor bigint)
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
 as $$
   delete from jobs_internal.supervisor as s where s.id = p_supervisor
 $$;
@@ -976,7 +978,7 @@ $$;
 comment on function jobs_internal.may_be_missed(bigint) is 'Somebody may still commit a job who saw this supervisor awake, and sends no NOTIFY';
 
 -- Purpose: one part of a round, in a savepoint: an error in it costs the other parts nothing. It is noted as a failure of the round, and the part is
--- tried again in the next one. Returns what the part gives; null when it failed.
+-- tried again in the next one, or later where it was cut off (a supervisor's session has a limit of time). Returns what the part gives; null when it failed.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -985,6 +987,12 @@ as $$
 declare
   v_result jsonb;
 begin
+  -- What was cut off takes as long the next time: it waits its turn, as single items do.
+  if exists (select from jobs_internal.duty_failure as f
+    where f.duty = 'round' and f.item = p_part and f.error ->> 'sqlstate' = '57014' and jobs_internal.is_future(f.retry_at))
+  then
+    return null;
+  end if;
   begin
     case p_part
       when 'roles' then perform jobs_internal.note_home(), jobs_internal.follow_roles(), jobs_internal.note_refused();
@@ -1120,12 +1128,17 @@ $$;
 comment on function jobs_internal.supervisor_sleep(bigint, boolean) is 'A supervisor falls asleep or woke up; true when something is due after all';
 
 -- Purpose: take outcomes for the log, as many as p_limit and some megabytes allow: the caller asks until there are none. They are gone when it
--- commits: a crash before that repeats lines and loses none.
+-- commits: a crash before that repeats lines and loses none. None where somebody has locked the whole table: they stay for the next round.
+-- Locks: feed (skip locked).
 create or replace function jobs_internal.take_outcomes(p_limit integer)
 returns setof jsonb
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
+set lock_timeout = '50ms'
 as $$
+begin
+  return query
   with seen as (
     select o.id, o.bytes from jobs_internal.feed as o order by o.id limit p_limit for update skip locked
   ), taken as (
@@ -1135,7 +1148,12 @@ as $$
   )
   delete from jobs_internal.feed as f
   where f.id in (select t.id from taken as t)
-  returning f.body || pg_catalog.jsonb_build_object('at', f.at)
+  returning f.body || pg_catalog.jsonb_build_object('at', f.at);
+  perform jobs_internal.clear_failure('round', 'outcomes');
+exception
+  when lock_not_available then
+    perform jobs_internal.note_failure('round', 'outcomes', jobs_internal.error_object(sqlstate, sqlerrm));
+end
 $$;
 comment on function jobs_internal.take_outcomes(integer) is 'Takes outcomes for the log; gone when the caller commits';
 
@@ -1144,6 +1162,7 @@ create or replace function jobs_internal.runners()
 returns setof text
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
 begin atomic
   select r.rolname::text
   from pg_catalog.pg_roles as r

@@ -202,7 +202,7 @@ begin
       v_kind := v_row.kind;
       return next v_kind || ' of schema jobs; select jobs.help(''name'') says all about one:';
     end if;
-    return next case when pg_catalog.length(v_row.said) > 78 then pg_catalog.left(v_row.said, 77) || '…' else v_row.said end;
+    return next case when pg_catalog.length(v_row.said) > 78 then pg_catalog.left(v_row.said, 75) || '...' else v_row.said end;
   end loop;
 end
 $$;

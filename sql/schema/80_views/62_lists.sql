@@ -6,7 +6,7 @@ returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select case when pg_catalog.length(t.line) > p_length then pg_catalog.left(t.line, p_length - 1) || '…' else t.line end
+  select case when pg_catalog.length(t.line) > p_length then pg_catalog.left(t.line, greatest(p_length - 3, 0)) || '...' else t.line end
   from (select pg_catalog.regexp_replace(p_text, '\s+', ' ', 'g') as line) as t;
 end;
 comment on function jobs_internal.shortened(text, integer) is 'A text on one line, cut where it is longer';
