@@ -216,7 +216,8 @@ select
   f.finished_at::timestamptz(0) as finished_at,
   f.error ->> 'sqlstate' as sqlstate,
   case when f.owner = (select jobs_internal.viewer()) or (select jobs_internal.may('jobs_operator'))
-    then case when pg_catalog.length(f.error ->> 'message') > 40 then pg_catalog.left(f.error ->> 'message', 37) || '...' else f.error ->> 'message' end
+    then case when pg_catalog.length(f.error ->> 'message') > 40 then pg_catalog.left(f.error ->> 'message', 37) || '...'
+      else f.error ->> 'message' end
   end as message
 from jobs_internal.finished as f
 where f.state in ('failed', 'in_doubt') and f.dismissed_at is null
