@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import psycopg
+import pytest
 from psycopg import Connection
 from stage import attempts, put_sql, running, wait_for
 from support import Database, Row, wait_until
@@ -159,4 +161,54 @@ def test_what_a_failed_build_left_stays_where_somebody_may_make_it_valid(databas
     assert left == [("points_n",)]
     assert "app.points_n" in health[0][1]
     assert indexes(database, "app.points") == [("points_n", True)]
+    assert database.admin(HEALTH)[0][0] == "ok"
+
+
+def test_what_is_left_of_a_toast_table_is_told_to_a_superuser(database: Database) -> None:
+    """The rebuild ends at its last step: its owner may not drop the old index of the TOAST table, the remedy does."""
+    database.run("create table app.points (n integer, filler text); create index points_n on app.points (n)")
+    with held(database, "insert into app.points values (1)") as first:
+        settings = {"lock_timeout": "4s"}
+        job = put_sql(database, "reindex table concurrently app.points", max_attempts=1, settings=settings)
+        database.run("select jobs.start()")
+        wait_until(lambda: database.admin("select 1 from pg_stat_progress_create_index"))
+        # A reader without a snapshot is what its last steps wait for.
+        with held(database, "select from app.points where n = 5") as last:
+            first.rollback()
+            wait_until(lambda: database.admin("select 1 from pg_class where relname ~ '^pg_toast.*_ccold$'"), 20)
+            wait_until(lambda: not database.admin("select 1 from pg_stat_progress_create_index"), 20)
+            last.rollback()
+    found = wait_for(database, job)
+    assert (found["state"], found["result"] and found["result"]["verified"]) == ("succeeded", True), found
+    wait_until(lambda: not database.background())
+    assert indexes(database, "app.points") == [("points_n", True)]
+    ((status, detail, remedy),) = database.admin(HEALTH)
+    assert (status, "_index_ccold" in detail) == ("warning", True), detail
+    told, _, statement = remedy.split(";")[0].partition(": ")
+    assert told == "as a superuser"
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        database.run(statement)
+    database.admin(statement)
+    assert database.admin(HEALTH)[0][0] == "ok"
+
+
+@pytest.mark.parametrize("invalid", ["part", "parent"])
+def test_a_rebuild_of_a_partitioned_index_with_an_invalid_part(database: Database, invalid: str) -> None:
+    """What was invalid before is not rebuilt concurrently, and is nobody's leftover."""
+    database.run(
+        "create table app.parts (n integer) partition by range (n);"
+        " create table app.low partition of app.parts for values from (0) to (10);"
+        " create table app.high partition of app.parts for values from (10) to (20);"
+        " create index parts_n on only app.parts (n); create index low_n on app.low (n);"
+        " alter index app.parts_n attach partition app.low_n; insert into app.high values (11), (11)"
+    )
+    if invalid == "part":
+        unique = "create unique index concurrently high_n on app.high (n)"
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            database.run(unique)
+    job = put_sql(database, "reindex table concurrently app.parts", max_attempts=1)
+    database.drain()
+    assert database.result(job)["verified"] is True
+    assert indexes(database, "app.low") == [("low_n", True)]
+    assert indexes(database, "app.high") == ([("high_n", False)] if invalid == "part" else [])
     assert database.admin(HEALTH)[0][0] == "ok"
