@@ -89,7 +89,7 @@ def test_the_clean_up_waits_for_who_may_make_the_index_valid(database: Database)
         holder_pid = holder.info.backend_pid
         database.run("select jobs.run_now(%s)", (job,))
         database.run("select jobs.start()")
-        said = wait_until(lambda: (running(database, job) or {}).get("message"))
+        said = str(wait_until(lambda: (running(database, job) or {}).get("message")))
         assert f"pid {holder_pid} holds AccessExclusiveLock on app.points" in said
         assert running(database, job)["child_pid"] is None  # type: ignore[index]
         holder.commit()
