@@ -81,7 +81,11 @@ KINDS: tuple[tuple[str, str, Any], ...] = (
     ("with x as (select 'c' as t) insert into app.marks (tag) select t from x", "with", {"rows": 1}),
     ("update app.marks set tag = tag || '!'", "update app.marks", {"rows": 3}),
     ("delete from app.marks where tag = 'a!'", "delete app.marks", {"rows": 1}),
-    ("merge into app.marks using (values ('b!')) as s(t) on tag = t when matched then delete", "merge app.marks", {"rows": 1}),
+    (
+        "merge into app.marks using (values ('b!')) as s(t) on tag = t when matched then delete",
+        "merge app.marks",
+        {"rows": 1},
+    ),
     ("create table app.made (i integer)", "create table app.made", {"rows": 0}),
     ("create table app.copied as select 1 as i", "create table app.copied", {"rows": 1}),
     ("create unique index made_i on app.made (i)", "create unique index app.made_i", {"rows": 0}),
@@ -111,7 +115,7 @@ KINDS: tuple[tuple[str, str, Any], ...] = (
 
 
 def test_kinds_of_statements(database: Database) -> None:
-    """Every kind of statement runs, in the order of its lane; the task names it, with its object where that can be read."""
+    """Every kind of statement runs, in the order of its lane; the task names it, and its object if it can be read."""
     ids = [database.value("select jobs.enqueue_sql(%s, max_attempts => 1)", [text]) for text, _, _ in KINDS]
     database.drain()
 
