@@ -62,7 +62,7 @@ with direct as (
 select format('%s, %s', (select count(distinct xmin::text) from demo.plane_total), (select count(*) from differing)), '9, 0';
 
 -- check: log lines that the procedure left, one per commit
-select count(*)::text, '9' from jobs.log_lines as l join jobs.job as j on j.id = l.job_id where j.task = 'call';
+select count(*)::text, '9' from jobs.log_lines as l join jobs.job as j on j.id = l.job_id where j.task = 'call demo.sum_planes';
 
 -- check: the job that overran its 2 s was stopped in time
 select string_agg(format('%s %s %s', state, outcome, case when run_ms between 2000 and 4000 then 'in time' else run_ms || ' ms' end), ', '),
