@@ -22,10 +22,10 @@ from pyworker.supervisor.launching import Launcher
 from pyworker.supervisor.risks import said_of
 from pyworker.supervisor.signals import Wake
 
-__all__ = ["NotOurs", "Options", "Session", "open_again", "open_first"]
+__all__ = ["LONGEST_PAUSE", "NotOurs", "Options", "Session", "open_again", "open_first"]
 
 _FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 1.0
+LONGEST_PAUSE = 1.0  # between two tries to reach a server that is lost
 _CLOSED = "42501"  # not permitted
 _COPY = "PW060"  # a copy of another installation
 _MISMATCH = {
@@ -210,7 +210,7 @@ def open_again(options: Options, wake: Wake, log: Sink, feed: Callable[[], None]
     log.emit("server_lost", reason=reason)
     for attempt in Retrying(
         retry=retry_if_exception_type((psycopg.Error, ServerStalled)),
-        wait=wait_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE) + wait_random(0, _FIRST_PAUSE),
+        wait=wait_exponential(multiplier=_FIRST_PAUSE, max=LONGEST_PAUSE) + wait_random(0, _FIRST_PAUSE),
         sleep=wake.pause,
         before=lambda _state: feed(),
         reraise=True,

@@ -10,6 +10,10 @@ language sql begin atomic insert into public.effect values (number) returning nu
 create function public.nap(seconds float) returns void
 language sql begin atomic select pg_sleep(seconds); end;
 
+-- Ends when the test lets go of the advisory lock 1.
+create function public.gate() returns void
+language sql begin atomic select pg_advisory_xact_lock(1); end;
+
 create function public.fail() returns void
 language plpgsql as $$ begin raise exception 'no luck' using errcode = '22012'; end $$;
 

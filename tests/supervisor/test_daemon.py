@@ -13,7 +13,7 @@ import pytest
 
 from pyworker.server import PrivateServer
 
-from .conftest import Scripted, Start, wait_until
+from .conftest import RESTS, Scripted, Start, statements_a_second, wait_until
 
 
 def commit(*succeeded: int, **other: Any) -> dict[str, Any]:
@@ -33,31 +33,31 @@ def counted_looks(scripted: Scripted) -> None:
     scripted.sql("insert into jobs_internal.running (id, task) values (1, 'f')")
 
 
+def wait_for_rest(scripted: Scripted) -> None:
+    wait_until(lambda: scripted.sql(f"select asleep and {RESTS} from jobs_internal.script") == [(True,)])
+
+
 def wait_for_a_look(scripted: Scripted) -> None:
     wait_until(lambda: scripted.sql("select is_called from public.looks") == [(True,)])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_at_once_and_cleanly(scripted: Scripted, start: Start, number: signal.Signals) -> None:
-    took: list[float] = []
-    while min(took, default=1.0) >= 0.5 and len(took) < 5:  # a busy machine may be late now and then
-        daemon = start(scripted.dsn)
-        code, seconds = daemon.stop(number)
-        took.append(seconds)
-        assert (code, daemon.complaints) == (0, [])
-        assert [line["event"] for line in daemon.lines][-2:] == ["supervisor_stopping", "supervisor_stopped"]
-        assert daemon.lines[-1]["reason"] == number.name
-    assert min(took) < 0.5  # of which the interpreter's own end is the larger part
-    assert scripted.sql("select closed from jobs_internal.script") == [(len(took),)]
+    """It rests for an hour: nothing but the signal ends that."""
+    daemon = start(scripted.dsn, looks=False)
+    wait_for_rest(scripted)
+    code = daemon.stop(number)
+    assert (code, daemon.complaints) == (0, [])
+    assert [line["event"] for line in daemon.lines][-2:] == ["supervisor_stopping", "supervisor_stopped"]
+    assert daemon.lines[-1]["reason"] == number.name
+    assert scripted.sql("select closed from jobs_internal.script") == [(1,)]
 
 
 def test_a_signal_stops_it_while_the_server_gives_no_answer(scripted: Scripted, start: Start) -> None:
-    daemon = start(scripted.dsn)
-    scripted.set(tick_sleeps=20)
+    daemon = start(scripted.dsn, PYWORKER_STALL_AFTER="3600")
+    scripted.set(tick_sleeps=3600)
     wait_until(lambda: scripted.sql("select 1 from pg_stat_activity where wait_event = 'PgSleep'"))
-    code, took = daemon.stop()
-    assert code == 0
-    assert took < 10  # the answer comes after 20 s: only waiting for it takes so long, however busy the machine is
+    assert daemon.stop() == 0  # it does not wait for the answer: `stop` would give up
 
 
 def test_it_survives_a_restart_and_says_so_once(server: PrivateServer, scripted: Scripted, start: Start) -> None:
@@ -109,7 +109,7 @@ def test_two_daemons_log_each_outcome_once(scripted: Scripted, start: Start) -> 
         scripted.feed(commit(*range(number, number + 5), job_id=number + 5))
     wait_until(lambda: scripted.sql("select count(*) from jobs_internal.feed") == [(0,)])
     for daemon in both:
-        assert daemon.stop()[0] == 0
+        assert daemon.stop() == 0
     failed = [line["job_id"] for daemon in both for line in daemon.events("job_failed")]
     singles = sum(len(daemon.events("job_succeeded")) for daemon in both)
     summed = sum(line["count"] for daemon in both for line in daemon.events("jobs_succeeded"))
@@ -130,32 +130,19 @@ def test_many_successes_are_summed_and_every_failure_keeps_its_line(scripted: Sc
 def test_idle_it_sends_less_than_a_statement_in_three_seconds(scripted: Scripted, start: Start) -> None:
     scripted.sql("create extension pg_stat_statements")
     daemon = start(scripted.dsn)
-    wait_until(lambda: scripted.sql("select asleep from jobs_internal.script") == [(True,)])
-    count = (
-        "select coalesce(sum(calls), 0) from pg_stat_statements s join pg_roles r on r.oid = s.userid "
-        "where rolname = 'supervisor' and toplevel "
-        "and dbid = (select oid from pg_database where datname = current_database())"
-    )
-    time.sleep(1)  # it falls asleep in some steps
-    before, begun = scripted.sql(count)[0][0], time.monotonic()
-    time.sleep(12.5)  # the measurement itself
-    rate = float(scripted.sql(count)[0][0] - before) / (time.monotonic() - begun)
-    assert 0 < rate < 0.3
+    wait_for_rest(scripted)
+    assert statements_a_second(scripted.sql, "supervisor") < 0.3
     daemon.stop()
 
 
 def test_a_ring_wakes_it_at_once(scripted: Scripted, start: Start) -> None:
-    daemon = start(scripted.dsn)
-    took = []
-    for number in range(5):
-        wait_until(lambda: scripted.sql("select asleep from jobs_internal.script") == [(True,)])
-        begun = time.monotonic()
-        scripted.sql("with f as (select 1) insert into jobs_internal.feed (row) values (%s)", '{"others":[]}')
+    """It rests for an hour: nothing but the ring ends that."""
+    daemon = start(scripted.dsn, looks=False)
+    for number in range(3):
+        wait_for_rest(scripted)
         scripted.feed(commit(job_id=number))
         scripted.sql("notify pyworker")
         daemon.wait_for("job_failed", number + 1)
-        took.append(time.monotonic() - begun)
-    assert sorted(took)[2] < 0.3
     daemon.stop()
 
 
@@ -189,8 +176,7 @@ def test_a_second_signal_ends_a_drain(scripted: Scripted, start: Start) -> None:
     daemon = start(scripted.dsn, "--drain")
     daemon.process.send_signal(signal.SIGTERM)
     wait_for_a_look(scripted)  # the first was heard: two signals at once would be one
-    code, _ = daemon.stop()
-    assert code == 0
+    assert daemon.stop() == 0
 
 
 def test_a_server_that_gives_no_answer_ends_it_with_a_failure(scripted: Scripted, start: Start) -> None:
@@ -298,7 +284,7 @@ def test_stuck_jobs_are_told_and_seen_in_the_exit_code(scripted: Scripted, start
     daemon = start(scripted.dsn, PYWORKER_STUCK_AFTER="1")
     line = daemon.wait_for("jobs_stuck")
     assert (line["owner"], line["level"]) == ("app", "critical")
-    assert daemon.stop()[0] == 3
+    assert daemon.stop() == 3
 
 
 def test_signals_pauses_and_problems_are_told(scripted: Scripted, start: Start) -> None:

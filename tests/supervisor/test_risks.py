@@ -42,7 +42,7 @@ def test_a_superuser_that_was_allowed_is_told_of_once(real: Real, start: Start, 
         admin=True,
     )
     daemon.wait_for("server_back")
-    assert daemon.stop()[0] == 0
+    assert daemon.stop() == 0
     assert len(daemon.events("risk")) == 1
 
 
@@ -81,14 +81,14 @@ def test_a_login_that_is_a_member_of_a_powerful_role_is_refused_and_told_of(
         said = daemon.wait_for("risk")
         assert said["problem"] == ("superuser" if power == "superuser" else "powerful_login")
         assert f"the login supervisor has {has}" in said["detail"]
-        assert daemon.stop()[0] == 0
+        assert daemon.stop() == 0
     finally:
         real.sql("drop role pw_between; drop role pw_boss", admin=True)
 
 
 def test_on_this_machine_nothing_is_said_of_tls(real: Real, start: Start) -> None:
     daemon = start(real.dsn, "--owner", "app")
-    assert daemon.stop()[0] == 0
+    assert daemon.stop() == 0
     assert daemon.events("risk") == []
 
 

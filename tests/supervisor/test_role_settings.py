@@ -137,4 +137,4 @@ def test_a_connection_does_not_outlive_a_failed_launch(real: Real, start: Start)
     finally:
         _admin(real, "grant execute on function jobs_internal.launch(integer, interval) to jobs_runner")
     assert real.wait_for(job, "succeeded") == "succeeded"
-    assert daemon.stop()[0] == 0
+    assert daemon.stop() == 0
