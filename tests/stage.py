@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
-from support import Database, Row, Server, wait_until
+from support import PATIENCE, Database, Row, Server, wait_until
 
 STAGE = Path(__file__).with_name("stage.sql")
 UNFINISHED = ("scheduled", "queued", "running")
@@ -93,7 +93,7 @@ def state(database: Database, job: int) -> str:
     return str(database.value("select state from jobs.job where id = %s", [job], role="postgres"))
 
 
-def wait_for(database: Database, job: int, *states: str, timeout: float = 20.0) -> dict[str, Any]:
+def wait_for(database: Database, job: int, *states: str, timeout: float = PATIENCE) -> dict[str, Any]:
     """Wait until a job is in one of the states (finished, if none is named); gives its row."""
     wanted = states or ("succeeded", "failed", "cancelled", "in_doubt")
     try:
@@ -120,7 +120,7 @@ def running(database: Database, job: int) -> dict[str, Any] | None:
     return database.record("select * from jobs.running where id = %s", [job], role="postgres") if found else None
 
 
-def wait_running(database: Database, job: int, timeout: float = 10.0) -> dict[str, Any]:
+def wait_running(database: Database, job: int, timeout: float = PATIENCE) -> dict[str, Any]:
     """Wait until a job runs and is shown to run."""
     wait_until(lambda: running(database, job) is not None, timeout)
     row = running(database, job)
@@ -146,7 +146,7 @@ def wait_at_gate(database: Database, count: int = 1) -> list[int]:
         )
         return [row[0] for row in rows] if len(rows) >= count else []
 
-    return wait_until(waiting, 10)
+    return wait_until(waiting)
 
 
 def quick_retries(database: Database, queue: str = "default") -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -64,14 +63,29 @@ main()
 """
 
 
+#: The same, with no look of its own while nothing is there: only a ring, a signal, or what it planned ends its rest.
+_NEVER_LOOKS = """
+from pyworker.cli import main
+from pyworker.supervisor import verdicts
+verdicts.IDLE = verdicts.QUEUED = verdicts.DOZE = 3600.0
+main()
+"""
+
+
 class Supervisor:
     """`python -m pyworker run` as a process; its log lines are read as they come."""
 
     def __init__(
-        self, dsn: str, *arguments: str, environment: Mapping[str, str] | None = None, os_user: str | None = None
+        self,
+        dsn: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        os_user: str | None = None,
+        looks: bool = True,
     ) -> None:
-        """`environment`: besides our own; `os_user`: who it runs as, for root only."""
-        python = [sys.executable, *(["-m", "pyworker"] if os_user is None else ["-c", _AS_ANOTHER, os_user])]
+        """`environment`: besides our own; `os_user`: who it runs as, for root only; `looks`: by itself, while idle."""
+        program = ["-m", "pyworker"] if looks else ["-c", _NEVER_LOOKS]
+        python = [sys.executable, *(program if os_user is None else ["-c", _AS_ANOTHER, os_user])]
         self.process = subprocess.Popen(
             [*python, "run", "--dsn", dsn, *arguments],
             env={**os.environ, **(environment or {})},
@@ -96,7 +110,7 @@ class Supervisor:
     def events(self, name: str) -> list[dict[str, Any]]:
         return [line for line in list(self.lines) if line["event"] == name]
 
-    def wait_for(self, name: str, count: int = 1, timeout: float = 15.0) -> dict[str, Any]:
+    def wait_for(self, name: str, count: int = 1, timeout: float = 60.0) -> dict[str, Any]:
         try:
             wait_until(lambda: len(self.events(name)) >= count, timeout)
         except AssertionError:
@@ -109,7 +123,7 @@ class Supervisor:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         self._reader.join(10)
         return code
 
@@ -135,21 +149,12 @@ def supervise() -> Iterator[Supervise]:
             started: bool = True,
             environment: Mapping[str, str] | None = None,
             os_user: str | None = None,
+            looks: bool = True,
         ) -> Supervisor:
-            one = Supervisor(dsn, *arguments, environment=environment, os_user=os_user)
+            one = Supervisor(dsn, *arguments, environment=environment, os_user=os_user, looks=looks)
             stack.callback(one.kill)
             if started:
                 one.wait_for("supervisor_started")
             return one
 
         yield begin
-
-
-class Clock:
-    """Seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._begun = time.monotonic()
-
-    def __call__(self) -> float:
-        return time.monotonic() - self._begun

@@ -4,23 +4,37 @@ PYWORKER_STOPS says how often; the figures are printed (pytest -s).
 """
 
 import os
+import time
 
 import pytest
 from stage import know_as_short, ledger, put, put_many, put_sql, wait_running
 from support import Database, wait_until
 
-from .conftest import Clock, Supervise
+from .conftest import Supervise
 
 STOPS = int(os.environ.get("PYWORKER_STOPS", "2"))
 JOBS = 1200
+OUTLAST = """
+create function app.outlast(n integer, asked timestamptz) returns void language plpgsql as $$
+begin
+  if pg_postmaster_start_time() < asked then
+    perform pg_sleep(600);
+  end if;
+  insert into app.ledger (n) values (n);
+end $$
+"""
 
 
 @pytest.mark.timeout(60 + 60 * STOPS)
 @pytest.mark.parametrize("mode", ["fast", "smart", "immediate"])
 def test_a_stop_under_load_charges_nobody(database: Database, supervise: Supervise, mode: str) -> None:
-    """Every job has one attempt: one that is charged for the stop fails, and shows."""
+    """Every job has one attempt: one that is charged for the stop fails, and shows.
+
+    `stop` gives up after a minute; those that run alone would take ten, until the server was started again.
+    """
     private = database.server.private
     assert private is not None
+    database.run(OUTLAST)
     put(database, "app.nap", {"seconds": 0, "n": -1})
     database.drain()
     know_as_short(database)
@@ -30,15 +44,20 @@ def test_a_stop_under_load_charges_nobody(database: Database, supervise: Supervi
     for n in range(STOPS):
         first = 10000 * (n + 1)
         many = range(first, first + JOBS)
+        asked = database.value("select clock_timestamp()::text")
         lone = [
             put(
-                database, "app.nap", {"seconds": 2, "n": first + JOBS + k}, max_attempts=1, settings={"work_mem": "1MB"}
+                database,
+                "app.outlast",
+                {"n": first + JOBS + k, "asked": asked},
+                max_attempts=1,
+                settings={"work_mem": "1MB"},
             )
             for k in range(2)
         ]
         child = put_sql(
             database,
-            f"do $$ begin perform pg_sleep(2); insert into app.ledger (n) values ({first + JOBS + 2}); commit; end $$",
+            f"do $$ begin perform app.outlast({first + JOBS + 2}, '{asked}'); commit; end $$",
             done_when=f"exists (select from app.ledger where n = {first + JOBS + 2})",
             max_attempts=1,
         )
@@ -48,12 +67,12 @@ def test_a_stop_under_load_charges_nobody(database: Database, supervise: Supervi
         before = len(ledger(database))
         wait_until(lambda before=before: len(ledger(database)) > before + 20, 30)  # type: ignore[misc]
         database.close()
-        clock = Clock()
+        begun = time.monotonic()
         if mode == "smart":
             # A smart stop waits for clients: the supervisor is one, and leaves when it is told to.
             assert one.stop() == 0
         private.stop(mode=mode)  # type: ignore[arg-type]
-        took.append(clock())
+        took.append(time.monotonic() - begun)
         private.start()
         if mode == "smart":
             one = supervise(database.dsn("supervisor"))
@@ -62,7 +81,5 @@ def test_a_stop_under_load_charges_nobody(database: Database, supervise: Supervi
     print(f"\n{mode}: {', '.join(f'{seconds:.2f}' for seconds in took)} s")
     assert ledger(database) == expected
     assert database.run("select distinct state, attempt from jobs.job") == [("succeeded", 1)]
-    if mode == "fast":
-        assert max(took) < 10
     assert one.stop() == 0
     wait_until(lambda: not database.background(), 20)

@@ -3,7 +3,6 @@
 import json
 import signal
 from functools import partial
-from statistics import median
 from typing import Any
 
 import pytest
@@ -25,13 +24,13 @@ from stage import (
 )
 from support import Database, wait_until
 
-from .conftest import Clock, Supervise
+from .conftest import Supervise, Supervisor
 
 SLOW: dict[str, tuple[str, dict[str, Any] | None]] = {
-    "alone": ("app.nap", {"seconds": 30}),
-    "statement": ("insert into app.ledger (n) select 1 from pg_sleep(30)", None),
-    "child": ("do $$ begin insert into app.ledger (n) values (1); commit; perform pg_sleep(30); end $$", None),
-    "procedure": ("app.sleep_in_child", {"seconds": 30}),
+    "alone": ("app.nap", {"seconds": 600}),
+    "statement": ("insert into app.ledger (n) select 1 from pg_sleep(600)", None),
+    "child": ("do $$ begin insert into app.ledger (n) values (1); commit; perform pg_sleep(600); end $$", None),
+    "procedure": ("app.sleep_in_child", {"seconds": 600}),
 }
 PROCEDURE = (
     "create procedure app.sleep_in_child(seconds float8) language plpgsql as"
@@ -44,40 +43,39 @@ def enqueue(database: Database, kind: str, **options: Any) -> int:
     return put_sql(database, task, **options) if args is None else put(database, task, args, **options)
 
 
-def duration(database: Database, job: int) -> float:
-    """Give the seconds that the last attempt took."""
-    row = database.run(
-        "select extract(epoch from finished_at - started_at) from jobs.attempts where job_id = %s", [job]
-    )
-    return float(row[-1][0])
+def told_to_stop(one: Supervisor) -> set[int]:
+    """Give the jobs that this supervisor has sent a signal."""
+    return {line["job_id"] for line in one.events("stop_signal_sent")}
 
 
-def test_time_limits_are_kept_to_half_a_second(database: Database, supervise: Supervise) -> None:
+def test_time_limits_are_kept_by_the_supervisor(database: Database, supervise: Supervise) -> None:
+    """The server's own limits come an hour later: what ends in time was ended by the supervisor."""
+    database.admin("select jobs.configure('timeout_margin_ms', '3600000')")
     database.run(PROCEDURE)
     put(database, "app.nap", {"seconds": 0})
     database.drain()
     know_as_short(database)
     one = supervise(database.dsn("supervisor"))
     jobs = {kind: enqueue(database, kind, timeout="700 ms", max_attempts=1) for kind in SLOW if kind != "alone"}
-    jobs["in a chunk"] = put(database, "app.nap", {"seconds": 30}, timeout="700 ms", max_attempts=1)
+    jobs["in a chunk"] = put(database, "app.nap", {"seconds": 600}, timeout="700 ms", max_attempts=1)
     jobs["alone"] = put(
-        database, "app.nap", {"seconds": 30}, timeout="700 ms", max_attempts=1, settings={"work_mem": "1MB"}
+        database, "app.nap", {"seconds": 600}, timeout="700 ms", max_attempts=1, settings={"work_mem": "1MB"}
     )
     neighbour = put(database, "app.note", {"n": 50})
-    overshoot = {}
     for kind, job in jobs.items():
-        found = wait_for(database, job, timeout=20)
+        found = wait_for(database, job)
         assert (kind, found["state"], found["error"]["sqlstate"]) == (kind, "failed", "PWT01")
         assert attempts(database, job) == [(1, "timed_out")]
-        overshoot[kind] = duration(database, job) - 0.7
-    assert {kind: over for kind, over in overshoot.items() if not 0 <= over < 0.5} == {}
-    assert median(overshoot.values()) < 0.25
+        assert database.run(
+            "select finished_at - started_at >= '700 ms' from jobs.attempts where job_id = %s", [job]
+        ) == [(True,)]
     assert wait_for(database, neighbour)["state"] == "succeeded"
     wait_until(
-        lambda: not database.admin("select 1 from pg_stat_activity where wait_event = 'PgSleep' and query ~ '30'")
+        lambda: not database.admin("select 1 from pg_stat_activity where wait_event = 'PgSleep' and query ~ '600'")
     )
     assert ledger(database).count(50) == 1
     assert one.stop() == 0
+    assert told_to_stop(one) == set(jobs.values())
 
 
 @pytest.mark.parametrize("kind", SLOW)
@@ -87,10 +85,8 @@ def test_cancel_stops_it_at_once(database: Database, supervise: Supervise, kind:
     job = enqueue(database, kind)
     wait_running(database, job)
     wait_until(lambda: (running(database, job) or {}).get("wait_event") == "Timeout:PgSleep")
-    clock = Clock()
     assert database.value("select jobs.cancel(%s)", [job]) == "cancelling"
-    assert wait_for(database, job)["state"] == "cancelled"
-    assert clock() < 1.5
+    assert wait_for(database, job)["state"] == "cancelled"  # long before it would end by itself
     assert one.wait_for("job_cancelled")["job_id"] == job
     one.stop()
 
@@ -99,16 +95,15 @@ def test_a_cancel_of_a_stubborn_job_climbs_the_ladder(database: Database, superv
     """It swallows the first cancels; the last word is a terminate, and never anything stronger."""
     database.run(
         "create function app.stubborn() returns void language plpgsql as $$ begin"
-        " for i in 1 .. 2 loop begin perform pg_sleep(20); exception when query_canceled then null; end; end loop;"
-        " perform pg_sleep(20); end $$"
+        " for i in 1 .. 2 loop begin perform pg_sleep(600); exception when query_canceled then"
+        " perform nextval('app.hits'); end; end loop; perform pg_sleep(600); end $$"
     )
     one = supervise(database.dsn("supervisor"))
     job = put(database, "app.stubborn")
     wait_running(database, job)
-    clock = Clock()
     database.run("select jobs.cancel(%s)", [job])
-    assert wait_for(database, job, timeout=15)["state"] == "cancelled"
-    assert 0.9 < clock() < 8
+    assert wait_for(database, job)["state"] == "cancelled"
+    assert database.admin("select last_value from app.hits") == [(2,)]
     one.stop()
 
 
@@ -125,11 +120,11 @@ def test_a_job_that_will_not_stop_costs_its_lane_only(database: Database, superv
     one = supervise(database.dsn("supervisor"))
     job = put(database, "app.stubborn")
     pid = wait_running(database, job)["pid"]
-    clock = Clock()
     database.run("select jobs.cancel(%s)", [job])
     health = "select status, detail, remedy from jobs.health where \"check\" = 'stubborn jobs'"
-    wait_until(lambda: database.admin(health)[0][0] == "critical", 15)
-    assert 9 < clock() < 13
+    wait_until(lambda: database.admin(health)[0][0] == "critical", 60)
+    after = "select (quarantine ->> 'since')::timestamptz - (select requested_at from jobs_internal.stop)"
+    assert database.admin(f"{after} >= '10 s' from jobs_internal.lane where quarantine is not null") == [(True,)]
     _, detail, remedy = database.admin(health)[0]
     assert f"job {job} in process {pid}" in detail
     assert f"where id in ({job})" in remedy
@@ -149,13 +144,14 @@ def test_a_job_that_will_not_stop_costs_its_lane_only(database: Database, superv
 
 
 def test_retries_come_when_they_are_due(database: Database, supervise: Supervise) -> None:
+    """It rests for an hour unless it planned to look: it did, for the time at which something is due."""
     quick_retries(database)
-    one = supervise(database.dsn("supervisor"))
+    one = supervise(database.dsn("supervisor"), looks=False)
     job = put(database, "app.stumble", {"n": 1, "times": 2})
     later = put(database, "app.note", {"n": 2}, run_at=database.value("select clock_timestamp() + interval '1 second'"))
     assert wait_for(database, job)["state"] == "succeeded"
     found = wait_for(database, later)
-    assert 0 <= (found["started_at"] - found["run_at"]).total_seconds() < 1
+    assert found["started_at"] >= found["run_at"]
     assert one.events("attempt_failed")[0]["job_id"] == job
     one.stop()
 
@@ -215,7 +211,7 @@ def test_a_supervisor_that_is_stopped_in_its_tracks(database: Database, supervis
     first.signal(signal.SIGSTOP)
     second = supervise(database.dsn("supervisor"))
     put_many(database, "app.note", [{"n": n} for n in range(200)])
-    late = put(database, "app.nap", {"seconds": 30}, timeout="300 ms", max_attempts=1)
+    late = put(database, "app.nap", {"seconds": 600}, timeout="300 ms", max_attempts=1)
     wait_until(lambda: len(ledger(database)) == 200, 20)
     assert wait_for(database, late)["error"]["sqlstate"] == "PWT01"
     first.signal(signal.SIGCONT)
@@ -267,11 +263,9 @@ def test_a_server_that_falls_over_under_load(database: Database, supervise: Supe
     private.stop(mode="immediate")
     one.wait_for("server_lost")
     private.start()
-    clock = Clock()
     database.close()
     begun = len(ledger(database))
-    wait_until(lambda: len(ledger(database)) > begun, 10)
-    assert clock() < 5
+    wait_until(lambda: len(ledger(database)) > begun)  # before a lease would have ended
     wait_until(lambda: not database.admin("select 1 from jobs_internal.job"), 40)
     assert ledger(database) == [*range(1500), 5000, 6000]
     assert state(database, slow) == "succeeded"
@@ -285,14 +279,12 @@ def test_a_fast_stop_is_fast_and_charges_nothing(database: Database, supervise: 
     private = database.server.private
     assert private is not None
     one = supervise(database.dsn("supervisor"))
-    job = put(database, "app.nap", {"seconds": 20, "n": 1}, max_attempts=1)
+    job = put(database, "app.nap", {"seconds": 600, "n": 1}, max_attempts=1)
     quick = put_many(database, "app.nap", [{"seconds": 0.005, "n": n} for n in range(2, 300)], max_attempts=1)
     wait_running(database, job)
     wait_until(lambda: len(ledger(database)) > 10, 20)
     database.close()
-    clock = Clock()
-    private.stop(mode="fast")
-    assert clock() < 8
+    private.stop(mode="fast")  # it gives up long before the job ends by itself
     private.start()
     wait_running(database, job)
     assert attempts(database, job) == [(1, None)]

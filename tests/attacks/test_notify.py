@@ -62,11 +62,11 @@ def test_a_flood_of_rings_is_bounded(watched: Database, supervise: Supervise, bu
         job = put(database, "pg_catalog.pg_sleep", {"$1": 60}, settings={"work_mem": "1MB"})
         wait_for(database, job, "running")
     line = database.connect("nobody")
-    until = time.monotonic() + 2
-    before = _ticks(database)
-    while time.monotonic() < until:
+    before, begun = _ticks(database), time.monotonic()
+    while time.monotonic() < begun + 2:
         line.execute("notify pyworker, 'x'")
-    assert _ticks(database) - before < 100
+    ticks = _ticks(database) - before
+    assert ticks < 50 * (time.monotonic() - begun)  # a busy machine takes longer, and ticks less often
     over = Event()
 
     def flood() -> None:

@@ -74,10 +74,18 @@ def test_sessions_that_die_together_are_waited_for_once(database: Database) -> N
     jobs = [worker.start_first() for worker in workers]
     for worker in workers:
         worker.die()
-    begun = time.monotonic()
-    tick(database)
-    assert time.monotonic() - begun < count * 0.2 / 2
-    assert {state(database, job) for job in jobs} <= {"scheduled", "queued"}
+    while "running" in {state(database, job) for job in jobs}:  # a tick ends in time: a busy machine needs some
+        tick(database)
+    # Waited for one by one, each would be judged 0.2 s after the one before, however busy the machine is.
+    gaps = database.admin(
+        "select count(*) filter (where gap < interval '0.2 s'), count(*) from ("
+        " select finished_at - lag(finished_at) over (order by finished_at) as gap"
+        " from jobs.attempts where job_id = any (%s)"
+        ") as t where gap is not null",
+        [jobs],
+    )
+    assert gaps[0][1] == count - 1
+    assert gaps[0][0] > count / 4
 
 
 def test_one_that_waits_for_a_slot_and_asks_no_more_keeps_none(database: Database) -> None:
@@ -95,7 +103,7 @@ def test_one_that_waits_for_a_slot_and_asks_no_more_keeps_none(database: Databas
         number = line.execute("select jobs_internal.open_session()").fetchone()
         claim = "select (jobs_internal.claim(%s, 0, null, false, 1)).lane_id"
         assert line.execute(claim.encode(), number).fetchone() == (None,), "the waiter has only just asked"
-        wait_until(lambda: line.execute(claim.encode(), number).fetchone() != (None,), 5)
+        wait_until(lambda: line.execute(claim.encode(), number).fetchone() != (None,), 60)
     tick(database)
     waiter.leave()
     database.drain(role="other")
@@ -142,10 +150,12 @@ def test_a_dead_watcher_whose_child_works_costs_no_tick(database: Database) -> N
         (watcher,) = [pid for (pid,) in database.admin("select pid from jobs_internal.session") if pid != child]
         database.admin("select pg_terminate_backend(%s)", [watcher])
         wait_until(lambda: not database.admin("select 1 from pg_stat_activity where pid = %s", [watcher]))
-        begun = time.monotonic()
+        took = []
         for _ in range(20):
+            begun = time.monotonic()
             tick(database)
-        assert time.monotonic() - begun < 20 * 0.2 / 2
+            took.append(time.monotonic() - begun)
+        assert min(took) < 0.2, "one that waits for a judgement takes 0.2 s at least"
         assert state(database, job) == "running"
     wait_until(lambda: not database.background())
     tick(database)

@@ -1,7 +1,5 @@
 """What ends in the middle: sessions signalled from inside and outside, watchers and children that die, time limits."""
 
-import time
-
 import psycopg
 import pytest
 from stage import (
@@ -32,7 +30,7 @@ def session_pid(database: Database) -> int:
 
 
 def no_process(database: Database) -> None:
-    wait_until(lambda: not database.background(), 10)
+    wait_until(lambda: not database.background(), 60)
 
 
 @pytest.mark.parametrize(("how", "knows"), [("pg_cancel_backend", True), ("pg_terminate_backend", False)])
@@ -143,9 +141,8 @@ def test_rescue_of_a_dead_session_gives_its_claim_back_at_once(database: Databas
     what = "select set_config('transaction_timeout', '1', false); select pg_sleep(1)"
     killer = put(database, "app.run", {"what": what}, max_attempts=1)
     jobs += put_many(database, "app.note", [{"n": n} for n in range(50, 100)])
-    begun = time.monotonic()
-    database.drain()
-    assert time.monotonic() - begun < 20  # not after the lease of 30 s
+    database.admin("select jobs.configure('lease_seconds', '3600')")
+    database.drain(timeout=60)  # it gives up waiting long before the lease ends
     assert ledger(database) == list(range(100))
     assert attempts(database, killer) == [(1, "lost")]
     assert {state(database, one) for one in jobs[::10]} == {"succeeded"}
@@ -293,15 +290,15 @@ def test_a_watcher_that_dies_and_a_child_that_did_not_do_it(database: Database) 
 
 
 KINDS = {
-    "alone": ("app.nap", {"seconds": 30}),
-    "in a chunk": ("app.nap", {"seconds": 30}),
-    "statement": ("select pg_sleep(30)", None),
-    "child": ("do $$ begin insert into app.ledger (n) values (1); commit; perform pg_sleep(30); end $$", None),
+    "alone": ("app.nap", {"seconds": 600}),
+    "in a chunk": ("app.nap", {"seconds": 600}),
+    "statement": ("select pg_sleep(600)", None),
+    "child": ("do $$ begin insert into app.ledger (n) values (1); commit; perform pg_sleep(600); end $$", None),
 }
 
 
 def enqueue_slow(database: Database, kind: str, timeout: str) -> int:
-    """Enqueue something that takes 30 s."""
+    """Enqueue something that takes ten minutes."""
     if kind == "in a chunk":
         put(database, "app.nap", {"seconds": 0})
         database.drain()
@@ -317,11 +314,9 @@ def test_a_timeout_holds_without_a_supervisor(database: Database, kind: str) -> 
     make_lane(database)
     job = enqueue_slow(database, kind, "500 ms")
     after = put(database, "app.note", {"n": 7})
-    begun = time.monotonic()
     database.run("select jobs.start()")
     wait_running(database, job)
-    no_process(database)
-    assert 0.4 < time.monotonic() - begun < 5.5
+    no_process(database)  # it gives up waiting long before the job ends by itself
     database.drain()
     found = database.job(job)
     # Of a chunk nobody was there to say which one: it ran alone then, and was timed out there.

@@ -38,8 +38,12 @@ def test_retry_delays_grow_with_jitter_up_to_the_cap(database: Database) -> None
         assert kinds > 100
     job = put(database, "app.stumble", {"n": 1})
     drain_once(database)
-    due, now = database.run("select due_at, clock_timestamp() from jobs.queued where id = %s", [job])[0]
-    assert 3 < (due - now).total_seconds() <= 11
+    due, ended = database.run(
+        "select q.due_at, a.finished_at from jobs.queued as q join jobs.attempts as a on a.job_id = q.id"
+        " where q.id = %s",
+        [job],
+    )[0]
+    assert 6 <= (due - ended).total_seconds() < 11
     assert state(database, job) == "scheduled"
     # What waits for its time is in no pgmq queue.
     (lane,) = database.admin("select pgmq_queue from jobs_internal.lane")[0]
@@ -106,7 +110,7 @@ def test_a_job_that_becomes_due_runs(database: Database) -> None:
         database.run("select jobs.start()")
         return state(database, job) == "succeeded"
 
-    wait_until(started, 10, 0.1)
+    wait_until(started, 60, 0.1)
     assert database.job(job)["started_at"] >= soon
 
 
@@ -273,6 +277,7 @@ def test_pause_while_claimed(database: Database, *, everything: bool) -> None:
     database.drain()
     know_as_short(database)
     database.admin("select jobs.configure('chunk_ms', '1')")
+    database.admin("select jobs.configure('lease_seconds', '3600')")
     database.run("truncate app.ledger")
     warm = put_many(database, "app.note", [{"n": n} for n in range(100)])
     gate = put(database, "app.gate", {"n": 100})
@@ -290,9 +295,7 @@ def test_pause_while_claimed(database: Database, *, everything: bool) -> None:
     assert len(done) < 180
     assert state(database, rest[-1]) == "queued"
     database.run(f"select jobs.resume({which})", role="operator")
-    begun = time.monotonic()
-    database.drain()
-    assert time.monotonic() - begun < 10  # what was claimed and not run is not held until its lease ends
+    database.drain(timeout=60)  # what was claimed and not run is not held until its lease ends
     assert ledger(database) == list(range(300))
     assert {state(database, job) for job in (*warm, *rest)} == {"succeeded"}
 
