@@ -2,7 +2,7 @@
 
 import psycopg
 import pytest
-from stage import make_lane, put
+from stage import make_lane, put, put_many, put_sql
 from support import Database, Row
 
 from .byhand import Worker
@@ -102,20 +102,25 @@ OURS = {"jobs_internal.duty"}
 
 
 def _there_is_work(database: Database) -> Worker:
-    """Make some of every kind: a session that died with a job and a claim among it, and one that is overdue."""
+    """Make some of every kind: sessions that died with a job that was to be stopped, and with a claim; one overdue."""
     database.admin("update jobs_internal.lane set rest = 'awake', quarantine = null")
-    for timeout in (None, "1 ms"):
-        for _ in range(3):
-            put(database, "app.note", {"n": 1}, timeout=timeout)
-        database.run("select jobs_internal.supervisor_tick(0)", role="supervisor")
-        worker = Worker(database=database)
-        job = worker.start_first()
-        database.run("select jobs_internal.keep_progress(%s, 1, 'x')", [job])
-        if timeout is None:
-            worker.die()
+    put_sql(database, "select 1")
+    put_many(database, "app.note", [{"n": n} for n in range(3)])
+    database.run("select jobs_internal.supervisor_tick(0)", role="supervisor")
+    dead, idle, overdue = (Worker(database=database) for _ in range(3))
+    lost, late = dead.start_first(), overdue.start_first()
+    database.run("select jobs_internal.keep_progress(%s, 1, 'x')", [lost])
+    assert idle.claim(1)
     for statement in WORK:
         database.admin(statement)
-    return worker
+    database.admin("update jobs_internal.job set timeout = '1 ms' where id = %s", [late])
+    database.admin(
+        "insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (%s, 1, 'cancelled', 'app')",
+        [lost],
+    )
+    dead.die()
+    idle.die()
+    return overdue
 
 
 @pytest.mark.timeout(300)

@@ -306,6 +306,28 @@ def test_a_tick_of_a_thousand_failing_items_is_short(database: Database, rounds:
     holder.execute("rollback")
 
 
+def test_a_part_that_was_cut_off_waits_its_turn(database: Database, rounds: Callable[[], None]) -> None:
+    """It would take as long again; other parts that fail are tried in each round."""
+    rounds()
+    due = database.admin(
+        "insert into jobs_internal.job (id, queue_id, owner, priority, state, max_attempts, run_at, due_at, created_at)"
+        " select nextval('jobs_internal.job_id_seq'), 1, 'other'::regrole, 1, 'scheduled', 3, now(), now(), now()"
+        " returning id"
+    )[0][0]
+    database.admin(
+        "insert into jobs_internal.duty_failure (duty, item, error, retry_at) values"
+        " ('round', 'dispatch', '{\"sqlstate\": \"57014\", \"message\": \"cut off\"}', "
+        " clock_timestamp() + interval '5 min')"
+    )
+    rounds()
+    assert state(database, due) == "scheduled"
+    assert "dispatch" in health(database)[1]
+    retry_now(database)
+    rounds()
+    assert state(database, due) == "queued"
+    assert failures(database) == []
+
+
 def test_a_job_at_the_gate_goes_on_while_rounds_meet_its_locks(database: Database, rounds: Callable[[], None]) -> None:
     """A round beside a job that works in a real session changes nothing for it."""
     with gate_shut(database):
