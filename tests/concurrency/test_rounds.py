@@ -316,7 +316,7 @@ def test_a_part_that_was_cut_off_waits_its_turn(database: Database, rounds: Call
     )[0][0]
     database.admin(
         "insert into jobs_internal.duty_failure (duty, item, error, retry_at) values"
-        " ('round', 'dispatch', '{\"sqlstate\": \"57014\", \"message\": \"cut off\"}', "
+        ' (\'round\', \'dispatch\', \'{"sqlstate": "57014", "message": "cut off"}\', '
         " clock_timestamp() + interval '5 min')"
     )
     rounds()
