@@ -219,6 +219,7 @@ declare
   v_said text;
   v_nap double precision;
   v_gone boolean;
+  v_leave boolean := false;
   v_pid integer;
   v_cookie bigint;
 begin
@@ -295,6 +296,7 @@ begin
         exception
           when query_canceled then
             v_gone := pg_catalog.clock_timestamp() >= v_looked;  -- this session is to leave: the drop goes on by itself
+            v_leave := v_gone;
             if v_gone and p_lock_ms is null then
               p_ending := jobs_internal.cut_off(p_item, v_started, null);
             end if;
@@ -308,9 +310,9 @@ begin
       if p_lock_ms is null and p_ending.outcome is null and jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
         p_ending := jobs_internal.cut_off(p_item, v_started, null);
       end if;
-      exit when p_lock_ms is null and p_ending.outcome is not null;
+      exit when v_leave or (p_lock_ms is null and p_ending.outcome is not null);
     end loop;
-    exit when p_lock_ms is null and p_ending.outcome is not null;
+    exit when v_leave or (p_lock_ms is null and p_ending.outcome is not null);
   end loop;
 end
 $$;
