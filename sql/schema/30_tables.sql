@@ -942,6 +942,7 @@ create table jobs_internal.audit (
   before jsonb,
   after jsonb
 );
+create index audit_login_idx on jobs_internal.audit (login_oid, at);
 comment on table jobs_internal.audit is 'What operators and administrators did through the functions of schema jobs; no function changes or removes a row';
 comment on column jobs_internal.audit.id is 'Number';
 comment on column jobs_internal.audit.at is 'When';

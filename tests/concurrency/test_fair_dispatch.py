@@ -47,3 +47,28 @@ def test_the_oldest_of_each_owner_first(database: Database) -> None:
     assert left == [(ids[0],), (ids[1],)]
     database.admin("select jobs_internal.dispatch()")
     database.drain()
+
+
+READ = "select pg_stat_get_xact_tuples_returned(%s) + pg_stat_get_xact_tuples_fetched(%s)"
+
+
+def test_lanes_that_are_there_are_not_looked_for_at_every_due_job(database: Database) -> None:
+    """However much of an owner's is due, a look for lanes costs what one round moves; and what is new is found."""
+    make_lane(database)
+    database.run(FLOOD, [40000])
+    database.admin(DUE, ["app"])
+    database.admin("analyze jobs_internal.job")
+    put(database, "pg_catalog.now", role="other", run_at="2999-01-01")
+    database.admin(DUE, ["other"])
+    numbers = database.admin("select unnest(array['jobs_internal.job', 'jobs_internal.job_due_idx'])::regclass::oid")
+    with database.connect("postgres") as line:
+        line.execute("begin")
+        made = line.execute("select jobs_internal.make_lanes()").fetchone()
+        read = [line.execute(READ, row + row).fetchone() for row in numbers]
+        line.execute("commit")
+    assert made == (1,)
+    assert all(row is not None and row[0] < 25000 for row in read), read
+    assert database.admin("select jobs_internal.dispatch(null, 100)") == [(100,)]
+    database.admin("delete from jobs_internal.job where due_at is not null")
+    database.drain(role="other")
+    database.drain()

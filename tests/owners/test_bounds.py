@@ -4,7 +4,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 from stage import know_as_short, make_lane, put, put_sql
-from support import Database
+from support import Database, sqlstate_of
 
 FAIL = """
 create function app.fail_large() returns void language plpgsql as $$
@@ -101,6 +101,40 @@ def test_durations_are_told_only_of_what_was_run(database: Database) -> None:
     assert database.admin(known, ["other"]) == [("pg_catalog.now",)]
     database.drain()
     assert sorted(database.admin(known, ["app"])) == [("pg_catalog.now",), ("pg_catalog.pi",), ("pg_catalog.version",)]
+
+
+LOOP = (
+    "do $$ begin for i in 1 .. 600 loop"
+    " perform jobs.unpublish(jobs.publish('app.mine', 'other', pending => i)); end loop; end $$"
+)
+
+
+def test_publishing_in_a_loop_fills_no_table(database: Database) -> None:
+    """In one transaction or in many: each call leaves rows that nobody removes."""
+    database.run("create function app.mine() returns int language sql begin atomic select 1; end")
+    assert sqlstate_of(lambda: database.run(LOOP)) == "PW080"
+    change = "select jobs.publish('app.mine', 'other', pending => %s)"
+    ends = [sqlstate_of(lambda n=n: database.run(change, [n])) for n in range(1, 520)]
+    assert (ends[499], ends[500], ends[518]) == (None, "PW080", "PW080")
+    number = database.value("select id from jobs.publications")
+    assert database.admin("select count(*) from jobs_internal.audit") == [(500,)]
+    assert database.value("select jobs.unpublish(%s)", [number]) == 0, "what was given can be taken back"
+    database.admin("update jobs_internal.audit set at = at - interval '1 day'")
+    assert sqlstate_of(lambda: database.run(change, [1])) is None, "a day later"
+
+
+def test_a_login_has_so_many_publications_at_a_time(database: Database) -> None:
+    database.run(
+        "do $$ begin for i in 1 .. 501 loop execute format('create function app.f%s() returns int return 1', i);"
+        " if i <= 500 then perform jobs.publish('app.f' || i, 'other'); end if; end loop; end $$"
+    )
+    database.admin("update jobs_internal.audit set at = at - interval '1 day'")
+    assert sqlstate_of(lambda: database.run("select jobs.publish('app.f501', 'other')")) == "PW080"
+    assert sqlstate_of(lambda: database.run("select jobs.publish('app.f500', 'other', pending => 1)")) is None
+    assert database.value("select jobs.enqueue_published('app.f7')", role="other") > 0
+    database.run("select jobs.unpublish(id) from jobs.publications where task = 'app.f1'")
+    assert sqlstate_of(lambda: database.run("select jobs.publish('app.f501', 'other')")) is None
+    database.drain()
 
 
 def test_sessions_that_are_gone_leave_one_row_a_minute(database: Database) -> None:

@@ -33,8 +33,10 @@ begin
   v_found := array(
     select p from jobs_internal.publication as p
     where p.revoked_at is null
-      and pg_catalog.btrim(p_task) in (p.task, p.signature, p.task || '(' || pg_catalog.pg_get_function_arguments(p.func) || ')',
-        p.task || '(' || pg_catalog.pg_get_function_identity_arguments(p.func) || ')')
+      -- The cheap look first: others may have published many.
+      and (pg_catalog.btrim(p_task) = p.signature or pg_catalog.starts_with(pg_catalog.btrim(p_task), p.task)
+        and pg_catalog.btrim(p_task) in (p.task, p.task || '(' || pg_catalog.pg_get_function_arguments(p.func) || ')',
+          p.task || '(' || pg_catalog.pg_get_function_identity_arguments(p.func) || ')'))
       and (p_publisher is null or pg_catalog.pg_get_userbyid(p.publisher) = p_publisher)
       and exists (select from pg_catalog.pg_roles as r where r.oid = p.to_role) and pg_catalog.pg_has_role(session_user, p.to_role, 'member'));
   if pg_catalog.cardinality(v_found) = 0 then
@@ -75,7 +77,7 @@ end
 $$;
 comment on function jobs_internal.published_args(jobs_internal.shape, jsonb) is 'The arguments of a published function, cast as far as only the server''s own types are involved';
 
--- Purpose: publish a function, or change the limits of its publication. Returns its number. Errors: PW006, PW007, PW009, PW026, PW075.
+-- Purpose: publish a function, or change the limits of its publication. Returns its number. Errors: PW006, PW007, PW009, PW026, PW075, PW080.
 create or replace function jobs_internal.store_publication(
   p_func oid,
   p_to_role text,
@@ -122,6 +124,18 @@ begin
       detail = 'The range of per_minute and pending: 1 and more; null for no limit of its own.', hint = 'Pass a value in that range. A retry cannot help.';
   end if;
   v_queue := jobs_internal.queue_id(coalesce(p_queue, 'default'));
+  -- Each leaves a row that nobody removes, and those that count are looked through by whoever enqueues one.
+  if (select pg_catalog.count(*) from (select from jobs_internal.audit as a
+      where a.login_oid = jobs_internal.me() and a.at > pg_catalog.clock_timestamp() - interval '1 day' and a.action = 'publish' limit 500) as d) = 500
+    or (select pg_catalog.count(*) from (select from jobs_internal.publication as p
+      where p.publisher = jobs_internal.me() and p.revoked_at is null limit 500) as d) = 500
+      and not exists (select from jobs_internal.publication as p
+        where p.publisher = jobs_internal.me() and p.to_role = v_role and p.func = p_func and p.revoked_at is null)
+  then
+    raise exception using errcode = 'PW080', message = pg_catalog.format('%s has published as much as one login may', session_user),
+      detail = '500 publications at a time are allowed to one login, and 500 calls of jobs.publish a day; each is kept in jobs.audit.',
+      hint = 'Revoke those that are not needed (jobs.unpublish). A retry helps in a day.';
+  end if;
   select p.* into v_before from jobs_internal.publication as p
   where p.publisher = jobs_internal.me() and p.to_role = v_role and p.func = p_func and p.revoked_at is null
   for update;

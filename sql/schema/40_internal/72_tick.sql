@@ -71,29 +71,44 @@ comment on function jobs_internal.first_due() is 'The owners of scheduled jobs, 
 
 -- Purpose: lanes for jobs that have none yet. Made here and never inside a caller's enqueue, because pgmq.create holds a lock until commit.
 -- p_owner null: for all owners, the first of each before the second of any; those that failed a moment ago are left out, and one session makes
--- them at a time. Returns how many. Locks: duty (skip locked), pgmq's queue lock.
+-- them at a time. Of an owner's jobs only those are looked at that a round could move: one that comes behind so many others of its own is not moved
+-- before them either, lane or no lane. Returns how many. Locks: duty (skip locked), pgmq's queue lock.
 create or replace function jobs_internal.make_lanes(p_owner oid default null)
 returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   v record;
   v_count integer := 0;
   v_until timestamptz := pg_catalog.clock_timestamp() + interval '0.3 seconds';
   v_error jsonb;
+  v_but text[] := '{}';
 begin
   if p_owner is null and not jobs_internal.takes_duty('lanes') then
     return 0;
   end if;
+  if p_owner is null then
+    -- However many jobs wait for one that fails, they hide no other.
+    v_but := array(select f.item from jobs_internal.duty_failure as f where f.duty = 'lanes' and jobs_internal.is_future(f.retry_at));
+  end if;
   for v in
     select m.*, pg_catalog.format('%s/%s/%s', m.queue_id, m.owner, m.priority) as item
     from (
-      select distinct j.queue_id, j.owner, j.priority
+      select distinct j.queue_id, f.owner, j.priority
       from jobs_internal.first_due() as f
-      join jobs_internal.job as j on j.owner = f.owner
-      where f.due_at <= pg_catalog.clock_timestamp() and j.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or j.owner = p_owner)
-        and not exists (select from jobs_internal.lane as l where l.queue_id = j.queue_id and l.owner = j.owner and l.priority = j.priority)
+      cross join lateral (
+        select o.queue_id, o.priority
+        from jobs_internal.job as o
+        where o.owner = f.owner and o.due_at <= pg_catalog.clock_timestamp()
+          and (v_but = '{}' or pg_catalog.format('%s/%s/%s', o.queue_id, o.owner, o.priority) <> all (v_but))
+        order by o.due_at
+        limit 5000
+      ) as j
+      where f.due_at <= pg_catalog.clock_timestamp() and (p_owner is null or f.owner = p_owner)
+        and not exists (select from jobs_internal.lane as l where l.queue_id = j.queue_id and l.owner = f.owner and l.priority = j.priority)
     ) as m
     left join jobs_internal.duty_failure as f on f.duty = 'lanes' and f.item = pg_catalog.format('%s/%s/%s', m.queue_id, m.owner, m.priority)
     where p_owner is not null or f.item is null or not jobs_internal.is_future(f.retry_at)

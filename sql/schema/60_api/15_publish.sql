@@ -27,7 +27,8 @@ comment on function jobs.publish(text, text, text, interval, integer, bigint) is
 'Lets the members of to_role enqueue one function of the caller''s (jobs.enqueue_published), to run as the caller. Returns the number of the
 publication. task: as in jobs.enqueue; queue: where its jobs go; timeout: the longest that they may take, null for the queue''s; per_minute and
 pending: jobs enqueued in 60 seconds, and unfinished, at most; null for no limit but the caller''s own quota. Each enqueuer has unique keys of its
-own. Again for the same function and role: the limits are changed. Errors: PW001, PW002, PW006 not the caller''s function, PW007, PW009, PW016, PW019, PW026, PW075 no such role.';
+own. Again for the same function and role: the limits are changed. Errors: PW001, PW002, PW006 not the caller''s function, PW007, PW009, PW016, PW019, PW026, PW075 no such role, PW080 as
+much as one login may publish.';
 
 create or replace function jobs.unpublish(publication integer)
 returns bigint

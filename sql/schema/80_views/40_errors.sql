@@ -57,6 +57,7 @@ from (values
   ('PW076', false, 'no such task is published to the caller'),
   ('PW077', false, 'there is no such publication, or it belongs to another role'),
   ('PW079', true, 'the login has called functions with as many sets of argument names as one may'),
+  ('PW080', true, 'the login has published as much as one may'),
   ('PW078', true, 'the server has just started, and its last end is not looked into yet'),
   ('PWC01', false, 'outcome: cancelled on request'),
   ('PWC02', false, 'outcome: interrupted three times without a known reason'),
