@@ -29,9 +29,6 @@ to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Enqueue and steer one's own jobs.
 grant execute on function
-  jobs.enqueue(text, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb),
-  jobs.enqueue_many(text, jsonb[], text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb),
-  jobs.enqueue_sql(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb),
   jobs_internal.resolve(text, jsonb), jobs_internal.candidates(text), jobs_internal.cut_parameters(text), jobs_internal.type_of(text),
   jobs_internal.signature_types(text), jobs_internal.misfit(oid, text[]), jobs_internal.parameters(oid),
   jobs_internal.type_name(oid),
@@ -127,6 +124,9 @@ grant execute on function
   jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean, bigint),
   jobs.drop_queue(text), jobs.pause(text), jobs.resume(text), jobs.configure(text, text), jobs.set_retry_rule(text, boolean, text), jobs.reconcile(),
   jobs.set_quota(text, bigint, integer, integer, integer, integer, bigint, text),
+  jobs.enqueue(text, jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb),
+  jobs.enqueue_many(text, jsonb[], text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb),
+  jobs.enqueue_sql(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text, jsonb),
   jobs.admit_role(text), jobs.dismiss_role(text), jobs.start(integer), jobs_internal.assert_member(text, text)
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 

@@ -189,6 +189,19 @@ def test_a_refusal_names_the_role_to_be_granted(shared: Database, name: str) -> 
     assert said.message_hint == f"An administrator may run: grant {DOORS[name]} to producer;"
 
 
+@pytest.mark.parametrize("role", ["runner", "operator", "reader", "supervisor"])
+@pytest.mark.parametrize("name", ["enqueue", "enqueue_many", "enqueue_sql"])
+def test_who_may_not_enqueue_is_told_which_role_may(shared: Database, name: str, role: str) -> None:
+    """Any role of ours that is no producer."""
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+        shared.run(CALLS[name][0], role=role)
+
+    said = caught.value.diag
+    assert said.message_primary == f"permission denied for function {name}"
+    assert said.message_detail == f'It is for members of jobs_producer, and role "{role}" is not.'
+    assert said.message_hint == f"An administrator may run: grant jobs_producer to {role};"
+
+
 @pytest.mark.parametrize("name", ["admit_role", "dismiss_role"])
 def test_a_refusal_names_administrators(shared: Database, name: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:

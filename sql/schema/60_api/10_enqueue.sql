@@ -25,6 +25,10 @@ declare
   v_shape jobs_internal.shape;
   v_args pg_catalog.jsonb := coalesce(args, '{}');
 begin
+  -- One call where all is well: this is in every enqueue.
+  if not pg_catalog.pg_has_role('jobs_producer', 'usage') then
+    perform jobs_internal.assert_member('jobs_producer', 'enqueue');
+  end if;
   v_shape := jobs_internal.resolve(task, v_args);
   v_args := case when v_shape.cast_query is not null or v_shape.whole then jobs_internal.canonical(v_shape, v_args) end;
   if settings operator(pg_catalog.<>) '{}' then
@@ -66,6 +70,10 @@ declare
   v_args pg_catalog.jsonb[];
   v_one pg_catalog.jsonb;
 begin
+  -- One call where all is well: this is in every enqueue.
+  if not pg_catalog.pg_has_role('jobs_producer', 'usage') then
+    perform jobs_internal.assert_member('jobs_producer', 'enqueue_many');
+  end if;
   if unique_key is not null then
     raise exception using errcode = 'PW022', message = 'unique_key is not for many jobs',
       detail = 'At most one unfinished job can have it.', hint = 'Call jobs.enqueue for each key. A retry cannot help.';
@@ -121,6 +129,10 @@ as $$
 declare
   v_id bigint;
 begin
+  -- One call where all is well: this is in every enqueue.
+  if not pg_catalog.pg_has_role('jobs_producer', 'usage') then
+    perform jobs_internal.assert_member('jobs_producer', 'enqueue_sql');
+  end if;
   if settings operator(pg_catalog.<>) '{}' then
     perform jobs_internal.try_settings(settings);
   end if;
