@@ -505,3 +505,28 @@ def test_a_job_in_doubt_can_be_left_at_that(database: Database) -> None:
     assert state(database, job) == "cancelled"
     assert attempts(database, job) == [(1, "in_doubt")]
     assert database.value("select jobs.retry(%s)", [job]) == "retrying"
+
+
+STUBBORN = """
+create function app.stubborn() returns void language plpgsql as $$
+begin
+  for i in 1 .. 20 loop
+    begin perform pg_sleep(0.5); exception when query_canceled then null; end;
+  end loop;
+end $$
+"""
+PRESSING = "select count(*) from pg_stat_activity where query like 'call jobs_internal.stop_job(%'"
+
+
+def test_who_cancels_again_and_again_takes_no_further_worker_slot(database: Database) -> None:
+    """One session presses a job that does not listen; the calls that come meanwhile leave it to that one."""
+    database.run(STUBBORN)
+    job = put(database, "app.stubborn", max_attempts=1)
+    database.run("select jobs.start()")
+    wait_until(lambda: state(database, job) == "running")
+    assert database.value("select jobs.cancel(%s)", [job]) == "cancelling"
+    wait_until(lambda: database.admin("select 1 from jobs_internal.stop"))
+    told = {database.value("select jobs.cancel(%s)", [job]) for _ in range(20)}
+    assert database.admin(PRESSING)[0][0] <= 1
+    assert told == {"cancelling"}
+    wait_for(database, job)

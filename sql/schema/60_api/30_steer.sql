@@ -122,6 +122,13 @@ begin
     return (select f.state from jobs_internal.finished as f where f.id = cancel.id);
   end if;
   perform jobs_internal.note_steering('cancel', cancel.id, v_owner, '{"state": "running"}', '{"state": "cancelling"}');
+  if exists (
+    select from jobs_internal.stop as x
+    where x.job_id = cancel.id and x.attempt = case v_job.state when 'running' then v_job.attempt else v_job.attempt + 1 end and x.reason = 'cancelled'
+      and coalesce(x.pressed_at, x.requested_at) between pg_catalog.clock_timestamp() - interval '5 seconds' and pg_catalog.clock_timestamp())
+  then
+    return 'cancelling';  -- somebody is at it: one session more for each call would take all worker slots
+  end if;
   -- It runs. The reason must be committed before anybody is signalled, which a function cannot do: a session of its own does. Should the
   -- server have no slot for one, a supervisor acts on the reason when this transaction commits.
   begin
