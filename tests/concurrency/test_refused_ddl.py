@@ -55,6 +55,10 @@ def test_ddl_that_is_refused(database: Database, case: str) -> None:
     assert state(database, refused) == "scheduled"
     database.drain(role="other")
     assert state(database, later) == "succeeded"
+    told_why = database.record("select code, reason from jobs.explain(%s)", [refused])
+    assert told_why["code"] == "lane_failed"
+    assert sqlstate in told_why["reason"]
+    assert told_why["reason"] == database.job(refused)["waits_for"]
     status, detail = database.admin("select status, detail from jobs.health where \"check\" = 'rounds'")[0]
     assert status == "warning"
     assert "app" in detail

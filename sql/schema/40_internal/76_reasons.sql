@@ -84,15 +84,24 @@ as $$
     where not jobs_internal.is_home() and not jobs_internal.is_unused()
     union all
     select 'paused_all', 'everything is paused', s.changed_at from jobs_internal.switch as s where s.paused
+  ), due as materialized (
+    select f.owner from jobs_internal.first_due() as f where p_queue is null and f.due_at <= pg_catalog.statement_timestamp()
   ), lanes as materialized (
     select l.queue_id, l.owner, l.priority, l.quarantine from jobs_internal.lane as l
     where p_queue is null or (l.queue_id = p_queue and l.owner = p_owner and l.priority = p_priority)
     union all
     select m.queue_id, m.owner, m.priority, null
     from (
-      -- Due, and in no lane yet. Where nothing goes on anyway, all of them may be.
+      -- Due, and in no lane yet. Where nothing goes on anyway, all of them may be: so every lane that they may need is told of, and none of
+      -- the jobs is read, unless those would be thousands.
+      select q.id as queue_id, d.owner, p.priority from due as d
+      cross join jobs_internal.queue as q
+      cross join (values (0::smallint), (1), (2)) as p(priority)
+      where (select pg_catalog.count(*) from due) * (select pg_catalog.count(*) from jobs_internal.queue) <= 1000
+      union all
       select j.queue_id, j.owner, j.priority from jobs_internal.job as j
       where p_queue is null and j.due_at <= pg_catalog.statement_timestamp()
+        and (select pg_catalog.count(*) from due) * (select pg_catalog.count(*) from jobs_internal.queue) > 1000
       group by j.queue_id, j.owner, j.priority
       union all
       select p_queue, p_owner, p_priority where p_queue is not null

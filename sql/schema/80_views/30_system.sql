@@ -204,16 +204,17 @@ begin
       return next;
     end if;
   end loop;
+  -- Of each owner the first one, from the index: there may be a million.
   return query
-    select pg_catalog.pg_get_userbyid(o.owner), o.lanes, o.idle
-    from (
-      select j.owner, pg_catalog.count(distinct j.queue_id) as lanes, v_now - pg_catalog.min(j.due_at) as idle
-      from jobs_internal.job as j
-      join jobs_internal.queue as q on q.id = j.queue_id
-      where j.due_at < v_now - p_for and not q.paused and not exists (select from jobs_internal.quota as u where u.owner = j.owner and u.running = 0)
-      group by j.owner
+    select pg_catalog.pg_get_userbyid(f.owner), 1::bigint, v_now - o.due_at
+    from jobs_internal.first_due() as f
+    cross join lateral (
+      select j.due_at from jobs_internal.job as j
+      where j.owner = f.owner and j.due_at < v_now - p_for and j.queue_id <> all (array(select q.id from jobs_internal.queue as q where q.paused))
+      order by j.due_at limit 1
     ) as o
-    where not jobs_internal.is_no_runner(o.owner);
+    where f.due_at < v_now - p_for and not exists (select from jobs_internal.quota as u where u.owner = f.owner and u.running = 0)
+      and not jobs_internal.is_no_runner(f.owner);
 end
 $$;
 comment on function jobs_internal.ignored(interval) is 'Owners whose due jobs nothing has picked up for so long';
@@ -346,10 +347,13 @@ begin
   select pg_catalog.string_agg(distinct coalesce(
     (select pg_catalog.format('%s (there is no such role here)', k.name) from jobs_internal.known_role as k where k.role = j.owner and jobs_internal.is_stand_in(k.role) limit 1),
     pg_catalog.pg_get_userbyid(j.owner)::text), ', ') into v_text
-  from (select distinct j.owner from jobs_internal.job as j) as j
-  where not exists (select from pg_catalog.pg_roles as r where r.oid = j.owner and r.rolcanlogin and pg_catalog.pg_has_role(r.oid, 'jobs_runner', 'member'));
+  from (select l.owner from jobs_internal.lane as l union select f.owner from jobs_internal.first_due() as f) as j
+  where case when not exists (select from pg_catalog.pg_roles as r
+      where r.oid = j.owner and r.rolcanlogin and pg_catalog.pg_has_role(r.oid, 'jobs_runner', 'member'))
+    then exists (select from jobs_internal.job as l where l.owner = j.owner) end;  -- "case": the jobs are looked at last
   select pg_catalog.string_agg(pg_catalog.pg_get_userbyid(u.owner)::text, ', ') into v_jobs
-  from jobs_internal.quota as u where u.running = 0 and exists (select from jobs_internal.job as j where j.owner = u.owner);
+  from jobs_internal.quota as u
+  where case when u.running = 0 then exists (select from jobs_internal.job as j where j.owner = u.owner) end;
   return query select 11, 'owners', case when v_text is null and v_jobs is null then 'ok' else 'warning' end,
     coalesce(nullif(pg_catalog.concat_ws('; ', 'not a login member of jobs_runner, their jobs do not run: ' || v_text,
       'their quota allows no worker session: ' || v_jobs), ''), 'all can run'),
@@ -365,8 +369,8 @@ begin
     case when v_count > 0 then 'look in the server log for what was ended by a signal; a job that crashes the server is set aside by itself' end;
 
   select pg_catalog.string_agg(pg_catalog.format('%s (%s)', pg_catalog.pg_get_userbyid(o.owner), jobs_internal.powers_of(o.owner)), ', ') into v_text
-  from (select l.owner from jobs_internal.lane as l union select j.owner from jobs_internal.job as j where j.due_at is not null) as o
-  where jobs_internal.is_refused(o.owner) and exists (select from jobs_internal.job as j where j.owner = o.owner);
+  from (select l.owner from jobs_internal.lane as l union select f.owner from jobs_internal.first_due() as f) as o
+  where case when jobs_internal.is_refused(o.owner) then exists (select from jobs_internal.job as j where j.owner = o.owner) end;
   return query select 13, 'powerful owners', case when v_text is null then 'ok' else 'warning' end,
     coalesce('their jobs are refused: ' || v_text, 'no owner of jobs is powerful without being admitted'),
     case when v_text is not null then 'take the rights from the role, or cancel its jobs; or an administrator: select jobs.admit_role(role);' end;

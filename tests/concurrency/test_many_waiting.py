@@ -1,0 +1,58 @@
+"""What a person looks at first reads a few pages, however many jobs wait: pages do not change on a busy machine."""
+
+import pytest
+from stage import make_lane, put
+from support import Database
+
+#: Pages that a look may read; the jobs of the case have some 1,000.
+MOST = 300
+MANY = 10_000
+
+LOOKS = {
+    "queued": "select * from jobs.queued limit 20",
+    "queued_list": "select * from jobs.queued_list limit 20",
+    "one that waits": "select * from jobs.queued where id = {job}",
+    "one job": "select waits_for from jobs.job where id = {job}",
+    "its reason": "select * from jobs.explain({job})",
+    "health": "select * from jobs.health",
+    "reasons": "select jobs_internal.lane_waits()",
+    "silence": "select * from jobs_internal.ignored('0 s')",
+}
+
+
+def pages(database: Database, query: str, role: str) -> int:
+    """Count the pages that a query reads when its plans and the catalog are known, with all that its functions read."""
+    line = database.line(role)
+    line.execute(query.encode())
+    row = line.execute(f"explain (analyze, buffers, timing off, format json) {query}".encode()).fetchone()
+    assert row is not None
+    return int(row[0][0]["Plan"]["Shared Hit Blocks"] + row[0][0]["Plan"]["Shared Read Blocks"])
+
+
+def enqueue(database: Database, role: str, **options: str) -> None:
+    """Enqueue many."""
+    given = "".join(f", {name} => '{value}'" for name, value in options.items())
+    database.run(
+        f"select count(*) from jobs.enqueue_many('pg_catalog.now', array_fill('{{}}'::jsonb, array[{MANY}]){given})",
+        role=role,
+    )
+
+
+@pytest.mark.parametrize("role", ["operator", "postgres"])
+def test_a_look_at_many_that_wait(database: Database, role: str) -> None:
+    """In a lane, due without a lane, and for later; each of these looks is the same work for ten and for a million."""
+    make_lane(database)
+    enqueue(database, "app")
+    enqueue(database, "app", run_at="2100-01-01")
+    enqueue(database, "other", priority="low")
+    job = put(database, "pg_catalog.now", priority="low")
+    database.admin("vacuum analyze jobs_internal.job")
+    read = {
+        name: pages(database, query.format(job=job), "postgres" if "jobs_internal" in query else role)
+        for name, query in LOOKS.items()
+    }
+    assert {name: count for name, count in read.items() if count > MOST} == {}, read
+    assert {row[0] for row in database.run("select waits_for from jobs.queued group by 1", role=role)} == {
+        "its time",
+        "no supervisor is connected",
+    }
