@@ -8,12 +8,25 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from kit.server import furnish, run_directory
 from psycopg import Connection
 from support import Database, Row, Server, clone, drop, installed
 
 from pyworker.server import PrivateServer
 
 Connect = Callable[..., Connection[Row]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each worker of xdist a server of its own: roles, slots and connections belong to a server."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        directory = run_directory() / worker
+        os.environ["PYWORKER_SERVER_DIR"] = str(directory)
+        if not directory.exists():  # a worker that takes the place of a crashed one has another name
+            furnish(directory)
+    elif getattr(config.option, "numprocesses", None):
+        run_directory()  # the workers share it
 
 
 @pytest.fixture(scope="session")

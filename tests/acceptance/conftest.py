@@ -2,36 +2,25 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.server import private_server
 from stage import staged
 from support import Database, Server, installed, wait_until
-
-from pyworker.config import Settings
-from pyworker.server import PrivateServer
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A private server of this tier's own: its tests stop it the hard way."""
-    top = Path(tempfile.mkdtemp(prefix="pw-acceptance-"))
-    top.chmod(0o755)
-    given = os.environ.get("PYWORKER_SERVER_PACKAGES")
-    private = PrivateServer(top / "s", settings=Settings(server_packages=Path(given) if given else None))
-    private.start()
-    yield Server(conninfo=private.dsn("postgres", "postgres"), private=private)
-    private.destroy()
-    shutil.rmtree(top)
+    with private_server("acceptance", durable=True) as private:
+        yield Server(conninfo=private.dsn("postgres", "postgres"), private=private)
 
 
 @pytest.fixture(scope="session")

@@ -9,18 +9,17 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 import pytest
+from kit.server import private_server
 from psycopg.conninfo import make_conninfo
 from stage import put, staged, state, wait_for
 from support import Database, Server, installed, wait_until
 
-from pyworker.config import Settings
 from pyworker.connection import OWNERS_AT_ONCE, connect_owner, reason_of
 from pyworker.server import PrivateServer
 
@@ -145,15 +144,10 @@ def make_certificates(directory: Path) -> None:
 @pytest.fixture(scope="module")
 def doors() -> Iterator[Doors]:
     """A server of this module's own, with TLS as the page says."""
-    top = Path(tempfile.mkdtemp(prefix="pw-connections-"))
-    top.chmod(0o755)
-    certificates = top / "certificates"
-    certificates.mkdir()
-    given = os.environ.get("PYWORKER_SERVER_PACKAGES")
-    private = PrivateServer(top / "s", settings=Settings(server_packages=Path(given) if given else None))
     port = free_port()
-    private.start(port=port)
-    try:
+    with private_server("connections", port=port) as private:
+        certificates = private.dir.parent / "certificates"
+        certificates.mkdir()
         made = Doors(private=private, port=port, certificates=certificates)
         make_certificates(certificates)
         data = private.dir / "data"
@@ -165,9 +159,6 @@ def doors() -> Iterator[Doors]:
             file.write("\n" + "\n".join(map(made.here, CERTIFICATE.lines("postgresql.conf"))) + "\n")
         private.restart()
         yield made
-    finally:
-        private.destroy()
-        shutil.rmtree(top)
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,17 @@
 """A dump surprises nobody: a copy runs nothing by itself; once reconciled, each job of the dump ends there, once."""
 
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.server import private_server
 from stage import age_history, attempts, gate_shut, keep_history, make_lane, put, put_sql, state, wait_at_gate
 from support import LOGINS, Database, Server, clone, drop, new_name, sqlstate_of, wait_until
 
-from pyworker.config import Settings
 from pyworker.schema import apply_schema
-from pyworker.server import PrivateServer
 
 from .conftest import Supervise
 
@@ -68,12 +64,13 @@ def owners(server: Server) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def elsewhere(owners: dict[str, int], template: str) -> Iterator[Server]:
     """Another cluster: the roles of ours were made by hand, ann has the number of bob and the other way round."""
-    top = Path(tempfile.mkdtemp(prefix="pw-elsewhere-"))
-    top.chmod(0o755)
-    given = os.environ.get("PYWORKER_SERVER_PACKAGES")
-    private = PrivateServer(top / "s", settings=Settings(server_packages=Path(given) if given else None))
-    private.start()
-    other = Server(conninfo=private.dsn("postgres", "postgres"), private=private)
+    with private_server("elsewhere", data=False) as private:
+        other = Server(conninfo=private.dsn("postgres", "postgres"), private=private)
+        _fill(other, owners)
+        yield other
+
+
+def _fill(other: Server, owners: dict[str, int]) -> None:
     with other.connect(database="postgres") as line:
         for login in LOGINS:
             line.execute(
@@ -90,9 +87,6 @@ def elsewhere(owners: dict[str, int], template: str) -> Iterator[Server]:
             line.execute(f"grant {', '.join(GROUPS)} to {name}".encode())
         line.execute("grant jobs_operator to operator")
         line.execute("grant jobs_supervisor to supervisor")
-    yield other
-    private.destroy()
-    shutil.rmtree(top)
 
 
 @pytest.fixture

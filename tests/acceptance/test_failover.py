@@ -1,21 +1,18 @@
 """A standby takes over: what was confirmed is there, each job takes effect once, and nobody is charged for it."""
 
-import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psycopg
 import pytest
+from kit.server import furnish, open_directory
 from psycopg.conninfo import make_conninfo
 from stage import attempts, gate_shut, know_as_short, ledger, put, put_many, put_sql, wait_at_gate, wait_for
 from support import Database, Server, sqlstate_of, wait_until
 
-from pyworker.config import Settings
 from pyworker.server import PrivateServer
 
 from .conftest import Supervise
@@ -27,12 +24,8 @@ SOON = 25.0  # seconds from the promotion on in which all runs again: before a l
 @contextmanager
 def standby_of(primary: PrivateServer) -> Iterator[Server]:
     """Make a standby that has all that the primary confirms; at the end it goes, and the primary stands alone again."""
-    top = Path(tempfile.mkdtemp(prefix="pw-standby-"))
-    top.chmod(0o755)
-    given = os.environ.get("PYWORKER_SERVER_PACKAGES")
-    standby = PrivateServer(top / "s", settings=Settings(server_packages=Path(given) if given else None))
-    standby.start()
-    standby.stop()
+    top = open_directory("pw-standby-")
+    standby = furnish(top / "s")
     data = standby.dir / "data"
     for entry in data.iterdir():
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -1,18 +1,12 @@
 """The databases of this tier hold what stage.sql makes, and a vault: app attacks, other is its victim."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from acceptance.conftest import supervise  # noqa: F401  a fixture of this tier too
+from kit.server import private_server
 from stage import staged
 from support import LOGINS, Database, Server, clone, drop, installed
-
-from pyworker.config import Settings
-from pyworker.server import PrivateServer
 
 from .ground import send_home
 
@@ -94,14 +88,8 @@ def watched(database: Database) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def own_server() -> Iterator[Server]:
     """A private server of this tier's own, with the settings that it comes with: to be filled, read and restarted."""
-    top = Path(tempfile.mkdtemp(prefix="pw-attacks-"))
-    top.chmod(0o755)
-    given = os.environ.get("PYWORKER_SERVER_PACKAGES")
-    private = PrivateServer(top / "s", settings=Settings(server_packages=Path(given) if given else None))
-    private.start()
-    yield Server(conninfo=private.dsn("postgres", "postgres"), private=private)
-    private.destroy()
-    shutil.rmtree(top)
+    with private_server("attacks") as private:
+        yield Server(conninfo=private.dsn("postgres", "postgres"), private=private)
 
 
 @pytest.fixture(scope="session")

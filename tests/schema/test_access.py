@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from kit.server import private_server
 from support import wait_until
 
-from pyworker.config import Settings
 from pyworker.schema import Finding, apply_schema, examine
 from pyworker.server import PrivateServer
 
@@ -83,21 +83,15 @@ def _tls(server: PrivateServer) -> str:
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[PrivateServer]:
-    top = Path(tempfile.mkdtemp(prefix="pw-"))
-    top.chmod(0o755)
-    packages = os.environ.get("PYWORKER_SERVER_PACKAGES")
-    server = PrivateServer(top / "s", settings=Settings(server_packages=Path(packages) if packages else None))
-    server.start()
-    _switch_tls_on(server)
-    apply_schema(server.dsn(), "install")
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute("grant jobs_runner to app")
-        connection.execute("grant jobs_supervisor to supervisor")
-        connection.execute("create role harmless login")
-        connection.execute('create role "odd name" login in role jobs_runner')
-    yield server
-    server.destroy()
-    shutil.rmtree(top)
+    with private_server("access") as server:
+        _switch_tls_on(server)
+        apply_schema(server.dsn(), "install")
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute("grant jobs_runner to app")
+            connection.execute("grant jobs_supervisor to supervisor")
+            connection.execute("create role harmless login")
+            connection.execute('create role "odd name" login in role jobs_runner')
+        yield server
 
 
 @pytest.fixture

@@ -3,19 +3,15 @@
 A server of the test's own: on another, some database may still use pyworker.
 """
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from kit.server import private_server
 from support import sqlstate_of
 
 from pyworker.cli import main
-from pyworker.config import Settings
 from pyworker.schema import apply_schema
 from pyworker.server import PrivateServer
 
@@ -26,14 +22,8 @@ LAUNCH = "select (h).pid from (select public.pg_background_launch('select 1', 65
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[PrivateServer]:
-    top = Path(tempfile.mkdtemp(prefix="pw-"))
-    top.chmod(0o755)
-    packages = os.environ.get("PYWORKER_SERVER_PACKAGES")
-    server = PrivateServer(top / "s", settings=Settings(server_packages=Path(packages) if packages else None))
-    server.start()
-    yield server
-    server.destroy()
-    shutil.rmtree(top)
+    with private_server("uninstall") as server:
+        yield server
 
 
 @pytest.fixture(name="host")

@@ -6,11 +6,11 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kit.server import open_directory
 
 from pyworker.demo.daemon import Daemon
 from pyworker.server import PrivateServer
@@ -21,8 +21,7 @@ WIDE_OPEN = 0o000
 
 @pytest.fixture
 def top() -> Iterator[Path]:
-    place = Path(tempfile.mkdtemp(prefix="pw-"))
-    place.chmod(0o755)
+    place = open_directory("pw-")
     yield place
     for marker in list(place.rglob("pyworker-server.json")):
         PrivateServer(marker.parent).destroy()

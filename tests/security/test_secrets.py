@@ -3,21 +3,19 @@
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from kit.server import private_server
 from psycopg.conninfo import conninfo_to_dict
 from support import Database, wait_until
 
-from pyworker.config import Settings
 from pyworker.server import PrivateServer
 
 CANARY = "kanarien@vogel/ 1'x"
@@ -241,17 +239,11 @@ def test_the_daemon_neither_logs_it_nor_shows_it(database: Database, watch: Watc
 @pytest.fixture
 def own_server() -> Iterator[PrivateServer]:
     """A server of the test's own: the demo makes a database that somebody may have kept on the shared one."""
-    top = Path(tempfile.mkdtemp(prefix="pw-"))
-    top.chmod(0o755)
-    packages = os.environ.get("PYWORKER_SERVER_PACKAGES")
-    private = PrivateServer(top / "s", settings=Settings(server_packages=Path(packages) if packages else None))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    private.start(port=port)
-    yield private
-    private.destroy()
-    shutil.rmtree(top)
+    with private_server("secrets", port=port) as private:
+        yield private
 
 
 @pytest.mark.timeout(300)

@@ -4,11 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kit.server import open_directory, private_server, run_directory
 
 from pyworker.config import Settings
 from pyworker.server import PrivateServer
@@ -16,23 +16,11 @@ from pyworker.server import PrivateServer
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def _open_directory(prefix: str) -> Path:
-    """Make a directory that the server's OS user may pass; pytest's own are closed to everyone else."""
-    place = Path(tempfile.mkdtemp(prefix=prefix))
-    place.chmod(0o755)
-    return place
-
-
 @pytest.fixture(scope="session")
-def packages() -> Iterator[Path]:
-    """A directory of packages that the whole session shares: the first start downloads, the others do not."""
+def packages() -> Path:
+    """A directory of packages that the whole run shares: the first start downloads, the others do not."""
     given = os.environ.get("PYWORKER_SERVER_PACKAGES")
-    if given:
-        yield Path(given)
-        return
-    place = _open_directory("pw-debs-")
-    yield place
-    shutil.rmtree(place)
+    return Path(given) if given else run_directory() / "packages"
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +31,7 @@ def settings(packages: Path) -> Settings:
 @pytest.fixture
 def place(settings: Settings) -> Iterator[Path]:
     """An empty directory for servers; whatever was started below it is destroyed."""
-    top = _open_directory("pw-")
+    top = open_directory("pw-")
     yield top
     for marker in list(top.rglob("pyworker-server.json")):
         PrivateServer(marker.parent, settings=settings).destroy()
@@ -51,15 +39,12 @@ def place(settings: Settings) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def shared(settings: Settings) -> Iterator[PrivateServer]:
+def shared() -> Iterator[PrivateServer]:
     """One server for a module's tests; each of them leaves it as it likes."""
-    top = _open_directory("pw-")
-    server = PrivateServer(top / "s", settings=settings)
-    server.start()
-    yield server
-    server.destroy()
-    assert list(top.iterdir()) == []
-    top.rmdir()
+    with private_server("lifecycle", durable=True) as server:
+        yield server
+        server.destroy()
+        assert list(server.dir.parent.iterdir()) == []
 
 
 @pytest.fixture

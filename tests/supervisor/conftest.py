@@ -3,11 +3,9 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +14,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from kit.server import private_server
 
-from pyworker.config import Settings
 from pyworker.server import PrivateServer
 
 SCRIPT = Path(__file__).with_name("scripted.sql")
@@ -143,14 +141,8 @@ Start = Callable[..., Daemon]
 @pytest.fixture(scope="session")
 def server() -> Iterator[PrivateServer]:
     """One private server for all of the daemon's tests, in a place that the server's OS user may pass."""
-    top = Path(tempfile.mkdtemp(prefix="pw-"))
-    top.chmod(0o755)
-    given = os.environ.get("PYWORKER_SERVER_PACKAGES")
-    private = PrivateServer(top / "s", settings=Settings(server_packages=Path(given) if given else None))
-    private.start()
-    yield private
-    private.destroy()
-    shutil.rmtree(top)
+    with private_server("supervisor") as private:
+        yield private
 
 
 _made = iter(range(1_000_000))

@@ -1,0 +1,1 @@
+"""What the tests of all tiers share: servers, and the run itself."""

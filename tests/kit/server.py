@@ -1,0 +1,118 @@
+"""Private servers for tests: unpacked and initialised once a run, then copied.
+
+A server made from nothing takes 14 seconds of CPU; a copy takes less than one. The programs are those of the default
+private server, which a copy links to. Tests of the unpacking itself make their servers with `PrivateServer` alone.
+"""
+
+import atexit
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from pyworker.server import PrivateServer
+from pyworker.server.cluster import create_cluster
+from pyworker.server.layout import Layout
+from pyworker.server.osuser import server_user
+from pyworker.server.prefix import read_prefix
+from pyworker.server.progress import Quiet
+
+#: Names the directory of this run to the processes of the run.
+_RUN = "PYWORKER_TESTS_RUN"
+#: Names the server that the programs come from; PYWORKER_SERVER_DIR is each xdist worker's own server.
+_PROGRAMS = "PYWORKER_TESTS_PROGRAMS"
+
+#: What a test server need not survive is a crash of the machine.
+_FAST = "fsync = off\nfull_page_writes = off\nsynchronous_commit = on\nautovacuum_naptime = 1min\n"
+
+
+def open_directory(prefix: str) -> Path:
+    """Make a directory that the server's OS user may pass; pytest's own are closed to all others."""
+    place = Path(tempfile.mkdtemp(prefix=prefix))
+    place.chmod(0o755)
+    return place
+
+
+def run_directory() -> Path:
+    """Give the directory of this run, which goes at the end of the process that asked first."""
+    given = os.environ.get(_RUN)
+    if given:
+        return Path(given)
+    place = open_directory("pw-run-")
+    os.environ[_RUN] = str(place)
+    os.environ.setdefault(_PROGRAMS, str(PrivateServer().dir))
+    atexit.register(_remove, place, os.getpid())
+    return place
+
+
+def _remove(place: Path, process: int) -> None:
+    if os.getpid() != process:
+        return  # a child of fork
+    for marker in list(place.rglob("pyworker-server.json")):
+        PrivateServer(marker.parent).destroy()
+    shutil.rmtree(place)
+
+
+def _master() -> Layout:
+    """Make the cluster that the others are copied from, once a run; it is never started."""
+    place = run_directory()
+    master = Layout(root=place / "master")
+    with FileLock(place / "master.lock"):
+        if master.data.exists():
+            return master
+        programs = PrivateServer(Path(os.environ[_PROGRAMS]))
+        origin = Layout(root=programs.dir)
+        if read_prefix(origin.prefix) is None:
+            programs.start()
+        master.root.mkdir(mode=0o755, exist_ok=True)
+        master.prefix.symlink_to(origin.prefix)
+        prefix = read_prefix(master.prefix)
+        assert prefix is not None
+        create_cluster(master, prefix, server_user(programs.settings, owned=origin.data), Quiet())
+    return master
+
+
+def furnish(directory: Path, *, data: bool = True, durable: bool = False) -> PrivateServer:
+    """Put a server into an empty directory, so that starting it is all that is left to do.
+
+    `data=False`: programs only, so that the first start makes a cluster with an identity of its own.
+    `durable=True`: it waits for the disk, as a server of a user does.
+    """
+    master = _master()
+    server = PrivateServer(directory)
+    layout = Layout(root=server.dir)
+    layout.mark(made=layout.claim())
+    layout.prefix.symlink_to(master.prefix.resolve())
+    if data:
+        subprocess.run(["cp", "-a", "--reflink=auto", master.data, layout.data], check=True)
+        shutil.copy2(master.passwords, layout.passwords)
+        if not durable:
+            with (layout.data / "postgresql.conf").open("a", encoding="utf-8") as file:
+                file.write(_FAST)
+    return server
+
+
+@contextmanager
+def private_server(
+    kind: str,
+    *,
+    data: bool = True,
+    durable: bool = False,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[PrivateServer]:
+    """Start a server of one's own in a directory of its own; it is destroyed at the end."""
+    top = open_directory(f"pw-{kind}-")
+    server = furnish(top / "s", data=data, durable=durable)
+    server.environment_of_server.update(environment or {})
+    server.start(port=port)
+    try:
+        yield server
+    finally:
+        server.destroy()
+        shutil.rmtree(top)
