@@ -53,8 +53,8 @@ format: $(VENV)/.dev  ## Lay out the Python code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: $(VENV)/.dev  ## Run all tests (TESTS=tests/unit for some)
-	$(BIN)/pytest $(TESTS)
+test: $(VENV)/.dev  ## Run all tests (TESTS=tests/unit for some, WORKERS=n processes)
+	$(BIN)/python tests/kit/run.py $(TESTS)
 
 test-docker: $(VENV)/.dev  ## Build docker/ and run it on an engine of its own (root on Debian; else skipped)
 	$(BIN)/pytest tests/docker

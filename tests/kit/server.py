@@ -110,8 +110,8 @@ def private_server(
     top = open_directory(f"pw-{kind}-")
     server = furnish(top / "s", data=data, durable=durable)
     server.environment_of_server.update(environment or {})
-    server.start(port=port)
     try:
+        server.start(port=port)
         yield server
     finally:
         server.destroy()
