@@ -12,11 +12,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from kit.server import furnish
+from support import wait_until
 
 from pyworker.config import Settings
 from pyworker.errors import ServerError
 from pyworker.server import PrivateServer
 from pyworker.server import private as private_module
+from pyworker.server.download import fetch_packages
+from pyworker.server.lock import exclusive
+from pyworker.server.progress import Quiet
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 pytestmark = pytest.mark.timeout(300)  # whoever is first fetches 60 MB
@@ -32,7 +37,7 @@ def works(server: PrivateServer) -> bool:
 def test_two_servers_live_side_by_side_and_destroy_leaves_nothing(place: Path, settings: Settings) -> None:
     left, right = (PrivateServer(place / "deep" / name, settings=settings) for name in ("left", "right"))
     left.start()
-    right.start()
+    furnish(right.dir).start()
     assert works(left)
     assert works(right)
 
@@ -106,9 +111,17 @@ def test_a_keyring_without_the_suites_key_is_one_clear_error(place: Path) -> Non
     assert "debian-archive-keyring" in str(failure.value)
 
 
-def test_a_complete_set_of_packages_needs_no_network(place: Path, settings: Settings, packages: Path) -> None:
-    PrivateServer(place / "first", settings=settings).start()  # whoever is first fetches them
-    offline = Settings(server_packages=packages, server_mirror=CLOSED)
+@pytest.fixture
+def fetched(place: Path, settings: Settings, packages: Path) -> Path:
+    """The directory of packages with all in it: the first test that asks fetches them."""
+    packages.mkdir(exist_ok=True)
+    with exclusive(packages / "lock"):
+        fetch_packages(settings, packages, place / "apt", Quiet())
+    return packages
+
+
+def test_a_complete_set_of_packages_needs_no_network(place: Path, fetched: Path) -> None:
+    offline = Settings(server_packages=fetched, server_mirror=CLOSED)
 
     server = PrivateServer(place / "second", settings=offline)
     server.start()
@@ -116,9 +129,8 @@ def test_a_complete_set_of_packages_needs_no_network(place: Path, settings: Sett
     assert works(server)
 
 
-def test_a_truncated_package_is_fetched_again(place: Path, settings: Settings, packages: Path) -> None:
-    PrivateServer(place / "first", settings=settings).start()
-    shutil.copytree(packages, place / "p", ignore=shutil.ignore_patterns("lock"))
+def test_a_truncated_package_is_fetched_again(place: Path, fetched: Path) -> None:
+    shutil.copytree(fetched, place / "p", ignore=shutil.ignore_patterns("lock"))
     victim = max((place / "p").glob("postgresql-*.deb"), key=lambda path: path.stat().st_size)
     whole = victim.stat().st_size
     with victim.open("r+b") as file:
@@ -131,9 +143,11 @@ def test_a_truncated_package_is_fetched_again(place: Path, settings: Settings, p
     assert works(server)
 
 
-@pytest.mark.parametrize("moment", ["reading", "downloading", "unpacking", "preparing", "creating"])
-def test_a_start_that_was_ended_midway_is_taken_up(place: Path, settings: Settings, moment: str) -> None:
-    """The process ends itself the hard way when the given step begins; the next start must finish the work."""
+MOMENTS = ("reading", "downloading", "unpacking", "preparing", "creating")
+
+
+def end_midway(directory: Path, settings: Settings, moment: str) -> int:
+    """Start a server in a process that ends itself the hard way when the given step begins; gives its exit code."""
     code = f"""
 import os, threading
 from pyworker.server import PrivateServer
@@ -142,7 +156,7 @@ class Fatal:
         if text.startswith({moment!r}):
             threading.Timer(0.3, os._exit, [9]).start()
     def advance(self, fraction): pass
-PrivateServer({str(place / "s")!r}).start(Fatal())
+PrivateServer({str(directory)!r}).start(Fatal())
 os._exit(0)
 """
     environment = {**os.environ}
@@ -150,32 +164,36 @@ os._exit(0)
         environment.pop("PYWORKER_SERVER_PACKAGES", None)
     else:
         environment["PYWORKER_SERVER_PACKAGES"] = str(settings.server_packages)
-    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
-    assert done.returncode in (0, 9)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL, check=False
+    ).returncode
 
+
+def test_a_start_that_was_ended_midway_is_taken_up(place: Path, settings: Settings) -> None:
+    """Each start takes up what the one before it left, as far as its own end; the last one finishes the work."""
+    for moment in MOMENTS:
+        # What a dead process had started may hold apt's lock for a moment; then the next one fails with 1.
+        wait_until(lambda moment=moment: end_midway(place / "s", settings, moment) in (0, 9), 60)  # type: ignore[misc]
     server = PrivateServer(place / "s", settings=settings)
-    deadline = time.monotonic() + 100
-    while True:
+
+    def started() -> bool:
         try:
             server.start()
-            break
-        except ServerError:  # what the dead process had started may hold apt's lock for a moment
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
+        except ServerError:  # its initdb may go on writing for a moment
+            return False
+        return True
 
+    wait_until(started, 100, step=0.5)
     assert works(server)
     server.destroy()
     assert list(place.iterdir()) == []
 
 
 def test_leftovers_of_every_step_do_no_harm(place: Path, settings: Settings) -> None:
-    server = PrivateServer(place / "s", settings=settings)
-    server.start()
-    server.stop()
-    shutil.rmtree(server.dir / "data")
-    (server.dir / "prefix" / "pyworker-prefix.json").unlink()
-    for leftover in ("data.tmp", "prefix.tmp", "prefix.gone-1", "apt"):
+    server = furnish(place / "s", data=False)
+    server.settings = settings
+    (server.dir / "prefix").unlink()  # to those that all tests share
+    for leftover in ("data.tmp", "prefix", "prefix.tmp", "prefix.gone-1", "apt"):
         (server.dir / leftover).mkdir()
         (server.dir / leftover / "half").write_text("x")
 
@@ -184,8 +202,8 @@ def test_leftovers_of_every_step_do_no_harm(place: Path, settings: Settings) -> 
     assert works(server)
 
 
-def test_a_long_directory_gets_a_short_private_socket(place: Path, settings: Settings) -> None:
-    server = PrivateServer(place / ("d" * 60) / ("e" * 60), settings=settings)
+def test_a_long_directory_gets_a_short_private_socket(place: Path) -> None:
+    server = furnish(place / ("d" * 60) / ("e" * 60))
     server.start()
     directory = server.status().socket
     assert directory is not None

@@ -80,7 +80,7 @@ def test_status_tells_the_facts(running: PrivateServer, cli: Cli) -> None:
     assert done.returncode == 0
     assert facts["state"] == "running"
     assert facts["pid"] == running.status().pid
-    assert facts["disk_bytes"] > 50_000_000
+    assert facts["disk_bytes"] > 20_000_000  # the cluster; the programs are a link to those that all tests share
     assert "PostgreSQL" in facts["version"]
 
 
