@@ -28,7 +28,7 @@ _RUN = "PYWORKER_TESTS_RUN"
 _PROGRAMS = "PYWORKER_TESTS_PROGRAMS"
 
 #: What a test server need not survive is a crash of the machine.
-_FAST = "fsync = off\nfull_page_writes = off\nsynchronous_commit = on\nautovacuum_naptime = 1min\n"
+_FAST = "fsync = off\n"
 
 
 def open_directory(prefix: str) -> Path:
