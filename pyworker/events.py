@@ -100,8 +100,8 @@ _ALL = (
         "problem detail hint",
         "The supervisor runs, but somebody could misuse how it was set up. Said once, at the start. Problems: "
         "unverified_server: a connection off this machine that does not check whom it speaks to; superuser: its "
-        "login is a superuser, or a member of one, and that was allowed; powerful_login: the same of another power "
-        "that no supervisor needs.",
+        "login is a superuser, or a member of one, and that was allowed; privileged_login: the same of another "
+        "privilege that no supervisor needs.",
     ),
     _event("supervisor_stopping", "info", "reason drain running", "It was asked to stop, or has nothing left to do."),
     _event("supervisor_stopped", "info", "reason exit_code uptime", "It is gone; jobs that run go on without it."),

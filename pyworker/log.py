@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -17,7 +17,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from pyworker.dsn import scrub
 from pyworker.events import EVENTS, Level
 
-__all__ = ["EventLog", "Sink", "clean", "open_log"]
+__all__ = ["EventLog", "clean", "open_log"]
 
 TEXT_LIMIT = 1000  # characters of one text
 _ITEM_LIMIT = 100  # entries of one list
@@ -75,13 +75,6 @@ def _arrange(_logger: WrappedLogger, _method: str, given: EventDict) -> EventDic
 
 def _without_empty(_logger: WrappedLogger, _method: str, given: EventDict) -> EventDict:
     return {key: value for key, value in given.items() if value is not None and value != {}}
-
-
-class Sink(Protocol):
-    """What duties need of the log."""
-
-    def emit(self, event: str, /, **fields: object) -> None:
-        """Write one line."""
 
 
 class EventLog:

@@ -7,9 +7,10 @@ import sys
 import click
 
 from pyworker.cli.options import dsn_option
-from pyworker.config import Settings, load_settings, resolve_dsn
+from pyworker.cli.target import resolve_dsn
+from pyworker.config import Settings, load_settings
 from pyworker.errors import ConnectionFailed, PyworkerError, SchemaError
-from pyworker.supervisor.exits import EXIT_HELP, Exit
+from pyworker.supervisor.exit_codes import EXIT_HELP, Exit
 
 __all__ = ["run"]
 
@@ -73,14 +74,14 @@ def run(
 
 def _supervise(settings: Settings, dsn: str, *, drain: bool, until_empty: bool, wait: bool) -> int:
     from pyworker.log import open_log  # noqa: PLC0415  `run --help` needs neither the driver nor the logger
+    from pyworker.supervisor.control import Options  # noqa: PLC0415
     from pyworker.supervisor.loop import Supervisor  # noqa: PLC0415
-    from pyworker.supervisor.session import Options  # noqa: PLC0415
-    from pyworker.supervisor.signals import Wake  # noqa: PLC0415
+    from pyworker.supervisor.signals import WakeupPipe  # noqa: PLC0415
 
     name = settings.supervisor_name or f"{socket.gethostname()}:{os.getpid()}"
     log = open_log(sys.stdout, settings.log_format, settings.log_level, supervisor_name=name)
-    wake = Wake()
-    wake.install()
+    wakeup = WakeupPipe()
+    wakeup.install()
     options = Options(
         dsn=dsn,
         name=name,
@@ -89,13 +90,13 @@ def _supervise(settings: Settings, dsn: str, *, drain: bool, until_empty: bool, 
         until_empty=until_empty,
         wait=wait,
         linger=settings.session_linger,
-        patience=settings.stall_after,
+        call_timeout=settings.stall_after,
         stuck_after=settings.stuck_after,
         vacuum_jobs=settings.vacuum_jobs,
         allow_superuser=settings.allow_superuser,
     )
     try:
-        return Supervisor(options, log, wake).run()
+        return Supervisor(options, log, wakeup).run()
     except PyworkerError as error:
         click.echo(f"pyworker: {error}", err=True)
         if isinstance(error, ConnectionFailed):

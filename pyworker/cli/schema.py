@@ -1,29 +1,25 @@
-"""`pyworker install`, `upgrade`, `uninstall` and `check`: the schema in the database."""
+"""`pyworker install`, `upgrade` and `uninstall`: the schema in the database."""
 
-import json
 import sys
-from collections.abc import Sequence
 
 import click
 
 from pyworker.cli.options import dsn_option
-from pyworker.config import load_settings, resolve_dsn
+from pyworker.cli.target import resolve_dsn
+from pyworker.config import load_settings
 from pyworker.errors import SchemaError
 from pyworker.schema import (
     Applied,
-    Finding,
     apply_schema,
     drop_schema,
-    examine,
     install_script,
     look,
-    mending_script,
     read_source,
     uninstall_script,
 )
 from pyworker.schema.script import Command
 
-__all__ = ["check", "install", "uninstall", "upgrade"]
+__all__ = ["install", "uninstall", "upgrade"]
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -31,10 +27,6 @@ _dsn = dsn_option(
     "The database, as a URI or keyword string.  [env: PYWORKER_DSN; default: the private server, if it runs]"
 )
 _sql = click.option("--sql", "as_sql", is_flag=True, help="Print the SQL, for psql, instead of running it.")
-
-
-def _resolve(dsn: str | None) -> str:
-    return resolve_dsn(load_settings(dsn=dsn))
 
 
 def _report(done: Applied) -> None:
@@ -56,7 +48,7 @@ def _apply(command: Command, dsn: str | None, *, as_sql: bool) -> None:
     if as_sql:
         click.echo(install_script(read_source(), command), nl=False)
     else:
-        _report(apply_schema(_resolve(dsn), command))
+        _report(apply_schema(resolve_dsn(load_settings(dsn=dsn)), command))
 
 
 @click.command(context_settings=CONTEXT)
@@ -106,7 +98,7 @@ def uninstall(dsn: str | None, *, as_sql: bool, yes: bool, cascade: bool) -> Non
     if as_sql:
         click.echo(uninstall_script(cascade=cascade), nl=False)
         return
-    dsn = _resolve(dsn)
+    dsn = resolve_dsn(load_settings(dsn=dsn))
     removal = look(dsn)
     if removal.nothing:
         click.echo(f'pyworker: database "{removal.database}" holds no pyworker schema', err=True)
@@ -124,63 +116,3 @@ def uninstall(dsn: str | None, *, as_sql: bool, yes: bool, cascade: bool) -> Non
     for line in done.kept:
         click.echo(f"pyworker: {line}", err=True)
     click.echo(f'uninstalled from database "{removal.database}"')
-
-
-_ORDER = ("ok", "warning", "critical")
-
-
-def _table(findings: Sequence[Finding]) -> None:
-    from rich.console import Console  # noqa: PLC0415  only a terminal needs it
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    colours = {"ok": "green", "warning": "yellow", "critical": "bold red"}
-    table = Table(box=None, pad_edge=False)
-    for heading in ("status", "check", "detail"):
-        table.add_column(heading, overflow="fold")
-    for finding in findings:
-        what = Text(finding.detail)
-        if finding.remedy:
-            what.append(f"\n{finding.remedy}", style="cyan")
-        table.add_row(Text(finding.status, style=colours[finding.status]), Text(finding.check), what)
-    Console().print(table)
-
-
-def _plain(findings: Sequence[Finding]) -> None:
-    width = max(len(finding.check) for finding in findings)
-    for finding in findings:
-        click.echo(f"{finding.status:<8}  {finding.check:<{width}}  {finding.detail}")
-        if finding.remedy:
-            click.echo(f"{'':<8}  {'':<{width}}  mend: {finding.remedy}")
-
-
-@click.command(context_settings=CONTEXT)
-@_dsn
-@click.option("--sql", "as_sql", is_flag=True, help="Print the lines that mend what is wrong as an SQL script.")
-@click.option("--json", "as_json", is_flag=True, help="Print an array of objects: check, status, detail, remedy.")
-def check(dsn: str | None, *, as_sql: bool, as_json: bool) -> None:
-    """Look for everything that is wrong with the server, the schema and the rights, and name the line that mends it.
-
-    Nothing is changed. What is wrong comes last. Look as a superuser; another role does not see everything, and check
-    says so.
-
-    \b
-    Exit codes: 0 nothing is critical, 1 something is, or the database cannot be reached, 2 wrong setting.
-    """
-    findings = examine(_resolve(dsn))
-    # For people: what is wrong comes last, because that stays on the screen.
-    shown = sorted(findings, key=lambda finding: _ORDER.index(finding.status))
-    if as_sql:
-        click.echo(mending_script(findings))
-    elif as_json:
-        kept = ("check", "status", "detail", "remedy")
-        click.echo(json.dumps([{name: getattr(finding, name) for name in kept} for finding in findings], indent=2))
-    elif sys.stdout.isatty():
-        _table(shown)
-    else:
-        _plain(shown)
-    if not (as_sql or as_json):
-        counts = {status: sum(finding.status == status for finding in findings) for status in _ORDER}
-        click.echo(f"{len(findings)} checks: " + ", ".join(f"{number} {status}" for status, number in counts.items()))
-    if any(finding.status == "critical" for finding in findings):
-        sys.exit(1)

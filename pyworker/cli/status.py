@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pyworker.cli.options import dsn_option
-from pyworker.config import load_settings, resolve_dsn
+from pyworker.cli.target import resolve_dsn
+from pyworker.config import load_settings
 from pyworker.errors import PyworkerError, SchemaError, convert_database_errors
 from pyworker.log import clean
 
@@ -74,8 +75,8 @@ def status(dsn: str | None, *, as_json: bool, watch: bool) -> None:
 
 
 def _show(dsn: str, *, as_json: bool, watch: bool) -> dict[str, Rows]:
-    from pyworker.connection import connect_reader  # noqa: PLC0415  the driver takes a while to load
-    from pyworker.gateway import PUBLIC_VIEWS, Gateway  # noqa: PLC0415
+    from pyworker.database.connection import connect_reader  # noqa: PLC0415  the driver takes a while to load
+    from pyworker.database.gateway import PUBLIC_VIEWS, Gateway  # noqa: PLC0415
 
     with connect_reader(dsn) as line:
         gateway = Gateway(line)

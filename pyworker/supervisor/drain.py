@@ -2,8 +2,8 @@
 
 from time import monotonic
 
-from pyworker.gateway import Gateway
-from pyworker.records import Tick
+from pyworker.database.gateway import Gateway
+from pyworker.database.records import Tick
 
 __all__ = ["Drain"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TypeVar
 
-__all__ = ["Stopped", "Wake"]
+__all__ = ["Stopped", "WakeupPipe"]
 
 T = TypeVar("T")
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -19,7 +19,7 @@ class Stopped(Exception):
     """The process was told to stop while it waited for something else than work."""
 
 
-class Wake:
+class WakeupPipe:
     """Counts requests to stop, and waits until something happens."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Wake:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self.stops = 0
-        self.patient = False  # true: the first request to stop waits for jobs, only the second is at once
+        self.drain = False  # true: the first request to stop waits for jobs, only the second is at once
         self.reason = ""
 
     def install(self) -> None:
@@ -49,7 +49,7 @@ class Wake:
     @property
     def at_once(self) -> bool:
         """Tell whether to stop without waiting for anything."""
-        return self.stops > (1 if self.patient else 0)
+        return self.stops > (1 if self.drain else 0)
 
     def poke(self) -> None:
         """End the current wait, or the next one. Any thread may call this."""

@@ -12,7 +12,7 @@ class Watchdog:
     """Prints every thread's stack and leaves with a failure, unless it is fed in time."""
 
     def __init__(self, seconds: float) -> None:
-        """Bark after that many seconds without food."""
+        """Act after that many seconds without a call of `feed`."""
         self._seconds = seconds
         self._fed = float("-inf")
 

@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 from stage import put, staged, state, wait_for
 from support import Database, Server, installed, wait_until
 
-from pyworker.connection import OWNERS_AT_ONCE, connect_owner, reason_of
+from pyworker.database.connection import OWNERS_AT_ONCE, connect_owner, reason_of
 from pyworker.server import PrivateServer
 
 from .conftest import Supervise

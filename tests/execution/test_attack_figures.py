@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 from stage import attempts, ledger, put, state, wait_for, wait_running
 from support import Database, sqlstate_of
 
-from pyworker.records import Commit
+from pyworker.database.records import Commit
 
 SLEEP = "pg_catalog.pg_sleep"
 VIEWS = ("job", "queued", "running", "queues", "sessions", "health")

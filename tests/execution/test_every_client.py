@@ -6,7 +6,7 @@ from psycopg import Connection
 from stage import put, state
 from support import Database, Row, sqlstate_of, wait_until
 
-from pyworker.connection import connect_control, connect_owner
+from pyworker.database.connection import connect_control, connect_owner
 
 AWAIT = "call jobs.await(%s, %s)"
 

@@ -13,7 +13,8 @@ import pytest
 from kit.server import private_server
 from support import wait_until
 
-from pyworker.schema import Finding, apply_schema, examine
+from pyworker.check import Finding, run_checks
+from pyworker.schema import apply_schema
 from pyworker.server import PrivateServer
 
 STRANGER = "stranger"  # an OS user who is not the server's
@@ -43,7 +44,7 @@ class Host:
 
     def look(self, *checks: str) -> list[Finding]:
         """What is not well in these checks."""
-        found = [one for one in examine(self.dsn) if one.check in checks]
+        found = [one for one in run_checks(self.dsn) if one.check in checks]
         assert {one.check for one in found} == set(checks)
         return [one for one in found if one.status != "ok"]
 
@@ -272,7 +273,7 @@ def test_a_socket_that_others_can_replace_is_found(own_server: PrivateServer, ho
 
 
 def test_who_may_not_see_is_told_so(host: Host) -> None:
-    found = {one.check: one for one in examine(host.dsn.replace("postgres@", "supervisor@"))}
+    found = {one.check: one for one in run_checks(host.dsn.replace("postgres@", "supervisor@"))}
     for check in ("host access", "identity maps", "sockets"):
         assert found[check].status == "warning"
         assert 'could not look as role "supervisor": permission denied' in found[check].detail

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pyworker.schema import Finding, apply_schema, examine, mending_script
+from pyworker.check import Finding, repair_script, run_checks
+from pyworker.schema import apply_schema
 from tests.schema.conftest import Database, add
 
 
@@ -21,11 +22,11 @@ def runner(database: Database, new_role: Callable[[str], str]) -> Iterator[str]:
 
 
 def wrong(database: Database, root: Path | None = None) -> list[Finding]:
-    return [finding for finding in examine(database.dsn(), root) if finding.status == "critical"]
+    return [finding for finding in run_checks(database.dsn(), root) if finding.status == "critical"]
 
 
 def mend(database: Database, findings: list[Finding]) -> None:
-    done = database.psql("-f", "-", text=mending_script(findings))
+    done = database.psql("-f", "-", text=repair_script(findings))
     assert done.returncode == 0, done.stderr
 
 
@@ -115,7 +116,7 @@ def test_a_function_changed_by_hand_is_found(database: Database, runner: str) ->
         "create or replace function jobs_internal.schema_now() returns table (kind text, identity text, md5 text)"
         " language sql stable as 'select null::text, null::text, null::text where false'"
     )
-    found = [finding for finding in examine(database.dsn()) if finding.check == "functions and views"]
+    found = [finding for finding in run_checks(database.dsn()) if finding.check == "functions and views"]
     assert found[0].status != "ok"
     apply_schema(database.dsn(), "install")
     assert wrong(database) == []
@@ -126,7 +127,7 @@ def test_a_powerful_runner_is_refused_and_one_that_was_admitted_is_named_with_wh
     database: Database, runner: str, power: str
 ) -> None:
     def said() -> Finding | None:
-        found = [one for one in examine(database.dsn()) if one.check == "runners" and f" {runner} " in one.detail]
+        found = [one for one in run_checks(database.dsn()) if one.check == "runners" and f" {runner} " in one.detail]
         assert all(one.status == "warning" for one in found)
         return found[0] if found else None
 
@@ -150,7 +151,7 @@ def test_a_powerful_runner_is_refused_and_one_that_was_admitted_is_named_with_wh
 def test_the_script_runs_whatever_is_wrong_and_decides_nothing(database: Database, runner: str) -> None:
     """What jobs.health says is for people: an installation that is paused on purpose stays paused."""
     database.run("select jobs.pause()")
-    found = examine(database.dsn())
+    found = run_checks(database.dsn())
     assert {"supervisors", "switch"} <= {one.check for one in found if one.status != "ok"}, found
     mend(database, found)
     assert database.value("select paused from jobs_internal.switch") is True
@@ -158,19 +159,19 @@ def test_the_script_runs_whatever_is_wrong_and_decides_nothing(database: Databas
 
 def test_a_superuser_that_was_admitted_without_being_a_runner_is_found(database: Database, runner: str) -> None:
     database.run("select jobs.admit_role('postgres')")
-    found = [finding for finding in examine(database.dsn()) if "admitted by postgres" in finding.detail]
+    found = [finding for finding in run_checks(database.dsn()) if "admitted by postgres" in finding.detail]
     assert [finding.check for finding in found] == ["runners"]
     type_remedy(database, found[0])
-    assert not [finding for finding in examine(database.dsn()) if "admitted by postgres" in finding.detail]
+    assert not [finding for finding in run_checks(database.dsn()) if "admitted by postgres" in finding.detail]
 
 
 def test_a_supervisor_with_too_much_is_found(database: Database, runner: str, new_role: Callable[[str], str]) -> None:
     role = new_role("login superuser createrole")
     database.run(f"grant jobs_supervisor to {role}")
-    found = [one for one in examine(database.dsn()) if one.check == "supervisor roles" and one.status != "ok"]
+    found = [one for one in run_checks(database.dsn()) if one.check == "supervisor roles" and one.status != "ok"]
     assert [one.detail.partition(",")[0] for one in found] == [f"{role} has SUPERUSER"]
     mend(database, found)
-    assert [one.status for one in examine(database.dsn()) if one.check == "supervisor roles"] == ["ok"]
+    assert [one.status for one in run_checks(database.dsn()) if one.check == "supervisor roles"] == ["ok"]
 
 
 @pytest.mark.parametrize("power", ["superuser", "createrole", "replication", "bypassrls", "pg_write_server_files"])
@@ -187,7 +188,7 @@ def test_power_by_membership_is_found(
     has = power if power.startswith("pg_") else f"{power.upper()} by membership in {boss}"
 
     def found() -> list[Finding]:
-        return [one for one in examine(database.dsn()) if one.check == check and f"{role}" in one.detail]
+        return [one for one in run_checks(database.dsn()) if one.check == check and f"{role}" in one.detail]
 
     assert [one.status for one in found()] == ["warning"]
     assert f"it has {has}" in found()[0].detail or f"{role} has {has}, which" in found()[0].detail
@@ -197,7 +198,7 @@ def test_power_by_membership_is_found(
 
 def test_files_of_another_version_are_named(database: Database, runner: str, tree: Path) -> None:
     add(tree / "schema" / "70_more.sql", "-- nothing")
-    found = [finding for finding in examine(database.dsn(), tree) if finding.status == "warning"]
+    found = [finding for finding in run_checks(database.dsn(), tree) if finding.status == "warning"]
     assert "functions and views" in [finding.check for finding in found]
     (tree / "migrations" / "0001_next.sql").write_text("-- Adds nothing.\nselect 1;\n")
     assert "schema version" in [finding.check for finding in wrong(database, tree)]
@@ -205,7 +206,7 @@ def test_files_of_another_version_are_named(database: Database, runner: str, tre
 
 def test_too_few_worker_slots_are_computed(database: Database, runner: str) -> None:
     database.run("update jobs_internal.setting set value = '1000' where name = 'sessions_per_owner'")
-    found = {finding.check: finding for finding in examine(database.dsn())}["worker slots"]
+    found = {finding.check: finding for finding in run_checks(database.dsn())}["worker slots"]
     assert found.status == "warning"
     assert "2 x " in found.detail
     assert re.match(r"alter system set max_worker_processes = \d{4}", found.remedy or "")
@@ -230,10 +231,10 @@ def test_a_table_without_replica_identity(database: Database, runner: str) -> No
     database.run("alter table pgmq.meta replica identity default")
 
     def found() -> list[str]:
-        return [one.status for one in examine(database.dsn()) if one.check == "replica identity"]
+        return [one.status for one in run_checks(database.dsn()) if one.check == "replica identity"]
 
     assert found() == ["warning"]
     database.run("create publication everything for all tables")
     assert found() == ["critical"]
-    mend(database, [one for one in examine(database.dsn()) if one.check == "replica identity"])
+    mend(database, [one for one in run_checks(database.dsn()) if one.check == "replica identity"])
     assert found() == ["ok"]

@@ -304,7 +304,7 @@ def test_a_failing_duty_costs_the_others_nothing(scripted: Scripted, start: Star
     scripted.sql("alter function jobs_internal.supervisor_press rename to gone")
     scripted.set(tick={"stopping": 1})
     daemon = start(scripted.dsn)
-    assert daemon.wait_for("duty_failed")["duty"] == "press"
+    assert daemon.wait_for("duty_failed")["duty"] == "send_stop_signals"
     scripted.feed(commit(job_id=1))
     daemon.wait_for("job_failed")
     daemon.stop()

@@ -1,6 +1,6 @@
 """A worker session that ends between two looks of the supervisor keeps no later job waiting."""
 
-from pyworker.supervisor.memory import Unseen
+from pyworker.supervisor.pending_launches import PendingLaunches
 
 from .conftest import Real, Start, wait_until
 
@@ -21,10 +21,10 @@ def test_one_that_is_terminated_while_idle(real: Real, start: Start) -> None:
 
 
 def test_what_opened_and_is_not_there_came_and_went() -> None:
-    unseen = Unseen()
-    unseen.observe((), 0.0, 7)
-    unseen.add("shop", 1, 0.0)
-    unseen.observe((), 0.1, 7)
-    assert unseen.count("shop") == 1
-    unseen.observe((), 0.2, 8)
-    assert unseen.count("shop") == 0
+    pending = PendingLaunches()
+    pending.observe((), 0.0, 7)
+    pending.add("shop", 1, 0.0)
+    pending.observe((), 0.1, 7)
+    assert pending.count("shop") == 1
+    pending.observe((), 0.2, 8)
+    assert pending.count("shop") == 0

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pyworker.supervisor.exits import Exit
+from pyworker.supervisor.exit_codes import Exit
 
 __all__ = ["Supervisor", "Supervisors"]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pyworker.config import Settings, load_settings, resolve_dsn
+from pyworker.cli.target import resolve_dsn
+from pyworker.config import Settings, load_settings
 from pyworker.errors import ConfigError
 
 

@@ -4,11 +4,12 @@ from typing import cast
 
 import pytest
 
-from pyworker.gateway import Gateway
-from pyworker.records import Demand, Tick
-from pyworker.supervisor.duties import Memory, note_owners
-from pyworker.supervisor.launching import Launched, Trouble
-from pyworker.supervisor.memory import StuckWatch
+from pyworker.database.gateway import Gateway
+from pyworker.database.records import Demand, Tick
+from pyworker.supervisor.duties.sessions import note_owners
+from pyworker.supervisor.launcher import Launched, Trouble
+from pyworker.supervisor.state import State
+from pyworker.supervisor.stuck_watch import StuckWatch
 
 
 class Told:
@@ -26,12 +27,12 @@ class Rounds:
 
     def __init__(self) -> None:
         self.told = Told()
-        self._memory = Memory(stuck=StuckWatch(30))
+        self._state = State(stuck=StuckWatch(30))
 
     def round(self, *results: Launched, due: tuple[str, ...] = ("app", "shop")) -> list[dict[str, str]]:
         """Settle results while jobs of these owners are due; gives all that was told so far."""
         tick = Tick(owners=tuple(Demand(owner=owner, wanted=3, live=0) for owner in due))
-        note_owners(cast("Gateway", self.told), 1, results, tick, self._memory)
+        note_owners(cast("Gateway", self.told), 1, results, tick, self._state)
         return self.told.reasons
 
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyworker
+from pyworker.database.records import Commit, Tick
 from pyworker.events import EVENTS, FIELDS, reference
 from pyworker.log import TEXT_LIMIT, EventLog, clean
-from pyworker.records import Commit, Tick
-from pyworker.supervisor.outcomes import Batch
+from pyworker.supervisor.outcome_log import Batch
 
 PACKAGE = Path(pyworker.__file__).parent
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from pyworker.supervisor.signals import Stopped, Wake
+from pyworker.supervisor.signals import Stopped, WakeupPipe
 
 
 def fail() -> None:
@@ -14,7 +14,7 @@ def fail() -> None:
 
 def test_a_call_that_ends_at_once_does_not_cut_the_next_pause_short() -> None:
     """Else a server that refuses at once is asked again at once, a hundred times a second."""
-    wake = Wake()
+    wake = WakeupPipe()
     for _ in range(5):
         with pytest.raises(ValueError, match="at once"):
             wake.call(fail)
@@ -24,7 +24,7 @@ def test_a_call_that_ends_at_once_does_not_cut_the_next_pause_short() -> None:
 
 
 def test_a_stop_during_a_call_is_not_lost() -> None:
-    wake = Wake()
+    wake = WakeupPipe()
     with suppress(Stopped):  # heeded here, or at the next pause
         wake.call(lambda: wake.stop("SIGTERM"))
     with pytest.raises(Stopped):

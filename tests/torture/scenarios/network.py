@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pyworker.supervisor.exits import Exit
+from pyworker.supervisor.exit_codes import Exit
 from tests.torture.journal import Entry
 from tests.torture.kinds import Call, call_enqueue
 from tests.torture.proxy import ByteCut, Proxy, RequestCut

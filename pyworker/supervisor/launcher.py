@@ -1,6 +1,6 @@
 """Starting worker sessions: over a connection authenticated as their owner, each owner in a thread of its own.
 
-An owner that cannot be reached, or is slow to reach, so holds up nobody else. Connections are few however many owners
+So an owner that cannot be reached, or only slowly, holds up no other. Connections are few however many owners
 there are: another owner's takes the place of the one that was unused for longest. This module is the one place that
 knows how a session is started.
 """
@@ -15,8 +15,15 @@ from typing import Literal
 
 import psycopg
 
-from pyworker.connection import OWNERS_AT_ONCE, Interrupted, Line, ServerStalled, connect_owner, reason_of
-from pyworker.gateway import Gateway
+from pyworker.database.connection import (
+    OWNERS_AT_ONCE,
+    DeadlineConnection,
+    Interrupted,
+    ServerStalled,
+    connect_owner,
+    reason_of,
+)
+from pyworker.database.gateway import Gateway
 from pyworker.supervisor.failpoint import reach
 
 __all__ = ["Launched", "Launcher"]
@@ -45,7 +52,7 @@ class _Link:
     """One owner's connection. A thread has it while `asked` is not zero, the main thread otherwise."""
 
     owner: str
-    line: Line | None = None
+    connection: DeadlineConnection | None = None
     used: float = field(default_factory=monotonic)
     asked: int = 0
 
@@ -54,13 +61,13 @@ class Launcher:
     """Launches sessions in the background. Every method is for the main thread."""
 
     def __init__(
-        self, dsn: str, own_user: str, *, linger: timedelta, patience: float, done: Callable[[], None]
+        self, dsn: str, own_user: str, *, linger: timedelta, call_timeout: float, done: Callable[[], None]
     ) -> None:
         """`linger`: how long an idle session stays; `done` is called, from a thread, when a request has ended."""
         self._dsn = dsn
         self._own_user = own_user
         self._linger = linger
-        self._patience = patience
+        self._call_timeout = call_timeout
         self._done = done
         self._links: dict[str, _Link] = {}
         self._results: queue.SimpleQueue[tuple[_Link, Launched]] = queue.SimpleQueue()
@@ -92,8 +99,8 @@ class Launcher:
                 return results
             link.asked = 0
             link.used = monotonic()
-            if link.line is not None and link.line.closed:
-                link.line = None
+            if link.connection is not None and link.connection.closed:
+                link.connection = None
             results.append(result)
 
     def close_idle(self, now: float) -> None:
@@ -121,7 +128,7 @@ class Launcher:
         try:
             result = self._launch(link)
         except psycopg.Error as error:
-            result = _trouble(link, error)
+            result = _trouble_of(link, error)
         except (ServerStalled, Interrupted, OSError) as error:
             result = Launched(owner=link.owner, asked=link.asked, trouble="lost", message=reason_of(error))
         if self._closed or result.trouble not in (None, "no_slot"):
@@ -130,20 +137,20 @@ class Launcher:
         self._done()
 
     def _launch(self, link: _Link) -> Launched:
-        if link.line is None:
+        if link.connection is None:
             try:
-                link.line = connect_owner(self._dsn, link.owner, self._own_user)
+                link.connection = connect_owner(self._dsn, link.owner, self._own_user)
             except psycopg.Error as error:
                 return Launched(owner=link.owner, asked=link.asked, trouble="unreachable", message=reason_of(error))
-            link.line.patience = self._patience
-        count = Gateway(link.line).launch(link.asked, self._linger)
+            link.connection.call_timeout = self._call_timeout
+        count = Gateway(link.connection).launch(link.asked, self._linger)
         reach("after_launch")
         short: Trouble | None = "no_slot" if count < link.asked else None
         return Launched(owner=link.owner, asked=link.asked, launched=count, trouble=short)
 
 
-def _trouble(link: _Link, error: psycopg.Error) -> Launched:
-    lost = link.line is None or link.line.closed
+def _trouble_of(link: _Link, error: psycopg.Error) -> Launched:
+    lost = link.connection is None or link.connection.closed
     return Launched(
         owner=link.owner,
         asked=link.asked,
@@ -155,6 +162,6 @@ def _trouble(link: _Link, error: psycopg.Error) -> Launched:
 
 
 def _close(link: _Link) -> None:
-    if link.line is not None:
-        link.line.close()
-        link.line = None
+    if link.connection is not None:
+        link.connection.close()
+        link.connection = None

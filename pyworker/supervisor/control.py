@@ -12,17 +12,24 @@ import psycopg
 from tenacity import Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from pyworker import __version__
-from pyworker.connection import Line, ServerStalled, connect_control, is_standby, reason_of
+from pyworker.database.connection import DeadlineConnection, ServerStalled, connect_control, is_standby, reason_of
+from pyworker.database.gateway import Gateway
+from pyworker.database.records import Tick
 from pyworker.errors import ConfigError, convert_database_errors
-from pyworker.gateway import Gateway
-from pyworker.log import Sink
-from pyworker.records import Tick
-from pyworker.supervisor.exits import Exit
-from pyworker.supervisor.launching import Launcher
-from pyworker.supervisor.risks import said_of
-from pyworker.supervisor.signals import Wake
+from pyworker.log import EventLog
+from pyworker.supervisor.exit_codes import Exit
+from pyworker.supervisor.launcher import Launcher
+from pyworker.supervisor.signals import WakeupPipe
+from pyworker.supervisor.warnings import described
 
-__all__ = ["LONGEST_PAUSE", "NotOurs", "Options", "Session", "open_again", "open_first"]
+__all__ = [
+    "LONGEST_PAUSE",
+    "ControlConnection",
+    "Options",
+    "Refused",
+    "open_again",
+    "open_first",
+]
 
 _FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 1.0  # between two tries to reach a server that is lost
@@ -41,7 +48,11 @@ _REFUSALS: dict[str, tuple[str, Exit, str]] = {
         Exit.CLOSED,
         "Run `pyworker check`; the role that runs the daemon has to be a member of jobs_supervisor.",
     ),
-    _COPY: ("database_is_copy", Exit.COPY, "Where this is home now, an operator runs: select jobs.reconcile();"),
+    _COPY: (
+        "database_is_copy",
+        Exit.COPY,
+        "Where this is the installation now, an operator runs: select jobs.reconcile();",
+    ),
 }
 _MISMATCH_REFUSAL = (
     "schema_mismatch",
@@ -61,13 +72,13 @@ class Options:
     until_empty: bool = False
     wait: bool = False
     linger: float = 5.0
-    patience: float = 30.0
+    call_timeout: float = 30.0
     stuck_after: float = 30.0
     vacuum_jobs: int = 40_000
     allow_superuser: bool = False
 
 
-class NotOurs(Exception):
+class Refused(Exception):
     """The database does not serve this supervisor: another schema, no right, or a copy; the cause says how."""
 
     def __init__(self, role: str, sqlstate: str | None) -> None:
@@ -89,19 +100,19 @@ class NotOurs(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
-    """One connection's worth of supervising."""
+class ControlConnection:
+    """The supervisor's own connection, and what was registered through it."""
 
-    line: Line
+    connection: DeadlineConnection
     gateway: Gateway
     launcher: Launcher
     number: int
-    powers: str | None = None  # what its login has that no supervisor needs
+    privileges: str | None = None  # what its login has that no supervisor needs
 
     @property
     def user(self) -> str:
         """The role that the supervisor itself is."""
-        return self.line.info.user
+        return self.connection.info.user
 
     def facts(self, options: Options) -> dict[str, object]:
         """Tell who supervises what, for the log."""
@@ -112,29 +123,29 @@ class Session:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "user": self.user,
-            "database": self.line.info.dbname,
-            "server_version": self.line.info.parameter_status("server_version"),
+            "database": self.connection.info.dbname,
+            "server_version": self.connection.info.parameter_status("server_version"),
         }
 
     def tick(self) -> Tick:
         """Dispatch, rescue, and see how things stand."""
         return self.gateway.supervisor_tick(self.number)
 
-    def register(self, name: str, owners: Sequence[str] = ()) -> "Session":
+    def register(self, name: str, owners: Sequence[str] = ()) -> "ControlConnection":
         """Register once more, where the database has forgotten this supervisor."""
         number = _register(self.gateway, self.user, name, owners)
         return replace(self, number=number)
 
-    def close(self, *, patience: float | None = None) -> None:
-        """Give everything back; with `patience`, take leave of the database first, within that time."""
-        if patience is not None and not self.line.closed:
-            self.line.patience = patience
-            self.line.interrupted = lambda: False
+    def close(self, *, call_timeout: float | None = None) -> None:
+        """Give everything back; with `call_timeout`, take the registration back first, within that time."""
+        if call_timeout is not None and not self.connection.closed:
+            self.connection.call_timeout = call_timeout
+            self.connection.interrupted = lambda: False
             # Where this fails, the database notices by itself that the connection is gone.
             with contextlib.suppress(psycopg.Error, ServerStalled):
                 self.gateway.supervisor_close(self.number)
         self.launcher.close()
-        self.line.close()
+        self.connection.close()
 
 
 @contextlib.contextmanager
@@ -145,7 +156,7 @@ def _refusals(role: str) -> Iterator[None]:
     except psycopg.Error as error:
         state = error.sqlstate or ""
         if state in _MISMATCH or state in _REFUSALS or state.startswith(_OUR_MISMATCH):
-            raise NotOurs(role, state) from error
+            raise Refused(role, state) from error
         raise
 
 
@@ -157,65 +168,69 @@ def _register(gateway: Gateway, role: str, name: str, owners: Sequence[str]) -> 
     return number
 
 
-def _powers(gateway: Gateway, user: str, options: Options) -> str | None:
+def _privileges(gateway: Gateway, user: str, options: Options) -> str | None:
     """Look before anything is written: what the daemon reads comes from others, and a superuser's mistake is total."""
-    powers = gateway.login_powers()
-    if powers and not options.allow_superuser:
+    privileges = gateway.login_privileges()
+    if privileges and not options.allow_superuser:
         raise ConfigError(
-            f'the login "{user}" {said_of(powers)}, and the supervisor needs none',
+            f'the login "{user}" {described(privileges)}, and the supervisor needs none',
             detail="Whoever gets hold of the daemon, or of its DSN, could do everything in the server and on its host."
-            if "SUPERUSER" in powers
+            if "SUPERUSER" in privileges
             else "Whoever gets hold of the daemon, or of its DSN, has that power.",
             hint="Use a role with LOGIN that is a member of jobs_supervisor. --allow-superuser runs it all the same.",
         )
-    return powers
+    return privileges
 
 
-def _open(options: Options, wake: Wake) -> Session:
-    line = wake.call(lambda: connect_control(options.dsn, options.patience))
+def _open(options: Options, wakeup: WakeupPipe) -> ControlConnection:
+    connection = wakeup.call(lambda: connect_control(options.dsn, options.call_timeout))
     try:
-        line.patience = options.patience
-        line.interrupted = lambda: wake.at_once
-        gateway = Gateway(line)
-        powers = _powers(gateway, line.info.user, options)
-        number = _register(gateway, line.info.user, options.name, options.owners)
+        connection.call_timeout = options.call_timeout
+        connection.interrupted = lambda: wakeup.at_once
+        gateway = Gateway(connection)
+        privileges = _privileges(gateway, connection.info.user, options)
+        number = _register(gateway, connection.info.user, options.name, options.owners)
         gateway.listen()
     except BaseException:
-        line.close()
+        connection.close()
         raise
     launcher = Launcher(
         options.dsn,
-        line.info.user,
+        connection.info.user,
         linger=timedelta(seconds=0 if options.until_empty else options.linger),
-        patience=options.patience,
-        done=wake.poke,
+        call_timeout=options.call_timeout,
+        done=wakeup.poke,
     )
-    return Session(line=line, gateway=gateway, launcher=launcher, number=number, powers=powers)
+    return ControlConnection(
+        connection=connection, gateway=gateway, launcher=launcher, number=number, privileges=privileges
+    )
 
 
-def open_first(options: Options, wake: Wake, log: Sink, feed: Callable[[], None]) -> Session:
+def open_first(options: Options, wakeup: WakeupPipe, log: EventLog, feed: Callable[[], None]) -> ControlConnection:
     """Connect at the start. An unreachable server is an error, unless it is to be waited for; a standby always is."""
     try:
-        return _open(options, wake)
+        return _open(options, wakeup)
     except psycopg.Error as error:
         if not (options.wait or is_standby(error)):
             with convert_database_errors():
                 raise
-        return open_again(options, wake, log, feed, reason_of(error))
+        return open_again(options, wakeup, log, feed, reason_of(error))
 
 
-def open_again(options: Options, wake: Wake, log: Sink, feed: Callable[[], None], reason: str) -> Session:
+def open_again(
+    options: Options, wakeup: WakeupPipe, log: EventLog, feed: Callable[[], None], reason: str
+) -> ControlConnection:
     """Say once that the server is lost, try until it is back, say that once."""
     lost_at = monotonic()
     log.emit("server_lost", reason=reason)
     for attempt in Retrying(
         retry=retry_if_exception_type((psycopg.Error, ServerStalled)),
         wait=wait_exponential(multiplier=_FIRST_PAUSE, max=LONGEST_PAUSE) + wait_random(0, _FIRST_PAUSE),
-        sleep=wake.pause,
+        sleep=wakeup.pause,
         before=lambda _state: feed(),
         reraise=True,
     ):
         with attempt:
-            session = _open(options, wake)
-    log.emit("server_back", outage=monotonic() - lost_at, supervisor=session.number)
-    return session
+            control = _open(options, wakeup)
+    log.emit("server_back", outage=monotonic() - lost_at, supervisor=control.number)
+    return control

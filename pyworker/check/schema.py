@@ -1,20 +1,20 @@
-"""What the doctor looks at in the schema: its version, and whether functions and views are those of the files."""
+"""What `check` looks at in the schema: its version, and whether functions and views are those of the files."""
 
 from collections.abc import Iterator
 
-from pyworker.schema.findings import Finding, Patient, Status
+from pyworker.check.finding import Finding, Status, Target
 
 __all__ = ["definitions", "health", "schema_version"]
 
 
-def schema_version(patient: Patient) -> Iterator[Finding]:
+def schema_version(target: Target) -> Iterator[Finding]:
     """Compare the schema's version with this program's."""
     check = "schema version"
-    if not patient.installed():
+    if not target.installed():
         yield Finding(check=check, status="critical", detail="not installed", remedy="`pyworker install`")
         return
-    have = patient.value("select max(version) from jobs_internal.schema_migration")
-    want = patient.source.version
+    have = target.value("select max(version) from jobs_internal.schema_migration")
+    want = target.source.version
     if have is None or have < want:
         detail = f"the database has version {have}, this program has version {want}"
         yield Finding(check=check, status="critical", detail=detail, remedy="`pyworker upgrade`")
@@ -25,10 +25,10 @@ def schema_version(patient: Patient) -> Iterator[Finding]:
         yield Finding(check=check, status="ok", detail=f"version {have}")
 
 
-def definitions(patient: Patient) -> Iterator[Finding]:
+def definitions(target: Target) -> Iterator[Finding]:
     """Compare functions and views with what was applied, and what was applied with this program's files."""
     check = "functions and views"
-    changed = patient.rows(
+    changed = target.rows(
         "select coalesce(n.kind, o.kind) as kind, coalesce(n.identity, o.identity) as identity,"
         " case when n.kind is null then 'gone' when o.kind is null then 'foreign' else 'changed' end as how"
         " from jobs_internal.schema_now() n"
@@ -43,32 +43,32 @@ def definitions(patient: Patient) -> Iterator[Finding]:
         detail = f"{row['kind']} {row['identity']} is {row['how']}: not as it was installed"
         yield Finding(check=check, status="critical", detail=detail, remedy=remedy)
 
-    files = "\n".join(file.text for file in patient.source.schema)
-    rows = patient.rows(
+    files = "\n".join(file.text for file in target.source.schema)
+    rows = target.rows(
         "select p.oid::regprocedure::text as identity, p.prosrc as body from pg_catalog.pg_proc p"
         " where p.pronamespace in (pg_catalog.to_regnamespace('jobs'), pg_catalog.to_regnamespace('jobs_internal'))"
         " and p.prosrc <> '' order by 1"
     )
     known = {row["identity"] for row in changed}
     other = [row["identity"] for row in rows if row["body"] not in files and row["identity"] not in known]
-    recorded = patient.value("select md5 from jobs_internal.schema_object where kind = 'files'")
+    recorded = target.value("select md5 from jobs_internal.schema_object where kind = 'files'")
     if other:
         detail = (
             f"of another version than this program's: {', '.join(other[:5])}{' and more' if len(other) > 5 else ''}"
         )
         yield Finding(check=check, status="warning", detail=detail, remedy="`pyworker upgrade`")
-    elif recorded not in (None, patient.source.checksum):
+    elif recorded not in (None, target.source.checksum):
         detail = "this program's SQL files are not those that were applied"
         yield Finding(check=check, status="warning", detail=detail, remedy="`pyworker upgrade`")
     elif not changed:
         yield Finding(check=check, status="ok", detail=f"{len(rows)} functions, as installed")
 
 
-def health(patient: Patient) -> Iterator[Finding]:
+def health(target: Target) -> Iterator[Finding]:
     """Pass on what the view jobs.health says of the running system."""
-    if not patient.has("jobs", "health"):
+    if not target.has("jobs", "health"):
         return
-    for row in patient.rows('select "check", status, detail, remedy from jobs.health'):
+    for row in target.rows('select "check", status, detail, remedy from jobs.health'):
         status: Status = row["status"] if row["status"] in ("ok", "warning") else "critical"
         yield Finding(
             check=row["check"], status=status, detail=row["detail"] or "", remedy=row["remedy"] or None, choice=True

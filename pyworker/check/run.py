@@ -1,15 +1,15 @@
-"""The doctor behind `pyworker check`: looks at everything, changes nothing, names the line that mends each problem."""
+"""`pyworker check`: looks at everything, changes nothing, and names the line that repairs each problem."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import psycopg
 
-from pyworker.errors import convert_database_errors
-from pyworker.schema.apply import connect
-from pyworker.schema.doctor_access import host_access, identity_maps, sockets
-from pyworker.schema.doctor_identity import replica_identity
-from pyworker.schema.doctor_rights import (
+from pyworker.check.access import host_access
+from pyworker.check.finding import Check, Finding, Target
+from pyworker.check.identity_maps import identity_maps
+from pyworker.check.replica_identity import replica_identity
+from pyworker.check.rights import (
     function_rights,
     memberships,
     roles,
@@ -17,12 +17,14 @@ from pyworker.schema.doctor_rights import (
     supervisor_roles,
     table_rights,
 )
-from pyworker.schema.doctor_schema import definitions, health, schema_version
-from pyworker.schema.doctor_server import connections, extensions, server_settings, server_version, worker_slots
+from pyworker.check.schema import definitions, health, schema_version
+from pyworker.check.server import connections, extensions, server_settings, server_version, worker_slots
+from pyworker.check.sockets import sockets
+from pyworker.errors import convert_database_errors
+from pyworker.schema.apply import connect
 from pyworker.schema.files import read_source
-from pyworker.schema.findings import Check, Finding, Patient
 
-__all__ = ["Finding", "examine", "mending_script"]
+__all__ = ["Finding", "repair_script", "run_checks"]
 
 _ALWAYS: tuple[Check, ...] = (server_version, extensions, worker_slots, connections, server_settings, schema_version)
 _INSTALLED: tuple[Check, ...] = (
@@ -41,16 +43,16 @@ _INSTALLED: tuple[Check, ...] = (
 )
 
 
-def examine(dsn: str, root: Path | None = None) -> list[Finding]:
+def run_checks(dsn: str, root: Path | None = None) -> list[Finding]:
     """Run every check; one that cannot look says so and does not stop the others."""
     findings: list[Finding] = []
     with convert_database_errors(), connect(dsn) as connection:
         # Names are rendered with their schema, and nothing foreign is found by name.
         connection.execute("set search_path = pg_catalog, pg_temp")
-        patient = Patient(connection=connection, source=read_source(root))
-        for check in (*_ALWAYS, *(_INSTALLED if patient.installed() else ())):
+        target = Target(connection=connection, source=read_source(root))
+        for check in (*_ALWAYS, *(_INSTALLED if target.installed() else ())):
             try:
-                findings += check(patient)
+                findings += check(target)
             except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject) as error:
                 user = connection.info.user
                 findings.append(
@@ -64,7 +66,7 @@ def examine(dsn: str, root: Path | None = None) -> list[Finding]:
     return findings
 
 
-def mending_script(findings: Iterable[Finding]) -> str:
+def repair_script(findings: Iterable[Finding]) -> str:
     """Write the remedies as SQL, to read before it is run; what is not SQL, or a choice, becomes a comment."""
     lines = []
     for finding in findings:

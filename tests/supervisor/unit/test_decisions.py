@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from pyworker.records import Demand, JobError, Outcome, Tick
-from pyworker.supervisor.memory import Backoff, Budget, StuckWatch, Throttle, Unseen
-from pyworker.supervisor.verdicts import event_for, is_empty, pace_after, sessions_to_launch
+from pyworker.database.records import Demand, JobError, Outcome, Tick
+from pyworker.supervisor.decisions import event_for, is_empty, pace_after, sessions_to_launch
+from pyworker.supervisor.pending_launches import PendingLaunches
+from pyworker.supervisor.rate import Backoff, Throttle, TokenBucket
+from pyworker.supervisor.stuck_watch import StuckWatch
 
 
 def demand(owner: str = "app", wanted: int = 2, live: int = 0) -> Demand:
@@ -14,19 +16,19 @@ def demand(owner: str = "app", wanted: int = 2, live: int = 0) -> Demand:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "live", "unseen", "expected"),
+    ("wanted", "live", "pending", "expected"),
     [(2, 0, 0, 2), (2, 1, 0, 1), (2, 1, 1, 0), (2, 3, 0, 0), (2, 0, 5, 0), (0, 0, 0, 0)],
 )
-def test_what_is_missing_is_launched(wanted: int, live: int, unseen: int, expected: int) -> None:
+def test_what_is_missing_is_launched(wanted: int, live: int, pending: int, expected: int) -> None:
     plan = sessions_to_launch(
-        [demand(wanted=wanted, live=live)], unseen=lambda _owner: unseen, served={"app"}, blocked=()
+        [demand(wanted=wanted, live=live)], pending=lambda _owner: pending, served={"app"}, blocked=()
     )
     assert plan.get("app", 0) == expected
 
 
 def test_owners_that_are_not_served_or_blocked_get_none() -> None:
     plan = sessions_to_launch(
-        [demand("a"), demand("b"), demand("c")], unseen=lambda _owner: 0, served={"a", "b"}, blocked={"b"}
+        [demand("a"), demand("b"), demand("c")], pending=lambda _owner: 0, served={"a", "b"}, blocked={"b"}
     )
     assert plan == {"a": 2}
 
@@ -103,26 +105,26 @@ def test_the_event_of_an_outcome(outcome: str, state: str, event: str) -> None:
 
 
 def test_launched_sessions_count_until_they_show_up_or_are_overdue() -> None:
-    unseen = Unseen()
-    unseen.observe([demand(live=1)], 0)
-    unseen.add("app", 3, 0)
-    assert unseen.count("app") == 3
-    unseen.observe([demand(live=3)], 0.1)
-    assert unseen.count("app") == 1
-    unseen.observe([demand(live=2)], 0.2)  # one ended meanwhile
-    assert unseen.total() == 1
-    unseen.observe([demand(live=2)], 5.1)
-    assert unseen.total() == 0
+    pending = PendingLaunches()
+    pending.observe([demand(live=1)], 0)
+    pending.add("app", 3, 0)
+    assert pending.count("app") == 3
+    pending.observe([demand(live=3)], 0.1)
+    assert pending.count("app") == 1
+    pending.observe([demand(live=2)], 0.2)  # one ended meanwhile
+    assert pending.total() == 1
+    pending.observe([demand(live=2)], 5.1)
+    assert pending.total() == 0
 
 
 def test_sessions_that_did_not_start_are_taken_off_again() -> None:
-    unseen = Unseen()
-    unseen.add("app", 2, 0)
-    unseen.add("app", 3, 1)
-    unseen.drop("app", 4)
-    assert unseen.count("app") == 1
-    unseen.drop("app", 4)
-    assert unseen.total() == 0
+    pending = PendingLaunches()
+    pending.add("app", 2, 0)
+    pending.add("app", 3, 1)
+    pending.drop("app", 4)
+    assert pending.count("app") == 1
+    pending.drop("app", 4)
+    assert pending.total() == 0
 
 
 def test_a_throttle_lets_one_line_through_and_counts_the_rest() -> None:
@@ -146,7 +148,7 @@ def test_a_backoff_grows_to_its_limit_and_starts_anew_after_a_success() -> None:
 
 
 def test_a_budget_refills_each_second() -> None:
-    budget = Budget(20)
+    budget = TokenBucket(20)
     assert [budget.take(count, now) for count, now in ((20, 0), (1, 0), (10, 0.5), (11, 1.0), (0, 1.0))] == [
         True,
         False,

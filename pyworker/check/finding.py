@@ -1,4 +1,4 @@
-"""What the doctor says: one finding per thing looked at, and one way to look."""
+"""What `check` reports: one finding per thing looked at, and one way to look."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow, dict_row
 
 from pyworker.schema.files import Source
 
-__all__ = ["Check", "Finding", "Patient", "Status"]
+__all__ = ["Check", "Finding", "Status", "Target"]
 
 Status = Literal["ok", "warning", "critical"]
 
@@ -29,7 +29,7 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patient:
+class Target:
     """The database that is looked at, and the files it should agree with."""
 
     connection: Connection[TupleRow]
@@ -71,4 +71,4 @@ class Patient:
         return self.has("jobs_internal", "schema_migration")
 
 
-Check = Callable[[Patient], Iterator[Finding]]
+Check = Callable[[Target], Iterator[Finding]]

@@ -2,7 +2,7 @@
 
 A control connection supervises; an owner's connection launches that owner's sessions. Both have the server-side
 timeouts off, whatever their role's defaults are, because a session inherits its launcher's settings. The limit is on
-this side: a call that gives no answer within the connection's patience raises `ServerStalled`. A control connection
+this side: a call that gives no answer within its `call_timeout` raises `ServerStalled`. A control connection
 has one of the server's own below it, so that what waits there ends with an error that can be named.
 """
 
@@ -22,8 +22,8 @@ from pyworker.log import clean
 
 __all__ = [
     "OWNERS_AT_ONCE",
+    "DeadlineConnection",
     "Interrupted",
-    "Line",
     "ServerStalled",
     "connect_control",
     "connect_owner",
@@ -84,10 +84,10 @@ def _never() -> bool:
     return False
 
 
-class Line(psycopg.Connection[TupleRow]):
-    """A connection whose waits end: after `patience` seconds, or soon after `interrupted` says so."""
+class DeadlineConnection(psycopg.Connection[TupleRow]):
+    """A connection whose waits end: after `call_timeout` seconds, or soon after `interrupted` says so."""
 
-    patience: float = 30.0
+    call_timeout: float = 30.0
     pid: int = 0  # of the server's process, known also after the connection was given up
     interrupted: Callable[[], bool] = staticmethod(_never)
 
@@ -100,12 +100,12 @@ class Line(psycopg.Connection[TupleRow]):
             wanted = next(gen)
             while True:
                 poller.register(socket, _MASKS[int(wanted)])
-                found = poller.poll(min(_STEP, max(self.patience, 0.001)) * 1000)
+                found = poller.poll(min(_STEP, max(self.call_timeout, 0.001)) * 1000)
                 if found:
                     wanted = gen.send(_ready(found[0][1], int(wanted)))
                     continue
                 waited = monotonic() - begun
-                if waited > self.patience:
+                if waited > self.call_timeout:
                     self.close()
                     raise ServerStalled(f"no answer for {waited:.1f} s")
                 if waited > _GRACE and self.interrupted():
@@ -127,12 +127,12 @@ def _options(given: str | None, settings: tuple[str, ...]) -> str:
     return f"{given} {ours}" if given else ours
 
 
-def _connect(parameters: dict[str, Any]) -> Line:
-    line = Line.connect(make_conninfo("", **parameters), autocommit=True)
-    if line.info.parameter_status("in_hot_standby") == "on":
-        line.close()
+def _connect(parameters: dict[str, Any]) -> DeadlineConnection:
+    connection = DeadlineConnection.connect(make_conninfo("", **parameters), autocommit=True)
+    if connection.info.parameter_status("in_hot_standby") == "on":
+        connection.close()
         raise psycopg.OperationalError("the server is in hot standby mode")
-    return line
+    return connection
 
 
 def _integer(digits: str) -> int | str:
@@ -147,27 +147,27 @@ def _loads(data: str | bytes) -> Any:
         return None
 
 
-def connect_control(dsn: str, patience: float) -> Line:
-    """Open the connection that supervises. A transaction of its that idles for longer than its patience is given up.
+def connect_control(dsn: str, call_timeout: float) -> DeadlineConnection:
+    """Open the connection that supervises; the server ends it where a transaction idles for a call timeout.
 
-    A call that takes half of it is cut off by the server: its error is named and the rest of the round goes on, where
-    the end of our patience would be the end of the process, and the next one would meet the same.
+    A call that takes half of it is cancelled by the server: its error is named and the rest of the round goes on, where
+    the end of the call timeout would be the end of the process, and the next one would meet the same.
     """
     given = conninfo_to_dict(dsn)
     limits = (
-        f"idle_in_transaction_session_timeout={max(1, round(patience * 1000))}",
-        f"statement_timeout={max(1, round(patience * 500))}",
+        f"idle_in_transaction_session_timeout={max(1, round(call_timeout * 1000))}",
+        f"statement_timeout={max(1, round(call_timeout * 500))}",
     )
     settings = (*_TIMEOUTS_OFF, *_FOR_OURSELVES, *_WHEN_WE_VANISH, _COMMITS_HERE, *limits)
     options = _options(_text(given.get("options")), settings)
     ours = {"application_name": "pyworker supervisor", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
-    line = _connect({**_NETWORK, **given, **ours, "options": options})
-    set_json_loads(_loads, line)
-    line.pid = line.info.backend_pid
-    return line
+    connection = _connect({**_NETWORK, **given, **ours, "options": options})
+    set_json_loads(_loads, connection)
+    connection.pid = connection.info.backend_pid
+    return connection
 
 
-def connect_owner(dsn: str, owner: str, own_user: str) -> Line:
+def connect_owner(dsn: str, owner: str, own_user: str) -> DeadlineConnection:
     """Open a connection authenticated as `owner`: the same server, another user, never our own role's password."""
     given = conninfo_to_dict(dsn)
     if owner != own_user:
@@ -178,12 +178,12 @@ def connect_owner(dsn: str, owner: str, own_user: str) -> Line:
     return _connect({**_NETWORK, **given, **ours, "options": options, "user": owner})
 
 
-def connect_reader(dsn: str) -> Line:
+def connect_reader(dsn: str) -> DeadlineConnection:
     """Open a connection that only looks; a standby serves as well."""
     given = conninfo_to_dict(dsn)
     options = _options(_text(given.get("options")), _FOR_OURSELVES)
     ours = {"application_name": "pyworker status", "client_encoding": "UTF8", "options": options}
-    return Line.connect(make_conninfo("", **{**_NETWORK, **given, **ours}), autocommit=True)
+    return DeadlineConnection.connect(make_conninfo("", **{**_NETWORK, **given, **ours}), autocommit=True)
 
 
 def _text(value: object) -> str | None:
@@ -193,13 +193,13 @@ def _text(value: object) -> str | None:
 def _refusal(text: str) -> str | None:
     """Find the host that refused us, where several were tried and others did not answer or are standbys."""
     tried = [line.partition("connection to server ") for line in text.splitlines() if line.startswith("- host: ")]
-    told = [f"{begun}{rest}" for _attempt, begun, rest in tried if "FATAL:" in rest]
-    return told[0] if told else None
+    refused = [f"{begun}{rest}" for _attempt, begun, rest in tried if "FATAL:" in rest]
+    return refused[0] if refused else None
 
 
-def is_loss(line: psycopg.Connection[Any] | None, error: psycopg.Error) -> bool:
+def is_loss(connection: psycopg.Connection[Any] | None, error: psycopg.Error) -> bool:
     """Tell whether the connection is of no more use: it is broken, or leads to a server that became read-only."""
-    return line is None or line.closed or line.broken or error.sqlstate == "25006"
+    return connection is None or connection.closed or connection.broken or error.sqlstate == "25006"
 
 
 def is_standby(error: psycopg.Error) -> bool:

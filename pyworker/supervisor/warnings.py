@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-__all__ = ["is_on_this_host", "risks_of", "said_of"]
+__all__ = ["described", "is_on_this_host", "warnings_of"]
 
 _VERIFIED = "verify-full"
 
@@ -21,36 +21,36 @@ def is_on_this_host(host: str, address: str) -> bool:
         return False
 
 
-def said_of(powers: str) -> str:
-    """Say what the powers of a login make of it."""
-    return "is a superuser" if powers.partition(",")[0] == "SUPERUSER" else f"has {powers}"
+def described(privileges: str) -> str:
+    """Say what the privileges of a login make of it."""
+    return "is a superuser" if privileges.partition(",")[0] == "SUPERUSER" else f"has {privileges}"
 
 
-def _parameters(line: psycopg.Connection[Any]) -> dict[str, str]:
+def _parameters(connection: psycopg.Connection[Any]) -> dict[str, str]:
     """Give what the connection was opened with, wherever it came from: the DSN, the environment, a service file."""
     return {
         option.keyword.decode(): option.val.decode(errors="replace")
-        for option in line.pgconn.info
+        for option in connection.pgconn.info
         if option.val is not None
     }
 
 
-def risks_of(line: psycopg.Connection[Any], *, powers: str | None) -> Iterator[dict[str, object]]:
-    """List what somebody could misuse, in the fields of the event `risk`; `powers`: what the login has for no need."""
-    if powers:
-        superuser = "SUPERUSER" in powers
+def warnings_of(connection: psycopg.Connection[Any], *, privileges: str | None) -> Iterator[dict[str, object]]:
+    """List what could be misused, in the fields of the event `risk`; `privileges`: what the login has for no need."""
+    if privileges:
+        superuser = "SUPERUSER" in privileges
         yield {
-            "problem": "superuser" if superuser else "powerful_login",
-            "detail": f"the login {line.info.user} {said_of(powers)}: whoever gets hold of this daemon has "
+            "problem": "superuser" if superuser else "privileged_login",
+            "detail": f"the login {connection.info.user} {described(privileges)}: whoever gets hold of this daemon has "
             + ("the server" if superuser else "that, too"),
             "hint": "Use a role with LOGIN that is a member of jobs_supervisor, without --allow-superuser.",
         }
-    host, address = line.info.host, line.info.hostaddr
-    given = _parameters(line)
+    host, address = connection.info.host, connection.info.hostaddr
+    given = _parameters(connection)
     mode = given.get("sslmode") or "prefer"
     if is_on_this_host(host, address) or mode == _VERIFIED or given.get("sslrootcert") == "system":
         return
-    how = "encrypted, but with whom is not checked" if line.pgconn.ssl_in_use else "not encrypted"
+    how = "encrypted, but with whom is not checked" if connection.pgconn.ssl_in_use else "not encrypted"
     yield {
         "problem": "unverified_server",
         "detail": f"the connection to {host} is {how} (sslmode={mode}): who is between here and there can pose as the "

@@ -1,8 +1,8 @@
-"""What the doctor looks at in the rights: roles, memberships, and who may use what."""
+"""What `check` looks at in the rights: roles, memberships, and who may use what."""
 
 from collections.abc import Iterator
 
-from pyworker.schema.findings import Finding, Patient
+from pyworker.check.finding import Finding, Target
 
 __all__ = ["function_rights", "memberships", "roles", "runners", "supervisor_roles", "table_rights"]
 
@@ -22,9 +22,9 @@ def _all_well(check: str, detail: str) -> Finding:
     return Finding(check=check, status="ok", detail=detail)
 
 
-def roles(patient: Patient) -> Iterator[Finding]:
+def roles(target: Target) -> Iterator[Finding]:
     """Look for the roles, and for rights that none of them should have."""
-    rows = patient.rows(
+    rows = target.rows(
         "select n.name, r.oid is not null as there, r.rolcanlogin, pg_catalog.concat_ws(', ',"
         " case when r.rolsuper then 'SUPERUSER' end, case when r.rolcreaterole then 'CREATEROLE' end,"
         " case when r.rolreplication then 'REPLICATION' end, case when r.rolbypassrls then 'BYPASSRLS' end,"
@@ -45,9 +45,9 @@ def roles(patient: Patient) -> Iterator[Finding]:
         yield _all_well("roles", f"{len(rows)} roles, none with rights of its own")
 
 
-def memberships(patient: Patient) -> Iterator[Finding]:
+def memberships(target: Target) -> Iterator[Finding]:
     """Look for the memberships that the roles need, and for members of jobs_owner, which should have none."""
-    missing = patient.rows(
+    missing = target.rows(
         "select w.granted, w.member from unnest(%s::text[], %s::text[]) as w (granted, member)"
         " join pg_catalog.pg_roles g on g.rolname = w.granted join pg_catalog.pg_roles m on m.rolname = w.member"
         " where not pg_catalog.pg_has_role(m.oid, g.oid, 'USAGE')",
@@ -59,7 +59,7 @@ def memberships(patient: Patient) -> Iterator[Finding]:
         detail = f"{row['member']} is not a member of {row['granted']}"
         yield Finding(check="memberships", status="critical", detail=detail, remedy=remedy)
     # Who installs without being a superuser is a member, and could make itself one.
-    members = patient.rows(
+    members = target.rows(
         "select pg_catalog.quote_ident(r.rolname) as name from pg_catalog.pg_auth_members m"
         " join pg_catalog.pg_roles r on r.oid = m.member"
         " where m.roleid = (select oid from pg_catalog.pg_roles where rolname = 'jobs_owner')"
@@ -73,9 +73,9 @@ def memberships(patient: Patient) -> Iterator[Finding]:
         yield _all_well("memberships", "as installed")
 
 
-def function_rights(patient: Patient) -> Iterator[Finding]:
+def function_rights(target: Target) -> Iterator[Finding]:
     """Look for functions that everybody may run: ours, and pg_background's, which start processes."""
-    rows = patient.rows(
+    rows = target.rows(
         "select p.oid::regprocedure::text as identity from pg_catalog.pg_proc p"
         " cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a"
         " where (p.pronamespace in (pg_catalog.to_regnamespace('jobs'), pg_catalog.to_regnamespace('jobs_internal'))"
@@ -92,9 +92,9 @@ def function_rights(patient: Patient) -> Iterator[Finding]:
         yield _all_well("function rights", "nothing is open to PUBLIC")
 
 
-def table_rights(patient: Patient) -> Iterator[Finding]:
+def table_rights(target: Target) -> Iterator[Finding]:
     """Look for rights on tables, pgmq's among them, that anybody but the owner has, and for open schemas."""
-    rows = patient.rows(
+    rows = target.rows(
         "select distinct c.oid::regclass::text as name, c.relkind = 'S' as sequence,"
         " case a.grantee when 0 then 'public' else a.grantee::regrole::text end as who, a.privilege_type as privilege"
         " from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
@@ -113,7 +113,7 @@ def table_rights(patient: Patient) -> Iterator[Finding]:
         remedy = f"revoke {row['privilege'].lower()} on {kind} {row['name']} from {row['who']};"
         detail = f"{row['who']} has {row['privilege']} on {row['name']}"
         yield Finding(check="table rights", status="critical", detail=detail, remedy=remedy)
-    schemas = patient.rows(
+    schemas = target.rows(
         "select n.nspname as name, a.privilege_type as privilege,"
         " case a.grantee when 0 then 'public' else a.grantee::regrole::text end as who"
         " from pg_catalog.pg_namespace n cross join lateral pg_catalog.aclexplode(n.nspacl) a"
@@ -128,11 +128,11 @@ def table_rights(patient: Patient) -> Iterator[Finding]:
         yield _all_well("table rights", "only the owner has any")
 
 
-def runners(patient: Patient) -> Iterator[Finding]:
+def runners(target: Target) -> Iterator[Finding]:
     """Look for roles whose jobs run with more power than a job should have, and for those that are refused for it."""
-    if not patient.has("jobs", "admitted_roles"):
+    if not target.has("jobs", "admitted_roles"):
         return  # an older schema: to be upgraded first
-    rows = patient.rows(
+    rows = target.rows(
         "with recursive member (oid) as ("
         " select oid from pg_catalog.pg_roles where rolname = 'jobs_runner' union"
         " select m.member from pg_catalog.pg_auth_members m join member on m.roleid = member.oid)"
@@ -143,7 +143,7 @@ def runners(patient: Patient) -> Iterator[Finding]:
         " where r.rolname <> 'jobs_runner' order by 1"
     )
     # Who was admitted without being a member: a superuser, whose jobs run all the same.
-    rows += patient.rows(
+    rows += target.rows(
         "select a.role as plain, pg_catalog.quote_ident(a.role) as name, pg_catalog.quote_literal(a.role) as literal,"
         " a.powers, a.admitted_by, a.admitted_at"
         " from jobs.admitted_roles a where a.role <> all (%s) and a.powers is not null order by 1",
@@ -169,9 +169,9 @@ def runners(patient: Patient) -> Iterator[Finding]:
         yield _all_well("runners", ", ".join(row["name"] for row in rows))
 
 
-def supervisor_roles(patient: Patient) -> Iterator[Finding]:
+def supervisor_roles(target: Target) -> Iterator[Finding]:
     """Look for supervisors with rights that supervising does not need; a superuser is refused by `pyworker run`."""
-    rows = patient.rows(
+    rows = target.rows(
         "with recursive member (oid) as ("
         " select oid from pg_catalog.pg_roles where rolname = 'jobs_supervisor' union"
         " select m.member from pg_catalog.pg_auth_members m join member on m.roleid = member.oid),"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from pyworker.records import Demand, Outcome, Tick
+from pyworker.database.records import Demand, Outcome, Tick
 
 __all__ = ["Pace", "deadline_after", "event_for", "is_empty", "pace_after", "sessions_to_launch"]
 
@@ -26,11 +26,11 @@ class Pace:
 
 
 def sessions_to_launch(
-    demands: Iterable[Demand], *, unseen: Callable[[str], int], served: Collection[str], blocked: Collection[str]
+    demands: Iterable[Demand], *, pending: Callable[[str], int], served: Collection[str], blocked: Collection[str]
 ) -> dict[str, int]:
     """How many sessions to launch per owner: what is wanted, less what lives and what was launched but not seen yet."""
     missing = {
-        demand.owner: demand.wanted - demand.live - unseen(demand.owner)
+        demand.owner: demand.wanted - demand.live - pending(demand.owner)
         for demand in demands
         if demand.owner in served and demand.owner not in blocked
     }

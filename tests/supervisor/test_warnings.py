@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from pyworker.server import PrivateServer
-from pyworker.supervisor import risks
-from pyworker.supervisor.risks import is_on_this_host, risks_of
+from pyworker.supervisor import warnings
+from pyworker.supervisor.warnings import is_on_this_host, warnings_of
 
 from .conftest import Real, Start, wait_until
 
@@ -79,7 +79,7 @@ def test_a_login_that_is_a_member_of_a_powerful_role_is_refused_and_told_of(
         assert real.sql("select count(*) from jobs.supervisors", admin=True) == [(0,)]
         daemon = start(real.dsn, "--owner", "app", "--allow-superuser")
         said = daemon.wait_for("risk")
-        assert said["problem"] == ("superuser" if power == "superuser" else "powerful_login")
+        assert said["problem"] == ("superuser" if power == "superuser" else "privileged_login")
         assert f"the login supervisor has {has}" in said["detail"]
         assert daemon.stop() == 0
     finally:
@@ -136,9 +136,9 @@ def test_off_this_machine_the_server_has_to_be_verified(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     # The socket takes any sslmode: what counts is what was asked for, wherever it was said.
-    monkeypatch.setattr(risks, "is_on_this_host", lambda _host, _address: False)
+    monkeypatch.setattr(warnings, "is_on_this_host", lambda _host, _address: False)
     with psycopg.connect(f"host={server.status().socket} user=supervisor dbname=postgres {more}") as line:
-        found = list(risks_of(line, powers=None))
+        found = list(warnings_of(line, privileges=None))
     assert [risk["problem"] for risk in found] == (["unverified_server"] if warned else [])
     if warned:
         assert f"(sslmode={warned})" in str(found[0]["detail"])

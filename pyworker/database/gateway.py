@@ -12,7 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from pyworker.records import Commit, Maintenance, StopSignal, Tick
+from pyworker.database.records import Commit, Maintenance, StopSignal, Tick
 
 __all__ = ["PUBLIC_VIEWS", "Gateway"]
 
@@ -47,7 +47,7 @@ class Gateway:
 
     # The supervisor
 
-    def login_powers(self) -> str | None:
+    def login_privileges(self) -> str | None:
         """Name what this connection's login has, itself or by membership, that no supervisor needs; None: nothing.
 
         Asked of the server's catalog alone, before anything of ours is called: as jobs_internal.powers.

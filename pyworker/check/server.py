@@ -1,9 +1,9 @@
-"""What the doctor looks at in the server: version, extensions, worker slots, connections and settings."""
+"""What `check` looks at in the server: version, extensions, worker slots, connections and settings."""
 
 from collections.abc import Iterator
 
-from pyworker.connection import OWNERS_AT_ONCE
-from pyworker.schema.findings import Finding, Patient
+from pyworker.check.finding import Finding, Target
+from pyworker.database.connection import OWNERS_AT_ONCE
 
 __all__ = ["connections", "extensions", "server_settings", "server_version", "worker_slots"]
 
@@ -17,17 +17,17 @@ _NOT_WORKERS = [
 ]  # fmt: skip
 
 
-def server_version(patient: Patient) -> Iterator[Finding]:
+def server_version(target: Target) -> Iterator[Finding]:
     """Look at the server's version and state."""
-    version = patient.setting("server_version") or "?"
-    if int(patient.setting("server_version_num") or 0) < _OLDEST:
+    version = target.setting("server_version") or "?"
+    if int(target.setting("server_version_num") or 0) < _OLDEST:
         yield Finding(
             check="server version",
             status="critical",
             detail=f"PostgreSQL {version} is older than 17",
             remedy="`pg_upgrade`",
         )
-    elif patient.value("select pg_catalog.pg_is_in_recovery()"):
+    elif target.value("select pg_catalog.pg_is_in_recovery()"):
         yield Finding(
             check="server version",
             status="critical",
@@ -38,9 +38,9 @@ def server_version(patient: Patient) -> Iterator[Finding]:
         yield Finding(check="server version", status="ok", detail=f"PostgreSQL {version}")
 
 
-def extensions(patient: Patient) -> Iterator[Finding]:
+def extensions(target: Target) -> Iterator[Finding]:
     """Look at pg_background and pgmq."""
-    rows = patient.rows(
+    rows = target.rows(
         "select n.name, e.extversion as have, a.default_version as offered"
         " from (values ('pg_background'), ('pgmq')) as n (name)"
         " left join pg_catalog.pg_extension e on e.extname = n.name"
@@ -50,7 +50,7 @@ def extensions(patient: Patient) -> Iterator[Finding]:
         name, have, offered = row["name"], row["have"], row["offered"]
         check = f"extension {name}"
         if have is None and name == "pgmq":
-            yield _pgmq(patient, check)
+            yield _pgmq(target, check)
         elif have is None:
             yield Finding(
                 check=check,
@@ -69,18 +69,18 @@ def extensions(patient: Patient) -> Iterator[Finding]:
             yield Finding(check=check, status="ok", detail=f"version {have}")
 
 
-def _pgmq(patient: Patient, check: str) -> Finding:
-    if not patient.value("select pg_catalog.to_regnamespace('pgmq') is not null"):
+def _pgmq(target: Target, check: str) -> Finding:
+    if not target.value("select pg_catalog.to_regnamespace('pgmq') is not null"):
         return Finding(
             check=check, status="critical", detail="neither extension nor schema", remedy="`pyworker install`"
         )
-    said = patient.value("select pg_catalog.obj_description(pg_catalog.to_regnamespace('pgmq'), 'pg_namespace')")
+    said = target.value("select pg_catalog.obj_description(pg_catalog.to_regnamespace('pgmq'), 'pg_namespace')")
     return Finding(check=check, status="ok", detail=f"its own SQL, not the extension{f' ({said})' if said else ''}")
 
 
-def _owners(patient: Patient) -> int:
+def _owners(target: Target) -> int:
     """Count the roles whose jobs run here: those that can log in and belong to jobs_runner; at least one."""
-    found = patient.value(
+    found = target.value(
         "with recursive member (oid) as ("
         " select oid from pg_catalog.pg_roles where rolname = 'jobs_runner' union"
         " select m.member from pg_catalog.pg_auth_members m join member on m.roleid = member.oid)"
@@ -89,23 +89,23 @@ def _owners(patient: Patient) -> int:
     return max(1, int(found or 0))
 
 
-def _own_setting(patient: Patient, name: str, default: int) -> int:
-    if not patient.has("jobs_internal", "setting"):
+def _own_setting(target: Target, name: str, default: int) -> int:
+    if not target.has("jobs_internal", "setting"):
         return default
-    found = patient.value("select value from jobs_internal.setting where name = %s", name)
+    found = target.value("select value from jobs_internal.setting where name = %s", name)
     return default if found is None else int(found)
 
 
-def worker_slots(patient: Patient) -> Iterator[Finding]:
+def worker_slots(target: Target) -> Iterator[Finding]:
     """Apply the formula: (worker sessions + child sessions) + reserve + background workers of others.
 
     Worker sessions are owners x sessions_per_owner, each with one child session; the reserve is worker_slot_reserve.
     """
-    slots = int(patient.setting("max_worker_processes") or 0)
-    owners = _owners(patient)
-    each = _own_setting(patient, "sessions_per_owner", 8)
-    reserve = _own_setting(patient, "worker_slot_reserve", 4)
-    used = patient.rows(
+    slots = int(target.setting("max_worker_processes") or 0)
+    owners = _owners(target)
+    each = _own_setting(target, "sessions_per_owner", 8)
+    reserve = _own_setting(target, "worker_slot_reserve", 4)
+    used = target.rows(
         "select count(*) filter (where backend_type like 'pg_background%%') as ours, count(*) as total"
         " from pg_catalog.pg_stat_activity where backend_type <> all (%s) and backend_type <> 'parallel worker'",
         _NOT_WORKERS,
@@ -126,18 +126,18 @@ def worker_slots(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def connections(patient: Patient) -> Iterator[Finding]:
+def connections(target: Target) -> Iterator[Finding]:
     """Apply the formula: supervisors x (owners, up to a limit, + 2) + the connections of others now + 3 for people."""
-    most = int(patient.setting("max_connections") or 0)
-    kept = sum(int(patient.setting(name) or 0) for name in ("superuser_reserved_connections", "reserved_connections"))
+    most = int(target.setting("max_connections") or 0)
+    kept = sum(int(target.setting(name) or 0) for name in ("superuser_reserved_connections", "reserved_connections"))
     supervisors = 1
-    if patient.has("jobs_internal", "supervisor"):
-        supervisors = max(1, int(patient.value("select count(*) from jobs_internal.supervisor")))
-    others = patient.value(
+    if target.has("jobs_internal", "supervisor"):
+        supervisors = max(1, int(target.value("select count(*) from jobs_internal.supervisor")))
+    others = target.value(
         "select count(*) from pg_catalog.pg_stat_activity where backend_type = 'client backend'"
         " and application_name not like 'pyworker%%'"
     )
-    owners = min(_owners(patient), OWNERS_AT_ONCE)
+    owners = min(_owners(target), OWNERS_AT_ONCE)
     needed = supervisors * (owners + 2) + others + 3
     detail = (
         f"max_connections is {most}, {kept} of them reserved; needed are "
@@ -150,23 +150,23 @@ def connections(patient: Patient) -> Iterator[Finding]:
         yield Finding(check="connections", status="ok", detail=detail)
 
 
-def server_settings(patient: Patient) -> Iterator[Finding]:
+def server_settings(target: Target) -> Iterator[Finding]:
     """Look at the settings that pyworker, or the safety of its jobs, depends on."""
     problems: list[tuple[str, bool, str, str, bool]] = [
-        ("autovacuum", patient.setting("autovacuum") == "off", "on", "queues would bloat", True),
-        ("fsync", patient.setting("fsync") == "off", "on", "a crash may lose or double jobs, and corrupt data", True),
-        ("track_activities", patient.setting("track_activities") == "off", "on", "running jobs cannot be seen", False),
-        ("track_counts", patient.setting("track_counts") == "off", "on", "autovacuum is blind", True),
+        ("autovacuum", target.setting("autovacuum") == "off", "on", "queues would bloat", True),
+        ("fsync", target.setting("fsync") == "off", "on", "a crash may lose or double jobs, and corrupt data", True),
+        ("track_activities", target.setting("track_activities") == "off", "on", "running jobs cannot be seen", False),
+        ("track_counts", target.setting("track_counts") == "off", "on", "autovacuum is blind", True),
         (
             "idle_session_timeout",
-            patient.setting("idle_session_timeout") not in ("0", None),
+            target.setting("idle_session_timeout") not in ("0", None),
             "0",
             "a waiting supervisor would be disconnected",
             False,
         ),
     ]
-    if patient.value("select exists (select from pg_catalog.pg_extension where extname = 'pg_stat_statements')"):
-        track = patient.setting("pg_stat_statements.track")
+    if target.value("select exists (select from pg_catalog.pg_extension where extname = 'pg_stat_statements')"):
+        track = target.setting("pg_stat_statements.track")
         name = "pg_stat_statements.track"
         problems.append((name, track not in ("all", None), "all", "statements inside jobs are not counted", False))
     wrong = [problem for problem in problems if problem[1]]
@@ -174,7 +174,7 @@ def server_settings(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             check=f"setting {name}",
             status="critical" if critical else "warning",
-            detail=f"{patient.setting(name)}: {why}",
+            detail=f"{target.setting(name)}: {why}",
             remedy=f"alter system set {name} = {good}; select pg_reload_conf();",
         )
     if not wrong:

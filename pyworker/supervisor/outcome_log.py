@@ -1,4 +1,4 @@
-"""From rows of the feed to lines of the log: every failure its own line, successes summed when there are many."""
+"""From rows of the outbox to lines of the log: every failure its own line, successes summed when there are many."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from pyworker.log import Sink, clean
-from pyworker.records import Commit, Outcome
-from pyworker.supervisor.verdicts import event_for
+from pyworker.database.records import Commit, Outcome
+from pyworker.log import EventLog, clean
+from pyworker.supervisor.decisions import event_for
 
 __all__ = ["SINGLES_PER_SECOND", "Batch"]
 
@@ -25,9 +25,9 @@ class _Sum:
 
 
 class Batch:
-    """What one round took from the feed."""
+    """What one round took from the outbox."""
 
-    def __init__(self, log: Sink) -> None:
+    def __init__(self, log: EventLog) -> None:
         """Write to this log."""
         self._log = log
         self._singles: list[dict[str, Any]] = []

@@ -1,16 +1,16 @@
-"""What the doctor looks at in the tables: whether a publication could stop what we change."""
+"""What `check` looks at in the tables: whether a publication could stop what we change."""
 
 from collections.abc import Iterator
 
-from pyworker.schema.findings import Finding, Patient
+from pyworker.check.finding import Finding, Target
 
 __all__ = ["replica_identity"]
 
 
-def replica_identity(patient: Patient) -> Iterator[Finding]:
+def replica_identity(target: Target) -> Iterator[Finding]:
     """Look for tables without primary key and replica identity: a publication for all tables fails their changes."""
     check = "replica identity"
-    rows = patient.rows(
+    rows = target.rows(
         "select c.oid::regclass::text as name, exists (select from pg_catalog.pg_publication_tables p"
         "  join pg_catalog.pg_publication b on b.pubname = p.pubname and (b.pubupdate or b.pubdelete)"
         "  where p.schemaname = n.nspname and p.tablename = c.relname) as published"
