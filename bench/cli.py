@@ -19,17 +19,37 @@ _WIDTH = 160  # columns, where the terminal has fewer or there is none
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="The main goals with smaller numbers: done within three minutes.")
-@click.option("--tiny", is_flag=True, help="Every measurement with next to no jobs: shows that it runs, and no more.")
-@click.option("--only", multiple=True, metavar="NAME", help="Measure this, or what this goal needs; may be repeated.")
-@click.option("--list", "listing", is_flag=True, help="List the measurements with their goals, and leave.")
+@click.option(
+    "--quick", is_flag=True, help="The main goals with smaller numbers: done within three minutes."
+)
+@click.option(
+    "--tiny",
+    is_flag=True,
+    help="Every measurement with next to no jobs: shows that it runs, and no more.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Measure this, or what this goal needs; may be repeated.",
+)
+@click.option(
+    "--list", "listing", is_flag=True, help="List the measurements with their goals, and leave."
+)
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path),
     help="Write the figures there; default: bench.json in the private server's directory.",
 )  # fmt: skip
-@click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Draw plots into this directory.")
 @click.option(
-    "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="The private server's directory."
+    "--plots",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Draw plots into this directory.",
+)
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The private server's directory.",
 )
 def bench(
     only: tuple[str, ...], json_file: Path | None, plots: Path | None, directory: Path | None,
@@ -37,9 +57,9 @@ def bench(
 ) -> None:  # fmt: skip
     """Measure every goal on the private server, as ratios taken in one run.
 
-    Prints one table, then a line for each goal: met, missed, or not measured at this size. The full size takes hours.
-    Starts the private server when it does not run, and then stops it at the end. Uses databases of its own,
-    `pyworker_bench_...`, and drops them.
+    Prints one table, then a line for each goal: met, missed, or not measured at this size. The full
+    size takes hours. Starts the private server when it does not run, and then stops it at the end.
+    Uses databases of its own, `pyworker_bench_...`, and drops them.
     """
     from bench.run import choose  # noqa: PLC0415
     from bench.size import FULL, QUICK, TINY  # noqa: PLC0415  `--help` needs none of it
@@ -62,7 +82,13 @@ def bench(
     if not ran:
         server.start()
     try:
-        failed = _run(server, size.name, [one.name for one in chosen], json_file or server.dir / "bench.json", plots)
+        failed = _run(
+            server,
+            size.name,
+            [one.name for one in chosen],
+            json_file or server.dir / "bench.json",
+            plots,
+        )
     finally:
         if not ran:
             server.stop()
@@ -86,10 +112,15 @@ def _list() -> None:
 
 def _refuse_long(names: Sequence[str]) -> None:
     if names:
-        raise ConfigError(f"{', '.join(names)}: not at the quick size", hint="Leave --quick out; it takes its time.")
+        raise ConfigError(
+            f"{', '.join(names)}: not at the quick size",
+            hint="Leave --quick out; it takes its time.",
+        )
 
 
-def _run(server: PrivateServer, size: str, names: Sequence[str], json_file: Path, plots: Path | None) -> bool:
+def _run(
+    server: PrivateServer, size: str, names: Sequence[str], json_file: Path, plots: Path | None
+) -> bool:
     """Measure, print, write; returns whether a measurement failed."""
     from bench import report  # noqa: PLC0415
     from bench.measurement import MEASUREMENTS  # noqa: PLC0415
@@ -103,9 +134,12 @@ def _run(server: PrivateServer, size: str, names: Sequence[str], json_file: Path
             file.write(json.dumps(report.as_json(run), indent=1) + "\n")
 
     run = measure(
-        server, {one.name: one for one in (FULL, QUICK, TINY)}[size], [MEASUREMENTS[name] for name in names],
-        lambda text: console.print(text, style="dim", markup=False), keep,
-    )  # fmt: skip
+        server,
+        {one.name: one for one in (FULL, QUICK, TINY)}[size],
+        [MEASUREMENTS[name] for name in names],
+        lambda text: console.print(text, style="dim", markup=False),
+        keep,
+    )
     Console(width=max(console.width, _WIDTH)).print(report.render(run))
     if plots is not None:
         from bench.plots import draw  # noqa: PLC0415

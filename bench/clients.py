@@ -20,7 +20,9 @@ CLIENTS = 2
 
 
 def pgbench(database: Database, script: str, seconds: float) -> float:
-    """Return the transactions per second of pgbench's clients, over that many seconds, rounded up."""
+    """Return the transactions per second of pgbench's clients, over that many seconds,
+    rounded up.
+    """
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script + "\n")
         file.flush()
@@ -32,13 +34,21 @@ def pgbench(database: Database, script: str, seconds: float) -> float:
         environment = database.server.environment("app", database.name)
         done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
     found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
-    if done.returncode or not found or re.search(r"number of failed transactions: [1-9]", done.stdout):
+    if (
+        done.returncode
+        or not found
+        or re.search(r"number of failed transactions: [1-9]", done.stdout)
+    ):
         raise WorkError("pgbench did not run", detail=(done.stderr or done.stdout).strip()[-500:])
     return float(found[1])
 
 
-def beside_each_other(database: Database, statement: str, arguments: Sequence[Sequence[Any]]) -> float:
-    """Run a statement in as many sessions as there are arguments, at once; return the seconds until all have ended."""
+def beside_each_other(
+    database: Database, statement: str, arguments: Sequence[Sequence[Any]]
+) -> float:
+    """Run a statement in as many sessions as there are arguments, at once; return the seconds until
+    all have ended.
+    """
     ready = threading.Barrier(len(arguments) + 1)
 
     def run(values: Sequence[Any]) -> None:

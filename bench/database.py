@@ -1,4 +1,6 @@
-"""Where the measurements run: databases of their own, with an ordinary role that enqueues and runs the jobs."""
+"""Where the measurements run: databases of their own, with an ordinary role that enqueues and runs
+the jobs.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -24,8 +26,8 @@ select format('%I.%I', n.nspname, c.relname)
 from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p') and not c.relispartition and (
   n.nspname = 'jobs_internal'
-    and c.relname in ('job', 'finished', 'attempt', 'log_line', 'statement', 'feed', 'stop', 'minute',
-      'progress_message')
+    and c.relname in ('job', 'finished', 'attempt', 'log_line', 'statement', 'feed', 'stop',
+      'minute', 'progress_message')
   or n.nspname = 'pgmq' and c.relname like 'q\\_pyworker\\_%')
 """
 
@@ -45,7 +47,9 @@ class Database:
 
     def connect(self, role: str = "app", **options: Any) -> Connection[Row]:
         """Connect, each statement a transaction of its own."""
-        return psycopg.connect(self.dsn(role), autocommit=True, application_name=APPLICATION, **options)
+        return psycopg.connect(
+            self.dsn(role), autocommit=True, application_name=APPLICATION, **options
+        )
 
     def rows(self, query: str, arguments: Sequence[Any] | None = None) -> list[Row]:
         """Run a statement as administrator."""
@@ -93,13 +97,18 @@ def make_database(server: PrivateServer, name: str) -> Iterator[Database]:
     database = Database(server, name)
     try:
         apply_schema(server.dsn(dbname=name), "install")
-        for role, groups in ((operator(), "jobs_operator"), (tenant(), "jobs_producer, jobs_runner")):
+        for role, groups in (
+            (operator(), "jobs_operator"),
+            (tenant(), "jobs_producer, jobs_runner"),
+        ):
             if not database.value("select count(*) from pg_roles where rolname = %s", (role,)):
                 database.rows(f"create role {role} login")
             database.rows(f"grant {groups} to {role}")
         database.rows("grant jobs_producer, jobs_runner to app")
         database.rows("grant jobs_supervisor to supervisor")
-        if database.value("select count(*) from pg_available_extensions where name = 'pg_stat_statements'"):
+        if database.value(
+            "select count(*) from pg_available_extensions where name = 'pg_stat_statements'"
+        ):
             database.rows("create extension pg_stat_statements")
         database.rows(_STAGE.read_text(encoding="utf-8"))
         database.rows("reset role")
@@ -111,15 +120,20 @@ def make_database(server: PrivateServer, name: str) -> Iterator[Database]:
 
 def _drop(server: PrivateServer, name: str) -> None:
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
-        admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+        admin.execute(
+            sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+        )
 
 
 def drop_leftovers(server: PrivateServer, *, ours: bool = False) -> None:
-    """Drop what benchmarks left that were killed; `ours`: the roles of this run, once its databases are gone."""
+    """Drop what benchmarks left that were killed; `ours`: the roles of this run, once its databases
+    are gone.
+    """
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
         for kind, query in (
-            ("database", "select datname from pg_database"), ("role", "select rolname from pg_roles")
-        ):  # fmt: skip
+            ("database", "select datname from pg_database"),
+            ("role", "select rolname from pg_roles"),
+        ):
             for (name,) in admin.execute(query.encode()).fetchall():
                 pid = str(name).removeprefix(PREFIX).partition("_")[0]
                 if not str(name).startswith(PREFIX) or not pid.isdecimal():

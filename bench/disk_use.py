@@ -8,7 +8,8 @@ __all__ = ["disk_bytes", "live_bytes", "vacuum"]
 _HISTORY = "^(finished|attempt|log_line|cost)"
 _TABLES = """
 from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-where c.relkind = 'r' and (n.nspname = 'jobs_internal' or n.nspname = 'pgmq' and c.relname ~ '^[qa]_pyworker_')
+where c.relkind = 'r'
+  and (n.nspname = 'jobs_internal' or n.nspname = 'pgmq' and c.relname ~ '^[qa]_pyworker_')
 """
 _SIZE = f"select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint {_TABLES}"
 

@@ -1,4 +1,6 @@
-"""Enqueue a batch and drain it with sessions that plain SQL starts; no figure counts unless it was exactly once."""
+"""Enqueue a batch and drain it with sessions that plain SQL starts; no figure counts unless it was
+exactly once.
+"""
 
 import time
 from collections.abc import Callable
@@ -47,24 +49,34 @@ def enqueue(
     queue: str = "default",
     run_at: str = "now()",
 ) -> Batch:
-    """Enqueue by jobs.enqueue_many. `args`: an expression over n, the number of the job; `run_at`: one of a time."""
+    """Enqueue by jobs.enqueue_many. `args`: an expression over n, the number of the job; `run_at`:
+    one of a time.
+    """
     query = (
         "select min(j), max(j), count(*) from jobs.enqueue_many(%s, queue => %s, args =>"
-        f" (select array_agg({args}) from generate_series(%s::int, %s::int) as n), run_at => {run_at}) as j"
+        f" (select array_agg({args})"
+        f" from generate_series(%s::int, %s::int) as n), run_at => {run_at}) as j"
     )
     first, last = 0, 0
     with database.connect() as app:
         for start in range(1, jobs + 1, _AT_ONCE):
-            row = app.execute(query.encode(), (task, queue, start, min(jobs, start + _AT_ONCE - 1))).fetchone()
+            row = app.execute(
+                query.encode(), (task, queue, start, min(jobs, start + _AT_ONCE - 1))
+            ).fetchone()
             assert row is not None  # noqa: S101  an aggregate returns a row
             first, last = first or int(row[0]), int(row[1])
     return Batch(first=first, last=last, jobs=jobs)
 
 
 def drain(
-    database: Database, batch: Batch, *, watch: Callable[[], None] | None = None, sessions: int = SESSIONS
+    database: Database,
+    batch: Batch,
+    *,
+    watch: Callable[[], None] | None = None,
+    sessions: int = SESSIONS,
 ) -> Drained:
-    """Drain with that many worker sessions: one that ends before the last job is started is replaced.
+    """Drain with that many worker sessions: one that ends before the last job is started is
+    replaced.
 
     `watch` is called some times a second meanwhile.
     """
@@ -77,7 +89,8 @@ def drain(
         while True:
             time.sleep(_TURN)
             look = app.execute(
-                "select count(*), coalesce(sum(s.jobs), 0), exists (select from jobs.job as j where j.id = %s"
+                "select count(*), coalesce(sum(s.jobs), 0), exists (select from jobs.job as j"
+                " where j.id = %s"
                 " and j.state in ('queued', 'scheduled')) from jobs.sessions as s",
                 (batch.last,),
             ).fetchone()
@@ -92,12 +105,18 @@ def drain(
             if (live, done) != seen:
                 moved, seen = time.monotonic(), (live, done)
             if time.monotonic() - moved > _STANDSTILL:
-                raise WorkError("a drain stands still", detail=f"{live} sessions, {_left(database, batch)} jobs left.")
+                raise WorkError(
+                    "a drain stands still",
+                    detail=f"{live} sessions, {_left(database, batch)} jobs left.",
+                )
             if watch is not None:
                 watch()
         first, last = check(database, batch)
         ends = app.execute(
-            "select extract(epoch from %s::timestamptz - %s), extract(epoch from %s::timestamptz - %s)",
+            (
+                "select extract(epoch from %s::timestamptz - %s), extract(epoch"
+                " from %s::timestamptz - %s)"
+            ),
             (last, launched, last, first),
         ).fetchone()
         assert ends is not None  # noqa: S101  a select without FROM returns a row
@@ -112,7 +131,8 @@ def _left(database: Database, batch: Batch) -> int:
 def check(database: Database, batch: Batch) -> tuple[object, object]:
     """Refuse a batch that was not done exactly once; return the first start and the last end."""
     count, jobs, done, first, last = database.rows(
-        "select count(*), count(distinct id), count(*) filter (where state = 'succeeded'), min(started_at),"
+        "select count(*), count(distinct id), count(*) filter (where state = 'succeeded'),"
+        " min(started_at),"
         " max(finished_at) from jobs.job where id between %s and %s",
         (batch.first, batch.last),
     )[0]
@@ -129,13 +149,22 @@ def marks(database: Database, batch: Batch, every: int) -> list[float]:
     rows = database.rows(
         "select extract(epoch from t.ended - t.begun) from (select j.finished_at as ended,"
         " min(j.started_at) over () as begun, row_number() over (order by j.finished_at) as n"
-        " from jobs.job as j where j.id between %s and %s) as t where t.n = 1 or t.n %% %s = 0 order by t.n",
+        " from jobs.job as j where j.id between %s and %s) as t where t.n = 1 or t.n %% %s = 0"
+        " order by t.n",
         (batch.first, batch.last, every),
     )
     return [float(row[0]) for row in rows]
 
 
-def teach(database: Database, *, task: str = "bench.noop", args: str = "'{}'::jsonb", queue: str = "default") -> None:
-    """Let a function's duration be known and its lane be there, as in a system that has been at work for a while."""
+def teach(
+    database: Database,
+    *,
+    task: str = "bench.noop",
+    args: str = "'{}'::jsonb",
+    queue: str = "default",
+) -> None:
+    """Let a function's duration be known and its lane be there, as in a system that has been at
+    work for a while.
+    """
     for _ in range(2):
         drain(database, enqueue(database, 50, task=task, args=args, queue=queue))

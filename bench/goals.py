@@ -38,7 +38,8 @@ def _least(name: str, measurement: str, limit: float, unit: str = "ratio") -> Go
     return Goal(name=name, measurement=measurement, sign=">=", limit=limit, unit=unit)
 
 
-#: "Flat" is a tenth, "no delay" half a millisecond: a lock would cost as long as the other transaction stays open.
+#: "Flat" is a tenth, "no delay" half a millisecond: a lock would cost as long as the other
+#: transaction stays open.
 _ALL = (
     _least("drain", "drain", 20_000, "jobs/s"),
     _least("drain_ratio", "drain", 0.5),
@@ -85,7 +86,9 @@ def in_unit(value: float, unit: str) -> str:
 
 
 def verdicts(figures: Mapping[str, Figure], failures: Mapping[str, str]) -> list[str]:
-    """Say for each goal whether it is met. `figures`: by goal; `failures`: what went wrong, by measurement."""
+    """Say for each goal whether it is met. `figures`: by goal; `failures`: what went wrong, by
+    measurement.
+    """
     lines = []
     for goal in GOALS.values():
         figure = figures.get(goal.name)

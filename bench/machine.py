@@ -11,10 +11,21 @@ __all__ = ["Facts", "facts"]
 
 Facts = dict[str, str]
 _SETTINGS = (
-    "server_version", "fsync", "synchronous_commit", "full_page_writes", "wal_level", "shared_buffers", "max_wal_size",
-    "checkpoint_timeout", "autovacuum", "work_mem", "jit", "track_io_timing", "shared_preload_libraries",
+    "server_version",
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "wal_level",
+    "shared_buffers",
+    "max_wal_size",
+    "checkpoint_timeout",
+    "autovacuum",
+    "work_mem",
+    "jit",
+    "track_io_timing",
+    "shared_preload_libraries",
     "max_worker_processes",
-)  # fmt: skip
+)
 
 
 def _first(path: str, pattern: str) -> str:
@@ -29,7 +40,8 @@ def facts(database: Database) -> dict[str, Facts]:
     """Collect what is known: of the machine, the server's settings, pyworker's."""
     memory = _first("/proc/meminfo", r"^MemTotal:\s+(\d+) kB")
     server = database.rows(
-        "select name, current_setting(name) from pg_settings where name = any (%s)", (list(_SETTINGS),)
+        "select name, current_setting(name) from pg_settings where name = any (%s)",
+        (list(_SETTINGS),),
     )
     ours = database.rows("select name, value from jobs.settings order by name")
     return {

@@ -23,7 +23,9 @@ class Bench:
 
     @contextmanager
     def twin(self, name: str) -> Iterator[Database]:
-        """Make a second database for what cannot be undone: measured in turn with the first, it makes the ratio."""
+        """Make a second database for what cannot be undone: measured in turn with the first, it
+        makes the ratio.
+        """
         with make_database(self.server, name) as database:
             yield database
 

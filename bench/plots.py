@@ -21,10 +21,19 @@ class _Plot:
 
 _PLOTS = {
     "backlog": _Plot(title="Drain rate against backlog", x="jobs waiting", y="jobs/s"),
-    "snapshot": _Plot(title="Drain rate against the age of a held snapshot", x="seconds since the start", y="jobs/s"),
-    "history": _Plot(title="Drain rate against the history kept", x="finished jobs kept", y="jobs/s"),
+    "snapshot": _Plot(
+        title="Drain rate against the age of a held snapshot",
+        x="seconds since the start",
+        y="jobs/s",
+    ),
+    "history": _Plot(
+        title="Drain rate against the history kept", x="finished jobs kept", y="jobs/s"
+    ),
     "latency": _Plot(
-        title="From enqueue to the start of the job", x="ms", y="part of the samples not above", logarithmic=True
+        title="From enqueue to the start of the job",
+        x="ms",
+        y="part of the samples not above",
+        logarithmic=True,
     ),
 }
 
@@ -32,7 +41,9 @@ _PLOTS = {
 def require_plotting() -> None:
     """Refuse before anything is measured, not afterwards."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise ConfigError("plots need matplotlib", hint="Install it: pip install 'pyworker[bench]'.")
+        raise ConfigError(
+            "plots need matplotlib", hint="Install it: pip install 'pyworker[bench]'."
+        )
 
 
 def draw(curves: Sequence[Curve], directory: Path) -> list[Path]:
@@ -50,7 +61,11 @@ def draw(curves: Sequence[Curve], directory: Path) -> list[Path]:
         FigureCanvasAgg(figure)
         axes = figure.subplots()
         for curve in lines:
-            axes.plot(*zip(*curve.points, strict=True), marker="" if name == "latency" else "o", label=curve.label)
+            axes.plot(
+                *zip(*curve.points, strict=True),
+                marker="" if name == "latency" else "o",
+                label=curve.label,
+            )
         axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
         axes.set_ylim(bottom=0)
         if plot.logarithmic:

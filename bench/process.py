@@ -38,7 +38,9 @@ def children(pid: int) -> list[int]:
 
 def resident_megabytes(pid: int) -> float:
     """Return the resident memory of a process of ours."""
-    found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.search(
+        r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE
+    )
     if found is None:
         raise WorkError("the kernel does not tell a process's memory", detail=f"Process {pid}.")
     return int(found[1]) / 1024
@@ -47,8 +49,8 @@ def resident_megabytes(pid: int) -> float:
 def private_megabytes(database: Database, pid: int) -> float | None:
     """Return the private memory of a server process, None when it has ended.
 
-    The mappings that are shared by nature are left out: a page of the shared buffers that only this process has
-    touched so far is counted as private by the kernel, but costs nobody anything.
+    The mappings that are shared by nature are left out: a page of the shared buffers that only this
+    process has touched so far is counted as private by the kernel, but costs nobody anything.
     """
     try:
         text = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8")

@@ -20,7 +20,10 @@ def _spread(middle: float, values: Sequence[float], unit: str) -> str:
     if len(values) < 2:
         return in_unit(middle, unit)
     low, high = in_unit(min(values), unit), in_unit(max(values), unit)
-    return f"{in_unit(middle, unit)} ({low.removesuffix(' ' + unit)} to {high.removesuffix(' ' + unit)})"
+    return (
+        f"{in_unit(middle, unit)} ({low.removesuffix(' ' + unit)} to "
+        f"{high.removesuffix(' ' + unit)})"
+    )
 
 
 def _ratio(figure: Figure) -> str:
@@ -31,22 +34,27 @@ def _against(figure: Figure) -> str:
     if not figure.rivals:
         return figure.note
     rival = Figure(text="", unit=figure.unit, values=figure.rivals)
-    return "; ".join(filter(None, [f"{figure.rival}: {in_unit(rival.value, figure.unit)}", figure.note]))
+    return "; ".join(
+        filter(None, [f"{figure.rival}: {in_unit(rival.value, figure.unit)}", figure.note])
+    )
 
 
 def _caption(run: Run) -> str:
     machine, server = run.facts.get("machine", {}), run.facts.get("server", {})
     settings = ", ".join(f"{name} {server[name]}" for name in _IN_CAPTION if name in server)
     return (
-        f"{machine.get('processors')} processors ({machine.get('cpu')}), {machine.get('memory')} of memory,"
-        f" Linux {machine.get('kernel')}; PostgreSQL {server.get('server_version')}: {settings}."
-        " Median of the runs (least to most); each ratio is to what was measured in turn with it."
+        f"{machine.get('processors')} processors ({machine.get('cpu')}), {machine.get('memory')} "
+        f"of memory, Linux {machine.get('kernel')}; PostgreSQL {server.get('server_version')}: "
+        f"{settings}. Median of the runs (least to most); each ratio is to what was measured in "
+        f"turn with it."
     )
 
 
 def render(run: Run) -> Table:
     """Draw the table: the ratio first."""
-    table = Table(title=f"pyworker bench, {run.size} size", caption=_caption(run), caption_justify="left")
+    table = Table(
+        title=f"pyworker bench, {run.size} size", caption=_caption(run), caption_justify="left"
+    )
     table.add_column("figure")
     table.add_column("ratio", justify="right")
     table.add_column("measured", justify="right")
@@ -55,7 +63,9 @@ def render(run: Run) -> Table:
     for figures in run.figures.values():
         for figure in figures:
             spread = _spread(figure.value, figure.values, figure.unit)
-            table.add_row(figure.text, _ratio(figure), spread, str(len(figure.values)), _against(figure))
+            table.add_row(
+                figure.text, _ratio(figure), spread, str(len(figure.values)), _against(figure)
+            )
     return table
 
 
@@ -81,11 +91,24 @@ def as_json(run: Run) -> dict[str, Any]:
             for goal in GOALS.values()
         },
         "figures": [
-            {"measurement": measurement, "text": one.text, "unit": one.unit, "ratio": one.ratio, "ratios": one.ratios,
-             "value": one.value, "values": one.values, "rival": one.rival, "rivals": one.rivals, "note": one.note}
-            for measurement, made in run.figures.items() for one in made
+            {
+                "measurement": measurement,
+                "text": one.text,
+                "unit": one.unit,
+                "ratio": one.ratio,
+                "ratios": one.ratios,
+                "value": one.value,
+                "values": one.values,
+                "rival": one.rival,
+                "rivals": one.rivals,
+                "note": one.note,
+            }
+            for measurement, made in run.figures.items()
+            for one in made
         ],
-        "curves": [{"plot": one.plot, "label": one.label, "points": one.points} for one in run.curves],
+        "curves": [
+            {"plot": one.plot, "label": one.label, "points": one.points} for one in run.curves
+        ],
         "failures": run.failures,
         "seconds": {name: round(taken, 1) for name, taken in run.seconds.items()},
-    }  # fmt: skip
+    }

@@ -33,18 +33,30 @@ class Run:
     @property
     def by_goal(self) -> dict[str, Figure]:
         """The figure of each goal that was measured."""
-        return {goal: figure for made in self.figures.values() for figure in made for goal in figure.goals}
+        return {
+            goal: figure
+            for made in self.figures.values()
+            for figure in made
+            for goal in figure.goals
+        }
 
 
 def choose(size: Size, names: Sequence[str]) -> list[Measurement]:
-    """List the measurements of a size, or those that are named by themselves or by one of their goals."""
+    """List the measurements of a size, or those that are named by themselves or by one of their
+    goals.
+    """
     wanted = {GOALS[name].measurement if name in GOALS else name for name in names}
     unknown = sorted(wanted - set(MEASUREMENTS))
     if unknown:
         raise ConfigError(
-            f'there is no measurement "{unknown[0]}"', hint="`pyworker bench --list` names them and the goals."
+            f'there is no measurement "{unknown[0]}"',
+            hint="`pyworker bench --list` names them and the goals.",
         )
-    return [one for one in MEASUREMENTS.values() if (one.name in wanted if names else one.quick or size.everything)]
+    return [
+        one
+        for one in MEASUREMENTS.values()
+        if (one.name in wanted if names else one.quick or size.everything)
+    ]
 
 
 def measure(
@@ -54,7 +66,9 @@ def measure(
     say: Callable[[str], None],
     keep: Callable[[Run], None],
 ) -> Run:
-    """Run the measurements in a database of the run's own. `keep` is called after each, with what there is so far."""
+    """Run the measurements in a database of the run's own. `keep` is called after each, with what
+    there is so far.
+    """
     run, begun = Run(size=size.name), monotonic()
     drop_leftovers(server)
     try:
@@ -63,7 +77,10 @@ def measure(
             bench = Bench(server=server, database=database, size=size, say=say)
             for number, one in enumerate(chosen, 1):
                 if monotonic() - begun > size.seconds:
-                    say(f"{one.name}: no time is left for it at the {size.name} size; --only {one.name} measures it")
+                    say(
+                        f"{one.name}: no time is left for it at the {size.name} size; --only "
+                        f"{one.name} measures it"
+                    )
                     continue
                 say(f"[{number}/{len(chosen)}] {one.name}: {one.summary}")
                 database.empty()

@@ -1,8 +1,9 @@
-"""Make the tables of docs/reference: `python docs/generate.py DSN`, on a fresh database with this version's schema.
+"""Make the tables of docs/reference: `python docs/generate.py DSN`, on a fresh database with this
+version's schema.
 
-A page is prose with blocks between `<!-- made: NAME -->` and `<!-- end -->`. What the database says of itself
-(comments, rights, jobs.errors, jobs.settings) and what the commands say with --help fills them. A test compares.
-events.md is made by `python -m pyworker.events`.
+A page is prose with blocks between `<!-- made: NAME -->` and `<!-- end -->`. What the database says
+of itself (comments, rights, jobs.errors, jobs.settings) and what the commands say with --help fills
+them. A test compares. events.md is made by `python docs/events_page.py`.
 """
 
 import importlib
@@ -15,72 +16,13 @@ from typing import Any
 import click
 import psycopg
 from psycopg.rows import dict_row
+from queries import FUNCTIONS, GROUPS, OBJECTS, ROLES, VIEWS
 
 from pyworker.cli import COMMANDS, main
 from pyworker.config import Settings
 
 REFERENCE = Path(__file__).parent / "reference"
 SQL = Path(__file__).parents[1] / "sql"
-
-#: Heading -> functions of schema jobs. One that stands nowhere is an error.
-GROUPS = {
-    "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql"],
-    "Let others enqueue": ["publish", "enqueue_published", "unpublish"],
-    "Run and steer": [
-        "start", "cancel", "retry", "run_now", "set_priority", "explain", "dismiss", "dismiss_failed",
-        "wait", "await", "reconcile",
-    ],
-    "The manual": ["help"],
-    "Inside a job": ["current_id", "progress", "log"],
-    "Queues, settings and rules": [
-        "create_queue", "alter_queue", "drop_queue", "pause", "resume", "configure", "set_retry_rule",
-    ],
-    "Owners": ["set_quota", "admit_role", "dismiss_role"],
-}  # fmt: skip
-
-_FUNCTIONS = """
-select p.proname as name, p.prokind = 'p' as procedure, pg_get_function_arguments(p.oid) as arguments,
-  pg_get_function_result(p.oid) as result, obj_description(p.oid, 'pg_proc') as comment,
-  array(select a.grantee::regrole::text from aclexplode(coalesce(i.proacl, p.proacl)) as a
-    where a.grantee <> p.proowner order by 1) roles
-from pg_proc as p
--- A door that is open to all of ours: the function behind it is granted to those whom it is for.
-left join pg_proc as i on i.pronamespace = 'jobs_internal'::regnamespace and i.proname = p.proname
-  and i.proargtypes = p.proargtypes
-where p.pronamespace = 'jobs'::regnamespace
-"""
-_VIEWS = """
-select c.relname as view, obj_description(c.oid, 'pg_class') as comment, a.attname as column,
-  format_type(a.atttypid, a.atttypmod) as type, col_description(c.oid, a.attnum) as meaning,
-  array(select g.grantee::regrole::text from aclexplode(c.relacl) as g where g.grantee <> c.relowner order by 1) roles
-from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0
-where c.relnamespace = 'jobs'::regnamespace and c.relkind = 'v'
-order by array_position(array['job', 'queued', 'running', 'failed', 'finished', 'attempts', 'log_lines', 'queues',
-  'sessions', 'supervisors', 'health']::name[], c.relname), c.relname, a.attnum
-"""
-
-_ROLES = ("jobs_producer", "jobs_runner", "jobs_operator", "jobs_reader", "jobs_supervisor")
-#: Everything of ours, with who may what: EXECUTE on functions, SELECT on views; PUBLIC would be listed as such.
-_OBJECTS = """
-select n.nspname as schema, p.oid::regprocedure::text as name,
-  case p.prokind when 'p' then 'procedure' else 'function' end as kind,
-  p.proowner::regrole::text as owner, p.prosecdef as definer,
-  exists (select from unnest(p.proconfig) as c where c = 'search_path=pg_catalog, pg_temp') as pinned,
-  array(select case a.grantee when 0 then 'PUBLIC' else a.grantee::regrole::text end
-    from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
-    where a.grantee <> p.proowner and a.privilege_type = 'EXECUTE' order by 1) as roles
-from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
-where n.nspname in ('jobs', 'jobs_internal')
-union all
-select n.nspname, c.oid::regclass::text, case c.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end,
-  c.relowner::regrole::text, null, null,
-  array(select distinct case a.grantee when 0 then 'PUBLIC' else a.grantee::regrole::text end
-      || case when a.privilege_type = 'SELECT' and c.relkind = 'v' then '' else ' ' || a.privilege_type end
-    from aclexplode(c.relacl) as a where a.grantee <> c.relowner order by 1)
-from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-where n.nspname in ('jobs', 'jobs_internal') and c.relkind in ('r', 'p', 'v', 'm', 'S') and c.relname !~ '_[0-9]+$'
-order by 1, 3, 2
-"""
 
 Connection = psycopg.Connection[Any]
 
@@ -117,7 +59,7 @@ def _signature(row: dict[str, Any]) -> str:
 
 def functions(connection: Connection) -> Iterator[str]:
     """List the functions of schema jobs, by groups."""
-    known = {row["name"]: row for row in _rows(connection, _FUNCTIONS)}
+    known = {row["name"]: row for row in _rows(connection, FUNCTIONS)}
     grouped = {name for names in GROUPS.values() for name in names}
     if grouped != known.keys():
         raise SystemExit(f"GROUPS and schema jobs differ: {sorted(grouped ^ known.keys())}")
@@ -125,34 +67,36 @@ def functions(connection: Connection) -> Iterator[str]:
         yield f"## {heading}\n"
         for name in names:
             row = known[name]
-            yield f"### jobs.{name}\n\n```\n{_signature(row)}\n```\n\n{row['comment']}\n\n{_for(row['roles'])}\n"
+            said = f"{row['comment']}\n\n{_for(row['roles'])}"
+            yield f"### jobs.{name}\n\n```\n{_signature(row)}\n```\n\n{said}\n"
 
 
 def views(connection: Connection) -> Iterator[str]:
     """List the views of schema jobs with their columns."""
-    rows = _rows(connection, _VIEWS)
+    rows = _rows(connection, VIEWS)
     for view in dict.fromkeys(row["view"] for row in rows):
         columns = [row for row in rows if row["view"] == view]
         yield f"### View jobs.{view}\n\n{columns[0]['comment']}. {_for(columns[0]['roles'])}\n"
         yield from _table(
-            ("column", "type", "meaning"), ((f"`{row['column']}`", row["type"], row["meaning"]) for row in columns)
+            ("column", "type", "meaning"),
+            ((f"`{row['column']}`", row["type"], row["meaning"]) for row in columns),
         )
         yield ""
 
 
 def _marks(roles: list[str]) -> Iterator[str]:
-    for role in _ROLES:
+    for role in ROLES:
         yield "x" if role in roles else ""
-    others = [role for role in roles if role not in _ROLES]
+    others = [role for role in roles if role not in ROLES]
     if others:
         raise SystemExit(f"rights for {others}: they belong into no table of ours")
 
 
 def public_rights(connection: Connection) -> Iterator[str]:
     """List who may call and read what in schema jobs."""
-    rows = [row for row in _rows(connection, _OBJECTS) if row["schema"] == "jobs"]
+    rows = [row for row in _rows(connection, OBJECTS) if row["schema"] == "jobs"]
     return _table(
-        ("object", "kind", *(role.removeprefix("jobs_") for role in _ROLES), "runs as"),
+        ("object", "kind", *(role.removeprefix("jobs_") for role in ROLES), "runs as"),
         (
             (f"`{row['name']}`", row["kind"], *_marks(row["roles"]),
              "" if row["definer"] is None else "owner" if row["definer"] else "caller")
@@ -162,12 +106,16 @@ def public_rights(connection: Connection) -> Iterator[str]:
 
 
 def internal_rights(connection: Connection) -> Iterator[str]:
-    """List every function of jobs_internal: who may call it, with whose rights it runs, whether its path is pinned."""
+    """List every function of jobs_internal: who may call it, with whose rights it runs, whether its
+    path is pinned.
+    """
     rows = [
-        row for row in _rows(connection, _OBJECTS) if row["schema"] == "jobs_internal" and row["definer"] is not None
+        row
+        for row in _rows(connection, OBJECTS)
+        if row["schema"] == "jobs_internal" and row["definer"] is not None
     ]
     return _table(
-        ("function", *(role.removeprefix("jobs_") for role in _ROLES), "runs as", "path"),
+        ("function", *(role.removeprefix("jobs_") for role in ROLES), "runs as", "path"),
         (
             (f"`{row['name'].removeprefix('jobs_internal.')}`", *_marks(row["roles"]),
              "owner" if row["definer"] else "caller", "pinned" if row["pinned"] else "caller's")
@@ -178,7 +126,7 @@ def internal_rights(connection: Connection) -> Iterator[str]:
 
 def closed_objects(connection: Connection) -> Iterator[str]:
     """List what nobody but the owner has any right on, and whose each object is."""
-    rows = _rows(connection, _OBJECTS)
+    rows = _rows(connection, OBJECTS)
     closed = [row for row in rows if row["schema"] == "jobs_internal" and row["definer"] is None]
     rights = {right for row in closed for right in row["roles"]}
     owners = sorted({row["owner"] for row in rows})
@@ -195,7 +143,8 @@ def errors(connection: Connection) -> Iterator[str]:
     """List jobs.errors."""
     rows = _rows(connection, "select * from jobs.errors")
     return _table(
-        ("SQLSTATE", "retry", "meaning"), ((f"`{row['sqlstate']}`", _yes(row["retry"]), row["meaning"]) for row in rows)
+        ("SQLSTATE", "retry", "meaning"),
+        ((f"`{row['sqlstate']}`", _yes(row["retry"]), row["meaning"]) for row in rows),
     )
 
 
@@ -203,14 +152,17 @@ def installer(_connection: Connection) -> Iterator[str]:
     """List the errors of files that run before jobs.errors is there; sql/README.md has them."""
     said = (SQL / "README.md").read_text(encoding="utf-8")
     found = re.findall(r"^\| (PW\w{3}) \| (.*) \|$", said, re.MULTILINE)
-    return _table(("SQLSTATE", "meaning"), ((f"`{sqlstate}`", meaning) for sqlstate, meaning in found))
+    return _table(
+        ("SQLSTATE", "meaning"), ((f"`{sqlstate}`", meaning) for sqlstate, meaning in found)
+    )
 
 
 def rules(connection: Connection) -> Iterator[str]:
     """List jobs.retry_rules."""
     rows = _rows(connection, "select * from jobs.retry_rules")
     return _table(
-        ("pattern", "retry", "why"), ((f"`{row['pattern']}`", _yes(row["retry"]), row["why"]) for row in rows)
+        ("pattern", "retry", "why"),
+        ((f"`{row['pattern']}`", _yes(row["retry"]), row["why"]) for row in rows),
     )
 
 
@@ -219,7 +171,10 @@ def database(connection: Connection) -> Iterator[str]:
     rows = _rows(connection, "select * from jobs.settings")
     return _table(
         ("name", "default", "unit", "what it does"),
-        ((f"`{row['name']}`", f"`{row['value']}`", row["unit"], row["description"]) for row in rows),
+        (
+            (f"`{row['name']}`", f"`{row['value']}`", row["unit"], row["description"])
+            for row in rows
+        ),
     )
 
 
@@ -254,7 +209,9 @@ def commands(_connection: Connection) -> Iterator[str]:
     yield from _help(main, "pyworker", None)
     root = click.Context(main, info_name="pyworker")
     for name, (module, attribute, _line) in COMMANDS.items():
-        yield from _help(getattr(importlib.import_module(module), attribute), f"pyworker {name}", root)
+        yield from _help(
+            getattr(importlib.import_module(module), attribute), f"pyworker {name}", root
+        )
 
 
 BLOCKS = {
@@ -282,7 +239,9 @@ def pages(dsn: str) -> dict[Path, str]:
 
         texts = {path: path.read_text(encoding="utf-8") for path in sorted(REFERENCE.glob("*.md"))}
         pattern = re.compile(r"<!-- made: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
-        return {path: pattern.sub(fill, text) for path, text in texts.items() if "<!-- made: " in text}
+        return {
+            path: pattern.sub(fill, text) for path, text in texts.items() if "<!-- made: " in text
+        }
 
 
 if __name__ == "__main__":

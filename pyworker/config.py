@@ -1,7 +1,9 @@
-"""Settings: one frozen object, from flags, `PYWORKER_*` variables, a TOML file and defaults, in that order.
+"""Settings: one frozen object, from flags, `PYWORKER_*` variables, a TOML file and defaults, in
+that order.
 
-A new setting is one more field of `Settings`; its description is the documentation. Everything is validated before
-anything connects, and a bad value is one error that names the setting and where it came from.
+A new setting is one more field of `Settings`; its description is the documentation. Everything is
+validated before anything connects, and a bad value is one error that names the setting and where it
+came from.
 """
 
 import json
@@ -28,46 +30,79 @@ Names = Annotated[tuple[str, ...], NoDecode]
 class Settings(BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+    )
 
-    dsn: SecretStr | None = Field(None, description="the database, as a libpq URI or keyword string")
+    dsn: SecretStr | None = Field(
+        None, description="the database, as a libpq URI or keyword string"
+    )
     allow_superuser: bool = Field(default=False, description="the daemon's login may be powerful")
     owners: Names = Field(
         (),
-        description="roles whose jobs the daemon runs: a, b or a JSON array; empty: those it may connect as",
+        description=(
+            "roles whose jobs the daemon runs: a, b or a JSON array; empty: those it may connect as"
+        ),
     )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: JSON unless standard output is a terminal"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lines below it are left out")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="lines below it are left out"
+    )
     supervisor_name: str | None = Field(
-        None, min_length=1, max_length=200, description="the daemon's name in logs and views; default: host and pid"
+        None,
+        min_length=1,
+        max_length=200,
+        description="the daemon's name in logs and views; default: host and pid",
     )
     session_linger: float = Field(
-        5.0, ge=0, le=3600, description="seconds that a worker session stays when it has nothing to do"
+        5.0,
+        ge=0,
+        le=3600,
+        description="seconds that a worker session stays when it has nothing to do",
     )
     stall_after: float = Field(
-        30.0, ge=1, description="seconds without an answer after which the daemon gives up on the server and leaves"
+        30.0,
+        ge=1,
+        description="seconds without an answer after which the daemon gives up on the server "
+        "and leaves",
     )
     stuck_after: float = Field(
-        30.0, ge=1, description="seconds that due jobs may wait for a session before the daemon speaks of stuck jobs"
+        30.0,
+        ge=1,
+        description="seconds that due jobs may wait for a session before the daemon "
+        "speaks of stuck jobs",
     )
     vacuum_jobs: int = Field(
-        40_000, ge=1000, description="attempts that end before the daemon has the hot tables vacuumed ahead of time"
+        40_000,
+        ge=1000,
+        description="attempts that end before the daemon has the hot tables vacuumed ahead of time",
     )
     server_dir: Path | None = Field(None, description="the private server's directory")
-    server_user: str | None = Field(None, description="OS user that runs the private server when started by root")
-    server_mirror: str | None = Field(None, description="a Debian mirror; default: the one this machine's apt uses")
-    server_suites: Names = Field(("testing", "unstable"), description="Debian suites to look in, in this order")
-    server_packages: Path | None = Field(
-        None, description="a directory that keeps the downloaded packages, shared among private servers"
+    server_user: str | None = Field(
+        None, description="OS user that runs the private server when started by root"
     )
-    server_keyring: Path | None = Field(None, description="the keyring that signs the Debian archive")
+    server_mirror: str | None = Field(
+        None, description="a Debian mirror; default: the one this machine's apt uses"
+    )
+    server_suites: Names = Field(
+        ("testing", "unstable"), description="Debian suites to look in, in this order"
+    )
+    server_packages: Path | None = Field(
+        None,
+        description="a directory that keeps the downloaded packages, shared among private servers",
+    )
+    server_keyring: Path | None = Field(
+        None, description="the keyring that signs the Debian archive"
+    )
 
     @field_validator("dsn")
     @classmethod
     def _readable(cls, value: SecretStr | None) -> SecretStr | None:
-        """Refuse what libpq could not read: it would quote a piece of it, and that may be a piece of the password."""
+        """Refuse what libpq could not read: it would quote a piece of it, and that may be a piece
+        of the password.
+        """
         complaint = complaint_about(value.get_secret_value()) if value else None
         if complaint:
             raise ValueError(complaint)
@@ -76,7 +111,9 @@ class Settings(BaseSettings):
     @field_validator("owners", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
-        """Accept `a, b` where a list is meant: variables carry none. Names may have spaces; commas, in a JSON array."""
+        """Accept `a, b` where a list is meant: variables carry none. Names may have spaces; commas,
+        in a JSON array.
+        """
         if not isinstance(value, str):
             return value
         if value.lstrip().startswith("["):
@@ -101,12 +138,16 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use flags (`load_settings` merges the file's values beneath) and the environment; nothing else."""
+        """Use flags (`load_settings` merges the file's values beneath) and the environment; nothing
+        else.
+        """
         return (init_settings, env_settings)
 
 
 def config_file(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Find the TOML file: PYWORKER_CONFIG, ./pyworker.toml, or pyworker/config.toml in the XDG config directory."""
+    """Find the TOML file: PYWORKER_CONFIG, ./pyworker.toml, or pyworker/config.toml in the XDG
+    config directory.
+    """
     env = os.environ if environ is None else environ
     named = env.get(f"{_PREFIX}CONFIG")
     if named:
@@ -127,13 +168,17 @@ def config_file(environ: Mapping[str, str] | None = None) -> Path | None:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Refuse a file that others could have left where we happen to be: it says where to connect, and whom to trust."""
+    """Refuse a file that others could have left where we happen to be: it says where to connect,
+    and whom to trust.
+    """
     facts = (path.lstat(), path.stat())  # of a link itself too
     if any(one.st_uid not in (0, os.geteuid()) for one in facts) or facts[1].st_mode & 0o002:
         raise ConfigError(
             f'configuration file "{path.resolve()}" may be somebody else\'s',
             detail="It belongs to another user, or everybody may write it.",
-            hint="Where it is meant, name it in PYWORKER_CONFIG; else run this in another directory.",
+            hint=(
+                "Where it is meant, name it in PYWORKER_CONFIG; else run this in another directory."
+            ),
         )
 
 
@@ -152,7 +197,9 @@ def load_settings(**flags: Any) -> Settings:
     in_environment = {
         name
         for name in Settings.model_fields
-        if any(key.upper() == f"{_PREFIX}{name}".upper() and value for key, value in os.environ.items())
+        if any(
+            key.upper() == f"{_PREFIX}{name}".upper() and value for key, value in os.environ.items()
+        )
     }
     below = {name: value for name, value in in_file.items() if name not in in_environment}
     try:

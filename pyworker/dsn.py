@@ -1,7 +1,7 @@
 """Connection strings: read before they are used, and rendered without what is secret in them.
 
-libpq quotes what it cannot read, and that may be a piece of a password. So a string that it cannot read is refused
-here, in words of ours, before anything connects with it.
+libpq quotes what it cannot read, and that may be a piece of a password. So a string that it cannot
+read is refused here, in words of ours, before anything connects with it.
 """
 
 import re
@@ -15,7 +15,9 @@ _SCHEME = re.compile(r"postgres(?:ql)?://")
 _SECRET = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 _PORT = r"(?:\[[^\]]*\]|[^:,\[\]]*)(?::\d*)?"
 _PLACES = re.compile(rf"{_PORT}(?:,{_PORT})*")
-_PAIR = re.compile(r"(\s*)([^\s=]+)(\s*=\s*)('(?:[^'\\]|\\.)*'|(?!')(?:[^\s\\]|\\.)*)(?=\s|$)", re.DOTALL)
+_PAIR = re.compile(
+    r"(\s*)([^\s=]+)(\s*=\s*)('(?:[^'\\]|\\.)*'|(?!')(?:[^\s\\]|\\.)*)(?=\s|$)", re.DOTALL
+)
 #: In free text, and in `options`: a word that ends like the name of a secret, and its value.
 _NAMED = re.compile(
     r"((?:password|passwd|secret|scram_client_key|scram_server_key)\s*=\s*)"
@@ -26,7 +28,9 @@ _IN_TEXT = re.compile(r"postgres(?:ql)?://[^\s'\"<>]+")
 
 
 def mask_dsn(dsn: str) -> str:
-    """Render a DSN for people and logs: the same, without its secrets. What cannot be read is hidden as a whole."""
+    """Render a DSN for people and logs: the same, without its secrets. What cannot be read is
+    hidden as a whole.
+    """
     return _mask_uri(dsn) if _SCHEME.match(dsn) else _mask_pairs(dsn)
 
 
@@ -45,8 +49,8 @@ def scrub(text: str) -> str:
 def _login_end(rest: str) -> int:
     """Find the "@" that ends the login; -1: there is no login.
 
-    libpq ends it at the first one before a "/". A password that holds one of the two as it is breaks that: the last
-    one that could be meant is taken, because too much hidden does no harm.
+    libpq ends it at the first one before a "/". A password that holds one of the two as it is
+    breaks that: the last one that could be meant is taken, because too much hidden does no harm.
     """
     path = rest.partition("?")[0]
     if "@" in path:
@@ -65,7 +69,9 @@ def _mask_uri(uri: str) -> str:
         user, colon, _password = rest[:end].partition(":")
         login, rest = f"{user}{colon and f':{_HIDDEN}'}@", rest[end + 1 :]
     place, mark, query = rest.partition("?")
-    return scheme + login + place + mark + "&".join(_mask_parameter(one) for one in query.split("&"))
+    return (
+        scheme + login + place + mark + "&".join(_mask_parameter(one) for one in query.split("&"))
+    )
 
 
 def _mask_parameter(parameter: str) -> str:
@@ -84,7 +90,8 @@ def _mask_pairs(text: str) -> str:
     while text[place:].strip():
         found = _PAIR.match(text, place)
         if found is None:
-            # A value with an unquoted space in it, an open quote: the rest may be a piece of a password.
+            # A value with an unquoted space in it, an open quote: the rest may be a piece of a
+            # password.
             return "".join(done) + (" " if done else "") + _HIDDEN
         space, name, sign, value = found.groups()
         if name.lower() in _SECRET and value:
@@ -116,5 +123,7 @@ def complaint_about(dsn: str) -> str | None:
     if any("@" in host[1:] for host in str(given.get("host") or "").split(",")):
         return 'its host has an "@" in it: in a password that is written as %40'
     if not re.fullmatch(r"[\d,\s]*", str(given.get("port") or "")):
-        return 'its port is no number; in a password "/" is written as %2F, "?" as %3F and ":" as %3A'
+        return (
+            'its port is no number; in a password "/" is written as %2F, "?" as %3F and ":" as %3A'
+        )
     return None

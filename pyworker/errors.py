@@ -1,7 +1,9 @@
-"""Every error that pyworker raises on purpose, and the one place that turns the driver's errors into them.
+"""Every error that pyworker raises on purpose, and the one place that turns the driver's errors
+into them.
 
-A class's docstring is its default message. An error carries what failed (message), the facts (detail) and what to do
-about it (hint); the command line prints the three and leaves with `exit_code`.
+A class's docstring is its default message. An error carries what failed (message), the facts
+(detail) and what to do about it (hint); the command line prints the three and leaves with
+`exit_code`.
 """
 
 import inspect
@@ -38,7 +40,8 @@ class PyworkerError(Exception):
         sqlstate: str | None = None,
     ) -> None:
         """Keep the facts beside the message; without a message the class's docstring speaks."""
-        # What libpq or the server quotes may be a connection string, and an error is for screens and logs.
+        # What libpq or the server quotes may be a connection string, and an error is for screens
+        # and logs.
         self.message = scrub(message or (inspect.getdoc(type(self)) or "").partition("\n")[0])
         self.detail = detail and scrub(detail)
         self.hint = hint
@@ -94,7 +97,10 @@ _BY_SQLSTATE: dict[str, type[PyworkerError]] = {
     "PW060": SchemaError,  # the database is a copy of another installation
 }
 
-_UNREACHED = "See that the server runs and that the DSN names its host, port, database and role; for a private one: "
+_UNREACHED = (
+    "See that the server runs and that the DSN names its host, port, database and role; for a "
+    "private one: "
+)
 _UNREACHED += "`pyworker server status`, `pyworker server start`."
 
 
@@ -111,8 +117,11 @@ def class_for_sqlstate(sqlstate: str | None) -> type[PyworkerError]:
 
 @contextmanager
 def convert_database_errors() -> Iterator[None]:
-    """Turn every error of the driver that leaves the block into one of ours, by SQLSTATE; the original is its cause."""
-    import psycopg  # noqa: PLC0415  the driver takes 0.1 s to load, and `pyworker --help` needs none of it
+    """Turn every error of the driver that leaves the block into one of ours, by SQLSTATE; the
+    original is its cause.
+    """
+    # the driver takes 0.1 s to load, and `pyworker --help` needs none of it
+    import psycopg  # noqa: PLC0415
 
     try:
         yield
@@ -120,7 +129,9 @@ def convert_database_errors() -> Iterator[None]:
         diagnostic = error.diag
         kind = class_for_sqlstate(error.sqlstate)
         said = diagnostic.message_primary or str(error).strip()
-        message, _, more = said.removeprefix("connection is bad: ").partition("\n")  # libpq adds what it guesses
+        message, _, more = said.removeprefix("connection is bad: ").partition(
+            "\n"
+        )  # libpq adds what it guesses
         raise kind(
             message or None,
             detail=diagnostic.message_detail or " ".join(more.split()) or None,

@@ -1,14 +1,14 @@
-"""The log's catalogue: every event that pyworker writes, with its level, its fields and its meaning.
+"""The log's catalogue: every event that pyworker writes, with its level, its fields and its
+meaning.
 
 The log refuses what is not in here (`pyworker.log`), and docs/reference/events.md is made from it:
-`python -m pyworker.events > docs/reference/events.md`.
+`python docs/events_page.py`.
 """
 
-import sys
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["EVENTS", "FIELDS", "Event", "Level", "reference"]
+__all__ = ["EVENTS", "FIELDS", "Event", "Level"]
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -51,7 +51,8 @@ FIELDS: dict[str, str] = {
     "retry_at": "the server's time of the next attempt",
     "retry_in": "seconds until the next try",
     "running": "jobs that run now",
-    "second": "the second summed; a batch's newest, unfinished second is counted with the one before",
+    "second": "the second summed; a batch's newest, unfinished second is counted with "
+    "the one before",
     "seconds": "for how long, in seconds",
     "server_version": "PostgreSQL's version number",
     "session": "the worker session's number",
@@ -69,7 +70,10 @@ FIELDS: dict[str, str] = {
     "wanted": "sessions that should be at work for that owner",
 }
 
-_OUTCOME = "job_id task queue owner attempt max_attempts outcome state session pid ms at sqlstate message hint note"
+_OUTCOME = (
+    "job_id task queue owner attempt max_attempts outcome state session pid ms at sqlstate "
+    "message hint note"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,21 +102,37 @@ _ALL = (
         "risk",
         "warning",
         "problem detail hint",
-        "The supervisor runs, but somebody could misuse how it was set up. Said once, at the start. Problems: "
-        "unverified_server: a connection off this machine that does not check whom it speaks to; superuser: its "
-        "login is a superuser, or a member of one, and that was allowed; privileged_login: the same of another "
-        "privilege that no supervisor needs.",
+        "The supervisor runs, but somebody could misuse how it was set up. Said once, at the "
+        "start. Problems: unverified_server: a connection off this machine that does not check "
+        "whom it speaks to; superuser: its login is a superuser, or a member of one, and that "
+        "was allowed; privileged_login: the same of another privilege that no supervisor needs.",
     ),
-    _event("supervisor_stopping", "info", "reason drain running", "It was asked to stop, or has nothing left to do."),
-    _event("supervisor_stopped", "info", "reason exit_code uptime", "It is gone; jobs that run go on without it."),
-    _event("server_lost", "error", "reason", "The connection is gone. Said once; it tries again until it succeeds."),
+    _event(
+        "supervisor_stopping",
+        "info",
+        "reason drain running",
+        "It was asked to stop, or has nothing left to do.",
+    ),
+    _event(
+        "supervisor_stopped",
+        "info",
+        "reason exit_code uptime",
+        "It is gone; jobs that run go on without it.",
+    ),
+    _event(
+        "server_lost",
+        "error",
+        "reason",
+        "The connection is gone. Said once; it tries again until it succeeds.",
+    ),
     _event("server_back", "info", "outage supervisor", "Connected and registered again."),
     _event(
         "server_stalled",
         "critical",
         "duty seconds wait_event",
-        "The server took a call and gave no answer for this long. The supervisor leaves with a failure. Its process in "
-        "the server waited for wait_event: IPC:SyncRep says that a synchronous standby is gone.",
+        "The server took a call and gave no answer for this long. The supervisor leaves with a "
+        "failure. Its process in the server waited for wait_event: IPC:SyncRep says that a "
+        "synchronous standby is gone.",
     ),
     _event(
         "schema_mismatch",
@@ -130,7 +150,10 @@ _ALL = (
         "database_is_copy",
         "critical",
         "sqlstate message hint",
-        "The database is a copy of another installation, and nothing runs in it before jobs.reconcile(). Exit code 8.",
+        (
+            "The database is a copy of another installation, and nothing runs in it before "
+            "jobs.reconcile(). Exit code 8."
+        ),
     ),
     _event(
         "duty_failed",
@@ -142,7 +165,10 @@ _ALL = (
         "registration_renewed",
         "warning",
         "supervisor reason",
-        "The database no longer knew this supervisor, which was perhaps suspended. It registered again.",
+        (
+            "The database no longer knew this supervisor, which was perhaps suspended. It "
+            "registered again."
+        ),
     ),
     # Sessions
     _event("sessions_launched", "info", "owner count live wanted", "Worker sessions were started."),
@@ -150,20 +176,26 @@ _ALL = (
         "no_worker_slot",
         "warning",
         "owner asked launched suppressed",
-        "The server has no worker slot left (max_worker_processes, pg_background.max_workers). Jobs wait, none fails.",
+        (
+            "The server has no worker slot left (max_worker_processes, pg_background.max_workers). "
+            "Jobs wait, none fails."
+        ),
     ),
     _event(
         "owner_unreachable",
         "warning",
         "owner reason retry_in suppressed",
-        "No connection as this owner; at the start: an owner that --owner names is no login member of jobs_runner. "
-        "Its jobs wait; those of other owners go on.",
+        "No connection as this owner; at the start: an owner that --owner names is no login "
+        "member of jobs_runner. Its jobs wait; those of other owners go on.",
     ),
     _event(
         "launch_failed",
         "warning",
         "owner sqlstate message hint retry_in suppressed",
-        "Connected as this owner, but sessions could not be started. Its jobs wait; those of other owners go on.",
+        (
+            "Connected as this owner, but sessions could not be started. Its jobs wait; those of "
+            "other owners go on."
+        ),
     ),
     # Outcomes
     _event(
@@ -176,31 +208,47 @@ _ALL = (
         "jobs_succeeded",
         "info",
         "task queue owner second count ms_total ms_p50 ms_max",
-        "Jobs succeeded, summed over one second. Written instead of job_succeeded when there are more than about 20 "
-        "a second.",
+        "Jobs succeeded, summed over one second. Written instead of job_succeeded when there are "
+        "more than about 20 a second.",
     ),
     _event(
         "attempt_failed",
         "warning",
         f"{_OUTCOME} retry_at",
-        "An attempt did not succeed, whatever its outcome, and the job is not over: there will be another.",
+        (
+            "An attempt did not succeed, whatever its outcome, and the job is not over: there "
+            "will be another."
+        ),
     ),
     _event(
         "attempt_interrupted",
         "warning",
         _OUTCOME,
-        "A session was told to leave in the middle of a job, by a shutdown for example. Another takes the job; no "
-        "attempt is charged.",
+        "A session was told to leave in the middle of a job, by a shutdown for example. Another "
+        "takes the job; no attempt is charged.",
     ),
     _event("job_failed", "error", _OUTCOME, "The job failed for good."),
-    _event("job_timed_out", "error", _OUTCOME, "The job ran longer than it may, was stopped, and is over."),
+    _event(
+        "job_timed_out",
+        "error",
+        _OUTCOME,
+        "The job ran longer than it may, was stopped, and is over.",
+    ),
     _event("job_cancelled", "warning", _OUTCOME, "The job was cancelled."),
-    _event("job_lost", "error", _OUTCOME, "The job's session died with it, and there is no attempt left."),
+    _event(
+        "job_lost",
+        "error",
+        _OUTCOME,
+        "The job's session died with it, and there is no attempt left.",
+    ),
     _event(
         "job_in_doubt",
         "error",
         _OUTCOME,
-        "Nobody can tell whether the statement took effect. A person has to look, then retry or leave it.",
+        (
+            "Nobody can tell whether the statement took effect. A person has to look, then retry "
+            "or leave it."
+        ),
     ),
     # What a round does
     _event(
@@ -213,53 +261,35 @@ _ALL = (
     _event("dispatched", "debug", "count", "Scheduled jobs became due and were queued."),
     _event("everything_paused", "warning", "queued", "jobs.pause() holds every queue."),
     _event("everything_resumed", "info", "queued", "jobs.resume() lets them go on."),
-    _event("maintenance_done", "info", "removed vacuumed ms", "Old history removed, hot tables vacuumed."),
+    _event(
+        "maintenance_done",
+        "info",
+        "removed vacuumed ms",
+        "Old history removed, hot tables vacuumed.",
+    ),
     _event(
         "jobs_stuck",
         "critical",
         "owner wanted live seconds reason",
         "Jobs of this owner are due and nothing has picked them up for this long.",
     ),
-    _event("jobs_moving", "info", "owner seconds", "The owner's stuck jobs are being picked up again."),
+    _event(
+        "jobs_moving", "info", "owner seconds", "The owner's stuck jobs are being picked up again."
+    ),
     _event(
         "item_failed",
         "warning",
         "duty item owner queue sqlstate message hint failures retry_at",
-        "One item of a round failed: a lane cannot be made, a dead session's job is locked. Everything else goes on, "
-        "and it is tried again. Said once, and again when its error becomes another; jobs.health shows it until it is "
-        "over.",
+        "One item of a round failed: a lane cannot be made, a dead session's job is locked. "
+        "Everything else goes on, and it is tried again. Said once, and again when its error "
+        "becomes another; jobs.health shows it until it is over.",
     ),
-    _event("problem", "warning", "problem detail suppressed", "The database reports something worth a look."),
+    _event(
+        "problem",
+        "warning",
+        "problem detail suppressed",
+        "The database reports something worth a look.",
+    ),
 )
 
 EVENTS: dict[str, Event] = {event.name: event for event in _ALL}
-
-_HEAD = """\
-# Log events
-
-<!-- Made from pyworker/events.py by `python -m pyworker.events`. Do not edit. -->
-
-`pyworker run` writes one line per event to standard output: JSON, or a coloured line on a terminal. Every line carries
-`timestamp` (UTC), `level`, `event` and `supervisor_name`; the fields below come with each line of that event, and no
-others. A field without a value is `null`. Control characters in texts are escaped and long texts are cut. Arguments,
-results, error details and error contexts are never written: `jobs.job` and `jobs.attempts` have them, for those who may
-see them.
-
-An outcome is taken from the database in the transaction in which its line is written: a crash in between repeats lines,
-and loses none.
-"""
-
-
-def reference() -> str:
-    """Render docs/reference/events.md."""
-    lines = [_HEAD, "| event | level | fields | meaning |", "|---|---|---|---|"]
-    for event in EVENTS.values():
-        fields = " ".join(f"`{field}`" for field in event.fields)
-        lines.append(f"| `{event.name}` | {event.level} | {fields} | {event.meaning} |")
-    lines += ["", "## Fields", "", "| field | meaning |", "|---|---|"]
-    lines += [f"| `{name}` | {meaning} |" for name, meaning in sorted(FIELDS.items())]
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(reference())

@@ -1,7 +1,8 @@
 """The log: one line per event of the catalogue, JSON unless on a terminal.
 
-Whatever a job's author puts into an error message stays inside its line: control characters are escaped before any
-renderer sees them, and long texts are cut. The password of a connection string in it is hidden.
+Whatever a job's author puts into an error message stays inside its line: control characters are
+escaped before any renderer sees them, and long texts are cut. The password of a connection string
+in it is hidden.
 """
 
 import json
@@ -23,7 +24,8 @@ TEXT_LIMIT = 1000  # characters of one text
 _ITEM_LIMIT = 100  # entries of one list
 _NUMERIC = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
-# C0, DEL and C1, line and paragraph separators, halves of surrogate pairs, what reorders a text or is not seen in it.
+# C0, DEL and C1, line and paragraph separators, halves of surrogate pairs, what reorders a text or
+# is not seen in it.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
     "\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -35,12 +37,18 @@ def _escape(match: re.Match[str]) -> str:
     char = match.group()
     number = ord(char)
     return _SHORT.get(char) or (
-        f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+        f"\\x{number:02x}"
+        if number < 0x100
+        else f"\\u{number:04x}"
+        if number < 0x10000
+        else f"\\U{number:08x}"
     )
 
 
 def clean(text: str, limit: int = TEXT_LIMIT) -> str:
-    """Make a text safe for one line: no password in it, control characters escaped, cut to `limit` characters."""
+    """Make a text safe for one line: no password in it, control characters escaped, cut to `limit`
+    characters.
+    """
     text = scrub(text[: 2 * limit])
     cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
     return _UNSAFE.sub(_escape, cut)
@@ -80,13 +88,18 @@ def _without_empty(_logger: WrappedLogger, _method: str, given: EventDict) -> Ev
 class EventLog:
     """Writes events, and holds them to the catalogue."""
 
-    def __init__(self, stream: TextIO, *, as_json: bool, level: Level = "info", **context: object) -> None:
+    def __init__(
+        self, stream: TextIO, *, as_json: bool, level: Level = "info", **context: object
+    ) -> None:
         """Write to `stream`; `context` goes into every line."""
         last: list[Processor]
         if as_json:
             last = [structlog.processors.JSONRenderer()]
         else:
-            last = [_without_empty, structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False)]
+            last = [
+                _without_empty,
+                structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False),
+            ]
         self._logger = structlog.wrap_logger(
             structlog.WriteLogger(stream),
             processors=[

@@ -1,4 +1,6 @@
-"""Jobs that have a transaction of their own: of functions never seen before, and of a queue that shares none."""
+"""Jobs that have a transaction of their own: of functions never seen before, and of a queue that
+shares none.
+"""
 
 from collections.abc import Iterator
 
@@ -17,7 +19,8 @@ def _new_functions(database: Database, count: int) -> None:
           create schema if not exists unseen authorization app;
           set role app;
           for i in 1 .. {count} loop
-            execute format('create or replace function unseen.f%s() returns void language sql as %L', i, 'select');
+            execute format('create or replace function unseen.f%s() returns void'
+              ' language sql as %L', i, 'select');
           end loop;
           reset role;
         end $$""")
@@ -26,7 +29,8 @@ def _new_functions(database: Database, count: int) -> None:
 def _enqueue_each(database: Database, count: int, queue: str) -> Batch:
     with database.connect() as app:
         row = app.execute(
-            "select min(t.j), max(t.j) from (select jobs.enqueue(format('unseen.f%%s', n), queue => %s) as j"
+            "select min(t.j), max(t.j) from (select jobs.enqueue(format('unseen.f%%s', n),"
+            " queue => %s) as j"
             " from generate_series(1, %s::int) as n) as t",
             (queue, count),
         ).fetchone()
@@ -36,24 +40,40 @@ def _enqueue_each(database: Database, count: int, queue: str) -> Batch:
 
 @measurement("alone", "functions never seen before, and a queue without batches, jobs per second")
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
-    """Take turns: unseen functions in a queue of their own, a known one in a queue with batch off, INSERT commits."""
+    """Take turns: unseen functions in a queue of their own, a known one in a queue with batch off,
+    INSERT commits.
+    """
     database, size = bench.database, bench.size
-    database.rows("select jobs.create_queue('unseen'), jobs.create_queue('one_by_one', batch => false)")
+    database.rows(
+        "select jobs.create_queue('unseen'), jobs.create_queue('one_by_one', batch => false)"
+    )
     teach(database, queue="one_by_one")
     unseen, alone, inserted = [], [], []
     for run in range(1, size.runs + 1):
         bench.say(f"jobs that run alone, run {run} of {size.runs}")
         database.empty()
         _new_functions(database, size.unseen_functions)
-        unseen.append(drain(database, _enqueue_each(database, size.unseen_functions, "unseen")).rate)
+        unseen.append(
+            drain(database, _enqueue_each(database, size.unseen_functions, "unseen")).rate
+        )
         alone.append(drain(database, enqueue(database, size.alone_jobs, queue="one_by_one")).rate)
-        inserted.append(pgbench(database, "insert into bench.plain default values;", size.client_seconds))
+        inserted.append(
+            pgbench(database, "insert into bench.plain default values;", size.client_seconds)
+        )
     rival = "single-row INSERT commits of 2 clients"
     yield Figure(
-        text=f"{size.unseen_functions:,} functions never seen before, {SESSIONS} sessions", unit="jobs/s",
-        values=tuple(unseen), rivals=tuple(inserted), rival=rival, goals=("unseen",),
-    )  # fmt: skip
+        text=f"{size.unseen_functions:,} functions never seen before, {SESSIONS} sessions",
+        unit="jobs/s",
+        values=tuple(unseen),
+        rivals=tuple(inserted),
+        rival=rival,
+        goals=("unseen",),
+    )
     yield Figure(
-        text=f"{size.alone_jobs:,} jobs of a queue with batch => off, {SESSIONS} sessions", unit="jobs/s",
-        values=tuple(alone), rivals=tuple(inserted), rival=rival, goals=("alone",),
-    )  # fmt: skip
+        text=f"{size.alone_jobs:,} jobs of a queue with batch => off, {SESSIONS} sessions",
+        unit="jobs/s",
+        values=tuple(alone),
+        rivals=tuple(inserted),
+        rival=rival,
+        goals=("alone",),
+    )

@@ -33,17 +33,33 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
         bench.say(f"{jobs:,} jobs in one statement, run {run} of {bench.size.runs}")
         database.empty()
         inserted.append(
-            _rate(database, "insert into bench.plain (at) select now() from generate_series(1, %s::int)", jobs)
+            _rate(
+                database,
+                "insert into bench.plain (at) select now() from generate_series(1, %s::int)",
+                jobs,
+            )
         )
-        selected.append(_rate(database, "select jobs.enqueue('bench.noop') from generate_series(1, %s::int)", jobs))
+        selected.append(
+            _rate(
+                database, "select jobs.enqueue('bench.noop') from generate_series(1, %s::int)", jobs
+            )
+        )
         database.empty()
         many.append(_many(database, jobs))
     rival = "INSERT ... SELECT of as many rows"
     yield Figure(
-        text=f"select jobs.enqueue(...) from generate_series(1, {jobs})", unit="jobs/s", values=tuple(selected),
-        rivals=tuple(inserted), rival=rival, goals=("enqueue_select",),
-    )  # fmt: skip
+        text=f"select jobs.enqueue(...) from generate_series(1, {jobs})",
+        unit="jobs/s",
+        values=tuple(selected),
+        rivals=tuple(inserted),
+        rival=rival,
+        goals=("enqueue_select",),
+    )
     yield Figure(
-        text=f"jobs.enqueue_many, {jobs:,} jobs", unit="jobs/s", values=tuple(many), rivals=tuple(inserted),
-        rival=rival, goals=("enqueue_many",),
-    )  # fmt: skip
+        text=f"jobs.enqueue_many, {jobs:,} jobs",
+        unit="jobs/s",
+        values=tuple(many),
+        rivals=tuple(inserted),
+        rival=rival,
+        goals=("enqueue_many",),
+    )

@@ -1,4 +1,6 @@
-"""From enqueue to the start in an idle system: no session, no connection of the owner, a sleeping supervisor."""
+"""From enqueue to the start in an idle system: no session, no connection of the owner, a sleeping
+supervisor.
+"""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +14,9 @@ from bench.supervised import BRIEFLY, supervisor, wait_idle
 
 @measurement("cold", "from enqueue to the start of the job, idle system")
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
-    """Wait before each sample until the system is at rest; that takes seconds, since connections stay for a while."""
+    """Wait before each sample until the system is at rest; that takes seconds, since connections
+    stay for a while.
+    """
     database, size = bench.database, bench.size
     teach(database, task="bench.stamp")
     rounds: list[list[float]] = [[] for _ in range(size.runs)]

@@ -23,6 +23,10 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
             without.append(drain(database, enqueue(database, size.side_jobs)).rate)
             with_delayed.append(drain(crowded, enqueue(crowded, size.side_jobs)).rate)
     yield Figure(
-        text=f"drain of {size.side_jobs:,} jobs beside {size.delayed_jobs:,} delayed ones", unit="jobs/s",
-        values=tuple(with_delayed), rivals=tuple(without), rival="the same drain without them", goals=("delayed",),
-    )  # fmt: skip
+        text=f"drain of {size.side_jobs:,} jobs beside {size.delayed_jobs:,} delayed ones",
+        unit="jobs/s",
+        values=tuple(with_delayed),
+        rivals=tuple(without),
+        rival="the same drain without them",
+        goals=("delayed",),
+    )

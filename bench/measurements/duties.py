@@ -1,4 +1,6 @@
-"""What each duty of a worker session costs, by itself in a loop and by drains with it and without it."""
+"""What each duty of a worker session costs, by itself in a loop and by drains with it and without
+it.
+"""
 
 import statistics
 from collections.abc import Iterator
@@ -34,20 +36,26 @@ def _pieces(database: Database) -> list[tuple[str, str, str, float]]:
     return [
         (
             "a subtransaction for each job",
-            "begin perform bench.noop(); exception when others then null; end;", "perform bench.noop();", 1,
+            "begin perform bench.noop(); exception when others then null; end;",
+            "perform bench.noop();",
+            1,
         ),
         ("resets (jobs_internal.wash)", "perform jobs_internal.wash(null);", "", 1),
+        ("live job name", _NAME, "", 1),
+        ("constraints: the look for deferrable ones, once a chunk", _LOOK, "", chunk),
         (
-            "live job name",
-            _NAME, "", 1,
+            "constraints: SET CONSTRAINTS, for a job that runs alone",
+            "set constraints all immediate;",
+            "",
+            1,
         ),
         (
-            "constraints: the look for deferrable ones, once a chunk",
-            _LOOK, "", chunk,
+            "fence: functions unchanged, once a chunk",
+            f"perform jobs_internal.shapes_are_current({shapes});",
+            "",
+            chunk,
         ),
-        ("constraints: SET CONSTRAINTS, for a job that runs alone", "set constraints all immediate;", "", 1),
-        ("fence: functions unchanged, once a chunk", f"perform jobs_internal.shapes_are_current({shapes});", "", chunk),
-    ]  # fmt: skip
+    ]
 
 
 def _microseconds(database: Database, piece: str, calls: int) -> float:
@@ -60,7 +68,8 @@ def _microseconds(database: Database, piece: str, calls: int) -> float:
             {piece or "null;"}
           end loop;
           perform pg_catalog.set_config('bench.seconds',
-            extract(epoch from pg_catalog.clock_timestamp() operator(pg_catalog.-) v_began)::pg_catalog.text, false);
+            extract(epoch from pg_catalog.clock_timestamp() operator(pg_catalog.-) v_began)
+              ::pg_catalog.text, false);
         end $do$"""
     # Not prepared: the resets of a session take prepared statements with them.
     with database.connect(prepare_threshold=None) as app:
@@ -97,7 +106,9 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
     """Time the duties one by one; then drains with and without those that can be left out."""
     database, size = bench.database, bench.size
     teach(database)
-    costs = database.rows("select name from jobs.settings where name like '%cost%' and value = 'on'")
+    costs = database.rows(
+        "select name from jobs.settings where name like '%cost%' and value = 'on'"
+    )
     full, bare, free = [], [], []
     for run in range(1, size.runs + 1):
         bench.say(f"drains without a duty, run {run} of {size.runs}")
@@ -112,12 +123,17 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
                 free.append(drain(database, enqueue(database, size.side_jobs)).rate)
     whole = SESSIONS * 1e6 / statistics.median(full)
     yield Figure(
-        text="a job, all duties on: time of its session", unit="us", values=tuple(SESSIONS * 1e6 / one for one in full)
+        text="a job, all duties on: time of its session",
+        unit="us",
+        values=tuple(SESSIONS * 1e6 / one for one in full),
     )
     for name, piece, without, shared in _pieces(database):
         try:
             times = [
-                (_microseconds(database, piece, size.duty_calls) - _microseconds(database, without, size.duty_calls))
+                (
+                    _microseconds(database, piece, size.duty_calls)
+                    - _microseconds(database, without, size.duty_calls)
+                )
                 / shared
                 for _ in range(size.runs)
             ]
@@ -125,9 +141,18 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
             bench.say(f"{name}: this engine has no such function")
             continue
         share = 100 * statistics.median(times) / whole
-        yield Figure(text=f"of it {name}", unit="us", values=tuple(times), note=f"{share:.1f} % of a job's time")
+        yield Figure(
+            text=f"of it {name}",
+            unit="us",
+            values=tuple(times),
+            note=f"{share:.1f} % of a job's time",
+        )
     lost = tuple(100 * (1 - on / off) for on, off in zip(full, bare, strict=True))
-    yield Figure(text="drain rate lost by resets", unit="%", values=lost, note="drains with and without them")
+    yield Figure(
+        text="drain rate lost by resets", unit="%", values=lost, note="drains with and without them"
+    )
     if free:
         lost = tuple(100 * (1 - on / off) for on, off in zip(full, free, strict=True))
-        yield Figure(text="drain rate lost by measuring costs", unit="%", values=lost, goals=("cost",))
+        yield Figure(
+            text="drain rate lost by measuring costs", unit="%", values=lost, goals=("cost",)
+        )

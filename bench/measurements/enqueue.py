@@ -17,9 +17,17 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
     for run in range(1, size.runs + 1):
         bench.say(f"enqueue and INSERT, run {run} of {size.runs}")
         database.empty()
-        inserted.append(pgbench(database, "insert into bench.plain default values;", size.client_seconds))
-        enqueued.append(pgbench(database, "select jobs.enqueue('bench.noop');", size.client_seconds))
+        inserted.append(
+            pgbench(database, "insert into bench.plain default values;", size.client_seconds)
+        )
+        enqueued.append(
+            pgbench(database, "select jobs.enqueue('bench.noop');", size.client_seconds)
+        )
     yield Figure(
-        text=f"jobs.enqueue, one to a transaction, {CLIENTS} clients", unit="jobs/s", values=tuple(enqueued),
-        rivals=tuple(inserted), rival="single-row INSERT commits of the same clients", goals=("enqueue_ratio",),
-    )  # fmt: skip
+        text=f"jobs.enqueue, one to a transaction, {CLIENTS} clients",
+        unit="jobs/s",
+        values=tuple(enqueued),
+        rivals=tuple(inserted),
+        rival="single-row INSERT commits of the same clients",
+        goals=("enqueue_ratio",),
+    )

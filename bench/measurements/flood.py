@@ -19,7 +19,10 @@ from bench.waiting import wait_until
 _AT_ONCE = 500  # jobs of one call
 _BACKLOG = 5000  # jobs that the flood keeps waiting; more would only take longer to drain
 _FLOOD = "select count(*) from jobs.enqueue_many('bench.noop', array_fill('{}'::jsonb, array[%s]))"
-_WAITING = "select count(*) from (select from jobs_internal.job where owner = 'app'::regrole limit %s) as j"
+_WAITING = (
+    "select count(*) from (select from jobs_internal.job"
+    " where owner = 'app'::regrole limit %s) as j"
+)
 
 
 @contextmanager
@@ -72,8 +75,11 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
                 flooded.append(_samples(database, line, size.flood_samples))
     for percent, goals in ((50, ()), (99, ("flood_p99",))):
         yield Figure(
-            text=f"enqueue to start of a tenant while another floods, p{percent}", unit="ms",
+            text=f"enqueue to start of a tenant while another floods, p{percent}",
+            unit="ms",
             values=tuple(percentile(one, percent) for one in flooded),
-            rivals=tuple(percentile(one, percent) for one in quiet), rival="the same in a quiet system", goals=goals,
+            rivals=tuple(percentile(one, percent) for one in quiet),
+            rival="the same in a quiet system",
+            goals=goals,
             note=f"{size.flood_samples * size.runs} samples each",
-        )  # fmt: skip
+        )

@@ -15,25 +15,29 @@ from bench.measurement import Bench, measurement
 _AT_ONCE = 500_000  # rows of one INSERT
 _VIEWS = """
 select relname from pg_class
-where relkind = 'v' and relnamespace = 'jobs'::regnamespace and has_table_privilege(%s, oid, 'select') order by 1
+where relkind = 'v' and relnamespace = 'jobs'::regnamespace
+  and has_table_privilege(%s, oid, 'select') order by 1
 """
 #: All columns of the history but the number and what the server makes itself.
 _COLUMNS = """
 select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
-where attrelid = 'jobs_internal.finished'::regclass and attnum > 0 and not attisdropped and attname <> 'id'
-  and attgenerated = '' and attidentity <> 'a'
+where attrelid = 'jobs_internal.finished'::regclass and attnum > 0 and not attisdropped
+  and attname <> 'id' and attgenerated = '' and attidentity <> 'a'
 """
 
 
 def _copy(bench: Bench, database: Database, rows: int) -> None:
     """Copy one finished job until there are so many: as many real drains would take hours."""
     kept = int(database.value("select count(*) from jobs_internal.finished"))
-    model = int(database.value("select max(id) from jobs_internal.finished where state = 'succeeded'"))
+    model = int(
+        database.value("select max(id) from jobs_internal.finished where state = 'succeeded'")
+    )
     columns = database.value(_COLUMNS)
     while kept < rows:
         count = min(_AT_ONCE, rows - kept)
         database.rows(
-            f"insert into jobs_internal.finished (id, {columns}) select nextval('jobs_internal.job_id_seq'), {columns}"
+            f"insert into jobs_internal.finished (id, {columns})"
+            f" select nextval('jobs_internal.job_id_seq'), {columns}"
             " from jobs_internal.finished, generate_series(1, %s::int) where id = %s",
             (count, model),
         )
@@ -52,13 +56,17 @@ def _life(database: Database) -> None:
     with database.connect() as app:
         app.execute("select jobs.enqueue('bench.fail') from generate_series(1, 20)")
         app.execute(
-            "select jobs.enqueue('bench.noop', run_at => now() + interval '1 day') from generate_series(1, 200)"
+            "select jobs.enqueue('bench.noop', run_at => now() + interval '1 day')"
+            " from generate_series(1, 200)"
         )
     teach(database)
 
 
 def _queries(database: Database, role: str) -> dict[str, str]:
-    found = {str(name): f"select * from jobs.{name} limit 100" for (name,) in database.rows(_VIEWS, (role,))}
+    found = {
+        str(name): f"select * from jobs.{name} limit 100"
+        for (name,) in database.rows(_VIEWS, (role,))
+    }
     newest = database.value("select max(id) from jobs_internal.finished")
     oldest = database.value("select min(id) from jobs_internal.finished")
     found["job by id, the newest"] = f"select * from jobs.job where id = {newest}"
@@ -74,7 +82,9 @@ def _time(one: Connection[Row], query: str) -> float:
 
 
 def _times(few: Database, many: Database, calls: int) -> dict[str, tuple[float, float]]:
-    """Time each query as the owner of the jobs and as an operator, call by call in turn; the medians, ms."""
+    """Time each query as the owner of the jobs and as an operator, call by call in turn; the
+    medians, ms.
+    """
     times = {}
     for role, label in (("app", "owner"), (operator(), "operator")):
         queries = [_queries(few, role), _queries(many, role)]
@@ -87,7 +97,10 @@ def _times(few: Database, many: Database, calls: int) -> dict[str, tuple[float, 
                         taken = _time(line, query[name])
                         if call:  # the first one plans and reads from disk
                             kept.append(taken)
-                times[f"{name} ({label})"] = statistics.median(samples[0]), statistics.median(samples[1])
+                times[f"{name} ({label})"] = (
+                    statistics.median(samples[0]),
+                    statistics.median(samples[1]),
+                )
     return times
 
 
@@ -106,15 +119,24 @@ def _views(bench: Bench, database: Database, kept: Database) -> Iterator[Figure]
     worst = min(ratio, key=lambda name: ratio[name])
     for name, times in many.items():
         goals = tuple(
-            goal for goal, chosen in (("history_views", slowest), ("history_views_ratio", worst)) if chosen == name
+            goal
+            for goal, chosen in (("history_views", slowest), ("history_views_ratio", worst))
+            if chosen == name
         )
         yield Figure(
-            text=f"jobs.{name}, {rows}", unit="ms", values=tuple(times), rivals=tuple(few[name]), inverse=True,
-            rival="its time with few", goals=goals,
-        )  # fmt: skip
+            text=f"jobs.{name}, {rows}",
+            unit="ms",
+            values=tuple(times),
+            rivals=tuple(few[name]),
+            inverse=True,
+            rival="its time with few",
+            goals=goals,
+        )
 
 
-@measurement("history", "drains, enqueues and views with a long history, against a short one", quick=False)
+@measurement(
+    "history", "drains, enqueues and views with a long history, against a short one", quick=False
+)
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
     """Take turns between two databases; a drain at each size on the way gives the plot."""
     database, size = bench.database, bench.size
@@ -129,7 +151,9 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
         drained, drained_few, enqueued, enqueued_few = [], [], [], []
         script = "select jobs.enqueue('bench.noop');"
         for run in range(1, size.runs + 1):
-            bench.say(f"drains and enqueues beside {rows:,} finished jobs, run {run} of {size.runs}")
+            bench.say(
+                f"drains and enqueues beside {rows:,} finished jobs, run {run} of {size.runs}"
+            )
             drained_few.append(drain(database, enqueue(database, size.side_jobs)).rate)
             drained.append(drain(kept, enqueue(kept, size.side_jobs)).rate)
             enqueued_few.append(pgbench(database, script, size.client_seconds))

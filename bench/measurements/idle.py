@@ -1,4 +1,6 @@
-"""An idle system: statements that reach the server, and processor time of the supervisor and the server."""
+"""An idle system: statements that reach the server, and processor time of the supervisor and the
+server.
+"""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +20,9 @@ where toplevel and dbid = (select oid from pg_database where datname = current_d
 
 def _server_cpu(postmaster: int) -> float:
     """Sum up the server's processes, those that have ended included."""
-    return cpu_seconds(postmaster, ended_children=True) + sum(cpu_seconds(pid) for pid in children(postmaster))
+    return cpu_seconds(postmaster, ended_children=True) + sum(
+        cpu_seconds(pid) for pid in children(postmaster)
+    )
 
 
 def _calls(database: Database) -> int:
@@ -28,7 +32,9 @@ def _calls(database: Database) -> int:
 
 @measurement("idle", "statements per second and processor time of an idle system")
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
-    """Measure the server by itself first: what it does anyway is part of the figure, and told beside it."""
+    """Measure the server by itself first: what it does anyway is part of the figure, and told
+    beside it.
+    """
     database, size = bench.database, bench.size
     postmaster = bench.server.status().pid
     teach(database)
@@ -57,6 +63,9 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
             goals=("idle_statements",),
         )  # fmt: skip
     yield Figure(
-        text="idle: processor time of the supervisor and the whole server", unit="%", values=tuple(processor),
-        goals=("idle_cpu",), note=f"the server by itself, before: {alone:.2f} %",
-    )  # fmt: skip
+        text="idle: processor time of the supervisor and the whole server",
+        unit="%",
+        values=tuple(processor),
+        goals=("idle_cpu",),
+        note=f"the server by itself, before: {alone:.2f} %",
+    )

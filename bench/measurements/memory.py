@@ -12,7 +12,9 @@ from bench.supervised import supervisor, wait_done
 from bench.waiting import wait_until
 
 
-@measurement("memory", "memory of the supervisor and of worker sessions over many jobs", quick=False)
+@measurement(
+    "memory", "memory of the supervisor and of worker sessions over many jobs", quick=False
+)
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
     """Give a supervisor the jobs in rounds and look all the time."""
     database, size = bench.database, bench.size
@@ -34,7 +36,11 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
 
             wait_until(look, 600, what="the jobs to end", step=0.4)
             wait_done(database, batch, 10)
-            wait_until(lambda: not database.value("select count(*) from jobs_internal.feed"), 60, what="the log")
+            wait_until(
+                lambda: not database.value("select count(*) from jobs_internal.feed"),
+                60,
+                what="the log",
+            )
             time.sleep(0.2)
             resident.append(resident_megabytes(daemon))
             if at_work:
@@ -49,15 +55,20 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
         whole=resident[-1], goals=("supervisor_memory",),
     )  # fmt: skip
     yield Figure(
-        text=f"the same, against after the first {2 * size.memory_jobs // size.rounds:,}", unit="ratio",
-        values=(resident[-1] / resident[1],), goals=("supervisor_growth",),
-    )  # fmt: skip
+        text=f"the same, against after the first {2 * size.memory_jobs // size.rounds:,}",
+        unit="ratio",
+        values=(resident[-1] / resident[1],),
+        goals=("supervisor_growth",),
+    )
     if private:
         third = max(1, len(private) // 3)
         yield Figure(
-            text=f"private memory of a worker session over {jobs}, at most", unit="MB", values=tuple(private),
-            whole=max(private), goals=("worker_memory",),
-        )  # fmt: skip
+            text=f"private memory of a worker session over {jobs}, at most",
+            unit="MB",
+            values=tuple(private),
+            whole=max(private),
+            goals=("worker_memory",),
+        )
         yield Figure(
             text="the same, the last third against the first", unit="ratio",
             values=(statistics.median(private[-third:]) / statistics.median(private[:third]),),

@@ -24,13 +24,19 @@ def _times(app: Connection[Row], samples: int) -> list[float]:
 
 
 def _fresh(database: Database) -> None:
-    """Make the function anew: the open transaction is the first that enqueues it, which is when most is written."""
-    database.rows("create or replace function bench.fresh() returns void language plpgsql as 'begin end'")
+    """Make the function anew: the open transaction is the first that enqueues it, which is when
+    most is written.
+    """
+    database.rows(
+        "create or replace function bench.fresh() returns void language plpgsql as 'begin end'"
+    )
 
 
 @measurement("open", "what an open transaction that has enqueued costs another enqueuer")
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
-    """Take turns: with the other transaction open, and with none. A wait for it would end in an error."""
+    """Take turns: with the other transaction open, and with none. A wait for it would end in an
+    error.
+    """
     database, size = bench.database, bench.size
     beside: list[list[float]] = []
     free: list[list[float]] = []
@@ -51,14 +57,22 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
                 _fresh(database)
                 other.execute(_CALL)
                 free[-1] += _times(app, each)
-    extra = tuple(statistics.median(a) - statistics.median(b) for a, b in zip(beside, free, strict=True))
+    extra = tuple(
+        statistics.median(a) - statistics.median(b) for a, b in zip(beside, free, strict=True)
+    )
     yield Figure(
-        text="delay of an enqueue by an open transaction that has enqueued, p50", unit="ms", values=extra,
-        goals=("open_transaction",), note="the longest of all: "
+        text="delay of an enqueue by an open transaction that has enqueued, p50",
+        unit="ms",
+        values=extra,
+        goals=("open_transaction",),
+        note="the longest of all: "
         f"{max(map(max, beside)):.1f} ms, with none open {max(map(max, free)):.1f} ms",
-    )  # fmt: skip
+    )
     yield Figure(
-        text="jobs.enqueue beside such a transaction, p99", unit="ms",
-        values=tuple(percentile(one, 99) for one in beside), rivals=tuple(percentile(one, 99) for one in free),
-        rival="with none open", inverse=True,
-    )  # fmt: skip
+        text="jobs.enqueue beside such a transaction, p99",
+        unit="ms",
+        values=tuple(percentile(one, 99) for one in beside),
+        rivals=tuple(percentile(one, 99) for one in free),
+        rival="with none open",
+        inverse=True,
+    )

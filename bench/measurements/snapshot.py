@@ -58,9 +58,19 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
     text = f"jobs {jobs - quarter + 1:,} to {jobs:,}"
     rival = f"jobs 1 to {quarter:,} of the same drain"
     yield Figure(
-        text=f"{text}, a snapshot held from the start", unit="jobs/s", values=tuple(last), rivals=tuple(first),
-        rival=rival, goals=("snapshot",),
-    )  # fmt: skip
-    yield Figure(text=f"{text}, none held", unit="jobs/s", values=(free_last,), rivals=(free_first,), rival=rival)
+        text=f"{text}, a snapshot held from the start",
+        unit="jobs/s",
+        values=tuple(last),
+        rivals=tuple(first),
+        rival=rival,
+        goals=("snapshot",),
+    )
+    yield Figure(
+        text=f"{text}, none held",
+        unit="jobs/s",
+        values=(free_last,),
+        rivals=(free_first,),
+        rival=rival,
+    )
     yield held
     yield _curve(database, batch, "no snapshot is held")

@@ -1,4 +1,6 @@
-"""Whether the live tables stay small while many jobs go through, with nobody who cares for them by hand."""
+"""Whether the live tables stay small while many jobs go through, with nobody who cares for them by
+hand.
+"""
 
 from collections.abc import Iterator
 
@@ -9,7 +11,9 @@ from bench.measurement import Bench, measurement
 from bench.supervised import supervisor, wait_done
 
 
-@measurement("tables", "size of the live tables after many jobs, against their steady size", quick=False)
+@measurement(
+    "tables", "size of the live tables after many jobs, against their steady size", quick=False
+)
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
     """Give a supervisor the jobs in rounds. Steady is the size after the first of them."""
     database, size = bench.database, bench.size
@@ -23,10 +27,16 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
             sizes.append(live_bytes(database) / 1e6)
             bench.say(f"{number * jobs:,} jobs went through; live tables: {sizes[-1]:,.1f} MB")
     yield Figure(
-        text=f"live tables after {size.table_jobs:,} jobs", unit="MB", values=tuple(sizes), whole=sizes[-1],
+        text=f"live tables after {size.table_jobs:,} jobs",
+        unit="MB",
+        values=tuple(sizes),
+        whole=sizes[-1],
         note=f"after the first {jobs:,}: {sizes[0]:,.1f} MB",
-    )  # fmt: skip
+    )
     yield Figure(
-        text="the same, as a ratio", unit="ratio", values=(sizes[-1] / sizes[0],), goals=("live_tables",),
+        text="the same, as a ratio",
+        unit="ratio",
+        values=(sizes[-1] / sizes[0],),
+        goals=("live_tables",),
         note=f"at most {max(sizes) / sizes[0]:.2f} on the way",
-    )  # fmt: skip
+    )

@@ -1,4 +1,6 @@
-"""A drain of jobs with one small UPDATE each against a plain loop that does the same UPDATEs in batches of 50."""
+"""A drain of jobs with one small UPDATE each against a plain loop that does the same UPDATEs in
+batches of 50.
+"""
 
 from collections.abc import Iterator
 
@@ -21,7 +23,9 @@ def _fresh_accounts(database: Database, accounts: int) -> None:
 def _check(database: Database, accounts: int) -> None:
     once = database.value("select count(*) filter (where updates = 1) from bench.account")
     if once != accounts:
-        raise WorkError("not every UPDATE was done exactly once", detail=f"{once} of {accounts} were.")
+        raise WorkError(
+            "not every UPDATE was done exactly once", detail=f"{once} of {accounts} were."
+        )
 
 
 @measurement("update", "jobs with one small UPDATE each, against a plain loop of the same UPDATEs")
@@ -41,10 +45,15 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
         _check(database, jobs)
         _fresh_accounts(database, jobs)
         halves = [(1, half, _PER_COMMIT), (half + 1, jobs, _PER_COMMIT)]
-        looped.append(jobs / beside_each_other(database, "call bench.update_plainly(%s, %s, %s)", halves))
+        looped.append(
+            jobs / beside_each_other(database, "call bench.update_plainly(%s, %s, %s)", halves)
+        )
         _check(database, jobs)
     yield Figure(
-        text=f"drain of {jobs:,} jobs with one UPDATE each, {SESSIONS} sessions", unit="jobs/s", values=tuple(drained),
-        rivals=tuple(looped), rival=f"a plain loop of the same UPDATEs, {_PER_COMMIT} to a commit",
+        text=f"drain of {jobs:,} jobs with one UPDATE each, {SESSIONS} sessions",
+        unit="jobs/s",
+        values=tuple(drained),
+        rivals=tuple(looped),
+        rival=f"a plain loop of the same UPDATEs, {_PER_COMMIT} to a commit",
         goals=("update_ratio",),
-    )  # fmt: skip
+    )

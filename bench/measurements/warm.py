@@ -22,7 +22,9 @@ def _warm_up(database: Database, app: Connection[Row]) -> None:
 
 @measurement("warm", "from enqueue to the start of the job, a session waits")
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
-    """Send at uneven times, so that no rhythm of a waiting session is met or missed, and look only afterwards."""
+    """Send at uneven times, so that no rhythm of a waiting session is met or missed, and look only
+    afterwards.
+    """
     database, size = bench.database, bench.size
     teach(database, task="bench.stamp")
     rounds: list[list[float]] = []

@@ -1,4 +1,6 @@
-"""Small transactions of an application, with one jobs.enqueue in each against without, a supervisor at work."""
+"""Small transactions of an application, with one jobs.enqueue in each against without, a supervisor
+at work.
+"""
 
 from collections.abc import Iterator
 
@@ -37,7 +39,11 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
             enqueueing.append(pgbench(database, _WITH_JOB, size.writer_seconds))
             wait_until(lambda: database.value(_DONE), 120, what="the jobs to end")
     yield Figure(
-        text=f"an UPDATE, an INSERT and one jobs.enqueue to a transaction, {CLIENTS} clients", unit="tps",
-        values=tuple(enqueueing), rivals=tuple(plain), rival="the same without the enqueue", goals=("writers",),
+        text=f"an UPDATE, an INSERT and one jobs.enqueue to a transaction, {CLIENTS} clients",
+        unit="tps",
+        values=tuple(enqueueing),
+        rivals=tuple(plain),
+        rival="the same without the enqueue",
+        goals=("writers",),
         note="a supervisor's sessions do the jobs meanwhile",
-    )  # fmt: skip
+    )

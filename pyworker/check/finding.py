@@ -16,7 +16,8 @@ Status = Literal["ok", "warning", "critical"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing looked at. `remedy` is a line to type: SQL, or a command of the shell in backquotes.
+    """One thing looked at. `remedy` is a line to type: SQL, or a command of the shell in
+    backquotes.
 
     `choice`: what to do is for a person to decide, or to fill in; no script does it.
     """

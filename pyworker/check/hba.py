@@ -1,7 +1,7 @@
 """pg_hba.conf as the server reads it: which line counts for which privileged login.
 
-PostgreSQL takes the first line that fits; a careless line behind a strict one for the same roles, kind of connection
-and addresses lets no one in, and is not reported.
+PostgreSQL takes the first line that fits; a careless line behind a strict one for the same roles,
+kind of connection and addresses lets no one in, and is not reported.
 """
 
 import ipaddress
@@ -13,20 +13,30 @@ from pyworker.check.finding import Target
 __all__ = ["Rule", "chosen", "edit_line", "fits", "named", "privileged_logins", "read_rules"]
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_EVERYWHERE: tuple[_Network, ...] = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
-_LOOPBACK: tuple[_Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+_EVERYWHERE: tuple[_Network, ...] = (
+    ipaddress.ip_network("0.0.0.0/0"),
+    ipaddress.ip_network("::/0"),
+)
+_LOOPBACK: tuple[_Network, ...] = (
+    ipaddress.ip_network("127.0.0.0/8"),
+    ipaddress.ip_network("::1/128"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One line of pg_hba.conf that counts for this database, and the privileged roles for which it is the first."""
+    """One line of pg_hba.conf that counts for this database, and the privileged roles for which it
+    is the first.
+    """
 
     file: str
     line: int
     type: str
     users: tuple[str, ...]
     address: str
-    networks: tuple[_Network, ...] | None  # None: a name, or something that only the server can work out
+    networks: (
+        tuple[_Network, ...] | None
+    )  # None: a name, or something that only the server can work out
     method: str
     map: str | None
     roles: dict[str, str]
@@ -41,7 +51,8 @@ class Rule:
     def is_loopback(self) -> bool:
         """Tell whether it counts for connections of this machine only."""
         return self.address == "samehost" or (
-            self.networks is not None and all(any(_within(net, own) for own in _LOOPBACK) for net in self.networks)
+            self.networks is not None
+            and all(any(_within(net, own) for own in _LOOPBACK) for net in self.networks)
         )
 
     def hides(self, later: "Rule") -> bool:
@@ -78,13 +89,17 @@ def privileged_logins(target: Target) -> dict[str, str]:
     """Name the privileged logins, and what each is: a member of a superuser counts as one."""
     rows = target.rows(
         "with recursive member (oid, granted) as ("
-        " select oid, rolname from pg_catalog.pg_roles where rolname in ('jobs_runner', 'jobs_supervisor') union"
-        " select m.member, member.granted from pg_catalog.pg_auth_members m join member on m.roleid = member.oid),"
+        " select oid, rolname from pg_catalog.pg_roles"
+        " where rolname in ('jobs_runner', 'jobs_supervisor') union"
+        " select m.member, member.granted from pg_catalog.pg_auth_members m"
+        " join member on m.roleid = member.oid),"
         " boss (oid) as (select oid from pg_catalog.pg_roles where rolsuper union"
         " select m.member from pg_catalog.pg_auth_members m join boss on m.roleid = boss.oid)"
         " select r.rolname as name, case when b.oid is not null then 'superuser'"
-        " when pg_catalog.bool_or(m.granted = 'jobs_supervisor') then 'supervisor' else 'runner' end as what"
-        " from pg_catalog.pg_roles r left join member m on m.oid = r.oid left join boss b on b.oid = r.oid"
+        " when pg_catalog.bool_or(m.granted = 'jobs_supervisor') then 'supervisor'"
+        " else 'runner' end as what"
+        " from pg_catalog.pg_roles r left join member m on m.oid = r.oid"
+        " left join boss b on b.oid = r.oid"
         " where r.rolcanlogin and (b.oid is not null or m.oid is not null)"
         " group by r.rolname, b.oid order by b.oid is not null desc, 2 desc, 1"
     )
@@ -105,7 +120,8 @@ def chosen(target: Target, token: str, roles: dict[str, str]) -> dict[str, str]:
         rows = target.rows(
             "with recursive member (oid) as ("
             " select oid from pg_catalog.pg_roles where rolname = %s union"
-            " select m.member from pg_catalog.pg_auth_members m join member on m.roleid = member.oid)"
+            " select m.member from pg_catalog.pg_auth_members m"
+            " join member on m.roleid = member.oid)"
             " select r.rolname as name from member join pg_catalog.pg_roles r using (oid)",
             token[1:],
         )
@@ -120,7 +136,8 @@ def _for_this_database(target: Target, names: list[str]) -> tuple[bool, bool]:
     """Tell whether a line may count for this database, and whether it does for every role."""
     database = str(target.value("select pg_catalog.current_database()"))
     sure = any(
-        name in ("all", database) or (name.startswith("/") and fits(target, name[1:], database)) for name in names
+        name in ("all", database) or (name.startswith("/") and fits(target, name[1:], database))
+        for name in names
     )
     return sure or any(name in ("sameuser", "samerole", "samegroup") for name in names), sure
 
@@ -128,7 +145,9 @@ def _for_this_database(target: Target, names: list[str]) -> tuple[bool, bool]:
 def read_rules(target: Target, roles: dict[str, str]) -> list[Rule]:
     """Read the lines that count here, each with the roles for which no earlier line does."""
     rules: list[Rule] = []
-    for row in target.rows("select * from pg_catalog.pg_hba_file_rules where error is null order by rule_number"):
+    for row in target.rows(
+        "select * from pg_catalog.pg_hba_file_rules where error is null order by rule_number"
+    ):
         counts, everybody = _for_this_database(target, row["database"])
         if not counts:
             continue
@@ -148,7 +167,12 @@ def read_rules(target: Target, roles: dict[str, str]) -> list[Rule]:
         for token in rule.users:
             rule.roles.update(chosen(target, token, roles))
         # Kept as they are in the file: a line that others hide still hides later ones.
-        hidden = {name for before in rules if before.everybody and before.hides(rule) for name in before.roles}
+        hidden = {
+            name
+            for before in rules
+            if before.everybody and before.hides(rule)
+            for name in before.roles
+        }
         for name in hidden & set(rule.roles):
             del rule.roles[name]
         rules.append(rule)
@@ -164,4 +188,7 @@ def named(roles: dict[str, str], most: int = 3) -> str:
 
 def edit_line(file: str, line: int, change: str) -> str:
     """Write the line of the shell that changes one line of a file."""
-    return f"`sed -i -E {shlex.quote(f'{line}{change}')} {shlex.quote(file)}`, then select pg_reload_conf();"
+    return (
+        f"`sed -i -E {shlex.quote(f'{line}{change}')} {shlex.quote(file)}`, then select "
+        f"pg_reload_conf();"
+    )

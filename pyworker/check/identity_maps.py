@@ -1,4 +1,6 @@
-"""What `check` looks at in pg_ident.conf: maps that let others than the supervisor log in as a privileged role."""
+"""What `check` looks at in pg_ident.conf: maps that let others than the supervisor log in as a
+privileged role.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,9 @@ _UNUSED_NAME = "zz_no_user_has_this_name_0"  # an expression that fits it fits e
 
 
 def _server_user(target: Target) -> set[str]:
-    """Name the OS users who need no map to be everybody: root, and the one who owns the cluster's files."""
+    """Name the OS users who need no map to be everybody: root, and the one who owns the cluster's
+    files.
+    """
     if not target.is_here:
         return {"root", "postgres"}
     try:
@@ -25,17 +29,24 @@ def _server_user(target: Target) -> set[str]:
 
 def _mappings(target: Target, rule: Rule) -> list[dict[str, Any]]:
     return target.rows(
-        "select * from pg_catalog.pg_ident_file_mappings where error is null and map_name = %s order by map_number",
+        (
+            "select * from pg_catalog.pg_ident_file_mappings where error is null and map_name = %s"
+            " order by map_number"
+        ),
         rule.map,
     )
 
 
 def _wide_mappings(target: Target, rule: Rule) -> Iterator[tuple[dict[str, Any], Status, str]]:
-    """List the mappings from an OS user, neither the role's own nor the supervisor's, to a privileged role."""
+    """List the mappings from an OS user, neither the role's own nor the supervisor's, to a
+    privileged role.
+    """
     mappings = _mappings(target, rule)
     supervisors = {name: what for name, what in rule.roles.items() if what == "supervisor"}
     # The supervisor's OS users connect as every runner: that is how sessions are launched.
-    theirs = {row["sys_name"] for row in mappings if chosen(target, row["pg_username"], supervisors)}
+    theirs = {
+        row["sys_name"] for row in mappings if chosen(target, row["pg_username"], supervisors)
+    }
     trusted = _server_user(target) if rule.method == "peer" else set()
     kind = {"cert": "certificate", "peer": "OS user"}.get(rule.method, "user")
     for row in mappings:
@@ -54,7 +65,9 @@ def _wide_mappings(target: Target, rule: Rule) -> Iterator[tuple[dict[str, Any],
 
 
 def identity_maps(target: Target) -> Iterator[Finding]:
-    """Look for maps of pg_ident.conf, in use here, that let others than the supervisor be runners."""
+    """Look for maps of pg_ident.conf, in use here, that let others than the supervisor
+    be runners.
+    """
     check = "pg_ident"
     seen: set[tuple[str, int]] = set()
     used: set[str] = set()
@@ -67,7 +80,13 @@ def identity_maps(target: Target) -> Iterator[Finding]:
             if place not in seen:
                 seen.add(place)
                 detail = f"line {place[1]} of {place[0]}, map {rule.map}: {said}"
-                yield Finding(check=check, status=status, detail=detail, remedy=edit_line(*place, "s/^/# /"))
+                yield Finding(
+                    check=check, status=status, detail=detail, remedy=edit_line(*place, "s/^/# /")
+                )
     if not seen:
-        detail = f"maps in use: {', '.join(sorted(used))}; none makes a stranger a powerful role" if used else "no map"
+        detail = (
+            f"maps in use: {', '.join(sorted(used))}; none makes a stranger a powerful role"
+            if used
+            else "no map"
+        )
         yield Finding(check=check, status="ok", detail=detail)

@@ -6,7 +6,14 @@ from pyworker.check.finding import Finding, Target
 
 __all__ = ["function_rights", "memberships", "roles", "runners", "supervisor_roles", "table_rights"]
 
-_ROLES = ["jobs_owner", "jobs_producer", "jobs_runner", "jobs_operator", "jobs_reader", "jobs_supervisor"]
+_ROLES = [
+    "jobs_owner",
+    "jobs_producer",
+    "jobs_runner",
+    "jobs_operator",
+    "jobs_reader",
+    "jobs_supervisor",
+]
 #: (granted role, to whom): what 10_roles.sql grants.
 _MEMBERSHIPS = [
     ("pg_read_all_stats", "jobs_owner"),
@@ -26,10 +33,13 @@ def roles(target: Target) -> Iterator[Finding]:
     """Look for the roles, and for rights that none of them should have."""
     rows = target.rows(
         "select n.name, r.oid is not null as there, r.rolcanlogin, pg_catalog.concat_ws(', ',"
-        " case when r.rolsuper then 'SUPERUSER' end, case when r.rolcreaterole then 'CREATEROLE' end,"
-        " case when r.rolreplication then 'REPLICATION' end, case when r.rolbypassrls then 'BYPASSRLS' end,"
+        " case when r.rolsuper then 'SUPERUSER' end, case when r.rolcreaterole"
+        " then 'CREATEROLE' end,"
+        " case when r.rolreplication then 'REPLICATION' end, case when r.rolbypassrls"
+        " then 'BYPASSRLS' end,"
         " case when r.rolcanlogin then 'LOGIN' end) as powers"
-        " from unnest(%s::text[]) as n (name) left join pg_catalog.pg_roles r on r.rolname = n.name",
+        " from unnest(%s::text[]) as n (name)"
+        " left join pg_catalog.pg_roles r on r.rolname = n.name",
         _ROLES,
     )
     missing = [row["name"] for row in rows if not row["there"]]
@@ -39,17 +49,27 @@ def roles(target: Target) -> Iterator[Finding]:
     for row in rows:
         name = row["name"]
         if row["powers"]:
-            remedy = f"alter role {name} nosuperuser nocreaterole noreplication nobypassrls nologin;"
-            yield Finding(check="roles", status="critical", detail=f"role {name} has {row['powers']}", remedy=remedy)
+            remedy = (
+                f"alter role {name} nosuperuser nocreaterole noreplication nobypassrls nologin;"
+            )
+            yield Finding(
+                check="roles",
+                status="critical",
+                detail=f"role {name} has {row['powers']}",
+                remedy=remedy,
+            )
     if all(row["there"] and not row["powers"] for row in rows):
         yield _all_well("roles", f"{len(rows)} roles, none with rights of its own")
 
 
 def memberships(target: Target) -> Iterator[Finding]:
-    """Look for the memberships that the roles need, and for members of jobs_owner, which should have none."""
+    """Look for the memberships that the roles need, and for members of jobs_owner, which should
+    have none.
+    """
     missing = target.rows(
         "select w.granted, w.member from unnest(%s::text[], %s::text[]) as w (granted, member)"
-        " join pg_catalog.pg_roles g on g.rolname = w.granted join pg_catalog.pg_roles m on m.rolname = w.member"
+        " join pg_catalog.pg_roles g on g.rolname = w.granted"
+        " join pg_catalog.pg_roles m on m.rolname = w.member"
         " where not pg_catalog.pg_has_role(m.oid, g.oid, 'USAGE')",
         [granted for granted, _member in _MEMBERSHIPS],
         [member for _granted, member in _MEMBERSHIPS],
@@ -74,14 +94,21 @@ def memberships(target: Target) -> Iterator[Finding]:
 
 
 def function_rights(target: Target) -> Iterator[Finding]:
-    """Look for functions that everybody may run: ours, and pg_background's, which start processes."""
+    """Look for functions that everybody may run: ours, and pg_background's, which start
+    processes.
+    """
     rows = target.rows(
         "select p.oid::regprocedure::text as identity from pg_catalog.pg_proc p"
-        " cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a"
-        " where (p.pronamespace in (pg_catalog.to_regnamespace('jobs'), pg_catalog.to_regnamespace('jobs_internal'))"
-        "  or exists (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid"
-        "   where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'"
-        "   and d.refclassid = 'pg_catalog.pg_extension'::regclass and e.extname = 'pg_background'))"
+        " cross join lateral pg_catalog.aclexplode(coalesce(p.proacl,"
+        " pg_catalog.acldefault('f', p.proowner))) a"
+        " where (p.pronamespace in (pg_catalog.to_regnamespace('jobs'),"
+        " pg_catalog.to_regnamespace('jobs_internal'))"
+        "  or exists (select from pg_catalog.pg_depend d"
+        " join pg_catalog.pg_extension e on e.oid = d.refobjid"
+        "   where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid"
+        " and d.deptype = 'e'"
+        "   and d.refclassid = 'pg_catalog.pg_extension'::regclass"
+        " and e.extname = 'pg_background'))"
         " and a.grantee = 0 and a.privilege_type = 'EXECUTE' order by 1"
     )
     for row in rows:
@@ -93,10 +120,13 @@ def function_rights(target: Target) -> Iterator[Finding]:
 
 
 def table_rights(target: Target) -> Iterator[Finding]:
-    """Look for rights on tables, pgmq's among them, that anybody but the owner has, and for open schemas."""
+    """Look for rights on tables, pgmq's among them, that anybody but the owner has, and for open
+    schemas.
+    """
     rows = target.rows(
         "select distinct c.oid::regclass::text as name, c.relkind = 'S' as sequence,"
-        " case a.grantee when 0 then 'public' else a.grantee::regrole::text end as who, a.privilege_type as privilege"
+        " case a.grantee when 0 then 'public'"
+        " else a.grantee::regrole::text end as who, a.privilege_type as privilege"
         " from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
         " cross join lateral (select * from pg_catalog.aclexplode(c.relacl) union all"
         "  select x.* from pg_catalog.pg_attribute t, lateral pg_catalog.aclexplode(t.attacl) x"
@@ -117,7 +147,8 @@ def table_rights(target: Target) -> Iterator[Finding]:
         "select n.nspname as name, a.privilege_type as privilege,"
         " case a.grantee when 0 then 'public' else a.grantee::regrole::text end as who"
         " from pg_catalog.pg_namespace n cross join lateral pg_catalog.aclexplode(n.nspacl) a"
-        " where (n.nspname in ('jobs', 'jobs_internal') and a.privilege_type = 'CREATE' and a.grantee <> n.nspowner)"
+        " where (n.nspname in ('jobs', 'jobs_internal') and a.privilege_type = 'CREATE'"
+        " and a.grantee <> n.nspowner)"
         " or (n.nspname in ('jobs', 'jobs_internal', 'pgmq') and a.grantee = 0) order by 1, 2, 3"
     )
     for row in schemas:
@@ -129,7 +160,9 @@ def table_rights(target: Target) -> Iterator[Finding]:
 
 
 def runners(target: Target) -> Iterator[Finding]:
-    """Look for roles whose jobs run with more power than a job should have, and for those that are refused for it."""
+    """Look for roles whose jobs run with more power than a job should have, and for those that are
+    refused for it.
+    """
     if not target.has("jobs", "admitted_roles"):
         return  # an older schema: to be upgraded first
     rows = target.rows(
@@ -139,12 +172,14 @@ def runners(target: Target) -> Iterator[Finding]:
         " select r.rolname as plain, pg_catalog.quote_ident(r.rolname) as name,"
         " pg_catalog.quote_literal(r.rolname) as literal,"
         " jobs_internal.powers_of(r.oid) as powers, a.admitted_by, a.admitted_at"
-        " from member join pg_catalog.pg_roles r using (oid) left join jobs.admitted_roles a on a.role = r.rolname"
+        " from member join pg_catalog.pg_roles r using (oid)"
+        " left join jobs.admitted_roles a on a.role = r.rolname"
         " where r.rolname <> 'jobs_runner' order by 1"
     )
     # Who was admitted without being a member: a superuser, whose jobs run all the same.
     rows += target.rows(
-        "select a.role as plain, pg_catalog.quote_ident(a.role) as name, pg_catalog.quote_literal(a.role) as literal,"
+        "select a.role as plain, pg_catalog.quote_ident(a.role) as name,"
+        " pg_catalog.quote_literal(a.role) as literal,"
         " a.powers, a.admitted_by, a.admitted_at"
         " from jobs.admitted_roles a where a.role <> all (%s) and a.powers is not null order by 1",
         [row["plain"] for row in rows],
@@ -153,41 +188,62 @@ def runners(target: Target) -> Iterator[Finding]:
     for row in mighty:
         if row["admitted_by"]:
             when = f"{row['admitted_at']:%Y-%m-%d}"
-            detail = f"jobs of {row['name']} run with {row['powers']}: admitted by {row['admitted_by']} on {when}"
+            detail = (
+                f"jobs of {row['name']} run with {row['powers']}: admitted by "
+                f"{row['admitted_by']} on {when}"
+            )
             remedy = f"select jobs.dismiss_role({row['literal']});"
         else:
-            detail = f"jobs of {row['name']} are refused: it has {row['powers']}, and no administrator has admitted it"
+            detail = (
+                f"jobs of {row['name']} are refused: it has {row['powers']}, and no "
+                f"administrator has admitted it"
+            )
             remedy = f"revoke jobs_runner from {row['name']};"
         yield Finding(check="runners", status="warning", detail=detail, remedy=remedy, choice=True)
     if not rows:
-        detail = "no role is a member of jobs_runner: nobody's jobs run but those of the DSN's own user"
+        detail = (
+            "no role is a member of jobs_runner: nobody's jobs run but those of the DSN's own user"
+        )
         yield Finding(
-            check="runners", status="warning", detail=detail, remedy="grant jobs_producer, jobs_runner to YOUR_ROLE;",
+            check="runners",
+            status="warning",
+            detail=detail,
+            remedy="grant jobs_producer, jobs_runner to YOUR_ROLE;",
             choice=True,
-        )  # fmt: skip
+        )
     elif not mighty:
         yield _all_well("runners", ", ".join(row["name"] for row in rows))
 
 
 def supervisor_roles(target: Target) -> Iterator[Finding]:
-    """Look for supervisors with rights that supervising does not need; a superuser is refused by `pyworker run`."""
+    """Look for supervisors with rights that supervising does not need; a superuser is refused by
+    `pyworker run`.
+    """
     rows = target.rows(
         "with recursive member (oid) as ("
         " select oid from pg_catalog.pg_roles where rolname = 'jobs_supervisor' union"
         " select m.member from pg_catalog.pg_auth_members m join member on m.roleid = member.oid),"
-        " reached (login, oid) as (select r.oid, r.oid from member join pg_catalog.pg_roles r using (oid)"
+        " reached (login, oid) as (select r.oid, r.oid from member"
+        " join pg_catalog.pg_roles r using (oid)"
         "  where r.rolcanlogin union"
-        "  select o.login, m.roleid from pg_catalog.pg_auth_members m join reached o on o.oid = m.member)"
-        " select pg_catalog.quote_ident(l.rolname) as name, pg_catalog.quote_ident(r.rolname) as via,"
+        "  select o.login, m.roleid from pg_catalog.pg_auth_members m"
+        " join reached o on o.oid = m.member)"
+        " select pg_catalog.quote_ident(l.rolname) as name,"
+        " pg_catalog.quote_ident(r.rolname) as via,"
         " l.oid = r.oid as own, pg_catalog.concat_ws(', ',"
-        " case when r.rolsuper then 'SUPERUSER' end, case when r.rolcreaterole then 'CREATEROLE' end,"
-        " case when r.rolreplication then 'REPLICATION' end, case when r.rolbypassrls then 'BYPASSRLS' end,"
-        " case when r.rolname in ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')"
+        " case when r.rolsuper then 'SUPERUSER' end, case when r.rolcreaterole"
+        " then 'CREATEROLE' end,"
+        " case when r.rolreplication then 'REPLICATION' end, case when r.rolbypassrls"
+        " then 'BYPASSRLS' end,"
+        " case when r.rolname in ('pg_execute_server_program',"
+        " 'pg_read_server_files', 'pg_write_server_files')"
         "  then r.rolname::text end) as powers,"
         " (select pg_catalog.quote_ident(g.rolname) from pg_catalog.pg_auth_members m"
         "  join pg_catalog.pg_roles g on g.oid = m.roleid where m.member = l.oid"
-        "  and pg_catalog.pg_has_role(g.oid, r.oid, 'member') order by g.oid <> r.oid, 1 limit 1) as membership"
-        " from reached o join pg_catalog.pg_roles l on l.oid = o.login join pg_catalog.pg_roles r on r.oid = o.oid"
+        "  and pg_catalog.pg_has_role(g.oid, r.oid, 'member')"
+        " order by g.oid <> r.oid, 1 limit 1) as membership"
+        " from reached o join pg_catalog.pg_roles l on l.oid = o.login"
+        " join pg_catalog.pg_roles r on r.oid = o.oid"
         " order by 1, 3 desc, 2"
     )
     mighty = [row for row in rows if row["powers"]]
@@ -196,13 +252,21 @@ def supervisor_roles(target: Target) -> Iterator[Finding]:
             had = row["powers"]
             remedy = f"alter role {row['name']} nosuperuser nocreaterole noreplication nobypassrls;"
         else:
-            had = row["powers"] if row["powers"] == row["via"] else f"{row['powers']} by membership in {row['via']}"
+            had = (
+                row["powers"]
+                if row["powers"] == row["via"]
+                else f"{row['powers']} by membership in {row['via']}"
+            )
             remedy = f"revoke {row['membership']} from {row['name']};"
         detail = f"{row['name']} has {had}, which supervising does not need"
         # Which of its groups a login should leave is no script's choice.
         yield Finding(
-            check="supervisor roles", status="warning", detail=detail, remedy=remedy, choice=not row["own"]
-        )  # fmt: skip
+            check="supervisor roles",
+            status="warning",
+            detail=detail,
+            remedy=remedy,
+            choice=not row["own"],
+        )
     if not mighty:
         names = ", ".join(row["name"] for row in rows if row["own"])
         yield _all_well("supervisor roles", names or "no login is a member")

@@ -1,4 +1,6 @@
-"""`pyworker check`: looks at everything, changes nothing, and names the line that repairs each problem."""
+"""`pyworker check`: looks at everything, changes nothing, and names the line that repairs each
+problem.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +20,13 @@ from pyworker.check.rights import (
     table_rights,
 )
 from pyworker.check.schema import definitions, health, schema_version
-from pyworker.check.server import connections, extensions, server_settings, server_version, worker_slots
+from pyworker.check.server import (
+    connections,
+    extensions,
+    server_settings,
+    server_version,
+    worker_slots,
+)
 from pyworker.check.sockets import sockets
 from pyworker.errors import convert_database_errors
 from pyworker.schema.apply import connect
@@ -26,7 +34,14 @@ from pyworker.schema.files import read_source
 
 __all__ = ["Finding", "repair_script", "run_checks"]
 
-_ALWAYS: tuple[Check, ...] = (server_version, extensions, worker_slots, connections, server_settings, schema_version)
+_ALWAYS: tuple[Check, ...] = (
+    server_version,
+    extensions,
+    worker_slots,
+    connections,
+    server_settings,
+    schema_version,
+)
 _INSTALLED: tuple[Check, ...] = (
     roles,
     memberships,
@@ -67,11 +82,15 @@ def run_checks(dsn: str, root: Path | None = None) -> list[Finding]:
 
 
 def repair_script(findings: Iterable[Finding]) -> str:
-    """Write the remedies as SQL, to read before it is run; what is not SQL, or a choice, becomes a comment."""
+    """Write the remedies as SQL, to read before it is run; what is not SQL, or a choice, becomes a
+    comment.
+    """
     lines = []
     for finding in findings:
         if finding.status != "ok":
-            lines.append(f"-- {finding.status}: {finding.check}: {finding.detail}".replace("\n", " "))
+            lines.append(
+                f"-- {finding.status}: {finding.check}: {finding.detail}".replace("\n", " ")
+            )
             remedy = finding.remedy or "-- nothing to type"
             if finding.choice:
                 remedy = f"-- your choice: {remedy}".replace("\n", " ")

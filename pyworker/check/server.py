@@ -1,4 +1,6 @@
-"""What `check` looks at in the server: version, extensions, worker slots, connections and settings."""
+"""What `check` looks at in the server: version, extensions, worker slots, connections
+and settings.
+"""
 
 from collections.abc import Iterator
 
@@ -11,10 +13,22 @@ _OLDEST = 170000
 
 #: Processes that take no slot of max_worker_processes.
 _NOT_WORKERS = [
-    "client backend", "autovacuum launcher", "autovacuum worker", "background writer", "checkpointer", "walwriter",
-    "walsender", "walreceiver", "walsummarizer", "archiver", "startup", "slotsync worker", "io worker", "logger",
+    "client backend",
+    "autovacuum launcher",
+    "autovacuum worker",
+    "background writer",
+    "checkpointer",
+    "walwriter",
+    "walsender",
+    "walreceiver",
+    "walsummarizer",
+    "archiver",
+    "startup",
+    "slotsync worker",
+    "io worker",
+    "logger",
     "standalone backend",
-]  # fmt: skip
+]
 
 
 def server_version(target: Target) -> Iterator[Finding]:
@@ -56,7 +70,9 @@ def extensions(target: Target) -> Iterator[Finding]:
                 check=check,
                 status="critical",
                 detail="not created" if offered else "not available on this server",
-                remedy=f"create extension {name};" if offered else "`apt install postgresql-NN-pg-background`",
+                remedy=f"create extension {name};"
+                if offered
+                else "`apt install postgresql-NN-pg-background`",
             )
         elif offered is not None and have != offered:
             yield Finding(
@@ -72,14 +88,25 @@ def extensions(target: Target) -> Iterator[Finding]:
 def _pgmq(target: Target, check: str) -> Finding:
     if not target.value("select pg_catalog.to_regnamespace('pgmq') is not null"):
         return Finding(
-            check=check, status="critical", detail="neither extension nor schema", remedy="`pyworker install`"
+            check=check,
+            status="critical",
+            detail="neither extension nor schema",
+            remedy="`pyworker install`",
         )
-    said = target.value("select pg_catalog.obj_description(pg_catalog.to_regnamespace('pgmq'), 'pg_namespace')")
-    return Finding(check=check, status="ok", detail=f"its own SQL, not the extension{f' ({said})' if said else ''}")
+    said = target.value(
+        "select pg_catalog.obj_description(pg_catalog.to_regnamespace('pgmq'), 'pg_namespace')"
+    )
+    return Finding(
+        check=check,
+        status="ok",
+        detail=f"its own SQL, not the extension{f' ({said})' if said else ''}",
+    )
 
 
 def _owners(target: Target) -> int:
-    """Count the roles whose jobs run here: those that can log in and belong to jobs_runner; at least one."""
+    """Count the roles whose jobs run here: those that can log in and belong to jobs_runner; at
+    least one.
+    """
     found = target.value(
         "with recursive member (oid) as ("
         " select oid from pg_catalog.pg_roles where rolname = 'jobs_runner' union"
@@ -97,39 +124,60 @@ def _own_setting(target: Target, name: str, default: int) -> int:
 
 
 def worker_slots(target: Target) -> Iterator[Finding]:
-    """Apply the formula: (worker sessions + child sessions) + reserve + background workers of others.
+    """Apply the formula: (worker sessions + child sessions) + reserve + background workers of
+    others.
 
-    Worker sessions are owners x sessions_per_owner, each with one child session; the reserve is worker_slot_reserve.
+    Worker sessions are owners x sessions_per_owner, each with one child session; the reserve is
+    worker_slot_reserve.
     """
     slots = int(target.setting("max_worker_processes") or 0)
     owners = _owners(target)
     each = _own_setting(target, "sessions_per_owner", 8)
     reserve = _own_setting(target, "worker_slot_reserve", 4)
     used = target.rows(
-        "select count(*) filter (where backend_type like 'pg_background%%') as ours, count(*) as total"
-        " from pg_catalog.pg_stat_activity where backend_type <> all (%s) and backend_type <> 'parallel worker'",
+        "select count(*) filter (where backend_type like 'pg_background%%') as ours,"
+        " count(*) as total"
+        " from pg_catalog.pg_stat_activity where backend_type <> all (%s)"
+        " and backend_type <> 'parallel worker'",
         _NOT_WORKERS,
     )[0]
     others = used["total"] - used["ours"]
     needed = 2 * owners * each + reserve + others
-    sum_of = f"2 x {owners} owners x {each} sessions + {reserve} reserve + {others} others = {needed}"
+    sum_of = (
+        f"2 x {owners} owners x {each} sessions + {reserve} reserve + {others} others = {needed}"
+    )
     remedy = f"alter system set max_worker_processes = {needed};  -- then restart the server"
     if slots - others < 2 + reserve:
-        free = f"of {slots} worker slots {max(0, slots - others)} are left, of which {reserve} are reserved"
-        yield Finding(check="worker slots", status="critical", detail=f"{free}: jobs cannot run", remedy=remedy)
+        free = (
+            f"of {slots} worker slots {max(0, slots - others)} are left, of which {reserve} "
+            f"are reserved"
+        )
+        yield Finding(
+            check="worker slots",
+            status="critical",
+            detail=f"{free}: jobs cannot run",
+            remedy=remedy,
+        )
     elif slots < needed:
         detail = f"max_worker_processes is {slots}, full load needs {sum_of}; jobs will wait"
         yield Finding(check="worker slots", status="warning", detail=detail, remedy=remedy)
     else:
         yield Finding(
-            check="worker slots", status="ok", detail=f"max_worker_processes is {slots}, full load needs {sum_of}"
+            check="worker slots",
+            status="ok",
+            detail=f"max_worker_processes is {slots}, full load needs {sum_of}",
         )
 
 
 def connections(target: Target) -> Iterator[Finding]:
-    """Apply the formula: supervisors x (owners, up to a limit, + 2) + the connections of others now + 3 for people."""
+    """Apply the formula: supervisors x (owners, up to a limit, + 2) + the connections of others now
+    + 3 for people.
+    """
     most = int(target.setting("max_connections") or 0)
-    kept = sum(int(target.setting(name) or 0) for name in ("superuser_reserved_connections", "reserved_connections"))
+    kept = sum(
+        int(target.setting(name) or 0)
+        for name in ("superuser_reserved_connections", "reserved_connections")
+    )
     supervisors = 1
     if target.has("jobs_internal", "supervisor"):
         supervisors = max(1, int(target.value("select count(*) from jobs_internal.supervisor")))
@@ -140,11 +188,13 @@ def connections(target: Target) -> Iterator[Finding]:
     owners = min(_owners(target), OWNERS_AT_ONCE)
     needed = supervisors * (owners + 2) + others + 3
     detail = (
-        f"max_connections is {most}, {kept} of them reserved; needed are "
-        f"{supervisors} supervisors x ({owners} owners at once + 2) + {others} others + 3 = {needed}"
+        f"max_connections is {most}, {kept} of them reserved; needed are {supervisors} "
+        f"supervisors x ({owners} owners at once + 2) + {others} others + 3 = {needed}"
     )
     if most - kept < needed:
-        remedy = f"alter system set max_connections = {needed + kept + 20};  -- then restart the server"
+        remedy = (
+            f"alter system set max_connections = {needed + kept + 20};  -- then restart the server"
+        )
         yield Finding(check="connections", status="warning", detail=detail, remedy=remedy)
     else:
         yield Finding(check="connections", status="ok", detail=detail)
@@ -154,9 +204,27 @@ def server_settings(target: Target) -> Iterator[Finding]:
     """Look at the settings that pyworker, or the safety of its jobs, depends on."""
     problems: list[tuple[str, bool, str, str, bool]] = [
         ("autovacuum", target.setting("autovacuum") == "off", "on", "queues would bloat", True),
-        ("fsync", target.setting("fsync") == "off", "on", "a crash may lose or double jobs, and corrupt data", True),
-        ("track_activities", target.setting("track_activities") == "off", "on", "running jobs cannot be seen", False),
-        ("track_counts", target.setting("track_counts") == "off", "on", "autovacuum is blind", True),
+        (
+            "fsync",
+            target.setting("fsync") == "off",
+            "on",
+            "a crash may lose or double jobs, and corrupt data",
+            True,
+        ),
+        (
+            "track_activities",
+            target.setting("track_activities") == "off",
+            "on",
+            "running jobs cannot be seen",
+            False,
+        ),
+        (
+            "track_counts",
+            target.setting("track_counts") == "off",
+            "on",
+            "autovacuum is blind",
+            True,
+        ),
         (
             "idle_session_timeout",
             target.setting("idle_session_timeout") not in ("0", None),
@@ -165,10 +233,20 @@ def server_settings(target: Target) -> Iterator[Finding]:
             False,
         ),
     ]
-    if target.value("select exists (select from pg_catalog.pg_extension where extname = 'pg_stat_statements')"):
+    if target.value(
+        "select exists (select from pg_catalog.pg_extension where extname = 'pg_stat_statements')"
+    ):
         track = target.setting("pg_stat_statements.track")
         name = "pg_stat_statements.track"
-        problems.append((name, track not in ("all", None), "all", "statements inside jobs are not counted", False))
+        problems.append(
+            (
+                name,
+                track not in ("all", None),
+                "all",
+                "statements inside jobs are not counted",
+                False,
+            )
+        )
     wrong = [problem for problem in problems if problem[1]]
     for name, _wrong, good, why, critical in wrong:
         yield Finding(
@@ -178,4 +256,6 @@ def server_settings(target: Target) -> Iterator[Finding]:
             remedy=f"alter system set {name} = {good}; select pg_reload_conf();",
         )
     if not wrong:
-        yield Finding(check="settings", status="ok", detail=", ".join(problem[0] for problem in problems))
+        yield Finding(
+            check="settings", status="ok", detail=", ".join(problem[0] for problem in problems)
+        )

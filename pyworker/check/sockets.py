@@ -1,4 +1,6 @@
-"""What `check` looks at in the socket directories: whether another process could listen there in the server's place."""
+"""What `check` looks at in the socket directories: whether another process could listen there in
+the server's place.
+"""
 
 import re
 import shlex
@@ -25,7 +27,11 @@ def is_open_socket(target: Target) -> bool:
 
 def _directories(target: Target) -> list[str]:
     said = target.setting("unix_socket_directories") or ""
-    return [name.strip().strip('"') for name in re.findall(r'"(?:[^"]|"")*"|[^,]+', said) if name.strip()]
+    return [
+        name.strip().strip('"')
+        for name in re.findall(r'"(?:[^"]|"")*"|[^,]+', said)
+        if name.strip()
+    ]
 
 
 def _mode(folder: str) -> int | None:
@@ -55,16 +61,34 @@ def sockets(target: Target) -> Iterator[Finding]:
         mode = _mode(folder) if target.is_here else None
         if open_to_all:
             found = True
-            detail = f"{folder}: everybody may put another socket in its place, because {open_to_all} is open to all"
+            detail = (
+                f"{folder}: everybody may put another socket in its place, because {open_to_all} "
+                f"is open to all"
+            )
             yield Finding(
-                check=check, status="critical", detail=detail, remedy=f"`chmod +t {shlex.quote(open_to_all)}`"
+                check=check,
+                status="critical",
+                detail=detail,
+                remedy=f"`chmod +t {shlex.quote(open_to_all)}`",
             )
         elif folder.startswith("@") or folder in _SHARED or (mode or 0) & stat.S_IWOTH:
             found = True
-            detail = f"{folder}: while the server is down, anybody may listen there and be taken for it"
-            remedy = "alter system set unix_socket_directories = '/run/postgresql';  -- then restart the server"
+            detail = (
+                f"{folder}: while the server is down, anybody may listen there and be taken for it"
+            )
+            remedy = (
+                "alter system set unix_socket_directories = '/run/postgresql';  --"
+                " then restart the server"
+            )
             yield Finding(check=check, status="warning", detail=detail, remedy=remedy)
     if not found:
-        rest = "" if target.is_here else "; not on this machine, so who may write there was not looked at"
-        detail = f"{', '.join(folders) or 'none'}, mode {target.setting('unix_socket_permissions')}{rest}"
+        rest = (
+            ""
+            if target.is_here
+            else "; not on this machine, so who may write there was not looked at"
+        )
+        detail = (
+            f"{', '.join(folders) or 'none'}, mode "
+            f"{target.setting('unix_socket_permissions')}{rest}"
+        )
         yield Finding(check=check, status="ok", detail=detail)

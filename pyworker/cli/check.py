@@ -16,7 +16,8 @@ __all__ = ["check"]
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 _dsn = dsn_option(
-    "The database, as a URI or keyword string.  [env: PYWORKER_DSN; default: the private server, if it runs]"
+    "The database, as a URI or keyword string.  [env: PYWORKER_DSN; default: the private "
+    "server, if it runs]"
 )
 
 _ORDER = ("ok", "warning", "critical")
@@ -35,7 +36,9 @@ def _table(findings: Sequence[Finding]) -> None:
         what = Text(finding.detail)
         if finding.remedy:
             what.append(f"\n{finding.remedy}", style="cyan")
-        table.add_row(Text(finding.status, style=colours[finding.status]), Text(finding.check), what)
+        table.add_row(
+            Text(finding.status, style=colours[finding.status]), Text(finding.check), what
+        )
     Console().print(table)
 
 
@@ -49,16 +52,28 @@ def _plain(findings: Sequence[Finding]) -> None:
 
 @click.command(context_settings=CONTEXT)
 @_dsn
-@click.option("--sql", "as_sql", is_flag=True, help="Print the lines that mend what is wrong as an SQL script.")
-@click.option("--json", "as_json", is_flag=True, help="Print an array of objects: check, status, detail, remedy.")
+@click.option(
+    "--sql",
+    "as_sql",
+    is_flag=True,
+    help="Print the lines that mend what is wrong as an SQL script.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print an array of objects: check, status, detail, remedy.",
+)
 def check(dsn: str | None, *, as_sql: bool, as_json: bool) -> None:
-    """Look for everything that is wrong with the server, the schema and the rights, and name the line that mends it.
+    """Look for everything that is wrong with the server, the schema and the rights, and name the
+    line that mends it.
 
-    Nothing is changed. What is wrong comes last. Look as a superuser; another role does not see everything, and check
-    says so.
+    Nothing is changed. What is wrong comes last. Look as a superuser; another role does not see
+    everything, and check says so.
 
     \b
-    Exit codes: 0 nothing is critical, 1 something is, or the database cannot be reached, 2 wrong setting.
+    Exit codes: 0 nothing is critical, 1 something is, or the database cannot be reached, 2 wrong
+    setting.
     """
     findings = run_checks(resolve_dsn(load_settings(dsn=dsn)))
     # For people: what is wrong comes last, because that stays on the screen.
@@ -67,13 +82,22 @@ def check(dsn: str | None, *, as_sql: bool, as_json: bool) -> None:
         click.echo(repair_script(findings))
     elif as_json:
         kept = ("check", "status", "detail", "remedy")
-        click.echo(json.dumps([{name: getattr(finding, name) for name in kept} for finding in findings], indent=2))
+        click.echo(
+            json.dumps(
+                [{name: getattr(finding, name) for name in kept} for finding in findings], indent=2
+            )
+        )
     elif sys.stdout.isatty():
         _table(shown)
     else:
         _plain(shown)
     if not (as_sql or as_json):
-        counts = {status: sum(finding.status == status for finding in findings) for status in _ORDER}
-        click.echo(f"{len(findings)} checks: " + ", ".join(f"{number} {status}" for status, number in counts.items()))
+        counts = {
+            status: sum(finding.status == status for finding in findings) for status in _ORDER
+        }
+        click.echo(
+            f"{len(findings)} checks: "
+            + ", ".join(f"{number} {status}" for status, number in counts.items())
+        )
     if any(finding.status == "critical" for finding in findings):
         sys.exit(1)

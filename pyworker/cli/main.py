@@ -1,7 +1,8 @@
 """The command line: `pyworker COMMAND`.
 
-A command lives in a module of its own that is loaded only when it is used. To add one, write `pyworker/cli/NAME.py`
-with a click command, and give it one line in `COMMANDS`. `bench` and `torture` are commands of a checkout only.
+A command lives in a module of its own that is loaded only when it is used. To add one, write
+`pyworker/cli/NAME.py` with a click command, and give it one line in `COMMANDS`. `bench` and
+`torture` are commands of a checkout only.
 """
 
 import importlib
@@ -21,13 +22,18 @@ from pyworker.errors import PyworkerError
 
 __all__ = ["CHECKOUT_COMMANDS", "COMMANDS", "main"]
 
-#: command -> (module, attribute, one line of help). The order here is the order in `pyworker --help`.
+#: command -> (module, attribute, one line of help). The order here is the order in `pyworker
+#: --help`.
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "server": ("pyworker.cli.server", "server", "A private PostgreSQL with pg_background."),
     "install": ("pyworker.cli.schema", "install", "Install the schema into the database."),
     "upgrade": ("pyworker.cli.schema", "upgrade", "Bring the schema to this version."),
     "uninstall": ("pyworker.cli.schema", "uninstall", "Remove the schema and everything in it."),
-    "check": ("pyworker.cli.check", "check", "Say what is wrong with the installation and what mends it."),
+    "check": (
+        "pyworker.cli.check",
+        "check",
+        "Say what is wrong with the installation and what mends it.",
+    ),
     "run": ("pyworker.cli.run", "run", "Run the supervisor daemon."),
     "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),
     "demo": ("pyworker.cli.demo", "demo", "See it work, on a private server with real flights."),
@@ -35,25 +41,35 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 #: The same, of what lies beside pyworker/ in a checkout and is not installed.
 CHECKOUT_COMMANDS: dict[str, tuple[str, str, str]] = {
-    "torture": ("tests.torture.cli", "torture", "Break things under load, and prove that nothing is lost."),
+    "torture": (
+        "tests.torture.cli",
+        "torture",
+        "Break things under load, and prove that nothing is lost.",
+    ),
     "bench": ("bench.cli", "bench", "Measure every goal: speed, latency, idle cost, memory, disk."),
 }
 
 
 def _in_checkout(module: str) -> bool:
-    """Tell whether the module's file is there. The name alone would not do: others call a package `tests`, too."""
+    """Tell whether the module's file is there. The name alone would not do: others call a package
+    `tests`, too.
+    """
     top = Path(__file__).resolve().parents[2]
     return top.joinpath(*module.split(".")).with_suffix(".py").is_file()
 
 
-COMMANDS.update({name: entry for name, entry in CHECKOUT_COMMANDS.items() if _in_checkout(entry[0])})
+COMMANDS.update(
+    {name: entry for name, entry in CHECKOUT_COMMANDS.items() if _in_checkout(entry[0])}
+)
 
 EXIT_CODES = """\b
 Exit codes: 0 success, 1 failure, 2 wrong usage or setting, 130 interrupted;
 `server status` adds 3 stopped and 4 absent."""
 
 
-def _show_traceback(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+def _show_traceback(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
     """Print a traceback as Python does, without the passwords that its messages may quote."""
     sys.stderr.write(scrub("".join(traceback.format_exception(kind, error, trace))))
 
@@ -64,13 +80,16 @@ def _show_thread_traceback(failed: threading.ExceptHookArgs) -> None:
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module only when that command runs, and prints our errors in one form."""
+    """A group that imports a command's module only when that command runs, and prints our errors in
+    one form.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """List the commands in the registry's order."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+    # click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import one command."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
@@ -80,13 +99,18 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101  the registry is ours
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's
+    # click's
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands for --help without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_module, _attribute, text) in COMMANDS.items()])
+            formatter.write_dl(
+                [(name, text) for name, (_module, _attribute, text) in COMMANDS.items()]
+            )
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run as a program of its own; somebody who calls it with arguments keeps the hooks and the umask."""
+        """Run as a program of its own; somebody who calls it with arguments keeps the hooks and the
+        umask.
+        """
         if not args and extra.get("args") is None:
             os.umask(os.umask(0o077) | 0o022)  # what we make, nobody else writes
             sys.excepthook = _show_traceback
@@ -100,13 +124,16 @@ class LazyGroup(click.Group):
         except PyworkerError as error:
             click.echo(f"pyworker: {error}", err=True)
             ctx.exit(error.exit_code)
-        except click.UsageError as error:  # it quotes what was typed, a DSN without its --dsn for example
+        except (
+            click.UsageError
+        ) as error:  # it quotes what was typed, a DSN without its --dsn for example
             if scrub(error.message) == error.message:
                 raise
             raise click.UsageError(scrub(error.message), error.ctx) from None
         except BrokenPipeError:  # `pyworker ... | head`
             sys.stderr.close()
-            # What could not be written is still in the buffer, and the interpreter's own end must not fail on it.
+            # What could not be written is still in the buffer, and the interpreter's own end must
+            # not fail on it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             ctx.exit(1)
         except OSError as error:
@@ -125,6 +152,6 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 def main() -> None:
     """Jobs that run inside PostgreSQL: exactly once, watched, timed out and logged.
 
-    Settings come from flags, then PYWORKER_* variables, then a TOML file (PYWORKER_CONFIG, ./pyworker.toml or
-    pyworker/config.toml in the XDG configuration directory).
+    Settings come from flags, then PYWORKER_* variables, then a TOML file (PYWORKER_CONFIG,
+    ./pyworker.toml or pyworker/config.toml in the XDG configuration directory).
     """

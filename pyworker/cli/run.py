@@ -15,17 +15,31 @@ from pyworker.supervisor.exit_codes import EXIT_HELP, Exit
 __all__ = ["run"]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=EXIT_HELP)
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog=EXIT_HELP,
+)
 @dsn_option("The database; default: PYWORKER_DSN, else the private server.")
 @click.option(
     "--owner",
     "owners",
     multiple=True,
     metavar="ROLE",
-    help="Run this role's jobs; may be repeated. Default: the login members of jobs_runner, and the DSN's own user.",
+    help=(
+        "Run this role's jobs; may be repeated. Default: the login members of jobs_runner, and "
+        "the DSN's own user."
+    ),
 )
-@click.option("--name", metavar="NAME", help="The supervisor's name in logs and views; default: host and process id.")
-@click.option("--drain", is_flag=True, help="When told to stop, launch nothing more and wait for the jobs that run.")
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="The supervisor's name in logs and views; default: host and process id.",
+)
+@click.option(
+    "--drain",
+    is_flag=True,
+    help="When told to stop, launch nothing more and wait for the jobs that run.",
+)
 @click.option(
     "--until-empty",
     "--once",
@@ -33,15 +47,30 @@ __all__ = ["run"]
     is_flag=True,
     help="Leave when nothing is due and nothing runs. Jobs that are due later are left alone.",
 )
-@click.option("--wait", is_flag=True, help="Wait for the server at the start too, instead of leaving with code 4.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Wait for the server at the start too, instead of leaving with code 4.",
+)
 @click.option(
     "--allow-superuser",
     is_flag=True,
     default=None,
-    help="Run although the DSN's login has SUPERUSER, CREATEROLE, REPLICATION or BYPASSRLS, itself or by membership.",
+    help=(
+        "Run although the DSN's login has SUPERUSER, CREATEROLE, REPLICATION or BYPASSRLS, "
+        "itself or by membership."
+    ),
 )
-@click.option("--log-format", type=click.Choice(["auto", "json", "console"]), help="auto: JSON unless on a terminal.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Leave out lower levels.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "json", "console"]),
+    help="auto: JSON unless on a terminal.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Leave out lower levels.",
+)
 def run(
     dsn: str | None,
     owners: tuple[str, ...],
@@ -54,11 +83,12 @@ def run(
     until_empty: bool,
     wait: bool,
 ) -> None:
-    """Run the supervisor: it starts worker sessions, keeps timeouts, rescues, and logs every outcome.
+    """Run the supervisor: it starts worker sessions, keeps timeouts, rescues, and logs every
+    outcome.
 
-    Any number may run at once. SIGTERM, SIGINT or SIGHUP end it at once; running jobs go on without it and write their
-    own outcomes. With --drain the first signal waits for them, and the second ends it at once. It survives a server
-    restart and a lost connection by itself.
+    Any number may run at once. SIGTERM, SIGINT or SIGHUP end it at once; running jobs go on without
+    it and write their own outcomes. With --drain the first signal waits for them, and the second
+    ends it at once. It survives a server restart and a lost connection by itself.
     """
     settings = load_settings(
         dsn=dsn,
@@ -73,7 +103,8 @@ def run(
 
 
 def _supervise(settings: Settings, dsn: str, *, drain: bool, until_empty: bool, wait: bool) -> int:
-    from pyworker.log import open_log  # noqa: PLC0415  `run --help` needs neither the driver nor the logger
+    # `run --help` needs neither the driver nor the logger
+    from pyworker.log import open_log  # noqa: PLC0415
     from pyworker.supervisor.control import Options  # noqa: PLC0415
     from pyworker.supervisor.loop import Supervisor  # noqa: PLC0415
     from pyworker.supervisor.signals import WakeupPipe  # noqa: PLC0415

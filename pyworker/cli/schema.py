@@ -24,9 +24,12 @@ __all__ = ["install", "uninstall", "upgrade"]
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 _dsn = dsn_option(
-    "The database, as a URI or keyword string.  [env: PYWORKER_DSN; default: the private server, if it runs]"
+    "The database, as a URI or keyword string.  [env: PYWORKER_DSN; default: the private "
+    "server, if it runs]"
 )
-_sql = click.option("--sql", "as_sql", is_flag=True, help="Print the SQL, for psql, instead of running it.")
+_sql = click.option(
+    "--sql", "as_sql", is_flag=True, help="Print the SQL, for psql, instead of running it."
+)
 
 
 def _report(done: Applied) -> None:
@@ -39,9 +42,13 @@ def _report(done: Applied) -> None:
     if done.fresh:
         click.echo(f'installed in database "{done.database}", schema version {done.after}')
     elif done.migrations:
-        click.echo(f'upgraded database "{done.database}" from schema version {done.before} to {done.after}')
+        click.echo(
+            f'upgraded database "{done.database}" from schema version {done.before} to {done.after}'
+        )
     else:
-        click.echo(f"already installed, schema version {done.after}: functions and views re-applied")
+        click.echo(
+            f"already installed, schema version {done.after}: functions and views re-applied"
+        )
 
 
 def _apply(command: Command, dsn: str | None, *, as_sql: bool) -> None:
@@ -55,10 +62,12 @@ def _apply(command: Command, dsn: str | None, *, as_sql: bool) -> None:
 @_dsn
 @_sql
 def install(dsn: str | None, *, as_sql: bool) -> None:
-    """Install the schema, in one transaction; where this version is installed, apply functions and views again.
+    """Install the schema, in one transaction; where this version is installed, apply functions and
+    views again.
 
-    It needs PostgreSQL 17 or newer with pg_background, and a superuser, or a role with CREATEROLE whose missing rights
-    it names. pgmq comes from the server's extension, or else with pyworker. Two installs at once are safe.
+    It needs PostgreSQL 17 or newer with pg_background, and a superuser, or a role with CREATEROLE
+    whose missing rights it names. pgmq comes from the server's extension, or else with pyworker.
+    Two installs at once are safe.
 
     \b
     Exit codes: 0 installed, 1 refused (the message says why; nothing is changed), 2 wrong setting.
@@ -70,10 +79,12 @@ def install(dsn: str | None, *, as_sql: bool) -> None:
 @_dsn
 @_sql
 def upgrade(dsn: str | None, *, as_sql: bool) -> None:
-    """Bring an installed schema to this version: migrations that are missing, then all functions and views.
+    """Bring an installed schema to this version: migrations that are missing, then all functions
+    and views.
 
     \b
-    Exit codes: 0 it has this version, 1 refused (the message says why; nothing is changed), 2 wrong setting.
+    Exit codes: 0 it has this version, 1 refused (the message says why; nothing is changed), 2 wrong
+    setting.
     """
     _apply("upgrade", dsn, as_sql=as_sql)
 
@@ -83,14 +94,17 @@ def upgrade(dsn: str | None, *, as_sql: bool) -> None:
 @_sql
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
-    "--cascade", is_flag=True, help="Drop objects of yours that need pyworker's, such as views over jobs.job."
+    "--cascade",
+    is_flag=True,
+    help="Drop objects of yours that need pyworker's, such as views over jobs.job.",
 )
 def uninstall(dsn: str | None, *, as_sql: bool, yes: bool, cascade: bool) -> None:
     """Remove the schema with every job in it, its queues, and its roles where they have no members.
 
-    It says what would go, and asks. Jobs that run are not cut off: it refuses while there are any. The extensions stay.
-    Roles belong to the server: they stay while another database uses pyworker. With the last one goes what they may do
-    in the server, such as signalling sessions and launching background ones, also for the members of roles that stay.
+    It says what would go, and asks. Jobs that run are not cut off: it refuses while there are any.
+    The extensions stay. Roles belong to the server: they stay while another database uses pyworker.
+    With the last one goes what they may do in the server, such as signalling sessions and launching
+    background ones, also for the members of roles that stay.
 
     \b
     Exit codes: 0 it is gone, 1 refused or declined (nothing is changed), 2 wrong setting.
@@ -107,7 +121,9 @@ def uninstall(dsn: str | None, *, as_sql: bool, yes: bool, cascade: bool) -> Non
     if not yes:
         if not sys.stdin.isatty():
             raise SchemaError(
-                "uninstalling needs a yes", detail="Nothing was changed.", hint="Use --yes where nobody can be asked."
+                "uninstalling needs a yes",
+                detail="Nothing was changed.",
+                hint="Use --yes where nobody can be asked.",
             )
         click.confirm("Go on?", abort=True, err=True)
     done = drop_schema(dsn, cascade=cascade)

@@ -22,10 +22,12 @@ _directory = click.option(
     "directory",
     type=click.Path(path_type=Path),
     metavar="D",
-    help="The server's directory.  [env: PYWORKER_SERVER_DIR; default: /var/lib/pyworker/server as root, else "
-    "pyworker/server in the XDG data directory]",
+    help="The server's directory.  [env: PYWORKER_SERVER_DIR; default: /var/lib/pyworker/server "
+    "as root, else pyworker/server in the XDG data directory]",
 )
-_role = click.option("--role", metavar="ROLE", help=f"The role to connect as: {', '.join(ROLES)}, or one you made.")
+_role = click.option(
+    "--role", metavar="ROLE", help=f"The role to connect as: {', '.join(ROLES)}, or one you made."
+)
 _database = click.option("--dbname", default=DATABASE, show_default=True, help="The database.")
 
 
@@ -36,18 +38,22 @@ def _server(directory: Path | None) -> PrivateServer:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 def server() -> None:
-    """Run a private PostgreSQL with pg_background, fetched from Debian's archive, without touching the system.
+    """Run a private PostgreSQL with pg_background, fetched from Debian's archive, without touching
+    the system.
 
-    It lives in one directory, listens on a Unix socket only, and has an administrator (postgres) and two ordinary
-    roles: app, for people and programs, and supervisor, for the daemon.
+    It lives in one directory, listens on a Unix socket only, and has an administrator (postgres)
+    and two ordinary roles: app, for people and programs, and supervisor, for the daemon.
     """
 
 
 @server.command()
 @_directory
-@click.option("--port", type=click.IntRange(1, 65535), help="Also listen on this TCP port of 127.0.0.1.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Also listen on this TCP port of 127.0.0.1."
+)
 def start(directory: Path | None, port: int | None) -> None:
-    """Start the server, fetching and creating what is missing, and print its DSN. Nothing changes if it runs.
+    """Start the server, fetching and creating what is missing, and print its DSN. Nothing changes
+    if it runs.
 
     \b
     Exit codes: 0 it runs, 1 it does not (the message says why), 2 wrong setting.
@@ -65,16 +71,30 @@ def start(directory: Path | None, port: int | None) -> None:
     type=click.Choice(["fast", "smart", "immediate"]),
     default="fast",
     show_default=True,
-    help="fast: end sessions; smart: wait for them; immediate: as in a crash, the next start recovers.",
+    help=(
+        "fast: end sessions; smart: wait for them; immediate: as in a crash, the next "
+        "start recovers."
+    ),
 )
-@click.option("--timeout", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds to wait.")
-@click.option("--drain", is_flag=True, help="Let no job begin, and wait, however long, for those that run; then stop.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait.",
+)
+@click.option(
+    "--drain",
+    is_flag=True,
+    help="Let no job begin, and wait, however long, for those that run; then stop.",
+)
 def stop(directory: Path | None, mode: StopMode, timeout: float, *, drain: bool) -> None:
     """Stop the server, and say how many jobs that cuts. Nothing happens if it does not run.
 
-    A function job that is cut is undone and runs again after the next start, uncharged; a statement that runs outside
-    a transaction may be in doubt then. With --drain none is cut: everything is paused and waited for, and the next
-    start resumes it. An interrupt (^C) ends the waiting, resumes it too, and the server stays up.
+    A function job that is cut is undone and runs again after the next start, uncharged; a statement
+    that runs outside a transaction may be in doubt then. With --drain none is cut: everything is
+    paused and waited for, and the next start resumes it. An interrupt (^C) ends the waiting,
+    resumes it too, and the server stays up.
 
     \b
     Exit codes: 0 it is stopped, 1 it still runs, 130 interrupted while it waited.
@@ -89,7 +109,8 @@ def stop(directory: Path | None, mode: StopMode, timeout: float, *, drain: bool)
 
 
 def _tell_waiting(running: Mapping[str, tuple[int, ...]]) -> None:
-    from pyworker.server.jobs import describe  # noqa: PLC0415  with the driver, which takes 0.1 s to load
+    # with the driver, which takes 0.1 s to load
+    from pyworker.server.jobs import describe  # noqa: PLC0415
 
     click.echo(f"pyworker: waiting for {describe(running)}", err=True)
 
@@ -103,10 +124,14 @@ def _tell_cut(private: PrivateServer) -> None:
     try:
         running = private.running_jobs()
     except (psycopg.Error, PyworkerError) as error:
-        click.echo(f"pyworker: running jobs could not be counted: {str(error).splitlines()[0]}", err=True)
+        click.echo(
+            f"pyworker: running jobs could not be counted: {str(error).splitlines()[0]}", err=True
+        )
         return
     if running:
-        click.echo(f"pyworker: this stop cuts {describe(running)}; --drain waits for them", err=True)
+        click.echo(
+            f"pyworker: this stop cuts {describe(running)}; --drain waits for them", err=True
+        )
 
 
 def _describe(status: ServerStatus) -> list[tuple[str, str]]:
@@ -160,12 +185,15 @@ def dsn(directory: Path | None, role: str | None, dbname: str, *, tcp: bool) -> 
 @_database
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def psql(directory: Path | None, role: str | None, dbname: str, arguments: tuple[str, ...]) -> None:
-    """Open the server's own psql, as role app unless --role says otherwise. Arguments after -- go to psql."""
+    """Open the server's own psql, as role app unless --role says otherwise. Arguments after -- go
+    to psql.
+    """
     private = _server(directory)
     program = private.bin("psql")
     environment = private.environment(role or "app", dbname)
     sys.stdout.flush()
-    os.execve(program, [str(program), *arguments], environment)  # noqa: S606  this process becomes psql  # nosec B606
+    # this process becomes psql
+    os.execve(program, [str(program), *arguments], environment)  # noqa: S606  # nosec B606
 
 
 @server.command()
@@ -183,6 +211,10 @@ def destroy(directory: Path | None, *, yes: bool) -> None:
         return
     if not yes:
         if not sys.stdin.isatty():
-            raise PyworkerError("destroying needs a yes", hint="Use --yes where nobody can be asked.")
-        click.confirm(f"Remove the server in {private.dir} with all its data?", abort=True, err=True)
+            raise PyworkerError(
+                "destroying needs a yes", hint="Use --yes where nobody can be asked."
+            )
+        click.confirm(
+            f"Remove the server in {private.dir} with all its data?", abort=True, err=True
+        )
     private.destroy()

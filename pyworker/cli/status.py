@@ -1,4 +1,6 @@
-"""`pyworker status`: queues, running jobs, sessions, supervisors and health, from the public views."""
+"""`pyworker status`: queues, running jobs, sessions, supervisors and health, from the
+public views.
+"""
 
 import json
 import sys
@@ -31,19 +33,44 @@ _STYLES = {"ok": "green", "warning": "yellow", "critical": "bold red"}
 #: view -> (title, columns shown; those that the view does not have are left out)
 _TABLES: dict[str, tuple[str, Sequence[str]]] = {
     "health": ("Health", ("check", "status", "detail", "remedy")),
-    "queues": ("Queues", ("queue", "paused", "concurrency", "queued", "running", "scheduled", "oldest", "failed")),
+    "queues": (
+        "Queues",
+        ("queue", "paused", "concurrency", "queued", "running", "scheduled", "oldest", "failed"),
+    ),
     "running": (
         "Running jobs",
-        ("id", "title", "queue", "owner", "pid", "attempt", "elapsed", "percent", "eta", "message", "blocked_by"),
+        (
+            "id",
+            "title",
+            "queue",
+            "owner",
+            "pid",
+            "attempt",
+            "elapsed",
+            "percent",
+            "eta",
+            "message",
+            "blocked_by",
+        ),
     ),
-    "sessions": ("Worker sessions", ("id", "owner", "pid", "queue", "job_id", "jobs", "started_at", "wait_event")),
-    "supervisors": ("Supervisors", ("id", "name", "version", "pid", "started_at", "last_seen", "asleep")),
+    "sessions": (
+        "Worker sessions",
+        ("id", "owner", "pid", "queue", "job_id", "jobs", "started_at", "wait_event"),
+    ),
+    "supervisors": (
+        "Supervisors",
+        ("id", "name", "version", "pid", "started_at", "last_seen", "asleep"),
+    ),
 }
 
 
-#: What the server says of the views that are not there, or not for us: what it means here, and what to do.
+#: What the server says of the views that are not there, or not for us: what it means here, and what
+#: to do.
 _CURES = {
-    "42P01": ("pyworker is not installed in this database.", "Run `pyworker install`, or name another database."),
+    "42P01": (
+        "pyworker is not installed in this database.",
+        "Run `pyworker install`, or name another database.",
+    ),
     "42501": (
         "This role may not look.",
         "As an administrator: grant jobs_reader to it (states of all jobs). Retry then.",
@@ -53,13 +80,16 @@ _CURES = {
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @dsn_option("The database; default: PYWORKER_DSN, else the private server.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: a list of rows for each view.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object: a list of rows for each view."
+)
 @click.option("--watch", is_flag=True, help="Show it again every second, until interrupted.")
 def status(dsn: str | None, *, as_json: bool, watch: bool) -> None:
     """Show queues, running jobs, sessions, supervisors and health.
 
     \b
-    Exit codes: 0 well, 1 a health check is critical or the database cannot be read, 2 wrong usage or setting.
+    Exit codes: 0 well, 1 a health check is critical or the database cannot be read, 2 wrong usage
+    or setting.
     """
     settings = load_settings(dsn=dsn)
     database = resolve_dsn(settings)
@@ -70,12 +100,15 @@ def status(dsn: str | None, *, as_json: bool, watch: bool) -> None:
         if error.sqlstate not in _CURES:
             raise
         detail, hint = _CURES[error.sqlstate]
-        raise SchemaError(error.message, detail=detail, hint=hint, sqlstate=error.sqlstate) from error
+        raise SchemaError(
+            error.message, detail=detail, hint=hint, sqlstate=error.sqlstate
+        ) from error
     sys.exit(1 if any(row.get("status") == "critical" for row in facts["health"]) else 0)
 
 
 def _show(dsn: str, *, as_json: bool, watch: bool) -> dict[str, Rows]:
-    from pyworker.database.connection import connect_reader  # noqa: PLC0415  the driver takes a while to load
+    # the driver takes a while to load
+    from pyworker.database.connection import connect_reader  # noqa: PLC0415
     from pyworker.database.gateway import PUBLIC_VIEWS, Gateway  # noqa: PLC0415
 
     with connect_reader(dsn) as line:
@@ -113,7 +146,13 @@ def _json(value: object) -> object:
 
 
 #: Headings that would break on a terminal of 80 columns.
-_SHORT = {"concurrency": "limit", "scheduled": "later", "attempt": "try", "percent": "%", "wait_event": "waits for"}
+_SHORT = {
+    "concurrency": "limit",
+    "scheduled": "later",
+    "attempt": "try",
+    "percent": "%",
+    "wait_event": "waits for",
+}
 #: Columns that give way where a line must hold all of them.
 _FLEXIBLE = ("title", "detail", "queue")
 
@@ -130,7 +169,8 @@ def _page(facts: Mapping[str, Rows]) -> RenderableType:
     return Group(*parts)
 
 
-#: The sections of the watched page, in the order in which people look: what is wrong, what runs, what waits.
+#: The sections of the watched page, in the order in which people look: what is wrong, what runs,
+#: what waits.
 _WATCHED: dict[str, tuple[str, Sequence[str]]] = {
     "health": ("Not ok", ("check", "status", "detail")),
     "running": ("Running", ("id", "title", "attempt", "elapsed", "percent", "eta", "wait_event")),
@@ -141,16 +181,23 @@ _FRAME = 2  # lines of a section beside its rows: title and heading
 
 def watched_page(facts: Mapping[str, Rows], height: int) -> RenderableType:
     """Render what fits a terminal of this height: one line a row; what is left out is counted."""
-    bad = sorted((row for row in facts["health"] if row["status"] != "ok"), key=lambda row: str(row["status"]))
+    bad = sorted(
+        (row for row in facts["health"] if row["status"] != "ok"),
+        key=lambda row: str(row["status"]),
+    )
     shown = {
         "health": bad,
         "running": facts["running"],
-        "queues": sorted(facts["queues"], key=lambda row: (-(row["queued"] or 0), -(row["scheduled"] or 0))),
+        "queues": sorted(
+            facts["queues"], key=lambda row: (-(row["queued"] or 0), -(row["scheduled"] or 0))
+        ),
     }
     parts: list[RenderableType] = []
     room = height
     if _pause(facts):
-        parts.append(Text(clean(str(_pause(facts)), _CELL), style="bold white on red", no_wrap=True))
+        parts.append(
+            Text(clean(str(_pause(facts)), _CELL), style="bold white on red", no_wrap=True)
+        )
         room -= 1
     if not bad:
         parts.append(Text(f"Health: all {len(facts['health'])} checks are ok", style="green"))
@@ -180,25 +227,41 @@ def _rows_within(rows: Rows, lines: int) -> Rows:
 def _table(title: str, columns: Sequence[str], rows: Rows, *, narrow: bool = False) -> Table:
     shown = [name for name in (columns or rows[0]) if name in rows[0]]
     box = None if narrow else HEAVY_HEAD
-    table = Table(title=title, title_justify="left", title_style="bold", expand=False, box=box, pad_edge=not narrow)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        expand=False,
+        box=box,
+        pad_edge=not narrow,
+    )
     for name in shown:
-        numeric = all(isinstance(row[name], int | float | None) and not isinstance(row[name], bool) for row in rows)
+        numeric = all(
+            isinstance(row[name], int | float | None) and not isinstance(row[name], bool)
+            for row in rows
+        )
         table.add_column(
             _SHORT.get(name, name),
             justify="right" if numeric else "left",
             overflow="ellipsis" if narrow else "fold",
             no_wrap=narrow,
-            min_width=max(len(_cell(row[name])) for row in rows) if narrow and name not in _FLEXIBLE else None,
+            min_width=max(len(_cell(row[name])) for row in rows)
+            if narrow and name not in _FLEXIBLE
+            else None,
         )
     for row in rows:
-        table.add_row(*(_cell(row[name]) for name in shown), style=_STYLES.get(str(row.get("status")), ""))
+        table.add_row(
+            *(_cell(row[name]) for name in shown), style=_STYLES.get(str(row.get("status")), "")
+        )
     return table
 
 
 def _when(moment: datetime) -> str:
     """Render a time as people ask for it: how long ago, or in how long."""
     seconds = round((datetime.now(UTC) - moment).total_seconds())
-    return f"{timedelta(seconds=seconds)} ago" if seconds >= 0 else f"in {timedelta(seconds=-seconds)}"
+    return (
+        f"{timedelta(seconds=seconds)} ago" if seconds >= 0 else f"in {timedelta(seconds=-seconds)}"
+    )
 
 
 def _cell(value: object) -> Text:

@@ -1,9 +1,11 @@
-"""Connections: how the daemon reaches the server, how long it waits for it, and when a connection counts as lost.
+"""Connections: how the daemon reaches the server, how long it waits for it, and when a connection
+counts as lost.
 
-A control connection supervises; an owner's connection launches that owner's sessions. Both have the server-side
-timeouts off, whatever their role's defaults are, because a session inherits its launcher's settings. The limit is on
-this side: a call that gives no answer within its `call_timeout` raises `ServerStalled`. A control connection
-has one of the server's own below it, so that what waits there ends with an error that can be named.
+A control connection supervises; an owner's connection launches that owner's sessions. Both have the
+server-side timeouts off, whatever their role's defaults are, because a session inherits its
+launcher's settings. The limit is on this side: a call that gives no answer within its
+`call_timeout` raises `ServerStalled`. A control connection has one of the server's own below it, so
+that what waits there ends with an error that can be named.
 """
 
 import json
@@ -53,23 +55,33 @@ _TIMEOUTS_OFF = (
     "default_transaction_read_only=off",
     "default_transaction_deferrable=off",
     "exit_on_error=off",
-    "role=none",  # whatever ALTER ROLE and ALTER DATABASE say: the login itself supervises, and launches its sessions
+    # whatever ALTER ROLE and ALTER DATABASE say: the login itself supervises, and launches its
+    # sessions
+    "role=none",
 )
-# On a server whose client vanished without a word: a transaction left open would hold up vacuum and every index build.
+# On a server whose client vanished without a word: a transaction left open would hold up vacuum and
+# every index build.
 _WHEN_WE_VANISH = (
     "tcp_keepalives_idle=5",
     "tcp_keepalives_interval=2",
     "tcp_keepalives_count=3",
     "tcp_user_timeout=10s",
 )
-# A synchronous standby that is gone must not stop a supervisor: what it commits, any does again after a failover.
+# A synchronous standby that is gone must not stop a supervisor: what it commits, any does again
+# after a failover.
 _COMMITS_HERE = "synchronous_commit=local"
 _FOR_OURSELVES = ("timezone=UTC", "datestyle=ISO", "client_min_messages=warning")
 
 _STEP = 0.05  # seconds between two looks at whether the wait is interrupted
-_GRACE = 0.1  # seconds that a call under way may still take when the process was told to stop at once
+_GRACE = (
+    0.1  # seconds that a call under way may still take when the process was told to stop at once
+)
 _DIGITS = 4000  # of an integer that Python reads by itself
-_MASKS = {1: select.POLLIN, 2: select.POLLOUT, 3: select.POLLIN | select.POLLOUT}  # psycopg.waiting.Wait
+_MASKS = {
+    1: select.POLLIN,
+    2: select.POLLOUT,
+    3: select.POLLIN | select.POLLOUT,
+}  # psycopg.waiting.Wait
 
 
 class ServerStalled(Exception):
@@ -85,7 +97,9 @@ def _never() -> bool:
 
 
 class DeadlineConnection(psycopg.Connection[TupleRow]):
-    """A connection whose waits end: after `call_timeout` seconds, or soon after `interrupted` says so."""
+    """A connection whose waits end: after `call_timeout` seconds, or soon after `interrupted` says
+    so.
+    """
 
     call_timeout: float = 30.0
     pid: int = 0  # of the server's process, known also after the connection was given up
@@ -116,14 +130,18 @@ class DeadlineConnection(psycopg.Connection[TupleRow]):
 
 
 def _ready(mask: int, wanted: int) -> Any:
-    """Translate poll's answer into psycopg's; a broken socket counts as ready, and the driver then finds out why."""
+    """Translate poll's answer into psycopg's; a broken socket counts as ready, and the driver then
+    finds out why.
+    """
     if mask & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
         return wanted
     return (1 if mask & select.POLLIN else 0) | (2 if mask & select.POLLOUT else 0)
 
 
 def _options(given: str | None, settings: tuple[str, ...]) -> str:
-    ours = " ".join("-c " + setting.replace("\\", "\\\\").replace(" ", "\\ ") for setting in settings)
+    ours = " ".join(
+        "-c " + setting.replace("\\", "\\\\").replace(" ", "\\ ") for setting in settings
+    )
     return f"{given} {ours}" if given else ours
 
 
@@ -140,7 +158,9 @@ def _integer(digits: str) -> int | str:
 
 
 def _loads(data: str | bytes) -> Any:
-    """Read JSON that holds what jobs and their owners said: numbers of any length, nested as deep as they like."""
+    """Read JSON that holds what jobs and their owners said: numbers of any length, nested as deep
+    as they like.
+    """
     try:
         return json.loads(data, parse_int=_integer)
     except RecursionError:
@@ -148,10 +168,12 @@ def _loads(data: str | bytes) -> Any:
 
 
 def connect_control(dsn: str, call_timeout: float) -> DeadlineConnection:
-    """Open the connection that supervises; the server ends it where a transaction idles for a call timeout.
+    """Open the connection that supervises; the server ends it where a transaction idles for a call
+    timeout.
 
-    A call that takes half of it is cancelled by the server: its error is named and the rest of the round goes on, where
-    the end of the call timeout would be the end of the process, and the next one would meet the same.
+    A call that takes half of it is cancelled by the server: its error is named and the rest of the
+    round goes on, where the end of the call timeout would be the end of the process, and the next
+    one would meet the same.
     """
     given = conninfo_to_dict(dsn)
     limits = (
@@ -160,7 +182,11 @@ def connect_control(dsn: str, call_timeout: float) -> DeadlineConnection:
     )
     settings = (*_TIMEOUTS_OFF, *_FOR_OURSELVES, *_WHEN_WE_VANISH, _COMMITS_HERE, *limits)
     options = _options(_text(given.get("options")), settings)
-    ours = {"application_name": "pyworker supervisor", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
+    ours = {
+        "application_name": "pyworker supervisor",
+        "target_session_attrs": "read-write",
+        "client_encoding": "UTF8",
+    }
     connection = _connect({**_NETWORK, **given, **ours, "options": options})
     set_json_loads(_loads, connection)
     connection.pid = connection.info.backend_pid
@@ -168,13 +194,19 @@ def connect_control(dsn: str, call_timeout: float) -> DeadlineConnection:
 
 
 def connect_owner(dsn: str, owner: str, own_user: str) -> DeadlineConnection:
-    """Open a connection authenticated as `owner`: the same server, another user, never our own role's password."""
+    """Open a connection authenticated as `owner`: the same server, another user, never our own
+    role's password.
+    """
     given = conninfo_to_dict(dsn)
     if owner != own_user:
         # Not another role's: neither the DSN's nor PGPASSWORD; the pass file still counts.
         given["password"] = ""  # none  # nosec B105
     options = _options(_text(given.get("options")), _TIMEOUTS_OFF)
-    ours = {"application_name": "pyworker launcher", "target_session_attrs": "read-write", "client_encoding": "UTF8"}
+    ours = {
+        "application_name": "pyworker launcher",
+        "target_session_attrs": "read-write",
+        "client_encoding": "UTF8",
+    }
     return _connect({**_NETWORK, **given, **ours, "options": options, "user": owner})
 
 
@@ -183,7 +215,9 @@ def connect_reader(dsn: str) -> DeadlineConnection:
     given = conninfo_to_dict(dsn)
     options = _options(_text(given.get("options")), _FOR_OURSELVES)
     ours = {"application_name": "pyworker status", "client_encoding": "UTF8", "options": options}
-    return DeadlineConnection.connect(make_conninfo("", **{**_NETWORK, **given, **ours}), autocommit=True)
+    return DeadlineConnection.connect(
+        make_conninfo("", **{**_NETWORK, **given, **ours}), autocommit=True
+    )
 
 
 def _text(value: object) -> str | None:
@@ -191,14 +225,22 @@ def _text(value: object) -> str | None:
 
 
 def _refusal(text: str) -> str | None:
-    """Find the host that refused us, where several were tried and others did not answer or are standbys."""
-    tried = [line.partition("connection to server ") for line in text.splitlines() if line.startswith("- host: ")]
+    """Find the host that refused us, where several were tried and others did not answer or are
+    standbys.
+    """
+    tried = [
+        line.partition("connection to server ")
+        for line in text.splitlines()
+        if line.startswith("- host: ")
+    ]
     refused = [f"{begun}{rest}" for _attempt, begun, rest in tried if "FATAL:" in rest]
     return refused[0] if refused else None
 
 
 def is_loss(connection: psycopg.Connection[Any] | None, error: psycopg.Error) -> bool:
-    """Tell whether the connection is of no more use: it is broken, or leads to a server that became read-only."""
+    """Tell whether the connection is of no more use: it is broken, or leads to a server that became
+    read-only.
+    """
     return connection is None or connection.closed or connection.broken or error.sqlstate == "25006"
 
 
@@ -209,7 +251,9 @@ def is_standby(error: psycopg.Error) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in one short line what went wrong. Of several hosts that were tried, the one that refused us counts."""
+    """Say in one short line what went wrong. Of several hosts that were tried, the one that refused
+    us counts.
+    """
     primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     text = primary or _refusal(str(error)) or str(error).strip() or type(error).__name__
     return clean(text.splitlines()[0].removeprefix("consuming input failed: ").strip(), 300)

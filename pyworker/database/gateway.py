@@ -27,7 +27,9 @@ PUBLIC_VIEWS = tuple(_VIEWS)
 
 
 class Gateway:
-    """Calls on one connection in autocommit: each call is a transaction, unless it is made inside `transaction()`."""
+    """Calls on one connection in autocommit: each call is a transaction, unless it is made inside
+    `transaction()`.
+    """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         """Speak through this connection."""
@@ -48,27 +50,39 @@ class Gateway:
     # The supervisor
 
     def login_privileges(self) -> str | None:
-        """Name what this connection's login has, itself or by membership, that no supervisor needs; None: nothing.
+        """Name what this connection's login has, itself or by membership, that no supervisor needs;
+        None: nothing.
 
-        Asked of the server's catalog alone, before anything of ours is called: as jobs_internal.powers.
+        Asked of the server's catalog alone, before anything of ours is called: as
+        jobs_internal.powers.
         """
         found = self._value(
             "with recursive reached (login, role) as ("
-            " select r.oid, r.oid from pg_catalog.pg_roles as r where r.rolname = session_user union"
-            " select o.login, m.roleid from reached as o join pg_catalog.pg_auth_members as m on m.member = o.role)"
+            " select r.oid, r.oid from pg_catalog.pg_roles as r where r.rolname = session_user"
+            " union"
+            " select o.login, m.roleid from reached as o"
+            " join pg_catalog.pg_auth_members as m on m.member = o.role)"
             " select pg_catalog.string_agg(w.power || case when o.role = o.login or w.n = 5 then ''"
-            " else ' by membership in ' || r.rolname end, ', ' order by o.role <> o.login, w.n, r.rolname)"
+            " else ' by membership in ' || r.rolname end, ', '"
+            " order by o.role <> o.login, w.n, r.rolname)"
             " from reached as o join pg_catalog.pg_roles as r on r.oid = o.role"
-            " cross join lateral (values (1, 'SUPERUSER', r.rolsuper), (2, 'REPLICATION', r.rolreplication),"
-            " (3, 'CREATEROLE', r.rolcreaterole), (4, 'BYPASSRLS', r.rolbypassrls), (5, r.rolname::text,"
-            " r.rolname = any ('{pg_execute_server_program, pg_read_server_files, pg_write_server_files}'))"
+            " cross join lateral (values (1, 'SUPERUSER', r.rolsuper), (2,"
+            " 'REPLICATION', r.rolreplication),"
+            " (3, 'CREATEROLE', r.rolcreaterole), (4, 'BYPASSRLS',"
+            " r.rolbypassrls), (5, r.rolname::text,"
+            " r.rolname = any ('{pg_execute_server_program,"
+            " pg_read_server_files, pg_write_server_files}'))"
             " ) as w (n, power, has) where w.has"
         )
         return None if found is None else str(found)
 
     def supervisor_open(self, name: str, host: str, os_pid: int, version: str) -> int:
         """Register this connection as a supervisor; returns its number."""
-        return int(self._value("select jobs_internal.supervisor_open(%s, %s, %s, %s)", name, host, os_pid, version))
+        return int(
+            self._value(
+                "select jobs_internal.supervisor_open(%s, %s, %s, %s)", name, host, os_pid, version
+            )
+        )
 
     def supervisor_serves(self, supervisor: int, owners: Sequence[str]) -> None:
         """Say whose jobs this supervisor runs, where it runs only some."""
@@ -80,7 +94,9 @@ class Gateway:
 
     def supervisor_tick(self, supervisor: int) -> Tick:
         """Dispatch what is due, rescue what is dead, and tell how things stand."""
-        return Tick.from_row(self._value("select jobs_internal.supervisor_tick(%s)", supervisor) or {})
+        return Tick.from_row(
+            self._value("select jobs_internal.supervisor_tick(%s)", supervisor) or {}
+        )
 
     def supervisor_press(self, supervisor: int) -> list[StopSignal]:
         """Signal the sessions whose job has a committed reason to stop."""
@@ -89,20 +105,30 @@ class Gateway:
 
     def supervisor_sleep(self, supervisor: int, *, asleep: bool) -> bool:
         """Ask enqueuers to wake this supervisor, or no longer; true: there is work already."""
-        return bool(self._value("select jobs_internal.supervisor_sleep(%s, %s)", supervisor, asleep))
+        return bool(
+            self._value("select jobs_internal.supervisor_sleep(%s, %s)", supervisor, asleep)
+        )
 
     def note_unreached(self, supervisor: int, reasons: Mapping[str, str]) -> None:
-        """Say as which of the owners with due jobs this supervisor cannot connect, and why; as all others it can."""
+        """Say as which of the owners with due jobs this supervisor cannot connect, and why; as all
+        others it can.
+        """
         self._value("select jobs_internal.note_unreached(%s, %s)", supervisor, Jsonb(dict(reasons)))
 
     def take_outcomes(self, limit: int) -> list[Commit]:
-        """Take outcomes for the log, some megabytes at once; none: that is all. They are gone at the commit."""
-        return [Commit.from_row(row) for row in self._values("select * from jobs_internal.take_outcomes(%s)", limit)]
+        """Take outcomes for the log, some megabytes at once; none: that is all. They are gone at
+        the commit.
+        """
+        return [
+            Commit.from_row(row)
+            for row in self._values("select * from jobs_internal.take_outcomes(%s)", limit)
+        ]
 
     def wait_of(self, pid: int) -> str | None:
         """Name what a process of the server waits for."""
         query: LiteralString = (
-            "select pg_catalog.concat_ws(':', a.wait_event_type, a.wait_event) from pg_catalog.pg_stat_activity as a"
+            "select pg_catalog.concat_ws(':', a.wait_event_type, a.wait_event)"
+            " from pg_catalog.pg_stat_activity as a"
             " where a.pid = %s"
         )
         return self._value(query, pid) or None
@@ -128,7 +154,9 @@ class Gateway:
         self._connection.execute("listen pyworker")
 
     def receive(self) -> bool:
-        """Read what the server sent unasked; true: somebody enqueued. Raises when the connection is gone."""
+        """Read what the server sent unasked; true: somebody enqueued. Raises when the connection is
+        gone.
+        """
         self._connection.pgconn.consume_input()
         while self._connection.pgconn.notifies():
             self.notified = True

@@ -1,11 +1,22 @@
-"""What the database's functions return, as frozen records. Keys that a newer schema adds are ignored."""
+"""What the database's functions return, as frozen records. Keys that a newer schema adds are
+ignored.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
-__all__ = ["Commit", "Demand", "JobError", "Maintenance", "Outcome", "StopSignal", "Successes", "Tick"]
+__all__ = [
+    "Commit",
+    "Demand",
+    "JobError",
+    "Maintenance",
+    "Outcome",
+    "StopSignal",
+    "Successes",
+    "Tick",
+]
 
 Row = Mapping[str, Any]
 
@@ -19,7 +30,9 @@ def _time(value: object) -> datetime | None:
 
 
 def _text(value: object) -> str | None:
-    """Read a text of an error: it comes from a job's own session, which may have put anything there."""
+    """Read a text of an error: it comes from a job's own session, which may have put anything
+    there.
+    """
     return None if value is None else str(value)
 
 
@@ -34,7 +47,11 @@ class Demand:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read one entry of a tick's `owners`."""
-        return cls(owner=str(row["owner"]), wanted=int(row.get("wanted") or 0), live=int(row.get("live") or 0))
+        return cls(
+            owner=str(row["owner"]),
+            wanted=int(row.get("wanted") or 0),
+            live=int(row.get("live") or 0),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +59,9 @@ class Tick:
     """What one tick did and saw."""
 
     paused: bool = False
-    watchful: bool = False  # somebody may commit a job without a ring, as he saw this supervisor awake
+    watchful: bool = (
+        False  # somebody may commit a job without a ring, as he saw this supervisor awake
+    )
     dispatched: int = 0
     rescued: int = 0
     stopping: int = 0
@@ -61,7 +80,9 @@ class Tick:
     def from_row(cls, row: Row) -> Self:
         """Read the object that supervisor_tick returns."""
         counts = ("dispatched", "rescued", "stopping", "sessions", "running", "queued", "feed")
-        due, deadline, opened = (row.get(name) for name in ("next_due_ms", "next_deadline_ms", "opened"))
+        due, deadline, opened = (
+            row.get(name) for name in ("next_due_ms", "next_deadline_ms", "opened")
+        )
         return cls(
             paused=bool(row.get("paused")),
             watchful=bool(row.get("watchful")),
@@ -101,7 +122,9 @@ class StopSignal:
 
 @dataclass(frozen=True, kw_only=True)
 class JobError:
-    """What the log tells of an error; detail and context may hold data, and stay in the database."""
+    """What the log tells of an error; detail and context may hold data, and stay in the
+    database.
+    """
 
     sqlstate: str | None = None
     message: str | None = None
@@ -111,7 +134,11 @@ class JobError:
     def from_row(cls, row: Row | None) -> Self:
         """Read an outcome's `error`."""
         row = row if isinstance(row, Mapping) else {}
-        return cls(sqlstate=_text(row.get("sqlstate")), message=_text(row.get("message")), hint=_text(row.get("hint")))
+        return cls(
+            sqlstate=_text(row.get("sqlstate")),
+            message=_text(row.get("message")),
+            hint=_text(row.get("hint")),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +206,9 @@ class Commit:
 
     @classmethod
     def from_row(cls, row: Row | None) -> Self:
-        """Read one object of take_outcomes; None, and what is no such object, is one that cannot be read."""
+        """Read one object of take_outcomes; None, and what is no such object, is one that cannot be
+        read.
+        """
         try:
             return cls._read(row or {}) if row is not None else cls._unreadable()
         except (ValueError, TypeError, LookupError, AttributeError):
@@ -187,7 +216,9 @@ class Commit:
 
     @classmethod
     def _unreadable(cls) -> Self:
-        return cls(at=datetime.now(UTC), queue=None, owner=None, session=None, pid=None, readable=False)
+        return cls(
+            at=datetime.now(UTC), queue=None, owner=None, session=None, pid=None, readable=False
+        )
 
     @classmethod
     def _read(cls, row: Row) -> Self:

@@ -44,5 +44,7 @@ def print_checks(screen: Screen, checks: Sequence[Check]) -> bool:
         if check.ok:
             screen.line(f"  ok     {check.name}: {check.found}")
         else:
-            screen.line(f"  WRONG  {check.name}: {check.found}; it has to be {check.expected}", "bold red")
+            screen.line(
+                f"  WRONG  {check.name}: {check.found}; it has to be {check.expected}", "bold red"
+            )
     return all(check.ok for check in checks)

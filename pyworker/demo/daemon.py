@@ -29,14 +29,23 @@ class Daemon:
         self._command = [sys.executable, "-m", "pyworker", "run", "--owner", owner]
         self._command += ["--name", "demo", "--log-format", "json", "--log-level", "info"]
         # The DSN goes through the environment: argv can be read by everybody on the machine.
-        self._environment = {**os.environ, "PYWORKER_SESSION_LINGER": _LINGER, "PYWORKER_DSN": dsn, **environment}
+        self._environment = {
+            **os.environ,
+            "PYWORKER_SESSION_LINGER": _LINGER,
+            "PYWORKER_DSN": dsn,
+            **environment,
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Start it, and wait until it says so."""
         with open_private(self._log) as file:
             self._process = subprocess.Popen(
-                self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
             )
         try:
             self._wait_started()
@@ -50,7 +59,9 @@ class Daemon:
         while not any(line["event"] == "supervisor_started" for line in self.lines()):
             self.assert_alive()
             if monotonic() > until:
-                raise PyworkerError(f"the supervisor did not start in {_START:.0f} s", detail=self._last_words())
+                raise PyworkerError(
+                    f"the supervisor did not start in {_START:.0f} s", detail=self._last_words()
+                )
             sleep(0.05)
 
     def __exit__(self, *_error: object) -> None:
@@ -67,7 +78,9 @@ class Daemon:
         """Stop the demo when the supervisor has left."""
         code = self._process.poll() if self._process else None
         if code is not None:
-            raise PyworkerError(f"the supervisor left with exit code {code}", detail=self._last_words())
+            raise PyworkerError(
+                f"the supervisor left with exit code {code}", detail=self._last_words()
+            )
 
     def stop(self) -> int:
         """Send SIGTERM, if it still runs, and return its exit code."""
@@ -90,7 +103,11 @@ class Daemon:
 
 def read_log(text: str) -> list[dict[str, Any]]:
     """Read events; what is no event, or not whole yet, is left out."""
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
+    return [
+        json.loads(line)
+        for line in text.splitlines()
+        if line.startswith("{") and line.endswith("}")
+    ]
 
 
 def count_outcomes(lines: list[dict[str, Any]]) -> dict[str, int]:

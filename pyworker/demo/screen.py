@@ -67,9 +67,9 @@ class Screen:
         self.line(heading, "cyan")
         cells = [list(columns), *([_cell(value) for value in row] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        numeric = [any(_is_number(value) for value in column) for column in zip(*rows, strict=True)] or [False] * len(
-            widths
-        )
+        numeric = [
+            any(_is_number(value) for value in column) for column in zip(*rows, strict=True)
+        ] or [False] * len(widths)
         for number, row in enumerate(cells):
             fields = [
                 cell.rjust(width) if right else cell.ljust(width)

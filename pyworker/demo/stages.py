@@ -1,4 +1,6 @@
-"""The main job, in three stages: maintenance, everything at once, and what builds on it. All of it is SQL."""
+"""The main job, in three stages: maintenance, everything at once, and what builds on it. All of it
+is SQL.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,9 +16,13 @@ __all__ = ["Stages"]
 
 
 class Stages:
-    """The demo's jobs, enqueued and watched over one connection of its ordinary role, in autocommit."""
+    """The demo's jobs, enqueued and watched over one connection of its ordinary role, in
+    autocommit.
+    """
 
-    def __init__(self, connection: psycopg.Connection[Any], screen: Screen, assert_alive: Callable[[], None]) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[Any], screen: Screen, assert_alive: Callable[[], None]
+    ) -> None:
         """Nothing is enqueued yet."""
         self._connection = connection
         self._screen = screen
@@ -38,8 +44,16 @@ class Stages:
         percent = self._cancelled_at or 0.0
         half = percent if 50 <= percent < 100 else "from 50 to 100"
         return [
-            Check(name="SQLSTATE of the call refused at enqueue", found=self._refused, expected="PW005"),
-            Check(name="percent done when the job was cancelled", found=str(percent), expected=str(half)),
+            Check(
+                name="SQLSTATE of the call refused at enqueue",
+                found=self._refused,
+                expected="PW005",
+            ),
+            Check(
+                name="percent done when the job was cancelled",
+                found=str(percent),
+                expected=str(half),
+            ),
         ]
 
     def _stage(
@@ -64,7 +78,9 @@ class Stages:
 
     def _enqueue(self, name: str) -> list[int]:
         self._screen.statement(self._sql[name])
-        return [int(row[0]) for row in self._connection.execute(self._sql[name].encode()).fetchall()]
+        return [
+            int(row[0]) for row in self._connection.execute(self._sql[name].encode()).fetchall()
+        ]
 
     def _refuse(self) -> None:
         self._screen.statement(self._sql["refused"])

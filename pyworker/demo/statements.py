@@ -1,4 +1,6 @@
-"""The demo's SQL: files beside this module, in which `-- name:` or `-- check:` begins a statement."""
+"""The demo's SQL: files beside this module, in which `-- name:` or `-- check:` begins a
+statement.
+"""
 
 import re
 from pathlib import Path

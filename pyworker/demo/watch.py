@@ -52,7 +52,11 @@ class Bars:
 
     def __init__(self, screen: Screen) -> None:
         """Nothing is shown yet."""
-        columns = (TextColumn("  {task.description}"), BarColumn(30), TextColumn("{task.fields[said]}"))
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(30),
+            TextColumn("{task.fields[said]}"),
+        )
         self._progress = Progress(*columns, console=screen.console, auto_refresh=False)
 
     def __enter__(self) -> Self:
@@ -70,7 +74,9 @@ class Bars:
             self._progress.add_task("", said="")
         for task, look in zip(self._progress.task_ids, looks, strict=True):
             total = look.total if look.total or not look.over else 1.0
-            self._progress.update(task, description=look.label, total=total, completed=look.done, said=look.said)
+            self._progress.update(
+                task, description=look.label, total=total, completed=look.done, said=look.said
+            )
         self._progress.refresh()
 
 
@@ -102,9 +108,14 @@ class Lines:
 
 
 def watch(
-    connection: psycopg.Connection[Any], screen: Screen, groups: Sequence[Sequence[int]], between: Callable[[], None]
+    connection: psycopg.Connection[Any],
+    screen: Screen,
+    groups: Sequence[Sequence[int]],
+    between: Callable[[], None],
 ) -> None:
-    """Watch until every job is finished; `between` runs after each look. One job is one bar, many jobs are another."""
+    """Watch until every job is finished; `between` runs after each look. One job is one bar, many
+    jobs are another.
+    """
     until = monotonic() + _PATIENCE
     reader = _Reader(connection)
     board: Board = Bars(screen) if screen.live else Lines(screen)
@@ -115,8 +126,12 @@ def watch(
             if all(look.over for look in looks):
                 return
             if monotonic() > until:
-                left = ", ".join(f"{look.label.strip()}: {look.said}" for look in looks if not look.over)
-                raise PyworkerError(f"jobs are not finished after {_PATIENCE:.0f} s", detail=f"{left}.")
+                left = ", ".join(
+                    f"{look.label.strip()}: {look.said}" for look in looks if not look.over
+                )
+                raise PyworkerError(
+                    f"jobs are not finished after {_PATIENCE:.0f} s", detail=f"{left}."
+                )
             between()
             sleep(_PAUSE)
 
@@ -126,13 +141,20 @@ class _Reader:
         self._cursor = connection.cursor(row_factory=dict_row)
         self._sql = read_statements("watch.sql")
         self._began = monotonic()
-        self._ended: dict[int, float] = {}  # first job of a group -> seconds until the group was done
-        self._reached: dict[int, tuple[float, float]] = {}  # job -> the last done and total that it told
+        self._ended: dict[
+            int, float
+        ] = {}  # first job of a group -> seconds until the group was done
+        self._reached: dict[
+            int, tuple[float, float]
+        ] = {}  # job -> the last done and total that it told
 
     def look(self, groups: Sequence[Sequence[int]]) -> list[Look]:
         first = [group[0] for group in groups]
         rows: dict[int, Row] = {row["id"]: row for row in self._ask("jobs", first)}
-        return [self._one(rows[group[0]]) if len(group) == 1 else self._many(rows[group[0]], group) for group in groups]
+        return [
+            self._one(rows[group[0]]) if len(group) == 1 else self._many(rows[group[0]], group)
+            for group in groups
+        ]
 
     def _ask(self, name: str, value: object) -> list[Row]:
         return self._cursor.execute(self._sql[name].encode(), (value,)).fetchall()
@@ -144,15 +166,25 @@ class _Reader:
         over = row["state"] in _FINAL
         if row["state"] == "succeeded":
             done, total = (total or 1.0), (total or 1.0)
-        return Look(label=_label(row["id"], row["task"]), done=done, total=total, said=_said(row), over=over)
+        return Look(
+            label=_label(row["id"], row["task"]), done=done, total=total, said=_said(row), over=over
+        )
 
     def _many(self, row: Row, ids: Sequence[int]) -> Look:
         (queue,) = self._ask("queue", row["queue"])
         done = len(ids) - queue["remaining"]
         over = not queue["remaining"]
         seconds = self._ended.setdefault(ids[0], monotonic() - self._began) if over else 0.0
-        said = f"{done:,} of {len(ids):,} done, {queue['failed']} failed" + (f", in {seconds:.1f} s" if over else "")
-        return Look(label=_label(f"{ids[0]}-{ids[-1]}", row["task"]), done=done, total=len(ids), said=said, over=over)
+        said = f"{done:,} of {len(ids):,} done, {queue['failed']} failed" + (
+            f", in {seconds:.1f} s" if over else ""
+        )
+        return Look(
+            label=_label(f"{ids[0]}-{ids[-1]}", row["task"]),
+            done=done,
+            total=len(ids),
+            said=said,
+            over=over,
+        )
 
 
 def _label(number: object, task: str) -> str:

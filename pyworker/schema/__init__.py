@@ -1,7 +1,7 @@
 """The schema: install, upgrade and uninstall it.
 
-The one part of pyworker that knows the tables of `jobs_internal`, because it makes and removes them; everything else
-calls functions only.
+The one part of pyworker that knows the tables of `jobs_internal`, because it makes and removes
+them; everything else calls functions only.
 """
 
 from pyworker.schema.apply import Applied, apply_schema

@@ -18,14 +18,15 @@ from pyworker.schema.script import BRING_PGMQ, FRESH, Command, Step, When, plan
 
 __all__ = ["Applied", "Warned", "apply_schema", "connect", "locate"]
 
-#: Two databases of one cluster that install at once meet in the roles, which belong to both; the loser tries again.
+#: Two databases of one cluster that install at once meet in the roles, which belong to both; the
+#: loser tries again.
 _ROLE_RACES = ("XX000", "23505", "42710")
 _TRIES = 8
 _HINTS = {
-    "55P03": "A session holds a lock that this needs. Pause the queues with jobs.pause(), see pg_stat_activity for old "
-    "transactions, then run this again. Nothing was changed.",
-    "2BP01": "An object of yours needs one of pyworker's that changes. Drop it, run this again, then make it anew. "
-    "Nothing was changed.",
+    "55P03": "A session holds a lock that this needs. Pause the queues with jobs.pause(), see "
+    "pg_stat_activity for old transactions, then run this again. Nothing was changed.",
+    "2BP01": "An object of yours needs one of pyworker's that changes. Drop it, run this again, "
+    "then make it anew. Nothing was changed.",
 }
 
 
@@ -40,7 +41,9 @@ class Warned:
     def __str__(self) -> str:
         """Render it as errors are."""
         more = [("DETAIL", self.detail), ("HINT", self.hint)]
-        return "\n".join([f"warning: {self.message}", *(f"{name}: {text}" for name, text in more if text)])
+        return "\n".join(
+            [f"warning: {self.message}", *(f"{name}: {text}" for name, text in more if text)]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,9 @@ class Applied:
 
 def connect(dsn: str) -> Connection[TupleRow]:
     """Connect for reading and changing the schema, whatever the role's defaults are."""
-    connection = psycopg.connect(dsn, autocommit=True, application_name="pyworker schema", connect_timeout=10)
+    connection = psycopg.connect(
+        dsn, autocommit=True, application_name="pyworker schema", connect_timeout=10
+    )
     connection.isolation_level = IsolationLevel.READ_COMMITTED
     connection.read_only = False
     return connection
@@ -70,7 +75,8 @@ def connect(dsn: str) -> Connection[TupleRow]:
 
 def _execute(connection: Connection[TupleRow], step: Step) -> None:
     try:
-        # Bytes, and no parameters: the text goes to the server as it is, any number of statements at once.
+        # Bytes, and no parameters: the text goes to the server as it is, any number of statements
+        # at once.
         connection.execute(step.text.encode())
     except psycopg.Error as error:
         raise locate(error, step.text, step.where) from error
@@ -95,7 +101,9 @@ def _truth(connection: Connection[TupleRow], query: str) -> bool:
 
 
 def _versions(connection: Connection[TupleRow]) -> set[int]:
-    return {row[0] for row in connection.execute("select version from jobs_internal.schema_migration")}
+    return {
+        row[0] for row in connection.execute("select version from jobs_internal.schema_migration")
+    }
 
 
 def _apply_once(connection: Connection[TupleRow], steps: list[Step], after: int) -> Applied:
@@ -107,7 +115,11 @@ def _apply_once(connection: Connection[TupleRow], steps: list[Step], after: int)
     def note(said: Diagnostic) -> None:
         if said.severity_nonlocalized == "WARNING":
             warnings.append(
-                Warned(message=said.message_primary or "", detail=said.message_detail, hint=said.message_hint)
+                Warned(
+                    message=said.message_primary or "",
+                    detail=said.message_detail,
+                    hint=said.message_hint,
+                )
             )
 
     connection.add_notice_handler(note)

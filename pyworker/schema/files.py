@@ -1,8 +1,9 @@
-"""The SQL files: where they are, in which order they apply, and which version of the schema they make.
+"""The SQL files: where they are, in which order they apply, and which version of the schema they
+make.
 
-They lie in `pyworker/_sql` inside a wheel and in `sql/` in a checkout. Files of `schema/` apply in the order of their
-paths; those numbered 20 and 30 make types and tables and apply to a fresh database only. Files of `migrations/` change
-the tables of one that is there.
+They lie in `pyworker/_sql` inside a wheel and in `sql/` in a checkout. Files of `schema/` apply in
+the order of their paths; those numbered 20 and 30 make types and tables and apply to a fresh
+database only. Files of `migrations/` change the tables of one that is there.
 """
 
 import hashlib
@@ -85,10 +86,14 @@ def _read_migration(root: Path, path: Path) -> Migration:
     file = _read(root, path)
     if named is None or int(named[1]) == 0:
         raise SchemaError(
-            f'"{file.path}" is not the name of a migration', hint="Name it NNNN_what_it_does.sql, from 0001."
+            f'"{file.path}" is not the name of a migration',
+            hint="Name it NNNN_what_it_does.sql, from 0001.",
         )
     if not file.text.startswith("-- "):
-        raise SchemaError(f'"{file.path}" does not say what it is for', hint="Start it with a comment of one sentence.")
+        raise SchemaError(
+            f'"{file.path}" does not say what it is for',
+            hint="Start it with a comment of one sentence.",
+        )
     return Migration(version=int(named[1]), name=named[2], file=file)
 
 
@@ -96,8 +101,12 @@ def read_source(root: Path | None = None) -> Source:
     """Read all files; migrations must be numbered without a gap."""
     root = root or sql_directory()
     try:
-        paths = sorted((root / "schema").rglob("*.sql"), key=lambda path: path.relative_to(root).parts)
-        migrations = [_read_migration(root, path) for path in sorted((root / "migrations").glob("*.sql"))]
+        paths = sorted(
+            (root / "schema").rglob("*.sql"), key=lambda path: path.relative_to(root).parts
+        )
+        migrations = [
+            _read_migration(root, path) for path in sorted((root / "migrations").glob("*.sql"))
+        ]
         source = Source(
             schema=tuple(_read(root, path) for path in paths),
             migrations=tuple(migrations),
@@ -109,5 +118,7 @@ def read_source(root: Path | None = None) -> Source:
         ) from error
     numbers = [migration.version for migration in migrations]
     if numbers != list(range(1, len(numbers) + 1)):
-        raise SchemaError("the migrations are not numbered 1, 2, 3, ...", detail=f"There are {numbers}.")
+        raise SchemaError(
+            "the migrations are not numbered 1, 2, 3, ...", detail=f"There are {numbers}."
+        )
     return source

@@ -1,7 +1,8 @@
 """The one sequence of steps that installs or upgrades, for whoever applies it: Python, or psql.
 
-`plan` gives the steps, each with the condition under which it applies; `apply.py` executes them, and `render` writes
-them as a script for psql. `python -m pyworker.schema` writes sql/install.sql and sql/upgrade.sql anew.
+`plan` gives the steps, each with the condition under which it applies; `apply.py` executes them,
+and `render` writes them as a script for psql. `python -m pyworker.schema` writes sql/install.sql
+and sql/upgrade.sql anew.
 """
 
 from collections.abc import Callable
@@ -14,14 +15,28 @@ from pgmq.install import get_embedded_install_sql, get_embedded_sql_version
 
 from pyworker.schema.files import Source, SqlFile, read_source, sql_directory
 
-__all__ = ["BRING_PGMQ", "FRESH", "Command", "Step", "When", "entry", "install_script", "plan", "write_scripts"]
+__all__ = [
+    "BRING_PGMQ",
+    "FRESH",
+    "Command",
+    "Step",
+    "When",
+    "entry",
+    "install_script",
+    "plan",
+    "write_scripts",
+]
 
 Command = Literal["install", "upgrade"]
 
-BEGIN = "begin;\nset local transaction_isolation = 'read committed';\nset local transaction_read_only = off;\n"
+BEGIN = (
+    "begin;\nset local transaction_isolation = 'read committed';\nset local "
+    "transaction_read_only = off;\n"
+)
 #: Whether the database has no schema of ours yet, and whether it needs pgmq's own SQL.
 FRESH = (
-    "select not exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
+    "select not exists (select from pg_catalog.pg_class c"
+    " join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
     " where n.nspname = 'jobs_internal' and c.relname = 'schema_migration')"
 )
 BRING_PGMQ = (
@@ -55,7 +70,9 @@ class Step:
 
     @property
     def records(self) -> bool:
-        """Tell whether it makes the record of migrations, and whoever applies them is now the owner of it."""
+        """Tell whether it makes the record of migrations, and whoever applies them is now the owner
+        of it.
+        """
         return self.file is not None and self.file.path.startswith("schema/12_")
 
     @property
@@ -67,21 +84,32 @@ class Step:
 def _pgmq() -> Step:
     version = get_embedded_sql_version()
     text = get_embedded_install_sql().rstrip()
-    return Step(when=When.PGMQ, text=f"{text}\ncomment on schema pgmq is 'pgmq {version}, applied by pyworker';\n")
+    return Step(
+        when=When.PGMQ,
+        text=f"{text}\ncomment on schema pgmq is 'pgmq {version}, applied by pyworker';\n",
+    )
 
 
 def _record(version: int, name: str, when: When) -> Step:
-    text = f"insert into jobs_internal.schema_migration (version, name) values ({version}, '{name}');\n"  # noqa: S608  ours
-    return Step(when=when, version=version, text=text)
+    values = f"values ({version}, '{name}')"  # a number and a name of ours
+    insert = "insert into jobs_internal.schema_migration (version, name)"
+    return Step(when=when, version=version, text=f"{insert} {values};\n")
 
 
-def plan(source: Source, command: Command, *, pgmq: bool = True, checksum: bool = True) -> list[Step]:
-    """List the steps in order; without `checksum`, nothing in them changes when only a file's text does."""
+def plan(
+    source: Source, command: Command, *, pgmq: bool = True, checksum: bool = True
+) -> list[Step]:
+    """List the steps in order; without `checksum`, nothing in them changes when only a file's text
+    does.
+    """
     said = {"command": command, "schema_version": str(source.version)}
     if checksum:
         said["files_checksum"] = source.checksum
     steps = [
-        Step(when=When.ALWAYS, text="".join(f"set local pyworker.{key} = '{value}';\n" for key, value in said.items()))
+        Step(
+            when=When.ALWAYS,
+            text="".join(f"set local pyworker.{key} = '{value}';\n" for key, value in said.items()),
+        )
     ]
     repeatable = [file for file in source.schema if not file.fresh_only]
     before = [file for file in repeatable if file.path < "schema/20_"]
@@ -90,11 +118,24 @@ def plan(source: Source, command: Command, *, pgmq: bool = True, checksum: bool 
         if pgmq and file.path.startswith("schema/02_"):
             steps.append(_pgmq())
         steps.append(Step(when=When.ALWAYS, file=file, text=file.text))
-    steps += [Step(when=When.FRESH, file=file, text=file.text) for file in source.schema if file.fresh_only]
+    steps += [
+        Step(when=When.FRESH, file=file, text=file.text)
+        for file in source.schema
+        if file.fresh_only
+    ]
     steps.append(_record(0, "base", When.FRESH))
-    steps += [_record(migration.version, migration.name, When.FRESH) for migration in source.migrations]
+    steps += [
+        _record(migration.version, migration.name, When.FRESH) for migration in source.migrations
+    ]
     for migration in source.migrations:
-        steps.append(Step(when=When.PENDING, version=migration.version, file=migration.file, text=migration.file.text))
+        steps.append(
+            Step(
+                when=When.PENDING,
+                version=migration.version,
+                file=migration.file,
+                text=migration.file.text,
+            )
+        )
         steps.append(_record(migration.version, migration.name, When.PENDING))
     return steps + [Step(when=When.ALWAYS, file=file, text=file.text) for file in after]
 
@@ -111,7 +152,10 @@ def _guard(step: Step) -> tuple[str, str]:
         case When.PENDING:
             lookup = "select exists (select from jobs_internal.schema_migration where version"
             condition = f"{lookup} = {step.version}) as pyworker_done \\gset\n"
-            return f"\\if :pyworker_fresh\n\\else\n{condition}\\if :pyworker_done\n\\else\n", "\\endif\n\\endif\n"
+            return (
+                f"\\if :pyworker_fresh\n\\else\n{condition}\\if :pyworker_done\n\\else\n",
+                "\\endif\n\\endif\n",
+            )
 
 
 def _inline(step: Step) -> str:
@@ -144,7 +188,10 @@ def _header(command: Command, *, included: bool) -> str:
         "upgrade": "Brings an installed pyworker to this version",
     }[command]
     by = "Written by `python -m pyworker.schema`; do not edit.\n-- " if included else ""
-    return f"-- {what}, in one transaction.\n-- {by}{how}  Usage: psql -X -v ON_ERROR_STOP=1 -f FILE DSN\n\n"
+    return (
+        f"-- {what}, in one transaction.\n-- {by}{how}  Usage: psql -X -v ON_ERROR_STOP=1 -f "
+        f"FILE DSN\n\n"
+    )
 
 
 def install_script(source: Source, command: Command) -> str:

@@ -12,7 +12,14 @@ from pyworker.errors import SchemaError, convert_database_errors
 from pyworker.schema.apply import connect, locate
 from pyworker.schema.files import read_source
 
-_ROLES = ["jobs_owner", "jobs_producer", "jobs_runner", "jobs_operator", "jobs_reader", "jobs_supervisor"]
+_ROLES = [
+    "jobs_owner",
+    "jobs_producer",
+    "jobs_runner",
+    "jobs_operator",
+    "jobs_reader",
+    "jobs_supervisor",
+]
 
 __all__ = ["Removal", "Removed", "drop_schema", "look", "uninstall_script"]
 
@@ -41,11 +48,16 @@ class Removal:
         lines = [
             f'From database "{self.database}" would be dropped:',
             f"  schemas: {', '.join(self.schemas) or 'none'}",
-            f"  jobs: {self.unfinished} unfinished, {self.finished} finished, with arguments, results and history",
+            (
+                f"  jobs: {self.unfinished} unfinished, {self.finished} finished, with arguments, "
+                f"results and history"
+            ),
             f"  pgmq queues: {self.queues}, named pyworker_*",
         ]
         if self.elsewhere:
-            lines.append(f"  no roles: these databases use pyworker too: {', '.join(self.elsewhere)}")
+            lines.append(
+                f"  no roles: these databases use pyworker too: {', '.join(self.elsewhere)}"
+            )
         else:
             lines.append(f"  roles, where they have no members: {', '.join(self.roles) or 'none'}")
         if self.members:
@@ -66,7 +78,9 @@ class Removed:
 
 def _count(connection: Connection[TupleRow], relation: LiteralString, query: LiteralString) -> int:
     try:
-        there = connection.execute("select pg_catalog.to_regclass(%s) is not null", [relation]).fetchone()
+        there = connection.execute(
+            "select pg_catalog.to_regclass(%s) is not null", [relation]
+        ).fetchone()
         if not there or not there[0]:
             return 0
         row = connection.execute(query).fetchone()
@@ -80,7 +94,9 @@ def _count(connection: Connection[TupleRow], relation: LiteralString, query: Lit
     return int(row[0]) if row else 0
 
 
-def _names(connection: Connection[TupleRow], query: LiteralString, *values: list[str]) -> tuple[str, ...]:
+def _names(
+    connection: Connection[TupleRow], query: LiteralString, *values: list[str]
+) -> tuple[str, ...]:
     return tuple(row[0] for row in connection.execute(query, values or None))
 
 
@@ -91,13 +107,22 @@ def look(dsn: str) -> Removal:
             database=connection.info.dbname,
             schemas=_names(
                 connection,
-                "select nspname from pg_catalog.pg_namespace where nspname in ('jobs', 'jobs_internal') order by 1",
+                (
+                    "select nspname from pg_catalog.pg_namespace"
+                    " where nspname in ('jobs', 'jobs_internal') order by 1"
+                ),
             ),
-            unfinished=_count(connection, "jobs_internal.job", "select count(*) from jobs_internal.job"),
-            finished=_count(connection, "jobs_internal.finished", "select count(*) from jobs_internal.finished"),
+            unfinished=_count(
+                connection, "jobs_internal.job", "select count(*) from jobs_internal.job"
+            ),
+            finished=_count(
+                connection, "jobs_internal.finished", "select count(*) from jobs_internal.finished"
+            ),
             sessions=_count(connection, "jobs.sessions", "select count(*) from jobs.sessions"),
             queues=_count(
-                connection, "pgmq.meta", "select count(*) from pgmq.meta where queue_name like 'pyworker\\_%'"
+                connection,
+                "pgmq.meta",
+                "select count(*) from pgmq.meta where queue_name like 'pyworker\\_%'",
             ),
             roles=_names(
                 connection,
@@ -117,7 +142,8 @@ def look(dsn: str) -> Removal:
                 "select distinct b.datname::text from pg_catalog.pg_shdepend s"
                 " join pg_catalog.pg_database b on b.oid = s.dbid"
                 " where s.refclassid = 'pg_catalog.pg_authid'::regclass and s.deptype = 'o'"
-                " and s.refobjid = pg_catalog.to_regrole('jobs_owner') and b.datname <> pg_catalog.current_database()"
+                " and s.refobjid = pg_catalog.to_regrole('jobs_owner')"
+                " and b.datname <> pg_catalog.current_database()"
                 " order by 1",
             ),
         )
@@ -152,7 +178,10 @@ def drop_schema(dsn: str, *, cascade: bool = False, root: Path | None = None) ->
                 raise SchemaError(
                     "somebody is still working with pyworker's tables",
                     detail="A lock could not be had in 10 s. Nothing was changed.",
-                    hint="Stop the supervisors, run jobs.pause(), wait for the running jobs, then try again.",
+                    hint=(
+                        "Stop the supervisors, run jobs.pause(), wait for the running jobs, "
+                        "then try again."
+                    ),
                     sqlstate=error.sqlstate,
                 ) from error
             raise locate(error, text, "sql/uninstall.sql") from error

@@ -1,4 +1,6 @@
-"""A private PostgreSQL with pg_background: fetched, unpacked, created and run in one directory, for one's own use."""
+"""A private PostgreSQL with pg_background: fetched, unpacked, created and run in one directory, for
+one's own use.
+"""
 
 from pyworker.server.packages import CORE_PACKAGE, OPTIONAL_PACKAGES
 from pyworker.server.private import PrivateServer

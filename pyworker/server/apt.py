@@ -1,4 +1,6 @@
-"""A private apt: its own state, lists, cache and sources, beside the machine's packages and without touching them."""
+"""A private apt: its own state, lists, cache and sources, beside the machine's packages and without
+touching them.
+"""
 
 import os
 import re
@@ -12,7 +14,8 @@ from pyworker.server.tools import OTHER_WAYS, disk_full, find_tool, run_tool, sa
 
 __all__ = ["Deb", "PrivateApt"]
 
-# Read after the machine's own configuration: its proxy stays in force; its hooks, pins and default release do not.
+# Read after the machine's own configuration: its proxy stays in force; its hooks, pins and default
+# release do not.
 _CONFIG = """\
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -45,9 +48,18 @@ Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 """
 
-_URI_LINE = re.compile(r"^'[^']+' (?P<name>\S+\.deb) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
+_URI_LINE = re.compile(
+    r"^'[^']+' (?P<name>\S+\.deb) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})$", re.MULTILINE
+)
 _STATUS = re.compile(r"^dlstatus:\d+:(?P<percent>[\d.]+):")
-_UNSIGNED = ("NO_PUBKEY", "EXPKEYSIG", "is not signed", "Missing key", "couldn't be verified", "not live until")
+_UNSIGNED = (
+    "NO_PUBKEY",
+    "EXPKEYSIG",
+    "is not signed",
+    "Missing key",
+    "couldn't be verified",
+    "not live until",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +74,9 @@ class Deb:
 class PrivateApt:
     """apt-get on directories of our own, for one suite of one mirror."""
 
-    def __init__(self, home: Path, *, archives: Path, mirror: str, suite: str, keyring: Path) -> None:
+    def __init__(
+        self, home: Path, *, archives: Path, mirror: str, suite: str, keyring: Path
+    ) -> None:
         """Write the configuration; nothing is fetched yet."""
         self.mirror, self.suite, self.home, self._archives = mirror, suite, home, archives
         self._apt_get = find_tool("apt-get", "apt")
@@ -78,7 +92,9 @@ class PrivateApt:
         (home / "state" / "status").write_text("")
         (home / "sources.list").write_text(f"deb [signed-by={keyring}] {mirror} {suite} main\n")
         self._config = home / "apt.conf"
-        self._config.write_text(_CONFIG.format(home=home, archives=archives, architecture=dpkg.stdout.strip()))
+        self._config.write_text(
+            _CONFIG.format(home=home, archives=archives, architecture=dpkg.stdout.strip())
+        )
 
     def _command(self, program: str, *arguments: str) -> list[str | Path]:
         return [program, "-c", str(self._config), *arguments]
@@ -95,8 +111,11 @@ class PrivateApt:
 
     def plan(self, packages: tuple[str, ...]) -> tuple[Deb, ...]:
         """Compute the files that `packages` and all they depend on consist of."""
-        nowhere = f"Dir::Cache::archives={self.home / 'none'}"  # what is there already belongs to the plan as well
-        done = run_tool(self._command(self._apt_get, "-o", nowhere, "install", "--print-uris", "-y", *packages))
+        # what is there already belongs to the plan as well
+        nowhere = f"Dir::Cache::archives={self.home / 'none'}"
+        done = run_tool(
+            self._command(self._apt_get, "-o", nowhere, "install", "--print-uris", "-y", *packages)
+        )
         if done.returncode != 0:
             raise self._failure(done.stdout + done.stderr, doing="choosing packages")
         return tuple(
@@ -105,8 +124,12 @@ class PrivateApt:
         )
 
     def download(self, packages: tuple[str, ...], progress: Progress) -> None:
-        """Fetch the files of `packages`; apt resumes what an earlier try left and checks every file's hash."""
-        argv = self._command(self._apt_get, "-o", "APT::Status-Fd=1", "install", "--download-only", "-y", *packages)
+        """Fetch the files of `packages`; apt resumes what an earlier try left and checks every
+        file's hash.
+        """
+        argv = self._command(
+            self._apt_get, "-o", "APT::Status-Fd=1", "install", "--download-only", "-y", *packages
+        )
         said: list[str] = []
         with Popen(
             [str(part) for part in argv],
@@ -129,18 +152,23 @@ class PrivateApt:
     def _failure(self, output: str, *, doing: str) -> ServerError:
         if says_disk_full(output):
             return disk_full(self._archives, what=doing)
-        complaints = [line.strip() for line in output.splitlines() if line.startswith(("E:", "W:", "Err:"))]
+        complaints = [
+            line.strip() for line in output.splitlines() if line.startswith(("E:", "W:", "Err:"))
+        ]
         detail = " ".join(complaints[:3]) or output.strip()[-400:] or "apt gave no reason."
         if any(sign in output for sign in _UNSIGNED):
             return ServerError(
                 f'the signature of Debian suite "{self.suite}" could not be verified',
                 detail=detail,
-                hint="Bring the package debian-archive-keyring up to date, or name a newer keyring with "
-                f"PYWORKER_SERVER_KEYRING. {OTHER_WAYS}",
+                hint=f"Bring the package debian-archive-keyring up to date, or name a newer "
+                f"keyring with PYWORKER_SERVER_KEYRING. {OTHER_WAYS}",
             )
         return ServerError(
             f'{doing} from Debian suite "{self.suite}" at {self.mirror} failed',
             detail=detail,
-            hint="Check the network and start again, or set PYWORKER_SERVER_MIRROR to another Debian mirror. "
+            hint=(
+                "Check the network and start again, or set PYWORKER_SERVER_MIRROR to another "
+                "Debian mirror. "
+            )
             + OTHER_WAYS,
         )

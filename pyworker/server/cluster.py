@@ -1,4 +1,6 @@
-"""The database cluster: made once, beside its final place, with its roles, database, access rules and settings."""
+"""The database cluster: made once, beside its final place, with its roles, database, access rules
+and settings.
+"""
 
 import json
 import secrets
@@ -25,7 +27,8 @@ _MEGABYTES = 150
 _RUNTIME = "pyworker.conf"  # written anew at each start
 
 _HBA = """\
-# Written by pyworker. The socket's directory is private; whoever gets there and is in the map may be any role.
+# Written by pyworker. The socket's directory is private; who gets there and is in the map may be
+# any role.
 local all all peer map=pyworker
 host all all 127.0.0.1/32 scram-sha-256
 local replication all peer map=pyworker
@@ -49,15 +52,23 @@ def _settings(prefix: Prefix) -> str:
 
 
 def _bootstrap_sql(passwords: dict[str, str]) -> str:
-    """Statements for single-user mode: one to a line. Passwords serve TCP only; the socket trusts the OS user."""
+    """Statements for single-user mode: one to a line. Passwords serve TCP only; the socket trusts
+    the OS user.
+    """
     roles = [f"create role {role} login password '{passwords[role]}'" for role in ORDINARY_ROLES]
     administrator = f"alter role {ADMINISTRATOR} password '{passwords[ADMINISTRATOR]}'"
     return "".join(f"{line};\n" for line in [*roles, administrator, f"create database {DATABASE}"])
 
 
-def _step(user: OsUser, argv: Sequence[str | Path], *, cwd: Path, doing: str, text: str | None = None) -> None:
+def _step(
+    user: OsUser, argv: Sequence[str | Path], *, cwd: Path, doing: str, text: str | None = None
+) -> None:
     done = user.run(argv, cwd=cwd, text=text)
-    complaints = [line for line in done.stdout.splitlines() if "ERROR:" in line or "FATAL:" in line or "error:" in line]
+    complaints = [
+        line
+        for line in done.stdout.splitlines()
+        if "ERROR:" in line or "FATAL:" in line or "error:" in line
+    ]
     if done.returncode == 0 and not complaints:
         return
     if says_disk_full(done.stdout):
@@ -74,7 +85,13 @@ def create_cluster(layout: Layout, prefix: Prefix, user: OsUser, progress: Progr
         discard(staging)
     staging.mkdir(mode=0o700)
     user.own(staging)
-    initdb: list[str | Path] = [prefix.program("initdb"), "--pgdata", staging, "--username", ADMINISTRATOR]
+    initdb: list[str | Path] = [
+        prefix.program("initdb"),
+        "--pgdata",
+        staging,
+        "--username",
+        ADMINISTRATOR,
+    ]
     initdb += ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     initdb += ["--auth=peer", "--no-instructions"]
     _step(user, initdb, cwd=layout.root, doing="creating the database cluster")
@@ -83,9 +100,22 @@ def create_cluster(layout: Layout, prefix: Prefix, user: OsUser, progress: Progr
     _write(staging / "pg_hba.conf", _HBA, user)
     passwords = {role: secrets.token_urlsafe(18) for role in ROLES}
     write_atomically(layout.passwords, json.dumps(passwords), mode=0o600)
-    single: list[str | Path] = [prefix.program("postgres"), "--single", "-D", staging, "-c", "exit_on_error=on"]
+    single: list[str | Path] = [
+        prefix.program("postgres"),
+        "--single",
+        "-D",
+        staging,
+        "-c",
+        "exit_on_error=on",
+    ]
     single += ["-c", "log_min_messages=error", "-c", "shared_preload_libraries=", "postgres"]
-    _step(user, single, cwd=layout.root, doing="creating the roles and the database", text=_bootstrap_sql(passwords))
+    _step(
+        user,
+        single,
+        cwd=layout.root,
+        doing="creating the roles and the database",
+        text=_bootstrap_sql(passwords),
+    )
     staging.rename(layout.data)
 
 
@@ -95,11 +125,21 @@ def _write(path: Path, text: str, user: OsUser) -> None:
 
 
 def configure(layout: Layout, user: OsUser, *, socket_directory: Path, port: int | None) -> None:
-    """Write what may differ from start to start: the socket, the port, and which OS users may connect."""
-    listen = f"listen_addresses = '127.0.0.1'\nport = {port}\n" if port else "listen_addresses = ''\n"
-    _write(layout.data / _RUNTIME, f"unix_socket_directories = '{_quoted(socket_directory)}'\n{listen}", user)
+    """Write what may differ from start to start: the socket, the port, and which OS users may
+    connect.
+    """
+    listen = (
+        f"listen_addresses = '127.0.0.1'\nport = {port}\n" if port else "listen_addresses = ''\n"
+    )
+    _write(
+        layout.data / _RUNTIME,
+        f"unix_socket_directories = '{_quoted(socket_directory)}'\n{listen}",
+        user,
+    )
     users = dict.fromkeys(("root", user.name, user.invoker))
-    _write(layout.data / "pg_ident.conf", "".join(f'pyworker "{name}" all\n' for name in users), user)
+    _write(
+        layout.data / "pg_ident.conf", "".join(f'pyworker "{name}" all\n' for name in users), user
+    )
 
 
 def _quoted(path: Path) -> str:

@@ -36,8 +36,12 @@ def _reason(text: str) -> str:
     return " ".join(line.strip() for line in (telling or lines)[-_LOG_LINES:])
 
 
-def start_server(layout: Layout, prefix: Prefix, user: OsUser, environment: Mapping[str, str]) -> None:
-    """Start the server and wait until it takes connections; otherwise the reason comes from its log."""
+def start_server(
+    layout: Layout, prefix: Prefix, user: OsUser, environment: Mapping[str, str]
+) -> None:
+    """Start the server and wait until it takes connections; otherwise the reason comes from its
+    log.
+    """
     left = remove_stale_pid_file(layout.data)
     if left:
         raise ServerError(
@@ -46,8 +50,18 @@ def start_server(layout: Layout, prefix: Prefix, user: OsUser, environment: Mapp
             hint="Wait until they end, or end them with SIGTERM, then start again.",
         )
     offset = layout.log_file.stat().st_size if layout.log_file.exists() else 0
-    argv: list[str | Path] = [prefix.program("pg_ctl"), "start", "--silent", "--wait", f"--timeout={_START_SECONDS}"]
-    done = user.run([*argv, "--pgdata", layout.data, "--log", layout.log_file], cwd=layout.root, extra=environment)
+    argv: list[str | Path] = [
+        prefix.program("pg_ctl"),
+        "start",
+        "--silent",
+        "--wait",
+        f"--timeout={_START_SECONDS}",
+    ]
+    done = user.run(
+        [*argv, "--pgdata", layout.data, "--log", layout.log_file],
+        cwd=layout.root,
+        extra=environment,
+    )
     if done.returncode == 0:
         return
     log = _log_since(layout.log_file, offset)
@@ -77,9 +91,19 @@ def wait_ready(layout: Layout) -> None:
     )
 
 
-def stop_server(layout: Layout, prefix: Prefix, user: OsUser, *, mode: StopMode, timeout: float) -> None:
-    """Ask the server to end and wait for it. It is never killed: that would cost every session its work."""
-    argv: list[str | Path] = [prefix.program("pg_ctl"), "stop", "--silent", "--wait", f"--mode={mode}"]
+def stop_server(
+    layout: Layout, prefix: Prefix, user: OsUser, *, mode: StopMode, timeout: float
+) -> None:
+    """Ask the server to end and wait for it. It is never killed: that would cost every session its
+    work.
+    """
+    argv: list[str | Path] = [
+        prefix.program("pg_ctl"),
+        "stop",
+        "--silent",
+        "--wait",
+        f"--mode={mode}",
+    ]
     argv += [f"--timeout={max(1, round(timeout))}", "--pgdata", layout.data]
     done = user.run(argv, cwd=layout.root)
     postmaster = read_postmaster(layout.data)
@@ -88,5 +112,8 @@ def stop_server(layout: Layout, prefix: Prefix, user: OsUser, *, mode: StopMode,
     raise ServerError(
         f"the private server did not stop within {timeout:g} s",
         detail=f"Process {postmaster.pid} is still at work. {done.stdout.strip()}",
-        hint="A session may be busy. Try again, or use --mode immediate (the next start then recovers from the log).",
+        hint=(
+            "A session may be busy. Try again, or use --mode immediate (the next start then "
+            "recovers from the log)."
+        ),
     )

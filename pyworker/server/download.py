@@ -49,7 +49,9 @@ def _intact(directory: Path, deb: Deb) -> bool:
 
 
 def _from_manifest(directory: Path) -> Packages | None:
-    """Read what an earlier download completed; None when it is missing, unreadable or no longer intact."""
+    """Read what an earlier download completed; None when it is missing, unreadable or no longer
+    intact.
+    """
     try:
         known = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
         debs = tuple(Deb(**deb) for deb in known["debs"])
@@ -86,7 +88,9 @@ def _search(
 
 
 def fetch_packages(settings: Settings, directory: Path, home: Path, progress: Progress) -> Packages:
-    """Bring the packages into `directory`, using what is there; `home` is apt's own workplace and goes away again."""
+    """Bring the packages into `directory`, using what is there; `home` is apt's own workplace and
+    goes away again.
+    """
     complete = _from_manifest(directory)
     if complete:
         return complete

@@ -10,7 +10,9 @@ __all__ = ["discard", "disk_use", "make_directory", "open_private", "write_atomi
 
 
 def make_directory(path: Path, mode: int) -> None:
-    """Make one directory with exactly this mode, whatever the umask; an existing one keeps its own."""
+    """Make one directory with exactly this mode, whatever the umask; an existing one
+    keeps its own.
+    """
     try:
         path.mkdir(mode=mode)
     except FileExistsError:
@@ -21,7 +23,9 @@ def make_directory(path: Path, mode: int) -> None:
 
 
 def open_private(path: Path) -> BinaryIO:
-    """Open a file for writing, empty, that only its owner may read, whatever the umask and whatever was there."""
+    """Open a file for writing, empty, that only its owner may read, whatever the umask and whatever
+    was there.
+    """
     file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb")  # noqa: PTH123, SIM115
     os.fchmod(file.fileno(), 0o600)
     return file
@@ -31,7 +35,8 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a file so that a reader, or a crash, sees the old text or the new."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:  # noqa: PTH123
+        new = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with open(new, "w", encoding="utf-8") as file:  # noqa: PTH123  a descriptor, not a path
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -57,7 +62,8 @@ def disk_use(path: Path) -> int:
     for folder, _folders, files in os.walk(path, onerror=None):
         for name in files:
             try:
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512  # noqa: PTH118  strings are fast here
+                # strings are fast here
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512  # noqa: PTH118
             except OSError:
                 continue
     return total

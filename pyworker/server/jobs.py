@@ -1,7 +1,8 @@
-"""The jobs that run in a private server's databases: counted before a stop, and waited for by `stop --drain`.
+"""The jobs that run in a private server's databases: counted before a stop, and waited for by `stop
+--drain`.
 
-A drain pauses everything in each database that was not paused, and notes where: the next start resumes there. So
-nothing begins between the last look and the stop.
+A drain pauses everything in each database that was not paused, and notes where: the next start
+resumes there. So nothing begins between the last look and the stop.
 """
 
 import json
@@ -39,21 +40,33 @@ def _column(connection: "Connection[TupleRow]", query: LiteralString) -> list[ob
 
 def _databases(dsn_of: Callable[[str], str]) -> list[str]:
     with _connected(dsn_of("postgres")) as connection:
-        names = _column(connection, "select datname from pg_catalog.pg_database where datallowconn order by 1")
+        names = _column(
+            connection, "select datname from pg_catalog.pg_database where datallowconn order by 1"
+        )
     return [str(name) for name in names]
 
 
 def _is_installed(connection: "Connection[TupleRow]") -> bool:
-    return _column(connection, "select pg_catalog.to_regclass('jobs.running') is not null") == [True]
+    return _column(connection, "select pg_catalog.to_regclass('jobs.running') is not null") == [
+        True
+    ]
 
 
 def running_jobs(dsn_of: Callable[[str], str]) -> Running:
-    """Find the jobs that run, in all databases; `dsn_of` gives a database's DSN for its administrator."""
+    """Find the jobs that run, in all databases; `dsn_of` gives a database's DSN for its
+    administrator.
+    """
     found: dict[str, tuple[int, ...]] = {}
     for name in _databases(dsn_of):
-        with suppress(psycopg.Error), _connected(dsn_of(name)) as connection:  # a database that was dropped meanwhile
+        with (
+            suppress(psycopg.Error),
+            _connected(dsn_of(name)) as connection,
+        ):  # a database that was dropped meanwhile
             if _is_installed(connection):
-                ids = [int(str(one)) for one in _column(connection, "select id from jobs.running order by id")]
+                ids = [
+                    int(str(one))
+                    for one in _column(connection, "select id from jobs.running order by id")
+                ]
                 if ids:
                     found[name] = tuple(ids)
     return found
@@ -75,7 +88,9 @@ def describe(running: Running) -> str:
 
 
 def drain(dsn_of: Callable[[str], str], record: Path, tell: Callable[[Running], None]) -> None:
-    """Let no job begin, and wait until none runs; `tell` hears of changes. Interrupted, it resumes."""
+    """Let no job begin, and wait until none runs; `tell` hears of changes. Interrupted,
+    it resumes.
+    """
     try:
         for name in _databases(dsn_of):
             with _connected(dsn_of(name)) as connection:
@@ -98,7 +113,9 @@ def drain(dsn_of: Callable[[str], str], record: Path, tell: Callable[[Running], 
 def _pause(connection: "Connection[TupleRow]", name: str, record: Path) -> None:
     with connection.transaction():
         if _column(connection, "select jobs.pause()") == [True]:
-            write_atomically(record, json.dumps([*_noted(record), name]))  # before the commit: no pause without a note
+            write_atomically(
+                record, json.dumps([*_noted(record), name])
+            )  # before the commit: no pause without a note
 
 
 def _noted(record: Path) -> list[str]:
@@ -109,7 +126,9 @@ def _noted(record: Path) -> list[str]:
 
 
 def resume_drained(dsn_of: Callable[[str], str], record: Path) -> None:
-    """Resume what a drain has paused, and forget the note; a database that is gone since has nothing to resume."""
+    """Resume what a drain has paused, and forget the note; a database that is gone since has
+    nothing to resume.
+    """
     for name in _noted(record):
         with suppress(psycopg.Error), _connected(dsn_of(name)) as connection:
             _column(connection, "select jobs.resume()")

@@ -1,4 +1,6 @@
-"""The private server's directory: what lies where, whose it is, and how it is claimed and given up."""
+"""The private server's directory: what lies where, whose it is, and how it is claimed
+and given up.
+"""
 
 import hashlib
 import json
@@ -22,7 +24,9 @@ _OURS = {"lock", "lost+found"}  # may be there before the marker is
 
 
 def default_directory(settings: Settings) -> Path:
-    """Choose the directory: the setting, else the system's for root, else the user's own data directory."""
+    """Choose the directory: the setting, else the system's for root, else the user's own data
+    directory.
+    """
     if settings.server_dir:
         return settings.server_dir.expanduser()
     if os.geteuid() == 0:
@@ -98,7 +102,9 @@ class Layout:
         return self.marker.is_file()
 
     def socket_directory(self, user: OsUser) -> Path:
-        """Name the private directory of the socket; elsewhere, under a short name, when the path would be too long."""
+        """Name the private directory of the socket; elsewhere, under a short name, when the path
+        would be too long.
+        """
         inside = self.root / "run"
         if len(os.fsencode(f"{inside}{_SOCKET_NAME}")) <= _LONGEST_SOCKET:
             return inside
@@ -106,13 +112,17 @@ class Layout:
         recorded = self._read().get("socket_directory")
         if recorded:
             return Path(str(recorded))
-        ours = runtime and os.geteuid() != 0 and Path(runtime).is_dir()  # root's one is closed to the server's user
+        ours = (
+            runtime and os.geteuid() != 0 and Path(runtime).is_dir()
+        )  # root's one is closed to the server's user
         base = Path(runtime) if runtime and ours else Path(tempfile.gettempdir())
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
         return base / f"pyworker-{user.uid}-{digest}"
 
     def claim(self) -> list[str]:
-        """Make the directory with the parents it needs, list what was made; refuse one that holds something else."""
+        """Make the directory with the parents it needs, list what was made; refuse one that holds
+        something else.
+        """
         made: list[str] = []
         try:
             for folder in (*reversed(self.root.parents), self.root):
@@ -121,15 +131,24 @@ class Layout:
                     made.append(str(folder))
         except OSError as error:
             raise ServerError(
-                f'directory "{self.root}" cannot be made', detail=str(error), hint="Choose another one with --dir."
+                f'directory "{self.root}" cannot be made',
+                detail=str(error),
+                hint="Choose another one with --dir.",
             ) from error
         self.refuse_foreign()
         return [*self._made_by_siblings(), *made]
 
     def _made_by_siblings(self) -> list[str]:
-        """List the parents that another private server beside this one made: whoever goes last removes them."""
+        """List the parents that another private server beside this one made: whoever goes last
+        removes them.
+        """
         siblings = (Layout(root=marker.parent) for marker in self.root.parent.glob(f"*/{_MARKER}"))
-        shared = (str(folder) for sibling in siblings for folder in sibling.made() if folder in self.root.parents)
+        shared = (
+            str(folder)
+            for sibling in siblings
+            for folder in sibling.made()
+            if folder in self.root.parents
+        )
         return sorted(set(shared), key=len)
 
     def refuse_foreign(self) -> None:
@@ -137,13 +156,18 @@ class Layout:
         if self.exists:
             return
         if self.root.exists() and not self.root.is_dir():
-            raise ServerError(f'"{self.root}" is not a directory', hint="Choose another one with --dir.")
+            raise ServerError(
+                f'"{self.root}" is not a directory', hint="Choose another one with --dir."
+            )
         names = sorted(entry.name for entry in self.root.iterdir()) if self.root.exists() else []
-        foreign = [name for name in names if name not in _OURS and not name.startswith(f".{_MARKER}")]
+        foreign = [
+            name for name in names if name not in _OURS and not name.startswith(f".{_MARKER}")
+        ]
         if foreign:
             raise ServerError(
                 f'directory "{self.root}" is not a private server\'s',
-                detail=f"It holds {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}.",
+                detail=f"It holds {', '.join(foreign[:3])}"
+                f"{' and more' if len(foreign) > 3 else ''}.",
                 hint="Choose an empty or a new directory with --dir.",
             )
 
@@ -165,14 +189,20 @@ class Layout:
 
 
 def private_directory(path: Path, user: OsUser) -> None:
-    """Make a directory that only the server's user may enter, or check that the one there is exactly that."""
+    """Make a directory that only the server's user may enter, or check that the one there is
+    exactly that.
+    """
     make_directory(path, 0o700)
     found = path.lstat()
     if found.st_uid == os.geteuid() and stat.S_ISDIR(found.st_mode):
         user.own(path)
         path.chmod(0o700)
         return
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user.uid or stat.S_IMODE(found.st_mode) & 0o077:
+    if (
+        not stat.S_ISDIR(found.st_mode)
+        or found.st_uid != user.uid
+        or stat.S_IMODE(found.st_mode) & 0o077
+    ):
         raise ServerError(
             f'directory "{path}" is not private to OS user "{user.name}"',
             detail=f"Its owner is {found.st_uid} and its mode is {stat.S_IMODE(found.st_mode):o}.",

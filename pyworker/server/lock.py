@@ -1,4 +1,6 @@
-"""One process at a time starts, stops or destroys a private server; the others wait, then find the work done."""
+"""One process at a time starts, stops or destroys a private server; the others wait, then find the
+work done.
+"""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""Where the packages come from: the machine's own Debian mirror and the archive's keyring. No host is named here."""
+"""Where the packages come from: the machine's own Debian mirror and the archive's keyring. No host
+is named here.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,9 @@ _KEYRINGS = (
 
 def _targets(*options: str) -> Iterator[list[str]]:
     apt_get = find_tool("apt-get", "apt")
-    answer = run_tool([apt_get, "indextargets", *options, "--format", _FORMAT, "Created-By: Packages"])
+    answer = run_tool(
+        [apt_get, "indextargets", *options, "--format", _FORMAT, "Created-By: Packages"]
+    )
     for line in answer.stdout.splitlines():
         fields = line.split("|")
         if len(fields) == len(_FORMAT.split("|")):
@@ -43,11 +47,17 @@ def _from_lists() -> Iterator[str]:
 
 
 def _from_sources() -> Iterator[str]:
-    """Without `apt-get update` having run, only the sources' own words tell which of them is Debian's archive."""
+    """Without `apt-get update` having run, only the sources' own words tell which of them is
+    Debian's archive.
+    """
     on_debian = _is_debian()
     for _origin, _label, component, release, uri, signed_by in _targets("--no-release-info"):
         named = "debian-archive" in signed_by or uri.rstrip("/").endswith("/debian")
-        if component == "main" and not release.endswith(_NOT_SUITES) and (named or (on_debian and "$(" in signed_by)):
+        if (
+            component == "main"
+            and not release.endswith(_NOT_SUITES)
+            and (named or (on_debian and "$(" in signed_by))
+        ):
             yield uri
 
 
@@ -67,12 +77,17 @@ def find_mirrors(settings: Settings) -> tuple[str, ...]:
 
 def find_keyring(settings: Settings) -> Path:
     """Find the keyring that the archive's signature is checked with."""
-    candidates = [settings.server_keyring] if settings.server_keyring else [Path(name) for name in _KEYRINGS]
+    candidates = (
+        [settings.server_keyring] if settings.server_keyring else [Path(name) for name in _KEYRINGS]
+    )
     for path in candidates:
         if path.is_file():
             return path
     raise ServerError(
         "the keyring of the Debian archive was not found",
         detail=f"Looked for {', '.join(str(path) for path in candidates)}.",
-        hint=f"Install the package debian-archive-keyring, or set PYWORKER_SERVER_KEYRING. {OTHER_WAYS}",
+        hint=(
+            f"Install the package debian-archive-keyring, or set PYWORKER_SERVER_KEYRING. "
+            f"{OTHER_WAYS}"
+        ),
     )

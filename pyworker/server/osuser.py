@@ -27,10 +27,16 @@ class OsUser:
     def _switch(self) -> dict[str, Any]:
         if os.geteuid() == self.uid:
             return {}
-        return {"user": self.uid, "group": self.gid, "extra_groups": os.getgrouplist(self.name, self.gid)}
+        return {
+            "user": self.uid,
+            "group": self.gid,
+            "extra_groups": os.getgrouplist(self.name, self.gid),
+        }
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Give programs only what they need: no PG* variable, locale or library path of the caller's."""
+        """Give programs only what they need: no PG* variable, locale or library path of the
+        caller's.
+        """
         return {
             "PATH": os.defpath,
             "LC_ALL": "C",
@@ -40,7 +46,12 @@ class OsUser:
         }
 
     def run(
-        self, argv: Sequence[str | Path], *, cwd: Path, text: str | None = None, extra: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str | Path],
+        *,
+        cwd: Path,
+        text: str | None = None,
+        extra: Mapping[str, str] | None = None,
     ) -> CompletedProcess[str]:
         """Run a program to its end as this user; stdout and stderr come back as one text."""
         stdin: dict[str, Any] = {"stdin": DEVNULL} if text is None else {"input": text}
@@ -67,7 +78,13 @@ class OsUser:
         """Tell whether this user can reach and read a directory."""
         if os.geteuid() == self.uid:
             return os.access(path, os.R_OK | os.X_OK)
-        asked = run(["test", "-x", str(path)], check=False, cwd="/", env={"PATH": os.defpath}, **self._switch)
+        asked = run(
+            ["test", "-x", str(path)],
+            check=False,
+            cwd="/",
+            env={"PATH": os.defpath},
+            **self._switch,
+        )
         return asked.returncode == 0
 
 
@@ -92,7 +109,9 @@ def _myself() -> OsUser:
 
 
 def _owner(path: Path) -> OsUser | None:
-    """Name the user that owns what is already there: the cluster stays with the user that made it."""
+    """Name the user that owns what is already there: the cluster stays with the user
+    that made it.
+    """
     try:
         entry = pwd.getpwuid(path.stat().st_uid)
     except (FileNotFoundError, KeyError):
@@ -121,9 +140,13 @@ def server_user(settings: Settings, *, owned: Path) -> OsUser:
     for name in [chosen] if chosen else [sudo, "postgres", "nobody"]:
         entry = _lookup(name) if name else None
         if entry and entry.pw_uid != 0:
-            return OsUser(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid, invoker=sudo or "root")
+            return OsUser(
+                name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid, invoker=sudo or "root"
+            )
     raise ConfigError(
-        f'OS user "{chosen}" cannot run the server' if chosen else "no ordinary OS user was found to run the server",
+        f'OS user "{chosen}" cannot run the server'
+        if chosen
+        else "no ordinary OS user was found to run the server",
         detail="PostgreSQL refuses to run as root, and the user must exist.",
         hint="Set PYWORKER_SERVER_USER to an ordinary user of this machine.",
     )

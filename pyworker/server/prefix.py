@@ -1,4 +1,6 @@
-"""The programs: packages unpacked into a directory of their own, made to use nothing of the machine's libraries."""
+"""The programs: packages unpacked into a directory of their own, made to use nothing of the
+machine's libraries.
+"""
 
 import json
 import os
@@ -16,7 +18,14 @@ from pyworker.errors import ServerError
 from pyworker.server.download import Packages
 from pyworker.server.files import discard, write_atomically
 from pyworker.server.progress import Progress
-from pyworker.server.tools import disk_full, find_tool, is_disk_full, require_space, run_tool, says_disk_full
+from pyworker.server.tools import (
+    disk_full,
+    find_tool,
+    is_disk_full,
+    require_space,
+    run_tool,
+    says_disk_full,
+)
 
 __all__ = ["Prefix", "build_prefix", "read_prefix"]
 
@@ -39,14 +48,18 @@ class Prefix:
 
     def has_library(self, name: str) -> bool:
         """Tell whether a loadable module is there."""
-        return (self.root / "usr" / "lib" / "postgresql" / str(self.major) / "lib" / f"{name}.so").is_file()
+        return (
+            self.root / "usr" / "lib" / "postgresql" / str(self.major) / "lib" / f"{name}.so"
+        ).is_file()
 
 
 def read_prefix(root: Path) -> Prefix | None:
     """Read the stamp of a finished prefix; None: there is none."""
     try:
         stamp = json.loads((root / _STAMP).read_text(encoding="utf-8"))
-        return Prefix(root=root, major=stamp["major"], suite=stamp["suite"], version=stamp["version"])
+        return Prefix(
+            root=root, major=stamp["major"], suite=stamp["suite"], version=stamp["version"]
+        )
     except (OSError, ValueError, KeyError):
         return None
 
@@ -61,7 +74,13 @@ def _wanted_path(name: str) -> PurePosixPath | None:
     match parts[1:]:
         case ("lib64", _):
             return PurePosixPath(*parts)
-        case ("lib", "postgresql", *_) | ("share", "postgresql", _, "extension" | "timezonesets" | "tsearch_data", *_):
+        case ("lib", "postgresql", *_) | (
+            "share",
+            "postgresql",
+            _,
+            "extension" | "timezonesets" | "tsearch_data",
+            *_,
+        ):
             return PurePosixPath(*parts)
         case ("share", "postgresql", _, file) if file != "man":
             return PurePosixPath(*parts)
@@ -71,10 +90,13 @@ def _wanted_path(name: str) -> PurePosixPath | None:
 
 
 def _unpack(deb: Path, root: Path) -> None:
-    """Unpack the parts of one package that the server needs: plain files and links, no owner, no set-uid bit."""
+    """Unpack the parts of one package that the server needs: plain files and links, no owner, no
+    set-uid bit.
+    """
     argv = [find_tool("dpkg-deb", "dpkg"), "--fsys-tarfile", str(deb)]
     with Popen(argv, stdin=DEVNULL, stdout=PIPE, stderr=PIPE) as process:
-        assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018  pipes were asked for
+        # pipes were asked for
+        assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                 for member in archive:
@@ -83,10 +105,16 @@ def _unpack(deb: Path, root: Path) -> None:
                         _place(archive, member, root / place)
         except tarfile.TarError as error:
             message = f'package "{deb.name}" is damaged'
-            raise ServerError(message, detail=str(error), hint="Start again to fetch it anew.") from error
+            raise ServerError(
+                message, detail=str(error), hint="Start again to fetch it anew."
+            ) from error
         complaint = process.stderr.read().decode(errors="replace")
     if process.returncode != 0:
-        raise ServerError(f'package "{deb.name}" could not be unpacked', detail=complaint.strip(), hint="Start again.")
+        raise ServerError(
+            f'package "{deb.name}" could not be unpacked',
+            detail=complaint.strip(),
+            hint="Start again.",
+        )
 
 
 def _place(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
@@ -136,11 +164,15 @@ def _is_elf(path: Path) -> bool:
 
 
 def _relocate(staging: Path, final: Path, programs: Iterable[Path]) -> None:
-    """Give each program the prefix's interpreter and an RPATH, which, unlike RUNPATH, its libraries inherit."""
+    """Give each program the prefix's interpreter and an RPATH, which, unlike RUNPATH, its libraries
+    inherit.
+    """
     patchelf = _patchelf()
     programs = list(programs)
     asked = run_tool([patchelf, "--print-interpreter", programs[0]])
-    loader = final / PurePosixPath("usr") / asked.stdout.strip().removeprefix("/").removeprefix("usr/")
+    loader = (
+        final / PurePosixPath("usr") / asked.stdout.strip().removeprefix("/").removeprefix("usr/")
+    )
     rpath = ":".join(str(final / folder.relative_to(staging)) for folder in _libraries(staging))
     change = [patchelf, "--set-interpreter", str(loader), "--force-rpath", "--set-rpath", rpath]
 
@@ -149,7 +181,9 @@ def _relocate(staging: Path, final: Path, programs: Iterable[Path]) -> None:
         if done.returncode != 0:
             if says_disk_full(done.stderr):
                 raise disk_full(staging, what="preparing the programs")
-            raise ServerError(f'program "{program.name}" could not be prepared', detail=done.stderr.strip())
+            raise ServerError(
+                f'program "{program.name}" could not be prepared', detail=done.stderr.strip()
+            )
 
     _in_parallel(patch, programs)
 
@@ -161,14 +195,18 @@ def _in_parallel(do: Callable[[Path], None], items: Iterable[Path]) -> None:
 
 
 def _verify(prefix: Prefix) -> str:
-    """Run programs from their final place, and check that every library they load is the prefix's own."""
+    """Run programs from their final place, and check that every library they load is the prefix's
+    own.
+    """
     for name in ("psql", "pg_ctl", "initdb", "postgres"):
         version = _verify_program(prefix, prefix.program(name))
     return version
 
 
 def _verify_program(prefix: Prefix, program: Path) -> str:
-    done = run_tool([program, "--version"], env={"LD_LIBRARY_PATH": "", "LD_TRACE_LOADED_OBJECTS": "1"})
+    done = run_tool(
+        [program, "--version"], env={"LD_LIBRARY_PATH": "", "LD_TRACE_LOADED_OBJECTS": "1"}
+    )
     strangers = [
         line.strip()
         for line in done.stdout.splitlines()
@@ -185,7 +223,9 @@ def _verify_program(prefix: Prefix, program: Path) -> str:
 
 
 def build_prefix(packages: Packages, root: Path, progress: Progress) -> Prefix:
-    """Unpack beside the final place, make it work and rename; an interrupted try leaves nothing that looks finished."""
+    """Unpack beside the final place, make it work and rename; an interrupted try leaves nothing
+    that looks finished.
+    """
     require_space(root.parent, _MEGABYTES, what="the programs")
     progress.phase(f"unpacking PostgreSQL {packages.major}")
     staging = root.with_name(f"{root.name}.tmp")

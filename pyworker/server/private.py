@@ -1,15 +1,20 @@
 """The private server, as the rest of pyworker uses it."""
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
-from urllib.parse import quote
 
 from pyworker.config import Settings, load_settings
 from pyworker.errors import ServerError
-from pyworker.server.cluster import ADMINISTRATOR, DATABASE, configure, create_cluster, read_passwords
+from pyworker.server.agreement import refuse_other_major, refuse_other_port
+from pyworker.server.clients import client_dsn, client_environment
+from pyworker.server.cluster import (
+    ADMINISTRATOR,
+    DATABASE,
+    configure,
+    create_cluster,
+)
 from pyworker.server.control import StopMode, start_server, stop_server, wait_ready
 from pyworker.server.download import fetch_packages
 from pyworker.server.files import discard, disk_use, make_directory
@@ -17,7 +22,7 @@ from pyworker.server.layout import Layout, default_directory, private_directory
 from pyworker.server.lock import exclusive
 from pyworker.server.osuser import OsUser, server_user
 from pyworker.server.prefix import Prefix, build_prefix, read_prefix
-from pyworker.server.process import Postmaster, read_postmaster, wait_gone
+from pyworker.server.process import read_postmaster, wait_gone
 from pyworker.server.progress import Progress, Quiet
 from pyworker.server.status import ServerStatus
 from pyworker.server.tools import disk_full, is_disk_full
@@ -28,14 +33,20 @@ _STOP_SECONDS = 60.0
 
 
 class PrivateServer:
-    """One private PostgreSQL in one directory. Any number of objects, in any number of processes, may speak of it."""
+    """One private PostgreSQL in one directory. Any number of objects, in any number of processes,
+    may speak of it.
+    """
 
     def __init__(self, dir: Path | None = None, *, settings: Settings | None = None) -> None:  # noqa: A002
         """Speak of the server in `dir`, or of the default one; nothing is touched yet."""
         self.settings = settings or load_settings()
-        self.dir = Path(os.path.realpath(Path(dir).expanduser() if dir else default_directory(self.settings)))
+        self.dir = Path(
+            os.path.realpath(Path(dir).expanduser() if dir else default_directory(self.settings))
+        )
         self._layout = Layout(root=self.dir)
-        self.environment_of_server: dict[str, str] = {}  #: what the server process finds in its environment besides
+        self.environment_of_server: dict[
+            str, str
+        ] = {}  #: what the server process finds in its environment besides
 
     @property
     def log_file(self) -> Path:
@@ -43,7 +54,9 @@ class PrivateServer:
         return self._layout.log_file
 
     def start(self, progress: Progress | None = None, port: int | None = None) -> None:
-        """Bring the server up, fetching, unpacking and creating whatever is missing; nothing to do when it runs."""
+        """Bring the server up, fetching, unpacking and creating whatever is missing; nothing to do
+        when it runs.
+        """
         progress = progress or Quiet()
         layout = self._layout
         try:
@@ -51,7 +64,7 @@ class PrivateServer:
             user = self._user()
             running = read_postmaster(layout.data)
             if running and running.ready:
-                self._check_port(running, port)
+                refuse_other_port(running, port)
                 return
             made = layout.claim()
             progress.phase("waiting for another start, stop or destroy")
@@ -73,16 +86,19 @@ class PrivateServer:
         if running:  # another process was quicker
             progress.phase("waiting for the server")
             wait_ready(layout)
-            self._check_port(running, port)
+            refuse_other_port(running, port)
             return
         if not user.can_enter(self.dir):
             raise ServerError(
                 f'OS user "{user.name}" cannot reach "{self.dir}"',
                 detail="PostgreSQL refuses to run as root; that user runs it.",
-                hint="Choose a directory open to all with --dir, or another user with PYWORKER_SERVER_USER.",
+                hint=(
+                    "Choose a directory open to all with --dir, or another user with "
+                    "PYWORKER_SERVER_USER."
+                ),
             )
         prefix = read_prefix(layout.prefix) or self._install(progress)
-        self._check_major(prefix)
+        refuse_other_major(self._layout.data, prefix)
         if not layout.data.exists():
             create_cluster(layout, prefix, user, progress)
         make_directory(layout.log_directory, 0o755)
@@ -94,7 +110,8 @@ class PrivateServer:
         progress.phase("starting the server")
         start_server(layout, prefix, user, self.environment_of_server)
         if layout.drained.exists():
-            from pyworker.server.jobs import resume_drained  # noqa: PLC0415  the driver takes 0.1 s to load
+            # the driver takes 0.1 s to load
+            from pyworker.server.jobs import resume_drained  # noqa: PLC0415
 
             resume_drained(self._dsn_of, layout.drained)
 
@@ -108,7 +125,9 @@ class PrivateServer:
         return running_jobs(self._dsn_of) if read_postmaster(self._layout.data) else {}
 
     def drain(self, tell: Callable[[Mapping[str, tuple[int, ...]]], None]) -> None:
-        """Let no job begin and wait until none runs, in all databases; the next start lets them begin again."""
+        """Let no job begin and wait until none runs, in all databases; the next start lets them
+        begin again.
+        """
         from pyworker.server.jobs import drain  # noqa: PLC0415
 
         if read_postmaster(self._layout.data):
@@ -117,7 +136,11 @@ class PrivateServer:
     def _install(self, progress: Progress) -> Prefix:
         layout = self._layout
         own = self.settings.server_packages is None
-        directory = self.settings.server_packages.resolve() if self.settings.server_packages else layout.download
+        directory = (
+            self.settings.server_packages.resolve()
+            if self.settings.server_packages
+            else layout.download
+        )
         if own:
             packages = fetch_packages(self.settings, directory, layout.apt, progress)
         else:
@@ -190,7 +213,11 @@ class PrivateServer:
         prefix = read_prefix(layout.prefix)
         running = read_postmaster(layout.data) if layout.data.exists() else None
         return ServerStatus(
-            state="running" if running else "stopped" if prefix and layout.data.exists() else "absent",
+            state="running"
+            if running
+            else "stopped"
+            if prefix and layout.data.exists()
+            else "absent",
             dir=self.dir,
             version=prefix.version if prefix else None,
             suite=prefix.suite if prefix else None,
@@ -203,42 +230,44 @@ class PrivateServer:
         )
 
     def dsn(self, role: str = ADMINISTRATOR, dbname: str = DATABASE, *, tcp: bool = False) -> str:
-        """Render a libpq URI for one of the roles: over the socket, or with its password over TCP."""
+        """Render a libpq URI for one of the roles: over the socket, or with its
+        password over TCP.
+        """
         running = read_postmaster(self._layout.data)
         if running is None:
-            raise ServerError(f'no private server runs in "{self.dir}"', hint="Start it with `pyworker server start`.")
-        if tcp:
-            if not running.listens:
-                raise ServerError("the private server has no TCP port", hint="Stop it, then start it with --port.")
-            password = read_passwords(self._layout).get(role)
-            secret = f":{quote(password, safe='')}" if password else ""
-            return f"postgresql://{quote(role, safe='')}{secret}@127.0.0.1:{running.port}/{quote(dbname, safe='')}"
-        port = "" if running.port == 5432 else f"&port={running.port}"  # libpq's default
-        host = quote(running.socket_directory)
-        return f"postgresql://{quote(role, safe='')}@/{quote(dbname, safe='')}?host={host}{port}"
+            raise ServerError(
+                f'no private server runs in "{self.dir}"',
+                hint="Start it with `pyworker server start`.",
+            )
+        return client_dsn(self._layout, running, role, dbname, tcp=tcp)
 
     def bin(self, name: str) -> Path:
         """Name the path of one of the server's own programs, such as psql or pgbench."""
         path = self._prefix().program(name)
         if not path.is_file():
-            raise ServerError(f'the private server has no program "{name}"', detail=f"Looked in {path.parent}.")
+            raise ServerError(
+                f'the private server has no program "{name}"', detail=f"Looked in {path.parent}."
+            )
         return path
 
     def environment(self, role: str = ADMINISTRATOR, dbname: str = DATABASE) -> dict[str, str]:
-        """Give the environment with which programs reach this server: PG* variables, and its programs on the PATH."""
+        """Give the environment with which programs reach this server: PG* variables, and its
+        programs on the PATH.
+        """
         running = read_postmaster(self._layout.data)
         if running is None:
-            raise ServerError(f'no private server runs in "{self.dir}"', hint="Start it with `pyworker server start`.")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LD_"))}
-        path = f"{self._prefix().program('psql').parent}:{os.environ.get('PATH', os.defpath)}"
-        if not {"PSQL_PAGER", "PAGER"} & set(kept):
-            kept["PSQL_PAGER"] = shutil.which("less") or shutil.which("more") or "cat"
-            kept.setdefault("LESS", "-FRSX")
-        reach = {"PGHOST": running.socket_directory, "PGPORT": str(running.port), "PGUSER": role, "PGDATABASE": dbname}
-        return {**kept, "PATH": path, **reach}
+            raise ServerError(
+                f'no private server runs in "{self.dir}"',
+                hint="Start it with `pyworker server start`.",
+            )
+        return client_environment(self._prefix(), running, role, dbname)
 
     def run_as_server_user(
-        self, argv: Sequence[str | Path], *, text: str | None = None, extra: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str | Path],
+        *,
+        text: str | None = None,
+        extra: Mapping[str, str] | None = None,
     ) -> CompletedProcess[str]:
         """Run a program as the OS user that owns the cluster."""
         return self._user().run(argv, cwd=self.dir, text=text, extra=extra)
@@ -249,25 +278,8 @@ class PrivateServer:
     def _prefix(self) -> Prefix:
         prefix = read_prefix(self._layout.prefix)
         if prefix is None:
-            raise ServerError(f'no private server is in "{self.dir}"', hint="Start it with `pyworker server start`.")
+            raise ServerError(
+                f'no private server is in "{self.dir}"',
+                hint="Start it with `pyworker server start`.",
+            )
         return prefix
-
-    def _check_major(self, prefix: Prefix) -> None:
-        try:
-            of_data = (self._layout.data / "PG_VERSION").read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            return
-        if of_data != str(prefix.major):
-            raise ServerError(
-                f"the cluster is of PostgreSQL {of_data}, but the programs are of {prefix.major}",
-                detail="The programs it was made with are gone, and the suite has newer ones.",
-                hint="Destroy the server and start anew, or put the old programs back.",
-            )
-
-    def _check_port(self, running: Postmaster, port: int | None) -> None:
-        if port and not (running.listens and running.port == port):
-            raise ServerError(
-                f"the private server already runs without TCP port {port}",
-                detail=f"It listens on port {running.port}." if running.listens else "It has no TCP port.",
-                hint="Stop it, then start it with --port.",
-            )

@@ -1,4 +1,6 @@
-"""Which process is the server: told from the pid file, and believed only when the process works in our cluster."""
+"""Which process is the server: told from the pid file, and believed only when the process works in
+our cluster.
+"""
 
 import os
 import time
@@ -40,7 +42,9 @@ def _works_in(pid: int, data: Path) -> bool:
 
 
 def _works_in_as_owner(link: Path, data: Path) -> bool:
-    """Ask as the cluster's owner: root in a container may lack the right to look at another user's process."""
+    """Ask as the cluster's owner: root in a container may lack the right to look at another user's
+    process.
+    """
     try:
         owner = data.stat()
         if os.geteuid() != 0 or link.lstat().st_uid != owner.st_uid:
@@ -49,7 +53,13 @@ def _works_in_as_owner(link: Path, data: Path) -> bool:
         return False
     argv = ["/usr/bin/readlink", str(link)]
     asked = run(
-        argv, user=owner.st_uid, group=owner.st_gid, extra_groups=[], capture_output=True, text=True, check=False
+        argv,
+        user=owner.st_uid,
+        group=owner.st_gid,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return asked.stdout.strip() == str(data)
 
@@ -62,7 +72,9 @@ def processes_in(data: Path) -> Iterator[int]:
 
 
 def read_postmaster(data: Path) -> Postmaster | None:
-    """Read the pid file; None: no server of ours runs (the file is missing, half-written or names a stranger)."""
+    """Read the pid file; None: no server of ours runs (the file is missing, half-written or names a
+    stranger).
+    """
     try:
         lines = (data / _PID_FILE).read_text(encoding="utf-8").splitlines()
         pid = abs(int(lines[0]))
@@ -82,7 +94,9 @@ def read_postmaster(data: Path) -> Postmaster | None:
 
 
 def wait_gone(data: Path, *, patience: float = 5.0) -> list[int]:
-    """Wait for the processes of an earlier server to end; returns those that stay longer than `patience` seconds."""
+    """Wait for the processes of an earlier server to end; returns those that stay longer than
+    `patience` seconds.
+    """
     until = time.monotonic() + patience
     while left := list(processes_in(data)):
         if time.monotonic() > until:
@@ -92,7 +106,8 @@ def wait_gone(data: Path, *, patience: float = 5.0) -> list[int]:
 
 
 def remove_stale_pid_file(data: Path) -> list[int]:
-    """Remove a pid file that no process backs. PostgreSQL would respect a stranger that got the same pid.
+    """Remove a pid file that no process backs. PostgreSQL would respect a stranger that got the
+    same pid.
 
     Returns the processes of an earlier server that are still there; then the file stays.
     """

@@ -34,4 +34,7 @@ class ServerStatus:
 
     def as_json(self) -> dict[str, object]:
         """Render the facts for `--json`."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asdict(self).items()
+        }

@@ -1,4 +1,6 @@
-"""Running apt, dpkg and patchelf: one way to find them, to run them, and to name what went wrong."""
+"""Running apt, dpkg and patchelf: one way to find them, to run them, and to name what
+went wrong.
+"""
 
 import errno
 import os
@@ -9,7 +11,15 @@ from subprocess import DEVNULL, CompletedProcess, run
 
 from pyworker.errors import ServerError
 
-__all__ = ["OTHER_WAYS", "disk_full", "find_tool", "is_disk_full", "require_space", "run_tool", "says_disk_full"]
+__all__ = [
+    "OTHER_WAYS",
+    "disk_full",
+    "find_tool",
+    "is_disk_full",
+    "require_space",
+    "run_tool",
+    "says_disk_full",
+]
 
 #: What people can do where no private server can be had.
 OTHER_WAYS = "Or set PYWORKER_DSN to a server that has pg_background, or use docker/compose.yaml."
@@ -29,7 +39,9 @@ def find_tool(name: str, package: str) -> str:
     return found
 
 
-def run_tool(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> CompletedProcess[str]:
+def run_tool(
+    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None
+) -> CompletedProcess[str]:
     """Run a tool to its end, in English; stdout and stderr apart."""
     return run(
         [str(part) for part in argv],
@@ -61,7 +73,10 @@ def disk_full(path: Path, *, what: str) -> ServerError:
     return ServerError(
         f'no space left while {what} in "{path}"',
         detail=f"{free} MB are free there.",
-        hint="Free some space and start again, or choose another place with --dir. What is complete is kept.",
+        hint=(
+            "Free some space and start again, or choose another place with --dir. What is "
+            "complete is kept."
+        ),
     )
 
 
@@ -72,7 +87,10 @@ def require_space(path: Path, megabytes: int, *, what: str) -> None:
         raise ServerError(
             f'not enough space for {what} in "{path}"',
             detail=f"It takes about {megabytes} MB, and {free // 1_000_000} MB are free.",
-            hint="Free some space and start again, or choose another place with --dir. What is complete is kept.",
+            hint=(
+                "Free some space and start again, or choose another place with --dir. What is "
+                "complete is kept."
+            ),
         )
 
 

@@ -1,1 +1,3 @@
-"""The supervisor: a thin daemon. The truth is in the database; this only launches, ticks, signals and logs."""
+"""The supervisor: a thin daemon. The truth is in the database; this only launches, ticks, signals
+and logs.
+"""

@@ -12,7 +12,13 @@ import psycopg
 from tenacity import Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from pyworker import __version__
-from pyworker.database.connection import DeadlineConnection, ServerStalled, connect_control, is_standby, reason_of
+from pyworker.database.connection import (
+    DeadlineConnection,
+    ServerStalled,
+    connect_control,
+    is_standby,
+    reason_of,
+)
 from pyworker.database.gateway import Gateway
 from pyworker.database.records import Tick
 from pyworker.errors import ConfigError, convert_database_errors
@@ -41,12 +47,16 @@ _MISMATCH = {
     "42P01",  # no such table
 }
 _OUR_MISMATCH = "PW09"
-#: What a refusal is called in the log, what the process leaves with, and what mends it where the database says nothing.
+#: What a refusal is called in the log, what the process leaves with, and what mends it where the
+#: database says nothing.
 _REFUSALS: dict[str, tuple[str, Exit, str]] = {
     _CLOSED: (
         "role_refused",
         Exit.CLOSED,
-        "Run `pyworker check`; the role that runs the daemon has to be a member of jobs_supervisor.",
+        (
+            "Run `pyworker check`; the role that runs the daemon has to be a member of "
+            "jobs_supervisor."
+        ),
     ),
     _COPY: (
         "database_is_copy",
@@ -79,7 +89,9 @@ class Options:
 
 
 class Refused(Exception):
-    """The database does not serve this supervisor: another schema, no right, or a copy; the cause says how."""
+    """The database does not serve this supervisor: another schema, no right, or a copy; the cause
+    says how.
+    """
 
     def __init__(self, role: str, sqlstate: str | None) -> None:
         """`role`: who asked; `sqlstate`: the refusal's."""
@@ -137,7 +149,9 @@ class ControlConnection:
         return replace(self, number=number)
 
     def close(self, *, call_timeout: float | None = None) -> None:
-        """Give everything back; with `call_timeout`, take the registration back first, within that time."""
+        """Give everything back; with `call_timeout`, take the registration back first, within that
+        time.
+        """
         if call_timeout is not None and not self.connection.closed:
             self.connection.call_timeout = call_timeout
             self.connection.interrupted = lambda: False
@@ -169,15 +183,23 @@ def _register(gateway: Gateway, role: str, name: str, owners: Sequence[str]) -> 
 
 
 def _privileges(gateway: Gateway, user: str, options: Options) -> str | None:
-    """Look before anything is written: what the daemon reads comes from others, and a superuser's mistake is total."""
+    """Look before anything is written: what the daemon reads comes from others, and a superuser's
+    mistake is total.
+    """
     privileges = gateway.login_privileges()
     if privileges and not options.allow_superuser:
         raise ConfigError(
             f'the login "{user}" {described(privileges)}, and the supervisor needs none',
-            detail="Whoever gets hold of the daemon, or of its DSN, could do everything in the server and on its host."
+            detail=(
+                "Whoever gets hold of the daemon, or of its DSN, could do everything in the "
+                "server and on its host."
+            )
             if "SUPERUSER" in privileges
             else "Whoever gets hold of the daemon, or of its DSN, has that power.",
-            hint="Use a role with LOGIN that is a member of jobs_supervisor. --allow-superuser runs it all the same.",
+            hint=(
+                "Use a role with LOGIN that is a member of jobs_supervisor. --allow-superuser "
+                "runs it all the same."
+            ),
         )
     return privileges
 
@@ -202,12 +224,20 @@ def _open(options: Options, wakeup: WakeupPipe) -> ControlConnection:
         done=wakeup.poke,
     )
     return ControlConnection(
-        connection=connection, gateway=gateway, launcher=launcher, number=number, privileges=privileges
+        connection=connection,
+        gateway=gateway,
+        launcher=launcher,
+        number=number,
+        privileges=privileges,
     )
 
 
-def open_first(options: Options, wakeup: WakeupPipe, log: EventLog, feed: Callable[[], None]) -> ControlConnection:
-    """Connect at the start. An unreachable server is an error, unless it is to be waited for; a standby always is."""
+def open_first(
+    options: Options, wakeup: WakeupPipe, log: EventLog, feed: Callable[[], None]
+) -> ControlConnection:
+    """Connect at the start. An unreachable server is an error, unless it is to be waited for; a
+    standby always is.
+    """
     try:
         return _open(options, wakeup)
     except psycopg.Error as error:
@@ -225,7 +255,8 @@ def open_again(
     log.emit("server_lost", reason=reason)
     for attempt in Retrying(
         retry=retry_if_exception_type((psycopg.Error, ServerStalled)),
-        wait=wait_exponential(multiplier=_FIRST_PAUSE, max=LONGEST_PAUSE) + wait_random(0, _FIRST_PAUSE),
+        wait=wait_exponential(multiplier=_FIRST_PAUSE, max=LONGEST_PAUSE)
+        + wait_random(0, _FIRST_PAUSE),
         sleep=wakeup.pause,
         before=lambda _state: feed(),
         reraise=True,

@@ -13,7 +13,8 @@ ACTIVE = 0.1  # sessions are there, or on their way
 BLOCKED = 0.5  # work is due that cannot be launched for just now
 QUEUED = 1.0  # jobs wait for something that nobody rings for: a lease that ends, a lane, an owner
 IDLE = 10.0  # nothing is there at all, and whoever enqueues rings
-DOZE = 0.05  # the first look after falling asleep: somebody may have enqueued who saw the supervisor awake
+# the first look after falling asleep: somebody may have enqueued who saw the supervisor awake
+DOZE = 0.05
 _SOONEST = 0.01
 
 
@@ -26,9 +27,15 @@ class Pace:
 
 
 def sessions_to_launch(
-    demands: Iterable[Demand], *, pending: Callable[[str], int], served: Collection[str], blocked: Collection[str]
+    demands: Iterable[Demand],
+    *,
+    pending: Callable[[str], int],
+    served: Collection[str],
+    blocked: Collection[str],
 ) -> dict[str, int]:
-    """How many sessions to launch per owner: what is wanted, less what lives and what was launched but not seen yet."""
+    """How many sessions to launch per owner: what is wanted, less what lives and what was launched
+    but not seen yet.
+    """
     missing = {
         demand.owner: demand.wanted - demand.live - pending(demand.owner)
         for demand in demands
@@ -40,7 +47,8 @@ def sessions_to_launch(
 def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float, looks: int) -> Pace:
     """How long to wait after a tick.
 
-    `jitter`, around 1, keeps idle supervisors apart from one another; `looks`: ticks since it fell asleep.
+    `jitter`, around 1, keeps idle supervisors apart from one another; `looks`: ticks since it fell
+    asleep.
     """
     if tick.running or tick.stopping:
         return Pace(seconds=_until_due(tick, RUNNING), idle=False)
@@ -49,20 +57,25 @@ def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float, l
     if blocked:
         return Pace(seconds=_until_due(tick, BLOCKED), idle=False)
     if not looks or tick.watchful:
-        return Pace(seconds=_until_due(tick, min(DOZE * 2.0 ** min(looks, 10), QUEUED) * jitter), idle=True)
+        return Pace(
+            seconds=_until_due(tick, min(DOZE * 2.0 ** min(looks, 10), QUEUED) * jitter), idle=True
+        )
     waiting = tick.queued or (tick.next_due_ms is not None and tick.next_due_ms <= 0)
     return Pace(seconds=_until_due(tick, (QUEUED if waiting else IDLE) * jitter), idle=True)
 
 
 def _until_due(tick: Tick, most: float) -> float:
-    # What is due already and was not dispatched by this very tick waits for something else: no reason to hurry.
+    # What is due already and was not dispatched by this very tick waits for something else: no
+    # reason to hurry.
     if tick.next_due_ms is None or tick.next_due_ms <= 0:
         return most
     return min(most, max(_SOONEST, tick.next_due_ms / 1000))
 
 
 def deadline_after(tick: Tick) -> float:
-    """How many seconds after a tick the next running attempt is overdue; infinite where none has a timeout."""
+    """How many seconds after a tick the next running attempt is overdue; infinite where none has a
+    timeout.
+    """
     if tick.next_deadline_ms is None:
         return float("inf")
     return max(_SOONEST / 2, tick.next_deadline_ms / 1000)
@@ -74,7 +87,9 @@ def is_empty(tick: Tick, *, served: Collection[str], on_their_way: int) -> bool:
     What is due later does not count, nor what is paused.
     """
     wanted = any(demand.wanted for demand in tick.owners if demand.owner in served)
-    return not (tick.running or tick.sessions or tick.feed or tick.dispatched or wanted or on_their_way)
+    return not (
+        tick.running or tick.sessions or tick.feed or tick.dispatched or wanted or on_their_way
+    )
 
 
 _FINAL = {

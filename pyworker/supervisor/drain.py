@@ -11,7 +11,9 @@ _LOOK_AGAIN = 0.5  # seconds between two looks at what runs
 
 
 class Drain:
-    """Knows which jobs are waited for. Sessions may take others meanwhile; nobody waits for those."""
+    """Knows which jobs are waited for. Sessions may take others meanwhile; nobody waits
+    for those.
+    """
 
     def __init__(self) -> None:
         """Nothing was looked at yet."""

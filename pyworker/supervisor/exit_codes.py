@@ -20,7 +20,8 @@ class Exit(IntEnum):
 
 
 EXIT_HELP = """\
-Exit codes: 0 stopped as asked, or empty with --until-empty; 1 failure; 2 wrong usage or setting; 3 jobs were due and
-nothing picked them up; 4 the server cannot be reached at the start (see --wait); 5 the schema is missing or of another
-version; 6 the server takes calls and gives no answer; 7 this role may not supervise; 8 the database is a copy of
-another installation (see jobs.reconcile)."""
+Exit codes: 0 stopped as asked, or empty with --until-empty; 1 failure; 2 wrong usage or setting;
+3 jobs were due and nothing picked them up; 4 the server cannot be reached at the start
+(see --wait); 5 the schema is missing or of another version; 6 the server takes calls and gives no
+answer; 7 this role may not supervise; 8 the database is a copy of another installation
+(see jobs.reconcile)."""

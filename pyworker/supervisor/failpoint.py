@@ -1,9 +1,11 @@
-"""Places at which a supervisor under test ends or freezes itself: exactly there, and not somewhere near.
+"""Places at which a supervisor under test ends or freezes itself: exactly there, and not somewhere
+near.
 
-For tests only. PYWORKER_FAILPOINT arms one place for the life of the process: `NAME` ends it there at once, as SIGKILL
-would: no cleanup, no farewell, connections closed by the kernel. `NAME:stop` freezes it there, as SIGSTOP does.
-`NAME:2` or `NAME:2:stop` waits for the second time that it gets there. Where nothing is armed, `reach` is a call that
-does nothing. A place that does not exist is an error at the start, so that no test waits for one in vain.
+For tests only. PYWORKER_FAILPOINT arms one place for the life of the process: `NAME` ends it there
+at once, as SIGKILL would: no cleanup, no farewell, connections closed by the kernel. `NAME:stop`
+freezes it there, as SIGSTOP does. `NAME:2` or `NAME:2:stop` waits for the second time that it gets
+there. Where nothing is armed, `reach` is a call that does nothing. A place that does not exist is
+an error at the start, so that no test waits for one in vain.
 """
 
 import os
@@ -22,7 +24,8 @@ FAILPOINTS: Final = {
     "mid_job": "a tick has shown a job that runs",
     "before_signal": "reasons to stop are committed; no signal was sent yet",
     "after_end": "outcomes wait to be logged; nobody has looked at them",
-    "before_commit_of_outcomes": "outcomes were written to the log; that they were is not committed yet",
+    "before_commit_of_outcomes": "outcomes were written to the log; the database has not "
+    "committed that yet",
 }
 
 
@@ -53,7 +56,11 @@ def arm(text: str | None) -> Callable[[str], None]:
         return _nothing
     name, *rest = text.split(":")
     numbers = [part for part in rest if part.isdecimal()]
-    if name not in FAILPOINTS or len(numbers) > 1 or any(part != "stop" for part in rest if not part.isdecimal()):
+    if (
+        name not in FAILPOINTS
+        or len(numbers) > 1
+        or any(part != "stop" for part in rest if not part.isdecimal())
+    ):
         raise ValueError(f'{VARIABLE}: "{text}" is no failpoint; there are {", ".join(FAILPOINTS)}')
     return _armed(name, int(numbers[0]) if numbers else 1, stop="stop" in rest)
 

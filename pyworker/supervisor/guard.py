@@ -1,4 +1,6 @@
-"""Calls to the database that may fail: a lost connection ends the round, any other failure only that one duty."""
+"""Calls to the database that may fail: a lost connection ends the round, any other failure only
+that one duty.
+"""
 
 from collections.abc import Callable
 from time import monotonic
@@ -41,12 +43,21 @@ class Guard:
                 raise ConnectionLost from error
             self._log_failure(duty, error, error.sqlstate, error.diag.message_hint)
         except _UNREADABLE as error:
-            self._log_failure(duty, error, None, "The database gave an answer that this version cannot read.")
+            self._log_failure(
+                duty, error, None, "The database gave an answer that this version cannot read."
+            )
         return None
 
-    def _log_failure(self, duty: str, error: Exception, sqlstate: str | None, hint: str | None) -> None:
+    def _log_failure(
+        self, duty: str, error: Exception, sqlstate: str | None, hint: str | None
+    ) -> None:
         suppressed = self._throttle.allow(f"duty {duty} {sqlstate}", monotonic())
         if suppressed is not None:
             self._log.emit(
-                "duty_failed", duty=duty, sqlstate=sqlstate, message=reason_of(error), hint=hint, suppressed=suppressed
+                "duty_failed",
+                duty=duty,
+                sqlstate=sqlstate,
+                message=reason_of(error),
+                hint=hint,
+                suppressed=suppressed,
             )

@@ -1,8 +1,9 @@
-"""Starting worker sessions: over a connection authenticated as their owner, each owner in a thread of its own.
+"""Starting worker sessions: over a connection authenticated as their owner, each owner in a thread
+of its own.
 
-So an owner that cannot be reached, or only slowly, holds up no other. Connections are few however many owners
-there are: another owner's takes the place of the one that was unused for longest. This module is the one place that
-knows how a session is started.
+So an owner that cannot be reached, or only slowly, holds up no other. Connections are few however
+many owners there are: another owner's takes the place of the one that was unused for longest. This
+module is the one place that knows how a session is started.
 """
 
 import queue
@@ -49,7 +50,9 @@ class Launched:
 
 @dataclass
 class _Link:
-    """One owner's connection. A thread has it while `asked` is not zero, the main thread otherwise."""
+    """One owner's connection. A thread has it while `asked` is not zero, the main
+    thread otherwise.
+    """
 
     owner: str
     connection: DeadlineConnection | None = None
@@ -61,9 +64,17 @@ class Launcher:
     """Launches sessions in the background. Every method is for the main thread."""
 
     def __init__(
-        self, dsn: str, own_user: str, *, linger: timedelta, call_timeout: float, done: Callable[[], None]
+        self,
+        dsn: str,
+        own_user: str,
+        *,
+        linger: timedelta,
+        call_timeout: float,
+        done: Callable[[], None],
     ) -> None:
-        """`linger`: how long an idle session stays; `done` is called, from a thread, when a request has ended."""
+        """`linger`: how long an idle session stays; `done` is called, from a thread, when a request
+        has ended.
+        """
         self._dsn = dsn
         self._own_user = own_user
         self._linger = linger
@@ -83,10 +94,17 @@ class Launcher:
         if (known and known.asked) or len(self.busy()) >= OWNERS_AT_ONCE:
             return False
         if not known and len(self._links) >= OWNERS_AT_ONCE:
-            self._drop(min((link for link in self._links.values() if not link.asked), key=lambda link: link.used))
+            self._drop(
+                min(
+                    (link for link in self._links.values() if not link.asked),
+                    key=lambda link: link.used,
+                )
+            )
         link = self._links.setdefault(owner, _Link(owner=owner))
         link.asked = count
-        threading.Thread(target=self._run, args=(link,), name=f"launch {owner}", daemon=True).start()
+        threading.Thread(
+            target=self._run, args=(link,), name=f"launch {owner}", daemon=True
+        ).start()
         return True
 
     def collect(self) -> list[Launched]:
@@ -105,15 +123,22 @@ class Launcher:
 
     def close_idle(self, now: float) -> None:
         """Close connections that were not used for some seconds."""
-        for link in [link for link in self._links.values() if not link.asked and link.used + _KEEP <= now]:
+        for link in [
+            link for link in self._links.values() if not link.asked and link.used + _KEEP <= now
+        ]:
             self._drop(link)
 
     def closes_at(self) -> float:
         """Tell when the next connection is to be closed; infinite where there is none."""
-        return min((link.used + _KEEP for link in self._links.values() if not link.asked), default=float("inf"))
+        return min(
+            (link.used + _KEEP for link in self._links.values() if not link.asked),
+            default=float("inf"),
+        )
 
     def close(self) -> None:
-        """Close what can be closed; a thread that still waits for the server closes its own connection."""
+        """Close what can be closed; a thread that still waits for the server closes its own
+        connection.
+        """
         self._closed = True
         for link in self._links.values():
             if not link.asked:
@@ -130,7 +155,9 @@ class Launcher:
         except psycopg.Error as error:
             result = _trouble_of(link, error)
         except (ServerStalled, Interrupted, OSError) as error:
-            result = Launched(owner=link.owner, asked=link.asked, trouble="lost", message=reason_of(error))
+            result = Launched(
+                owner=link.owner, asked=link.asked, trouble="lost", message=reason_of(error)
+            )
         if self._closed or result.trouble not in (None, "no_slot"):
             _close(link)  # what it was given when it connected may be what failed
         self._results.put((link, result))
@@ -141,7 +168,12 @@ class Launcher:
             try:
                 link.connection = connect_owner(self._dsn, link.owner, self._own_user)
             except psycopg.Error as error:
-                return Launched(owner=link.owner, asked=link.asked, trouble="unreachable", message=reason_of(error))
+                return Launched(
+                    owner=link.owner,
+                    asked=link.asked,
+                    trouble="unreachable",
+                    message=reason_of(error),
+                )
             link.connection.call_timeout = self._call_timeout
         count = Gateway(link.connection).launch(link.asked, self._linger)
         reach("after_launch")

@@ -1,4 +1,6 @@
-"""The loop: it times, waits and stops. What is done in a round is in `duties`, what to do is decided in `decisions`."""
+"""The loop: it times, waits and stops. What is done in a round is in `duties`, what to do is
+decided in `decisions`.
+"""
 
 from time import monotonic
 
@@ -15,7 +17,11 @@ from pyworker.supervisor.drain import Drain
 from pyworker.supervisor.duties.maintenance import maintain
 from pyworker.supervisor.duties.observe import observe
 from pyworker.supervisor.duties.outcomes import take_outcomes
-from pyworker.supervisor.duties.owners import log_unknown_owners, refresh_owners, refuse_unknown_owners
+from pyworker.supervisor.duties.owners import (
+    log_unknown_owners,
+    refresh_owners,
+    refuse_unknown_owners,
+)
 from pyworker.supervisor.duties.sessions import apply_launch_results, launch, note_owners
 from pyworker.supervisor.duties.stop import send_stop_signals
 from pyworker.supervisor.duties.stuck import watch_stuck
@@ -37,7 +43,9 @@ _LONGEST_RETRY = 5.0  # seconds between two tries of a tick that fails
 
 
 class _TickFails(Exception):
-    """The tick has failed for a whole call timeout, and without it the end that was asked for cannot be seen."""
+    """The tick has failed for a whole call timeout, and without it the end that was asked for
+    cannot be seen.
+    """
 
 
 class Supervisor:
@@ -48,7 +56,9 @@ class Supervisor:
         self._options = options
         self._log = log
         self._wakeup = wakeup
-        self._state = State(stuck=StuckWatch(options.stuck_after), upkeep=Upkeep(vacuum_jobs=options.vacuum_jobs))
+        self._state = State(
+            stuck=StuckWatch(options.stuck_after), upkeep=Upkeep(vacuum_jobs=options.vacuum_jobs)
+        )
         self._guard = Guard(log, self._state.throttle)
         self._pause = Pause(self._guard, wakeup)
         self._control: ControlConnection | None = None
@@ -60,7 +70,9 @@ class Supervisor:
         self._watchdog = Watchdog(options.call_timeout + _HANG_MARGIN)
 
     def run(self) -> int:
-        """Supervise until told to stop, or until there is nothing left to do; returns the exit code."""
+        """Supervise until told to stop, or until there is nothing left to do; returns the exit
+        code.
+        """
         begun = monotonic()
         reason, code = "failure", Exit.FAILED
         started = False
@@ -83,7 +95,12 @@ class Supervisor:
         except ServerStalled:
             reason, code = "server_stalled", Exit.STALLED
             wait = self._what_it_waits_for()
-            self._log.emit("server_stalled", duty=self._guard.duty, seconds=self._options.call_timeout, wait_event=wait)
+            self._log.emit(
+                "server_stalled",
+                duty=self._guard.duty,
+                seconds=self._options.call_timeout,
+                wait_event=wait,
+            )
         finally:
             self._watchdog.stop()
             if self._state.stuck.stuck and code == Exit.DONE:
@@ -97,7 +114,9 @@ class Supervisor:
         self._guard.connection = control.connection if control else None
 
     def _what_it_waits_for(self) -> str | None:
-        """Look, from a second connection, what our process in the server waits for: SyncRep, a lock."""
+        """Look, from a second connection, what our process in the server waits for: SyncRep, a
+        lock.
+        """
         if self._control is None:
             return None
         try:
@@ -111,8 +130,12 @@ class Supervisor:
         drained = self._options.drain and self._wakeup.stops == 1
         self._log.emit("supervisor_stopping", reason=reason, drain=drained, running=self._running)
         if self._control is not None:
-            self._control.close(call_timeout=_CLOSE_TIMEOUT if code in (Exit.DONE, Exit.STUCK) else None)
-        self._log.emit("supervisor_stopped", reason=reason, exit_code=int(code), uptime=monotonic() - begun)
+            self._control.close(
+                call_timeout=_CLOSE_TIMEOUT if code in (Exit.DONE, Exit.STUCK) else None
+            )
+        self._log.emit(
+            "supervisor_stopped", reason=reason, exit_code=int(code), uptime=monotonic() - begun
+        )
 
     def _serve(self) -> str:
         announced = False
@@ -123,7 +146,9 @@ class Supervisor:
                 self._refresh_owners(control)
                 if not announced:
                     self._log.emit(
-                        "supervisor_started", **control.facts(self._options), owners=sorted(self._state.owners.served)
+                        "supervisor_started",
+                        **control.facts(self._options),
+                        owners=sorted(self._state.owners.served),
                     )
                     announced = True
                     for risk in warnings_of(control.connection, privileges=control.privileges):
@@ -138,7 +163,9 @@ class Supervisor:
                 self._pause.start_over()
                 self._state.start_over()
                 reason = reason_of(lost.__cause__ or lost)
-                self._use(open_again(self._options, self._wakeup, self._log, self._watchdog.feed, reason))
+                self._use(
+                    open_again(self._options, self._wakeup, self._log, self._watchdog.feed, reason)
+                )
 
     def _rounds(self, control: ControlConnection) -> str:
         while True:
@@ -174,18 +201,27 @@ class Supervisor:
             reach("mid_job")
         if tick.stopping:
             reach("before_signal")
-            self._guard.call("send_stop_signals", lambda: send_stop_signals(gateway, control.number, log))
+            self._guard.call(
+                "send_stop_signals", lambda: send_stop_signals(gateway, control.number, log)
+            )
         results = launcher.collect()
         apply_launch_results(results, tick, state, log, now)
-        self._guard.call("note_owners", lambda: note_owners(gateway, control.number, results, tick, state))
+        self._guard.call(
+            "note_owners", lambda: note_owners(gateway, control.number, results, tick, state)
+        )
         if not draining:
             given, user = options.owners, control.user
-            self._guard.call("launch", lambda: launch(gateway, launcher, tick, state, now, given=given, own_user=user))
+            self._guard.call(
+                "launch",
+                lambda: launch(gateway, launcher, tick, state, now, given=given, own_user=user),
+            )
         launcher.close_idle(now)
         over = self._over(control, tick, draining=draining)
         if tick.feed or over:
             reach("after_end")
-            self._guard.call("take_outcomes", lambda: take_outcomes(gateway, state, log, now, at_once=bool(over)))
+            self._guard.call(
+                "take_outcomes", lambda: take_outcomes(gateway, state, log, now, at_once=bool(over))
+            )
         self._guard.call("maintain", lambda: maintain(gateway, state, log, now))
         watch_stuck(tick, state, log, now, given=options.owners)
         return over
@@ -202,24 +238,32 @@ class Supervisor:
         return "stuck" if self._state.stuck.stuck and not tick.running else None
 
     def _tick_failed(self, control: ControlConnection) -> ControlConnection:
-        """Register anew at the second failure in a row: the database may have forgotten us, if we were suspended."""
+        """Register anew at the second failure in a row: the database may have forgotten us, if we
+        were suspended.
+        """
         now = monotonic()
         self._failures += 1
         self._failing_since = now if self._failures == 1 else self._failing_since
         renewed = (
-            self._guard.call("register", lambda: control.register(self._options.name, self._options.owners))
+            self._guard.call(
+                "register", lambda: control.register(self._options.name, self._options.owners)
+            )
             if self._failures == 2
             else None
         )
         if renewed is None:
             return control
-        self._log.emit("registration_renewed", supervisor=renewed.number, reason="the tick failed twice")
+        self._log.emit(
+            "registration_renewed", supervisor=renewed.number, reason="the tick failed twice"
+        )
         self._pause.start_over()
         self._state.owners.unreached = {}  # what the old number said does not count for the new one
         return renewed
 
     def _give_up_on_an_end(self) -> None:
-        """Raise where the process is to end by itself, but cannot see what still runs or waits while the tick fails."""
+        """Raise where the process is to end by itself, but cannot see what still runs or waits
+        while the tick fails.
+        """
         now = monotonic()
         if not (self._wakeup.stops or self._options.until_empty):
             self._ends_since = None
@@ -231,10 +275,17 @@ class Supervisor:
     def _without_tick(self, control: ControlConnection) -> None:
         """Do what needs no tick; the server answers, so the rest of the work goes on."""
         gateway, state, log, now = control.gateway, self._state, self._log, monotonic()
-        self._guard.call("send_stop_signals", lambda: send_stop_signals(gateway, control.number, log))
-        self._guard.call("take_outcomes", lambda: take_outcomes(gateway, state, log, now, at_once=False))
+        self._guard.call(
+            "send_stop_signals", lambda: send_stop_signals(gateway, control.number, log)
+        )
+        self._guard.call(
+            "take_outcomes", lambda: take_outcomes(gateway, state, log, now, at_once=False)
+        )
         self._guard.call("maintain", lambda: maintain(gateway, state, log, now))
 
     def _refresh_owners(self, control: ControlConnection) -> None:
         given, state = self._options.owners, self._state
-        self._guard.call("owners", lambda: refresh_owners(control.gateway, given, control.user, state, monotonic()))
+        self._guard.call(
+            "owners",
+            lambda: refresh_owners(control.gateway, given, control.user, state, monotonic()),
+        )

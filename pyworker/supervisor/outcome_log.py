@@ -1,4 +1,6 @@
-"""From rows of the outbox to lines of the log: every failure its own line, successes summed when there are many."""
+"""From rows of the outbox to lines of the log: every failure its own line, successes summed when
+there are many.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,7 +40,12 @@ class Batch:
     def add(self, commit: Commit) -> None:
         """Write the lines of this commit's failures, and keep its successes for `finish`."""
         if not commit.readable:
-            self._log.emit("problem", problem="outcome_unreadable", detail={"see": "jobs.attempts"}, suppressed=0)
+            self._log.emit(
+                "problem",
+                problem="outcome_unreadable",
+                detail={"see": "jobs.attempts"},
+                suppressed=0,
+            )
         for outcome in commit.others:
             if outcome.outcome == "succeeded":
                 self._success(commit, outcome.task, outcome.job_id, outcome.ms or 0.0)
@@ -54,7 +61,9 @@ class Batch:
         if len(self._singles) <= SINGLES_PER_SECOND:
             own = {"job_id": job_id, "task": clean(task, _TASK_LIMIT), "ms": ms}
             self._singles.append({**own, **_of_commit(commit)})
-        total = self._sums.setdefault((commit.at.replace(microsecond=0), commit.queue, commit.owner, task), _Sum())
+        total = self._sums.setdefault(
+            (commit.at.replace(microsecond=0), commit.queue, commit.owner, task), _Sum()
+        )
         total.count += 1
         total.ms.append(ms)
 
@@ -79,7 +88,9 @@ class Batch:
 
 
 def _whole_seconds(sums: Mapping[_Key, _Sum]) -> dict[_Key, _Sum]:
-    """Count the newest second with the one before: a batch seldom ends on the second, and half lines help nobody."""
+    """Count the newest second with the one before: a batch seldom ends on the second, and half
+    lines help nobody.
+    """
     newest = max((key[0] for key in sums), default=None)
     before = newest - timedelta(seconds=1) if newest else None
     if not any(key[0] == before for key in sums):

@@ -14,14 +14,17 @@ from pyworker.supervisor.state import State
 
 __all__ = ["Pause"]
 
-#: Seconds between a notification and the tick, on average; after the first notification there is none.
+#: Seconds between a notification and the tick, on average; after the first notification there is
+#: none.
 _WAKEUP_JITTER = 0.001
 #: The same after many notifications without work: any role can send them, as often as it likes.
 _WAKEUP_JITTER_MAX = 0.05
 
 
 class Pause:
-    """Waits between ticks, and tells the database whether enqueuers have to notify this supervisor."""
+    """Waits between ticks, and tells the database whether enqueuers have to notify this
+    supervisor.
+    """
 
     def __init__(self, guard: Guard, wakeup: WakeupPipe) -> None:
         """Begin awake: no enqueuer has to notify."""
@@ -35,13 +38,21 @@ class Pause:
         """Begin awake again, for a new registration."""
         self._asleep = False
 
-    def after(self, control: ControlConnection, tick: Tick, state: State, begun: float, deadline: float) -> None:
+    def after(
+        self, control: ControlConnection, tick: Tick, state: State, begun: float, deadline: float
+    ) -> None:
         """Wait until the next tick is due, or something happens."""
         on_their_way = state.launches.pending.total() + len(control.launcher.busy())
-        blocked = any(demand.wanted > demand.live for demand in tick.owners if demand.owner in state.owners.served)
+        blocked = any(
+            demand.wanted > demand.live
+            for demand in tick.owners
+            if demand.owner in state.owners.served
+        )
         jitter = random.uniform(0.8, 1.2)  # noqa: S311  no secret
         self._looks = self._looks + 1 if self._asleep else 0
-        pace = pace_after(tick, on_their_way=on_their_way, blocked=blocked, jitter=jitter, looks=self._looks)
+        pace = pace_after(
+            tick, on_their_way=on_their_way, blocked=blocked, jitter=jitter, looks=self._looks
+        )
         if not pace.idle:
             self._notifications = 0
         if pace.idle != self._asleep:
@@ -55,18 +66,23 @@ class Pause:
         self.wait(control, until - monotonic(), wake_on_notify=pace.idle)
 
     def wait(self, control: ControlConnection, seconds: float, *, wake_on_notify: bool) -> None:
-        """Wait that long, until a signal, a launch that ended or, with `wake_on_notify`, an enqueuer's notification."""
+        """Wait that long, until a signal, a launch that ended or, with `wake_on_notify`, an
+        enqueuer's notification.
+        """
         self._guard.duty = "wait"
         until = monotonic() + seconds
         try:
             while True:
                 if control.gateway.receive():
-                    jitter = random.uniform(0, self._jitter_limit())  # noqa: S311  so that many do not tick as one
+                    # so that many do not tick as one
+                    jitter = random.uniform(0, self._jitter_limit())  # noqa: S311
                     self._notifications += 1
                     if wake_on_notify:
                         self._wakeup.wait(jitter)
                         return
-                    sleep(max(0.0, min(jitter, until - monotonic())))  # a poke meanwhile ends the wait below
+                    sleep(
+                        max(0.0, min(jitter, until - monotonic()))
+                    )  # a poke meanwhile ends the wait below
                 left = until - monotonic()
                 if left <= 0 or not self._wakeup.wait(left, control.connection.fileno()):
                     self._notifications = 0

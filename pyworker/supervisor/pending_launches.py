@@ -10,7 +10,9 @@ SEEN_WITHIN = 5.0  # seconds after which a launched session is no longer waited 
 
 
 class PendingLaunches:
-    """Sessions that were launched and that no tick has shown yet, so that they are not launched twice."""
+    """Sessions that were launched and that no tick has shown yet, so that they are not launched
+    twice.
+    """
 
     def __init__(self) -> None:
         """Start with none."""
@@ -35,15 +37,18 @@ class PendingLaunches:
             self._batches[owner] = left[::-1]
 
     def forget(self, count: int) -> None:
-        """Note that so many sessions were found dead: one of them may have come and gone between two ticks."""
+        """Note that so many sessions were found dead: one of them may have come and gone between
+        two ticks.
+        """
         for owner in list(self._batches):
             self.drop(owner, count)
 
     def observe(self, demands: Iterable[Demand], now: float, opened: int | None = None) -> None:
         """Take off what has shown up since the last tick, and what is overdue.
 
-        `opened`: sessions that ever opened. Those of them that are not there any more came and went between two ticks;
-        whose they were is not known, so that one of them may be launched once too often.
+        `opened`: sessions that ever opened. Those of them that are not there any more came and went
+        between two ticks; whose they were is not known, so that one of them may be launched once
+        too often.
         """
         live = {demand.owner: demand.live for demand in demands}
         if opened is not None:

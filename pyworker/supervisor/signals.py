@@ -28,7 +28,9 @@ class WakeupPipe:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self.stops = 0
-        self.drain = False  # true: the first request to stop waits for jobs, only the second is at once
+        self.drain = (
+            False  # true: the first request to stop waits for jobs, only the second is at once
+        )
         self.reason = ""
 
     def install(self) -> None:
@@ -82,7 +84,9 @@ class WakeupPipe:
             raise Stopped
 
     def call(self, work: Callable[[], T]) -> T:
-        """Do in a thread what cannot be interrupted, and wait for it; a stop raises `Stopped` and leaves it behind."""
+        """Do in a thread what cannot be interrupted, and wait for it; a stop raises `Stopped` and
+        leaves it behind.
+        """
         done: list[T] = []
         failed: list[BaseException] = []
 

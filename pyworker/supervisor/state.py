@@ -1,4 +1,6 @@
-"""What a supervisor keeps between rounds. All of it is bounded, and none of it is needed to be right."""
+"""What a supervisor keeps between rounds. All of it is bounded, and none of it is needed to be
+right.
+"""
 
 from dataclasses import dataclass, field
 from time import monotonic
@@ -21,13 +23,17 @@ class Owners:
     served: frozenset[str] = frozenset()
     read_at: float = _NEVER
     unknown: list[str] = field(default_factory=list)  # given, but no login members of jobs_runner
-    unreached: dict[str, str] = field(default_factory=dict)  # as the database was told, with the reason
+    unreached: dict[str, str] = field(
+        default_factory=dict
+    )  # as the database was told, with the reason
     backoff: Backoff = field(default_factory=lambda: Backoff(0.5, 4.0))
 
 
 @dataclass
 class Launches:
-    """Sessions that were launched and have not shown up, and the pause after the server had no worker slot."""
+    """Sessions that were launched and have not shown up, and the pause after the server had no
+    worker slot.
+    """
 
     pending: PendingLaunches = field(default_factory=PendingLaunches)
     slots_backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 2.0))
@@ -37,7 +43,9 @@ class Launches:
 class Upkeep:
     """When history and tables were last looked after, and what has happened since."""
 
-    vacuum_jobs: int = 40_000  # whose dead rows the hot tables may hold before they are vacuumed ahead of time
+    vacuum_jobs: int = (
+        40_000  # whose dead rows the hot tables may hold before they are vacuumed ahead of time
+    )
     last_at: float = field(default_factory=monotonic)
     worked: bool = False
     ended: int = 0  # attempts
@@ -59,7 +67,9 @@ class State:
     progress: bool = False  # since the last look for stuck owners
 
     def start_over(self) -> None:
-        """Forget what was known of the connection that is lost: another server, or the same one anew, answers next."""
+        """Forget what was known of the connection that is lost: another server, or the same one
+        anew, answers next.
+        """
         self.launches = Launches()
         self.owners.unreached = {}
         self.owners.backoff.keep_only(())

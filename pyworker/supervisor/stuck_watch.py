@@ -22,12 +22,16 @@ class StuckWatch:
         """Log an owner after that many seconds, and again each time as many have passed."""
         self._after = after
         self._waiting: dict[str, _Waiting] = {}
-        self.freed: list[tuple[str, float]] = []  # owners that the last look found moving again, and after how long
+        self.freed: list[
+            tuple[str, float]
+        ] = []  # owners that the last look found moving again, and after how long
 
     def observe(
         self, demands: Iterable[Demand], *, queued: int, progress: bool, now: float
     ) -> list[tuple[Demand, float]]:
-        """Return the owners to log now, with the seconds. `progress`: something runs, or ended since the last look."""
+        """Return the owners to log now, with the seconds. `progress`: something runs, or ended
+        since the last look.
+        """
         current: dict[str, _Waiting] = {}
         logged = []
         for demand in demands:

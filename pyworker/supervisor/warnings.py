@@ -27,7 +27,9 @@ def described(privileges: str) -> str:
 
 
 def _parameters(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    """Give what the connection was opened with, wherever it came from: the DSN, the environment, a service file."""
+    """Give what the connection was opened with, wherever it came from: the DSN, the environment, a
+    service file.
+    """
     return {
         option.keyword.decode(): option.val.decode(errors="replace")
         for option in connection.pgconn.info
@@ -35,25 +37,39 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, str]:
     }
 
 
-def warnings_of(connection: psycopg.Connection[Any], *, privileges: str | None) -> Iterator[dict[str, object]]:
-    """List what could be misused, in the fields of the event `risk`; `privileges`: what the login has for no need."""
+def warnings_of(
+    connection: psycopg.Connection[Any], *, privileges: str | None
+) -> Iterator[dict[str, object]]:
+    """List what could be misused, in the fields of the event `risk`; `privileges`: what the login
+    has for no need.
+    """
     if privileges:
         superuser = "SUPERUSER" in privileges
         yield {
             "problem": "superuser" if superuser else "privileged_login",
-            "detail": f"the login {connection.info.user} {described(privileges)}: whoever gets hold of this daemon has "
+            "detail": (
+                f"the login {connection.info.user} {described(privileges)}: whoever gets hold of "
+                f"this daemon has "
+            )
             + ("the server" if superuser else "that, too"),
-            "hint": "Use a role with LOGIN that is a member of jobs_supervisor, without --allow-superuser.",
+            "hint": (
+                "Use a role with LOGIN that is a member of jobs_supervisor, without "
+                "--allow-superuser."
+            ),
         }
     host, address = connection.info.host, connection.info.hostaddr
     given = _parameters(connection)
     mode = given.get("sslmode") or "prefer"
     if is_on_this_host(host, address) or mode == _VERIFIED or given.get("sslrootcert") == "system":
         return
-    how = "encrypted, but with whom is not checked" if connection.pgconn.ssl_in_use else "not encrypted"
+    how = (
+        "encrypted, but with whom is not checked"
+        if connection.pgconn.ssl_in_use
+        else "not encrypted"
+    )
     yield {
         "problem": "unverified_server",
-        "detail": f"the connection to {host} is {how} (sslmode={mode}): who is between here and there can pose as the "
-        "server, read what passes, and get the passwords of all owners",
+        "detail": f"the connection to {host} is {how} (sslmode={mode}): who is between here and "
+        f"there can pose as the server, read what passes, and get the passwords of all owners",
         "hint": "Add sslmode=verify-full and sslrootcert=FILE (or sslrootcert=system) to the DSN.",
     }

@@ -1,4 +1,6 @@
-"""The last resort against a hang: the interpreter ends a process whose loop does not turn any more."""
+"""The last resort against a hang: the interpreter ends a process whose loop does not
+turn any more.
+"""
 
 import faulthandler
 from time import monotonic

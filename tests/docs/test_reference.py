@@ -1,6 +1,6 @@
 """docs/reference says what the database, the settings and the commands are."""
 
-import importlib.util
+import importlib
 import re
 from pathlib import Path
 
@@ -8,24 +8,24 @@ import psycopg
 import pytest
 from support import Server
 
-from pyworker.events import reference
-
 TOP = Path(__file__).parents[2]
 MEND = "run `python docs/generate.py DSN` on a fresh database with this schema"
 
 
+@pytest.fixture(autouse=True)
+def _generators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(TOP / "docs")
+
+
 def test_the_pages_are_what_the_generator_makes(server: Server, template: str) -> None:
-    spec = importlib.util.spec_from_file_location("generate", TOP / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+    generate = importlib.import_module("generate")
     for path, text in generate.pages(server.dsn(database=template)).items():
         assert text == path.read_text(encoding="utf-8"), f"{path.name} is stale: {MEND}"
 
 
 def test_the_events_are_what_the_catalogue_makes() -> None:
-    assert reference() == (TOP / "docs/reference/events.md").read_text(encoding="utf-8")
+    page = importlib.import_module("events_page")
+    assert page.reference() == page.PAGE.read_text(encoding="utf-8")
 
 
 def test_every_error_that_the_sql_raises_is_listed() -> None:

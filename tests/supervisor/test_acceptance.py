@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from pyworker.server import PrivateServer
-from pyworker.supervisor.session import LONGEST_PAUSE
+from pyworker.supervisor.control import LONGEST_PAUSE
 
 from .conftest import RESTS, Daemon, Real, Start, statements_a_second, wait_until
 

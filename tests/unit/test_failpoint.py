@@ -61,5 +61,5 @@ def test_a_place_that_is_not_there_is_an_error(armed: str) -> None:
 
 def test_each_one_stands_in_the_code_once() -> None:
     top = Path(pyworker.supervisor.__file__).parent
-    reached = [name for file in top.glob("*.py") for name in re.findall(r'reach\("(\w+)"\)', file.read_text("utf-8"))]
+    reached = [name for file in top.rglob("*.py") for name in re.findall(r'reach\("(\w+)"\)', file.read_text("utf-8"))]
     assert sorted(reached) == sorted(FAILPOINTS)

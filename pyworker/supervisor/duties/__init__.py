@@ -1,1 +1,3 @@
-"""What a supervisor does in a round: each duty takes the gateway and the time, does one thing, and counts it."""
+"""What a supervisor does in a round: each duty takes the gateway and the time, does one thing, and
+counts it.
+"""

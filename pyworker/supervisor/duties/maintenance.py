@@ -15,7 +15,9 @@ _SOONEST = 1.0
 
 
 def maintain(gateway: Gateway, state: State, log: EventLog, now: float) -> int:
-    """Keep the history and vacuum the hot tables, now and then and after so many jobs; returns what went of history."""
+    """Keep the history and vacuum the hot tables, now and then and after so many jobs; returns what
+    went of history.
+    """
     pause = _BUSY if state.upkeep.worked else _IDLE
     if state.upkeep.ended >= state.upkeep.vacuum_jobs or state.upkeep.more:
         pause = _SOONEST

@@ -26,7 +26,9 @@ def observe(tick: Tick, state: State, log: EventLog, now: float) -> None:
     for problem in tick.problems:
         facts = dict(problem)
         name = str(facts.pop("problem", None) or facts.pop("event", None) or "unknown")
-        suppressed = state.throttle.allow(f"{name} {json.dumps(facts, sort_keys=True, default=str)}", now)
+        suppressed = state.throttle.allow(
+            f"{name} {json.dumps(facts, sort_keys=True, default=str)}", now
+        )
         if suppressed is not None:
             log.emit("problem", problem=name, detail=facts, suppressed=suppressed)
     state.upkeep.worked |= bool(tick.running or tick.dispatched or tick.rescued or tick.feed)

@@ -12,10 +12,14 @@ _OUTCOMES_AT_ONCE = 1000
 _OUTCOMES_PER_BATCH = 5000
 
 
-def take_outcomes(gateway: Gateway, state: State, log: EventLog, now: float, *, at_once: bool = False) -> int:
-    """Write the outcomes' lines, in the transaction that takes them from the outbox; returns how many there were.
+def take_outcomes(
+    gateway: Gateway, state: State, log: EventLog, now: float, *, at_once: bool = False
+) -> int:
+    """Write the outcomes' lines, in the transaction that takes them from the outbox; returns how
+    many there were.
 
-    While successes are many, the outbox is emptied once a second, so that a second's sum is one line.
+    While successes are many, the outbox is emptied once a second, so that a second's sum is one
+    line.
     """
     if now < state.outcomes_at and not at_once:
         return 0
@@ -27,7 +31,9 @@ def take_outcomes(gateway: Gateway, state: State, log: EventLog, now: float, *, 
             for commit in commits:
                 batch.add(commit)
             rows += len(commits)
-            if not commits:  # fewer than were asked for are no sign of the end: they are read by size
+            if (
+                not commits
+            ):  # fewer than were asked for are no sign of the end: they are read by size
                 break
         summed = not state.line_budget.take(batch.successes, now)
         batch.finish(summed=summed)

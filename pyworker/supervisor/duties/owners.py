@@ -9,11 +9,17 @@ from pyworker.supervisor.state import State
 
 __all__ = ["log_unknown_owners", "refresh_owners", "refuse_unknown_owners"]
 
-_UNKNOWN = "no role of that name can log in, is a member of jobs_runner, and has jobs that are not refused"
+_UNKNOWN = (
+    "no role of that name can log in, is a member of jobs_runner, and has jobs that are not refused"
+)
 
 
-def refresh_owners(gateway: Gateway, given: Sequence[str], own_user: str, state: State, now: float) -> None:
-    """Find out whose jobs to run: the owners given, else the members of jobs_runner and our own role."""
+def refresh_owners(
+    gateway: Gateway, given: Sequence[str], own_user: str, state: State, now: float
+) -> None:
+    """Find out whose jobs to run: the owners given, else the members of jobs_runner and our own
+    role.
+    """
     state.owners.served = frozenset(given) or state.owners.served  # should the call fail
     runners = [*gateway.runners(), own_user]
     state.owners.served = frozenset(given or runners)
@@ -22,11 +28,19 @@ def refresh_owners(gateway: Gateway, given: Sequence[str], own_user: str, state:
 
 
 def log_unknown_owners(state: State, log: EventLog, now: float) -> None:
-    """Log which of the owners given cannot run jobs yet. They are served all the same: a role may be made later."""
+    """Log which of the owners given cannot run jobs yet. They are served all the same: a role may
+    be made later.
+    """
     for owner in state.owners.unknown:
         suppressed = state.throttle.allow(f"unknown {owner}", now)
         if suppressed is not None:
-            log.emit("owner_unreachable", owner=owner, reason=_UNKNOWN, retry_in=None, suppressed=suppressed)
+            log.emit(
+                "owner_unreachable",
+                owner=owner,
+                reason=_UNKNOWN,
+                retry_in=None,
+                suppressed=suppressed,
+            )
 
 
 def refuse_unknown_owners(state: State) -> None:
@@ -37,5 +51,8 @@ def refuse_unknown_owners(state: State) -> None:
         raise ConfigError(
             f"{'owner' if one else 'owners'} {names} cannot be served",
             detail=f"{_UNKNOWN[0].upper()}{_UNKNOWN[1:]}.",
-            hint="Correct --owner, or: grant jobs_runner to ...; `pyworker check` tells what a role lacks.",
+            hint=(
+                "Correct --owner, or: grant jobs_runner to ...; `pyworker check` tells what "
+                "a role lacks."
+            ),
         )

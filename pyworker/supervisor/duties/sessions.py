@@ -18,9 +18,18 @@ SLOTS = ""  # the back-off key of the server's worker slots, which all owners sh
 
 
 def launch(
-    gateway: Gateway, launcher: Launcher, tick: Tick, state: State, now: float, *, given: Sequence[str], own_user: str
+    gateway: Gateway,
+    launcher: Launcher,
+    tick: Tick,
+    state: State,
+    now: float,
+    *,
+    given: Sequence[str],
+    own_user: str,
 ) -> int:
-    """Ask for the sessions that are missing; returns how many. Results come in later, to `apply_launch_results`."""
+    """Ask for the sessions that are missing; returns how many. Results come in later, to
+    `apply_launch_results`.
+    """
     demanded = {demand.owner for demand in tick.owners if demand.wanted}
     if not given and demanded - state.owners.served and now - state.owners.read_at > _OWNERS_EVERY:
         refresh_owners(gateway, given, own_user, state, now)
@@ -42,7 +51,9 @@ def launch(
     return asked
 
 
-def apply_launch_results(results: Sequence[Launched], tick: Tick, state: State, log: EventLog, now: float) -> int:
+def apply_launch_results(
+    results: Sequence[Launched], tick: Tick, state: State, log: EventLog, now: float
+) -> int:
     """Take in what came of the launches; returns how many sessions were started."""
     demands = {demand.owner: demand for demand in tick.owners}
     for result in results:
@@ -65,10 +76,16 @@ def apply_launch_results(results: Sequence[Launched], tick: Tick, state: State, 
     return sum(result.launched for result in results)
 
 
-def note_owners(gateway: Gateway, supervisor: int, results: Sequence[Launched], tick: Tick, state: State) -> None:
-    """Record in the database the owners that cannot be reached. One without due jobs is not tried, so not recorded."""
+def note_owners(
+    gateway: Gateway, supervisor: int, results: Sequence[Launched], tick: Tick, state: State
+) -> None:
+    """Record in the database the owners that cannot be reached. One without due jobs is not tried,
+    so not recorded.
+    """
     wanted = {demand.owner for demand in tick.owners if demand.wanted}
-    unreached = {owner: reason for owner, reason in state.owners.unreached.items() if owner in wanted}
+    unreached = {
+        owner: reason for owner, reason in state.owners.unreached.items() if owner in wanted
+    }
     for result in results:
         if result.trouble == "unreachable":
             unreached[result.owner] = result.message or "unknown"
@@ -87,16 +104,29 @@ def _log_trouble(result: Launched, state: State, log: EventLog, now: float) -> N
         state.launches.slots_backoff.fail(SLOTS, now, jitter)
         suppressed = state.throttle.allow("no_slot", now)
         if suppressed is not None:
-            log.emit("no_worker_slot", owner=owner, asked=result.asked, launched=result.launched, suppressed=suppressed)
+            log.emit(
+                "no_worker_slot",
+                owner=owner,
+                asked=result.asked,
+                launched=result.launched,
+                suppressed=suppressed,
+            )
         return
     retry_in = state.owners.backoff.fail(owner, now, jitter)
     if result.trouble == "lost":
-        return  # an idle connection that went away; the next try opens a new one, and speaks if it cannot
+        # an idle connection that went away; the next try opens a new one, and speaks if it cannot
+        return
     suppressed = state.throttle.allow(f"owner {owner}", now)
     if suppressed is None:
         return
     if result.trouble == "unreachable":
-        log.emit("owner_unreachable", owner=owner, reason=result.message, retry_in=retry_in, suppressed=suppressed)
+        log.emit(
+            "owner_unreachable",
+            owner=owner,
+            reason=result.message,
+            retry_in=retry_in,
+            suppressed=suppressed,
+        )
     else:
         log.emit(
             "launch_failed",

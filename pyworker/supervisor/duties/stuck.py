@@ -10,9 +10,13 @@ from pyworker.supervisor.state import State
 __all__ = ["watch_stuck"]
 
 
-def watch_stuck(tick: Tick, state: State, log: EventLog, now: float, *, given: Sequence[str]) -> int:
+def watch_stuck(
+    tick: Tick, state: State, log: EventLog, now: float, *, given: Sequence[str]
+) -> int:
     """Log the owners whose due work no session takes; returns how many."""
-    mine = [demand for demand in tick.owners if demand.wanted and (not given or demand.owner in given)]
+    mine = [
+        demand for demand in tick.owners if demand.wanted and (not given or demand.owner in given)
+    ]
     demands = [] if tick.paused else mine
     logged = state.stuck.observe(demands, queued=tick.queued, progress=state.progress, now=now)
     state.progress = False
@@ -37,4 +41,8 @@ def _why_stuck(owner: str, live: int, state: State, now: float) -> str:
         return "no session can be launched as this owner; see owner_unreachable and launch_failed"
     if state.launches.slots_backoff.blocked(SLOTS, now):
         return "the server has no free worker slot"
-    return "its sessions take nothing" if live else "launched sessions do not show up; see the server's log"
+    return (
+        "its sessions take nothing"
+        if live
+        else "launched sessions do not show up; see the server's log"
+    )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import pyworker
 from pyworker.database.records import Commit, Tick
-from pyworker.events import EVENTS, FIELDS, reference
+from pyworker.events import EVENTS, FIELDS
 from pyworker.log import TEXT_LIMIT, EventLog, clean
 from pyworker.supervisor.outcome_log import Batch
 
@@ -37,11 +37,6 @@ def written(*, as_json: bool, event: str = "rescued", **fields: object) -> str:
     stream = io.StringIO()
     EventLog(stream, as_json=as_json, supervisor_name="s").emit(event, **(fields or {"count": 1}))
     return stream.getvalue()
-
-
-def test_the_reference_is_current() -> None:
-    page = PACKAGE.parent / "docs" / "reference" / "events.md"
-    assert page.read_text(encoding="utf-8") == reference()
 
 
 def test_every_field_has_a_meaning_and_every_meaning_a_use() -> None:
