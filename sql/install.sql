@@ -1,89 +1,221 @@
 -- Installs pyworker, or applies its functions and views again, in one transaction.
--- Written by `python -m pyworker.schema`; do not edit.
--- Reads the files beside it.  Usage: psql -X -v ON_ERROR_STOP=1 -f FILE DSN
+-- Usage: psql -X -v ON_ERROR_STOP=1 -f sql/install.sql DSN
+--
+-- This is the table of contents: psql applies the files in the order of the lines below, and so does
+-- `pyworker install`, which reads the same lines. A new file needs its line here.
 
 \set ON_ERROR_STOP on
 \set QUIET on
+\if :{?pyworker_command}
+\else
+\set pyworker_command install
+\endif
 begin;
 set local transaction_isolation = 'read committed';
 set local transaction_read_only = off;
-set local pyworker.command = 'install';
+set local pyworker.command = :'pyworker_command';
 set local pyworker.schema_version = '0';
-\ir schema/00_preflight.sql
-select not exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = 'jobs_internal' and c.relname = 'schema_migration') as pyworker_fresh \gset
-\ir schema/02_extensions.sql
-\ir schema/10_roles.sql
-\ir schema/12_version.sql
-\ir schema/15_clear.sql
-\ir schema/18_checks.sql
+
+-- What must be there before: the server, extensions, roles and schemas; and what has been installed.
+\ir setup/preflight.sql
+select not exists (
+  select from pg_catalog.pg_class as c
+  join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  where n.nspname = 'jobs_internal' and c.relname = 'schema_migration') as pyworker_fresh \gset
+\ir setup/extensions.sql
+\ir setup/roles.sql
+\ir setup/versions.sql
+\ir setup/clear.sql
+\ir setup/table_checks.sql
+
+-- Types and tables, on a fresh database only. Later changes are files of migrations/.
 \if :pyworker_fresh
-\ir schema/20_types.sql
-\ir schema/30_tables.sql
+\ir tables/types.sql
+\ir tables/settings.sql
+\ir tables/queues.sql
+\ir tables/lanes.sql
+\ir tables/call_templates.sql
+\ir tables/jobs.sql
+\ir tables/history_classes.sql
+\ir tables/history.sql
+\ir tables/sessions.sql
+\ir tables/supervisors.sql
+\ir tables/owners.sql
+\ir tables/statistics.sql
+\ir tables/installation.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \endif
-\ir schema/40_internal/10_basics.sql
-\ir schema/40_internal/12_audit.sql
-\ir schema/40_internal/13_duty.sql
-\ir schema/40_internal/15_current.sql
-\ir schema/40_internal/19_signature.sql
-\ir schema/40_internal/20_shape.sql
-\ir schema/40_internal/21_shape_limits.sql
-\ir schema/40_internal/25_wake.sql
-\ir schema/40_internal/28_powers.sql
-\ir schema/40_internal/29_options.sql
-\ir schema/40_internal/29_own_key.sql
-\ir schema/40_internal/30_enqueue.sql
-\ir schema/40_internal/31_quota.sql
-\ir schema/40_internal/32_publication.sql
-\ir schema/40_internal/33_columns.sql
-\ir schema/40_internal/34_target.sql
-\ir schema/40_internal/35_statement.sql
-\ir schema/40_internal/36_store_statement.sql
-\ir schema/40_internal/45_home.sql
-\ir schema/40_internal/48_crash.sql
-\ir schema/40_internal/50_session.sql
-\ir schema/40_internal/52_open.sql
-\ir schema/40_internal/54_finish.sql
-\ir schema/40_internal/55_wash.sql
-\ir schema/40_internal/56_cost.sql
-\ir schema/40_internal/57_run.sql
-\ir schema/40_internal/58_child.sql
-\ir schema/40_internal/58_child_cost.sql
-\ir schema/40_internal/58_out_values.sql
-\ir schema/40_internal/59_run_child.sql
-\ir schema/40_internal/60_work.sql
-\ir schema/40_internal/61_identity.sql
-\ir schema/40_internal/62_leftover.sql
-\ir schema/40_internal/63_maintain.sql
-\ir schema/40_internal/64_judge.sql
-\ir schema/40_internal/65_run_top_level.sql
-\ir schema/40_internal/70_rescue.sql
-\ir schema/40_internal/72_tick.sql
-\ir schema/40_internal/73_history.sql
-\ir schema/40_internal/74_mend.sql
-\ir schema/40_internal/76_reasons.sql
-\ir schema/40_internal/80_launch.sql
-\ir schema/60_api/10_enqueue.sql
-\ir schema/60_api/15_publish.sql
-\ir schema/60_api/20_in_job.sql
-\ir schema/60_api/30_steer.sql
-\ir schema/60_api/35_dismiss.sql
-\ir schema/60_api/36_explain.sql
-\ir schema/60_api/38_operate.sql
-\ir schema/60_api/40_queues.sql
-\ir schema/60_api/45_owners.sql
-\ir schema/60_api/50_reconcile.sql
-\ir schema/80_views/10_activity.sql
-\ir schema/80_views/20_jobs.sql
-\ir schema/80_views/30_system.sql
-\ir schema/80_views/35_cost.sql
-\ir schema/80_views/38_owners.sql
-\ir schema/80_views/40_errors.sql
-\ir schema/80_views/42_options.sql
-\ir schema/80_views/44_wait_reasons.sql
-\ir schema/80_views/60_help.sql
-\ir schema/80_views/62_lists.sql
-\ir schema/80_views/64_system_lists.sql
-\ir schema/90_grants.sql
-\ir schema/95_record.sql
+
+-- Migrations, each where the database lacks it: see sql/README.md.
+
+-- What all rooms use.
+\ir engine/common/settings.sql
+\ir engine/common/errors.sql
+\ir engine/common/texts.sql
+\ir engine/common/caller.sql
+\ir engine/common/liveness.sql
+\ir engine/common/audit.sql
+\ir engine/common/job_context.sql
+\ir engine/common/privileges.sql
+\ir engine/common/failures.sql
+
+-- The seam to pg_background.
+\ir engine/background/names.sql
+\ir engine/background/start.sql
+
+-- Copies of an installation: found, and put right.
+\ir engine/copies/identity.sql
+\ir engine/copies/viewer.sql
+\ir engine/copies/role_names.sql
+\ir engine/copies/reset.sql
+\ir engine/copies/owners.sql
+\ir engine/copies/remap_functions.sql
+
+-- A job is enqueued: its task found, its arguments cast, its quota charged, its row stored.
+\ir engine/enqueue/signature.sql
+\ir engine/enqueue/parameters.sql
+\ir engine/enqueue/find_task.sql
+\ir engine/enqueue/call_template.sql
+\ir engine/enqueue/call_template_limits.sql
+\ir engine/enqueue/arguments.sql
+\ir engine/enqueue/options.sql
+\ir engine/enqueue/unique_key.sql
+\ir engine/enqueue/quota.sql
+\ir engine/enqueue/publication.sql
+\ir engine/enqueue/store.sql
+\ir engine/enqueue/statement_lexer.sql
+\ir engine/enqueue/statement_kind.sql
+\ir engine/enqueue/statement_words.sql
+\ir engine/enqueue/statement_target.sql
+\ir engine/enqueue/store_statement.sql
+
+-- It is due: a lane for it, its message, and a session that is awake.
+\ir engine/dispatch/lanes.sql
+\ir engine/dispatch/dispatch.sql
+\ir engine/dispatch/wakeup.sql
+\ir engine/dispatch/start_sessions.sql
+
+-- A worker session opens, takes a slot, and claims messages.
+\ir engine/claim/session.sql
+\ir engine/claim/session_quota.sql
+\ir engine/claim/slots.sql
+\ir engine/claim/idle_holders.sql
+\ir engine/claim/take_slot.sql
+\ir engine/claim/scan_position.sql
+\ir engine/claim/claim.sql
+
+-- It runs the job: in a chunk, alone, or in a child session.
+\ir engine/run/worker.sql
+\ir engine/run/chunk_open.sql
+\ir engine/run/alone.sql
+\ir engine/run/interrupted.sql
+\ir engine/run/job_run.sql
+\ir engine/run/chunk_run.sql
+\ir engine/run/measure.sql
+\ir engine/run/reset_session.sql
+\ir engine/run/job_log.sql
+\ir engine/run/child_start.sql
+\ir engine/run/child_watch.sql
+\ir engine/run/child_call.sql
+\ir engine/run/child_cost.sql
+\ir engine/run/child.sql
+\ir engine/run/top_level.sql
+
+-- What long operations work on, when they are done, and what they leave behind.
+\ir engine/operations/path.sql
+\ir engine/operations/identity.sql
+\ir engine/operations/maintenance_rights.sql
+\ir engine/operations/condition.sql
+\ir engine/operations/verdict.sql
+\ir engine/operations/leftover.sql
+\ir engine/operations/clear_leftover.sql
+
+-- The attempt ends: a retry, or history.
+\ir engine/finish/outcome.sql
+\ir engine/finish/archive.sql
+\ir engine/finish/chunk_end.sql
+\ir engine/finish/alone_end.sql
+\ir engine/finish/outbox.sql
+\ir engine/finish/run_stats.sql
+\ir engine/finish/daily_cost.sql
+
+-- It is cancelled, or over its timeout.
+\ir engine/stop/reasons.sql
+\ir engine/stop/cancel.sql
+\ir engine/stop/signals.sql
+\ir engine/stop/overdue.sql
+
+-- Something died: sessions, the server, the clock.
+\ir engine/recover/rescue.sql
+\ir engine/recover/orphan.sql
+\ir engine/recover/crash.sql
+\ir engine/recover/clock_step.sql
+\ir engine/recover/unstarted.sql
+\ir engine/recover/hidden_jobs.sql
+
+-- Finished jobs age, and go.
+\ir engine/history/classes.sql
+\ir engine/history/buckets.sql
+\ir engine/history/steps.sql
+\ir engine/history/upkeep.sql
+
+-- What supervisors call, round after round.
+\ir engine/supervise/register.sql
+\ir engine/supervise/demand.sql
+\ir engine/supervise/tick.sql
+\ir engine/supervise/upkeep.sql
+\ir engine/supervise/activity.sql
+
+-- What is behind the functions of operators.
+\ir engine/admin/queue_options.sql
+\ir engine/admin/queues.sql
+\ir engine/admin/settings.sql
+\ir engine/admin/owners.sql
+\ir engine/admin/reconcile.sql
+
+-- Why a job waits.
+\ir engine/explain/codes.sql
+\ir engine/explain/lane_waits.sql
+\ir engine/explain/reasons.sql
+\ir engine/explain/waiting.sql
+
+-- Public functions: schema jobs.
+\ir api/enqueue.sql
+\ir api/publish.sql
+\ir api/in_job.sql
+\ir api/cancel.sql
+\ir api/retry.sql
+\ir api/priority.sql
+\ir api/dismiss.sql
+\ir api/wait.sql
+\ir api/explain.sql
+\ir api/start.sql
+\ir api/queues.sql
+\ir api/settings.sql
+\ir api/owners.sql
+\ir api/reconcile.sql
+\ir api/help.sql
+
+-- Public views, with the functions that only they use.
+\ir views/job.sql
+\ir views/queued.sql
+\ir views/running.sql
+\ir views/finished.sql
+\ir views/cost.sql
+\ir views/attempts.sql
+\ir views/queues.sql
+\ir views/sessions.sql
+\ir views/health.sql
+\ir views/settings.sql
+\ir views/owners.sql
+\ir views/errors.sql
+\ir views/options.sql
+\ir views/wait_reasons.sql
+\ir views/help_text.sql
+\ir views/lists.sql
+\ir views/system_lists.sql
+
+-- Rights, and the record of what was installed.
+\ir setup/grants.sql
+\ir setup/record.sql
 commit;

@@ -8,7 +8,7 @@ things it does not know:
   that one. pgspot alone looks for the text after AS, and breaks.
 - variables of a composite type: its parser has no catalog, and takes each for a scalar. They are declared as record.
 - ELSIF, which it leaves out, and expressions that it takes for statements.
-- jobs_internal.wash, which closes the path as set_config does.
+- jobs_internal.reset_session, which closes the path as set_config does.
 
 Every exception stands in `EXCEPTIONS`, with its reason. One that nothing needs any more is an error.
 """
@@ -34,7 +34,14 @@ from pyworker.schema.script import Step, plan
 #: have a SET clause, and what runs a job has to change the path for it. They are checked as if they had that clause.
 CLOSED = {
     f"jobs_internal.{name}"
-    for name in ["run_one", "run_plain", "run_chunk", "run_child", "clear_leftover", "run_top_level"]
+    for name in [
+        "run_in_savepoint",
+        "run_without_savepoint",
+        "run_chunk",
+        "run_child",
+        "clear_leftover",
+        "run_top_level",
+    ]
 }
 _BY_WORK = "runs below jobs_internal.work, which closes the path first; checked as if it had the clause"
 _THEIR_NAMES = "finds what the caller names, by the caller's path and rights; every name of ours is full"
@@ -42,22 +49,23 @@ _ANY_PATH = "runs in whatever path the job's session has; every name of ours is 
 _COMMITS = "a procedure that commits cannot have the clause; it closes the path with its first statement"
 #: (code, function or file) -> why that is right.
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("PS010", "sql/schema/10_roles.sql"): "00_preflight.sql refuses a schema of that name that is not ours (PW093)",
+    ("PS010", "sql/setup/roles.sql"): "setup/preflight.sql refuses a schema of that name that is not ours (PW093)",
     **{("PS005", name): _BY_WORK for name in CLOSED},
     **{
         ("PS005", name): _THEIR_NAMES
         for name in (
-            "jobs_internal.candidates", "jobs_internal.type_of", "jobs_internal.signature_types",
+            "jobs_internal.functions_by_name", "jobs_internal.type_of", "jobs_internal.signature_types",
             "jobs_internal.resolve", "jobs_internal.canonical",
             "jobs_internal.canonical_many", "jobs_internal.try_settings", "jobs_internal.callers_path",
-            "jobs_internal.found_by", "jobs_internal.note_identity", "jobs_internal.ask", "jobs_internal.passed_over",
+            "jobs_internal.found_by", "jobs_internal.note_identity", "jobs_internal.ask",
+            "jobs_internal.first_skipped_table",
             "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.publish",
         )
     },
     **{
         ("PS005", f"jobs_internal.{name}"): _ANY_PATH
-        for name in ["argument", "run_statement", "wash", "launch_child", "wait_child", "child_outcome", "detach_child",
-                     "launch_call", "read_call"]
+        for name in ["argument", "run_statement", "reset_session", "launch_child", "wait_child", "child_outcome",
+                     "detach_child", "launch_call", "read_call"]
     },
     ("PS005", "jobs_internal.is_state"): "a CHECK, called for each row that is written; every name in it is full",
     ("PS005", "jobs_internal.work"): _COMMITS,
@@ -97,9 +105,9 @@ class Visitor(visitors.SQLVisitor):  # type: ignore[misc]
     """pgspot's own, with what it does not know."""
 
     def visit_FuncCall(self, ancestors: Any, node: Any) -> None:  # noqa: N802  pglast's name
-        """Know that our function that washes a session closes the path."""
+        """Know that our function that resets a session closes the path."""
         super().visit_FuncCall(ancestors, node)
-        if [name.sval for name in node.funcname] == ["jobs_internal", "wash"]:
+        if [name.sval for name in node.funcname] == ["jobs_internal", "reset_session"]:
             self.state.set_searchpath(["pg_catalog", "pg_temp"])
 
     def visit_CreateFunctionStmt(self, ancestors: Any, node: Any) -> None:  # noqa: N802  pglast's name

@@ -81,9 +81,10 @@ def drain_once(database: Database, *, sessions: int = 1, role: str = "app", time
 def know_as_short(database: Database) -> None:
     """Make every function that was ever enqueued known to be short, so that its jobs share transactions."""
     database.admin(
-        "insert into jobs_internal.duration (shape_id, owner, runs, avg_ms)"
-        " select s.id, r.oid, 1, 0.2 from jobs_internal.shape as s, pg_roles as r where r.rolname in ('app', 'other')"
-        " on conflict (shape_id, owner) do update set avg_ms = 0.2"
+        "insert into jobs_internal.call_stats (call_template_id, owner, runs, avg_ms)"
+        " select s.id, r.oid, 1, 0.2 from jobs_internal.call_template as s, pg_roles as r where"
+        " r.rolname in ('app', 'other')"
+        " on conflict (call_template_id, owner) do update set avg_ms = 0.2"
     )
     database.admin("update jobs_internal.lane set avg_ms = 0.2")
 
@@ -159,7 +160,7 @@ def own_name(kind: str) -> str:
     return f"pw_{kind}_{os.getpid()}"
 
 
-def keep_history(database: Database, timeout: float = 30.0) -> int:
+def step_history(database: Database, timeout: float = 30.0) -> int:
     """Do rounds of the upkeep until it has nothing more to do; gives how many stretches of history went."""
     gone = 0
 
@@ -183,7 +184,7 @@ def age_history(database: Database, by: str) -> None:
     database.admin(
         "update jobs_internal.history_bucket set opened_at = opened_at - interval '400 days' where left_at is null"
     )
-    keep_history(database)
+    step_history(database)
     database.admin(
         "update jobs_internal.history_bucket set opened_at = opened_at - %(by)s::interval,"
         " left_at = left_at - %(by)s::interval, closed_at = closed_at - %(by)s::interval where closed_at is not null",

@@ -25,7 +25,7 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
             bench.say(f"{jobs:,} jobs on disk, batch {run + 1} of {bench.size.runs + 1}")
             wait_done(database, enqueue(database, jobs), 120)
             wait_until(
-                lambda: not database.value("select count(*) from jobs_internal.feed"),
+                lambda: not database.value("select count(*) from jobs_internal.outbox"),
                 60,
                 what="the log",
             )

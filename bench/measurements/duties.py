@@ -15,7 +15,8 @@ from bench.measurement import Bench, measurement
 
 #: The worker's search_path is set by its reset; the rest of it is what we leave out.
 _NO_RESET = """
-create or replace function jobs_internal.wash(p_baseline jsonb) returns void language plpgsql as $f$
+create or replace function jobs_internal.reset_session(p_baseline jsonb) returns void language
+  plpgsql as $f$
 begin
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
 end
@@ -31,7 +32,7 @@ _LOOK = """perform exists (select from pg_catalog.pg_constraint as c where c.con
 def _pieces(database: Database) -> list[tuple[str, str, str, float]]:
     """List the duties: name, statement, what it is counted without, and how many jobs share one."""
     chunk = float(database.setting("chunk_jobs"))
-    shape = database.value("select id from jobs_internal.shape order by id desc limit 1")
+    shape = database.value("select id from jobs_internal.call_template order by id desc limit 1")
     shapes = f"array_fill({shape}, array[{chunk:.0f}])"
     return [
         (
@@ -40,7 +41,12 @@ def _pieces(database: Database) -> list[tuple[str, str, str, float]]:
             "perform bench.noop();",
             1,
         ),
-        ("resets (jobs_internal.wash)", "perform jobs_internal.wash(null);", "", 1),
+        (
+            "resets (jobs_internal.reset_session)",
+            "perform jobs_internal.reset_session(null);",
+            "",
+            1,
+        ),
         ("live job name", _NAME, "", 1),
         ("constraints: the look for deferrable ones, once a chunk", _LOOK, "", chunk),
         (
@@ -51,7 +57,7 @@ def _pieces(database: Database) -> list[tuple[str, str, str, float]]:
         ),
         (
             "fence: functions unchanged, once a chunk",
-            f"perform jobs_internal.shapes_are_current({shapes});",
+            f"perform jobs_internal.call_templates_are_current({shapes});",
             "",
             chunk,
         ),
@@ -81,7 +87,7 @@ def _microseconds(database: Database, piece: str, calls: int) -> float:
 @contextmanager
 def _no_reset(database: Database) -> Iterator[None]:
     """Leave the resets out, in this database, and put them back."""
-    query = "select pg_get_functiondef('jobs_internal.wash(jsonb)'::regprocedure)"
+    query = "select pg_get_functiondef('jobs_internal.reset_session(jsonb)'::regprocedure)"
     original = str(database.value(query))
     database.rows(_NO_RESET)
     try:

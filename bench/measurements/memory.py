@@ -37,7 +37,7 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
             wait_until(look, 600, what="the jobs to end", step=0.4)
             wait_done(database, batch, 10)
             wait_until(
-                lambda: not database.value("select count(*) from jobs_internal.feed"),
+                lambda: not database.value("select count(*) from jobs_internal.outbox"),
                 60,
                 what="the log",
             )

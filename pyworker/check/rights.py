@@ -171,7 +171,7 @@ def runners(target: Target) -> Iterator[Finding]:
         " select m.member from pg_catalog.pg_auth_members m join member on m.roleid = member.oid)"
         " select r.rolname as plain, pg_catalog.quote_ident(r.rolname) as name,"
         " pg_catalog.quote_literal(r.rolname) as literal,"
-        " jobs_internal.powers_of(r.oid) as powers, a.admitted_by, a.admitted_at"
+        " jobs_internal.privileges_seen(r.oid) as powers, a.admitted_by, a.admitted_at"
         " from member join pg_catalog.pg_roles r using (oid)"
         " left join jobs.admitted_roles a on a.role = r.rolname"
         " where r.rolname <> 'jobs_runner' order by 1"

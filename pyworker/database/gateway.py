@@ -54,7 +54,7 @@ class Gateway:
         None: nothing.
 
         Asked of the server's catalog alone, before anything of ours is called: as
-        jobs_internal.powers.
+        jobs_internal.privileges_of.
         """
         found = self._value(
             "with recursive reached (login, role) as ("
@@ -98,9 +98,11 @@ class Gateway:
             self._value("select jobs_internal.supervisor_tick(%s)", supervisor) or {}
         )
 
-    def supervisor_press(self, supervisor: int) -> list[StopSignal]:
+    def supervisor_send_stop_signals(self, supervisor: int) -> list[StopSignal]:
         """Signal the sessions whose job has a committed reason to stop."""
-        found = self._values("select * from jobs_internal.supervisor_press(%s)", supervisor)
+        found = self._values(
+            "select * from jobs_internal.supervisor_send_stop_signals(%s)", supervisor
+        )
         return [StopSignal.from_row(row) for row in found]
 
     def supervisor_sleep(self, supervisor: int, *, asleep: bool) -> bool:

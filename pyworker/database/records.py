@@ -109,7 +109,7 @@ class StopSignal:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Read one object of supervisor_press."""
+        """Read one object of supervisor_send_stop_signals."""
         return cls(
             job_id=int(row["job_id"]),
             attempt=int(row.get("attempt") or 0),

@@ -163,7 +163,7 @@ def apply_schema(dsn: str, command: Command, root: Path | None = None) -> Applie
             try:
                 return _apply_once(connection, steps, source.version)
             except SchemaError as error:
-                roles = "schema/10_" in (error.detail or "")
+                roles = "setup/roles" in (error.detail or "")
                 if tried == _TRIES or not roles or error.sqlstate not in _ROLE_RACES:
                     raise
                 time.sleep(0.1 * tried)

@@ -1,9 +1,8 @@
-"""The SQL files: where they are, in which order they apply, and which version of the schema they
-make.
+"""The SQL files: where they are, in which order they apply, and the version of the schema.
 
-They lie in `pyworker/_sql` inside a wheel and in `sql/` in a checkout. Files of `schema/` apply in
-the order of their paths; those numbered 20 and 30 make types and tables and apply to a fresh
-database only. Files of `migrations/` change the tables of one that is there.
+They lie in `pyworker/_sql` inside a wheel and in `sql/` in a checkout. `install.sql` is the table
+of contents: its `\\ir` lines give the order, for psql and for this module. Files of `tables/` apply
+to a fresh database only; files of `migrations/` change the tables of one that is there.
 """
 
 import hashlib
@@ -16,8 +15,7 @@ from pyworker.errors import SchemaError
 __all__ = ["Migration", "Source", "SqlFile", "read_source"]
 
 _MIGRATION = re.compile(r"(\d{4})_([a-z][a-z0-9_]*)\.sql")
-#: Beginnings of paths that apply to a fresh database only.
-_FRESH_ONLY = ("20_", "30_")
+_INCLUDE = re.compile(r"^\\ir (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +28,7 @@ class SqlFile:
     @property
     def fresh_only(self) -> bool:
         """Tell whether it makes types or tables, which migrations change later."""
-        return self.path.removeprefix("schema/").startswith(_FRESH_ONLY)
+        return self.path.startswith("tables/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +66,7 @@ def sql_directory() -> Path:
     """Find the directory: inside the installed package, else in the checkout around it."""
     package = Path(__file__).resolve().parent.parent
     for candidate in (package / "_sql", package.parent / "sql"):
-        if (candidate / "schema").is_dir():
+        if (candidate / "install.sql").is_file():
             return candidate
     raise SchemaError(
         "pyworker's SQL files were not found",
@@ -101,9 +99,8 @@ def read_source(root: Path | None = None) -> Source:
     """Read all files; migrations must be numbered without a gap."""
     root = root or sql_directory()
     try:
-        paths = sorted(
-            (root / "schema").rglob("*.sql"), key=lambda path: path.relative_to(root).parts
-        )
+        listed = _INCLUDE.findall((root / "install.sql").read_text(encoding="utf-8"))
+        paths = [root / path for path in listed if not path.startswith("migrations/")]
         migrations = [
             _read_migration(root, path) for path in sorted((root / "migrations").glob("*.sql"))
         ]

@@ -1,8 +1,7 @@
-"""The one sequence of steps that installs or upgrades, for whoever applies it: Python, or psql.
+"""The one sequence of steps that installs or upgrades.
 
 `plan` gives the steps, each with the condition under which it applies; `apply.py` executes them,
-and `render` writes them as a script for psql. `python -m pyworker.schema` writes sql/install.sql
-and sql/upgrade.sql anew.
+and `render` writes them as a script for psql, which needs nothing else.
 """
 
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Literal
 
 from pgmq.install import get_embedded_install_sql, get_embedded_sql_version
 
-from pyworker.schema.files import Source, SqlFile, read_source, sql_directory
+from pyworker.schema.files import Source, SqlFile
 
 __all__ = [
     "BRING_PGMQ",
@@ -21,10 +20,8 @@ __all__ = [
     "Command",
     "Step",
     "When",
-    "entry",
     "install_script",
     "plan",
-    "write_scripts",
 ]
 
 Command = Literal["install", "upgrade"]
@@ -66,14 +63,14 @@ class Step:
     @property
     def locks(self) -> bool:
         """Tell whether it takes the lock; only behind it is it known what the database holds."""
-        return self.file is not None and self.file.path.startswith("schema/00_")
+        return self.file is not None and self.file.path.startswith("setup/preflight")
 
     @property
     def records(self) -> bool:
         """Tell whether it makes the record of migrations, and whoever applies them is now the owner
         of it.
         """
-        return self.file is not None and self.file.path.startswith("schema/12_")
+        return self.file is not None and self.file.path.startswith("setup/versions")
 
     @property
     def where(self) -> str:
@@ -111,11 +108,11 @@ def plan(
             text="".join(f"set local pyworker.{key} = '{value}';\n" for key, value in said.items()),
         )
     ]
-    repeatable = [file for file in source.schema if not file.fresh_only]
-    before = [file for file in repeatable if file.path < "schema/20_"]
-    after = [file for file in repeatable if file.path >= "schema/20_"]
+    first = next(n for n, file in enumerate(source.schema) if file.fresh_only)
+    before = [file for file in source.schema[:first] if not file.fresh_only]
+    after = [file for file in source.schema[first:] if not file.fresh_only]
     for file in before:
-        if pgmq and file.path.startswith("schema/02_"):
+        if pgmq and file.path.startswith("setup/extensions"):
             steps.append(_pgmq())
         steps.append(Step(when=When.ALWAYS, file=file, text=file.text))
     steps += [
@@ -163,10 +160,6 @@ def _inline(step: Step) -> str:
     return f"{title}{step.text.rstrip()}\n"
 
 
-def _include(step: Step) -> str:
-    return f"\\ir {step.file.path}\n" if step.file else step.text
-
-
 def render(steps: list[Step], header: str, body: Callable[[Step], str] = _inline) -> str:
     """Write the steps as one script for psql, in one transaction that an error undoes."""
     parts = [header, "\\set ON_ERROR_STOP on\n\\set QUIET on\n", BEGIN]
@@ -197,18 +190,3 @@ def _header(command: Command, *, included: bool) -> str:
 def install_script(source: Source, command: Command) -> str:
     """Write everything into one script: what `--sql` prints."""
     return render(plan(source, command), _header(command, included=False))
-
-
-def entry(source: Source, command: Command) -> str:
-    """Write the script that includes the files: sql/install.sql and sql/upgrade.sql."""
-    steps = plan(source, command, pgmq=False, checksum=False)
-    return render(steps, _header(command, included=True), _include)
-
-
-def write_scripts() -> None:
-    """Write sql/install.sql and sql/upgrade.sql for the files that are there now."""
-    root = sql_directory()
-    source = read_source(root)
-    commands: tuple[Command, ...] = ("install", "upgrade")
-    for command in commands:
-        (root / f"{command}.sql").write_text(entry(source, command), encoding="utf-8")

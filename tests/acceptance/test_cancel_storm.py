@@ -87,7 +87,9 @@ def test_no_cancel_hits_another_job(database: Database, supervise: Supervise, su
     assert cancelled
     done = sorted(n for n, job in enumerate(jobs) if job not in cancelled)
     assert ledger(database) == [-1, *done]
-    assert database.admin("select count(*) from jobs_internal.stop where reason = 'cancelled'")[0][0] <= len(asked)
+    assert database.admin("select count(*) from jobs_internal.stop_request where reason = 'cancelled'")[0][0] <= len(
+        asked
+    )
     if one is not None:
         assert one.stop() == 0
     wait_until(lambda: not database.background(), 20)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from kit.server import private_server
-from stage import age_history, attempts, gate_shut, keep_history, make_lane, put, put_sql, state, wait_at_gate
+from stage import age_history, attempts, gate_shut, make_lane, put, put_sql, state, step_history, wait_at_gate
 from support import LOGINS, Database, Server, clone, drop, new_name, sqlstate_of, wait_until
 
 from pyworker.schema import apply_schema
@@ -238,7 +238,7 @@ def test_dumped_under_load(
         assert facts["roles_missing"] == []
         assert facts["functions_missing"] == []
         assert (facts["roles_moved"] >= 2) == (place == "elsewhere")
-        learned = copy.admin("select owner, avg_ms from jobs_internal.duration")
+        learned = copy.admin("select owner, avg_ms from jobs_internal.call_stats")
         assert not learned or place == "beside", "what one role's calls took is not told of another's"
         assert {job: row[1] for job, row in _states(copy).items()} == {job: owner[job] for job in before}
         assert {row[0] for row in copy.run("select id from jobs.job", role="ann")} == {
@@ -405,9 +405,11 @@ def test_template_and_restart(original: Database, supervise: Supervise) -> None:
     assert original.value("""select status from jobs.health where "check" = 'home'""", role="operator") == "ok"
     daemon = supervise(original.dsn("supervisor"), "--until-empty", "--owner", "ann")
     assert daemon.process.wait(30) == 0
-    assert original.value("select postmaster = pg_postmaster_start_time() from jobs_internal.home", role="postgres")
+    assert original.value(
+        "select postmaster = pg_postmaster_start_time() from jobs_internal.installation", role="postgres"
+    )
     apply_schema(original.dsn("postgres"), "upgrade")
-    assert original.value("select jobs_internal.is_home()", role="postgres")
+    assert original.value("select jobs_internal.is_original()", role="postgres")
 
 
 def test_what_was_lost_is_mended(original: Database, supervise: Supervise) -> None:
@@ -485,7 +487,7 @@ def test_history_is_copied_with_its_partitions(
     copy.run("select jobs_internal.maintain()", role="supervisor")
     assert copy.admin(is_closed) == [(True,)]
     after.execute("commit")
-    keep_history(copy)
+    step_history(copy)
     assert copy.admin("select id, closed_at is not null from jobs_internal.history_bucket order by id") == [
         (2, True),
         (3, False),
@@ -497,8 +499,8 @@ def test_history_is_copied_with_its_partitions(
     assert attempts(copy, kept) == [(1, "failed"), (2, "failed")]
     assert copy.run("select count(*) from jobs.log_lines where job_id = %s", [kept], role="ann") == [(2,)]
     age_history(copy, "8 days")
-    keep_history(copy)
+    step_history(copy)
     assert copy.admin("select count(*) from jobs_internal.finished") == [(0,)]
     assert copy.admin("select count(*) from jobs_internal.history_bucket") == [(1,)]
-    keep_history(original)
+    step_history(original)
     assert original.admin("select 1 from jobs.job where id = %s", [gone]) == []

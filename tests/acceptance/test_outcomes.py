@@ -27,7 +27,7 @@ def test_an_outcome_that_cannot_be_read_is_told_and_hinders_no_other(database: D
     """As an older version may have left it."""
     for bad in (DEEP, "9" * 6000):
         database.admin(
-            "insert into jobs_internal.feed (bytes, body) values (length(%(body)s), %(body)s::text::jsonb)",
+            "insert into jobs_internal.outbox (bytes, body) values (length(%(body)s), %(body)s::text::jsonb)",
             {"body": f'{{"others": [{{"job_id": {bad}}}]}}'},
         )
     one = supervise(database.dsn("supervisor"))
@@ -35,5 +35,5 @@ def test_an_outcome_that_cannot_be_read_is_told_and_hinders_no_other(database: D
     wait_until(lambda: [line["job_id"] for line in one.events("job_succeeded")] == [job], 20)
     assert [line["problem"] for line in one.events("problem")] == ["outcome_unreadable"] * 2
     # The lines are written before the rows are deleted: what is logged may still be in the feed for a moment.
-    wait_until(lambda: database.admin("select count(*) from jobs_internal.feed") == [(0,)], 20)
+    wait_until(lambda: database.admin("select count(*) from jobs_internal.outbox") == [(0,)], 20)
     assert one.stop() == 0

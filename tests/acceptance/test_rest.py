@@ -69,7 +69,7 @@ def test_nothing_is_left_after_a_drain(database: Database, supervise: Supervise)
         all_kinds(database)
         assert database.admin("select count(*) from jobs_internal.session") == [(0,)]
         assert database.admin("select count(*) from jobs_internal.slot where session_id is not null") == [(0,)]
-        assert database.admin("select count(*) from jobs_internal.stop") == [(0,)]
+        assert database.admin("select count(*) from jobs_internal.stop_request") == [(0,)]
         assert database.admin(LOCKS) == [(0,)]
         wait_until(lambda: segments() <= before, 10)
         assert one.stop() == 0

@@ -123,14 +123,14 @@ def test_a_job_that_will_not_stop_costs_its_lane_only(database: Database, superv
     database.run("select jobs.cancel(%s)", [job])
     health = "select status, detail, remedy from jobs.health where \"check\" = 'stubborn jobs'"
     wait_until(lambda: database.admin(health)[0][0] == "critical", 60)
-    after = "select (quarantine ->> 'since')::timestamptz - (select requested_at from jobs_internal.stop)"
+    after = "select (quarantine ->> 'since')::timestamptz - (select requested_at from jobs_internal.stop_request)"
     assert database.admin(f"{after} >= '10 s' from jobs_internal.lane where quarantine is not null") == [(True,)]
     _, detail, remedy = database.admin(health)[0]
     assert f"job {job} in process {pid}" in detail
     assert f"where id in ({job})" in remedy
     assert f"select pg_terminate_backend({pid});" in remedy
     assert "docs/operations.md: A job that will not stop" in remedy
-    assert database.admin("select presses >= 3 from jobs_internal.stop where job_id = %s", [job]) == [(True,)]
+    assert database.admin("select presses >= 3 from jobs_internal.stop_request where job_id = %s", [job]) == [(True,)]
     held = put(database, "app.note", {"n": 2})
     others = [put(database, "app.note", {"n": 3}, priority="high"), put(database, "app.note", {"n": 4}, role="other")]
     assert [wait_for(database, other)["state"] for other in others] == ["succeeded", "succeeded"]

@@ -386,13 +386,17 @@ def test_a_supervisor_signals_only_the_session_that_ran_it(database: Database, s
         victim.execute("select set_config('application_name', %s, false)", [f"pw {job}/1 1"])
     supervisor = database.value("select jobs_internal.supervisor_open('x', 'x', 1, 'x')", role="supervisor")
     database.admin(
-        "insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (%s, 1, 'cancelled', 'x')", [job]
+        "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by) values"
+        " (%s, 1, 'cancelled', 'x')",
+        [job],
     )
     signalled: list[Any] = []
 
     def pressed() -> bool:
         signalled.extend(
-            database.run("select * from jobs_internal.supervisor_press(%s)", [supervisor], role="supervisor")
+            database.run(
+                "select * from jobs_internal.supervisor_send_stop_signals(%s)", [supervisor], role="supervisor"
+            )
         )
         return bool(signalled)
 
@@ -402,5 +406,5 @@ def test_a_supervisor_signals_only_the_session_that_ran_it(database: Database, s
     assert {one[0]["pid"] for one in signalled} == {own}
     assert victim.execute("select 1").fetchone() == (1,)
     assert sqlstate_of(lambda: database.run("select pg_sleep(0.1)")) in (None, "57014")
-    database.run("select jobs_internal.put_back(%s, %s, 1)", [session, job])
+    database.run("select jobs_internal.requeue_uncharged(%s, %s, 1)", [session, job])
     database.run("select jobs_internal.close_session(%s, null)", [session])

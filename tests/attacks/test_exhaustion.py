@@ -202,6 +202,6 @@ def test_large_and_deep_values_are_refused_or_run(watched: Database, supervise: 
     after = put(database, "app.note", {"n": 1})
     assert wait_for(database, after)["state"] == "succeeded"
     wait_until(lambda: database.admin("select count(*) from jobs_internal.job") == [(0,)])
-    wait_until(lambda: database.admin("select count(*) from jobs_internal.feed") == [(0,)])
+    wait_until(lambda: database.admin("select count(*) from jobs_internal.outbox") == [(0,)])
     assert one.events("duty_failed") == []
     assert one.stop() == 0

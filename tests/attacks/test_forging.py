@@ -141,7 +141,7 @@ def test_no_row_comes_in_by_copy(shared: Database, role: str) -> None:
     for target in (
         "jobs_internal.job",
         "jobs_internal.finished",
-        "jobs_internal.feed",
+        "jobs_internal.outbox",
         "pgmq.q_pyworker_1",
         "jobs.job",
     ):
@@ -187,11 +187,11 @@ class Scene:
                 "select * from jobs_internal.finished where owner = 'other'::regrole order by id",
                 "select * from jobs_internal.attempt where owner = 'other'::regrole",
                 "select * from jobs_internal.log_line where owner = 'other'::regrole",
-                "select * from jobs_internal.past_log_line where owner = 'other'::regrole",
+                "select * from jobs_internal.finished_log_line where owner = 'other'::regrole",
                 "select * from jobs_internal.progress_message",
-                "select * from jobs_internal.stop order by 1",
-                "select * from jobs_internal.spent where owner = 'other'::regrole",
-                "select * from jobs_internal.minute where session_id <> {mine}",
+                "select * from jobs_internal.stop_request order by 1",
+                "select * from jobs_internal.daily_cost where owner = 'other'::regrole",
+                "select * from jobs_internal.queue_minute_stats where session_id <> {mine}",
                 "select * from jobs_internal.lane where owner = 'other'::regrole",
                 "select * from jobs_internal.slot where session_id = {session}",
                 "select * from pgmq.q_pyworker_{lane} order by 1",
@@ -222,7 +222,8 @@ def scene(server: Server, template: str) -> Iterator[Scene]:
         messages = [row[0] for row in database.admin(f"select msg_id from pgmq.q_pyworker_{lane}")]
         # A reason to stop that names its attempt, as a cancel leaves: what it says is for its owner.
         database.admin(
-            "insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (%s, 1, 'cancelled', 'x')",
+            "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)"
+            " values (%s, 1, 'cancelled', 'x')",
             [job],
         )
         own = put(database, "app.note", {"n": 1})
@@ -235,7 +236,7 @@ def scene(server: Server, template: str) -> Iterator[Scene]:
         before = made.rows()
         yield made
         assert made.rows() == before
-        database.admin("delete from jobs_internal.stop")
+        database.admin("delete from jobs_internal.stop_request")
         database.run("select jobs_internal.close_session(%s, null)", [mine])
     for one in (job, waiting, statement, plain):
         wait_until(lambda one=one: state(database, one) == "succeeded", 20)
@@ -254,12 +255,13 @@ ITEM = (
     " 'done_when', 'select jobs_internal.is_done()', 'quick', true))"
 )
 ENDING = (
-    "jsonb_populate_record(null::jobs_internal.ending, jsonb_build_object('job_id', {job}::bigint, 'attempt', 1,"
+    "jsonb_populate_record(null::jobs_internal.attempt_result, jsonb_build_object('job_id',"
+    " {job}::bigint, 'attempt', 1,"
     " 'outcome', '{outcome}', 'started_at', now(), 'finished_at', now(), 'result', '1'::jsonb,"
     " 'logs', '[{{\"message\": \"forged\"}}]'::jsonb))"
 )
 LESSON = (
-    "array(select jsonb_populate_record(null::jobs_internal.lesson, jsonb_build_object('lane_id', %(lane)s::int,"
+    "array(select jsonb_populate_record(null::jobs_internal.run_stats, jsonb_build_object('lane_id', %(lane)s::int,"
     " 'task', 'forged', 'runs', 1, 'failed', 1, 'ms', 1)))"
 )
 RUNNING, WAITING, STATEMENT = "%(job)s", "%(waiting)s", "%(statement)s"
@@ -282,11 +284,11 @@ FORGED: dict[str, tuple[str, Any]] = {
     ),
     "note_child": ("select jobs_internal.note_child(%(session)s, %(job)s, 1, pg_backend_pid())", "PW050"),
     "find_child": ("select pid from jobs_internal.find_child(%(session)s, %(job)s, 1)", "PW050"),
-    "press_late_child": ("select jobs_internal.press_late_child(%(session)s, %(job)s, 1)", "PW050"),
-    "put_back": ("select jobs_internal.put_back(%(session)s, %(job)s, 1)", "PW050"),
-    "keep_identity": ("select jobs_internal.keep_identity(%(session)s, %(statement)s, '{}')", "PW050"),
-    "keep_made": (
-        "select jobs_internal.keep_made(%(session)s, %(statement)s, 'pg_class_oid_index'::regclass)",
+    "signal_late_child": ("select jobs_internal.signal_late_child(%(session)s, %(job)s, 1)", "PW050"),
+    "requeue_uncharged": ("select jobs_internal.requeue_uncharged(%(session)s, %(job)s, 1)", "PW050"),
+    "store_identity": ("select jobs_internal.store_identity(%(session)s, %(statement)s, '{}')", "PW050"),
+    "store_made_index": (
+        "select jobs_internal.store_made_index(%(session)s, %(statement)s, 'pg_class_oid_index'::regclass)",
         "PW050",
     ),
     "say_wait": ("select jobs_internal.say_wait(%(session)s, %(statement)s, 1, 'x')", "PW050"),
@@ -335,11 +337,14 @@ FORGED: dict[str, tuple[str, Any]] = {
     "note their process as a child": ("select jobs_internal.note_child(%(mine)s, %(job)s, 1, %(pid)s)", None),
     "note their process as a child of mine": ("select jobs_internal.note_child(%(mine)s, %(own)s, 1, %(pid)s)", None),
     "find their child": ("select pid from jobs_internal.find_child(%(mine)s, %(job)s, 1)", None),
-    "press theirs": ("select jobs_internal.press_late_child(%(mine)s, %(job)s, 1)", ""),
-    "press theirs again": ("select jobs_internal.press_late_child(%(mine)s, %(job)s, 2)", ""),
-    "put theirs back": ("select jobs_internal.put_back(%(mine)s, %(job)s, 1)", ""),
-    "their identity": ("select jobs_internal.keep_identity(%(mine)s, %(statement)s, '{}')", ""),
-    "their index": ("select jobs_internal.keep_made(%(mine)s, %(statement)s, 'pg_class_oid_index'::regclass)", ""),
+    "press theirs": ("select jobs_internal.signal_late_child(%(mine)s, %(job)s, 1)", ""),
+    "press theirs again": ("select jobs_internal.signal_late_child(%(mine)s, %(job)s, 2)", ""),
+    "put theirs back": ("select jobs_internal.requeue_uncharged(%(mine)s, %(job)s, 1)", ""),
+    "their identity": ("select jobs_internal.store_identity(%(mine)s, %(statement)s, '{}')", ""),
+    "their index": (
+        "select jobs_internal.store_made_index(%(mine)s, %(statement)s, 'pg_class_oid_index'::regclass)",
+        "",
+    ),
     "what theirs waits for, said": ("select jobs_internal.say_wait(%(mine)s, %(statement)s, 1, 'x')", ""),
     "their statement at top level": ("select jobs_internal.mark_top_level(%(plain)s)", ""),
     "their reason to stop": ("select jobs_internal.stop_reason(%(job)s, 1)", None),
@@ -359,18 +364,18 @@ FORGED: dict[str, tuple[str, Any]] = {
     ),
     "whether theirs builds": ("select jobs_internal.builds_index(%(waiting)s)", False),
     "their state": ("select jobs_internal.state_of(%(job)s)", "PW030"),
-    "what theirs waits for": ("select jobs_internal.what_it_waits_for(%(waiting)s)", "PW030"),
+    "what theirs waits for": ("select jobs_internal.waiting_reason(%(waiting)s)", "PW030"),
     "whether theirs is stuck": ("select jobs_internal.child_is_stuck(%(pid)s)", False),
     "whether they are alive": ("select jobs_internal.alive(%(pid)s, now())", False),
     "their handle": ("select jobs_internal.wait_child(%(pid)s, 1, 1)", "42704"),
     "their child's end": ("select jobs_internal.child_outcome(%(pid)s, 1)", "42704"),
     "their handle, let go": ("select jobs_internal.detach_child(%(pid)s, 1)", "42704"),
     # Progress and log lines, by number and by a forged name of the session.
-    "progress": ("select jobs_internal.keep_progress(%(job)s, 1, 'forged')", ""),
-    "progress of one that waits": ("select jobs_internal.keep_progress(%(waiting)s, 1, 'forged')", ""),
-    "log line": ('select jobs_internal.keep_log_line(%(job)s, 1, \'{"message": "forged"}\')', None),
+    "progress": ("select jobs_internal.store_progress(%(job)s, 1, 'forged')", ""),
+    "progress of one that waits": ("select jobs_internal.store_progress(%(waiting)s, 1, 'forged')", ""),
+    "log line": ('select jobs_internal.store_log_line(%(job)s, 1, \'{"message": "forged"}\')', None),
     "log line of one that is done": (
-        'select jobs_internal.keep_log_line(%(done)s, 1, \'{"message": "forged"}\')',
+        'select jobs_internal.store_log_line(%(done)s, 1, \'{"message": "forged"}\')',
         None,
     ),
     "arguments": (
@@ -399,7 +404,7 @@ FORGED: dict[str, tuple[str, Any]] = {
     # The supervisor's part.
     "supervisor_open": ("select jobs_internal.supervisor_open('x', 'x', 1, 'x')", "42501"),
     "supervisor_tick": ("select jobs_internal.supervisor_tick(1)", "42501"),
-    "supervisor_press": ("select jobs_internal.supervisor_press(1)", "42501"),
+    "supervisor_send_stop_signals": ("select jobs_internal.supervisor_send_stop_signals(1)", "42501"),
     "supervisor_sleep": ("select jobs_internal.supervisor_sleep(1, true)", "42501"),
     "supervisor_close": ("select jobs_internal.supervisor_close(1)", "42501"),
     "take_outcomes": ("select jobs_internal.take_outcomes(1)", "42501"),
@@ -407,20 +412,20 @@ FORGED: dict[str, tuple[str, Any]] = {
     "runners": ("select jobs_internal.runners()", "42501"),
     "maintain": ("select jobs_internal.maintain()", "42501"),
     # What nobody calls from outside.
-    "settle": (
-        f"select jobs_internal.settle(1, 'running', 1, {ENDING.format(job=RUNNING, outcome='succeeded')})",
+    "end_attempt": (
+        f"select jobs_internal.end_attempt(1, 'running', 1, {ENDING.format(job=RUNNING, outcome='succeeded')})",
         "42501",
     ),
     "rescue": ("select jobs_internal.rescue()", "42501"),
-    "press": ("select jobs_internal.press(%(job)s)", "42501"),
+    "send_stop_signals": ("select jobs_internal.send_stop_signals(%(job)s)", "42501"),
     "stop_job": ("call jobs_internal.stop_job(%(job)s, 1, 'x')", "42501"),
     "launch_stop": ("select jobs_internal.launch_stop(%(job)s, 1, 'x')", "42501"),
     "cancel_waiting": ("select jobs_internal.cancel_waiting(%(waiting)s, 'x')", "42501"),
     "enter_lane": ("select jobs_internal.enter_lane(%(planned)s)", "42501"),
-    "note_deed": ("select jobs_internal.note_deed('x', 'x', null, null)", "42501"),
-    "tell": ("select jobs_internal.tell(1, 1, 1, null, null)", "42501"),
-    "keep_log": ("select jobs_internal.keep_log(%(job)s, 1, 0, '[]')", "42501"),
-    "learn": ("select jobs_internal.learn(null, null)", "42501"),
+    "record_audit": ("select jobs_internal.record_audit('x', 'x', null, null)", "42501"),
+    "put_in_outbox": ("select jobs_internal.put_in_outbox(1, 1, 1, null, null)", "42501"),
+    "store_log_lines": ("select jobs_internal.store_log_lines(%(job)s, 1, 0, '[]')", "42501"),
+    "record_run_stats": ("select jobs_internal.record_run_stats(null, null)", "42501"),
     "release": ("select jobs_internal.release(null, false)", "42501"),
     "dispatch": ("select jobs_internal.dispatch('other'::regrole::oid, 1)", "42501"),
 }
@@ -450,31 +455,31 @@ OWN = {
     *(
         "canonical",
         "canonical_many",
-        "candidates",
+        "functions_by_name",
         "resolve",
-        "settled",
+        "to_canonical_jsonb",
         "try_settings",
-        "capped",
+        "limit_rows",
         "cut_line",
-        "cut_off",
-        "spoiled",
+        "interrupted_result",
+        "unwritable_result",
     ),
     *(
-        "lessons",
+        "collect_run_stats",
         "with_cost",
         "measured",
-        "kept_result",
-        "keep_result",
+        "saved_result",
+        "save_result",
         "role_settings",
         "baseline",
-        "wash",
+        "reset_session",
         "collect_log",
         "stop_error",
     ),
     *(
         "error_object",
-        "run_one",
-        "run_plain",
+        "run_in_savepoint",
+        "run_without_savepoint",
         "run_chunk",
         "run_statement",
         "run_child",
@@ -490,13 +495,13 @@ OWN = {
         "callers_path",
         "found_by",
         "ask",
-        "passed_over",
+        "first_skipped_table",
         "skip_error",
         "run_top_level",
         "index_definition",
         "members",
         "rebuilt_indexes",
-        "maintained_tables",
+        "maintenance_targets",
         "named_object",
         "identity_of",
         "index_of_child",
@@ -507,17 +512,17 @@ OWN = {
     ),
     # Facts about the caller, the catalog or the installation, which it may know.
     *(
-        "me",
-        "may",
+        "caller",
+        "caller_is",
         "viewer",
         "is_asked_by_login",
-        "is_home",
-        "assert_home",
+        "is_original",
+        "assert_not_copy",
         "setting",
-        "head",
+        "high_water_mark",
         "result_limit",
         "may_connect",
-        "defers",
+        "has_deferrable_constraints",
     ),
     *(
         "shutting_down",
@@ -532,12 +537,12 @@ OWN = {
         "signature_types",
         "refusal_of_commit",
         "parameters",
-        "misfit",
-        "shapes_are_current",
-        "powers_of",
+        "argument_mismatch",
+        "call_templates_are_current",
+        "privileges_seen",
         "reads",
         "type_name",
-        "assert_steers",
+        "assert_controls",
     ),
     # Invoker: two checks that only raise, and what stands behind jobs.start, which launches for session_user.
     *("assert_size", "assert_member", "start"),
@@ -554,7 +559,7 @@ OWN = {
         "open_session",
         "dispatch_mine",
         "my_free_sessions",
-        "shape_of",
+        "call_template_of",
         "store_job",
         "store_jobs",
         "store_statement",
@@ -631,9 +636,12 @@ def _ending(job: int, **told: object) -> Jsonb:
     )
 
 
-FINISH_ALONE = "select jobs_internal.finish_alone(%s, %s, jsonb_populate_record(null::jobs_internal.ending, %s))"
+FINISH_ALONE = (
+    "select jobs_internal.finish_alone(%s, %s, jsonb_populate_record(null::jobs_internal.attempt_result, %s))"
+)
 FINISH_CHUNK = (
-    "select jobs_internal.finish_chunk(%s, %s, '{}', array[jsonb_populate_record(null::jobs_internal.ending, %s)])"
+    "select jobs_internal.finish_chunk(%s, %s, '{}',"
+    " array[jsonb_populate_record(null::jobs_internal.attempt_result, %s)])"
 )
 CLOSE = "select jobs_internal.close_session(%s, null)"
 
@@ -669,7 +677,7 @@ def test_forged_log_lines_are_bounded(laned: Database) -> None:
     lines = [{"message": "x" * 20_000, "fields": {"x": "y" * 20_000}}] * 50
     session, lane, job = _running_by_hand(laned)
     for line in [*lines[:10], {"message": "y"}]:
-        laned.run("select jobs_internal.keep_log_line(%s, 1, %s)", [job, Jsonb(line)])
+        laned.run("select jobs_internal.store_log_line(%s, 1, %s)", [job, Jsonb(line)])
     laned.run(FINISH_ALONE, [session, lane, _ending(job, logs=lines)])
     waiting = put(laned, "app.note", {"n": 2})
     laned.run(FINISH_CHUNK, [session, lane, _ending(waiting, logs=lines)])
@@ -688,16 +696,16 @@ def test_forged_log_lines_are_bounded(laned: Database) -> None:
 def test_what_another_attempt_says_is_not_taken_for_the_present_one(laned: Database) -> None:
     """A14: progress, log lines and endings of another attempt than the one that runs."""
     session, lane, job = _running_by_hand(laned)
-    laned.run("select jobs_internal.keep_progress(%s, 1, %s)", [job, "m" * 5000])
+    laned.run("select jobs_internal.store_progress(%s, 1, %s)", [job, "m" * 5000])
     for attempt in (-1, 0, 2, 1000):
-        laned.run("select jobs_internal.keep_progress(%s, %s, 'forged')", [job, attempt])
-        laned.run("select jobs_internal.keep_log_line(%s, %s, %s)", [job, attempt, Jsonb({"message": "forged"})])
+        laned.run("select jobs_internal.store_progress(%s, %s, 'forged')", [job, attempt])
+        laned.run("select jobs_internal.store_log_line(%s, %s, %s)", [job, attempt, Jsonb({"message": "forged"})])
         for query, arguments in (
             (FINISH_ALONE, [session, lane, _ending(job, attempt=attempt)]),
             ("select jobs_internal.fence(%s, %s, %s)", [session, job, attempt]),
         ):
             assert sqlstate_of(lambda query=query, arguments=arguments: laned.run(query, arguments)) == "PW041"
-        laned.run("select jobs_internal.put_back(%s, %s, %s)", [session, job, attempt])
+        laned.run("select jobs_internal.requeue_uncharged(%s, %s, %s)", [session, job, attempt])
     assert laned.admin("select attempt, length(message) from jobs_internal.progress_message") == [(1, 1000)]
     laned.run(FINISH_ALONE, [session, lane, _ending(job)])
     assert laned.run("select * from jobs.log_lines") == []

@@ -27,7 +27,7 @@ REACHING = {
     "pg_catalog.pg_stat_file(text)": ("PW006", {"$1": "x"}),
     "pg_catalog.pg_terminate_backend(integer, bigint)": (None, {"pid": 1}),
     "jobs_internal.rescue(oid)": ("PW006", {}),
-    "jobs_internal.settle(integer, text, integer, jobs_internal.ending)": (
+    "jobs_internal.end_attempt(integer, text, integer, jobs_internal.attempt_result)": (
         "PW006",
         dict.fromkeys(("p_pid", "p_state", "p_expected", "p_ending")),
     ),
@@ -51,7 +51,10 @@ def test_what_reaches_further_than_its_owner_is_no_job(shared: Database, task: s
 def test_by_number_it_is_no_job_either(shared: Database) -> None:
     """A10: the steps of enqueue, called one by one with the number of a closed function."""
     closed = shared.admin("select 'other.closed()'::regprocedure::oid::bigint")[0][0]
-    assert sqlstate_of(lambda: shared.run("select jobs_internal.shape_of(%s::bigint::oid, '{}')", [closed])) == "PW006"
+    assert (
+        sqlstate_of(lambda: shared.run("select jobs_internal.call_template_of(%s::bigint::oid, '{}')", [closed]))
+        == "PW006"
+    )
     publish = "select jobs_internal.store_publication(%s::bigint::oid, 'producer', null, null, null, null)"
     for number in (closed, 0, shared.admin("select 'now()'::regprocedure::oid::bigint")[0][0]):
         assert sqlstate_of(lambda number=number: shared.run(publish, [number])) == "PW006"
@@ -66,7 +69,7 @@ def test_a_stored_shape_of_somebody_elses_function_fails_as_its_owner(database: 
     """A10, A14: a job stored by hand, with the shape of a function that its owner may not execute, or with none."""
     theirs = put(database, "other.closed", role="other")
     with_argument = put(database, "other.work", {"n": 5}, role="other")
-    shapes = {row[0]: row[1] for row in database.admin("select task, id from jobs_internal.shape")}
+    shapes = {row[0]: row[1] for row in database.admin("select task, id from jobs_internal.call_template")}
     odd = {
         "closed": STORE.format(shape=shapes["other.closed"], args="null", settings="null"),
         "in a closed schema": STORE.format(shape=shapes["other.work"], args="'{\"n\": 6}'", settings="null"),
@@ -122,11 +125,11 @@ def test_no_function_is_open_to_public(shared: Database) -> None:
     for query in (
         "select jobs.enqueue('now')",
         "select * from jobs.job",
-        "select jobs_internal.me()",
+        "select jobs_internal.caller()",
         "select 'jobs.enqueue'::regproc",
         "call jobs.await(1, '1 s')",
         "select jobs.errors.* from jobs.errors",
-        "create table nobody.t (x jobs_internal.ending)",
+        "create table nobody.t (x jobs_internal.attempt_result)",
     ):
         assert sqlstate_of(lambda query=query: shared.run(query, role="nobody")) == "42501", query
     assert shared.admin(f"select 1 from pg_operator where oprnamespace in {ours}") == []

@@ -9,7 +9,8 @@ from stage import attempts, gate_shut, make_lane, put, put_many, put_sql, state,
 from support import Database, wait_until
 
 LEARN = (
-    "select (jobs_internal.claim(%s, 0, array[jsonb_populate_record(null::jobs_internal.lesson, %s)], true, 1)).lane_id"
+    "select (jobs_internal.claim(%s, 0,"
+    " array[jsonb_populate_record(null::jobs_internal.run_stats, %s)], true, 1)).lane_id"
 )
 BEGIN = "select (jobs_internal.begin_alone(%s, %s, jsonb_populate_record(null::jobs_internal.work_item, %s))).mode"
 

@@ -112,7 +112,7 @@ def test_the_path_of_those_who_serve_all(trapped: Database, who: str) -> None:
             "supervisor": (
                 "select jobs_internal.supervisor_open('x', 'x', 1, 'x')",
                 "select jobs_internal.supervisor_tick(1)",
-                "select * from jobs_internal.supervisor_press(1)",
+                "select * from jobs_internal.supervisor_send_stop_signals(1)",
                 "select jobs_internal.supervisor_sleep(1, true)",
                 """select jobs_internal.note_unreached(1, '{"app": "x"}')""",
                 "select * from jobs_internal.take_outcomes(10)",
@@ -273,7 +273,7 @@ def test_roles_and_databases_that_set_another_role(database: Database) -> None:
     "plant",
     [
         "create function jobs.enqueue(text) returns bigint language sql return 1",
-        "create function jobs_internal.me(integer) returns oid language sql return 10",
+        "create function jobs_internal.caller(integer) returns oid language sql return 10",
         "alter function jobs.cancel(bigint) owner to app",
         "create table jobs_internal.planted (n integer); alter table jobs_internal.planted owner to app",
         "create operator jobs_internal.= (leftarg = bigint, rightarg = bigint, function = int8eq)",

@@ -11,22 +11,24 @@ NUMBER = (
     "(select oid from pg_proc where proname = '{}'"
     " and pronamespace = (select oid from pg_namespace where nspname = 'other'))"
 )
-CLAIM = "select jobs_internal.claim(%s, 0, array[jsonb_populate_record(null::jobs_internal.lesson, %s)], false, 1)"
+CLAIM = "select jobs_internal.claim(%s, 0, array[jsonb_populate_record(null::jobs_internal.run_stats, %s)], false, 1)"
 
 
 def test_a_lesson_that_is_not_committed_holds_up_nobody_else(database: Database) -> None:
     """A14, A19: a claim that teaches the duration of a function of another, in a transaction that stays open."""
     put(database, "other.work", {"n": 0}, role="other")
     database.drain(role="other")
-    shape = database.value(f"select (jobs_internal.shape_of({NUMBER.format('work')}, '{{n}}')).id")
+    shape = database.value(f"select (jobs_internal.call_template_of({NUMBER.format('work')}, '{{n}}')).id")
     session = database.value("select jobs_internal.open_session()")
     database.run("begin")
-    database.run(CLAIM, [session, Jsonb({"shape_id": shape, "runs": 1, "failed": 0, "ms": 1e12, "renames": True})])
+    database.run(
+        CLAIM, [session, Jsonb({"call_template_id": shape, "runs": 1, "failed": 0, "ms": 1e12, "renames": True})]
+    )
     for n in range(60):
         put(database, "other.work", {"n": n}, role="other")
     database.drain(role="other", timeout=10)
     database.run("commit")
-    theirs = "select bool_or(renames), max(avg_ms) < 1000 from jobs_internal.duration where owner = 'other'::regrole"
+    theirs = "select bool_or(renames), max(avg_ms) < 1000 from jobs_internal.call_stats where owner = 'other'::regrole"
     assert database.admin(theirs) == [(False, True)]
 
 
@@ -53,7 +55,7 @@ def test_the_settings_of_who_made_a_shape_are_in_nobodys_call(database: Database
         role="other",
     )
     database.run("set timezone = 'XXX-99'")
-    database.run(f"select jobs_internal.shape_of({NUMBER.format('since')}, '{{}}')")
+    database.run(f"select jobs_internal.call_template_of({NUMBER.format('since')}, '{{}}')")
     job = put(database, "other.since", role="other")
     database.drain(role="other")
     assert database.job(job, role="other")["state"] == "succeeded"
@@ -61,12 +63,14 @@ def test_the_settings_of_who_made_a_shape_are_in_nobodys_call(database: Database
 
 def test_shapes_are_not_multiplied(database: Database) -> None:
     """A18: keys twice and in any order, and names written otherwise, make no shape of their own."""
-    database.run(f"select jobs_internal.shape_of({NUMBER.format('work')}, '{{n}}')")
-    before = database.admin("select count(*) from jobs_internal.shape")
+    database.run(f"select jobs_internal.call_template_of({NUMBER.format('work')}, '{{n}}')")
+    before = database.admin("select count(*) from jobs_internal.call_template")
     database.run("set quote_all_identifiers = on")
     for n in range(1, 20):
-        database.run(f"select jobs_internal.shape_of({NUMBER.format('work')}, array_fill('n'::text, array[%s]))", [n])
-    assert database.admin("select count(*) from jobs_internal.shape") == before
+        database.run(
+            f"select jobs_internal.call_template_of({NUMBER.format('work')}, array_fill('n'::text, array[%s]))", [n]
+        )
+    assert database.admin("select count(*) from jobs_internal.call_template") == before
 
 
 def test_a_publication_without_a_timeout_has_its_queues(database: Database) -> None:
@@ -82,7 +86,7 @@ def test_a_quota_holds_before_a_restart_is_noted(database: Database) -> None:
     """A18: nobody has written down the new start of the server yet, or who does leaves it open."""
     database.run("select jobs.set_quota('app', pending => 1)", role="operator")
     put(database, "app.note", {"n": 1}, run_at="infinity")
-    database.admin("update jobs_internal.home set postmaster = postmaster - interval '1 day'")
+    database.admin("update jobs_internal.installation set postmaster = postmaster - interval '1 day'")
     database.run("begin")
     assert sqlstate_of(lambda: put(database, "app.note", {"n": 2})) == "PW071"
     database.run("rollback")
@@ -111,7 +115,7 @@ def test_a_session_that_is_not_committed_holds_off_no_quota(database: Database) 
 def test_the_first_enqueue_after_a_restart_holds_off_nobody(database: Database) -> None:
     """A19: the row that says where home is, is never in the hands of a tenant."""
     put(database, "app.note", {"n": 1})
-    database.admin("update jobs_internal.home set postmaster = postmaster - interval '1 day'")
+    database.admin("update jobs_internal.installation set postmaster = postmaster - interval '1 day'")
     database.run("begin")
     put(database, "app.note", {"n": 2})
     database.run("set lock_timeout = '5s'", role="operator")
@@ -126,7 +130,7 @@ def test_the_first_enqueue_after_a_restart_holds_off_nobody(database: Database) 
 def test_a_copy_that_took_the_name_of_the_original_is_a_copy(database: Database) -> None:
     """A27: CREATE DATABASE ... TEMPLATE, and the names swapped, without a restart: the number tells."""
     put(database, "app.note", {"n": 1})
-    database.admin("update jobs_internal.home set database = '1'::oid")
+    database.admin("update jobs_internal.installation set database = '1'::oid")
     assert sqlstate_of(lambda: put(database, "app.note", {"n": 2})) == "PW060"
     assert sqlstate_of(lambda: database.run("select jobs_internal.open_session()")) == "PW060"
     assert sqlstate_of(lambda: database.run("select jobs.start()")) == "PW060"
@@ -142,7 +146,7 @@ def test_a_trial_that_is_not_committed_holds_up_no_other_suspect(database: Datab
         holder.execute("begin")
         holder.execute(
             "select from jobs_internal.server for update"
-        )  # what take_trial locks in the transaction of begin_alone
+        )  # what start_isolated_run locks in the transaction of begin_alone
         holder.execute("select pg_current_xact_id()")
 
         def done() -> bool:

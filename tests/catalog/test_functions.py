@@ -13,7 +13,7 @@ UNPINNED = {
     "jobs.enqueue_many": "resolves and casts for the caller",
     "jobs.publish": "looks a name up for the caller",
     "jobs.enqueue_sql": "tries settings for the caller",
-    "jobs_internal.candidates": "looks a name up for the caller",
+    "jobs_internal.functions_by_name": "looks a name up for the caller",
     "jobs_internal.type_of": "looks a name up for the caller",
     "jobs_internal.signature_types": "looks names up for the caller",
     "jobs_internal.resolve": "looks a name up for the caller",
@@ -24,7 +24,7 @@ UNPINNED = {
     "jobs_internal.is_state": "a CHECK, for each row that is written: every name in it is full",
     "jobs_internal.callers_path": "tells the caller's path",
     "jobs_internal.found_by": "looks names up for the owner of the job",
-    "jobs_internal.passed_over": "looks a name up for the owner of the job",
+    "jobs_internal.first_skipped_table": "looks a name up for the owner of the job",
     "jobs_internal.note_identity": "sets the owner's path for that look",
     "jobs_internal.ask": "asks what the owner gave, with the path of the statement",
     # A procedure that commits cannot carry a setting.
@@ -34,9 +34,9 @@ UNPINNED = {
     "jobs_internal.stop_job": "commits",
     "jobs_internal.run_top_level": "commits",
     "jobs_internal.clear_leftover": "commits",
-    "jobs_internal.wash": "resets the session, its path with it",
-    "jobs_internal.run_one": "runs the job with the owner's path",
-    "jobs_internal.run_plain": "runs the job with the owner's path",
+    "jobs_internal.reset_session": "resets the session, its path with it",
+    "jobs_internal.run_in_savepoint": "runs the job with the owner's path",
+    "jobs_internal.run_without_savepoint": "runs the job with the owner's path",
     "jobs_internal.run_chunk": "runs the jobs with the owner's path",
     "jobs_internal.run_statement": "runs the statement with the owner's path",
     # Steps of the worker, in the owner's own session.
@@ -61,9 +61,14 @@ CATCHING = {
     **dict.fromkeys(
         (
             *("jobs.log", "jobs.progress", "jobs_internal.claim", "jobs_internal.clear_leftover"),
-            *("jobs_internal.run_child", "jobs_internal.run_chunk", "jobs_internal.run_one", "jobs_internal.work"),
-            *("jobs_internal.look_for_front", "jobs_internal.why_stopped", "jobs_internal.read_call"),
-            *("jobs_internal.note_identity", "jobs_internal.passed_over"),
+            *(
+                "jobs_internal.run_child",
+                "jobs_internal.run_chunk",
+                "jobs_internal.run_in_savepoint",
+                "jobs_internal.work",
+            ),
+            *("jobs_internal.find_scan_start", "jobs_internal.why_stopped", "jobs_internal.read_call"),
+            *("jobs_internal.note_identity", "jobs_internal.first_skipped_table"),
         ),
         "the worker's own session",
     ),
@@ -78,13 +83,13 @@ SUPERVISORS = {
             "do_part",
             "drop_buckets",
             "find_functions",
-            "heed_clock",
-            "is_seen",
+            "repair_clock_step",
+            "reports_its_job",
             "launch_upkeep",
             "leave_sessions",
         ),
-        *("make_buckets", "make_lanes", "mend_lanes", "note_overdue", "release", "rescue", "rescue_one"),
-        *("rest_lane", "signal", "take_back", "wanted"),
+        *("make_buckets", "make_lanes", "repair_lanes", "note_overdue", "release", "rescue", "rescue_one"),
+        *("set_lane_idle", "signal", "reclaim_unstarted", "session_demand"),
     )
 }
 
@@ -180,10 +185,10 @@ def test_new_functions_are_closed_too(shared: Database) -> None:
 
 
 def test_comments(shared: Database) -> None:
-    """Every public function has a comment, as has every helper, table, view and column, role and schema."""
+    """Every public function has a comment, as has every table, view and column, role and schema."""
     missing = shared.admin(
         """select 'function ' || p.oid::regprocedure from pg_proc p
-        where p.pronamespace in ('jobs'::regnamespace, 'jobs_internal'::regnamespace)
+        where p.pronamespace = 'jobs'::regnamespace
         and coalesce(obj_description(p.oid, 'pg_proc'), '') = ''
         union all
         select 'relation ' || c.oid::regclass from pg_class c

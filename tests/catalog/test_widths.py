@@ -88,7 +88,7 @@ def _fill_the_rest(database: Database) -> None:
     server_wide(database.server, f"create role {OWNER} login in role jobs_producer, jobs_runner")
     database.admin(f"update jobs_internal.finished set owner = '{OWNER}'::regrole")
     database.admin(
-        f"update jobs_internal.spent set owner = '{OWNER}'::regrole, attempts = 86400,"
+        f"update jobs_internal.daily_cost set owner = '{OWNER}'::regrole, attempts = 86400,"
         " failed = 1200, ms = 86400123.4, waited_ms = 7654321.9, rows = 12345678, measured = 86400,"
         " wal_bytes = 123456789012, buffers_hit = 1234567890, buffers_read = 123456789, buffers_dirtied = 12345678,"
         " temp_bytes = 12345678901"

@@ -95,7 +95,7 @@ class Worker:
         return bool(
             self.ask(
                 "select jobs_internal.finish_chunk("
-                "%(me)s, %(lane)s, %(messages)s, %(endings)s::jobs_internal.ending[])",
+                "%(me)s, %(lane)s, %(messages)s, %(endings)s::jobs_internal.attempt_result[])",
                 {"me": self.number, "lane": self.lane, "messages": self.messages, "endings": endings},
             )
         )
@@ -105,7 +105,7 @@ class Worker:
         error = None if outcome == "succeeded" else {"sqlstate": "40001", "message": outcome}
         told = {"job_id": job, "attempt": attempt, "outcome": outcome, "result": {}, "error": error}
         query = (
-            "select jsonb_populate_record(null::jobs_internal.ending, %(told)s || jsonb_build_object("
+            "select jsonb_populate_record(null::jobs_internal.attempt_result, %(told)s || jsonb_build_object("
             "'started_at', clock_timestamp(), 'finished_at', clock_timestamp()))::text"
         )
         return str(self.ask(query, {"told": Jsonb(told)}))

@@ -13,7 +13,7 @@ from .byhand import Worker
 from .waiting import Ask, begin, lane, waits_for
 
 RESCUE = "select jobs_internal.rescue()"
-PRESS = "select count(*) from jobs_internal.supervisor_press(1)"
+PRESS = "select count(*) from jobs_internal.supervisor_send_stop_signals(1)"
 
 
 @pytest.fixture
@@ -145,12 +145,12 @@ def test_a_job_that_is_being_written_down_is_not_signalled(prepared: Database, a
     worker.effect(1)
     worker.finish(job)
     assert prepared.value("select jobs.cancel(%s)", [job]) == "cancelling"
-    wait_until(lambda: prepared.admin("select 1 from jobs_internal.stop"))
+    wait_until(lambda: prepared.admin("select 1 from jobs_internal.stop_request"))
     assert prepared.value(PRESS, role="supervisor") == 0
     worker.commit()
     assert (state(prepared, job), ledger(prepared), attempts(prepared, job)) == ("succeeded", [1], [(1, "succeeded")])
     wait_until(lambda: not prepared.background(), 20)
-    assert prepared.value("select count(*) from jobs_internal.stop where presses > 0", role="postgres") == 0
+    assert prepared.value("select count(*) from jobs_internal.stop_request where presses > 0", role="postgres") == 0
     worker.leave()
 
 
@@ -160,7 +160,8 @@ def test_a_reason_that_is_there_first_decides(prepared: Database) -> None:
     worker = Worker(database=prepared)
     assert worker.start_first() == job
     prepared.admin(
-        "insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (%s, 1, 'cancelled', 'app')",
+        "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by) values"
+        " (%s, 1, 'cancelled', 'app')",
         [job],
     )
     worker.begin()
@@ -215,7 +216,7 @@ def test_a_timeout_that_comes_at_the_end_hurts_nobody(prepared: Database, ask: A
     worker.finish(job, "failed")
     supervisor = prepared.connect("supervisor")
     ask(supervisor, "select jobs_internal.supervisor_tick(1)").result(10)
-    assert prepared.admin("select attempt, reason from jobs_internal.stop") == [(1, "timed_out")]
+    assert prepared.admin("select attempt, reason from jobs_internal.stop_request") == [(1, "timed_out")]
     assert prepared.value(PRESS, role="supervisor") == 0
     worker.commit()
     assert attempts(prepared, job) == [(1, "failed")]
@@ -288,7 +289,7 @@ def test_a_chunk_whose_job_was_changed_is_undone(prepared: Database, ask: Ask) -
     answer = ask(
         worker.line,
         f"select jobs_internal.finish_chunk({worker.number}, {worker.lane}, array{worker.messages},"
-        f" array['{ending}'::jobs_internal.ending])",
+        f" array['{ending}'::jobs_internal.attempt_result])",
     )
     waits_for(prepared, worker.line, other)
     other.execute("commit")

@@ -105,9 +105,9 @@ def test_a_reason_of_an_attempt_that_is_over_goes(database: Database) -> None:
     assert attempts(database, job) == [(1, "failed")]
     assert state(database, job) == "scheduled"
     database.admin(
-        "insert into jobs_internal.stop (job_id, attempt, reason, requested_by, requested_at)"
+        "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by, requested_at)"
         " values (%s, 1, 'timed_out', 'nobody', now() - interval '1 min')",
         [job],
     )
-    database.admin("select jobs_internal.supervisor_press(0)")
-    assert database.admin("select count(*) from jobs_internal.stop") == [(0,)]
+    database.admin("select jobs_internal.supervisor_send_stop_signals(0)")
+    assert database.admin("select count(*) from jobs_internal.stop_request") == [(0,)]

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 from psycopg import Connection
-from stage import age_history, attempts, keep_history, make_lane, put, put_many, put_sql, state, wait_for
+from stage import age_history, attempts, make_lane, put, put_many, put_sql, state, step_history, wait_for
 from support import Database, Row, wait_until
 
 from .waiting import Ask, begin
@@ -84,7 +84,7 @@ def test_rolling_makes_nobody_wait(database: Database) -> None:
     ]
     assert database.admin("select distinct bucket from jobs_internal.finished order by 1") == [(1,), (2,)]
     reader.execute("commit")
-    keep_history(database)
+    step_history(database)
     assert database.admin("select closed_at is not null from jobs_internal.history_bucket where id = 1") == [(True,)]
 
 
@@ -105,7 +105,7 @@ def test_dropping_makes_nobody_wait(database: Database) -> None:
     assert database.run("select count(*) from jobs.job where id = any (%s)", [jobs]) == [(0,)]
     reader.execute("commit")
     wait_until(lambda: not _detaching(database))
-    keep_history(database)
+    step_history(database)
     assert database.admin("select count(*) from jobs_internal.history_bucket") == [(1,)]
     assert database.admin(
         "select to_regclass('jobs_internal.finished_1'), to_regclass('jobs_internal.past_log_line_1')"
@@ -147,7 +147,7 @@ def test_a_detach_that_was_cut_off_heals(database: Database, who: str) -> None:
         other.execute("select * from jobs.job")
         other.execute("commit")
         wait_until(lambda: not _detaching(database))
-    keep_history(database)
+    step_history(database)
     assert not _pending(database)
     assert database.admin("select count(*) from jobs_internal.history_bucket where id = 1") == [(0,)]
     assert database.admin("select to_regclass('jobs_internal.finished_1')") == [(None,)]
@@ -163,7 +163,7 @@ def test_a_round_that_is_cut_off_leaves_nothing_half_done(database: Database) ->
     database.admin("select pg_terminate_backend(%s)", [line.info.backend_pid])
     line.close()
     wait_until(lambda: database.admin("select to_regclass('jobs_internal.finished_2')") == [(None,)])
-    keep_history(database)
+    step_history(database)
     assert database.admin("select count(*) from jobs_internal.history_bucket") == [(2,)]
 
 
@@ -190,7 +190,7 @@ def test_a_transaction_that_wrote_history_before_knows_the_next_bucket(database:
     put(database, "app.note", {"n": 1})
     database.drain()
     later.execute("commit")
-    keep_history(database)
+    step_history(database)
     assert database.admin("select bucket, count(*) from jobs_internal.finished group by 1 order by 1") == [
         (1, 4),
         (2, 1),
@@ -214,7 +214,7 @@ def test_an_old_snapshot_writes_where_it_is_kept(database: Database) -> None:
         _round(database)
     writer.execute("commit")
     assert database.admin("select bucket from jobs_internal.finished where id = %s", [job]) == [(1,)]
-    assert keep_history(database) == 1
+    assert step_history(database) == 1
     assert database.admin("select count(*) from jobs_internal.finished where id = %s", [job]) == [(0,)]
 
 
@@ -231,7 +231,7 @@ def test_a_queue_that_is_being_made_is_known_to_its_bucket(database: Database, a
     second = database.connect("operator", lock_timeout="200ms")
     assert ask(second, "select jobs.create_queue('newer', retention => '6 days')").result(10) is True
     maker.execute("commit")
-    keep_history(database)
+    step_history(database)
     assert database.admin("select bucket, count(*) from jobs_internal.history_use group by 1 order by 1") == [
         (1, 3),
         (2, 3),
@@ -245,7 +245,7 @@ def test_two_rounds_at_once(database: Database, ask: Ask) -> None:
     begin(first, "select jobs_internal.maintain()")
     assert ask(second, "select (jobs_internal.maintain() ->> 'more')::boolean").result(10) is False
     first.execute("commit")
-    keep_history(database)
+    step_history(database)
     assert database.admin("select count(*) from jobs_internal.finished where id = any (%s)", [jobs]) == [(0,)]
 
 
@@ -262,7 +262,7 @@ def test_a_retry_while_its_bucket_goes(database: Database) -> None:
         database.run("select jobs.retry(%s)", [jobs[1]])
     assert gone.value.sqlstate == "PW030"
     steerer.execute("commit")
-    keep_history(database)
+    step_history(database)
     assert attempts(database, jobs[0]) == [(1, "failed")]
     database.drain()
     assert wait_for(database, jobs[0])["attempt"] == 2

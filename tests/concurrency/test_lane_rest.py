@@ -17,7 +17,7 @@ def look(database: Database, times: int = 1) -> None:
     """What a round of a supervisor does, long after the lane was served last."""
     for _ in range(times):
         database.admin("update jobs_internal.lane set served_at = clock_timestamp() - interval '1 minute'")
-        database.admin("select count(*) from jobs_internal.wanted()")
+        database.admin("select count(*) from jobs_internal.session_demand()")
 
 
 def fall_asleep(database: Database) -> None:
@@ -51,18 +51,18 @@ def test_a_lane_that_was_served_just_now_stays_awake(database: Database) -> None
     make_lane(database)
     database.drain()
     for _ in range(5):
-        database.admin("select count(*) from jobs_internal.wanted()")
+        database.admin("select count(*) from jobs_internal.session_demand()")
     assert rest(database) == "awake"
 
 
 def test_what_enters_a_lane_asleep_is_run(database: Database) -> None:
     fall_asleep(database)
     job = put(database, "app.note", {"n": 1})
-    assert database.admin("select owner::text, wanted from jobs_internal.wanted()") == [("app", 1)]
+    assert database.admin("select owner::text, wanted from jobs_internal.session_demand()") == [("app", 1)]
     assert rest(database) == "awake"
     database.drain()
     assert state(database, job) == "succeeded"
-    assert database.admin("select count(*) from jobs_internal.nudge") == [(0,)]
+    assert database.admin("select count(*) from jobs_internal.wakeup_request") == [(0,)]
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])
@@ -104,7 +104,9 @@ def test_a_savepoint_takes_its_nudge_along(database: Database) -> None:
     line.execute(ENQUEUE.encode())
     line.execute(ENQUEUE.encode())
     line.execute("commit")
-    assert database.admin("select count(*) from jobs_internal.nudge") == [(1,)], "one, though two were enqueued"
+    assert database.admin("select count(*) from jobs_internal.wakeup_request") == [(1,)], (
+        "one, though two were enqueued"
+    )
     database.drain()
     assert database.run("select count(*) from jobs.job where finished_at is null") == [(0,)]
 
@@ -126,8 +128,8 @@ def test_a_nudge_stays_while_its_lane_is_held(database: Database) -> None:
     job = put(database, "app.note", {"n": 1})
     holder = database.connect("postgres")
     begin(holder, "select count(*) from (select from jobs_internal.lane for update) as l")
-    database.admin("select jobs_internal.stir_lanes()")
-    assert database.admin("select count(*) from jobs_internal.nudge") == [(1,)]
+    database.admin("select jobs_internal.wake_lanes()")
+    assert database.admin("select count(*) from jobs_internal.wakeup_request") == [(1,)]
     holder.execute("rollback")
     database.drain()
     assert state(database, job) == "succeeded"
@@ -137,7 +139,7 @@ def test_upkeep_wakes_a_lane_that_sleeps_on_a_message(database: Database) -> Non
     """It cannot come to that by any way of ours; should it, the job waits for the next upkeep and no longer."""
     fall_asleep(database)
     job = put(database, "app.note", {"n": 1})
-    database.admin("delete from jobs_internal.nudge")
+    database.admin("delete from jobs_internal.wakeup_request")
     database.admin("select jobs_internal.maintain()")
     assert rest(database) == "awake"
     database.drain()

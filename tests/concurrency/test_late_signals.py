@@ -23,13 +23,13 @@ def test_a_late_signal_does_not_charge_the_next_job(database: Database, ask: Ask
         database.run("select jobs.start()")
         (pid,) = wait_at_gate(database)
         database.admin(
-            "insert into jobs_internal.stop (job_id, attempt, reason, requested_by, requested_at)"
+            "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by, requested_at)"
             " values (%s, 1, 'cancelled', 'app', now() - interval '11 s')",
             [meant],
         )
         # A reason that old puts its lane into quarantine first: that is where the sender stands still.
         lanes.execute("begin; lock table jobs_internal.lane in share mode")
-        pressed = ask(presser, f"select jobs_internal.press({meant})")
+        pressed = ask(presser, f"select jobs_internal.send_stop_signals({meant})")
         waits(database, presser)
     in_lock = "select 1 from pg_locks where pid = %s and not granted and locktype = %s"
     wait_until(lambda: database.admin(in_lock, [pid, "advisory"]) and state(database, next_one) == "running")

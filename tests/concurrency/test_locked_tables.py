@@ -42,7 +42,7 @@ def test_outcomes_that_cannot_be_taken_are_named_and_stay(database: Database) ->
     database.drain()
     holder = database.connect("postgres")
     holder.execute("begin")
-    holder.execute("lock table jobs_internal.feed in share mode")
+    holder.execute("lock table jobs_internal.outbox in share mode")
     line = database.connect("supervisor", statement_timeout="5s")
     for _ in range(3):
         assert line.execute("select jobs_internal.take_outcomes(10)").fetchall() == []
@@ -57,25 +57,28 @@ def test_outcomes_that_cannot_be_taken_are_named_and_stay(database: Database) ->
 
 #: Something for every part of a round to change, as long as nobody holds it.
 WORK = (
-    "delete from jobs_internal.minute",
+    "delete from jobs_internal.queue_minute_stats",
     "delete from jobs_internal.known_role",
     "delete from jobs_internal.unreached_owner",
     "delete from jobs_internal.progress_message where job_id = 999999",
     "delete from jobs_internal.duty_failure",
-    "delete from jobs_internal.stop",
+    "delete from jobs_internal.stop_request",
     (
-        "insert into jobs_internal.stop (job_id, attempt, reason, requested_by, requested_at)"
+        "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by, requested_at)"
         " values (999999, 1, 'cancelled', 'app', now() - interval '1 minute'),"
         " (999998, 1, 'cancelled', 'app', now() + interval '1 hour')"
     ),
     (
-        "insert into jobs_internal.minute"
+        "insert into jobs_internal.queue_minute_stats"
         " values (1, now() - interval '2 hours', 1, 1, 0), (1, now() - interval '1 minute', 999999, 1, 0)"
     ),
     "insert into jobs_internal.rate_use (owner, at, jobs) values ('app'::regrole, now() - interval '1 hour', 1)",
-    "insert into jobs_internal.feed (at, bytes, body) values (now() - interval '8 days', 10, '{}'), (now(), 10, '{}')",
+    (
+        "insert into jobs_internal.outbox (at, bytes, body) values (now() - interval '8 days', 10,"
+        " '{}'), (now(), 10, '{}')"
+    ),
     "insert into jobs_internal.progress_message (job_id, attempt, message) values (999999, 1, 'x')",
-    "insert into jobs_internal.nudge (lane_id) select id from jobs_internal.lane on conflict do nothing",
+    "insert into jobs_internal.wakeup_request (lane_id) select id from jobs_internal.lane on conflict do nothing",
     (
         "update jobs_internal.lane set rest = 'dozing', quarantine = '{\"job_id\": 1, \"attempt\": 1}'"
         " where owner = 'app'::regrole"
@@ -90,7 +93,7 @@ WORK = (
         "insert into jobs_internal.duty_failure (duty, item, error, retry_at)"
         " values ('rescue', '999999', '{\"sqlstate\": \"XX000\"}', now() - interval '1 hour')"
     ),
-    "update jobs_internal.home set postmaster = postmaster - interval '1 day'",
+    "update jobs_internal.installation set postmaster = postmaster - interval '1 day'",
     "update jobs_internal.server set clock = clock - interval '1 day', shapes_at = null",
     (
         "insert into jobs_internal.job (id, queue_id, owner, priority, state, max_attempts, run_at, due_at, created_at)"
@@ -109,13 +112,14 @@ def _there_is_work(database: Database) -> Worker:
     database.run("select jobs_internal.supervisor_tick(0)", role="supervisor")
     dead, idle, overdue = (Worker(database=database) for _ in range(3))
     lost, late = dead.start_first(), overdue.start_first()
-    database.run("select jobs_internal.keep_progress(%s, 1, 'x')", [lost])
+    database.run("select jobs_internal.store_progress(%s, 1, 'x')", [lost])
     assert idle.claim(1)
     for statement in WORK:
         database.admin(statement)
     database.admin("update jobs_internal.job set timeout = '1 ms' where id = %s", [late])
     database.admin(
-        "insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (%s, 1, 'cancelled', 'app')",
+        "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by) values"
+        " (%s, 1, 'cancelled', 'app')",
         [lost],
     )
     dead.die()

@@ -16,7 +16,7 @@ LOOKS = {
     "its reason": "select * from jobs.explain({job})",
     "health": "select * from jobs.health",
     "reasons": "select jobs_internal.lane_waits()",
-    "silence": "select * from jobs_internal.ignored('0 s')",
+    "silence": "select * from jobs_internal.unserved_owners('0 s')",
 }
 
 

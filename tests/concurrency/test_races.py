@@ -80,7 +80,7 @@ def test_cancel_against_completion(database: Database, ask: Ask) -> None:
         )
     )
     assert database.value("select jobs.cancel(%s)", [job]) == "cancelling"
-    wait_until(lambda: database.admin("select 1 from jobs_internal.stop"))
+    wait_until(lambda: database.admin("select 1 from jobs_internal.stop_request"))
     blocker.execute("commit")
     wait_until(lambda: not database.background(), 20)
     database.drain()

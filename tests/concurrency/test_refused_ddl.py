@@ -132,7 +132,7 @@ def test_a_publication_for_all_tables(database: Database) -> None:
     database.admin("update jobs_internal.lane set rest = 'asleep'")
     job = put(database, "app.note", {"n": 1})
     high = put(database, "app.note", {"n": 2}, priority="high")
-    assert database.admin("select count(*) > 0 from jobs_internal.nudge") == [(True,)]
+    assert database.admin("select count(*) > 0 from jobs_internal.wakeup_request") == [(True,)]
     line, number = _supervisor(database)
     database.admin("update jobs_internal.rate_use set at = at - interval '1 hour'")
     database.admin("update jobs_internal.known_role set name = 'renamed' where name = 'app'")

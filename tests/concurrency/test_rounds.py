@@ -37,7 +37,7 @@ def _open(line: Connection[Row]) -> int:
 
 def _every_round(line: Connection[Row], number: int) -> None:
     line.execute("select jobs_internal.supervisor_tick(%s)", [number])
-    line.execute("select jobs_internal.supervisor_press(%s)", [number])
+    line.execute("select jobs_internal.supervisor_send_stop_signals(%s)", [number])
     line.execute("select jobs_internal.take_outcomes(1000)")
     line.execute("select jobs_internal.supervisor_sleep(%s, true)", [number])
     line.execute("select jobs_internal.supervisor_sleep(%s, false)", [number])
@@ -129,8 +129,8 @@ def test_progress_of_a_job_whose_session_dies(database: Database, rounds: Callab
     job = put(database, "app.note", {"n": 1})
     rounds()
     worker.start_first()
-    database.run("select jobs_internal.keep_progress(%s, 1, 'x')", [job])
-    holder = hold(database, f"select jobs_internal.keep_progress({job}, 1, 'x')")
+    database.run("select jobs_internal.store_progress(%s, 1, 'x')", [job])
+    holder = hold(database, f"select jobs_internal.store_progress({job}, 1, 'x')")
     worker.die()
     rounds()
     others_go_on(database)
@@ -168,7 +168,7 @@ def test_a_slot_of_a_dead_session_is_given_back_though_its_job_is_held(
     rounds()
     worker.start_first()
     assert database.admin("select count(*) from jobs_internal.slot where session_id is not null") == [(1,)]
-    holder = hold(database, f"select jobs_internal.keep_progress({job}, 1, 'x')")
+    holder = hold(database, f"select jobs_internal.store_progress({job}, 1, 'x')")
     worker.die()
     rounds()
     assert database.admin("select count(*) from jobs_internal.slot where session_id is not null") == [(0,)]
@@ -176,18 +176,20 @@ def test_a_slot_of_a_dead_session_is_given_back_though_its_job_is_held(
 
 
 def test_a_reason_that_a_session_writes_by_hand(database: Database, rounds: Callable[[], None]) -> None:
-    """press_late_child in an open transaction: no tick and no press waits for its row."""
+    """signal_late_child in an open transaction: no tick and no press waits for its row."""
     worker = Worker(database=database)
     job = put(database, "app.note", {"n": 1}, timeout="10 ms")
     rounds()
     worker.start_first()
     database.admin("update jobs_internal.job set started_at = started_at - interval '1 minute' where id = %s", [job])
     worker.begin()
-    worker.ask(f"select jobs_internal.press_late_child({worker.number}, {job}, 1)")
+    worker.ask(f"select jobs_internal.signal_late_child({worker.number}, {job}, 1)")
     rounds()
     others_go_on(database)
     worker.rollback()
-    wait_until(lambda: (rounds(), database.admin("select reason from jobs_internal.stop"))[1] == [("timed_out",)])
+    wait_until(
+        lambda: (rounds(), database.admin("select reason from jobs_internal.stop_request"))[1] == [("timed_out",)]
+    )
 
 
 def test_a_claim_that_stays_open_over_a_lane_that_sleeps(database: Database, rounds: Callable[[], None]) -> None:
@@ -252,17 +254,17 @@ def test_figures_that_a_session_writes_by_hand(database: Database, rounds: Calla
     """Minutes and sums of an hour ago, held open: maintenance leaves them for the next time."""
     worker = Worker(database=database)
     database.admin(
-        "insert into jobs_internal.minute (queue_id, minute, session_id, succeeded, failed)"
+        "insert into jobs_internal.queue_minute_stats (queue_id, minute, session_id, succeeded, failed)"
         " values (1, now() - interval '2 hours', %s, 1, 0)",
         [worker.number],
     )
-    holder = hold(database, "update jobs_internal.minute set succeeded = 2", role="postgres")
+    holder = hold(database, "update jobs_internal.queue_minute_stats set succeeded = 2", role="postgres")
     rounds()
     holder.execute("rollback")
     rounds()
-    assert database.admin("select count(*) from jobs_internal.minute where minute < now() - interval '1 hour'") == [
-        (0,)
-    ]
+    assert database.admin(
+        "select count(*) from jobs_internal.queue_minute_stats where minute < now() - interval '1 hour'"
+    ) == [(0,)]
 
 
 @pytest.mark.parametrize("kind", ["sessions", "lanes"])

@@ -137,16 +137,17 @@ def test_two_press_one_reason(prepared: Database) -> None:
     worker = Worker(database=prepared)
     assert worker.start_first() == job
     prepared.admin(
-        "insert into jobs_internal.stop (job_id, attempt, reason, requested_by) values (%s, 1, 'cancelled', 'app')",
+        "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by) values"
+        " (%s, 1, 'cancelled', 'app')",
         [job],
     )
     first, second = two(prepared)
-    press = "select count(*)::integer from jobs_internal.supervisor_press(1)"
+    press = "select count(*)::integer from jobs_internal.supervisor_send_stop_signals(1)"
     assert begin(first, press) == 1
     assert second.execute(press).fetchall() == [(0,)]
     first.execute("commit")
     assert second.execute(press).fetchall() == [(0,)]  # a second signal is due after a second
-    assert prepared.admin("select presses from jobs_internal.stop") == [(1,)]
+    assert prepared.admin("select presses from jobs_internal.stop_request") == [(1,)]
     worker.die()
     prepared.admin(RESCUE)
     assert state(prepared, job) == "cancelled"
@@ -161,14 +162,14 @@ def test_an_overdue_attempt_is_noted_once(prepared: Database, ask: Ask) -> None:
     assert ask(second, tick("stopping", 2)).result(10) == 0  # it neither waits nor notes it a second time
     first.execute("commit")
     assert second.execute(tick("stopping", 2)).fetchall() == [(1,)]
-    assert prepared.admin("select job_id, attempt, reason from jobs_internal.stop") == [(job, 1, "timed_out")]
+    assert prepared.admin("select job_id, attempt, reason from jobs_internal.stop_request") == [(job, 1, "timed_out")]
     worker.die()
     prepared.admin(RESCUE)
     assert attempts(prepared, job) == [(1, "timed_out")]
 
 
 def test_each_outcome_is_taken_once(prepared: Database) -> None:
-    prepared.admin("delete from jobs_internal.feed")
+    prepared.admin("delete from jobs_internal.outbox")
     for n in range(3):
         put(prepared, "app.note", {"n": n}, run_at="2100-01-01")
     for (job,) in prepared.admin("select id from jobs_internal.job"):
@@ -185,7 +186,7 @@ def test_each_outcome_is_taken_once(prepared: Database) -> None:
 
 
 def test_outcomes_whose_taker_died_are_taken_again(prepared: Database) -> None:
-    prepared.admin("delete from jobs_internal.feed")
+    prepared.admin("delete from jobs_internal.outbox")
     job = put(prepared, "app.note", {"n": 1}, run_at="2100-01-01")
     assert prepared.value("select jobs.cancel(%s)", [job]) == "cancelled"
     first, second = two(prepared)
@@ -237,7 +238,7 @@ def test_supervisors_come_and_go_at_once(prepared: Database, ask: Ask) -> None:
 
 def test_mending_finds_nothing_wrong_in_the_middle_of_anything(prepared: Database) -> None:
     """A supervisor that connects mends; whatever transactions are open then, no job is out of step with its message."""
-    mend = "select jobs_internal.mend_lanes()"
+    mend = "select jobs_internal.repair_lanes()"
     nothing = {"lanes_made": 0, "jobs_due_again": 0, "messages_removed": 0, "queues_removed": 0}
 
     def mended() -> dict[str, int]:

@@ -40,7 +40,7 @@ def lane(database: Database) -> str:
 #: All that a supervisor ever asks of the database.
 ROUND = (
     "select jobs_internal.supervisor_tick(%(number)s)",
-    "select jobs_internal.supervisor_press(%(number)s)",
+    "select jobs_internal.supervisor_send_stop_signals(%(number)s)",
     "select jobs_internal.take_outcomes(1000)",
     "select jobs_internal.supervisor_sleep(%(number)s, true)",
     "select jobs_internal.supervisor_sleep(%(number)s, false)",

@@ -17,7 +17,7 @@ VIEWS = ("job", "queued", "running", "queues", "sessions", "health")
 def everybody_is_well(database: Database) -> None:
     """A supervisor's round and the views of another owner."""
     database.value("select jobs_internal.supervisor_tick(0)", role="supervisor")
-    database.run("select * from jobs_internal.supervisor_press(0)", role="supervisor")
+    database.run("select * from jobs_internal.supervisor_send_stop_signals(0)", role="supervisor")
     for view in VIEWS:
         database.run(f"select * from jobs.{view}", role="other")
         database.run(f"select * from jobs.{view}", role="operator")
@@ -48,7 +48,7 @@ def test_a_timeout_beyond_all_time_is_none(database: Database, timeout: str) -> 
 
 
 LEARNED = (
-    "select jobs_internal.claim(%(me)s, 0, array(select jsonb_populate_record(null::jobs_internal.lesson,"
+    "select jobs_internal.claim(%(me)s, 0, array(select jsonb_populate_record(null::jobs_internal.run_stats,"
     " e || jsonb_build_object('lane_id', l.id)) from jsonb_array_elements(%(lessons)s) as e"
     " cross join jobs_internal.lane as l), false, 1)"
 )
@@ -65,7 +65,7 @@ def teach(database: Database, session: int, lessons: list[dict[str, object]]) ->
 @pytest.mark.parametrize("ms", [1, "Infinity", "NaN", 1e308, -1, None])
 def test_figures_of_one_owner_do_not_stop_another(database: Database, figure: int, ms: object) -> None:
     put(database, "pg_catalog.now", role="other")
-    shape = database.admin("select max(id) from jobs_internal.shape")[0][0]
+    shape = database.admin("select max(id) from jobs_internal.call_template")[0][0]
     whole = dict.fromkeys(
         ("runs", "failed", "measured", "rows", "wal_bytes", "buffers_hit", "buffers_read", "buffers_dirtied"), figure
     )
@@ -75,7 +75,7 @@ def test_figures_of_one_owner_do_not_stop_another(database: Database, figure: in
         teach(
             database,
             session,
-            [{**lesson, "shape_id": number, "task": "x" * 1000} for number in (shape, shape + 1, None)],
+            [{**lesson, "call_template_id": number, "task": "x" * 1000} for number in (shape, shape + 1, None)],
         )
     for _ in range(5):
         put(database, "pg_catalog.now", role="other")
@@ -90,9 +90,9 @@ def test_figures_of_a_closed_function_are_not_taken(database: Database) -> None:
     database.run("create function other.closed() returns void language sql return null", role="other")
     database.run("revoke execute on function other.closed() from public", role="other")
     put(database, "other.closed", role="other")
-    shape = database.admin("select id from jobs_internal.shape where task = 'other.closed'")[0][0]
-    teach(database, open_session(database), [{"shape_id": shape, "runs": 1, "failed": 0, "ms": 0.001}])
-    assert database.admin("select * from jobs_internal.duration where shape_id = %s", [shape]) == []
+    shape = database.admin("select id from jobs_internal.call_template where task = 'other.closed'")[0][0]
+    teach(database, open_session(database), [{"call_template_id": shape, "runs": 1, "failed": 0, "ms": 0.001}])
+    assert database.admin("select * from jobs_internal.call_stats where call_template_id = %s", [shape]) == []
 
 
 @pytest.mark.parametrize("error", ["[1, 2]", '"x"', "1", "null", '{"sqlstate": 1, "message": {"a": []}}'])
@@ -105,12 +105,13 @@ def test_a_forged_error_can_be_logged(database: Database, error: str) -> None:
     claim = "select lane_id, msg_ids from jobs_internal.claim(%s, 0, null, false, 1)"
     lane, messages = database.run(claim, [session])[0]
     database.run(
-        "select jobs_internal.finish_chunk(%s, %s, %s, array[jsonb_populate_record(null::jobs_internal.ending, %s)])",
+        "select jobs_internal.finish_chunk(%s, %s, %s,"
+        " array[jsonb_populate_record(null::jobs_internal.attempt_result, %s)])",
         [session, lane, messages, Jsonb({**ending, "error": json.loads(error)})],
     )
     assert isinstance(database.job(job)["error"], dict | None)
     database.admin(
-        "update jobs_internal.feed set body = jsonb_set(body, '{others,0,error}', %s::jsonb)"
+        "update jobs_internal.outbox set body = jsonb_set(body, '{others,0,error}', %s::jsonb)"
         " where body -> 'others' <> '[]'",
         [error],
     )
@@ -186,18 +187,18 @@ def test_a_cancel_does_not_inherit_limits(database: Database, setting: str) -> N
 def test_pressing_waits_for_nobody(database: Database) -> None:
     """Sessions that cancel and supervisors delete and press the same reasons in any order."""
     database.admin(
-        "insert into jobs_internal.stop (job_id, attempt, reason, requested_by, requested_at)"
+        "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by, requested_at)"
         " select g, 1, 'cancelled', 'x', now() - interval '1 hour' from generate_series(1000000, 1000020) as g"
     )
     holder = database.connect("postgres")
     holder.execute("begin")
-    holder.execute("select from jobs_internal.stop where job_id = 1000010 for update")
+    holder.execute("select from jobs_internal.stop_request where job_id = 1000010 for update")
     presser = database.connect("supervisor", statement_timeout="2s")
-    thread = threading.Thread(target=lambda: presser.execute("select jobs_internal.supervisor_press(0)"))
+    thread = threading.Thread(target=lambda: presser.execute("select jobs_internal.supervisor_send_stop_signals(0)"))
     thread.start()
     thread.join(5)
     assert not thread.is_alive()
-    assert database.admin("select job_id from jobs_internal.stop") == [(1000010,)]
+    assert database.admin("select job_id from jobs_internal.stop_request") == [(1000010,)]
     holder.execute("rollback")
 
 

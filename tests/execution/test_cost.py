@@ -114,7 +114,7 @@ def test_the_sums_survive_upkeep_and_show_statements_too(database: Database) -> 
     assert before == [("app.fail", 1, 1, 0, 0, True), ("insert", 1, 0, 1, 1, False)]
     for _ in range(2):
         database.admin("select jobs_internal.maintain()")
-    assert database.admin("select distinct session_id from jobs_internal.spent") == [(0,)]
+    assert database.admin("select distinct session_id from jobs_internal.daily_cost") == [(0,)]
     assert database.run(show) == before
 
 

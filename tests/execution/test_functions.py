@@ -176,7 +176,7 @@ def test_a_job_cannot_end_itself_behind_the_workers_back(database: Database, *, 
     """It calls what a worker session calls, of its own session."""
     database.run(
         "create function app.forge() returns void language plpgsql as $$"
-        " declare v_session bigint; v_ending jobs_internal.ending;"
+        " declare v_session bigint; v_ending jobs_internal.attempt_result;"
         " begin"
         "  insert into app.ledger (n) values (666);"
         "  select id into v_session from jobs.sessions where pid = pg_backend_pid();"

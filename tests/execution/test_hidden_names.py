@@ -65,7 +65,7 @@ def test_a_job_that_hides_for_a_moment_is_left_alone(database: Database) -> None
     assert [state(database, job) for job in jobs] == ["succeeded"] * 5
     assert [attempts(database, job) for job in jobs] == [[(1, "succeeded")]] * 5
     # From the first time on its function runs alone, where a name means nothing.
-    assert database.admin("select bool_or(renames) from jobs_internal.duration") == [(True,)]
+    assert database.admin("select bool_or(renames) from jobs_internal.call_stats") == [(True,)]
     again = put(database, "app.hide_and_wait", {"n": 6})
     with gate_shut(database):
         database.run("select jobs.start()")

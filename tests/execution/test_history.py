@@ -3,18 +3,18 @@
 from stage import (
     age_history,
     attempts,
-    keep_history,
     ledger,
     make_lane,
     put,
     put_many,
     put_sql,
     state,
+    step_history,
     wait_for,
 )
 from support import Database, wait_until
 
-TABLES = ("finished", "past_attempt", "past_log_line", "past_statement")
+TABLES = ("finished", "finished_attempt", "finished_log_line", "finished_statement")
 
 
 def _bucket(database: Database, job: int) -> int:
@@ -42,7 +42,7 @@ def _left(database: Database, jobs: list[int]) -> set[int]:
 def test_by_age(database: Database) -> None:
     """What finished longer ago than its queue's retention goes with all that belongs to it; nothing else does."""
     database.admin("select jobs.create_queue('brief', retention => '1 hour')")
-    keep_history(database)
+    step_history(database)
     make_lane(database)
     old = [put(database, "app.say", {"lines": 1}, queue=queue) for queue in ("brief", "default")]
     statement = put_sql(database, "insert into app.ledger (n) values (1)", queue="brief")
@@ -52,31 +52,31 @@ def test_by_age(database: Database) -> None:
     bucket = _bucket(database, old[0])
     assert _bucket(database, statement) == _bucket(database, stumbled) == bucket != _bucket(database, old[1])
     age_history(database, "59 minutes")
-    assert keep_history(database) == 0
+    assert step_history(database) == 0
     assert _left(database, [old[0], statement, stumbled]) == {old[0], statement, stumbled}
 
     fresh = put(database, "app.note", {"n": 1}, queue="brief")
     database.drain()
     age_history(database, "2 minutes")
     database.admin("update jobs_internal.job set created_at = now() - interval '1 year'")
-    assert keep_history(database) == 1
+    assert step_history(database) == 1
     assert _left(database, [*old, statement, stumbled, waiting, fresh]) == {old[1], waiting, fresh}
     assert _partitions(database, bucket) == set()
     assert _lines(database, old[0]) == []
     assert _lines(database, old[1]) != []
     assert attempts(database, stumbled) == []
-    assert database.admin("select count(*) from jobs_internal.past_statement") == [(0,)]
+    assert database.admin("select count(*) from jobs_internal.finished_statement") == [(0,)]
     assert state(database, waiting) == "scheduled"
 
     age_history(database, "8 days")
-    keep_history(database)
+    step_history(database)
     assert _left(database, [old[1]]) == set()
 
 
 def test_by_rows(database: Database) -> None:
     """A queue keeps so many finished jobs at least; older ones go, those of others stay."""
     database.admin("select jobs.create_queue('few', retention => 'infinity', retention_rows => 20)")
-    keep_history(database)
+    step_history(database)
     kept = put(database, "app.note", {"n": 0})
     waves = []
     for _ in range(5):
@@ -90,25 +90,25 @@ def test_by_rows(database: Database) -> None:
 
     # Without the limit it keeps what is there, in partitions that it shares with others.
     database.admin("select jobs.alter_queue('few', retention_rows => 0)")
-    keep_history(database)
+    step_history(database)
     last = put(database, "app.note", {"n": 1}, queue="few")
     database.drain()
     age_history(database, "5 years")
-    keep_history(database)
+    step_history(database)
     assert _left(database, [*waves[4], last]) == {*waves[4], last}
     assert database.admin("select count(*) from jobs_internal.history_class where queue_id is not null") == [(1,)]
 
 
 def test_a_bucket_of_rows_lasts_until_it_has_a_quarter(database: Database) -> None:
     database.admin("select jobs.create_queue('few', retention => 'infinity', retention_rows => 8000)")
-    keep_history(database)
+    step_history(database)
     first = put_many(database, "pg_catalog.now", [{} for _ in range(900)], queue="few")
     database.drain()
-    keep_history(database)
+    step_history(database)
     assert database.admin("select count(*) from jobs_internal.history_bucket where class_id <> 1") == [(1,)]
     put_many(database, "pg_catalog.now", [{} for _ in range(2600)], queue="few")
     database.drain()
-    keep_history(database)
+    step_history(database)
     rows = database.admin("select rows from jobs_internal.history_bucket where class_id <> 1 order by id")
     assert rows == [(3500,), (None,)]
     assert _bucket(database, first[0]) == _bucket(database, first[-1])
@@ -120,7 +120,7 @@ def test_queues_share_partitions(database: Database) -> None:
         database.admin(
             "select jobs.create_queue(%s, retention => make_interval(hours => %s))", [f"q{number}", 7 + number % 17]
         )
-    keep_history(database)
+    step_history(database)
     assert database.admin("select keeps from jobs_internal.history_class order by id") == database.admin(
         "values (interval '7 days'), (interval '1 day')"
     )
@@ -130,45 +130,45 @@ def test_queues_share_partitions(database: Database) -> None:
 def test_a_shorter_retention_takes_effect_once_no_other_queue_needs_more(database: Database) -> None:
     for queue in ("one", "two"):
         database.admin("select jobs.create_queue(%s, retention => '20 days')", [queue])
-    keep_history(database)
+    step_history(database)
     jobs = [put(database, "app.note", {"n": 1}, queue=queue) for queue in ("one", "two")]
     database.drain()
     assert _bucket(database, jobs[0]) == _bucket(database, jobs[1])
     age_history(database, "2 days")
     database.admin("select jobs.alter_queue('one', retention => '1 day')")
-    assert keep_history(database) == 0
+    assert step_history(database) == 0
     assert _left(database, jobs) == set(jobs)
     database.admin("select jobs.alter_queue('two', retention => '1 day')")
-    assert keep_history(database) == 1
+    assert step_history(database) == 1
     assert _left(database, jobs) == set()
 
 
 def test_a_longer_retention_saves_what_is_there(database: Database) -> None:
     database.admin("select jobs.create_queue('one', retention => '1 hour')")
-    keep_history(database)
+    step_history(database)
     job = put(database, "app.note", {"n": 1}, queue="one")
     database.drain()
     age_history(database, "2 hours")
     database.admin("select jobs.alter_queue('one', retention => '1 year')")
-    assert keep_history(database) == 0
+    assert step_history(database) == 0
     later = put(database, "app.note", {"n": 1}, queue="one")
     database.drain()
     age_history(database, "300 days")
-    assert keep_history(database) == 0
+    assert step_history(database) == 0
     assert _left(database, [job, later]) == {job, later}
 
 
 def test_the_history_of_a_dropped_queue_stays_as_long(database: Database) -> None:
     database.admin("select jobs.create_queue('gone', retention => '1 day')")
-    keep_history(database)
+    step_history(database)
     job = put(database, "app.note", {"n": 1}, queue="gone")
     database.drain()
     database.admin("select jobs.drop_queue('gone')")
     age_history(database, "23 hours")
-    keep_history(database)
+    step_history(database)
     assert _left(database, [job]) == {job}
     age_history(database, "2 hours")
-    keep_history(database)
+    step_history(database)
     assert _left(database, [job]) == set()
     assert database.admin("select id from jobs_internal.history_class") == [(1,)], "its class went with it"
 
@@ -176,7 +176,7 @@ def test_the_history_of_a_dropped_queue_stays_as_long(database: Database) -> Non
 def test_nothing_of_an_unfinished_job_goes(database: Database) -> None:
     """A job that is tried again and again keeps its attempts, lines and statement, however old they are."""
     database.admin("select jobs.create_queue('none', retention => '0', backoff => '1 hour')")
-    keep_history(database)
+    step_history(database)
     job = put(database, "app.say", {"lines": 1, "fails": True}, queue="none", max_attempts=50)
     statement = put_sql(database, "select 1 / (1 - 1.0)", queue="none", max_attempts=50)
     database.admin("select jobs.set_retry_rule('22012', true)")
@@ -191,7 +191,7 @@ def test_nothing_of_an_unfinished_job_goes(database: Database) -> None:
     database.admin("update jobs_internal.attempt set finished_at = now() - interval '9 years'")
     database.admin("update jobs_internal.log_line set at = now() - interval '9 years'")
     age_history(database, "10 years")
-    keep_history(database)
+    step_history(database)
     assert _left(database, [job, statement, done]) == {job, statement}
     assert [len(attempts(database, each)) for each in (job, statement)] == tried
     assert _lines(database, job) == lines != []
@@ -205,7 +205,7 @@ def test_nothing_of_an_unfinished_job_goes(database: Database) -> None:
     for table in ("attempt", "log_line", "statement"):
         assert database.admin(f"select count(*) from jobs_internal.{table}") == [(0,)]
     age_history(database, "1 minute")
-    keep_history(database)
+    step_history(database)
     assert _left(database, [job, statement]) == set()
     for table in TABLES:
         assert database.admin(f"select count(*) from jobs_internal.{table}") == [(0,)]
@@ -228,7 +228,7 @@ def test_a_retry_out_of_an_old_bucket(database: Database) -> None:
     assert _lines(database, job) == said
     assert database.job(statement)["task"] == "select"
     age_history(database, "10 years")
-    keep_history(database)
+    step_history(database)
     database.run("insert into app.ledger (n) values (7)")
     database.drain()
     assert wait_for(database, statement)["state"] == "succeeded"
@@ -248,14 +248,14 @@ def test_a_chunk_takes_along_what_its_jobs_left_before(database: Database) -> No
     assert len(_lines(database, said)) == 2
     assert database.admin(
         "select (select count(*) from jobs_internal.attempt), (select count(*) from jobs_internal.log_line),"
-        " (select count(*) from jobs_internal.past_attempt)"
+        " (select count(*) from jobs_internal.finished_attempt)"
     ) == [(0, 0, 5)]
 
 
 def test_an_empty_bucket_lasts(database: Database) -> None:
     """A system without work makes no partitions, however long it stands."""
     database.admin("update jobs_internal.history_bucket set opened_at = now() - interval '9 years'")
-    assert keep_history(database) == 0
+    assert step_history(database) == 0
     assert database.admin("select count(*) from jobs_internal.history_bucket") == [(1,)]
 
 

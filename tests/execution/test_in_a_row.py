@@ -124,7 +124,7 @@ def test_a_timeout_hits_the_one_that_runs(database: Database) -> None:
 
         def over() -> bool:
             database.admin("select jobs_internal.supervisor_tick(0)")
-            database.admin("select count(*) from jobs_internal.supervisor_press(0)")
+            database.admin("select count(*) from jobs_internal.supervisor_send_stop_signals(0)")
             return state(database, jobs[20]) == "failed"
 
         wait_until(over, 15)
@@ -151,7 +151,7 @@ def test_functions_that_catch_errors_do_not_fill_a_transaction_with_subtransacti
     """Over 64 of them in one transaction would slow all other sessions."""
     longest = (
         "select max(jsonb_array_length(t -> 'job_ids'))"
-        " from jobs_internal.feed, jsonb_array_elements(body -> 'succeeded') as t"
+        " from jobs_internal.outbox, jsonb_array_elements(body -> 'succeeded') as t"
     )
     put_many(database, "app.one", [{"n": n, "does": "catches"} for n in range(300)])
     database.drain()

@@ -335,7 +335,7 @@ def test_timeouts_are_retried_by_their_rule(database: Database) -> None:
 
 def test_a_timed_out_reason_of_a_chunk_that_died_stops_no_later_run(database: Database) -> None:
     job = put(database, "app.note", {"n": 1})
-    database.admin("insert into jobs_internal.stop values (%s, 1, 'timed_out', 'supervisor')", [job])
+    database.admin("insert into jobs_internal.stop_request values (%s, 1, 'timed_out', 'supervisor')", [job])
     database.drain()
     assert database.result(job) == 1
 
@@ -343,7 +343,7 @@ def test_a_timed_out_reason_of_a_chunk_that_died_stops_no_later_run(database: Da
 def test_an_old_reason_stops_no_other_attempt(database: Database) -> None:
     quick_retries(database)
     job = put(database, "app.stumble", {"n": 1, "times": 2}, max_attempts=5)
-    database.admin("insert into jobs_internal.stop values (%s, 7, 'cancelled', 'app')", [job])
+    database.admin("insert into jobs_internal.stop_request values (%s, 7, 'cancelled', 'app')", [job])
     database.drain()
     assert database.result(job) == 1
     assert len(attempts(database, job)) == 3

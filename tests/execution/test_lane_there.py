@@ -40,7 +40,8 @@ def test_a_function_that_was_replaced_is_called_as_it_is_now(database: Database)
     database.run(make.format(2))
     job = put(database, "app.changing")
     fresh = (
-        "select s.version = p.xmin from jobs_internal.job as j join jobs_internal.shape as s on s.id = j.shape_id"
+        "select s.version = p.xmin from jobs_internal.job as j join jobs_internal.call_template"
+        " as s on s.id = j.call_template_id"
         " join pg_proc as p on p.oid = s.func where j.id = %s"
     )
     assert database.admin(fresh, [job]) == [(True,)]

@@ -75,9 +75,9 @@ def test_a_timeout_waits_for_the_child_that_is_being_launched(database: Database
             overdue = "select 1 from jobs_internal.job where id = %s and started_at + timeout < clock_timestamp()"
             wait_until(lambda: database.admin(overdue, [job]), 5)
             database.admin("select jobs_internal.supervisor_tick(0)")
-            assert database.admin("select jobs_internal.supervisor_press(0)") == []
+            assert database.admin("select jobs_internal.supervisor_send_stop_signals(0)") == []
         wait_until(lambda: _noted(database, job), 10)
-        ((sent,),) = wait_until(lambda: database.admin("select jobs_internal.supervisor_press(0)"), 5)
+        ((sent,),) = wait_until(lambda: database.admin("select jobs_internal.supervisor_send_stop_signals(0)"), 5)
         assert sent["signal"] == "cancel"
         assert wait_for(database, job)["error"]["sqlstate"] == "PWT01"
     assert attempts(database, job) == [(1, "timed_out")]

@@ -13,10 +13,11 @@ insert into jobs_internal.history_use (bucket, queue_id) select bucket, 1 from m
 """
 
 HISTORY = """
-insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, shape_id, attempt, max_attempts,
+insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, call_template_id,
+  attempt, max_attempts,
   outcome, run_at, created_at, started_at, finished_at, pid, args, result, error)
 select 1000 + g, 2 + g / 25001, 1, case when g % 2 = 0 then 'app'::regrole else 'other'::regrole end, 1,
-  s.state, (select min(id) from jobs_internal.shape), 1, 3, s.state,
+  s.state, (select min(id) from jobs_internal.call_template), 1, 3, s.state,
   t.at, t.at, t.at, t.at + interval '1 ms', 4711, '{"n": 1}', '1',
   case when s.state = 'failed' then '{"sqlstate": "22012", "message": "division by zero"}'::jsonb end
 from generate_series(1, 1000000) as g,

@@ -27,7 +27,7 @@ def test_mending_and_ticks_are_quick_after_a_vacuum_of_empty_tables(database: Da
     begun = time.monotonic()
     fill(database)
     linear = time.monotonic() - begun  # what something takes on this machine that looks at each job once
-    for call in ("jobs_internal.mend_lanes()", "jobs_internal.supervisor_tick(0)", "jobs_internal.rescue()"):
+    for call in ("jobs_internal.repair_lanes()", "jobs_internal.supervisor_tick(0)", "jobs_internal.rescue()"):
         begun = time.monotonic()
         database.admin(f"select {call}")
         assert time.monotonic() - begun < MOST * linear, call
@@ -74,6 +74,7 @@ def test_an_enqueuer_looks_functions_up_by_key_after_an_analyze_of_few(database:
         with session.transaction():
             session.execute("select count(jobs.enqueue('app.f' || i)) from generate_series(11, %s) as i", [count])
             read = session.execute(
-                "select seq_tup_read from pg_stat_xact_all_tables where relid = 'jobs_internal.shape'::regclass::oid"
+                "select seq_tup_read from pg_stat_xact_all_tables where relid ="
+                " 'jobs_internal.call_template'::regclass::oid"
             ).fetchone()
     assert read == (0,)

@@ -110,7 +110,7 @@ def test_what_must_run_at_top_level_is_found_out(database: Database) -> None:
     assert [state(database, job) for job in jobs] == ["succeeded"] * 4
     assert {attempts(database, job) == [(1, "succeeded")] for job in jobs} == {True}
     assert ledger(database) == [5, 6]
-    assert database.admin("select bool_and(top_level) from jobs_internal.past_statement") == [(True,)]
+    assert database.admin("select bool_and(top_level) from jobs_internal.finished_statement") == [(True,)]
 
 
 def test_create_database_says_why_not(database: Database) -> None:

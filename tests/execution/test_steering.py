@@ -228,7 +228,7 @@ def test_a_cancelled_job_is_not_retried_when_it_fails_by_itself(database: Databa
     with gate_shut(database):
         database.run("select jobs.start()")
         wait_at_gate(database)
-        database.admin("insert into jobs_internal.stop values (%s, 1, 'cancelled', 'app')", [job])
+        database.admin("insert into jobs_internal.stop_request values (%s, 1, 'cancelled', 'app')", [job])
     assert wait_for(database, job)["state"] == "cancelled"
     wait_until(lambda: not database.background(), 10)
     assert attempts(database, job) == [(1, "failed")]
@@ -241,7 +241,7 @@ def test_a_cancel_whose_reason_comes_after_the_attempt_holds(database: Database)
     assert state(database, job) == "scheduled"
     database.admin(f"call jobs_internal.stop_job({job}, 1, 'app')")
     assert state(database, job) == "cancelled"
-    assert database.admin("select count(*) from jobs_internal.stop") == [(0,)]
+    assert database.admin("select count(*) from jobs_internal.stop_request") == [(0,)]
 
 
 def test_pause_and_resume(database: Database) -> None:
@@ -317,7 +317,7 @@ def test_the_concurrency_of_a_queue_holds(database: Database) -> None:
     for concurrency in (3, 1):
         database.run("select jobs.alter_queue('narrow', concurrency => %s)", [concurrency], role="operator")
         put_many(database, "app.gate", [{} for _ in range(6)], queue="narrow")
-        database.admin("update jobs_internal.duration set avg_ms = 1000")  # so that no claim takes more than one
+        database.admin("update jobs_internal.call_stats set avg_ms = 1000")  # so that no claim takes more than one
         database.admin("update jobs_internal.lane set avg_ms = 1000")
         with gate_shut(database):
             database.run("select jobs.start(5)")
@@ -525,7 +525,7 @@ def test_who_cancels_again_and_again_takes_no_further_worker_slot(database: Data
     database.run("select jobs.start()")
     wait_until(lambda: state(database, job) == "running")
     assert database.value("select jobs.cancel(%s)", [job]) == "cancelling"
-    wait_until(lambda: database.admin("select 1 from jobs_internal.stop"))
+    wait_until(lambda: database.admin("select 1 from jobs_internal.stop_request"))
     told = {database.value("select jobs.cancel(%s)", [job]) for _ in range(20)}
     assert database.admin(PRESSING)[0][0] <= 1
     assert told == {"cancelling"}

@@ -139,9 +139,9 @@ def test_a_listener_that_does_not_read_stops_no_job(database: Database, listener
         "create function public.half_full() returns double precision language sql as 'select 0.5::double precision'"
     )
     definition = str(
-        database.admin("select pg_get_functiondef('jobs_internal.tell_end(jsonb,bigint,text,text)'::regprocedure)")[0][
-            0
-        ]
+        database.admin(
+            "select pg_get_functiondef('jobs_internal.notify_of_end(jsonb,bigint,text,text)'::regprocedure)"
+        )[0][0]
     )
     assert definition.count("pg_catalog.pg_notification_queue_usage()") == 1
     database.admin(definition.replace("pg_catalog.pg_notification_queue_usage()", "public.half_full()"))

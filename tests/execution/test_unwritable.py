@@ -69,7 +69,7 @@ def test_a_note_of_any_kind_does_not_reach_the_log_whole(database: Database) -> 
     database.drain()
     notes = [
         other["note"]
-        for (body,) in wait_until(lambda: database.admin("select body from jobs_internal.feed order by id"), 5)
+        for (body,) in wait_until(lambda: database.admin("select body from jobs_internal.outbox order by id"), 5)
         for other in body["others"]
     ]
     assert notes[3] == {"a": 1}

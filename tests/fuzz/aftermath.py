@@ -29,10 +29,10 @@ def assert_all_well(database: Database, *, internal_errors: tuple[str, ...] = ()
         "select o.job_id, o.outcome, o.error, s.body, h.signature, f.settings, f.args from"
         " (select id as job_id, outcome, error from jobs_internal.finished"
         "  union all select job_id, outcome, error from jobs_internal.attempt"
-        "  union all select job_id, outcome, error from jobs_internal.past_attempt) as o"
-        " left join jobs_internal.past_statement as s using (job_id)"
+        "  union all select job_id, outcome, error from jobs_internal.finished_attempt) as o"
+        " left join jobs_internal.finished_statement as s using (job_id)"
         " left join jobs_internal.finished as f on f.id = o.job_id"
-        " left join jobs_internal.shape as h on h.id = f.shape_id"
+        " left join jobs_internal.call_template as h on h.id = f.call_template_id"
         " where (o.outcome in ('lost', 'interrupted', 'in_doubt', 'timed_out')"
         # A condition of the caller's own that cannot be asked leaves its statement in doubt, and says so.
         " and not (o.outcome = 'in_doubt' and s.done_when not like '%%jobs_internal.is_done%%'"

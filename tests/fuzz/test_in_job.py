@@ -93,7 +93,7 @@ def test_inside(database: Database, caller: Callers, function: str) -> None:
     aftermath.run_all(database)
     failed = database.admin(
         "select f.error, f.args, s.body from jobs_internal.finished as f"
-        " left join jobs_internal.past_statement as s on s.job_id = f.id"
+        " left join jobs_internal.finished_statement as s on s.job_id = f.id"
         " where f.error ->> 'context' like '%%function jobs.%%' and f.error ->> 'sqlstate' not like 'PW%%'"
     )
     assert failed == [], "\n".join(shortened(row, 1_000) for row in failed)

@@ -73,8 +73,8 @@ def test_nobody_changes_it(database: Database) -> None:
             "update jobs_internal.audit set login = 'other'",
             "truncate jobs_internal.audit",
             "delete from jobs.audit",
-            "select jobs_internal.note_deed('x', 'y', null, null)",
-            "select jobs_internal.note_steering('x', 1, 1, null, null)",
+            "select jobs_internal.record_audit('x', 'y', null, null)",
+            "select jobs_internal.record_control('x', 1, 1, null, null)",
         ):
             assert sqlstate_of(lambda query=query, role=role: database.run(query, role=role)) == "42501", (query, role)
     assert len(_deeds(database)) == 1

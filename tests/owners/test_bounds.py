@@ -13,11 +13,11 @@ begin
 end $$
 """
 CLAIM = (
-    "select (jobs_internal.claim(%s, 0, array(select jsonb_populate_record(null::jobs_internal.lesson,"
+    "select (jobs_internal.claim(%s, 0, array(select jsonb_populate_record(null::jobs_internal.run_stats,"
     " %s || jsonb_build_object('task', 'made up ' || g)) from generate_series(1, 5000) as g), true, 1)).lane_id"
 )
 SESSION = "select jobs_internal.open_session()"
-SPENT = "select count(*) from jobs_internal.spent"
+SPENT = "select count(*) from jobs_internal.daily_cost"
 
 
 def _taken(database: Database, limit: int = 1000) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def test_an_outcome_in_the_feed_is_short(database: Database) -> None:
     know_as_short(database)
     database.run("select jobs.enqueue_many('app.fail_large', array_fill('{}'::jsonb, array[40]), max_attempts => 1)")
     database.drain()
-    sizes = "select count(*), max(octet_length(body::text)) < 200000, min(bytes) > 0 from jobs_internal.feed"
+    sizes = "select count(*), max(octet_length(body::text)) < 200000, min(bytes) > 0 from jobs_internal.outbox"
     count, short, sized = database.admin(sizes)[0]
     assert (count >= 2, short, sized) == (True, True, True)
     assert database.admin("select min(length(error ->> 'message')) from jobs.attempts") == [(8000,)]
@@ -45,7 +45,7 @@ def test_the_feed_is_read_by_size(database: Database) -> None:
     """However many rows are asked for, and however large they are: some megabytes at once, in order, to the end."""
     make_lane(database)
     database.admin(
-        "insert into jobs_internal.feed (body, bytes)"
+        "insert into jobs_internal.outbox (body, bytes)"
         " select jsonb_build_object('n', g, 'x', repeat('x', 1000000)), 1000000 from generate_series(1, 30) as g"
     )
     reads = []
@@ -54,7 +54,7 @@ def test_the_feed_is_read_by_size(database: Database) -> None:
     assert len(reads) >= 6
     assert max(len(read) for read in reads) <= 6
     assert sorted(row["n"] for read in reads for row in read if "n" in row) == list(range(1, 31))
-    database.admin("insert into jobs_internal.feed (body, bytes) values (jsonb_build_object('n', 0), 99000000)")
+    database.admin("insert into jobs_internal.outbox (body, bytes) values (jsonb_build_object('n', 0), 99000000)")
     assert [row["n"] for row in _taken(database)] == [0], "one that is larger than a read is read alone"
 
 
@@ -72,8 +72,10 @@ def test_made_up_tasks_do_not_fill_the_sums_of_a_year(database: Database) -> Non
     database.drain()
     database.admin("select jobs_internal.maintain()")
     assert database.admin(SPENT)[0][0] < 300
-    assert database.admin("select count(*) from jobs_internal.spent where task = '(other statements)'") == [(1,)]
-    assert database.admin("select sum(attempts) >= 1001 from jobs_internal.spent") == [(True,)], "all of them count"
+    assert database.admin("select count(*) from jobs_internal.daily_cost where task = '(other statements)'") == [(1,)]
+    assert database.admin("select sum(attempts) >= 1001 from jobs_internal.daily_cost") == [(True,)], (
+        "all of them count"
+    )
 
 
 def test_durations_are_told_only_of_what_was_run(database: Database) -> None:
@@ -85,11 +87,12 @@ def test_durations_are_told_only_of_what_was_run(database: Database) -> None:
     put(database, "pg_catalog.version")  # waits: what others have enqueued has a shape as well
     lane = database.admin("select id from jobs_internal.lane where owner = 'other'::regrole")[0][0]
     told = (
-        "select (jobs_internal.claim(%s, 0, array(select jsonb_populate_record(null::jobs_internal.lesson,"
-        " %s || jsonb_build_object('shape_id', g)) from generate_series(1, 900) as g), true, 1)).lane_id"
+        "select (jobs_internal.claim(%s, 0, array(select jsonb_populate_record(null::jobs_internal.run_stats,"
+        " %s || jsonb_build_object('call_template_id', g)) from generate_series(1, 900) as g), true, 1)).lane_id"
     )
     known = (
-        "select h.task from jobs_internal.duration as d join jobs_internal.shape as h on h.id = d.shape_id"
+        "select h.task from jobs_internal.call_stats as d join jobs_internal.call_template as h"
+        " on h.id = d.call_template_id"
         " where d.owner = %s::regrole"
     )
     assert database.admin(known, ["other"]) == [("pg_catalog.now",)]
@@ -140,13 +143,15 @@ def test_a_login_has_so_many_publications_at_a_time(database: Database) -> None:
 def test_sessions_that_are_gone_leave_one_row_a_minute(database: Database) -> None:
     make_lane(database)
     lane = database.admin("select id from jobs_internal.lane")[0][0]
-    learned = "array[jsonb_populate_record(null::jobs_internal.lesson, %s)]"
+    learned = "array[jsonb_populate_record(null::jobs_internal.run_stats, %s)]"
     for _ in range(20):
         with database.connect() as line:
             number = line.execute(SESSION).fetchone()
             assert number is not None
             lesson = Jsonb({"lane_id": lane, "runs": 1, "ms": 1})
             line.execute(f"select jobs_internal.close_session(%s, {learned})".encode(), [number[0], lesson])
-    total = database.admin("select sum(succeeded) from jobs_internal.minute")
+    total = database.admin("select sum(succeeded) from jobs_internal.queue_minute_stats")
     database.admin("select jobs_internal.maintain()")
-    assert database.admin("select count(*) <= 3, sum(succeeded) from jobs_internal.minute") == [(True, total[0][0])]
+    assert database.admin("select count(*) <= 3, sum(succeeded) from jobs_internal.queue_minute_stats") == [
+        (True, total[0][0])
+    ]

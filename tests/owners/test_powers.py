@@ -73,7 +73,7 @@ def test_an_attribute_of_a_role_that_it_is_a_member_of(
 ) -> None:
     database.admin(f"alter role {group} {power}; {WAYS[way].format(mighty)}")
     assert _enqueue(database, mighty) == "PW019"
-    found = database.admin("select jobs_internal.powers_of(%s::regrole)", [mighty])
+    found = database.admin("select jobs_internal.privileges_seen(%s::regrole)", [mighty])
     assert found == [(f"{power.upper()} by membership in {group}",)]
     assert mighty not in [row[0] for row in database.admin("select jobs_internal.runners()")]
     database.admin(f"alter role {group} no{power}")
@@ -88,7 +88,7 @@ def test_no_job_of_one_that_becomes_a_member_of_a_superuser_starts(database: Dat
     by_hand = database.connect(mighty)  # its own: a session of ours deallocates what the driver has prepared
     assert sqlstate_of(lambda: by_hand.execute("call jobs_internal.work(0, null)")) == "PW019"
     assert sqlstate_of(lambda: database.run("select jobs.start()", role=mighty)) == "PW019"
-    assert database.admin("select * from jobs_internal.wanted()") == []
+    assert database.admin("select * from jobs_internal.session_demand()") == []
     row = database.job(job, role=mighty)
     assert row["state"] == "queued"
     assert f"it has SUPERUSER by membership in {group}" in row["waits_for"]
@@ -148,7 +148,7 @@ def test_one_that_becomes_powerful_waits_and_says_so(database: Database, mighty:
     job = put(database, "pg_catalog.now", role=mighty)
     database.admin(f"grant pg_read_all_data to {mighty}")
     assert mighty not in [row[0] for row in database.admin("select jobs_internal.runners()")]
-    assert database.admin("select * from jobs_internal.wanted()") == []
+    assert database.admin("select * from jobs_internal.session_demand()") == []
     by_hand = database.connect(mighty)  # its own: a session of ours deallocates what the driver has prepared
     assert sqlstate_of(lambda: by_hand.execute("call jobs_internal.work(0, null)")) == "PW019"
     row = database.job(job, role=mighty)
@@ -179,7 +179,7 @@ def test_who_is_refused_is_who_has_powers(database: Database, mighty: str, group
     """Two functions ask the same, one in few words for each claim, one to say what it is."""
     apart = (
         "select r.rolname from pg_roles as r"
-        " where jobs_internal.is_refused(r.oid) <> (jobs_internal.powers_of(r.oid) is not null and not"
+        " where jobs_internal.is_refused(r.oid) <> (jobs_internal.privileges_seen(r.oid) is not null and not"
         " exists (select from jobs_internal.admitted_role as a where a.role = r.oid))"
     )
     assert database.admin(apart) == []

@@ -128,7 +128,7 @@ def test_a_session_cannot_hide_its_jobs_from_the_quota(database: Database) -> No
 def test_a_lane_is_nudged_once_in_a_transaction_and_again_after_a_savepoint(database: Database) -> None:
     make_lane(database)
     database.admin("update jobs_internal.lane set rest = 'asleep', mark = null")
-    nudges = "select count(*) from jobs_internal.nudge"
+    nudges = "select count(*) from jobs_internal.wakeup_request"
     with database.connect() as line:
         line.autocommit = False
         put = """select jobs.enqueue('app.note', '{"n": 1}')"""

@@ -18,8 +18,8 @@ begin
 end $$
 """
 READ = "select coalesce(sum(seq_tup_read + idx_tup_fetch), 0) from pg_stat_xact_all_tables where relid = %s::regclass"
-SWEEP = "select jobs_internal.sweep_shapes()"
-SHAPES = "select count(*) from jobs_internal.shape where task = %s"
+SWEEP = "select jobs_internal.sweep_call_templates()"
+SHAPES = "select count(*) from jobs_internal.call_template where task = %s"
 
 
 @pytest.fixture(name="wide")
@@ -35,8 +35,8 @@ def _count(database: Database, task: str = "app.wide") -> int:
 
 
 def _age(database: Database) -> None:
-    database.admin("update jobs_internal.shape set made_at = made_at - interval '2 days'")
-    database.admin("update jobs_internal.duration set seen_at = seen_at - interval '2 days'")
+    database.admin("update jobs_internal.call_template set made_at = made_at - interval '2 days'")
+    database.admin("update jobs_internal.call_stats set seen_at = seen_at - interval '2 days'")
 
 
 def test_one_login_calls_a_function_in_a_thousand_ways(wide: Database) -> None:
@@ -60,16 +60,17 @@ def test_a_million_ways_cost_an_enqueue_nothing(wide: Database, keys: dict[str, 
     database = wide
     put(database, "app.wide", {"p11": 0}, run_at="infinity")
     database.admin(
-        "insert into jobs_internal.shape (func, version, place, func_owner, maker, keys, fit, signature, task, whole,"
+        "insert into jobs_internal.call_template (func, version, place, func_owner, maker, keys,"
+        " fit, signature, task, whole,"
         " procedure, call) select s.func, s.version, s.place, s.func_owner, 'other'::regrole, array['x' || g],"
         " hash_array(array['x' || g]), s.signature, s.task, false, false, s.call"
-        " from jobs_internal.shape as s, generate_series(1, 20000) as g where s.task = 'app.wide'"
+        " from jobs_internal.call_template as s, generate_series(1, 20000) as g where s.task = 'app.wide'"
     )
     put(database, "app.wide", keys, run_at="infinity")
     with database.connect() as line, line.transaction():
         names = ", ".join(f"'{name}', {value}" for name, value in keys.items())
         line.execute(f"select jobs.enqueue('app.wide', jsonb_build_object({names}), run_at => 'infinity')".encode())
-        row = line.execute(READ, ["jobs_internal.shape"]).fetchone()
+        row = line.execute(READ, ["jobs_internal.call_template"]).fetchone()
     assert row is not None
     assert row[0] < 10
 
@@ -83,15 +84,18 @@ def test_shapes_that_no_job_has_go(database: Database) -> None:
     with database.connect() as line:
         line.execute("select jobs_internal.resolve('pg_catalog.now', '{}')")
     database.admin(
-        "delete from jobs_internal.finished as f using jobs_internal.shape as s"
-        " where s.id = f.shape_id and s.task = 'app.echo'"
+        "delete from jobs_internal.finished as f using jobs_internal.call_template as s"
+        " where s.id = f.call_template_id and s.task = 'app.echo'"
     )
     assert database.admin(SWEEP) == [(0,)]
     _age(database)
     assert [database.admin(SWEEP)[0][0] for _ in range(3)] == [0, 0, 2]
-    left = database.admin("select task from jobs_internal.shape order by task")
+    left = database.admin("select task from jobs_internal.call_template order by task")
     assert [row[0] for row in left if row[0] != "pg_catalog.now"] == ["app.note", "pg_catalog.pg_sleep"]
-    orphans = "select from jobs_internal.duration as d where d.shape_id not in (select id from jobs_internal.shape)"
+    orphans = (
+        "select from jobs_internal.call_stats as d where d.call_template_id not in (select"
+        " id from jobs_internal.call_template)"
+    )
     assert database.admin(orphans) == []
     job = put(database, "app.echo", {"what": 1})
     database.drain()

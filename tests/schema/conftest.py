@@ -121,7 +121,11 @@ def tree(tmp_path: Path) -> Path:
 
 
 def add(path: Path, text: str) -> None:
-    """Append to a file, or make it."""
+    """Append to a file, or make it; a new one gets its line in install.sql, before the grants."""
+    contents = path.parent.parent / "install.sql"
+    if not path.exists() and path.parent.name != "migrations":
+        line, before = f"\\ir {path.parent.name}/{path.name}", "\\ir setup/grants.sql"
+        contents.write_text(contents.read_text().replace(before, f"{line}\n{before}"))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(f"\n{text}\n")

@@ -34,7 +34,7 @@ class Host:
             if text is not None:
                 (self.folder / name).write_text(text + "\n")
 
-    def put_back(self) -> None:
+    def requeue_uncharged(self) -> None:
         for name, text in self._kept.items():
             (self.folder / name).write_text(text)
 
@@ -99,7 +99,7 @@ def own_server() -> Iterator[PrivateServer]:
 def host(own_server: PrivateServer) -> Iterator[Host]:
     host = Host(own_server)
     yield host
-    host.put_back()
+    host.requeue_uncharged()
 
 
 def test_the_private_server_as_it_is_made_is_well(host: Host) -> None:

@@ -177,18 +177,17 @@ def test_defaults_of_the_role_do_not_matter(database: Database) -> None:
 
 
 def test_an_error_undoes_everything_and_names_its_place(database: Database, tree: Path) -> None:
-    add(tree / "schema" / "94_broken.sql", "select 1;\nselect nothing_there;")
+    add(tree / "engine" / "broken.sql", "select 1;\nselect nothing_there;")
     error = refused(database, root=tree)
-    assert "sql/schema/94_broken.sql, line 3" in (error.detail or "")
+    assert "sql/engine/broken.sql, line 3" in (error.detail or "")
     left = "select count(*) from pg_namespace where nspname in ('jobs', 'jobs_internal', 'pgmq')"
     assert database.value(left) == 0
 
 
 def test_a_lock_that_is_held_ends_it_with_a_hint(database: Database, tree: Path) -> None:
-    preflight = tree / "schema" / "00_preflight.sql"
+    preflight = tree / "setup" / "preflight.sql"
     preflight.write_text(preflight.read_text().replace("lock_timeout = '30s'", "lock_timeout = '50ms'"))
-    (tree / "schema" / "80_views").mkdir(exist_ok=True)
-    add(tree / "schema" / "80_views" / "99_some.sql", "create or replace view jobs.some as select 1 as n;")
+    add(tree / "views" / "some.sql", "create or replace view jobs.some as select 1 as n;")
     apply_schema(database.dsn(), "install", tree)
     with psycopg.connect(database.dsn()) as holder:
         holder.execute("select * from jobs.some")

@@ -1,27 +1,23 @@
 """The same SQL by psql alone."""
 
+import re
 from collections.abc import Callable
 
-import pytest
 from click.testing import CliRunner
 from pgmq.install import get_embedded_install_sql
 
 from pyworker.cli import main
 from pyworker.schema import apply_schema, read_source
-from pyworker.schema.script import Command, entry
 from tests.schema.conftest import SQL, Database
 
 
-@pytest.mark.parametrize("command", ["install", "upgrade"])
-def test_the_scripts_are_those_of_the_files(command: Command) -> None:
-    script = (SQL / f"{command}.sql").read_text()
-    assert script == entry(read_source(SQL), command), "run: python -m pyworker.schema"
-    included = [line.split()[1] for line in script.splitlines() if line.startswith("\\ir ")]
-    on_disk = {
-        path.relative_to(SQL).as_posix() for name in ("schema", "migrations") for path in (SQL / name).rglob("*.sql")
-    }
+def test_the_table_of_contents_names_each_file_once() -> None:
+    script = (SQL / "install.sql").read_text()
+    included = re.findall(r"^\\ir (\S+)$", script, re.MULTILINE)
+    on_disk = {path.relative_to(SQL).as_posix() for path in SQL.rglob("*.sql") if path.parent != SQL}
     assert set(included) == on_disk
     assert len(included) == len(on_disk)
+    assert f"set local pyworker.schema_version = '{read_source(SQL).version}';" in script
 
 
 def test_what_sql_prints_is_what_install_does(new_database: Callable[[], Database]) -> None:

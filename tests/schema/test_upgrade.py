@@ -27,7 +27,7 @@ def with_two_migrations(tree: Path) -> None:
     table = "create table jobs_internal.colour (name text primary key);"
     migrate(tree, 1, "colour", column)
     migrate(tree, 2, "colours", table)
-    add(tree / "schema" / "30_tables.sql", f"{column}\n{table}")
+    add(tree / "tables" / "queues.sql", f"{column}\n{table}")
 
 
 def test_migrations_keep_rows_and_are_applied_once(database: Database, tree: Path) -> None:
@@ -62,7 +62,7 @@ def test_first_release_with_all_migrations_is_the_present(new_database: Callable
     if source.migrations:
         assert BASE.is_dir(), "keep the tables of the first release in tests/schema/base (sql/README.md)"
         for file in BASE.glob("*.sql"):
-            shutil.copy(file, tree / "schema" / file.name)
+            shutil.copy(file, tree / "tables" / file.name)
         shutil.rmtree(tree / "migrations")
         (tree / "migrations").mkdir()
     fresh, upgraded = new_database(), new_database()
@@ -94,7 +94,8 @@ def test_migrations_need_numbers_without_a_gap_and_a_sentence(tree: Path) -> Non
 
 
 OLD = """
-create or replace function jobs_internal.shape_of() returns int language sql set search_path = pg_catalog, pg_temp
+create or replace function jobs_internal.call_template_of() returns int language sql set
+  search_path = pg_catalog, pg_temp
 as $$ select 1 $$;
 create or replace function jobs_internal.obsolete() returns int language sql set search_path = pg_catalog, pg_temp
 as $$ select 1 $$;
@@ -105,7 +106,8 @@ for each row execute function jobs_internal.touch();
 create or replace view jobs.seen as select 1 as a, 2 as b;
 """
 NEW = """
-create or replace function jobs_internal.shape_of() returns text language sql set search_path = pg_catalog, pg_temp
+create or replace function jobs_internal.call_template_of() returns text language sql set
+  search_path = pg_catalog, pg_temp
 as $$ select 'x' $$;
 create or replace function jobs_internal.touch() returns trigger language plpgsql set search_path = pg_catalog, pg_temp
 as $$ begin new.changed_by := 'touched'; return new; end $$;
@@ -115,7 +117,7 @@ create or replace view jobs.seen as select {columns};
 
 @pytest.fixture
 def old_and_new(database: Database, tree: Path) -> tuple[Database, Path]:
-    file = tree / "schema" / "70_sample.sql"
+    file = tree / "engine" / "sample.sql"
     add(file, OLD)
     apply_schema(database.dsn(), "install", tree)
     file.write_text(NEW.format(columns="2 as b"))
@@ -125,7 +127,7 @@ def old_and_new(database: Database, tree: Path) -> tuple[Database, Path]:
 def test_what_changed_is_made_anew_and_what_is_gone_is_dropped(old_and_new: tuple[Database, Path]) -> None:
     database, tree = old_and_new
     apply_schema(database.dsn(), "install", tree)
-    assert database.value("select jobs_internal.shape_of()") == "x"
+    assert database.value("select jobs_internal.call_template_of()") == "x"
     assert database.value("select to_regproc('jobs_internal.obsolete') is null")
     assert database.run("select * from jobs.seen") == [(2,)]
     database.run("update jobs_internal.switch set paused = paused")
@@ -135,10 +137,10 @@ def test_what_changed_is_made_anew_and_what_is_gone_is_dropped(old_and_new: tupl
 def test_a_view_of_somebody_else_survives(old_and_new: tuple[Database, Path]) -> None:
     database, tree = old_and_new
     database.run("create view public.mine as select * from jobs.seen")
-    (tree / "schema" / "70_sample.sql").write_text(NEW.format(columns="1 as a, 2 as b, 3 as c"))
+    (tree / "engine" / "sample.sql").write_text(NEW.format(columns="1 as a, 2 as b, 3 as c"))
     apply_schema(database.dsn(), "install", tree)
     assert database.run("select * from public.mine") == [(1, 2)]
-    (tree / "schema" / "70_sample.sql").write_text(NEW.format(columns="2 as b"))
+    (tree / "engine" / "sample.sql").write_text(NEW.format(columns="2 as b"))
     with pytest.raises(SchemaError) as caught:
         apply_schema(database.dsn(), "install", tree)
     assert caught.value.hint
@@ -164,7 +166,7 @@ end $$;
 
 
 def test_a_session_at_work_goes_on_with_the_new_functions(database: Database, tree: Path) -> None:
-    file = tree / "schema" / "70_sample.sql"
+    file = tree / "engine" / "sample.sql"
     add(file, AT_WORK)
     apply_schema(database.dsn(), "install", tree)
     with psycopg.connect(database.dsn(), autocommit=True) as connection:
@@ -207,5 +209,5 @@ def test_tables_and_functions_are_made_where_the_rules_say() -> None:
         if file.fresh_only:
             repeatable = {"create function", "create procedure", "create view", "create trigger"}
             assert not {one for one in made if one.startswith("create or replace")} | made & repeatable, file.path
-        elif file.path >= "schema/40_":
+        elif file.path.startswith(("engine/", "api/", "views/")):
             assert all(one.startswith("create or replace") for one in made), file.path

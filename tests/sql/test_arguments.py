@@ -255,7 +255,7 @@ def test_signatures_as_psql_prints_them(database: Database) -> None:
         assert len(rows) == 7
         for oid, full, identity, types in rows:
             for arguments in (full, identity, types, full.upper() if '"' not in full else full, f"\n {full}\t"):
-                found = database.value("select jobs_internal.candidates(%s)", [f"app.sig({arguments})"])
+                found = database.value("select jobs_internal.functions_by_name(%s)", [f"app.sig({arguments})"])
                 assert found == [oid], arguments
     database.run("reset search_path")
     named = {
@@ -274,10 +274,10 @@ def test_signatures_as_psql_prints_them(database: Database) -> None:
     for task, first in named.items():
         if first is None:
             with pytest.raises(psycopg.Error) as caught:
-                database.run("select jobs_internal.candidates(%s)", [task])
+                database.run("select jobs_internal.functions_by_name(%s)", [task])
             assert caught.value.sqlstate == "PW001", task
         else:
-            found = database.value("select jobs_internal.candidates(%s)", [task])
+            found = database.value("select jobs_internal.functions_by_name(%s)", [task])
             types = [row[3] for row in rows if [row[0]] == found]
             assert types, task
             assert types[0].split(",")[0] == first, task

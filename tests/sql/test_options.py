@@ -67,7 +67,7 @@ def test_condition_and_way_back_stay_with_the_statement(database: Database) -> N
         "select jobs.enqueue_sql('vacuum', done_when => '1 = 1', rollback => ' select 2 ',"
         ' options => \'{"title": "t"}\')'
     )
-    stored = "select done_when, way_back from jobs_internal.statement where job_id = %s"
+    stored = "select done_when, rollback_sql from jobs_internal.statement where job_id = %s"
     assert database.admin(stored, [by_options]) == database.admin(stored, [by_parameters])
     assert database.admin(stored, [by_options])[0][1] == "select 2"
     assert _kept(database, by_options) == _kept(database, by_parameters) == {"title": "t"}

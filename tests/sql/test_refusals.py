@@ -10,7 +10,7 @@ from support import Database
 
 from .refusals import ALL, Refusal
 
-SCHEMA = Path(__file__).parents[2] / "sql" / "schema"
+SQL = Path(__file__).parents[2] / "sql"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_refused_leaves_nothing(prepared: Database) -> None:
 def test_view_is_complete(shared: Database) -> None:
     """jobs.errors lists exactly the SQLSTATEs of class PW that the SQL files raise."""
     raised = set()
-    for file in SCHEMA.rglob("*.sql"):
+    for file in SQL.rglob("*.sql"):
         if file.name == "40_errors.sql":
             continue
         code = re.sub(r"--.*", "", file.read_text(encoding="utf-8"))
@@ -78,7 +78,7 @@ def test_every_error_of_a_call_is_provoked() -> None:
         *("PW023", "PW040", "PW042", "PW043"),  # while a job runs: test_results, test_changes, test_statements
         *("PW041", "PW050", "PWC01", "PWC02", "PWD01", "PWL01", "PWL02", "PWT01"),  # the worker's: tier concurrency
     }  # fmt: skip
-    view = (SCHEMA / "80_views" / "40_errors.sql").read_text(encoding="utf-8")
+    view = (SQL / "views" / "errors.sql").read_text(encoding="utf-8")
     listed = set(re.findall(r"\('(PW[0-9A-Z]{3})'", view))
 
     assert {refusal.code for refusal in ALL} | elsewhere == listed

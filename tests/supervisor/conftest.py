@@ -180,7 +180,7 @@ class Scripted:
     def feed(self, *rows: dict[str, Any]) -> None:
         with psycopg.connect(self._admin) as connection:
             connection.cursor().executemany(
-                "insert into jobs_internal.feed (row) values (%s)", [(json.dumps(row),) for row in rows]
+                "insert into jobs_internal.outbox (row) values (%s)", [(json.dumps(row),) for row in rows]
             )
 
 

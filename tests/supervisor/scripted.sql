@@ -15,7 +15,7 @@ create table jobs_internal.script (
   ticks bigint not null default 0
 );
 insert into jobs_internal.script default values;
-create table jobs_internal.feed (id bigint generated always as identity primary key, row jsonb not null);
+create table jobs_internal.outbox (id bigint generated always as identity primary key, row jsonb not null);
 create table jobs_internal.running (id bigint, task text, started_at timestamptz default now());
 create table jobs_internal.health ("check" text, status text, detail text, remedy text);
 insert into jobs_internal.health values ('switch', 'ok', 'not paused', null);
@@ -44,14 +44,14 @@ create function jobs_internal.supervisor_tick(p_supervisor bigint) returns jsonb
 language sql begin atomic
   select pg_sleep(tick_sleeps) from jobs_internal.script where tick_sleeps > 0;
   select tick || jsonb_build_object(
-      'feed', (select count(*) from jobs_internal.feed),
+      'feed', (select count(*) from jobs_internal.outbox),
       'sessions', live,
       'running', (select count(*) from jobs_internal.running),
       'owners', (select coalesce(jsonb_agg(o || jsonb_build_object('live', live)), '[]') from jsonb_array_elements(owners) o))
     from jobs_internal.script;
 end;
 
-create function jobs_internal.supervisor_press(p_supervisor bigint) returns setof jsonb
+create function jobs_internal.supervisor_send_stop_signals(p_supervisor bigint) returns setof jsonb
 language sql begin atomic
   update jobs_internal.script set tick = tick - 'stopping' where tick ? 'stopping'
   returning '{"job_id":7,"attempt":2,"owner":"app","pid":99,"signal":"cancel","reason":"timed_out"}'::jsonb;
@@ -65,8 +65,8 @@ end;
 
 create function jobs_internal.take_outcomes(p_limit int) returns setof jsonb
 language sql begin atomic
-  delete from jobs_internal.feed
-    where id in (select f.id from jobs_internal.feed f order by f.id limit p_limit for update skip locked)
+  delete from jobs_internal.outbox
+    where id in (select f.id from jobs_internal.outbox f order by f.id limit p_limit for update skip locked)
     returning feed.row;
 end;
 

@@ -107,7 +107,7 @@ def test_two_daemons_log_each_outcome_once(scripted: Scripted, start: Start) -> 
     both = [start(scripted.dsn), start(scripted.dsn)]
     for number in range(0, 300, 10):
         scripted.feed(commit(*range(number, number + 5), job_id=number + 5))
-    wait_until(lambda: scripted.sql("select count(*) from jobs_internal.feed") == [(0,)])
+    wait_until(lambda: scripted.sql("select count(*) from jobs_internal.outbox") == [(0,)])
     for daemon in both:
         assert daemon.stop() == 0
     failed = [line["job_id"] for daemon in both for line in daemon.events("job_failed")]
@@ -301,7 +301,7 @@ def test_signals_pauses_and_problems_are_told(scripted: Scripted, start: Start) 
 
 
 def test_a_failing_duty_costs_the_others_nothing(scripted: Scripted, start: Start) -> None:
-    scripted.sql("alter function jobs_internal.supervisor_press rename to gone")
+    scripted.sql("alter function jobs_internal.supervisor_send_stop_signals rename to gone")
     scripted.set(tick={"stopping": 1})
     daemon = start(scripted.dsn)
     assert daemon.wait_for("duty_failed")["duty"] == "send_stop_signals"
@@ -355,4 +355,4 @@ def test_an_outcome_whose_line_cannot_be_written_stays_in_the_feed(scripted: Scr
     process.stdout.close()
     scripted.feed(commit(job_id=1))
     assert process.wait(10) == 1
-    assert scripted.sql("select count(*) from jobs_internal.feed") == [(1,)]
+    assert scripted.sql("select count(*) from jobs_internal.outbox") == [(1,)]

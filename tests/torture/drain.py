@@ -10,7 +10,7 @@ __all__ = ["drain"]
 #: What is left: live jobs, sessions, outcomes that no supervisor has logged, background processes; and what was done.
 _LEFT = """
 select (select count(*) from jobs_internal.job), (select count(*) from jobs_internal.session),
-  (select count(*) from jobs_internal.feed),
+  (select count(*) from jobs_internal.outbox),
   (select count(*) from pg_stat_activity where datname = current_database()
     and backend_type not in ('client backend', 'autovacuum worker', 'parallel worker')),
   (select count(*) from jobs_internal.finished)
@@ -21,7 +21,7 @@ from (
   select count(*) as n,
     concat_ws(' ', j.state, coalesce(s.task, st.command), nullif('crashes ' || j.crashes, 'crashes 0')) as what,
     min(j.created_at)::timestamptz(0) as since
-  from jobs_internal.job as j left join jobs_internal.shape as s on s.id = j.shape_id
+  from jobs_internal.job as j left join jobs_internal.call_template as s on s.id = j.call_template_id
   left join jobs_internal.statement as st on st.job_id = j.id
   group by 2 order by 1 desc limit 8) as w
 """

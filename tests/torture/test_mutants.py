@@ -9,7 +9,7 @@ from support import Database
 import tests.torture.scenarios  # noqa: F401
 from pyworker.errors import WorkError
 from tests.torture.invariants import INVARIANTS
-from tests.torture.mutants import MUTANTS, Edit, Mutant, Verdict, plant
+from tests.torture.mutants import MUTANTS, Mutant, Verdict, plant, replacements
 from tests.torture.report import Finding
 from tests.torture.scenario import SCENARIOS, Violation, draw_plan
 
@@ -26,20 +26,27 @@ def test_it_fits(shared: Database, name: str) -> None:
 
 
 def test_one_that_does_not_fit_is_an_error(shared: Database) -> None:
-    edit = Edit(function="jobs_internal.rescue(oid)", old="no such text", new="")
-    mutant = Mutant(name="m", summary="s", scenario="calm", caught_by=frozenset({"I1"}), edits=(edit,))
-    with pytest.raises(WorkError, match="does not fit"):
-        planted(shared, mutant)
+    mutant = MUTANTS["failure_is_success"]
+    text = re.sub(r"md5 [0-9a-f]{32}", "md5 " + "0" * 32, replacements(mutant))
+    with shared.connect("postgres") as line, pytest.raises(WorkError, match="does not fit"):
+        plant(line, mutant, text)
 
 
 def test_a_planted_bug_is_in_the_database(shared: Database) -> None:
     mutant = MUTANTS["failure_is_success"]
-    count = "select count(*) from pg_proc where proname = 'run_one' and position(%s in prosrc) > 0"
-    old = mutant.edits[0].old
+    body = "select prosrc from pg_proc where proname = 'run_in_savepoint'"
     with shared.connect("postgres") as line, line.transaction(force_rollback=True):
-        assert line.execute(count, [old]).fetchone() == (1,)
+        before = line.execute(body).fetchone()
         plant(line, mutant)
-        assert line.execute(count, [old]).fetchone() == (0,)
+        assert line.execute(body).fetchone() != before
+
+
+def test_each_file_is_a_mutant_and_says_what_it_does() -> None:
+    files = {path.stem: path.read_text("utf-8") for path in (Path(__file__).parent / "mutants").glob("*.sql")}
+    assert set(files) == set(MUTANTS)
+    for name, text in files.items():
+        first = " ".join(line[3:] for line in text.split("\n\n")[0].splitlines())
+        assert first.lower() == f"{MUTANTS[name].summary}.".lower()
 
 
 def test_there_are_enough_and_each_can_be_caught() -> None:
@@ -48,7 +55,7 @@ def test_there_are_enough_and_each_can_be_caught() -> None:
     for mutant in MUTANTS.values():
         assert mutant.scenario in SCENARIOS
         assert mutant.caught_by <= named
-        assert mutant.edits or mutant.statements
+        assert re.search("(?m)^(create|alter) ", replacements(mutant))
 
 
 def test_the_seeds_bring_the_poison_that_is_meant() -> None:

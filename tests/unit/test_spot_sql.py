@@ -18,7 +18,9 @@ def found(text: str) -> list[str]:
 
 
 def function(body: str, clause: str = CLOSED_PATH, *, replace: str = "") -> str:
-    head = f"create {replace} function jobs.f(p jobs_internal.shape, q int) returns int language plpgsql {clause}"
+    head = (
+        f"create {replace} function jobs.f(p jobs_internal.call_template, q int) returns int language plpgsql {clause}"
+    )
     return f"{head} as $$ {body} $$;"
 
 
@@ -36,7 +38,7 @@ def function(body: str, clause: str = CLOSED_PATH, *, replace: str = "") -> str:
         # Where pgspot alone sees nothing, or breaks.
         (function("begin if true then return 1; elsif q = 1 then return 2; end if; end", ""), "PS001"),
         (function("begin p.func := 1; return q + 1; end", ""), "PS001"),
-        (function("declare v jobs_internal.shape; begin v.func := 1; return q + 1; end", ""), "PS001"),
+        (function("declare v jobs_internal.call_template; begin v.func := 1; return q + 1; end", ""), "PS001"),
         ("create function jobs.f() returns int language sql security definer begin atomic select 1; end;", "PS003"),
         ("create function jobs.f(a int) returns int language sql begin atomic select a + 1; end;", "PS001"),
     ],
@@ -59,7 +61,7 @@ def test_what_it_leaves_alone(text: str) -> None:
 def test_a_body_that_changes_the_path_is_looked_at_from_there_on() -> None:
     steps = "perform pg_catalog.set_config('search_path', q::pg_catalog.text, false); {} return q + 1;"
     assert "PS001" in found(function(f"begin {steps.format('')} end"))
-    washed = steps.format("perform jobs_internal.wash(null);")
+    washed = steps.format("perform jobs_internal.reset_session(null);")
     assert found(function(f"begin {washed} end")) == []
 
 

@@ -8,7 +8,7 @@ __all__ = ["send_stop_signals"]
 
 def send_stop_signals(gateway: Gateway, supervisor: int, log: EventLog) -> int:
     """Have the signals sent for committed reasons to stop."""
-    sent = gateway.supervisor_press(supervisor)
+    sent = gateway.supervisor_send_stop_signals(supervisor)
     for one in sent:
         log.emit(
             "stop_signal_sent",

@@ -1,0 +1,211 @@
+-- What is behind the functions of operators for queues.
+
+-- Does the work of jobs.create_queue.
+create or replace function jobs_internal.create_queue(
+  name text,
+  concurrency integer default null,
+  timeout interval default null,
+  max_attempts integer default 3,
+  backoff interval default '1 second',
+  backoff_cap interval default '1 hour',
+  retention interval default '7 days',
+  batch boolean default true,
+  retention_rows bigint default null
+)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_new jobs_internal.queue;
+  v_id integer;
+begin
+  if name is null or octet_length(name) > 63 or name !~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$' then
+    raise exception using errcode = 'PW015',
+      message = format('"%s" is no name for a queue', left(name, 100)),
+      detail = 'A name has 1 to 63 letters, digits, or one of _ . : - and begins with a letter, a '
+        'digit or _.', hint = 'Choose another. A retry cannot help.';
+  end if;
+  v_new.name := create_queue.name;
+  v_new.concurrency := create_queue.concurrency;
+  v_new.timeout := create_queue.timeout;
+  v_new.max_attempts := create_queue.max_attempts;
+  v_new.backoff := create_queue.backoff;
+  v_new.backoff_cap := create_queue.backoff_cap;
+  v_new.retention := create_queue.retention;
+  v_new.batch := create_queue.batch;
+  v_new.retention_rows := create_queue.retention_rows;
+  v_new := jobs_internal.check_queue(v_new);
+  insert into jobs_internal.queue (name, concurrency, timeout, max_attempts, backoff, backoff_cap,
+      retention, retention_rows, batch)
+  values (v_new.name, v_new.concurrency, v_new.timeout, v_new.max_attempts, v_new.backoff,
+      v_new.backoff_cap, v_new.retention,
+    v_new.retention_rows, v_new.batch)
+  on conflict do nothing
+  returning id into v_id;
+  if not found then
+    raise notice using message = format('queue "%s" exists already: nothing was changed', name);
+    return false;
+  end if;
+  perform jobs_internal.fit_slots(v_id), jobs_internal.enter_class(v_id),
+    jobs_internal.record_audit('create_queue', 'queue ' || create_queue.name, null,
+        jobs_internal.queue_options(v_id));
+  return true;
+end
+$$;
+
+-- A null option stays as it is; "no timeout" is 'infinity', "no limit" of concurrency and of
+-- retention_rows is 0. The next round of the upkeep finds the queue the partitions that fit another
+-- retention.
+create or replace function jobs_internal.alter_queue(
+  name text,
+  concurrency integer default null,
+  timeout interval default null,
+  max_attempts integer default null,
+  backoff interval default null,
+  backoff_cap interval default null,
+  retention interval default null,
+  batch boolean default null,
+  accepting boolean default null,
+  retention_rows bigint default null
+)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id integer := jobs_internal.queue_id(name);
+  v_new jobs_internal.queue;
+  v_before jsonb := jobs_internal.queue_options(v_id);
+begin
+  select q.* into v_new from jobs_internal.queue as q where q.id = v_id for no key update;
+  v_new.concurrency := case when alter_queue.concurrency = 0 then null
+    else coalesce(alter_queue.concurrency, v_new.concurrency) end;
+  v_new.timeout := coalesce(alter_queue.timeout, v_new.timeout);
+  v_new.max_attempts := coalesce(alter_queue.max_attempts, v_new.max_attempts);
+  v_new.backoff := coalesce(alter_queue.backoff, v_new.backoff);
+  v_new.backoff_cap := coalesce(alter_queue.backoff_cap, v_new.backoff_cap);
+  v_new.retention := coalesce(alter_queue.retention, v_new.retention);
+  v_new.batch := coalesce(alter_queue.batch, v_new.batch);
+  v_new.retention_rows := case when alter_queue.retention_rows = 0 then null
+    else coalesce(alter_queue.retention_rows, v_new.retention_rows) end;
+  v_new := jobs_internal.check_queue(v_new);
+  update jobs_internal.queue as q
+  set concurrency = v_new.concurrency, timeout = v_new.timeout, max_attempts = v_new.max_attempts,
+    backoff = v_new.backoff,
+    backoff_cap = v_new.backoff_cap, retention = v_new.retention,
+      retention_rows = v_new.retention_rows, batch = v_new.batch,
+    accepting = coalesce(alter_queue.accepting, q.accepting)
+  where q.id = v_id;
+  perform jobs_internal.fit_slots(v_id),
+    jobs_internal.record_audit('alter_queue', 'queue ' || alter_queue.name, v_before,
+        jobs_internal.queue_options(v_id));
+  return true;
+end
+$$;
+
+-- Does the work of jobs.drop_queue.
+create or replace function jobs_internal.drop_queue(queue text)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set exit_on_error = off
+set standard_conforming_strings = on  -- pgmq needs it
+set lock_timeout = '800ms'  -- less than deadlock_timeout: who enqueues is never the victim
+as $$
+declare
+  v_id integer := jobs_internal.queue_id(queue);
+  v_lane record;
+begin
+  if queue = 'default' then
+    raise exception using errcode = 'PW027', message = 'queue "default" stays',
+      detail = 'It is where jobs go that name no queue.',
+      hint = 'Close it instead: select jobs.alter_queue(''default'', accepting => false).';
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception using errcode = '0A000',
+      message = format('jobs.drop_queue is not for a %s transaction',
+          current_setting('transaction_isolation')),
+      detail = 'Its snapshot would not show the jobs that came meanwhile.',
+        hint = 'Use READ COMMITTED.';
+  end if;
+  -- Waits for the transactions that enqueue, and nobody enqueues while we look. As long as we wait,
+  -- all the others wait behind us: so not long.
+  lock table jobs_internal.job in share row exclusive mode;
+  if exists (select from jobs_internal.job as j where j.queue_id = v_id) then
+    raise exception using errcode = 'PW028', message = format('queue "%s" has unfinished jobs',
+        queue),
+      detail = format('There are %s.', (select count(*) from jobs_internal.job as j
+            where j.queue_id = v_id)),
+      hint = 'Let them finish or cancel them, then drop it.';
+  end if;
+  for v_lane in delete from jobs_internal.lane as l where l.queue_id = v_id
+    returning l.pgmq_queue loop
+    perform pgmq.drop_queue(v_lane.pgmq_queue);
+  end loop;
+  delete from jobs_internal.slot as s where s.queue_id = v_id;
+  perform jobs_internal.record_audit('drop_queue', 'queue ' || queue,
+      jobs_internal.queue_options(v_id), null);
+  update jobs_internal.queue as q set dropped_at = now() where q.id = v_id;
+  return true;
+exception
+  when lock_not_available then
+    raise exception using errcode = '55P03',
+      message = format('queue "%s" cannot be dropped just now', queue),
+      detail = 'A transaction that enqueued something, in any queue, is still open.',
+        hint = 'Try again when it has ended.';
+end
+$$;
+
+-- Does the work of jobs.pause.
+create or replace function jobs_internal.pause(queue text default null)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id integer;
+begin
+  if queue is null then
+    update jobs_internal.switch set paused = true, changed_by = session_user, changed_at = now()
+      where not paused;
+  else
+    v_id := jobs_internal.queue_id(queue);
+    update jobs_internal.queue as q set paused = true where q.id = v_id and not q.paused;
+  end if;
+  if found then
+    perform jobs_internal.record_audit('pause', coalesce('queue ' || queue, 'everything'),
+        '{"paused": false}', '{"paused": true}');
+    return true;
+  end if;
+  return false;
+end
+$$;
+
+-- Does the work of jobs.resume.
+create or replace function jobs_internal.resume(queue text default null)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id integer;
+  v_changed boolean;
+begin
+  if queue is null then
+    update jobs_internal.switch set paused = false, changed_by = session_user, changed_at = now()
+      where paused;
+    v_changed := found;
+  else
+    v_id := jobs_internal.queue_id(queue);
+    update jobs_internal.queue as q set paused = false where q.id = v_id and q.paused;
+    v_changed := found;
+  end if;
+  if v_changed then
+    perform jobs_internal.record_audit('resume', coalesce('queue ' || queue, 'everything'),
+        '{"paused": true}', '{"paused": false}');
+  end if;
+  perform jobs_internal.wake(null);
+  return v_changed;
+end
+$$;

@@ -1,0 +1,222 @@
+-- Call templates: made once for a function and a set of argument names.
+
+-- Make the shape of a function and some argument names that fit it. Writes
+-- jobs_internal.call_template. The texts name everything by schema. A default stands in them as the
+-- server writes it, and others run it with settings of their own: '01/02/2020' would be another day
+-- to them.
+create or replace function jobs_internal.make_call_template(p_func oid, p_keys text[])
+returns jobs_internal.call_template
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set intervalstyle = postgres
+set extra_float_digits = 1
+set bytea_output = hex
+set timezone = 'UTC'
+set lc_monetary = 'C'
+set quote_all_identifiers = off
+as $$
+declare
+  v_proc record;
+  v_shape jobs_internal.call_template;
+  v_columns text;
+  v_arguments text;
+  v_name text;
+  v_expr text;
+  v_from text := '';
+  v_single_out text;
+begin
+  select p.oid, p.xmin as version, p.ctid as place, p.proowner, p.proname, n.nspname, p.prokind,
+    p.prorettype, p.proretset, p.proargmodes, p.proargnames,
+    t.typtype as ret_type
+  into strict v_proc
+  from pg_proc as p
+  join pg_namespace as n on n.oid = p.pronamespace
+  join pg_type as t on t.oid = p.prorettype
+  where p.oid = p_func;
+  v_name := format('%I.%I', v_proc.nspname, v_proc.proname);
+  v_shape.func := p_func;
+  v_shape.version := v_proc.version;
+  v_shape.place := v_proc.place;
+  v_shape.func_owner := v_proc.proowner;
+  v_shape.keys := p_keys;
+  v_shape.maker := jobs_internal.caller();
+  v_shape.signature := p_func::regprocedure::text;
+  v_shape.task := v_name;
+  v_shape.whole := jobs_internal.takes_whole(p_func);
+  v_shape.procedure := v_proc.prokind = 'p';
+  v_shape.fit := case when v_shape.whole then 0 else hash_array(p_keys) end;
+
+  if v_shape.whole then
+    v_arguments := '$1';
+  else
+    select string_agg(format('%I %s', p.key, jobs_internal.type_name(p.type_id)), ', ' order by p.n)
+    into v_columns
+    from jobs_internal.parameters(p_func) as p
+    where p.key = any (p_keys);
+    if v_columns is not null then
+      v_shape.cast_query := format(
+        'select jobs_internal.to_canonical_jsonb(pyworker_args.*) from '
+        'pg_catalog.jsonb_to_record($1) as '
+        'pyworker_args(%s)', v_columns);
+      v_from := format(' from pg_catalog.jsonb_to_record($1) as pyworker_args(%s)', v_columns);
+    end if;
+    -- Every parameter is passed, by place, defaults too: a call with fewer or with named arguments
+    -- might mean another function of that name, by now or later.
+    select string_agg(
+      case when p.mode = 'v' then 'variadic ' else '' end
+      || case
+        when p.key = any (p_keys) and v_shape.procedure
+          then format('jobs_internal.argument(%L, null::%s)', p.key,
+              jobs_internal.type_name(p.type_id))
+        when p.key = any (p_keys) then format('pyworker_args.%I', p.key)
+        when p.mode = 'o' then format('null::%s', jobs_internal.type_name(p.type_id))
+        else format('(%s)::%s', coalesce(pg_get_function_arg_default(p_func, p.n), '''{}'''),
+            jobs_internal.type_name(p.type_id))
+      end, ', ' order by p.n)
+    into v_arguments
+    from jobs_internal.parameters(p_func) as p
+    where p.key is not null or v_shape.procedure;
+  end if;
+
+  if v_shape.procedure then
+    if v_shape.whole then
+      v_arguments := 'jobs_internal.argument(null, null::pg_catalog.jsonb)';
+    end if;
+    -- CALL takes no FROM and no subquery: each argument is fetched by a function, so that no value
+    -- stands in the text.
+    v_shape.call := format('call %s(%s)', v_name, coalesce(v_arguments, ''));
+  else
+    v_expr := format('%s(%s)', v_name, coalesce(v_arguments, ''));
+    if v_proc.prorettype = 'void'::regtype and not v_proc.proretset then
+      v_shape.call := format('select pg_catalog.to_jsonb(nullif(%s::pg_catalog.text, %L))%s',
+          v_expr, '', v_from);
+    else
+      select min(v_proc.proargnames[u.n]) into v_single_out
+      from unnest(v_proc.proargmodes) with ordinality as u(mode, n)
+      where u.mode in ('o', 'b', 't')
+      having count(*) = 1;
+      if v_proc.proretset then
+        v_shape.call := format(
+          'select jobs_internal.limit_rows(pg_catalog.count(*), pg_catalog.jsonb_agg(s.v)) from '
+          '(select %s as v%s limit 1 + jobs_internal.setting(''result_rows'')::pg_catalog.int8) as '
+          's',
+          case when v_single_out is not null
+            then format('pg_catalog.jsonb_build_object(%L, pyworker_row.*)', v_single_out)
+            when v_proc.prorettype = 'void'::regtype then 'null::pg_catalog.jsonb'
+            else 'pg_catalog.to_jsonb(pyworker_row.*)' end,
+          case when v_from = '' then format(' from %s as pyworker_row', v_expr)
+            else format('%s, lateral %s as pyworker_row', v_from, v_expr) end);
+      elsif v_single_out is not null then
+        v_shape.call := format('select pg_catalog.jsonb_build_object(%L, %s)%s', v_single_out,
+            v_expr, v_from);
+      else
+        v_shape.call := format('select pg_catalog.to_jsonb(%s)%s', v_expr, v_from);
+      end if;
+    end if;
+  end if;
+  insert into jobs_internal.call_template (func, version, place, func_owner, maker, keys, fit,
+      signature,
+      task, whole, procedure, cast_query, call)
+  values (v_shape.func, v_shape.version, v_shape.place, v_shape.func_owner, v_shape.maker,
+      v_shape.keys, v_shape.fit, v_shape.signature, v_shape.task, v_shape.whole,
+    v_shape.procedure, v_shape.cast_query, v_shape.call)
+  returning * into v_shape;
+  perform jobs_internal.record_role_name(v_shape.func_owner);
+  return v_shape;
+end
+$$;
+
+-- The shape of a function and some argument names, made when there is none. Errors: PW002, PW003,
+-- PW004, PW006, PW016, PW079. By key whatever the statistics say: a session that first enqueues
+-- while hardly any shape is there keeps its plan, and a sequential scan would make each of its
+-- later calls as long as there are shapes.
+create or replace function jobs_internal.call_template_of(p_func oid, p_keys text[])
+returns jobs_internal.call_template
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_shape jobs_internal.call_template;
+begin
+  if not has_function_privilege(session_user, p_func, 'EXECUTE') then
+    raise exception using errcode = 'PW006', message = format('%s may not execute %s', session_user,
+        p_func::regprocedure),
+      detail = 'A job runs with the rights of the login that enqueued it.',
+      hint
+        = format('Ask its owner for: grant execute on routine %s to %I. A retry helps after that.',
+            p_func::regprocedure, session_user);
+  end if;
+  -- As find_call_template looks first, but cheaper, and without a join, through which all columns
+  -- would go: this is in the way of every enqueue.
+  select s.* into v_shape
+  from jobs_internal.call_template as s
+  where s.func = p_func and s.fit = any (array[0, hash_array(p_keys)])
+    and (s.keys = p_keys or s.whole) and s.retired_by is null
+    and exists (select from pg_proc as p where p.oid = s.func and p.xmin = s.version
+        and p.ctid = s.place
+      -- its schema may have got another name
+      and starts_with(s.task, p.pronamespace::regnamespace::text || '.') offset 0);
+  if not found then
+    v_shape := jobs_internal.find_call_template(p_func, p_keys);
+  end if;
+  if starts_with(v_shape.task, 'jobs.') then
+    perform jobs_internal.assert_behind(p_func);
+  end if;
+  return v_shape;
+end
+$$;
+
+-- The same, for whoever may run the function by another right. Errors: PW002, PW003, PW004, PW016,
+-- PW079.
+create or replace function jobs_internal.find_call_template(p_func oid, p_keys text[])
+returns jobs_internal.call_template
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
+set enable_seqscan = off
+as $$
+declare
+  v_shape jobs_internal.call_template;
+  v_misfit jsonb;
+  v_twin regprocedure;
+begin
+  -- Whoever calls this by hand may name a key twice, or in another order: that makes no shape of
+  -- its own.
+  p_keys := array(select distinct k collate "C" from unnest(p_keys) as k order by 1);
+  select s.* into v_shape
+  from jobs_internal.call_template as s
+  join pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.place
+    and p.oid::regprocedure::text = s.signature
+  where s.func = p_func and s.fit = any (array[0, hash_array(p_keys)])
+    and (s.keys = p_keys or s.whole) and s.retired_by is null
+  limit 1;
+  if found then
+    return v_shape;
+  end if;
+  v_misfit := jobs_internal.argument_mismatch(p_func, p_keys);
+  if v_misfit is not null then
+    raise exception using errcode = v_misfit ->> 'code', message = v_misfit ->> 'message',
+      detail = v_misfit ->> 'detail',
+      hint = v_misfit ->> 'hint';
+  end if;
+  -- f(a) beside f(a, b default ...): PostgreSQL itself finds any call of the first ambiguous.
+  select o.oid into v_twin
+  from pg_proc as p
+  join pg_proc as o on o.pronamespace = p.pronamespace and o.proname = p.proname
+    and o.pronargs > p.pronargs
+  where p.oid = p_func and p.provariadic = 0 and o.pronargs - o.pronargdefaults <= p.pronargs
+    and (o.proargtypes::oid[])[0:p.pronargs - 1] = (p.proargtypes::oid[])[0:p.pronargs - 1]
+  limit 1;
+  if found then
+    raise exception using errcode = 'PW002',
+      message = format('%s cannot be told from %s', p_func::regprocedure, v_twin),
+      detail = 'The other one has defaults for what it has more, so a call with these arguments '
+        'fits both.',
+      hint = 'Rename one of them. A retry cannot help.';
+  end if;
+  perform jobs_internal.assert_few_call_templates(p_func);
+  return jobs_internal.make_call_template(p_func, p_keys);
+end
+$$;

@@ -1,0 +1,79 @@
+-- Storing a statement job.
+
+-- Check and store a statement job. done_when and rollback may be options as well as parameters.
+-- Errors: PW014, PW017, PW018, PW021, PW029 and those of store_job.
+create or replace function jobs_internal.store_statement(
+  p_statement text,
+  p_queue text,
+  p_run_at timestamptz,
+  p_timeout interval,
+  p_max_attempts integer,
+  p_unique_key text,
+  p_priority text,
+  p_settings jsonb,
+  p_note jsonb,
+  p_done_when text,
+  p_rollback text,
+  p_options jsonb,
+  p_path text default null
+)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_kind record;
+  v_job record;
+  v_done_when text := nullif(btrim(p_done_when), '');
+  v_rollback text := nullif(btrim(p_rollback), '');
+  v_twice text;
+begin
+  if p_options <> '{}' then
+    perform jobs_internal.checked_options(p_options, 'enqueue_sql', true);
+    v_twice := case when p_done_when is not null and p_options ? 'done_when' then 'done_when'
+      when p_rollback is not null and p_options ? 'rollback' then 'rollback' end;
+    if v_twice is not null then
+      raise exception using errcode = 'PW029', message = format('%s is given twice', v_twice),
+        detail = 'As a parameter, and as a key of options.',
+          hint = 'Give it once. A retry cannot help.';
+    end if;
+    v_done_when := coalesce(v_done_when, nullif(btrim(p_options ->> 'done_when'), ''));
+    v_rollback := coalesce(v_rollback, nullif(btrim(p_options ->> 'rollback'), ''));
+  end if;
+  if octet_length(p_path) > 8000 then
+    raise exception using errcode = 'PW018', message = 'the search_path is too long',
+      detail = format('It has %s bytes; 8000 are allowed, for the statement keeps it.',
+          octet_length(p_path)),
+      hint = 'Name fewer schemas, or qualify the names. A retry cannot help.';
+  end if;
+  v_kind := jobs_internal.classify(coalesce(p_statement, ''));
+  perform jobs_internal.assert_readable(p_statement, 'the statement');
+  if v_done_when is not null then
+    if (select l.words[1] from jobs_internal.lex(left(v_done_when, 10000)) as l) not in ('SELECT',
+        'WITH', 'VALUES') then
+      v_done_when := 'select (' || v_done_when || E'\n)::boolean';  -- it may end with a comment
+    end if;
+    perform jobs_internal.classify(v_done_when),
+      jobs_internal.assert_readable(v_done_when, 'done_when');
+  end if;
+  if v_rollback is not null then
+    perform jobs_internal.classify(v_rollback),
+      jobs_internal.assert_readable(v_rollback, 'rollback');
+  end if;
+  v_job := jobs_internal.store_job(null, null, p_queue, p_run_at, p_timeout, p_max_attempts,
+      p_unique_key, p_priority, p_settings, p_note,
+    p_options, octet_length(p_statement) + coalesce(octet_length(p_done_when), 0)
+      -- where these are options, they count with those
+      + coalesce(octet_length(p_rollback), 0)::bigint);
+  if v_job.created then
+    insert into jobs_internal.statement (job_id, body, command, top_level, done_when, rollback_sql,
+        path, object, target)
+    values (v_job.job_id, p_statement, v_kind.command, v_kind.top_level,
+      coalesce(v_done_when, case when v_kind.top_level
+          then jobs_internal.built_in_condition(v_kind.target) end), v_rollback, p_path,
+      case when not v_kind.target ? 'unsure' then left(v_kind.target ->> 'object', 200) end,
+        v_kind.target);
+  end if;
+  return v_job.job_id;
+end
+$$;

@@ -1,0 +1,166 @@
+-- All reasons of one job.
+
+-- What a job that runs is at. n as in wait_codes. Which processes block it is told to those who see
+-- it in jobs.running.
+create or replace function jobs_internal.at_work(p_job jobs_internal.job)
+returns table (n integer, code text, reason text, since timestamptz, until timestamptz,
+    pids integer[], jobs bigint[])
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+rows 3
+as $$
+begin
+  return query
+  with live as materialized (
+    select l.pid, l.child_pid, l.started_at from jobs_internal.active_sessions() as l
+    where l.job_id = p_job.id
+    union all
+    select c.pid, c.child_pid, c.started_at from jobs_internal.orphaned_children() as c
+    where c.job_id = p_job.id
+  ), active as materialized (
+    select a.pid, a.child_pid, a.wait_event, a.blocked_by,
+      (select min(k.waitstart) from pg_locks as k where k.pid = coalesce(a.child_pid, a.pid)
+          and not k.granted) as waits_since,
+      (select array_agg(o.job_id order by o.job_id) from jobs_internal.activity() as o
+        where o.job_id is not null and (o.pid = any (a.blocked_by)
+            or o.child_pid = any (a.blocked_by))) as jobs
+    from jobs_internal.activity() as a
+    where a.job_id = p_job.id
+  )
+  select 31, 'child_alone', 'its session died, and its child session goes on alone', l.started_at,
+    null::timestamptz, array[l.child_pid], null::bigint[]
+  from live as l where l.pid is null
+  union all
+  select 32, 'lock', format('it waits for a lock of process %s',
+      array_to_string(a.blocked_by, ', ')), a.waits_since, null,
+    a.blocked_by, a.jobs
+  from active as a where a.blocked_by is not null and a.wait_event <> 'Lock:virtualxid'
+  union all
+  select 33, 'snapshot', format('it waits for the transaction of process %s to end',
+      array_to_string(a.blocked_by, ', ')),
+    a.waits_since, null, a.blocked_by, a.jobs
+  from active as a where a.blocked_by is not null and a.wait_event = 'Lock:virtualxid'
+  union all
+  select 34, 'standby', 'its commit waits for a synchronous standby', null, null, null, null
+  from active as a where a.wait_event = 'IPC:SyncRep'
+  union all
+  select 35, 'sleep', 'it sleeps (pg_sleep)', null, null, null, null from active as a
+  where a.wait_event = 'Timeout:PgSleep'
+  union all
+  select 36, 'running', 'it runs', coalesce(l.started_at, p_job.started_at),
+    l.started_at + p_job.timeout, null, null from live as l
+  union all
+  select 30, 'session_lost', 'its session died, and has not been seen to yet', p_job.started_at,
+    null, null, null
+  where p_job.state = 'running' and not exists (select from live);
+end
+$$;
+
+-- Where a job that nothing hinders stands in its lane. Its message is read without a lock.
+create or replace function jobs_internal.turn_of(p_job jobs_internal.job)
+returns table (reason text, until timestamptz, pids integer[], jobs bigint[])
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_queue text := 'q_pyworker_' || p_job.lane_id;
+  v_before bigint;
+  v_vt timestamptz;
+  v_ms double precision;
+  v_sessions bigint;
+begin
+  if p_job.state <> 'queued' or to_regclass('pgmq.' || v_queue) is null then
+    reason := 'it is due: the next round of a supervisor puts it into its lane';
+    return next;
+    return;
+  end if;
+  execute format('select (select count(*) from (select from pgmq.%1$I as m where m.msg_id < $1 '
+    'limit 100001) as b),'
+    ' (select m.vt from pgmq.%1$I as m where m.msg_id = $1)', v_queue)
+  into v_before, v_vt using p_job.msg_id;
+  select array_agg(l.pid order by l.pid),
+    array_agg(l.job_id order by l.job_id) filter (where l.job_id is not null)
+  into pids, jobs
+  from jobs_internal.active_sessions() as l
+  join jobs_internal.session as s on s.id = l.session_id
+  where s.lane_id = p_job.lane_id and p_job.msg_id = any (s.msg_ids);
+  if pids is not null then
+    reason := 'a session has taken it, with those before it';
+    return next;
+    return;
+  end if;
+  if v_vt > clock_timestamp() then
+    until := v_vt;
+    reason := 'it was given back, and is looked at again a little later';
+    return next;
+    return;
+  end if;
+  v_ms := (select l.avg_ms from jobs_internal.lane as l where l.id = p_job.lane_id);
+  v_sessions := (select count(*) from jobs_internal.session as s where s.lane_id = p_job.lane_id
+      and s.msg_ids is not null);
+  reason := case
+    when v_before = 0 then 'it is the next of its lane'
+    when v_before > 100000 then 'its turn comes after more than 100000 jobs of its lane'
+    else format('its turn comes after %s of its lane', jobs_internal.counted(v_before, 'job')) end;
+  if v_before > 0 and v_sessions > 0 and v_ms is not null then
+    v_ms := least(v_before * v_ms / v_sessions, 1e13);
+    until := clock_timestamp() + make_interval(secs => v_ms / 1000);
+    reason := reason || format(', in about %s s', ceil(v_ms / 1000));
+  end if;
+  return next;
+end
+$$;
+
+-- All that can be said of an unfinished job, each with its n in wait_codes. The caller has seen to
+-- it that the login may see the job.
+create or replace function jobs_internal.reasons_of(p_job jobs_internal.job)
+returns table (n integer, code text, reason text, since timestamptz, until timestamptz,
+    pids integer[], jobs bigint[], remedy text)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_hindered boolean;
+begin
+  return query select a.n, a.code, a.reason, a.since, a.until, a.pids, a.jobs, null::text
+    from jobs_internal.at_work(p_job) as a;
+  if found then
+    return query
+      select 39, 'running', format('it was asked to stop (%s)', x.reason), x.requested_at,
+        null::timestamptz, null::integer[], null::bigint[], null::text
+      from jobs_internal.stop_request as x
+      where x.job_id = p_job.id and x.attempt = case p_job.state when 'running' then p_job.attempt
+        else p_job.attempt + 1 end;
+    return;
+  end if;
+  if p_job.due_at > v_now and p_job.attempt > 0 then
+    return query select 50, 'retry',
+      format('attempt %s of %s %s; the next one is due at %s', p_job.attempt, p_job.max_attempts,
+        coalesce('ended with ' || (p_job.error ->> 'sqlstate'), 'did not succeed'),
+          p_job.due_at::timestamptz(0)),
+      null::timestamptz, p_job.due_at, null::integer[], null::bigint[], null::text;
+  elsif p_job.due_at > v_now then
+    return query select 40, 'time',
+      case when p_job.due_at = 'infinity' then 'it has no time: it waits for jobs.run_now(id)'
+        else format('it is not due before %s', p_job.due_at::timestamptz(0)) end,
+      p_job.created_at, p_job.due_at, null::integer[], null::bigint[], null::text;
+  end if;
+  return query
+    select h.n, h.code, h.reason, h.since, h.until, h.pids, h.jobs, h.remedy
+    from jobs_internal.hindrances(p_job.queue_id, p_job.owner, p_job.priority) as h;
+  v_hindered := found;
+  if p_job.crashes > 0 then
+    return query select 150, 'suspect',
+      'it ran when the server crashed, so it runs by itself, one such job at a time',
+        null::timestamptz,
+      s.trial_until, null::integer[], case when s.trial_job <> p_job.id then array[s.trial_job] end,
+        null::text
+    from jobs_internal.server as s;
+  end if;
+  if not v_hindered and p_job.crashes = 0 and (p_job.due_at is null or p_job.due_at <= v_now) then
+    return query select 160, 'turn', t.reason, null::timestamptz, t.until, t.pids, t.jobs,
+      null::text from jobs_internal.turn_of(p_job) as t;
+  end if;
+end
+$$;

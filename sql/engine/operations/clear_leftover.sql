@@ -1,0 +1,217 @@
+-- Dropping what an interrupted attempt left, before the next one.
+
+-- Whether a job builds or drops an index concurrently.
+create or replace function jobs_internal.builds_index(p_job bigint)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from jobs_internal.statement as s
+      join jobs_internal.job as j on j.id = s.job_id and j.owner = jobs_internal.caller()
+    where s.job_id = p_job and s.command in ('create index concurrently', 'reindex concurrently',
+        'drop index concurrently'));
+end;
+
+-- Whether another job of the same owner builds or drops an index of the same table concurrently.
+-- Two of them wait for each other's snapshots until one is a deadlock's victim and leaves an
+-- invalid index. A courtesy, from what their statements name: an index that another role builds is
+-- not looked for. One of them may name the schema and the other not, so that the last part of the
+-- name decides.
+create or replace function jobs_internal.is_built_beside(p_job bigint)
+returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with work as (
+    select j.id, j.owner, (case when s.target ->> 'kind' = 'create_index'
+        then parse_ident(s.target ->> 'table')
+      when s.target ->> 'scope' = 'table' then parse_ident(s.target ->> 'name') end) as names
+    from (select p_job union all select r.job_id from jobs_internal.session as r
+    where r.job_id <> p_job) as w(id)
+    join jobs_internal.job as j on j.id = w.id
+    join jobs_internal.statement as s on s.job_id = w.id
+    where s.command in ('create index concurrently', 'reindex concurrently',
+        'drop index concurrently')
+  )
+  select exists (
+    select from work as mine
+    join work as other on other.id <> mine.id and other.owner = mine.owner
+    where mine.id = p_job
+      and coalesce(other.names[cardinality(other.names)] = mine.names[cardinality(mine.names)],
+          true))
+$$;
+
+-- Who keeps an invalid index from being dropped now: sessions and prepared transactions that hold
+-- its table at SHARE or stronger, or wait for that. Such a one may make the index valid itself, as
+-- TRUNCATE, CLUSTER and REINDEX do. Null: nobody.
+create or replace function jobs_internal.in_the_way(p_index oid)
+returns text
+language sql volatile
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select left(string_agg(distinct format('%s %s %s on %s',
+        coalesce('pid ' || l.pid, 'a prepared transaction'),
+    case when l.granted then 'holds' else 'waits for' end, l.mode, l.relation::regclass), ', '),
+    1000)
+  from pg_locks as l
+  join pg_index as i on i.indexrelid = p_index and l.relation = i.indrelid
+  where l.locktype = 'relation' and l.database = (select d.oid from pg_database as d
+      where d.datname = current_database())
+    and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock');
+end;
+
+-- Say in jobs.running what the clean-up of a job waits for; null: it goes on.
+create or replace function jobs_internal.say_wait(p_session bigint, p_job bigint, p_attempt integer,
+    p_message text)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+begin
+  if v_session.job_id is distinct from p_job then
+    return;
+  elsif p_message is null then
+    delete from jobs_internal.progress_message as m where m.job_id = p_job;
+  else
+    insert into jobs_internal.progress_message (job_id, attempt, message)
+      values (p_job, p_attempt, left(p_message, 1000))
+    on conflict (job_id) do update set attempt = excluded.attempt, message = excluded.message,
+      at = excluded.at;
+  end if;
+end
+$$;
+
+-- Drop what is left of a job, each index in a child session. Commits. What goes wrong here shows
+-- when the attempt itself runs.
+-- p_lock_ms: how long each waits for a lock, and one that somebody is in the way of stays; null:
+--   all wait as long as the job may run.
+-- p_ending: with an outcome, if the attempt was stopped, or its time was over, while it waited;
+--   what it says already stands.
+create or replace procedure jobs_internal.clear_leftover(
+  p_session bigint,
+  p_item jobs_internal.work_item,
+  p_lock_ms integer,
+  p_baseline jsonb,
+  inout p_ending jobs_internal.attempt_result
+)
+language plpgsql
+as $$
+declare
+  v_started timestamptz := pg_catalog.clock_timestamp();
+  v_looked timestamptz;
+  v_drops text[];
+  v_drop text;
+  v_ways text;
+  v_said text;
+  v_nap double precision;
+  v_gone boolean;
+  v_leave boolean := false;
+  v_pid integer;
+  v_cookie bigint;
+begin
+  -- a drop may be a deadlock's victim, as the build was
+  for v_try in 1 .. case when p_lock_ms is null then 3 else 1 end loop
+    v_nap := 0.02;
+    loop
+      select pg_catalog.array_agg('drop index concurrently ' operator(pg_catalog.||) l.name
+          order by l.index) filter (where w.ways is null or p_lock_ms is null),
+        pg_catalog.max(w.ways)
+      into v_drops, v_ways
+      from jobs_internal.leftovers(p_item.job_id) as l
+      cross join lateral (select jobs_internal.in_the_way(l.index) as ways) as w
+      where l.droppable;
+      exit when v_ways is null or p_lock_ms is not null;
+      begin
+        v_looked := pg_catalog.clock_timestamp();
+        if v_said is distinct from v_ways then
+          v_said := v_ways;
+          perform jobs_internal.say_wait(p_session, p_item.job_id, p_item.attempt,
+            pg_catalog.format('before it drops what an earlier attempt left invalid, it waits: %s',
+                v_ways));
+        end if;
+        perform pg_catalog.pg_sleep(v_nap);
+      exception
+        when query_canceled then
+          -- as in run_child: else it was only woken up
+          if pg_catalog.clock_timestamp() >= v_looked then
+            p_ending := jobs_internal.interrupted_result(p_item, v_started, null);
+          end if;
+      end;
+      commit;
+      v_nap := least(v_nap * 1.5, 0.25);
+      if p_ending.outcome is null
+        and jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
+        p_ending := jobs_internal.interrupted_result(p_item, v_started, null);
+      elsif p_ending.outcome is null and p_item.timeout_ms is not null
+        and pg_catalog.clock_timestamp() > v_started + p_item.timeout_ms * interval '1 ms'
+      then
+        p_ending.job_id := p_item.job_id;
+        p_ending.attempt := p_item.attempt;
+        p_ending.started_at := v_started;
+        p_ending.finished_at := pg_catalog.clock_timestamp();
+        p_ending.outcome := 'timed_out';
+        p_ending.error := jobs_internal.stop_error('timed_out', p_item.timeout_ms * interval '1 ms',
+            pg_catalog.format('It waited: %s.', v_ways));
+      end if;
+      exit when p_ending.outcome is not null;
+    end loop;
+    if v_said is not null then
+      perform jobs_internal.say_wait(p_session, p_item.job_id, p_item.attempt, null);
+      commit;
+      v_said := null;
+    end if;
+    exit when v_drops is null or (p_lock_ms is null and p_ending.outcome is not null);
+    foreach v_drop in array v_drops loop
+      v_gone := false;
+      begin
+        -- By this name it is found, should this session die before it has noted it.
+        perform pg_catalog.set_config('application_name',
+            pg_catalog.format('pw %s/%s %s', p_item.job_id, p_item.attempt,
+          (extract(epoch from pg_catalog.clock_timestamp()) * 1000)::bigint), false),
+          pg_catalog.set_config('client_min_messages', 'error', false),
+          pg_catalog.set_config('lock_timeout', coalesce(p_lock_ms, 0)::text, false),
+          pg_catalog.set_config('statement_timeout',
+              least(coalesce(p_item.timeout_ms, 600000), case when p_lock_ms is not null
+                  then 10000 end, 2147483647)::text, false);
+        select h.pid, h.cookie into v_pid, v_cookie
+        from jobs_internal.launch_child(v_drop, p_item.job_id || '/' || p_item.attempt) as h;
+      exception
+        when insufficient_resources or configuration_limit_exceeded or too_many_connections then
+          v_pid := null;
+      end;
+      perform jobs_internal.reset_session(p_baseline);
+      commit;
+      while v_pid is not null and not v_gone loop
+        v_looked := pg_catalog.clock_timestamp();
+        begin
+          v_gone := jobs_internal.wait_child(v_pid, v_cookie, 20);
+          if not v_gone then
+            perform jobs_internal.note_child(p_session, p_item.job_id, p_item.attempt, v_pid);
+          end if;
+        exception
+          when query_canceled then
+            -- this session is to leave: the drop goes on by itself
+            v_gone := pg_catalog.clock_timestamp() >= v_looked;
+            v_leave := v_gone;
+            if v_gone and p_lock_ms is null then
+              p_ending := jobs_internal.interrupted_result(p_item, v_started, null);
+            end if;
+        end;
+        commit;
+      end loop;
+      if v_pid is not null then
+        perform jobs_internal.detach_child(v_pid, v_cookie);
+      end if;
+      commit;
+      if p_lock_ms is null and p_ending.outcome is null
+        and jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
+        p_ending := jobs_internal.interrupted_result(p_item, v_started, null);
+      end if;
+      exit when v_leave or (p_lock_ms is null and p_ending.outcome is not null);
+    end loop;
+    exit when v_leave or (p_lock_ms is null and p_ending.outcome is not null);
+  end loop;
+end
+$$;

@@ -1,0 +1,93 @@
+-- What a clock that was set back would hide.
+
+-- After the server's clock was set back, what entered a lane before would stay out of sight until
+-- the clock is there again. No message waits longer than a lease: one that would is visible now, as
+-- if its lease were over. Nor do the signals of a reason to stop wait. The lanes are looked at
+-- every ten seconds, and at once when the last look lies in the future.
+-- Locks: server (skip locked), stop (skip locked), message (skip locked).
+create or replace function jobs_internal.repair_clock_step()
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_lane record;
+  v_until timestamptz := clock_timestamp() + interval '0.5 seconds';
+  v_latest timestamptz := clock_timestamp()
+    + make_interval(secs => jobs_internal.setting('lease_seconds')::double precision + 60);
+begin
+  update jobs_internal.stop_request as o
+  set requested_at = clock_timestamp(), pressed_at = least(o.pressed_at, clock_timestamp())
+  where o.ctid = any (array(
+    select x.ctid from jobs_internal.stop_request as x
+    where x.requested_at > clock_timestamp() + interval '1 minute' for update skip locked));
+  if (select v.clock between clock_timestamp() - interval '10 seconds' and clock_timestamp()
+      from jobs_internal.server as v) then
+    return;
+  end if;
+  update jobs_internal.server set clock = clock_timestamp()
+    where id = (select v.id from jobs_internal.server as v for update skip locked);
+  if not found then
+    return;  -- somebody else looks
+  end if;
+  for v_lane in
+    select l.pgmq_queue from jobs_internal.lane as l
+    where l.rest <> 'asleep' and to_regclass('pgmq.q_' || l.pgmq_queue) is not null
+  loop
+    exit when not jobs_internal.has_room(v_until);
+    begin
+      execute format(
+        'update pgmq.%I as m set vt = pg_catalog.clock_timestamp() where m.msg_id in ('
+        '  select q.msg_id from pgmq.%1$I as q where q.vt > $1 limit 5000 for update skip locked)',
+        'q_' || v_lane.pgmq_queue)
+      using v_latest;
+    exception
+      when undefined_table or lock_not_available then
+        -- its queue was dropped meanwhile, or somebody has locked the whole table: the next look is
+        -- soon
+        null;
+    end;
+  end loop;
+end
+$$;
+
+-- Wake the sessions that were taking a nap when the clock was set back: pg_sleep waits by the wall
+-- clock, and would go on for as long as the step was. They are known by a transaction that began in
+-- the future. Only those are signalled that run no job (and say so, where the claim that they have
+-- worked off is still on their row), or watch a child, noted or about to be: the nap of a job is
+-- its own. A launch that is hit finds its child or begins again, uncharged. With its row locked a
+-- session cannot start a job before the signal is there. Returns how many.
+-- Locks: session (skip locked).
+create or replace function jobs_internal.wake_after_clock_step()
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id bigint;
+  v_pid integer;
+  v_count integer := 0;
+begin
+  for v_id in
+    select s.id from jobs_internal.session as s
+    join pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
+    where a.xact_start > clock_timestamp() + interval '1 second'
+  loop
+    perform from jobs_internal.session as s where s.id = v_id for update skip locked;
+    continue when not found;
+    perform pg_stat_clear_snapshot();
+    select s.pid into v_pid
+    from jobs_internal.session as s
+    join pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
+    where s.id = v_id and a.xact_start > clock_timestamp() + interval '1 second'
+      and (s.job_id is null and (s.msg_ids is null or a.application_name = 'pw nap')
+        or exists (select from jobs_internal.job as j where j.id = s.job_id
+          and (j.child_pid is not null or jobs_internal.is_watched(j.id))));
+    if found then
+      v_count := v_count + jobs_internal.signal(v_pid, false, 'session ' || v_id, null)::integer;
+    end if;
+  end loop;
+  return v_count;
+end
+$$;

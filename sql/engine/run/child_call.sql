@@ -1,0 +1,89 @@
+-- OUT values of a procedure that a child session calls.
+
+-- The columns of the row that a CALL of this procedure sends, for a list of column definitions.
+-- Null: it gives nothing back, it is no procedure, or the types depend on what it is called with.
+-- p_path: null also where another procedure of its schema, or of these, has its name: which one a
+-- CALL means depends on its arguments, those of OUT parameters too.
+create or replace function jobs_internal.columns_of(p_func oid, p_path name[] default null)
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select string_agg(format('%I %s', o.name, jobs_internal.type_name(o.type_id)), ', ' order by o.n)
+  from (
+    select p.n, p.type_id, coalesce(p.name, 'column' || row_number() over (order by p.n)) as name
+    from jobs_internal.parameters(p_func) as p
+    where p.mode in ('o', 'b')
+  ) as o
+  join pg_type as t on t.oid = o.type_id
+  where exists (select from pg_proc as f where f.oid = p_func and f.prokind = 'p' and not exists (
+    select from pg_proc as g
+    join pg_namespace as n on n.oid = g.pronamespace
+    where g.proname = f.proname and g.prokind = 'p' and g.oid <> f.oid and p_path is not null
+      and (g.pronamespace = f.pronamespace or n.nspname = any (p_path))))
+  having bool_and(t.typtype <> 'p');
+end;
+
+-- The name that the text of a CALL calls, as written; null: it cannot be read for sure.
+create or replace function jobs_internal.called_name(p_statement text)
+returns text
+language sql immutable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select n.name
+  from jobs_internal.lex(p_statement) as l
+  cross join lateral jobs_internal.name_at(l.words, l.raw, 2) as n
+  where l.words[1] = 'CALL' and l.words[n.next] = '(';
+end;
+
+-- The columns of the row that a CALL of this shape sends, for a list of column definitions. Null: a
+-- function, a statement, or a procedure that gives nothing back.
+create or replace function jobs_internal.out_columns(p_shape integer)
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select jobs_internal.columns_of(s.func) from jobs_internal.call_template as s where s.id = p_shape
+    and s.procedure;
+end;
+
+-- Launch a CALL whose row is read. As launch_child, which promises that rows are not read.
+create or replace function jobs_internal.launch_call(p_call text, p_label text, out pid integer,
+    out cookie bigint)
+language plpgsql volatile
+as $$
+begin
+  execute pg_catalog.format('select h.pid, h.cookie from %s($1, $2, $3) as h',
+      jobs_internal.background('launch'))
+  into pid, cookie using p_call, jobs_internal.setting('child_queue_bytes')::integer,
+    'pyworker ' operator(pg_catalog.||) p_label;
+end
+$$;
+
+-- The row of a CALL that has ended well, as one object, as OUT parameters of functions come back;
+-- and let go of the child, which the reading does. Returns {"unread": why} where it cannot be kept:
+-- what the CALL did is done, and no error changes that.
+create or replace function jobs_internal.read_call(p_pid integer, p_cookie bigint, p_columns text)
+returns jsonb
+language plpgsql volatile
+as $$
+declare
+  v_row pg_catalog.jsonb;
+begin
+  execute pg_catalog.format('select pg_catalog.to_jsonb(r) from %s($1, $2) as r(%s)',
+      jobs_internal.background('result'), p_columns)
+  into v_row using p_pid, p_cookie;
+  if pg_catalog.octet_length(v_row::pg_catalog.text)
+    operator(pg_catalog.>) jobs_internal.result_limit() then
+    return pg_catalog.jsonb_build_object('unread',
+        pg_catalog.format('it has more than %s bytes', jobs_internal.result_limit()));
+  end if;
+  return v_row;
+exception
+  when others then
+    perform jobs_internal.detach_child(h.pid, p_cookie)
+      from pg_catalog.unnest(array[p_pid]) as h(pid)
+    where exists (select from pg_catalog.pg_stat_get_activity(p_pid));
+    return pg_catalog.jsonb_build_object('unread', pg_catalog.left(sqlerrm, 1000));
+end
+$$;

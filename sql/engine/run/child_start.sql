@@ -1,0 +1,86 @@
+-- Starting the child session of a statement that cannot run in a transaction.
+
+-- Whether the calling login could still open a session of this database.
+create or replace function jobs_internal.may_connect()
+returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from pg_roles as r where r.oid = jobs_internal.caller() and r.rolcanlogin
+    and has_database_privilege(r.oid, current_database(), 'CONNECT'));
+end;
+
+-- Launch one statement. The label carries job and attempt, for a person who looks; it is no
+-- identity.
+create or replace function jobs_internal.launch_child(p_statement text, p_label text,
+    out pid integer, out cookie bigint)
+language plpgsql volatile
+as $$
+begin
+  execute pg_catalog.format('select h.pid, h.cookie from %s($1, $2, $3) as h',
+      jobs_internal.background('submit'))
+  into pid, cookie using p_statement, jobs_internal.setting('child_queue_bytes')::integer,
+    'pyworker ' operator(pg_catalog.||) p_label;
+end
+$$;
+
+-- Note the child of a running job. Returns its backend_start; null when it has not connected yet,
+-- or has ended.
+create or replace function jobs_internal.note_child(p_session bigint, p_job bigint,
+    p_attempt integer, p_pid integer)
+returns timestamptz
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_start timestamptz;
+begin
+  perform jobs_internal.my_session(p_session), pg_stat_clear_snapshot();
+  select a.backend_start into v_start from pg_stat_get_activity(p_pid) as a
+  -- a session of somebody else is no child: it would be signalled
+  where a.usesysid = jobs_internal.caller() and a.backend_type <> 'client backend';
+  update jobs_internal.job set child_pid = p_pid, child_start = v_start
+  where id = p_job and attempt = p_attempt and session_id = p_session and v_start is not null;
+  return v_start;
+end
+$$;
+
+-- Find the child that the calling session launched and never heard of, because a signal came in
+-- between; noted for its job.
+create or replace function jobs_internal.find_child(p_session bigint, p_job bigint,
+    p_attempt integer, out pid integer, out child_start timestamptz)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+  v_job jobs_internal.job;
+begin
+  perform pg_stat_clear_snapshot();
+  select j.* into v_job from jobs_internal.job as j
+  where j.id = p_job and j.attempt = p_attempt and j.session_id = p_session and j.state = 'running';
+  if found then
+    v_job := jobs_internal.find_orphan(v_job, v_session);
+    pid := v_job.child_pid;
+    child_start := v_job.child_start;
+  end if;
+end
+$$;
+
+-- Put a started job back, uncharged, a second later: there was no worker slot for its child.
+create or replace function jobs_internal.requeue_uncharged(p_session bigint, p_job bigint,
+    p_attempt integer)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform jobs_internal.my_session(p_session);
+  update jobs_internal.job
+  set state = 'scheduled', due_at = clock_timestamp() + interval '1 second', session_id = null,
+    started_at = null, attempt = p_attempt - 1
+  where id = p_job and attempt = p_attempt and session_id = p_session and state = 'running';
+  update jobs_internal.session set job_id = null, attempt = null where id = p_session
+    and job_id = p_job and attempt = p_attempt;
+end
+$$;

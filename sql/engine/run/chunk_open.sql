@@ -1,0 +1,134 @@
+-- Opening a chunk: messages are locked, their jobs read, and how each runs is decided.
+
+-- Whether something in this database may be checked at the commit only: then each job needs a
+-- commit of its own. To ask takes as long as the catalogs are large, so sessions ask once a second.
+create or replace function jobs_internal.has_deferrable_constraints()
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from pg_constraint as c where c.condeferrable)
+    or exists (select from pg_trigger as t where t.tgdeferrable);
+end;
+
+-- Lock the next messages of a claim and read their jobs, in the transaction that will run them.
+-- p_msg_ids: the messages to try, in order; p_lease: the token of the claim; p_defers: what
+--   has_deferrable_constraints() says, if the caller has asked.
+-- Returns: the items to run now, in order: either jobs that may share a transaction, or one that
+--   may not. A message that carries another token or is locked by another session is not ours any
+--   more and is left out. Items with mode 'gone' are stale messages, to be deleted.
+-- Locks: messages (skip locked), held to the commit; that lock is what makes a job run once.
+create or replace function jobs_internal.open_chunk(
+  p_lane integer,
+  p_msg_ids bigint[],
+  p_lease timestamptz,
+  p_short_ms double precision,
+  p_defers boolean default null
+)
+returns jobs_internal.work_item[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_items jobs_internal.work_item[];
+  v_msg_ids bigint[];
+  v_read_cts integer[];
+  v_job_ids bigint[];
+  v_queued timestamptz[];
+  v_constraints boolean := coalesce(p_defers, jobs_internal.has_deferrable_constraints());
+  v_i integer;
+  v_owner oid := jobs_internal.caller();
+begin
+  perform jobs_internal.assert_my_lane(p_lane);
+  if cardinality(p_msg_ids) = 1 then  -- cheaper to plan, as it is each time
+    execute format(
+      'select array[q.msg_id], array[q.read_ct], array[(q.message ->> ''job'')::bigint], '
+      'array[q.enqueued_at] from pgmq.%I as q'
+      ' where q.msg_id = $1 and q.vt = $2 for update skip locked', 'q_pyworker_' || p_lane)
+    into v_msg_ids, v_read_cts, v_job_ids, v_queued using p_msg_ids[1], p_lease;
+  else
+    execute format(
+      'select array_agg(m.msg_id), array_agg(m.read_ct), array_agg((m.message ->> '
+      '''job'')::bigint), array_agg(m.enqueued_at) from ('
+      '  select q.msg_id, q.read_ct, q.message, q.enqueued_at from pgmq.%I as q where q.msg_id = '
+      'any ($1) and q.vt = $2 order by q.msg_id for update skip locked'
+      ') as m', 'q_pyworker_' || p_lane)
+    into v_msg_ids, v_read_cts, v_job_ids, v_queued using p_msg_ids, p_lease;
+  end if;
+  -- LATERAL with OFFSET 0: jobs, and what belongs to them, are looked up one by one by their keys,
+  -- whatever the planner believes of tables that grew or shrank a thousandfold since they were
+  -- analyzed.
+  select array_agg(row(
+    m.msg_id, m.job_id, j.attempt + 1, j.call_template_id, s.call,
+      case when pg_column_size(j.args) <= 8000
+      then j.args end, case when pg_column_size(st.body) <= 8000 then st.body end,
+    case
+      when j.id is null then 'gone'
+      when x.job_id is not null then 'stop'
+      when coalesce(s.procedure, st.top_level) then 'child'
+      -- Large arguments run alone, and are read at their start, as large statements are: those of a
+      -- whole claim might be more than an array holds, and the session would be away for as long as
+      -- nobody may be whose job cannot be seen (cancel_hidden_chunks).
+      when j.call_template_id is null or pg_column_size(j.args) > 8000 or j.settings is not null
+        or m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0 or not q.batch
+        or j.publication_id is not null or d.avg_ms is null or d.avg_ms > p_short_ms or d.renames
+        or p.oid is null then 'alone'
+      else 'chunk'
+    end,
+    (extract(epoch from j.timeout) * 1000)::bigint, j.settings, st.done_when,
+      coalesce(j.verify, false),
+    coalesce(d.avg_ms <= abs(p_short_ms), false), v_constraints, m.queued_at, st.command, st.path
+  )::jobs_internal.work_item order by m.msg_id)
+  into v_items
+  from unnest(v_msg_ids, v_read_cts, v_job_ids, v_queued) as m(msg_id, read_ct, job_id, queued_at)
+  left join lateral (
+    select o.id, o.owner, o.queue_id, o.call_template_id, o.attempt, o.args, o.settings, o.timeout,
+      o.verify, o.interruptions, o.crashes, o.publication_id
+    from jobs_internal.job as o where o.id = m.job_id and o.msg_id = m.msg_id and o.state = 'queued'
+      and o.owner = v_owner offset 0
+  ) as j on true
+  left join lateral (select o.paused, o.batch from jobs_internal.queue as o
+      where o.id = j.queue_id offset 0) as q on true
+  left join lateral (
+    select o.task, o.call, o.procedure, o.func, o.version, o.place, o.func_owner
+    from jobs_internal.call_template as o where o.id = j.call_template_id offset 0
+  ) as s on true
+  left join lateral (
+    select o.avg_ms, o.renames from jobs_internal.call_stats as o
+    where o.call_template_id = j.call_template_id
+      and o.owner = j.owner offset 0
+  ) as d on true
+  left join lateral (
+    select o.oid from pg_proc as o
+    where o.oid = s.func and o.xmin = s.version and o.ctid = s.place and o.proowner = s.func_owner
+      -- a schema may be renamed, and another have its name
+      and starts_with(s.task, o.pronamespace::regnamespace::text || '.')
+    offset 0
+  ) as p on true
+  left join lateral (
+    select o.body, o.top_level, o.done_when, o.command, o.path from jobs_internal.statement as o
+    where o.job_id = j.id and j.call_template_id is null offset 0
+  ) as st on true
+  left join lateral (
+    select o.job_id from jobs_internal.stop_request as o where o.job_id = j.id
+      and o.attempt = j.attempt + 1
+      and o.reason = 'cancelled' offset 0
+  ) as x on true
+  where not coalesce(q.paused, false) and not (select w.paused from jobs_internal.switch as w);
+  if v_items is null then
+    return '{}';
+  end if;
+  -- Everything up to the first job that may not share; it alone when it stands first, or when each
+  -- job needs a transaction of its own.
+  for v_i in 1 .. cardinality(v_items) loop
+    if v_items[v_i].mode in ('alone', 'child') or (v_constraints and v_i > 1) then
+      return v_items[1:greatest(v_i - 1, 1)];
+    end if;
+  end loop;
+  return v_items;
+end
+$$;

@@ -1,0 +1,79 @@
+-- Results of jobs that were interrupted, or whose result cannot be stored.
+
+-- What an interruption of the present attempt means: the committed reason, or null when there is
+-- none. Waits for one for up to a second, unless the server shuts down.
+create or replace function jobs_internal.why_stopped(p_job bigint, p_attempt integer)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_until timestamptz := clock_timestamp() + interval '1 second';
+  v_reason text;
+begin
+  loop
+    v_reason := jobs_internal.stop_reason(p_job, p_attempt);
+    exit when v_reason is not null or jobs_internal.shutting_down() or clock_timestamp() > v_until;
+    perform pg_sleep(0.02);
+  end loop;
+  return v_reason;
+exception
+  when query_canceled then
+    return jobs_internal.stop_reason(p_job, p_attempt);
+end
+$$;
+
+-- How an attempt ended that a signal cut off.
+create or replace function jobs_internal.interrupted_result(
+  p_item jobs_internal.work_item,
+  p_started_at timestamptz,
+  p_context text,
+  p_message text default null
+)
+returns jobs_internal.attempt_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ending jobs_internal.attempt_result;
+begin
+  v_ending.job_id := p_item.job_id;
+  v_ending.attempt := p_item.attempt;
+  v_ending.started_at := p_started_at;
+  v_ending.finished_at := clock_timestamp();
+  v_ending.call_template_id := p_item.call_template_id;
+  v_ending.queued_at := p_item.queued_at;
+  v_ending.task := p_item.task;
+  v_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt),
+      'interrupted');
+  v_ending.error := jobs_internal.stop_error(v_ending.outcome, p_item.timeout_ms * interval '1 ms',
+    case v_ending.outcome when 'timed_out' then 'The supervisor cancelled its session.' end,
+      p_context);
+  if v_ending.outcome = 'interrupted' and p_message is not null then
+    v_ending.error := jobs_internal.error_object('57014', p_message, null, null, p_context);
+  end if;
+  return v_ending;
+end
+$$;
+
+-- How an attempt ended whose own ending cannot be written down: too large for a row, say. Nothing
+-- of what the job said is in it.
+create or replace function jobs_internal.unwritable_result(p_ending jobs_internal.attempt_result,
+    p_sqlstate text,
+    p_message text)
+returns jobs_internal.attempt_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  p_ending.outcome := case when p_ending.child_pid is null then 'failed' else 'in_doubt' end;
+  p_ending.result := null;
+  p_ending.logs := null;
+  p_ending.error := jobs_internal.error_object(p_sqlstate, 'its end cannot be written down: '
+      || left(p_message, 500),
+    case when p_ending.child_pid is null then 'What it did was undone.'
+      else 'What the statement did was not undone.' end,
+    'Let it return and log less. A retry cannot help.');
+  return p_ending;
+end
+$$;

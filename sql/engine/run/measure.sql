@@ -1,0 +1,87 @@
+-- Measuring what a call costs.
+
+-- Lay the result of a measured call aside.
+create or replace function jobs_internal.save_result(p_result jsonb)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform set_config('pyworker.result', coalesce(p_result::text, ''), false);
+end
+$$;
+
+-- Run a statement of a job below EXPLAIN, and lay its number of rows aside. Invoker: it is the
+-- owner's.
+create or replace function jobs_internal.run_statement(p_statement text)
+returns void
+language plpgsql volatile
+as $$
+declare
+  v_rows bigint;
+begin
+  execute p_statement;
+  get diagnostics v_rows := row_count;
+  perform pg_catalog.set_config('pyworker.result', v_rows::pg_catalog.text, false);
+end
+$$;
+
+-- The result that was laid aside.
+create or replace function jobs_internal.saved_result()
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return nullif(current_setting('pyworker.result'), '')::jsonb;
+end
+$$;
+
+-- The text that measures a call of a shape (p_statement false) or of run_statement: its only row is
+-- the plan with the counters.
+create or replace function jobs_internal.measured(p_call text, p_statement boolean default false)
+returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return 'explain (analyze, buffers, wal, timing off, costs off, summary off, format json) '
+    || case when p_statement then p_call else 'select jobs_internal.save_result((' || p_call
+      || '))' end;
+end
+$$;
+
+-- An ending with what its plan counted.
+create or replace function jobs_internal.with_cost(p_ending jobs_internal.attempt_result,
+    p_plan json)
+returns jobs_internal.attempt_result
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_top jsonb := p_plan::jsonb -> 0 -> 'Plan';
+begin
+  p_ending.wal_bytes := (v_top ->> 'WAL Bytes')::numeric::bigint;
+  p_ending.buffers_hit := (v_top ->> 'Shared Hit Blocks')::bigint
+    + (v_top ->> 'Local Hit Blocks')::bigint;
+  p_ending.buffers_read := (v_top ->> 'Shared Read Blocks')::bigint
+    + (v_top ->> 'Local Read Blocks')::bigint;
+  p_ending.buffers_dirtied := (v_top ->> 'Shared Dirtied Blocks')::bigint
+    + (v_top ->> 'Local Dirtied Blocks')::bigint;
+  p_ending.temp_bytes := (v_top ->> 'Temp Written Blocks')::bigint
+    * current_setting('block_size')::bigint;
+  return p_ending;
+end
+$$;
+
+-- How long an attempt waited in its lane for a session, ms; null: nobody knows.
+create or replace function jobs_internal.waited(p_ending jobs_internal.attempt_result)
+returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(greatest(extract(epoch from p_ending.started_at - p_ending.queued_at) * 1000, 0),
+      2147483647)::integer;
+end
+$$;

@@ -1,0 +1,156 @@
+-- Cancelling: of jobs that wait at once, of those that run by a committed request.
+
+-- Refuse to steer a job that is not the caller's. Errors: PW030 for a job that is not there or not
+-- the caller's: which of both is not told, ids could be guessed. PW060 in a copy: its numbers are
+-- those of other roles and of other processes.
+create or replace function jobs_internal.assert_controls(p_id bigint, p_owner oid)
+returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not jobs_internal.is_original() then
+    perform jobs_internal.assert_not_copy();
+  end if;
+  if p_owner is null or not (p_owner = jobs_internal.caller()
+      or jobs_internal.caller_is('jobs_operator'))
+    then
+    raise exception using errcode = 'PW030',
+      message = format('there is no job %s', coalesce(p_id::text, 'null')),
+      detail = 'Or it belongs to another role: who enqueued it by a publication may cancel it and '
+        'wait for it, no more.',
+      hint = 'See jobs.job for the jobs that you may see. A retry cannot help.';
+  end if;
+end
+$$;
+
+-- Cancel a job that has not started. Returns false when it has: it runs, or a session holds its
+-- message, or it is finished.
+-- Locks: message (skip locked), then job. Writes: the lane's pgmq queue, job, finished, stop, feed.
+create or replace function jobs_internal.cancel_waiting(p_id bigint, p_by text)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job jobs_internal.job;
+  v_locked boolean;
+  v_bucket integer;
+begin
+  loop
+    select j.* into v_job from jobs_internal.job as j where j.id = p_id;
+    if not found or v_job.state = 'running' or p_id = jobs_internal.current_job() then
+      return false;
+    end if;
+    if v_job.state = 'queued' then
+      -- Whoever holds the message runs the job.
+      execute format('select true from pgmq.%I as m where m.msg_id = $1 for update skip locked',
+          'q_pyworker_' || v_job.lane_id)
+      into v_locked using v_job.msg_id;
+      if v_locked is null then
+        execute format('select exists (select from pgmq.%I as m where m.msg_id = $1)', 'q_pyworker_'
+            || v_job.lane_id)
+        into v_locked using v_job.msg_id;
+        if v_locked then
+          return false;
+        end if;
+        -- Somebody removed its message by hand: nobody would ever run it.
+      end if;
+      execute format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || v_job.lane_id)
+        using v_job.msg_id;
+    end if;
+    delete from jobs_internal.job as j
+    where j.id = p_id and j.state = v_job.state and j.attempt = v_job.attempt
+      and j.msg_id is not distinct from v_job.msg_id;
+    continue when not found;  -- it moved on between the look and the lock
+    delete from jobs_internal.stop_request where job_id = p_id;
+    insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state,
+        call_template_id,
+        attempt, max_attempts, run_at, created_at, finished_at,
+      publication_id, enqueued_by, timeout, unique_key, args, settings, note, options, error)
+    select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id,
+      v_job.owner, v_job.priority, 'cancelled', v_job.call_template_id, v_job.attempt,
+        v_job.max_attempts,
+      v_job.run_at, v_job.created_at, clock_timestamp(), v_job.publication_id, v_job.enqueued_by,
+        v_job.timeout, coalesce(v_job.unique_key, v_job.former_key),
+      v_job.args, v_job.settings, v_job.note, v_job.options,
+      jobs_internal.error_object('PWC01', format('cancelled by %s', p_by), 'It was not running.',
+          'select jobs.retry(id) runs it again.')
+    returning bucket into strict v_bucket;
+    if v_job.call_template_id is null or jobs_internal.has_earlier_attempts(array[v_job.id]) then
+      perform jobs_internal.archive_attempts(array[v_job.id], v_bucket);
+    end if;
+    if v_job.options is not null then
+      perform jobs_internal.notify_of_end(v_job.options, v_job.id, 'cancelled',
+          jobs_internal.task_name(v_job.id, v_job.call_template_id));
+    end if;
+    insert into jobs_internal.outbox (bytes, body)
+    select 1000, jsonb_build_object('queue', q.name, 'owner', pg_get_userbyid(v_job.owner),
+        'session', null, 'pid', pg_backend_pid(),
+      'succeeded', '[]'::jsonb, 'others', jsonb_build_array(jsonb_build_object('job_id', v_job.id,
+        'task', jobs_internal.task_name(v_job.id, v_job.call_template_id), 'attempt', v_job.attempt,
+        'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
+        'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note',
+          jobs_internal.brief_note(v_job.note))))
+    from jobs_internal.queue as q where q.id = v_job.queue_id;
+    return true;
+  end loop;
+end
+$$;
+
+-- Record a cancel, commit it, and press until the attempt is over. Runs in an autonomous session
+-- that jobs.cancel launches, so that it works with no supervisor and a rollback of the caller does
+-- not undo it.
+create or replace procedure jobs_internal.stop_job(p_job bigint, p_attempt integer, p_by text)
+language plpgsql
+as $$
+declare
+  v_until timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) interval '15 seconds';
+begin
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)
+    values (p_job, p_attempt, 'cancelled', p_by) on conflict do nothing;
+  commit;
+  -- The reason goes with the attempt that heeds it. As long as it is there, the job goes on, or
+  -- went on before it was written: back into the queue after a failure of its own, say.
+  while pg_catalog.clock_timestamp() < v_until
+    and exists (select from jobs_internal.job as j where j.id = p_job and j.attempt <= p_attempt)
+    and exists (select from jobs_internal.stop_request as x where x.job_id = p_job
+        and x.attempt = p_attempt)
+  loop
+    exit when jobs_internal.cancel_waiting(p_job, p_by);
+    perform jobs_internal.send_stop_signals(p_job);
+    commit;
+    -- A signal that comes while the job is being written down ends its session.
+    perform jobs_internal.rescue();
+    commit;
+    perform pg_catalog.pg_sleep(0.02);
+    commit;
+  end loop;
+end
+$$;
+
+-- Launch that session. It inherits the settings of whoever calls jobs.cancel: none that limits
+-- time, none that forbids it to write.
+create or replace function jobs_internal.launch_stop(p_job bigint, p_attempt integer, p_by text)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set statement_timeout = 0
+set transaction_timeout = 0
+set lock_timeout = 0
+set idle_in_transaction_session_timeout = 0
+set default_transaction_isolation = 'read committed'
+set default_transaction_read_only = off
+set default_transaction_deferrable = off
+as $$
+declare
+  v_handle record;
+begin
+  execute format('select h.pid, h.cookie from %s($1, 0, %L) as h',
+      jobs_internal.background('submit'), 'pyworker cancel')
+  into v_handle using format('call jobs_internal.stop_job(%s, %s, %L)', p_job, p_attempt, p_by);
+  execute format('select %s($1, $2)', jobs_internal.background('detach')) using v_handle.pid,
+    v_handle.cookie;
+end
+$$;

@@ -1,0 +1,113 @@
+-- What runs now: sessions, progress, blockers, supervisors.
+
+-- Worker sessions that the caller may see, with what they run, native progress, waits and blockers;
+-- pid is null where only a child session lives.
+create or replace function jobs_internal.activity()
+returns table (
+  session_id bigint,
+  owner oid,
+  pid integer,
+  child_pid integer,
+  job_id bigint,
+  attempt integer,
+  started_at timestamptz,
+  done numeric,
+  total numeric,
+  message text,
+  wait_event text,
+  blocked_by integer[],
+  session_started_at timestamptz,
+  jobs bigint,
+  lane_id integer,
+  first_done numeric,
+  first_at timestamptz
+)
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with live as materialized (
+    select l.*
+    from (select o.* from jobs_internal.active_sessions() as o union all select c.*
+        from jobs_internal.orphaned_children() as c) as l
+    where l.owner = jobs_internal.viewer() or jobs_internal.caller_is('jobs_reader')
+      or jobs_internal.caller_is('jobs_operator') or jobs_internal.caller_is('jobs_supervisor')
+  ), native as (
+    select p.pid, p.phase,
+      case when p.blocks_total > 0 then p.blocks_done when p.tuples_total > 0 then p.tuples_done
+        when p.lockers_total > 0 then p.lockers_done end::numeric as done,
+      case when p.blocks_total > 0 then p.blocks_total when p.tuples_total > 0 then p.tuples_total
+        when p.lockers_total > 0 then p.lockers_total end::numeric as total
+    from pg_stat_progress_create_index as p
+    union all
+    select p.pid, p.phase, p.heap_blks_scanned, p.heap_blks_total from pg_stat_progress_vacuum as p
+    union all
+    select p.pid, p.phase, p.sample_blks_scanned, p.sample_blks_total
+    from pg_stat_progress_analyze as p
+    union all
+    select p.pid, p.phase, p.heap_blks_scanned, p.heap_blks_total from pg_stat_progress_cluster as p
+    union all
+    select p.pid, 'copying', p.bytes_processed, nullif(p.bytes_total, 0)
+    from pg_stat_progress_copy as p
+  )
+  select
+    l.session_id, l.owner, l.pid, l.child_pid, l.job_id, l.attempt, l.started_at,
+    coalesce(l.done, n.done), coalesce(l.total, n.total),
+    coalesce(case when l.owner = jobs_internal.viewer() or jobs_internal.caller_is('jobs_operator')
+        then m.message end, n.phase),
+    case when a.wait_event_type is null then null else a.wait_event_type || ':' || a.wait_event end,
+    case when l.job_id is not null then (select array_agg(distinct b.pid order by b.pid)
+      -- who blocks in several ways is named once
+      from unnest(pg_blocking_pids(coalesce(l.child_pid, l.pid))) as b(pid)) end,
+    l.session_started_at, l.jobs, l.lane_id,
+    f.done, l.started_at + f.ms * interval '1 ms'
+  from live as l
+  left join pg_stat_get_activity(null) as a on a.pid = coalesce(l.child_pid, l.pid)
+  left join native as n on n.pid = coalesce(l.child_pid, l.pid)
+  left join lateral (
+    select m[1]::numeric as done, m[2]::bigint as ms
+    from regexp_match(a.application_name,
+        '^pw [0-9/]+ [0-9]+ [0-9./]+ ([0-9]{1,19}[.]?[0-9]{0,2})@([0-9]{1,13})$') as m
+  ) as f on l.done is not null
+  left join jobs_internal.progress_message as m on m.job_id = l.job_id and m.attempt = l.attempt
+$$;
+
+-- When a job ends if it goes on like this. Reckoned from the attempt's first report, p_first_done
+-- at p_first_at: an attempt that goes on where an earlier one ended did not do that part. With one
+-- report only, the attempt is reckoned from zero at its start where p_fresh says that nothing ran
+-- before it; else nothing is known. Without such a mark (the server's own progress) it began with
+-- zero. A job may say what it likes: 1e10 seconds are no error.
+create or replace function jobs_internal.eta(
+  p_started_at timestamptz, p_done numeric, p_total numeric, p_first_done numeric,
+    p_first_at timestamptz, p_fresh boolean
+)
+returns timestamptz
+language sql volatile
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when p_total > 0 and p_done > b.done
+    then (clock_timestamp() + make_interval(secs => least(1e10,
+      greatest(extract(epoch from clock_timestamp() - b.at), 0)
+        * (greatest(p_total - p_done, 0) / (p_done - b.done)))::double precision))::timestamptz(0)
+  end
+  from (
+    select case when from_zero then 0 else p_first_done end as done, case when from_zero
+      then p_started_at else p_first_at end as at
+    from (select p_first_at is null or (p_fresh and p_done <= p_first_done) as from_zero) as k
+  ) as b;
+end;
+
+-- Supervisors whose control connection lives, with the time of its last call: a free heartbeat.
+create or replace function jobs_internal.live_supervisors()
+returns table (
+  id bigint, name text, host text, os_pid integer, version text, pid integer,
+    started_at timestamptz, last_seen timestamptz, asleep boolean
+)
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select s.id, s.name, s.host, s.os_pid, s.version, s.pid, s.started_at,
+    greatest(a.query_start, a.state_change), s.asleep
+  from jobs_internal.supervisor as s
+  join pg_stat_activity as a on a.pid = s.pid and a.backend_start = s.backend_start
+    and a.datname = current_database()
+$$;

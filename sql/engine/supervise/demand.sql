@@ -1,0 +1,153 @@
+-- How many worker sessions each owner should have.
+
+-- How many worker sessions an owner should have now: for each lane as many as do what is due and
+-- what is claimed in half a second, and where nobody knows how long its jobs take one more than
+-- work; besides those that run a job alone. No more than the slots of the queues, than the setting
+-- sessions_per_owner and the owner's quota. A server without a free worker slot refuses the launch
+-- itself. Owners for whom nothing is due are listed too while sessions of theirs live, so that a
+-- supervisor sees those that it launched.
+create or replace function jobs_internal.session_demand()
+returns table (owner name, wanted integer, live integer)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner record;
+  v_lane record;
+  v_due bigint;
+  v_claimed bigint;
+  v_busy bigint;
+  v_lanes integer[];  -- those where something is due
+  v_sum integer;
+  v_free integer;
+  v_limit integer := jobs_internal.setting('sessions_per_owner')::integer;
+  v_most integer;
+  v_but text[] := array(select f.item from jobs_internal.duty_failure as f where f.duty = 'lanes'
+      and jobs_internal.is_future(f.retry_at));
+  v_rested integer := 0;
+begin
+  if (select s.paused from jobs_internal.switch as s) then
+    return;
+  end if;
+  perform jobs_internal.wake_lanes();
+  for v_owner in
+    select r.oid, r.rolname, least(v_limit, jobs_internal.most_sessions(r.oid)) as most
+    from pg_roles as r
+    where r.oid in (select l.owner from jobs_internal.lane as l) and jobs_internal.is_runner(r.oid)
+      and not jobs_internal.is_refused(r.oid)
+  loop
+    v_most := v_owner.most;
+    v_sum := 0;
+    v_lanes := '{}';
+    for v_lane in
+      select l.id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, l.served_at, q.concurrency,
+        q.id as queue_id
+      from jobs_internal.lane as l
+      join jobs_internal.queue as q on q.id = l.queue_id
+      where l.owner = v_owner.oid and l.rest <> 'asleep' and l.quarantine is null and not q.paused
+        and q.dropped_at is null
+        and l.id::text <> all (v_but)
+    loop
+      if v_lane.front > 0 and v_rested < 12
+        and v_lane.front_at not between clock_timestamp() - interval '1 second' and clock_timestamp(
+          ) then
+        v_lane.front := jobs_internal.find_scan_start(v_lane.id, v_lane.front);
+        v_rested := v_rested + 1;  -- each is a subtransaction
+      end if;
+      begin
+        if v_lane.front = 0 then
+          execute format('select count(*) from (select from pgmq.%I as m where m.vt <= '
+            'clock_timestamp() limit 10000) as d', 'q_' || v_lane.pgmq_queue)
+          into v_due;
+        else
+          execute format('select count(*) from (select from pgmq.%I as m where m.msg_id > $1 and '
+            'm.vt <= clock_timestamp() order by m.msg_id limit 10000) as d',
+            'q_' || v_lane.pgmq_queue)
+          into v_due using v_lane.front;
+        end if;
+      exception
+        when undefined_table then
+          v_due := 0;  -- its queue was dropped meanwhile
+        when lock_not_available then
+          perform jobs_internal.note_failure('lanes', v_lane.id::text,
+              jobs_internal.error_object(sqlstate, sqlerrm), v_lane.queue_id, v_owner.oid);
+          continue;
+      end;
+      if v_but <> '{}' or exists (select from jobs_internal.duty_failure as f where f.duty = 'lanes'
+          and f.item = v_lane.id::text) then
+        perform jobs_internal.clear_failure('lanes', v_lane.id::text);
+      end if;
+      if v_due = 0 then
+        if v_lane.served_at < clock_timestamp() - interval '5 seconds' and v_rested < 12 then
+          perform jobs_internal.set_lane_idle(v_lane.id);
+          v_rested := v_rested + 1;
+        end if;
+        continue;
+      end if;
+      v_lanes := v_lanes || v_lane.id;
+      select coalesce(sum(cardinality(s.msg_ids)), 0), count(*) into v_claimed, v_busy
+      from jobs_internal.session as s
+      where s.lane_id = v_lane.id and s.msg_ids is not null and s.job_id is null
+        and jobs_internal.alive(s.pid, s.backend_start);
+      -- Where nobody knows how long they take: one more session in each round. Otherwise those at
+      -- work take the rest as well, if it is little.
+      v_due := case when v_lane.avg_ms is null then v_busy + 1
+        else greatest(1, least(v_due + v_claimed,
+              ceil((v_due + v_claimed) * greatest(v_lane.avg_ms, 0.001) / 500))) end;
+      if v_lane.concurrency is not null then
+        v_free := jobs_internal.unused_slots(v_lane.queue_id, v_lane.concurrency);
+        if v_free > 0 and v_lane.concurrency > 1
+          and jobs_internal.is_shared(v_lane.queue_id, v_owner.oid) then
+          -- Not the last one of a shared queue (take_slot).
+          v_free := greatest(0, least(v_free, v_lane.concurrency - 1 - (
+            select count(*) from jobs_internal.slot as t
+            join jobs_internal.session as s on s.id = t.session_id
+            where t.queue_id = v_lane.queue_id and s.owner = v_owner.oid)));
+        end if;
+        -- An owner who has no slot at all needs a session that waits for one (take_slot); as many
+        -- owners as there are slots wait at a time.
+        if v_free = 0 and v_busy = 0 and not exists (
+            select from jobs_internal.slot as t
+            join jobs_internal.session as s on s.id = t.session_id
+            where t.queue_id = v_lane.queue_id and s.owner = v_owner.oid)
+          and v_lane.concurrency > (select count(*) from jobs_internal.waiters(v_lane.queue_id) as w
+              where w.owner <> v_owner.oid)
+        then
+          v_free := 1;
+        end if;
+        v_due := least(v_due, v_free + v_busy);
+      end if;
+      v_sum := v_sum + least(v_due, v_most)::integer;
+      exit when v_sum >= v_most;
+    end loop;
+    owner := v_owner.rolname;
+    live := jobs_internal.live_sessions(v_owner.oid);
+    -- Sessions that live and are idle take the new work themselves; those that run a job alone, or
+    -- work for other lanes, do not.
+    wanted := least(v_most, v_sum + (select count(*) from jobs_internal.session as s
+      where s.owner = v_owner.oid and (s.job_id is not null or s.msg_ids is not null
+          and s.lane_id <> all (v_lanes))
+        and jobs_internal.alive(s.pid, s.backend_start)))::integer;
+    if v_sum = 0 then
+      wanted := 0;
+    end if;
+    if v_sum > 0 or live > 0 then
+      return next;
+    end if;
+  end loop;
+end
+$$;
+
+-- The roles that a supervisor serves when it is not told which: members of jobs_runner that can log
+-- in and whose jobs are not refused.
+create or replace function jobs_internal.runners()
+returns setof text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
+begin atomic
+  select r.rolname::text
+  from pg_roles as r
+  where r.rolcanlogin and jobs_internal.is_runner(r.oid) and not jobs_internal.is_refused(r.oid)
+  order by r.rolname;
+end;

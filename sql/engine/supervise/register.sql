@@ -1,0 +1,71 @@
+-- Supervisors: registered with their control connection.
+
+-- Register a supervisor's control connection. Returns its number. Jobs whose message was lost are
+-- due again. Errors: PW060 in a copy.
+create or replace function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid integer,
+    p_version text)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set exit_on_error = off
+set lock_timeout = '1s'
+as $$
+declare
+  v_id bigint;
+begin
+  if pg_is_in_recovery() then
+    raise exception using errcode = '25006', message = 'this server is a standby',
+      detail = 'Jobs run on the primary.', hint = 'Connect to the primary.';
+  end if;
+  perform jobs_internal.assert_not_copy();
+  -- A second for 100,000 jobs, and as much for each further lane with so many; where there is more,
+  -- that is for a person to ask for (jobs.reconcile).
+  if (select count(*) from (select from jobs_internal.job limit 100001) as j)
+    * (select count(*) from jobs_internal.lane) <= 1000000
+      and (select count(*) from jobs_internal.lane) <= 200
+  then
+    begin
+      perform jobs_internal.repair_lanes();
+    exception
+      when others or query_canceled then
+        perform jobs_internal.note_failure('round', 'mend',
+            jobs_internal.error_object(sqlstate, sqlerrm));
+    end;
+  end if;
+  delete from jobs_internal.supervisor as d
+  where d.ctid = any (array(
+    select s.ctid from jobs_internal.supervisor as s
+    where s.pid = pg_backend_pid() or not jobs_internal.alive(s.pid, s.backend_start)
+    for update skip locked));
+  delete from jobs_internal.unreached_owner as d
+  where d.ctid = any (array(
+    select u.ctid from jobs_internal.unreached_owner as u
+    where not exists (select from jobs_internal.supervisor as s where s.id = u.supervisor_id)
+    for update skip locked));
+  insert into jobs_internal.supervisor (name, host, os_pid, version, pid, backend_start)
+  select p_name, p_host, p_os_pid, p_version, a.pid, a.backend_start
+  from pg_stat_get_activity(pg_backend_pid()) as a
+  returning id into v_id;
+  return v_id;
+end
+$$;
+
+-- A supervisor says whose jobs it runs, where it was told to run only some. Writes: supervisor.
+create or replace function jobs_internal.supervisor_serves(p_supervisor bigint, p_owners text[])
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
+as $$
+  update jobs_internal.supervisor as s set serves = p_owners where s.id = p_supervisor
+$$;
+
+-- The end of a supervisor.
+create or replace function jobs_internal.supervisor_close(p_supervisor bigint)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
+as $$
+  delete from jobs_internal.supervisor as s where s.id = p_supervisor
+$$;

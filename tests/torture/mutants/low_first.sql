@@ -1,0 +1,178 @@
+-- A session takes what has low priority first.
+
+-- Replaces jobs_internal.claim, md5 7f431c556f8a01dd31ad44d218da56d8.
+create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
+    p_learned jobs_internal.run_stats[], p_release boolean, p_limit integer)
+returns jobs_internal.claim
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+  v_claim jobs_internal.claim;
+  v_lane record;
+  v_now timestamptz := clock_timestamp();
+  v_limit integer;
+  v_after bigint;
+  v_swept timestamptz;
+  v_due boolean;
+  v_front bigint;
+  v_began timestamptz;
+  v_waits_for integer;
+begin
+  if p_release and v_session.msg_ids is not null then
+    perform jobs_internal.release(v_session, false);
+    v_session.last_msg_id := v_session.msg_ids[1] - 1;
+    v_now := clock_timestamp();  -- what was given back is due for us too
+  end if;
+  v_claim.waiting := false;
+  perform jobs_internal.wake_lanes(v_session.owner);
+  -- An owner that has become powerful meanwhile gets no other job: it would run with rights that
+  -- nobody has admitted.
+  if not (select s.paused from jobs_internal.switch as s)
+    and not jobs_internal.is_refused(v_session.owner) then
+    for v_lane in
+      select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, q.concurrency
+      from (
+        -- Ordered before the join: of a thousand lanes only the first few are ever looked at.
+        select o.* from jobs_internal.lane as o
+        where o.owner = v_session.owner and o.rest <> 'asleep' and o.quarantine is null
+        order by o.priority, o.served_at, o.id
+      ) as l
+      join jobs_internal.queue as q on q.id = l.queue_id
+      where not q.paused and q.dropped_at is null
+      order by l.priority desc, l.served_at, l.id
+    loop
+      v_front := v_lane.front;
+      if v_front > 0 and v_lane.front_at not between v_now - interval '1 second' and v_now then
+        v_front := jobs_internal.find_scan_start(v_lane.id, v_front);
+      end if;
+      v_began := clock_timestamp();
+      -- Where no slot is taken, the claim itself tells whether there is something; a session that
+      -- has just had some here need not ask.
+      v_due := v_lane.concurrency is null
+        and coalesce(v_session.lane_id = v_lane.id
+            and v_session.swept_at > v_now - interval '1 second', false);
+      if not v_due then
+        begin
+          if v_front = 0 then
+            execute format('select exists (select from pgmq.%I as m where m.vt <= $1)',
+                'q_' || v_lane.pgmq_queue) into v_due using v_now;
+          else
+            execute format('select exists (select from pgmq.%I as m where m.msg_id > $2 and m.vt '
+              '<= $1 order by m.msg_id limit 1)',
+              'q_' || v_lane.pgmq_queue) into v_due using v_now, v_front;
+          end if;
+        exception
+          when undefined_table then
+            v_due := false;  -- its queue was dropped meanwhile
+        end;
+      end if;
+      if v_front = 0 and clock_timestamp() - v_began > interval '5 milliseconds'
+        and pg_relation_size(to_regclass('pgmq.q_' || v_lane.pgmq_queue)) > 1000000
+      then
+        v_front := jobs_internal.find_scan_start(v_lane.id, 0);
+      end if;
+      continue when not v_due;
+      if not jobs_internal.take_slot(p_session, v_lane.queue_id, v_lane.concurrency) then
+        v_claim.waiting := true;
+        v_waits_for := coalesce(v_waits_for, v_lane.queue_id);
+        continue;
+      end if;
+      -- What nobody has seen yet is taken one at a time, or a few where all other lanes of this
+      -- owner are quick.
+      v_limit := 1;
+      if p_limit > 1 then
+        if v_lane.avg_ms is not null then
+          v_limit := least(p_limit, jobs_internal.setting('claim_jobs')::numeric,
+            greatest(1, jobs_internal.setting('claim_ms')::numeric / greatest(v_lane.avg_ms,
+                  0.01)::numeric))::integer;
+        elsif (select max(l.avg_ms) from jobs_internal.lane as l where l.owner = v_session.owner)
+          < 1 then
+          v_limit := least(p_limit, 10);
+        end if;
+      end if;
+      -- Dead entries at the front of the lane cost a walk at each claim, so a claim starts behind
+      -- the last one; from the front again once a second, for messages that were committed late or
+      -- came back.
+      v_after := v_front;
+      v_swept := v_now;
+      if v_session.lane_id = v_lane.id and v_session.swept_at > v_now - interval '1 second' then
+        v_after := greatest(v_session.last_msg_id, v_front);
+        v_swept := v_session.swept_at;
+      end if;
+      v_claim.lease := v_now + make_interval(secs =>
+          jobs_internal.setting('lease_seconds')::double precision);
+      loop
+        begin
+          execute format(
+            'select array_agg(c.msg_id) from ('
+            '  select m.msg_id from pgmq.%I as m where m.msg_id > $1 and m.vt <= $2 order by '
+            'm.msg_id limit $3 for update skip locked'
+            ') as c', 'q_' || v_lane.pgmq_queue)
+          into v_claim.msg_ids using v_after, v_now, v_limit;
+          -- in the subtransaction that locked them: two would make a MultiXact for each message
+          if v_claim.msg_ids is not null then
+            execute format('update pgmq.%I as m set vt = $2, read_ct = m.read_ct + 1, last_read_at '
+              '= $3 where m.msg_id = any ($1)',
+              'q_' || v_lane.pgmq_queue)
+            using v_claim.msg_ids, v_claim.lease, v_now;
+          end if;
+        exception
+          when undefined_table then
+            null;  -- as above
+        end;
+        exit when v_claim.msg_ids is not null or v_after = v_front;
+        v_after := v_front;
+        v_swept := v_now;
+      end loop;
+      if v_claim.msg_ids is not null then
+        v_claim.lane_id := v_lane.id;
+        v_claim.full_up := cardinality(v_claim.msg_ids) >= v_limit;
+        update jobs_internal.lane set served_at = v_now
+        where id = (select l.id from jobs_internal.lane as l
+            where l.id = v_lane.id for no key update skip locked);
+        exit;
+      end if;
+    end loop;
+  end if;
+  if v_claim.lane_id is null then
+    v_claim.lease := null;
+    v_claim.surplus := exists (select from jobs_internal.session as s
+      where s.owner = v_session.owner and s.id < p_session and s.msg_ids is null
+        and s.job_id is null and jobs_internal.alive(s.pid, s.backend_start));
+    perform jobs_internal.free_slots(p_session);
+    if v_session.msg_ids is not null or v_session.jobs <> p_jobs
+      or v_session.waits_for is distinct from v_waits_for
+      or p_learned is not null and v_session.shapes is not null
+      or v_waits_for is not null and v_session.asked_at not between v_now
+        - interval '0.5 seconds' and v_now
+    then
+      update jobs_internal.session
+      set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs, waits_for = v_waits_for,
+        asked_at = v_now,
+        shapes = case when p_learned is null then shapes end,
+        waits_since = case when v_session.waits_for = v_waits_for then v_session.waits_since
+          when v_waits_for is not null then v_now end
+      where id = p_session;
+    end if;
+  else
+    v_claim.suspects := exists (select from jobs_internal.job as j where j.crashes > 0);
+    update jobs_internal.session
+    set lane_id = v_claim.lane_id, msg_ids = v_claim.msg_ids, lease = v_claim.lease, jobs = p_jobs,
+      swept_at = v_swept,
+      waits_for = null, waits_since = null, shapes = case when p_learned is null then shapes end,
+      last_msg_id = v_claim.msg_ids[cardinality(v_claim.msg_ids)]
+    where id = p_session;
+  end if;
+  -- Last, because all sessions write the same rows: with many dead entries in a lane, the search
+  -- before it takes its time.
+  if p_learned is not null then
+    perform jobs_internal.record_run_stats(v_session, p_learned);
+  end if;
+  return v_claim;
+end
+$$;

@@ -1,0 +1,137 @@
+-- A job has one attempt less than it is allowed.
+
+-- Replaces jobs_internal.end_attempt, md5 713754273efa3e0f870f7eb63ddbc469.
+create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
+    p_expected integer, p_ending jobs_internal.attempt_result)
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_job jobs_internal.job;
+  v_state text;
+  v_due timestamptz;
+  v_error jsonb := jobs_internal.plain_error(p_ending.error);
+  v_retry boolean;
+  v_outcome text := p_ending.outcome;
+  v_cancelled boolean;
+  v_top_level boolean;
+  v_excused boolean;
+  v_bucket integer;
+begin
+  select j.* into v_job from jobs_internal.job as j
+  where j.id = p_ending.job_id and j.state = p_state and j.attempt = p_expected
+  for update;
+  if not found then
+    return null;
+  end if;
+  -- An attempt begins where its start was committed: that is what its timeout counts from and what
+  -- the views showed.
+  p_ending.started_at := coalesce(v_job.started_at, p_ending.started_at);
+  v_cancelled := exists (select from jobs_internal.stop_request as x
+      where x.job_id = p_ending.job_id and x.attempt = p_ending.attempt and x.reason = 'cancelled');
+  if v_cancelled and v_outcome = 'interrupted' then
+    v_outcome := 'cancelled';
+    v_error := jobs_internal.stop_error('cancelled', null, null);
+  end if;
+  delete from jobs_internal.stop_request where job_id = p_ending.job_id;
+  delete from jobs_internal.progress_message where job_id = p_ending.job_id;
+  if p_ending.logs is not null then
+    perform jobs_internal.store_log_lines(p_ending.job_id, p_ending.attempt, v_job.owner,
+        p_ending.logs);
+  end if;
+
+  v_top_level := p_state = 'running' and exists (select from jobs_internal.statement as s
+      where s.job_id = v_job.id and s.top_level);
+  if v_outcome = 'interrupted' then
+    -- Somebody signalled the session without a reason of ours: a shutdown, an administrator, the
+    -- end of another job. Nothing is charged, until one job has been hit three times. Where the
+    -- server stopped (PWL01), it was certainly not the job's own doing.
+    v_excused := v_error ->> 'sqlstate' = 'PWL01' or jobs_internal.shutting_down();
+    if v_job.interruptions < 2 or v_excused then
+      update jobs_internal.job
+      set state = 'scheduled', due_at = clock_timestamp(), session_id = null, msg_id = null,
+        started_at = null, child_pid = null,
+        child_start = null, attempt = p_ending.attempt - 1, verify = nullif(coalesce(verify, false)
+            or v_top_level, false),
+        interruptions = interruptions + (v_excused is not true)::integer
+      where id = v_job.id;
+      return jsonb_build_object('job_id', v_job.id, 'task',
+          jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', 'interrupted',
+        'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled');
+    end if;
+    v_outcome := 'cancelled';
+    v_state := 'failed';
+    v_error := jobs_internal.error_object('PWC02', 'interrupted three times without a known reason',
+      concat_ws(' ', 'Somebody signalled its session each time (pg_cancel_backend, '
+        'pg_terminate_backend), or it raises that error itself.',
+        'The last time it said: ' || (v_error ->> 'message') || '.', v_error ->> 'detail'),
+        'Look in the server log; then select jobs.retry(id).', v_error ->> 'context');
+  end if;
+
+  v_retry := v_outcome in ('failed', 'timed_out', 'lost')
+    and p_ending.attempt < v_job.max_attempts - 1
+    and jobs_internal.worth_retry(v_error ->> 'sqlstate');
+  if v_retry and v_cancelled then
+    -- It failed by itself before the signal came: it is not tried again.
+    v_retry := false;
+    v_state := 'cancelled';
+  end if;
+  if v_retry then
+    v_state := 'scheduled';
+    v_due := clock_timestamp() + jobs_internal.backoff(v_job.queue_id, p_ending.attempt);
+    update jobs_internal.job
+    set state = 'scheduled', due_at = v_due, session_id = null, msg_id = null, started_at = null,
+      child_pid = null, child_start = null,
+      attempt = p_ending.attempt, error = v_error,
+        verify = nullif(v_top_level and v_outcome = 'lost', false)
+    where id = v_job.id;
+    insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at,
+        pid, child_pid,
+      waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes, result,
+        error)
+    values (v_job.id, p_ending.attempt, v_outcome, v_job.owner, p_ending.started_at,
+        p_ending.finished_at, p_pid, p_ending.child_pid,
+      jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit,
+        p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes, p_ending.result,
+          v_error);
+  else
+    v_state := coalesce(v_state, case v_outcome when 'succeeded' then 'succeeded' when 'cancelled'
+        then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end);
+    delete from jobs_internal.job where id = v_job.id;
+    -- The bucket is read by the statement that writes there: see 73_history.sql.
+    insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state,
+        call_template_id, attempt, max_attempts, outcome, run_at, created_at,
+      started_at, finished_at, pid, child_pid, waited_ms, rows, wal_bytes, buffers_hit,
+        buffers_read, buffers_dirtied, temp_bytes,
+      publication_id, enqueued_by, timeout, unique_key, args, settings, note, options, result,
+        error)
+    select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id,
+      v_job.owner, v_job.priority, v_state, v_job.call_template_id, p_ending.attempt,
+        v_job.max_attempts, v_outcome,
+      v_job.run_at, v_job.created_at, p_ending.started_at, p_ending.finished_at, p_pid,
+        p_ending.child_pid,
+      jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit,
+        p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes,
+      v_job.publication_id, v_job.enqueued_by, v_job.timeout,
+        coalesce(v_job.unique_key, v_job.former_key), v_job.args, v_job.settings, v_job.note,
+          v_job.options, p_ending.result, v_error
+    returning bucket into strict v_bucket;
+    if v_job.call_template_id is null or jobs_internal.has_earlier_attempts(array[v_job.id]) then
+      perform jobs_internal.archive_attempts(array[v_job.id], v_bucket);
+    end if;
+    if v_job.options is not null then
+      perform jobs_internal.notify_of_end(v_job.options, v_job.id, v_state,
+          jobs_internal.task_name(v_job.id, v_job.call_template_id));
+    end if;
+  end if;
+  return jsonb_build_object('job_id', v_job.id, 'task',
+      jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', v_outcome,
+    'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', v_state, 'retry_at',
+      v_due,
+    'ms', round((extract(epoch from p_ending.finished_at - p_ending.started_at) * 1000)::numeric,
+        3),
+    'error', jobs_internal.brief_error(v_error), 'note', jobs_internal.brief_note(v_job.note));
+end
+$$;

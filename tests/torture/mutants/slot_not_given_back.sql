@@ -1,0 +1,339 @@
+-- A session that ends keeps its place in the queue.
+
+-- Replaces jobs_internal.rescue, md5 90f0f77f2b20618fc03a0e73b92e52b1.
+create or replace function jobs_internal.rescue(p_owner oid default null)
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session;
+  v_count integer := 0;
+  v_dead bigint[];
+  v_found timestamptz;
+  v_until timestamptz := clock_timestamp() + interval '0.3 seconds';
+  v_id bigint;
+  v_seen_to boolean;
+  v_error jsonb;
+begin
+  if p_owner is null then
+    begin
+      perform jobs_internal.note_crash();
+      if exists (select from jobs_internal.server as s where s.epoch <> jobs_internal.epoch()) then
+        return 0;  -- another session finds out just now whom to blame
+      end if;
+    exception
+      when others or query_canceled then
+        -- Nobody can be blamed for the crash of the server, and that keeps nobody from help.
+        perform jobs_internal.note_failure('round', 'crash',
+            jobs_internal.error_object(sqlstate, sqlerrm));
+    end;
+  end if;
+  v_dead := array(
+    select s.id from jobs_internal.session as s
+    left join jobs_internal.duty_failure as f on f.duty = 'rescue' and f.item = s.id::text
+    where not jobs_internal.alive(s.pid, s.backend_start) and (p_owner is null or s.owner = p_owner)
+      and (p_owner is not null or f.item is null or not jobs_internal.is_future(f.retry_at))
+    order by f.retry_at nulls first, s.id);
+  v_found := clock_timestamp();
+  foreach v_id in array v_dead loop
+    exit when p_owner is null and not jobs_internal.has_room(v_until);
+    select s.* into v_session from jobs_internal.session as s
+    where s.id = v_id for update skip locked;
+    continue when not found;
+    -- What we know of the processes may be older than that row: a session that has just opened is
+    -- not dead.
+    perform pg_stat_clear_snapshot();
+    continue when jobs_internal.alive(v_session.pid, v_session.backend_start);
+    v_error := null;
+    begin
+      v_seen_to := jobs_internal.rescue_one(v_session, v_found);
+      if v_seen_to is null then
+        v_error := jobs_internal.error_object('55P03', 'messages of a dead session are locked',
+            'Another transaction of the same owner holds them.',
+          'They are taken back when it ends, or when their lease does.');
+      end if;
+    exception
+      when others then
+        v_error := jobs_internal.error_object(sqlstate, sqlerrm);
+      when query_canceled then
+        if p_owner is not null then
+          raise;
+        end if;
+        v_error := jobs_internal.error_object(sqlstate, sqlerrm);
+    end;
+    v_count := v_count + (v_error is null and v_seen_to)::integer;
+    if v_error is not null and p_owner is not null then
+      raise warning using message = format('session %s cannot be rescued now: %s', v_session.id,
+          v_error ->> 'message');
+    elsif v_error is not null then
+      perform jobs_internal.note_failure('rescue', v_id::text, v_error,
+        (select l.queue_id from jobs_internal.lane as l where l.id = v_session.lane_id),
+          v_session.owner);
+      -- The slot that it had is everybody's, unless its child still works.
+      if not exists (select from jobs_internal.job as j
+        where j.id = v_session.job_id and j.session_id = v_id and j.state = 'running'
+          and jobs_internal.alive(j.child_pid, j.child_start))
+      then
+        perform jobs_internal.free_slots(v_id);
+      end if;
+    elsif p_owner is null then
+      perform jobs_internal.clear_failure('rescue', v_id::text);
+    end if;
+  end loop;
+  if p_owner is null then
+
+  end if;
+  return v_count;
+end
+$$;
+
+-- Replaces jobs_internal.do_part, md5 62906221e6147aa1c591038532734b5a.
+create or replace function jobs_internal.do_part(p_part text)
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_result jsonb;
+begin
+  -- What was cut off takes as long the next time: it waits its turn, as single items do.
+  if exists (select from jobs_internal.duty_failure as f
+    where f.duty = 'round' and f.item = p_part and f.error ->> 'sqlstate' = '57014'
+      and jobs_internal.is_future(f.retry_at))
+  then
+    return null;
+  end if;
+  begin
+    case p_part
+      when 'roles' then perform jobs_internal.record_installation(), jobs_internal.follow_roles(),
+        jobs_internal.note_refused();
+      when 'quarantine' then perform jobs_internal.lift_quarantine();
+      when 'rescue' then v_result := to_jsonb(jobs_internal.rescue());
+      when 'slots' then null;
+      when 'overdue' then perform jobs_internal.note_overdue();
+      when 'claims' then perform jobs_internal.reclaim_unstarted(), jobs_internal.reclaim_slots(),
+        jobs_internal.end_idle_holders();
+      when 'nameless' then perform jobs_internal.cancel_hidden_chunks(),
+        jobs_internal.wake_after_clock_step();
+      when 'clock' then perform jobs_internal.repair_clock_step();
+      when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
+      when 'owners' then
+        v_result := (select jsonb_agg(jsonb_build_object('owner', w.owner, 'wanted', w.wanted,
+              'live', w.live))
+          from jobs_internal.session_demand() as w);
+      when 'failures' then
+        perform jobs_internal.sweep_failures();
+        v_result := jobs_internal.untold_failures();
+      when 'sums' then perform jobs_internal.compact_daily_cost();
+      when 'counters' then perform jobs_internal.sweep_counters();
+      when 'shapes' then perform jobs_internal.launch_call_template_sweep();
+      when 'vacuum' then v_result := to_jsonb(jobs_internal.launch_vacuum());
+      when 'history' then v_result := jobs_internal.step_history();
+    end case;
+  exception
+    when others or query_canceled or assert_failure then
+      perform jobs_internal.note_failure('round', p_part,
+          jobs_internal.error_object(sqlstate, sqlerrm));
+      return null;
+  end;
+  perform jobs_internal.clear_failure('round', p_part);
+  return v_result;
+end
+$$;
+
+-- Replaces jobs_internal.close_session, md5 43f538eacf3c129566d876d672245dcd.
+create or replace function jobs_internal.close_session(p_session bigint,
+    p_learned jobs_internal.run_stats[])
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+begin
+  perform jobs_internal.assert_between_jobs(v_session);
+  perform jobs_internal.release(v_session, false);
+  perform jobs_internal.record_run_stats(v_session, p_learned);
+
+  delete from jobs_internal.session where id = p_session;
+  perform jobs_internal.wake(null);
+end
+$$;
+
+-- Replaces jobs_internal.claim, md5 7f431c556f8a01dd31ad44d218da56d8.
+create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
+    p_learned jobs_internal.run_stats[], p_release boolean, p_limit integer)
+returns jobs_internal.claim
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+  v_claim jobs_internal.claim;
+  v_lane record;
+  v_now timestamptz := clock_timestamp();
+  v_limit integer;
+  v_after bigint;
+  v_swept timestamptz;
+  v_due boolean;
+  v_front bigint;
+  v_began timestamptz;
+  v_waits_for integer;
+begin
+  if p_release and v_session.msg_ids is not null then
+    perform jobs_internal.release(v_session, false);
+    v_session.last_msg_id := v_session.msg_ids[1] - 1;
+    v_now := clock_timestamp();  -- what was given back is due for us too
+  end if;
+  v_claim.waiting := false;
+  perform jobs_internal.wake_lanes(v_session.owner);
+  -- An owner that has become powerful meanwhile gets no other job: it would run with rights that
+  -- nobody has admitted.
+  if not (select s.paused from jobs_internal.switch as s)
+    and not jobs_internal.is_refused(v_session.owner) then
+    for v_lane in
+      select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, q.concurrency
+      from (
+        -- Ordered before the join: of a thousand lanes only the first few are ever looked at.
+        select o.* from jobs_internal.lane as o
+        where o.owner = v_session.owner and o.rest <> 'asleep' and o.quarantine is null
+        order by o.priority, o.served_at, o.id
+      ) as l
+      join jobs_internal.queue as q on q.id = l.queue_id
+      where not q.paused and q.dropped_at is null
+      order by l.priority, l.served_at, l.id
+    loop
+      v_front := v_lane.front;
+      if v_front > 0 and v_lane.front_at not between v_now - interval '1 second' and v_now then
+        v_front := jobs_internal.find_scan_start(v_lane.id, v_front);
+      end if;
+      v_began := clock_timestamp();
+      -- Where no slot is taken, the claim itself tells whether there is something; a session that
+      -- has just had some here need not ask.
+      v_due := v_lane.concurrency is null
+        and coalesce(v_session.lane_id = v_lane.id
+            and v_session.swept_at > v_now - interval '1 second', false);
+      if not v_due then
+        begin
+          if v_front = 0 then
+            execute format('select exists (select from pgmq.%I as m where m.vt <= $1)',
+                'q_' || v_lane.pgmq_queue) into v_due using v_now;
+          else
+            execute format('select exists (select from pgmq.%I as m where m.msg_id > $2 and m.vt '
+              '<= $1 order by m.msg_id limit 1)',
+              'q_' || v_lane.pgmq_queue) into v_due using v_now, v_front;
+          end if;
+        exception
+          when undefined_table then
+            v_due := false;  -- its queue was dropped meanwhile
+        end;
+      end if;
+      if v_front = 0 and clock_timestamp() - v_began > interval '5 milliseconds'
+        and pg_relation_size(to_regclass('pgmq.q_' || v_lane.pgmq_queue)) > 1000000
+      then
+        v_front := jobs_internal.find_scan_start(v_lane.id, 0);
+      end if;
+      continue when not v_due;
+      if not jobs_internal.take_slot(p_session, v_lane.queue_id, v_lane.concurrency) then
+        v_claim.waiting := true;
+        v_waits_for := coalesce(v_waits_for, v_lane.queue_id);
+        continue;
+      end if;
+      -- What nobody has seen yet is taken one at a time, or a few where all other lanes of this
+      -- owner are quick.
+      v_limit := 1;
+      if p_limit > 1 then
+        if v_lane.avg_ms is not null then
+          v_limit := least(p_limit, jobs_internal.setting('claim_jobs')::numeric,
+            greatest(1, jobs_internal.setting('claim_ms')::numeric / greatest(v_lane.avg_ms,
+                  0.01)::numeric))::integer;
+        elsif (select max(l.avg_ms) from jobs_internal.lane as l where l.owner = v_session.owner)
+          < 1 then
+          v_limit := least(p_limit, 10);
+        end if;
+      end if;
+      -- Dead entries at the front of the lane cost a walk at each claim, so a claim starts behind
+      -- the last one; from the front again once a second, for messages that were committed late or
+      -- came back.
+      v_after := v_front;
+      v_swept := v_now;
+      if v_session.lane_id = v_lane.id and v_session.swept_at > v_now - interval '1 second' then
+        v_after := greatest(v_session.last_msg_id, v_front);
+        v_swept := v_session.swept_at;
+      end if;
+      v_claim.lease := v_now + make_interval(secs =>
+          jobs_internal.setting('lease_seconds')::double precision);
+      loop
+        begin
+          execute format(
+            'select array_agg(c.msg_id) from ('
+            '  select m.msg_id from pgmq.%I as m where m.msg_id > $1 and m.vt <= $2 order by '
+            'm.msg_id limit $3 for update skip locked'
+            ') as c', 'q_' || v_lane.pgmq_queue)
+          into v_claim.msg_ids using v_after, v_now, v_limit;
+          -- in the subtransaction that locked them: two would make a MultiXact for each message
+          if v_claim.msg_ids is not null then
+            execute format('update pgmq.%I as m set vt = $2, read_ct = m.read_ct + 1, last_read_at '
+              '= $3 where m.msg_id = any ($1)',
+              'q_' || v_lane.pgmq_queue)
+            using v_claim.msg_ids, v_claim.lease, v_now;
+          end if;
+        exception
+          when undefined_table then
+            null;  -- as above
+        end;
+        exit when v_claim.msg_ids is not null or v_after = v_front;
+        v_after := v_front;
+        v_swept := v_now;
+      end loop;
+      if v_claim.msg_ids is not null then
+        v_claim.lane_id := v_lane.id;
+        v_claim.full_up := cardinality(v_claim.msg_ids) >= v_limit;
+        update jobs_internal.lane set served_at = v_now
+        where id = (select l.id from jobs_internal.lane as l
+            where l.id = v_lane.id for no key update skip locked);
+        exit;
+      end if;
+    end loop;
+  end if;
+  if v_claim.lane_id is null then
+    v_claim.lease := null;
+    v_claim.surplus := exists (select from jobs_internal.session as s
+      where s.owner = v_session.owner and s.id < p_session and s.msg_ids is null
+        and s.job_id is null and jobs_internal.alive(s.pid, s.backend_start));
+
+    if v_session.msg_ids is not null or v_session.jobs <> p_jobs
+      or v_session.waits_for is distinct from v_waits_for
+      or p_learned is not null and v_session.shapes is not null
+      or v_waits_for is not null and v_session.asked_at not between v_now
+        - interval '0.5 seconds' and v_now
+    then
+      update jobs_internal.session
+      set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs, waits_for = v_waits_for,
+        asked_at = v_now,
+        shapes = case when p_learned is null then shapes end,
+        waits_since = case when v_session.waits_for = v_waits_for then v_session.waits_since
+          when v_waits_for is not null then v_now end
+      where id = p_session;
+    end if;
+  else
+    v_claim.suspects := exists (select from jobs_internal.job as j where j.crashes > 0);
+    update jobs_internal.session
+    set lane_id = v_claim.lane_id, msg_ids = v_claim.msg_ids, lease = v_claim.lease, jobs = p_jobs,
+      swept_at = v_swept,
+      waits_for = null, waits_since = null, shapes = case when p_learned is null then shapes end,
+      last_msg_id = v_claim.msg_ids[cardinality(v_claim.msg_ids)]
+    where id = p_session;
+  end if;
+  -- Last, because all sessions write the same rows: with many dead entries in a lane, the search
+  -- before it takes its time.
+  if p_learned is not null then
+    perform jobs_internal.record_run_stats(v_session, p_learned);
+  end if;
+  return v_claim;
+end
+$$;

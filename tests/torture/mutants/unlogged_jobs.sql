@@ -1,0 +1,3 @@
+-- The table of live jobs is unlogged: empty after a crash.
+
+alter table jobs_internal.job set unlogged;

@@ -1,0 +1,66 @@
+-- The queues of pgmq are unlogged, and no supervisor looks for what they have lost.
+
+-- Replaces jobs_internal.make_lane_queue, md5 599eea0925952eec688aba938ed7eb52.
+create or replace function jobs_internal.make_lane_queue(p_lane integer)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on  -- pgmq needs it
+set lock_timeout = '100ms'
+as $$
+begin
+  perform pgmq.create_unlogged('pyworker_' || p_lane);
+  execute format('alter table pgmq.%I set (autovacuum_vacuum_scale_factor = 0.02, '
+    'autovacuum_vacuum_threshold = 2000, fillfactor = 80)',
+    'q_pyworker_' || p_lane);
+end
+$$;
+
+-- Replaces jobs_internal.supervisor_open, md5 dca416bf8ffbba55cad8f55227c91977.
+create or replace function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid integer,
+    p_version text)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set exit_on_error = off
+set lock_timeout = '1s'
+as $$
+declare
+  v_id bigint;
+begin
+  if pg_is_in_recovery() then
+    raise exception using errcode = '25006', message = 'this server is a standby',
+      detail = 'Jobs run on the primary.', hint = 'Connect to the primary.';
+  end if;
+  perform jobs_internal.assert_not_copy();
+  -- A second for 100,000 jobs, and as much for each further lane with so many; where there is more,
+  -- that is for a person to ask for (jobs.reconcile).
+  if (select count(*) from (select from jobs_internal.job limit 100001) as j)
+    * (select count(*) from jobs_internal.lane) <= 1000000
+      and (select count(*) from jobs_internal.lane) <= 200
+  then
+    begin
+      null;
+    exception
+      when others or query_canceled then
+        perform jobs_internal.note_failure('round', 'mend',
+            jobs_internal.error_object(sqlstate, sqlerrm));
+    end;
+  end if;
+  delete from jobs_internal.supervisor as d
+  where d.ctid = any (array(
+    select s.ctid from jobs_internal.supervisor as s
+    where s.pid = pg_backend_pid() or not jobs_internal.alive(s.pid, s.backend_start)
+    for update skip locked));
+  delete from jobs_internal.unreached_owner as d
+  where d.ctid = any (array(
+    select u.ctid from jobs_internal.unreached_owner as u
+    where not exists (select from jobs_internal.supervisor as s where s.id = u.supervisor_id)
+    for update skip locked));
+  insert into jobs_internal.supervisor (name, host, os_pid, version, pid, backend_start)
+  select p_name, p_host, p_os_pid, p_version, a.pid, a.backend_start
+  from pg_stat_get_activity(pg_backend_pid()) as a
+  returning id into v_id;
+  return v_id;
+end
+$$;
