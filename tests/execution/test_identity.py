@@ -476,7 +476,7 @@ def wait_for_end(database: Database, job: int) -> dict[str, Any]:
         ("refresh materialized view concurrently v", "refresh materialized view", "v"),
         ("alter table if exists only a.t add column c integer", "alter table", "a.t"),
         ("drop database if exists d (force)", "drop database", "d"),
-        ("insert into t values (1)", "insert", None),
+        ("insert into t values (1)", "insert", "t"),
     ],
 )
 def test_what_a_statement_works_on_is_known(shared: Database, statement: str, command: str, target: str | None) -> None:

@@ -44,7 +44,7 @@ def test_every_kind_of_end_is_told_once(database: Database, listener: Connection
         put(database, "app.note", {"n": 3}, options=TOLD, settings={"work_mem": "1MB"}): ("succeeded", "app.note"),
         put(database, "app.fail", {"state": "22023"}, options=TOLD): ("failed", "app.fail"),
         put(database, "app.stumble", {"n": 4}, options=TOLD): ("succeeded", "app.stumble"),
-        put_sql(database, "insert into app.ledger (n) values (5)", options=TOLD): ("succeeded", "insert"),
+        put_sql(database, "insert into app.ledger (n) values (5)", options=TOLD): ("succeeded", "insert app.ledger"),
         put_sql(database, "vacuum app.ledger", options=TOLD): ("succeeded", "vacuum app.ledger"),
         put_sql(database, "vacuum no_such", options=TOLD): ("failed", "vacuum no_such"),
         put(database, "app.two_commits", {"n": 6}, options=TOLD): ("succeeded", "app.two_commits"),
@@ -109,9 +109,9 @@ def test_ends_that_others_write(database: Database, listener: Connection[Row]) -
     wait_until(lambda: not database.background())
     assert heard(listener) == []
     database.drain()
-    assert heard(listener) == [_end(unseen, "in_doubt", "call")]
+    assert heard(listener) == [_end(unseen, "in_doubt", "call app.watched")]
     database.run("select jobs.cancel(%s)", [unseen])
-    assert heard(listener) == [_end(unseen, "cancelled", "call")]
+    assert heard(listener) == [_end(unseen, "cancelled", "call app.watched")]
 
 
 def test_of_a_published_function(database: Database, listener: Connection[Row]) -> None:
@@ -143,8 +143,8 @@ def test_a_listener_that_does_not_read_stops_no_job(database: Database, listener
             "select pg_get_functiondef('jobs_internal.notify_of_end(jsonb,bigint,text,text)'::regprocedure)"
         )[0][0]
     )
-    assert definition.count("pg_catalog.pg_notification_queue_usage()") == 1
-    database.admin(definition.replace("pg_catalog.pg_notification_queue_usage()", "public.half_full()"))
+    assert definition.count("pg_notification_queue_usage()") == 1
+    database.admin(definition.replace("pg_notification_queue_usage()", "public.half_full()"))
     job = put(database, "app.note", {"n": 1}, options=TOLD)
     database.drain()
     assert state(database, job) == "succeeded"

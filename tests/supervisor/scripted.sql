@@ -67,7 +67,7 @@ create function jobs_internal.take_outcomes(p_limit int) returns setof jsonb
 language sql begin atomic
   delete from jobs_internal.outbox
     where id in (select f.id from jobs_internal.outbox f order by f.id limit p_limit for update skip locked)
-    returning feed.row;
+    returning outbox.row;
 end;
 
 create function jobs_internal.runners() returns setof text

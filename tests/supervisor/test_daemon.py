@@ -1,5 +1,6 @@
 """The daemon as a process, against a database that does as it is told."""
 
+import os
 import re
 import signal
 import subprocess
@@ -180,9 +181,16 @@ def test_a_second_signal_ends_a_drain(scripted: Scripted, start: Start) -> None:
 
 
 def test_a_server_that_gives_no_answer_ends_it_with_a_failure(scripted: Scripted, start: Start) -> None:
-    daemon = start(scripted.dsn, PYWORKER_STALL_AFTER="1")
+    """The server ends a tick that takes long by itself; a stopped process does nothing more."""
+    daemon = start(scripted.dsn, PYWORKER_STALL_AFTER="12")
     scripted.set(tick_sleeps=30)
-    assert daemon.end() == 6
+    sleeping = "select pid from pg_stat_activity where wait_event = 'PgSleep'"
+    pid = wait_until(lambda: scripted.sql(sleeping))[0][0]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert daemon.end() == 6
+    finally:
+        os.kill(pid, signal.SIGCONT)
     assert daemon.events("server_stalled")[0]["duty"] == "tick"
     assert daemon.events("server_stalled")[0]["wait_event"] == "Timeout:PgSleep"
 
