@@ -26,8 +26,8 @@ select format('%I.%I', n.nspname, c.relname)
 from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p') and not c.relispartition and (
   n.nspname = 'jobs_internal'
-    and c.relname in ('job', 'finished', 'attempt', 'log_line', 'statement', 'feed', 'stop',
-      'minute', 'progress_message')
+    and c.relname in ('job', 'finished', 'attempt', 'log_line', 'statement', 'outbox',
+      'stop_request', 'queue_minute_stats', 'progress_message')
   or n.nspname = 'pgmq' and c.relname like 'q\\_pyworker\\_%')
 """
 

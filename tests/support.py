@@ -179,13 +179,11 @@ class Database:
             # A process that was launched a moment ago is not in pg_stat_activity yet: wait for its number first.
             if self._sessions_ever() < started:
                 return False
-            at_work, due = self.run(
+            at_work, due = self.admin(
                 "select (select count(*) from jobs.sessions where owner = %s),"
-                " (select count(*) from jobs.job as j left join jobs.queued as q using (id)"
-                "  where j.owner = %s and j.finished_at is null"
-                "  and (j.state <> 'scheduled' or q.due_at <= now() + interval '5 s'))",
+                " (select count(*) from jobs_internal.job as j where j.owner = %s::regrole"
+                "  and (j.state <> 'scheduled' or j.due_at <= now() + interval '5 s'))",
                 [role, role],
-                role=role,
             )[0]
             if at_work or self.background():
                 return False

@@ -55,8 +55,8 @@ main()
 #: The same, with no look of its own while nothing is there: only a ring, a signal, or what it planned ends its rest.
 _NEVER_LOOKS = """
 from pyworker.cli import main
-from pyworker.supervisor import verdicts
-verdicts.IDLE = verdicts.QUEUED = verdicts.DOZE = 3600.0
+from pyworker.supervisor import decisions
+decisions.IDLE = decisions.QUEUED = decisions.DOZE = 3600.0
 main()
 """
 

@@ -25,7 +25,8 @@ SIZES = (
     " from pg_class as c join pg_namespace as n on n.oid = c.relnamespace"
     " where c.relkind = 'r' and (n.nspname = 'pgmq' and c.relname like 'q\\_pyworker\\_%%'"
     " or n.nspname = 'jobs_internal'"
-    " and c.relname in ('job', 'session', 'slot', 'lane', 'duration', 'stop', 'feed', 'minute', 'supervisor'))"
+    " and c.relname in ('job', 'session', 'slot', 'lane', 'call_stats', 'stop_request', 'outbox',"
+    " 'queue_minute_stats', 'supervisor'))"
 )
 LOCKS = (
     "select count(*) from pg_locks where locktype = 'advisory'"

@@ -60,7 +60,7 @@ def test_an_open_transaction_of_an_enqueuer(impatient: Database) -> None:
     """A19: jobs of every kind enqueued, cancelled and looked at in transactions that stay open."""
     database = impatient
     views = [row[0] for row in database.admin("select viewname from pg_views where schemaname = 'jobs'")]
-    looks = [f"savepoint s; select * from jobs.{view} limit 1" for view in views if view != "audit"]
+    looks = [f"savepoint s; select * from jobs.{view} limit 1" for view in views if not view.startswith("audit")]
     mine = put(database, "pg_catalog.now", role="other", run_at="2100-01-01")
     held = [
         _hold(

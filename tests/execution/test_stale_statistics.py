@@ -38,7 +38,7 @@ def make_functions(database: Database, count: int) -> None:
     """Analyze the tables while they know one function, and make many functions that they do not know."""
     put(database, "app.note", {"n": 1})
     database.drain()
-    for table in ("shape", "duration", "job"):
+    for table in ("call_template", "call_stats", "job"):
         database.admin(f"vacuum (analyze, truncate false) jobs_internal.{table}")
     database.run(
         f"do $$ begin for i in 1 .. {count} loop"
@@ -55,7 +55,7 @@ def test_functions_are_looked_up_by_key_after_an_analyze_of_few(database: Databa
     database.run("select pg_stat_force_next_flush()")
     reads = (
         "select sum(seq_tup_read + idx_tup_fetch)::bigint from pg_stat_all_tables"
-        " where schemaname = 'jobs_internal' and relname in ('shape', 'duration')"
+        " where schemaname = 'jobs_internal' and relname in ('call_template', 'call_stats')"
     )
     before = database.admin(reads)[0][0]
     database.drain(timeout=60)

@@ -25,15 +25,15 @@ REAL = Path(__file__).with_name("real.sql")
 #: Python that runs the daemon with no look of its own while nothing is there: only a ring or a signal ends its rest.
 _NEVER_LOOKS = """
 from pyworker.cli import main
-from pyworker.supervisor import verdicts
-verdicts.IDLE = verdicts.QUEUED = verdicts.DOZE = 3600.0
+from pyworker.supervisor import decisions
+decisions.IDLE = decisions.QUEUED = decisions.DOZE = 3600.0
 main()
 """
 #: The same, for one that waits an hour for a session that it launched to be seen.
 _NEVER_COUNTS_AS_LOST = """
 from pyworker.cli import main
-from pyworker.supervisor import memory
-memory.SEEN_WITHIN = 3600.0
+from pyworker.supervisor import pending_launches
+pending_launches.SEEN_WITHIN = 3600.0
 main()
 """
 #: Whether its process in the server does nothing just now.

@@ -52,9 +52,9 @@ begin
   join pg_namespace as n on n.oid = c.relnamespace
   where c.relkind = 'r' and c.relowner = quote_ident(current_user)::regrole::oid
     and ((n.nspname = 'jobs_internal'
-          and c.relname in ('job', 'attempt', 'log_line', 'statement', 'nudge', 'rate_use',
-              'session', 'slot', 'lane', 'duration', 'stop',
-        'feed', 'minute', 'spent', 'supervisor', 'progress_message', 'duty_failure'))
+          and c.relname in ('job', 'attempt', 'log_line', 'statement', 'wakeup_request', 'rate_use',
+            'session', 'slot', 'lane', 'call_stats', 'stop_request', 'outbox',
+            'queue_minute_stats', 'daily_cost', 'supervisor', 'progress_message', 'duty_failure'))
       or (n.nspname = 'pgmq' and c.relname like 'q\_pyworker\_%'))
     -- With what is toasted: the claims of sessions are. A table that somebody has locked has no
     -- size now, and would be waited for.
