@@ -40,12 +40,12 @@ def _enqueue_each(database: Database, count: int, queue: str) -> Batch:
 
 @measurement("alone", "functions never seen before, and a queue without batches, jobs per second")
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
-    """Take turns: unseen functions in a queue of their own, a known one in a queue with batch off,
+    """Take turns: unseen functions in a queue of their own, a known one in a queue with share_commits off,
     INSERT commits.
     """
     database, size = bench.database, bench.size
     database.rows(
-        "select jobs.create_queue('unseen'), jobs.create_queue('one_by_one', batch => false)"
+        "select jobs.create_queue('unseen'), jobs.create_queue('one_by_one', share_commits => false)"
     )
     teach(database, queue="one_by_one")
     unseen, alone, inserted = [], [], []
@@ -70,7 +70,7 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
         goals=("unseen",),
     )
     yield Figure(
-        text=f"{size.alone_jobs:,} jobs of a queue with batch => off, {SESSIONS} sessions",
+        text=f"{size.alone_jobs:,} jobs of a queue with share_commits => off, {SESSIONS} sessions",
         unit="jobs/s",
         values=tuple(alone),
         rivals=tuple(inserted),

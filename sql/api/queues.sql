@@ -8,7 +8,7 @@ create or replace function jobs.create_queue(
   backoff interval default '1 second',
   backoff_cap interval default '1 hour',
   retention interval default '7 days',
-  batch boolean default true,
+  share_commits boolean default true,
   retention_rows bigint default null
 )
 returns boolean
@@ -18,7 +18,7 @@ as $$
 begin
   perform jobs_internal.assert_member('jobs_operator', 'create_queue');
   return jobs_internal.create_queue(name, concurrency, timeout, max_attempts, backoff, backoff_cap,
-      retention, batch, retention_rows);
+      retention, share_commits, retention_rows);
 end
 $$;
 comment on function jobs.create_queue(text, integer, interval, integer, interval, interval,
@@ -27,8 +27,8 @@ comment on function jobs.create_queue(text, integer, interval, integer, interval
 'null for no limit; timeout and max_attempts:
 for jobs that name none; backoff: wait before the second attempt, doubled each time up to '
 'backoff_cap, which is not less; retention: finished
-jobs are kept so long at least; batch: short jobs may share a transaction; retention_rows: a '
-'finished job goes earlier once so many others have
+jobs are kept so long at least; share_commits: short jobs may share a transaction; '
+'retention_rows: a finished job goes earlier once so many others have
 finished after it, null for no limit. For operators. Errors: PW015, PW026.';
 
 create or replace function jobs.alter_queue(
@@ -39,7 +39,7 @@ create or replace function jobs.alter_queue(
   backoff interval default null,
   backoff_cap interval default null,
   retention interval default null,
-  batch boolean default null,
+  share_commits boolean default null,
   accepting boolean default null,
   retention_rows bigint default null
 )
@@ -50,7 +50,7 @@ as $$
 begin
   perform jobs_internal.assert_member('jobs_operator', 'alter_queue');
   return jobs_internal.alter_queue(name, concurrency, timeout, max_attempts, backoff, backoff_cap,
-      retention, batch, accepting, retention_rows);
+      retention, share_commits, accepting, retention_rows);
 end
 $$;
 comment on function jobs.alter_queue(text, integer, interval, integer, interval, interval, interval,

@@ -16,7 +16,7 @@ create table jobs_internal.queue (
       '1000 years' or retention = 'infinity'),
   retention_rows bigint check (retention_rows >= 1),
   class_id integer not null default 1,
-  batch boolean not null default true,
+  share_commits boolean not null default true,
   created_by text not null default session_user,
   created_at timestamptz not null default now(),
   dropped_at timestamptz,
@@ -41,7 +41,7 @@ comment on column jobs_internal.queue.retention is 'Finished jobs are kept so lo
 comment on column jobs_internal.queue.retention_rows is 'So many finished jobs are kept at least, '
   'then older ones go whatever their age; null: no limit';
 comment on column jobs_internal.queue.class_id is 'Retention class: where its finished jobs go';
-comment on column jobs_internal.queue.batch is 'Short jobs may share a transaction';
+comment on column jobs_internal.queue.share_commits is 'Short jobs may share a transaction';
 comment on column jobs_internal.queue.created_by is 'Login that made it';
 comment on column jobs_internal.queue.created_at is 'When it was made';
 comment on column jobs_internal.queue.dropped_at is 'When it was dropped; null: in use';

@@ -70,7 +70,7 @@ select
   q.timeout,
   q.max_attempts,
   q.retention,
-  q.batch,
+  q.share_commits,
   q.retention_rows
 from jobs_internal.queue as q
 join jobs_internal.queue_figures() as f on f.queue_id = q.id
@@ -92,6 +92,6 @@ comment on column jobs.queues.accepting is 'It accepts new jobs';
 comment on column jobs.queues.timeout is 'Timeout of jobs that name none; null: none';
 comment on column jobs.queues.max_attempts is 'Attempts of jobs that name no number, count';
 comment on column jobs.queues.retention is 'Finished jobs are kept so long at least';
-comment on column jobs.queues.batch is 'Short jobs may share a transaction';
+comment on column jobs.queues.share_commits is 'Short jobs may share a transaction';
 comment on column jobs.queues.retention_rows
   is 'So many finished jobs are kept at least, count; older ones go; null: no limit';

@@ -135,7 +135,7 @@ def test_a_function_or_statement_stays_its_owner(database: Database, mode: str) 
         put(database, function, args)
     database.drain()
     know_as_short(database)
-    database.admin("select jobs.alter_queue('default', batch => %s)", [mode == "chunk"])
+    database.admin("select jobs.alter_queue('default', share_commits => %s)", [mode == "chunk"])
     database.run("truncate app.witness")
     jobs: dict[str, tuple[int, int]] = {}
     for what in TRIES:
@@ -265,7 +265,7 @@ def test_what_is_done_at_the_commit_is_done_as_its_owner(database: Database, mod
     put(database, "app.who")
     database.drain()
     know_as_short(database)
-    database.admin("select jobs.alter_queue('default', batch => %s)", [mode == "chunk"])
+    database.admin("select jobs.alter_queue('default', share_commits => %s)", [mode == "chunk"])
     jobs: dict[str, tuple[int, int]] = {}
     for name, what in LATER.items():
         if mode == "child":

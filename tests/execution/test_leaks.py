@@ -97,7 +97,7 @@ def _probe_after_each(database: Database, *, chunk: bool) -> dict[str, tuple[int
     put(database, "app.run_and_fail", {"what": "select 1"})
     database.drain()
     know_as_short(database)
-    database.admin("select jobs.alter_queue('default', batch => %s)", [chunk])
+    database.admin("select jobs.alter_queue('default', share_commits => %s)", [chunk])
     database.run("truncate app.ledger")
     jobs = {"nothing": (put(database, "app.echo", {"what": 1}), put(database, "app.probe"))}
     for name, plant in PLANTS.items():

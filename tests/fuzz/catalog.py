@@ -34,7 +34,7 @@ _QUEUE_OPTIONS = {
     "backoff": INTERVALS,
     "backoff_cap": INTERVALS,
     "retention": INTERVALS,
-    "batch": BOOLEANS,
+    "share_commits": BOOLEANS,
 }
 _NAMES_OF_SETTINGS = either(
     "chunk_jobs", "chunk_ms", "claim_jobs", "claim_ms", "lease_seconds", "session_seconds", "session_jobs",

@@ -38,7 +38,7 @@ def database(server: Server, template: str) -> Iterator[Database]:
     made = clone(server, template, "fuzz")
     made.admin(f"alter database {made.name} set synchronous_commit = off")  # what is fuzzed is not the disk
     for queue in ("fuzz", "fuzz.2"):
-        made.run("select jobs.create_queue(%s, batch => %s)", [queue, queue == "fuzz"], role="operator")
+        made.run("select jobs.create_queue(%s, share_commits => %s)", [queue, queue == "fuzz"], role="operator")
     for queue in ("default", "fuzz", "fuzz.2"):
         made.run("select jobs.alter_queue(%s, backoff => '1 hour')", [queue], role="operator")
     yield made

@@ -20,14 +20,14 @@ def test_create(database: Database) -> None:
     """A queue has the options that it was made with, and its jobs have its defaults."""
     made = database.value(
         "select jobs.create_queue('mail', concurrency => 2, timeout => '1 min', max_attempts => 5,"
-        " retention => '1 day', batch => false, retention_rows => 1000)",
+        " retention => '1 day', share_commits => false, retention_rows => 1000)",
         role="operator",
     )
     job = enqueue_on(database.line(), "pg_catalog.now", queue="mail")
 
     assert made is True
     assert _queue(
-        database, "mail", "concurrency, timeout, max_attempts, retention, batch, retention_rows, paused, accepting"
+        database, "mail", "concurrency, timeout, max_attempts, retention, share_commits, retention_rows, paused, accepting"
     ) == (*(2, timedelta(minutes=1), 5, timedelta(days=1), False, 1000, False, True),)
     assert (database.job(job)["timeout"], database.job(job)["max_attempts"]) == (timedelta(minutes=1), 5)
 

@@ -72,8 +72,8 @@ begin
     v_value := p_queue.retention_rows;
     v_range :=
       '1 to 9223372036854775807; for no limit null in jobs.create_queue, 0 in jobs.alter_queue';
-  elsif p_queue.batch is null then
-    v_option := 'batch';
+  elsif p_queue.share_commits is null then
+    v_option := 'share_commits';
     v_range := 'true or false';
   end if;
   if v_option is not null then

@@ -9,7 +9,7 @@ create or replace function jobs_internal.create_queue(
   backoff interval default '1 second',
   backoff_cap interval default '1 hour',
   retention interval default '7 days',
-  batch boolean default true,
+  share_commits boolean default true,
   retention_rows bigint default null
 )
 returns boolean
@@ -33,14 +33,14 @@ begin
   v_new.backoff := create_queue.backoff;
   v_new.backoff_cap := create_queue.backoff_cap;
   v_new.retention := create_queue.retention;
-  v_new.batch := create_queue.batch;
+  v_new.share_commits := create_queue.share_commits;
   v_new.retention_rows := create_queue.retention_rows;
   v_new := jobs_internal.check_queue(v_new);
   insert into jobs_internal.queue (name, concurrency, timeout, max_attempts, backoff, backoff_cap,
-      retention, retention_rows, batch)
+      retention, retention_rows, share_commits)
   values (v_new.name, v_new.concurrency, v_new.timeout, v_new.max_attempts, v_new.backoff,
       v_new.backoff_cap, v_new.retention,
-    v_new.retention_rows, v_new.batch)
+    v_new.retention_rows, v_new.share_commits)
   on conflict do nothing
   returning id into v_id;
   if not found then
@@ -65,7 +65,7 @@ create or replace function jobs_internal.alter_queue(
   backoff interval default null,
   backoff_cap interval default null,
   retention interval default null,
-  batch boolean default null,
+  share_commits boolean default null,
   accepting boolean default null,
   retention_rows bigint default null
 )
@@ -86,7 +86,7 @@ begin
   v_new.backoff := coalesce(alter_queue.backoff, v_new.backoff);
   v_new.backoff_cap := coalesce(alter_queue.backoff_cap, v_new.backoff_cap);
   v_new.retention := coalesce(alter_queue.retention, v_new.retention);
-  v_new.batch := coalesce(alter_queue.batch, v_new.batch);
+  v_new.share_commits := coalesce(alter_queue.share_commits, v_new.share_commits);
   v_new.retention_rows := case when alter_queue.retention_rows = 0 then null
     else coalesce(alter_queue.retention_rows, v_new.retention_rows) end;
   v_new := jobs_internal.check_queue(v_new);
@@ -94,7 +94,7 @@ begin
   set concurrency = v_new.concurrency, timeout = v_new.timeout, max_attempts = v_new.max_attempts,
     backoff = v_new.backoff,
     backoff_cap = v_new.backoff_cap, retention = v_new.retention,
-      retention_rows = v_new.retention_rows, batch = v_new.batch,
+      retention_rows = v_new.retention_rows, share_commits = v_new.share_commits,
     accepting = coalesce(alter_queue.accepting, q.accepting)
   where q.id = v_id;
   perform jobs_internal.fit_slots(v_id),

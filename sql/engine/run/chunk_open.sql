@@ -74,7 +74,7 @@ begin
       -- whole claim might be more than an array holds, and the session would be away for as long as
       -- nobody may be whose job cannot be seen (cancel_hidden_chunks).
       when j.call_template_id is null or pg_column_size(j.args) > 8000 or j.settings is not null
-        or m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0 or not q.batch
+        or m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0 or not q.share_commits
         or j.publication_id is not null or d.avg_ms is null or d.avg_ms > p_short_ms or d.renames
         or p.oid is null then 'alone'
       else 'chunk'
@@ -91,7 +91,7 @@ begin
     from jobs_internal.job as o where o.id = m.job_id and o.msg_id = m.msg_id and o.state = 'queued'
       and o.owner = v_owner offset 0
   ) as j on true
-  left join lateral (select o.paused, o.batch from jobs_internal.queue as o
+  left join lateral (select o.paused, o.share_commits from jobs_internal.queue as o
       where o.id = j.queue_id offset 0) as q on true
   left join lateral (
     select o.task, o.call, o.procedure, o.func, o.version, o.place, o.func_owner

@@ -74,7 +74,7 @@ class Poison(Scenario):
         self._crashes_allowed = 0
 
     def inject(self, world: World, fault: Fault) -> None:
-        """Enqueue it amid a batch of innocents, while others run beside it."""
+        """Enqueue it amid a batch of others, while others run beside it."""
         most = fault.facts["max_attempts"]
         before, after = ([_AMID] * fault.facts[side] for side in ("before", "after"))
         self._poison += 1
