@@ -40,12 +40,13 @@ def _enqueue_each(database: Database, count: int, queue: str) -> Batch:
 
 @measurement("alone", "functions never seen before, and a queue without batches, jobs per second")
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
-    """Take turns: unseen functions in a queue of their own, a known one in a queue with share_commits off,
-    INSERT commits.
+    """Take turns: unseen functions in a queue of their own, a known one in a queue with
+    share_commits off, INSERT commits.
     """
     database, size = bench.database, bench.size
     database.rows(
-        "select jobs.create_queue('unseen'), jobs.create_queue('one_by_one', share_commits => false)"
+        "select jobs.create_queue('unseen'), jobs.create_queue('one_by_one', share_commits =>"
+        " false)"
     )
     teach(database, queue="one_by_one")
     unseen, alone, inserted = [], [], []

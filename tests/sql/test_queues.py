@@ -27,7 +27,9 @@ def test_create(database: Database) -> None:
 
     assert made is True
     assert _queue(
-        database, "mail", "concurrency, timeout, max_attempts, retention, share_commits, retention_rows, paused, accepting"
+        database,
+        "mail",
+        "concurrency, timeout, max_attempts, retention, share_commits, retention_rows, paused, accepting",
     ) == (*(2, timedelta(minutes=1), 5, timedelta(days=1), False, 1000, False, True),)
     assert (database.job(job)["timeout"], database.job(job)["max_attempts"]) == (timedelta(minutes=1), 5)
 
