@@ -1,4 +1,4 @@
-"""docs/failure-modes.md names the test that shows each line, and each of them exists."""
+"""docs/failure-modes.md names the test that shows each failure, and each of them exists."""
 
 import ast
 import re
@@ -24,30 +24,44 @@ def functions_of(path: str) -> frozenset[str]:
     return frozenset(n.name for n in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(n, ast.FunctionDef))
 
 
-def lines() -> list[tuple[str, list[str]]]:
-    """Give the rows of the tables: a mode, and its cells."""
-    text = PAGE.read_text("utf-8")
-    rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines() if line.startswith("| ")]
-    return [(row[0], row) for row in rows if row[0] != "what happens"]
+PARTS = ["Seen", "By itself", "To do", "Shown by"]
+
+
+def sections() -> list[tuple[str, dict[str, str]]]:
+    """Give the sections of the page: a mode, and what it says under each of its points."""
+    found: list[tuple[str, dict[str, str]]] = []
+    for section in PAGE.read_text("utf-8").split("\n### ")[1:]:
+        mode, _, rest = section.partition("\n")
+        points = re.split(r"^- ([A-Z][a-z ]+):", rest.partition("\n## ")[0], flags=re.MULTILINE)
+        assert points[0].strip() == "", f"{mode}: text outside its points"
+        assert points[1::2] == PARTS, f"{mode}: {points[1::2]}"
+        found.append((mode, dict(zip(PARTS, (" ".join(text.split()) for text in points[2::2]), strict=True))))
+    return found
 
 
 def missing(shown_by: str) -> list[str]:
-    """List what a line names and nobody finds."""
+    """List what a section names and what does not exist."""
     tests = [f"{path}::{name}" for path, name in TEST.findall(shown_by) if name not in functions_of(path)]
     return tests + [name for name in SCENARIO.findall(shown_by) if name not in SCENARIOS]
 
 
-@pytest.mark.parametrize(("mode", "cells"), lines(), ids=[mode for mode, _ in lines()])
-def test_each_line_names_a_test_that_exists(mode: str, cells: list[str]) -> None:
-    assert len(cells) == 5, cells
-    assert TEST.search(cells[4]) or SCENARIO.search(cells[4]), f"{mode}: shown by nothing"
-    assert missing(cells[4]) == []
-    assert re.sub(r"`tests/[\w/]+\.py::\w+`|torture: \w+", "", cells[4]).strip() == ""
+@pytest.mark.parametrize(("mode", "points"), sections(), ids=[mode for mode, _ in sections()])
+def test_each_section_names_a_test_that_exists(mode: str, points: dict[str, str]) -> None:
+    shown_by = points["Shown by"]
+    assert all(points.values()), f"{mode}: a point says nothing"
+    assert TEST.search(shown_by) or SCENARIO.search(shown_by), f"{mode}: shown by nothing"
+    assert missing(shown_by) == []
+    assert re.sub(r"`tests/[\w/]+\.py::\w+`|torture: \w+", "", shown_by).strip() == ""
 
 
-def test_each_scenario_has_its_line() -> None:
-    named = set(SCENARIO.findall(" ".join(cells[4] for _, cells in lines())))
+def test_each_scenario_has_its_section() -> None:
+    named = set(SCENARIO.findall(" ".join(points["Shown by"] for _, points in sections())))
     assert set(SCENARIOS) - named <= {"calm"}
+
+
+def test_the_page_is_sections_and_no_table() -> None:
+    assert "\n|" not in PAGE.read_text("utf-8")
+    assert PAGE.read_text("utf-8").count("- Shown by:") == len(sections())
 
 
 def test_what_is_not_there_is_found() -> None:
