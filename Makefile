@@ -46,6 +46,7 @@ lint: $(VENV)/.dev  ## Check style, types, what could be attacked in Python and 
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml --exclude '*/test_*' pyworker bench tests/torture
 	$(if $(SQL),$(BIN)/sqlfluff lint --disable-progress-bar --processes 0 $(SQL))
 	$(if $(SQL),$(BIN)/python tests/spot_sql.py)
+	$(BIN)/python tests/lint_words.py
 	$(if $(DOCKER),$(BIN)/hadolint $(DOCKER))
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 
