@@ -35,6 +35,12 @@ def test_a_supervisor_goes_on_and_says_what_waits(database: Database, supervise:
     waits = wait_until(lambda: [found for found in database.admin(CHECK) if "SyncRep" in found[1]], 20)
     assert "synchronous_standby_names (now: gone)" in waits[0][2]
     wait_until(lambda: database.admin(CHECK)[0][0] == "critical", 30)  # far beyond the patience of 3 s
+    told = database.record("select * from jobs.explain(%s)", [row[0]])
+    assert (told["code"], told["state"]) == ("standby_session", "queued"), told
+    assert "synchronous_standby_names" in told["remedy"]
+    assert told["since"] is not None
+    assert database.run("select waits_for from jobs.queued") == [(told["reason"],)]
+    assert len(database.background()) <= 2, database.background()  # no session after the other that hangs
     assert one.process.poll() is None
     assert one.events("server_stalled") == []
     with database.server.connect(database=database.name, synchronous_commit="local") as line:

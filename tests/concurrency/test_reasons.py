@@ -340,8 +340,8 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     database.drain()
 
 
-#: A commit that waits for a standby would hold up the whole test server.
-UNTRIED = {"standby"}
+#: A commit that waits for a standby would hold up the whole test server: tests/acceptance/test_standby_gone.py.
+WITHOUT_A_STANDBY = {"standby", "standby_session"}
 
 
 @pytest.mark.parametrize("code", CASES)
@@ -368,7 +368,7 @@ def test_a_code_that_is_the_only_one(database: Database, code: str) -> None:
 
 def test_every_code_has_a_case(shared: Database) -> None:
     """The documented list has no code that nothing is known to lead to."""
-    assert {row[0] for row in shared.run("select code from jobs.wait_reasons")} == CASES.keys() | UNTRIED
+    assert {row[0] for row in shared.run("select code from jobs.wait_reasons")} == CASES.keys() | WITHOUT_A_STANDBY
 
 
 def test_the_first_that_holds_is_the_reason(database: Database) -> None:
@@ -391,6 +391,20 @@ def test_who_enqueued_a_published_job_sees_why_it_waits(database: Database) -> N
     job = int(database.value("select jobs.enqueue_published('app.note', '{\"n\": 1}')", role="other"))
     assert explain(database, job, "other")["code"] == "no_supervisor"
     assert database.job(job, role="other")["waits_for"] == "no supervisor is connected"
+
+
+def test_a_session_that_a_row_lock_keeps_names_who_holds_it(database: Database) -> None:
+    """Somebody has locked the job's row, and the session that took it waits: not only that it has taken it."""
+    job = queued(database)
+    holder = database.connect("postgres")
+    holder.execute("begin")
+    holder.execute("select from jobs_internal.job for update")
+    database.run("select jobs.start()")
+    wait_until(lambda: explain(database, job)["blocked_by_pids"] == [holder.info.backend_pid])
+    assert f"waits for a lock of process {holder.info.backend_pid}" in explain(database, job)["reason"]
+    holder.execute("rollback")
+    wait_for(database, job)
+    database.drain()
 
 
 def test_a_million_lookups_are_one(database: Database) -> None:

@@ -36,6 +36,10 @@ as $$
   (70, 'paused_all', 'everything is paused', 'select jobs.resume();  as a member of jobs_operator'),
   (71, 'paused_queue', 'its queue is paused',
       'select jobs.resume(queue);  as a member of jobs_operator'),
+  (75,
+      'standby_session', 'a session of its owner waits for a synchronous standby at a commit; what '
+        'it has taken is not seen before',
+      'bring the standby back, or change synchronous_standby_names'),
   (80, 'quota', 'its owner has as many worker sessions as its quota allows, and all of them work',
     'wait for one to end, or select jobs.set_quota(role, running => ...);  see jobs.quotas'),
   (90, 'concurrency', 'all slots of its queue are held',

@@ -105,6 +105,14 @@ as $$
       from sessions as c
       group by c.owner
     ) as s on s.owner = o.owner
+  ), committing as materialized (
+    select a.usesysid as owner, min(a.xact_start) as since,
+      array_agg(a.pid order by a.pid) filter (where v.sees_all or a.usesysid = v.me) as pids
+    from pg_stat_get_activity(null) as a
+    cross join viewer as v
+    where a.wait_event = 'SyncRep' and a.backend_type = 'pg_background'
+      and a.datid = (select d.oid from pg_database as d where d.datname = current_database())
+    group by a.usesysid
   ), slots as materialized (
     select jobs_internal.free_worker_slots() as free
   ), of_owners as (
@@ -165,6 +173,11 @@ as $$
       from slots as s
       where s.free <= 0 and o.live = o.works
     ) as x
+    union all
+    select c.owner, 'standby_session',
+      format('a session of its owner %s waits for a synchronous standby at a commit',
+          pg_get_userbyid(c.owner)), c.since, c.pids, null, null
+    from committing as c
     union all
     select u.owner, 'owner_unreached',
       format(case when u.reason like 'launch refused: %'

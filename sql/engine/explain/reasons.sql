@@ -68,6 +68,7 @@ declare
   v_vt timestamptz;
   v_ms double precision;
   v_sessions bigint;
+  v_holders integer[];  -- who keeps the session that has taken it from starting anything
 begin
   if p_job.state <> 'queued' or to_regclass('pgmq.' || v_queue) is null then
     reason := 'it is due: the next round of a supervisor puts it into its lane';
@@ -86,6 +87,16 @@ begin
   where s.lane_id = p_job.lane_id and p_job.msg_id = any (s.msg_ids);
   if pids is not null then
     reason := 'a session has taken it, with those before it';
+    if jobs is null then
+      select array_agg(distinct b.pid order by b.pid) into v_holders
+      from unnest(pids) as s(pid)
+      cross join unnest(pg_blocking_pids(s.pid)) as b(pid);
+      if v_holders is not null then
+        pids := v_holders;
+        reason := format('a session has taken it, and waits for a lock of process %s',
+            array_to_string(pids, ', '));
+      end if;
+    end if;
     return next;
     return;
   end if;

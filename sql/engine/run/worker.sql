@@ -96,6 +96,11 @@ begin
   v_life := jobs_internal.setting('session_seconds')::integer * interval '1 second';
   v_until := pg_catalog.clock_timestamp() + v_life;
   v_max_jobs := jobs_internal.setting('session_jobs')::bigint;
+  if pg_catalog.current_setting('synchronous_commit') <> 'off' then
+    -- A session that waited here for a standby that is gone would not be seen, and another one
+    -- would be launched for it, until no worker slot of the server was free.
+    perform pg_catalog.set_config('synchronous_commit', 'local', true);
+  end if;
   commit;
 
   loop

@@ -1,6 +1,6 @@
 -- The claim is committed with the chunk, not before it: who crashes the server has claimed nothing.
 
--- Replaces jobs_internal.work, md5 3892f31da31c71ebab695a3a895413db.
+-- Replaces jobs_internal.work, md5 d144251b904c6abf7844f0960754d0c3.
 create or replace procedure jobs_internal.work(p_linger_ms integer, p_wait_xid text)
 language plpgsql
 as $$
@@ -94,6 +94,11 @@ begin
   v_life := jobs_internal.setting('session_seconds')::integer * interval '1 second';
   v_until := pg_catalog.clock_timestamp() + v_life;
   v_max_jobs := jobs_internal.setting('session_jobs')::bigint;
+  if pg_catalog.current_setting('synchronous_commit') <> 'off' then
+    -- A session that waited here for a standby that is gone would not be seen, and another one
+    -- would be launched for it, until no worker slot of the server was free.
+    perform pg_catalog.set_config('synchronous_commit', 'local', true);
+  end if;
   commit;
 
   loop
