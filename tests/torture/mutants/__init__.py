@@ -82,7 +82,8 @@ MUTANTS: dict[str, Mutant] = {
         ),
         Mutant(
             name="start_not_committed",
-            summary="the start of a lone job is committed with its end: nobody counts the job that crashes the server",
+            summary="the start of a lone job is committed with its end:"
+            " no session counts the job that crashes the server",
             scenario="poison",
             seconds=10,
             seed=1,  # its poison comes alone
@@ -177,7 +178,7 @@ MUTANTS: dict[str, Mutant] = {
         ),
         Mutant(
             name="cancel_does_nothing",
-            summary="a cancel of a job that runs says that it is being cancelled, and tells nobody",
+            summary="a cancel of a job that runs says that it is being cancelled, and tells no session",
             scenario="calm",
             caught_by=frozenset({"I15"}),
         ),

@@ -1,4 +1,4 @@
--- A cancel of a job that runs says that it is being cancelled, and tells nobody.
+-- A cancel of a job that runs says that it is being cancelled, and tells no session.
 
 -- Replaces jobs.cancel, md5 632956c489d7836c512c233afb2a77e8.
 create or replace function jobs.cancel(id bigint)

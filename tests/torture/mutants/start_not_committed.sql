@@ -1,4 +1,5 @@
--- The start of a lone job is committed with its end: nobody counts the job that crashes the server.
+-- The start of a lone job is committed with its end: no session counts the job that crashes the
+-- server.
 
 -- Replaces jobs_internal.work, md5 d144251b904c6abf7844f0960754d0c3.
 create or replace procedure jobs_internal.work(p_linger_ms integer, p_wait_xid text)
