@@ -181,7 +181,7 @@ class Database:
                 return False
             at_work, due = self.admin(
                 "select (select count(*) from jobs.sessions where owner = %s),"
-                " (select count(*) from jobs_internal.job as j where j.owner = %s::regrole"
+                " (select count(*) from jobs_internal.job as j where j.owner = quote_ident(%s)::regrole"
                 "  and (j.state <> 'scheduled' or j.due_at <= now() + interval '5 s'))",
                 [role, role],
             )[0]

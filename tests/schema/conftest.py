@@ -12,6 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from kit.server import private_server
 
 from pyworker.cli import main
 from pyworker.server import PrivateServer
@@ -64,10 +65,10 @@ class Database:
 
 
 @pytest.fixture(scope="session")
-def schema_server() -> PrivateServer:
-    server = PrivateServer()
-    server.start()
-    return server
+def schema_server() -> Iterator[PrivateServer]:
+    """A server as a user's is: `pyworker check` finds nothing wrong with it."""
+    with private_server("schema", durable=True) as server:
+        yield server
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ SCENARIO = "postmaster_killed"
 SECONDS = 20
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_some_seconds_of_torture_violate_nothing() -> None:
     place = open_directory("pw-torture-")
