@@ -96,7 +96,7 @@ def bench(
 
 
 def _readable(path: str, flags: int) -> int:
-    """Open a file that others may read and nobody else may write, whatever the umask."""
+    """Open a file that others may read and no other user may write, whatever the umask."""
     return os.open(path, flags, 0o644)
 
 

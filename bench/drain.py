@@ -19,7 +19,7 @@ _TURN = 0.1  # seconds between two looks
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Jobs that were enqueued together: nobody else enqueues into this database meanwhile."""
+    """Jobs that were enqueued together: no other client enqueues into this database meanwhile."""
 
     first: int
     last: int

@@ -50,7 +50,7 @@ def private_megabytes(database: Database, pid: int) -> float | None:
     """Return the private memory of a server process, None when it has ended.
 
     The mappings that are shared by nature are left out: a page of the shared buffers that only this
-    process has touched so far is counted as private by the kernel, but costs nobody anything.
+    process has touched so far is counted as private by the kernel, but costs nothing.
     """
     try:
         text = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8")

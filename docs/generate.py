@@ -125,7 +125,7 @@ def internal_rights(connection: Connection) -> Iterator[str]:
 
 
 def closed_objects(connection: Connection) -> Iterator[str]:
-    """List what nobody but the owner has any right on, and whose each object is."""
+    """List what only the owner has any right on, and whose each object is."""
     rows = _rows(connection, OBJECTS)
     closed = [row for row in rows if row["schema"] == "jobs_internal" and row["definer"] is None]
     rights = {right for row in closed for right in row["roles"]}

@@ -40,7 +40,7 @@ select p.proname as name, p.prokind = 'p' as procedure,
   array(select a.grantee::regrole::text from aclexplode(coalesce(i.proacl, p.proacl)) as a
     where a.grantee <> p.proowner order by 1) roles
 from pg_proc as p
--- A door that is open to all of ours: the function behind it is granted to those whom it is for.
+-- A door that is open to all of ours: the function behind it is granted to those that it is for.
 left join pg_proc as i on i.pronamespace = 'jobs_internal'::regnamespace and i.proname = p.proname
   and i.proargtypes = p.proargtypes
 where p.pronamespace = 'jobs'::regnamespace

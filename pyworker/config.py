@@ -169,13 +169,13 @@ def config_file(environ: Mapping[str, str] | None = None) -> Path | None:
 
 def _refuse_foreign(path: Path) -> None:
     """Refuse a file that others could have left where we happen to be: it says where to connect,
-    and whom to trust.
+    and which hosts to trust.
     """
     facts = (path.lstat(), path.stat())  # of a link itself too
     if any(one.st_uid not in (0, os.geteuid()) for one in facts) or facts[1].st_mode & 0o002:
         raise ConfigError(
-            f'configuration file "{path.resolve()}" may be somebody else\'s',
-            detail="It belongs to another user, or everybody may write it.",
+            f'configuration file "{path.resolve()}" may be of another user',
+            detail="It belongs to another user, or all users may write it.",
             hint=(
                 "Where it is meant, name it in PYWORKER_CONFIG; else run this in another directory."
             ),

@@ -102,10 +102,11 @@ _ALL = (
         "risk",
         "warning",
         "problem detail hint",
-        "The supervisor runs, but somebody could misuse how it was set up. Said once, at the "
+        "The supervisor runs, but how it was set up could be misused. Said once, at the "
         "start. Problems: unverified_server: a connection off this machine that does not check "
-        "whom it speaks to; superuser: its login is a superuser, or a member of one, and that "
-        "was allowed; privileged_login: the same of another privilege that no supervisor needs.",
+        "which server it speaks to; superuser: its login is a superuser, or a member of one, and "
+        "that was allowed; privileged_login: the same of another privilege that no supervisor "
+        "needs.",
     ),
     _event(
         "supervisor_stopping",
@@ -246,7 +247,7 @@ _ALL = (
         "error",
         _OUTCOME,
         (
-            "Nobody can tell whether the statement took effect. A person has to look, then retry "
+            "Nothing shows whether the statement took effect. A person has to look, then retry "
             "or leave it."
         ),
     ),

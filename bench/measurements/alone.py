@@ -12,7 +12,7 @@ from bench.measurement import Bench, measurement
 
 
 def _new_functions(database: Database, count: int) -> None:
-    """Make the functions, or make them anew: a replaced function is one that nobody has seen."""
+    """Make the functions, or make them anew: a replaced one is new to every session."""
     database.rows(f"""
         do $$
         begin

@@ -28,6 +28,6 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
             wait_idle(database)
             time.sleep(0.3)  # our own looks are over too
             sent = send(app)
-            time.sleep(0.3)  # nobody looks while it starts
+            time.sleep(0.3)  # no look at it while it starts
             rounds[number % size.runs].extend(starts(database, [sent]))
     yield from figures("cold", "enqueue to start, no session up", [one for one in rounds if one])

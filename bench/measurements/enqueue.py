@@ -10,7 +10,7 @@ from bench.measurement import Bench, measurement
 
 @measurement("enqueue", "one jobs.enqueue per transaction, against INSERT commits")
 def measure(bench: Bench) -> Iterator[Figure | Curve]:
-    """Take turns, with nobody who drains."""
+    """Take turns, while no session drains."""
     database, size = bench.database, bench.size
     teach(database)
     inserted, enqueued = [], []

@@ -1,5 +1,5 @@
-"""Whether the live tables stay small while many jobs go through, with nobody who cares for them by
-hand.
+"""Whether the live tables stay small while many jobs go through and no person vacuums
+them.
 """
 
 from collections.abc import Iterator

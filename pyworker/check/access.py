@@ -29,7 +29,7 @@ def _complaints(rule: Rule, *, open_socket: bool) -> Iterator[tuple[Status, str,
         better = "peer" if rule.type == "local" else "scram-sha-256"
         yield (
             status,
-            f"whoever reaches {where} is {who}, without any proof (trust)",
+            f"who reaches {where} is {who}, without any proof (trust)",
             rf"s/(.*)\btrust\b/\1{better}/",
         )
     elif rule.method == "ident" and rule.type != "local" and not rule.is_loopback:
@@ -58,9 +58,7 @@ def _only_tls(rule: Rule) -> str:
 
 
 def host_access(target: Target) -> Iterator[Finding]:
-    """Look for lines of pg_hba.conf that let somebody be a powerful role without proof, or overhear
-    one.
-    """
+    """Look for lines of pg_hba.conf that let a stranger be a powerful role, or overhear one."""
     check = "pg_hba"
     broken = target.rows(
         "select file_name, line_number, error from pg_catalog.pg_hba_file_rules"

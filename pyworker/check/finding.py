@@ -52,7 +52,7 @@ class Target:
         return None if found in (None, "") else str(found)
 
     def has(self, schema: str, name: str) -> bool:
-        """Tell whether a table or view is there, whoever asks."""
+        """Tell whether a table or view is there, for any role that asks."""
         return bool(
             self.value(
                 "select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n"

@@ -14,7 +14,7 @@ _ROLES = [
     "jobs_reader",
     "jobs_supervisor",
 ]
-#: (granted role, to whom): what 10_roles.sql grants.
+#: (granted role, grantee): what setup/roles.sql grants.
 _MEMBERSHIPS = [
     ("pg_read_all_stats", "jobs_owner"),
     ("pg_signal_backend", "jobs_owner"),
@@ -201,9 +201,7 @@ def runners(target: Target) -> Iterator[Finding]:
             remedy = f"revoke jobs_runner from {row['name']};"
         yield Finding(check="runners", status="warning", detail=detail, remedy=remedy, choice=True)
     if not rows:
-        detail = (
-            "no role is a member of jobs_runner: nobody's jobs run but those of the DSN's own user"
-        )
+        detail = "no role is a member of jobs_runner: no jobs run but those of the DSN's own user"
         yield Finding(
             check="runners",
             status="warning",

@@ -51,7 +51,7 @@ def _unsafe_parent(folder: str) -> str | None:
 
 
 def sockets(target: Target) -> Iterator[Finding]:
-    """Look for a socket that somebody else could take the place of."""
+    """Look for a socket whose place another user could take."""
     check = "socket"
     folders = _directories(target)
     look: Callable[[str], str | None] = _unsafe_parent if target.is_here else lambda _folder: None

@@ -108,11 +108,11 @@ class LazyGroup(click.Group):
             )
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run as a program of its own; somebody who calls it with arguments keeps the hooks and the
+        """Run as a program of its own; a caller that gives arguments keeps the hooks and the
         umask.
         """
         if not args and extra.get("args") is None:
-            os.umask(os.umask(0o077) | 0o022)  # what we make, nobody else writes
+            os.umask(os.umask(0o077) | 0o022)  # what we make, no other user writes
             sys.excepthook = _show_traceback
             threading.excepthook = _show_thread_traceback
         return super().main(*args, **extra)

@@ -123,7 +123,7 @@ def uninstall(dsn: str | None, *, as_sql: bool, yes: bool, cascade: bool) -> Non
             raise SchemaError(
                 "uninstalling needs a yes",
                 detail="Nothing was changed.",
-                hint="Use --yes where nobody can be asked.",
+                hint="Use --yes where no person can be asked.",
             )
         click.confirm("Go on?", abort=True, err=True)
     done = drop_schema(dsn, cascade=cascade)

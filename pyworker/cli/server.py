@@ -212,7 +212,7 @@ def destroy(directory: Path | None, *, yes: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise PyworkerError(
-                "destroying needs a yes", hint="Use --yes where nobody can be asked."
+                "destroying needs a yes", hint="Use --yes where no person can be asked."
             )
         click.confirm(
             f"Remove the server in {private.dir} with all its data?", abort=True, err=True

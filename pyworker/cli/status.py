@@ -132,7 +132,7 @@ def _show(dsn: str, *, as_json: bool, watch: bool) -> dict[str, Rows]:
 
 
 def _pause(facts: Mapping[str, Rows]) -> str | None:
-    """Say who paused everything and what ends it; None: nobody did."""
+    """Say who paused everything and what ends it; None: it is not paused."""
     for row in facts["health"]:
         if row.get("check") == _SWITCH and row.get("status") != "ok":
             return f"{row.get('detail')}; no job starts until {row.get('remedy')}"

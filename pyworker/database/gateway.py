@@ -156,8 +156,9 @@ class Gateway:
         self._connection.execute("listen pyworker")
 
     def receive(self) -> bool:
-        """Read what the server sent unasked; true: somebody enqueued. Raises when the connection is
-        gone.
+        """Read what the server sent unasked; true: a job was enqueued.
+
+        Raises when the connection is gone.
         """
         self._connection.pgconn.consume_input()
         while self._connection.pgconn.notifies():

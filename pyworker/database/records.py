@@ -60,7 +60,7 @@ class Tick:
 
     paused: bool = False
     watchful: bool = (
-        False  # somebody may commit a job without a ring, as he saw this supervisor awake
+        False  # an enqueuer that saw this supervisor awake may commit without a notification
     )
     dispatched: int = 0
     rescued: int = 0

@@ -30,7 +30,7 @@ select pg_terminate_backend(pid) from pg_stat_activity
 where datname = %s and backend_type <> 'client backend'
 """
 _LOCK = 7_266_813  # one demo at a time on a server
-#: On somebody else's server the demo's roles have names that nobody else uses: their passwords are
+#: On a server of another user the demo's roles have names of their own: their passwords are
 #: set anew each time.
 _FOREIGN_ROLES = ("pyworker_demo", "pyworker_demo_supervisor")
 

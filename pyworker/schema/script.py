@@ -67,9 +67,7 @@ class Step:
 
     @property
     def records(self) -> bool:
-        """Tell whether it makes the record of migrations, and whoever applies them is now the owner
-        of it.
-        """
+        """Tell whether it makes the record of migrations, owned by the role that applies them."""
         return self.file is not None and self.file.path.startswith("setup/versions")
 
     @property

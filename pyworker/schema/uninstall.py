@@ -176,7 +176,7 @@ def drop_schema(dsn: str, *, cascade: bool = False, root: Path | None = None) ->
         except Error as error:
             if error.sqlstate == "55P03":
                 raise SchemaError(
-                    "somebody is still working with pyworker's tables",
+                    "another session is still working with pyworker's tables",
                     detail="A lock could not be had in 10 s. Nothing was changed.",
                     hint=(
                         "Stop the supervisors, run jobs.pause(), wait for the running jobs, "

@@ -139,7 +139,7 @@ class Layout:
         return [*self._made_by_siblings(), *made]
 
     def _made_by_siblings(self) -> list[str]:
-        """List the parents that another private server beside this one made: whoever goes last
+        """List the parents that another private server beside this one made: the last one to go
         removes them.
         """
         siblings = (Layout(root=marker.parent) for marker in self.root.parent.glob(f"*/{_MARKER}"))

@@ -128,7 +128,7 @@ def _owner(path: Path) -> OsUser | None:
 def server_user(settings: Settings, *, owned: Path) -> OsUser:
     """Choose who runs the server: the owner of the cluster that is there, else oneself.
 
-    For root: PYWORKER_SERVER_USER, else SUDO_USER, else postgres, else nobody.
+    For root: PYWORKER_SERVER_USER, else SUDO_USER, else "postgres", else "nobody".
     """
     owner = _owner(owned)
     if owner:

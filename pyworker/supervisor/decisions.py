@@ -11,9 +11,10 @@ __all__ = ["Pace", "deadline_after", "event_for", "is_empty", "pace_after", "ses
 RUNNING = 0.05  # a job runs, and others with a short timeout may start; or one is being stopped
 ACTIVE = 0.1  # sessions are there, or on their way
 BLOCKED = 0.5  # work is due that cannot be launched for just now
-QUEUED = 1.0  # jobs wait for something that nobody rings for: a lease that ends, a lane, an owner
-IDLE = 10.0  # nothing is there at all, and whoever enqueues rings
-# the first look after falling asleep: somebody may have enqueued who saw the supervisor awake
+# jobs wait for what no notification tells of: a lease that ends, a lane, an owner
+QUEUED = 1.0
+IDLE = 10.0  # nothing is there at all, and each enqueue notifies
+# the first look after falling asleep: an enqueuer may have seen the supervisor awake
 DOZE = 0.05
 _SOONEST = 0.01
 
@@ -113,5 +114,5 @@ def event_for(outcome: Outcome) -> str:
     if outcome.state == "in_doubt":
         return "job_in_doubt"
     if outcome.outcome == "cancelled" and outcome.state == "failed":
-        return "job_failed"  # interrupted three times by somebody unknown: nobody asked for that
+        return "job_failed"  # interrupted three times, without a request of ours
     return _FINAL.get(outcome.outcome, "job_failed")

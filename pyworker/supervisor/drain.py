@@ -11,7 +11,7 @@ _LOOK_AGAIN = 0.5  # seconds between two looks at what runs
 
 
 class Drain:
-    """Knows which jobs are waited for. Sessions may take others meanwhile; nobody waits
+    """Knows which jobs are waited for. Sessions may take others meanwhile; no drain waits
     for those.
     """
 

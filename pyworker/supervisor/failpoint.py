@@ -20,10 +20,10 @@ EXIT_CODE: Final = 137  # what a shell says of a process that SIGKILL ended
 
 FAILPOINTS: Final = {
     "after_claim": "a tick has shown sessions at work; nothing was done about it yet",
-    "after_launch": "sessions were launched; nobody knows yet that they were",
+    "after_launch": "sessions were launched; no record says so yet",
     "mid_job": "a tick has shown a job that runs",
     "before_signal": "reasons to stop are committed; no signal was sent yet",
-    "after_end": "outcomes wait to be logged; nobody has looked at them",
+    "after_end": "outcomes wait to be logged; no supervisor has looked at them",
     "before_commit_of_outcomes": "outcomes were written to the log; the database has not "
     "committed that yet",
 }

@@ -89,7 +89,7 @@ class Batch:
 
 def _whole_seconds(sums: Mapping[_Key, _Sum]) -> dict[_Key, _Sum]:
     """Count the newest second with the one before: a batch seldom ends on the second, and half
-    lines help nobody.
+    lines are of no help.
     """
     newest = max((key[0] for key in sums), default=None)
     before = newest - timedelta(seconds=1) if newest else None

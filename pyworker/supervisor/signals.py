@@ -1,4 +1,4 @@
-"""Signals and waiting: one pipe wakes every wait of the main thread, whoever writes to it."""
+"""Signals and waiting: one pipe wakes every wait of the main thread, from any thread."""
 
 import contextlib
 import os
@@ -102,7 +102,7 @@ class WakeupPipe:
         while not done and not failed:
             self.pause(1.0)
         thread.join()
-        self._drain()  # its poke, where nobody waited for it: it would cut the next pause short
+        self._drain()  # its poke, where no wait took it: it would cut the next pause short
         if failed:
             raise failed[0]
         return done[0]

@@ -48,7 +48,7 @@ def warnings_of(
         yield {
             "problem": "superuser" if superuser else "privileged_login",
             "detail": (
-                f"the login {connection.info.user} {described(privileges)}: whoever gets hold of "
+                f"the login {connection.info.user} {described(privileges)}: who gets hold of "
                 f"this daemon has "
             )
             + ("the server" if superuser else "that, too"),
@@ -63,7 +63,7 @@ def warnings_of(
     if is_on_this_host(host, address) or mode == _VERIFIED or given.get("sslrootcert") == "system":
         return
     how = (
-        "encrypted, but with whom is not checked"
+        "encrypted, but the other end is not checked"
         if connection.pgconn.ssl_in_use
         else "not encrypted"
     )

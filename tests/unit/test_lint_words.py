@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lint_words import GENERATED, WIDTH, complaints, pages
+from tests.lint_words import GENERATED, WIDTH, complaints, pages, vague
 
 LONG = "word " * 30
 
@@ -12,6 +12,10 @@ def test_a_vague_word_is_refused(word: str) -> None:
     assert len(complaints(f"Fine.\nAnd {word} waits.")) == 1
     assert complaints(f"Fine.\nAnd {word} waits.")[0].startswith("2: say who")
     assert complaints(f"| {word} | in a table |") != []
+
+
+def test_a_vague_word_of_a_program_is_refused_and_a_name_is_not() -> None:
+    assert vague('user = "nobody"\n# nobody waits') == ["2: say who: nobody"]
 
 
 def test_a_long_line_is_refused() -> None:

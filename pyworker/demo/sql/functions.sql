@@ -57,7 +57,7 @@ begin
 end
 $$;
 
--- Loses twice against "somebody else": the server calls that 40001, and by the retry rules it is worth another attempt.
+-- Loses twice against another transaction: the server calls that 40001, and by the retry rules it is worth another attempt.
 create function demo.book()
 returns text
 language plpgsql
