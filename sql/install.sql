@@ -1,8 +1,8 @@
 -- Installs pyworker, or applies its functions and views again, in one transaction.
 -- Usage: psql -X -v ON_ERROR_STOP=1 -f sql/install.sql DSN
 --
--- This is the table of contents: psql applies the files in the order of the lines below, and so does
--- `pyworker install`, which reads the same lines. A new file needs its line here.
+-- This is the table of contents: psql applies the files in the order of the lines below, and so
+-- does `pyworker install`, which reads the same lines. A new file needs its line here.
 
 \set ON_ERROR_STOP on
 \set QUIET on
@@ -16,7 +16,7 @@ set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';
 set local pyworker.schema_version = '0';
 
--- What must be there before: the server, extensions, roles and schemas; and what has been installed.
+-- What must be there before: the server, extensions, roles and schemas; what was installed.
 \ir setup/preflight.sql
 select not exists (
   select from pg_catalog.pg_class as c

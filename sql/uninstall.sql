@@ -7,7 +7,7 @@
 -- `pyworker uninstall` runs this very text, after it has said what goes and asked. It is one
 -- transaction; a lock that cannot be had in 10 s ends it and changes nothing. Raises PW089 while
 -- another session holds the lock of installations, PW092 without the right, PW093 where the schemas
--- are not pyworker's, PW098 where somebody else's objects need them (set pyworker.cascade = 'on' to
+-- are not pyworker's, PW098 where objects of others need them (set pyworker.cascade = 'on' to
 -- drop those along), PW099 while jobs run. Says as NOTICE which roles and queues went, and as
 -- WARNING which roles and rights stay, why, and the lines that remove them.
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
-ROOTS = ("README.md", "docs", "pyworker", "bench")
+ROOTS = ("README.md", "docs", "sql", "pyworker", "bench")
 GENERATED = TOP / "docs/reference"
 VAGUE = re.compile(r"\b(nobody|somebody|whoever|whom)\b", re.IGNORECASE)
 WIDTH = 100

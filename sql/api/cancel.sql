@@ -1,4 +1,4 @@
--- Cancelling jobs.
+-- Cancelling jobs. An owner steers its own jobs; an operator all.
 
 create or replace function jobs.cancel(id bigint)
 returns text
@@ -25,7 +25,7 @@ begin
   end if;
   select j.* into v_job from jobs_internal.job as j where j.id = cancel.id;
   if not found then
-    -- Somebody has looked at what nobody saw the end of, and leaves it at that. What is known of
+    -- A person has looked at what ended unseen, and leaves it at that. What is known of
     -- its attempt stays.
     if exists (select from jobs_internal.finished as f where f.id = cancel.id
         and f.state = 'in_doubt') then
@@ -48,7 +48,7 @@ begin
       and coalesce(x.pressed_at, x.requested_at) between clock_timestamp()
         - interval '5 seconds' and clock_timestamp())
   then
-    -- somebody is at it: one session more for each call would take all worker slots
+    -- a session is at it: one more for each call would take all worker slots
     return 'cancelling';
   end if;
   -- It runs. The reason must be committed before anybody is signalled, which a function cannot do:
@@ -73,4 +73,4 @@ comment on function jobs.cancel(bigint) is
 'back), cancelling (it runs: its session is
 told to stop, at once and whatever the caller''s transaction does), or the state of a job that is '
 'finished already. A job that is in_doubt
-becomes cancelled: somebody has looked, and it is not run again. Errors: PW030.';
+becomes cancelled: a person has looked, and it is not run again. Errors: PW030.';

@@ -1,4 +1,6 @@
--- Dismissing failures.
+-- Dismissing failures: a person has looked, and no list or check brings them up again. Nothing else
+-- about the job changes: its history stays as long as its queue keeps it, and jobs.retry runs it
+-- again. An owner dismisses its own, an operator all.
 
 create or replace function jobs.dismiss(id bigint)
 returns text

@@ -31,7 +31,7 @@ begin
       return v_job.state;
     end if;
     if v_job.state = 'queued' then
-      -- It goes to another lane. Whoever holds the message runs the job.
+      -- It goes to another lane. The session that holds the message runs the job.
       execute format('select true from pgmq.%I as m where m.msg_id = $1 for update skip locked',
           'q_pyworker_' || v_job.lane_id)
       into v_locked using v_job.msg_id;

@@ -1,4 +1,7 @@
--- Queues, for operators: each function checks its caller's rights and calls engine/admin/queues.
+-- Queues, for operators. Each function names the role that it is for, where the caller is not a
+-- member, and calls the function of the same name in engine/admin, which does the work and is
+-- granted to that role alone: what is let through here by mistake is refused there. They run with
+-- the caller's rights.
 
 create or replace function jobs.create_queue(
   name text,

@@ -66,7 +66,7 @@ begin
       v_job.enqueued_by, v_job.unique_key, v_job.args, v_job.settings, v_job.note, v_job.options,
         v_job.error);
   exception
-    when unique_violation then  -- somebody was quicker
+    when unique_violation then  -- another session was quicker
       perform jobs_internal.refuse_taken_key(v_job);
   end;
   if v_due_at <= clock_timestamp() then
@@ -95,8 +95,8 @@ as $$
 declare
   v_job jobs_internal.job;
 begin
-  -- Only what waits for its time is locked: the row of a queued job may be in somebody's open
-  -- chunk, or be wanted by one.
+  -- Only what waits for its time is locked: the row of a queued job may be in another session's
+  -- open chunk, or be wanted by one.
   select j.* into v_job from jobs_internal.job as j where j.id = run_now.id;
   if v_job.state = 'scheduled'
     and (v_job.owner = jobs_internal.caller() or jobs_internal.caller_is('jobs_operator')) then

@@ -3,8 +3,8 @@
 -- nothing to clear.
 --
 -- Nothing that depends on them is ever dropped along: a function that a trigger, a default, an
--- index or somebody else's object needs stays and is replaced in place, and so are views that
--- somebody else's view reads. Sessions that run one of the functions go on with what they have and
+-- index or an object of others needs stays and is replaced in place, and so are views that
+-- a view of others reads. Sessions that run one of the functions go on with what they have and
 -- find the new ones by name at their next call. Runs before migrations and before the functions, in
 -- the same transaction; locks the views exclusively until commit.
 

@@ -66,8 +66,8 @@ end
 $$;
 
 -- A publication for all tables makes every UPDATE and DELETE of a table fail that has neither a
--- primary key nor a replica identity: some of pgmq's own have none, and ours change them. Whoever
--- may not alter them goes on; `pyworker check` tells what is missing.
+-- primary key nor a replica identity: some of pgmq's own have none, and ours change them. A session
+-- that may not alter them goes on; `pyworker check` tells what is missing.
 do $$
 declare
   v_table regclass;

@@ -1,14 +1,14 @@
 -- Preflight: everything that would make an installation fail or unsafe, said before anything is
 --   touched.
 --
--- Runs first, in the one transaction of an install or upgrade, and is repeatable. Whoever runs it
--- says what is meant by three settings: pyworker.command (install or upgrade),
+-- Runs first, in the one transaction of an install or upgrade, and is repeatable. The role that
+-- runs it says what is meant by three settings: pyworker.command (install or upgrade),
 -- pyworker.schema_version (the version that these files make) and, where known,
 -- pyworker.files_checksum. Without them, only what does not need them is checked.
 --
 -- Errors, each with DETAIL and HINT:
---   PW089 another session has held the lock of installations for 10 s (setting
---   pyworker.install_wait)
+--   PW089  another session has held the lock of installations for 10 s (setting
+--          pyworker.install_wait)
 --   PW090  the server is too old, a standby, or has no worker slots
 --   PW091  pg_background is missing or too old
 --   PW092  the role lacks rights
@@ -16,7 +16,7 @@
 --   PW094  the database holds a newer schema
 --   PW095  the database holds an older schema, and this is an install
 --   PW096  the database holds no schema, and this is an upgrade
---   PW097  pgmq is missing or not to be trusted (raised by 02_extensions.sql)
+--   PW097  pgmq is missing or not to be trusted (raised by extensions.sql)
 -- Locks: the advisory lock 'pyworker install' of this database until commit, so that two installs
 --   run one after the other.
 
@@ -54,8 +54,8 @@ exception
 end
 $$;
 
--- What follows must mean the same whoever applies it: no foreign object is found by name (above),
--- no foreign timeout strikes, and nobody waits behind us for long.
+-- What follows must mean the same for each role that applies it: no foreign object is found by name
+-- (above), no foreign timeout strikes, and no session waits behind us for long.
 set local statement_timeout = 0;
 set local idle_in_transaction_session_timeout = 0;
 set local lock_timeout = '30s';
@@ -210,7 +210,7 @@ begin
       message = format('role %s may not install pyworker', v_me),
       detail = format('Missing: %s.', array_to_string(v_missing, '; ')),
       hint = case
-        -- Nobody is to be made a member of a superuser for this.
+        -- No role is to be made a member of a superuser for this.
         when v_owner.rolsuper then 'Connect as a superuser: schema pgmq belongs to one.'
         else format('Connect as a superuser, or have one run: %s',
             array_to_string(v_cures, ' ')) end;
@@ -218,8 +218,8 @@ begin
 end
 $$;
 
--- Nothing foreign stands where ours belongs. Whoever owned a schema, function or table of ours, or
--- could become its owner, would own every job; so what was planted there beforehand is refused,
+-- Nothing foreign stands where ours belongs. A role that owned a schema, function or table of ours,
+-- or could become its owner, would own every job; so what was planted there beforehand is refused,
 -- never adopted.
 do $$
 declare

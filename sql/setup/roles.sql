@@ -25,7 +25,7 @@ end
 $$;
 
 comment on role jobs_owner is
-  'pyworker: owns the schemas jobs and jobs_internal; nobody logs in as it';
+  'pyworker: owns the schemas jobs and jobs_internal; no login';
 comment on role jobs_producer is 'pyworker: may enqueue jobs, and see and steer its own';
 comment on role jobs_runner is 'pyworker: its jobs may run; the supervisor connects as its members';
 comment on role jobs_operator
@@ -48,7 +48,7 @@ grant all on all sequences in schema pgmq to jobs_owner;
 grant execute on all functions in schema pgmq to jobs_owner;
 
 set local role jobs_owner;
--- A function is closed from the moment that it exists; 90_grants.sql opens the ones that are for
--- somebody.
+-- A function is closed from the moment that it exists; grants.sql opens the ones that are for
+-- a role.
 alter default privileges for role jobs_owner in schema jobs revoke execute on routines from public;
 alter default privileges for role jobs_owner revoke execute on routines from public;

@@ -1,6 +1,6 @@
 -- What is installed: the migrations that were applied, and the definitions as they were applied.
 --
--- Runs as jobs_owner, after the roles and schemas (10_roles.sql) and before everything else;
+-- Runs as jobs_owner, after the roles and schemas (roles.sql) and before everything else;
 -- repeatable. Written by the installer only: `pyworker install`, `pyworker upgrade`, or
 -- sql/install.sql and sql/upgrade.sql by psql. `pyworker check` reads it.
 

@@ -55,4 +55,4 @@ comment on column jobs_internal.call_template.retired_by
   is 'Transaction that found no job of it: enqueues make a new one; null: in use';
 comment on column jobs_internal.call_template.mark
   is 'Retired: transactions from this number on are sure '
-  'to have seen that; null: somebody may still enqueue with it';
+  'to have seen that; null: an enqueuer may still use it';

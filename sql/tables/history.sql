@@ -43,7 +43,7 @@ create table jobs_internal.finished (
   primary key (id, bucket)
 ) partition by list (bucket);
 
--- To the second first, as the views show it: so that whoever orders them by it walks the index.
+-- To the second first, as the views show it: so that a query that orders by it walks the index.
 -- Then exactly, as the views themselves are ordered: tens of thousands finish within one second,
 -- and would be sorted each time.
 create index finished_at_idx on jobs_internal.finished ((finished_at::timestamptz(0)), finished_at);

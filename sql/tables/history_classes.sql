@@ -49,19 +49,20 @@ comment on column jobs_internal.history_bucket.class_id is 'Class';
 comment on column jobs_internal.history_bucket.made_at is 'When its partitions were attached';
 comment on column jobs_internal.history_bucket.made_by is 'Transaction that attached them';
 comment on column jobs_internal.history_bucket.awaits is 'Virtual transactions that may not know '
-  'its partitions yet: it is opened when they have ended; null: nobody has looked';
+  'its partitions yet: it is opened when they have ended; null: not looked yet';
 comment on column jobs_internal.history_bucket.opened_at
   is 'From then on finished jobs went here; null: made, not open yet';
 comment on column jobs_internal.history_bucket.left_at
   is 'From then on they went elsewhere, but for statements that had begun before; null: open';
 comment on column jobs_internal.history_bucket.left_by
-  is 'Transaction that said so: whoever sees it writes here no more';
-comment on column jobs_internal.history_bucket.closed_at is 'Nobody writes here any more; its jobs '
-  'finished before. Retention counts from here; null: somebody might';
+  is 'Transaction that said so: a session that sees it writes here no more';
+comment on column jobs_internal.history_bucket.closed_at
+  is 'No session writes here any more; its jobs '
+  'finished before. Retention counts from here; null: a session might';
 comment on column jobs_internal.history_bucket.rows is 'Jobs that finished in it, at least; '
   'counted once when it is closed, for a class whose rows are limited; null: not counted';
 comment on column jobs_internal.history_bucket.expired_at
-  is 'Retention has passed: its partitions go as soon as nobody reads them; null: kept';
+  is 'Retention has passed: its partitions go as soon as no session reads them; null: kept';
 insert into jobs_internal.history_bucket (class_id, opened_at) values (1, clock_timestamp());
 
 create table jobs_internal.history_use (

@@ -16,7 +16,7 @@ comment on column jobs_internal.server.id is 'Always true: there is one row';
 comment on column jobs_internal.server.epoch is 'Start of its checkpointer: another one means that '
   'it was restarted, or crashed and came up again by itself';
 comment on column jobs_internal.server.clock
-  is 'When somebody last looked for messages that the clock hides; in the future: it was set back';
+  is 'When a session last looked for messages that the clock hides; in the future: it was set back';
 comment on column jobs_internal.server.shapes_at is 'When shapes without jobs were last swept';
 comment on column jobs_internal.server.trial_session is 'Session that runs the suspect';
 comment on column jobs_internal.server.trial_job is 'The suspect';
@@ -42,7 +42,7 @@ comment on column jobs_internal.installation.id is 'Always true: there is one ro
 comment on column jobs_internal.installation.system is 'The server: its system identifier';
 comment on column jobs_internal.installation.database is 'The database';
 comment on column jobs_internal.installation.quotas
-  is 'Somebody was given a quota once: each enqueue looks whether its owner has one';
+  is 'An owner was given a quota once: each enqueue looks whether its owner has one';
 comment on column jobs_internal.installation.database_name
   is 'Its name as of the last look, for people';
 comment on column jobs_internal.installation.place is 'This table: a restored one has another oid';

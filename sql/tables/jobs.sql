@@ -1,5 +1,7 @@
--- Live jobs and their statements. No foreign key leads from a job to a hot parent: the locks
--- that it takes would slow every enqueue (MultiXact).
+-- Live jobs and their statements; a finished job is a row of jobs_internal.finished. The last
+-- attempt of a finished job is part of its row (one history row for a job that succeeds at once);
+-- earlier attempts are rows of jobs_internal.attempt while the job lives. No foreign key leads from
+-- a job to a hot parent: the locks that it takes would slow every enqueue (MultiXact).
 
 create sequence jobs_internal.job_id_seq;
 
@@ -126,7 +128,7 @@ comment on column jobs_internal.statement.identity
   is 'OIDs of what it works on, as they were before its first attempt; null: not noted';
 
 -- By job too: who writes here has locked the job's row of statement, so that a rescue, which asks
--- for that without waiting, waits for nobody here.
+-- for that without waiting, waits for no other session here.
 create table jobs_internal.made_index (
   index oid not null,
   job_id bigint not null,

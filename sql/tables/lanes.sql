@@ -27,13 +27,14 @@ comment on column jobs_internal.lane.avg_ms
   is 'Moving average of the time that a job takes, ms; null: unknown';
 comment on column jobs_internal.lane.served_at
   is 'Last claim; the lane that waited longest is next';
-comment on column jobs_internal.lane.front is 'Up to this message there was none when somebody '
+comment on column jobs_internal.lane.front is 'Up to this message there was none when a session '
   'looked at front_at; 0: the front costs nothing';
-comment on column jobs_internal.lane.front_at is 'When somebody looked';
+comment on column jobs_internal.lane.front_at is 'When a session looked';
 comment on column jobs_internal.lane.rest
-  is 'asleep: it is empty, and nobody looks until a nudge names it; dozing: on its way there';
+  is 'asleep: it is empty, and no session looks until a wakeup request names it; dozing: on its '
+    'way there';
 comment on column jobs_internal.lane.mark is 'Dozing: transactions from this number on are sure to '
-  'have seen that; null: nobody has looked yet';
+  'have seen that; null: not looked yet';
 comment on column jobs_internal.lane.quarantine
   is 'Why nothing of it is started: the job and session that cannot be stopped; null: in use';
 comment on column jobs_internal.lane.refused

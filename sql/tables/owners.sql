@@ -13,7 +13,7 @@ comment on column jobs_internal.known_role.role
   is 'Role; a number from 10000 to 11999 stands for a role that this cluster lacks';
 comment on column jobs_internal.known_role.name is 'Its name, as of the last tick of a supervisor';
 comment on column jobs_internal.known_role.gone
-  is 'It was dropped: another role of that name is somebody else';
+  is 'It was dropped: another role of that name is another owner';
 
 create table jobs_internal.admitted_role (
   role oid primary key,
@@ -123,7 +123,7 @@ comment on table jobs_internal.publication
   is 'Functions that their owner lets another role enqueue, to run as the owner';
 comment on column jobs_internal.publication.id is 'Number';
 comment on column jobs_internal.publication.publisher
-  is 'Owner of the function, as whom its jobs run';
+  is 'Owner of the function; its jobs run as this role';
 comment on column jobs_internal.publication.to_role is 'Role whose members may enqueue it';
 comment on column jobs_internal.publication.func is 'The function';
 comment on column jobs_internal.publication.task is 'Its qualified name when it was published';

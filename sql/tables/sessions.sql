@@ -47,7 +47,7 @@ comment on column jobs_internal.session.attempt is 'Attempt of that job';
 comment on column jobs_internal.session.shapes is 'Shapes of jobs that it has run and nothing is '
   'known of yet: only of those it may say how long they take';
 comment on column jobs_internal.session.nudged_at
-  is 'Last signal because nobody could see which job of its chunk it runs';
+  is 'Last signal because it could not be seen which job of its chunk it runs';
 comment on column jobs_internal.session.waits_for
   is 'Queue that it found due work in, and no slot; null: it waits for none';
 comment on column jobs_internal.session.waits_since is 'Since when';

@@ -20,7 +20,7 @@ insert into jobs_internal.setting (name, value, unit, description) values
   ('claim_jobs', '1000', 'jobs', 'messages that one claim leases at most'),
   ('claim_ms', '1000', 'ms', 'known work that one claim leases at most'),
   ('lease_seconds', '30', 's',
-      'a claimed message that nobody works on is visible again after this time'),
+      'a claimed message that no session works on is visible again after this time'),
   ('session_seconds', '60', 's',
       'a worker session ends after this time, so that the server counts what it did'),
   ('session_jobs', '50000', 'jobs', 'a worker session ends after so many jobs'),

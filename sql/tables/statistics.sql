@@ -11,7 +11,7 @@ create table jobs_internal.call_stats (
 ) with (fillfactor = 50);
 comment on table jobs_internal.call_stats
   is 'What is known of the duration of each shape, for each '
-  'owner: what one says, and what its open transaction locks, is nobody else''s';
+  'owner: what one says, and what its open transaction locks, is its own alone';
 comment on column jobs_internal.call_stats.call_template_id is 'Shape';
 comment on column jobs_internal.call_stats.owner is 'Owner of the jobs';
 comment on column jobs_internal.call_stats.runs is 'Runs seen';

@@ -28,7 +28,7 @@ comment on column jobs_internal.supervisor.asleep
 comment on column jobs_internal.supervisor.serves
   is 'Owners whose jobs it runs; null: every login member of jobs_runner that it can connect as';
 comment on column jobs_internal.supervisor.mark is 'Asleep: transactions from this number on are '
-  'sure to have seen that; null: nobody has looked yet';
+  'sure to have seen that; null: not looked yet';
 
 create table jobs_internal.outbox (
   id bigint generated always as identity primary key,

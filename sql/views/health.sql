@@ -13,9 +13,9 @@ begin atomic
 end;
 
 -- Owners whose due jobs nothing has picked up for so long: silence, for whatever reason. Counted
--- are messages that are visible, in a lane that nobody has claimed from, and jobs that are due and
--- in no lane. What is paused, quarantined (a check of its own), or waits because its queue's slots
--- or the sessions that its owner may have are all at work, or whose owner is no runner, is no
+-- are messages that are visible, in a lane that no session has claimed from, and jobs that are due
+-- and in no lane. What is paused, quarantined (a check of its own), or waits because its queue's
+-- slots or the sessions that its owner may have are all at work, or whose owner is no runner, is no
 -- silence. Returns owner, how many lanes, and since how long.
 create or replace function jobs_internal.unserved_owners(p_for interval)
 returns table (owner name, lanes bigint, idle interval)
@@ -181,7 +181,7 @@ begin
   from jobs_internal.session as s
   where s.id = any (v_dead) and not jobs_internal.alive(s.pid, s.backend_start)
     and s.id not in (select c.session_id from jobs_internal.orphaned_children() as c);
-  -- With nobody to rescue what they hold, it would wait for ever.
+  -- With no supervisor to rescue what they hold, it would wait for ever.
   return query select 7, 'dead sessions', case when v_count = 0 then 'ok' when v_awake = 0
     and v_holding > 0 then 'critical' else 'warning' end,
     jobs_internal.counted(v_count, 'waits for a rescue', 'wait for a rescue')
@@ -192,8 +192,8 @@ begin
       then 'a supervisor sees to them, or the next jobs.start() of their owner' end;
 
   v_free := jobs_internal.free_worker_slots();
-  -- Whoever may run jobs may also launch sessions that are none of ours: where slots are few, one
-  -- says whose they are.
+  -- A role that may run jobs may also launch sessions that are none of ours: where slots are few,
+  -- one says whose they are.
   v_text := case when v_free < jobs_internal.setting('worker_slot_reserve')::bigint then (
     select string_agg(format('%s (%s)', pg_get_userbyid(o.usesysid), o.n), ', ' order by o.n desc)
     from (

@@ -1,4 +1,6 @@
--- The text of jobs.help: from the catalog, jobs.errors and jobs.options.
+-- The text of jobs.help: the manual on a screen of 80 columns. All of it comes from the catalog,
+-- jobs.errors and jobs.options: the comments stay the one place where a function explains itself,
+-- and \df+ is many times as wide.
 
 -- A text as lines of so many characters at most, each with an indent that counts; no line of null.
 create or replace function jobs_internal.wrapped(p_text text, p_indent text default '',

@@ -76,7 +76,7 @@ comment on view jobs.publications is 'Functions that their owner lets other role
 comment on column jobs.publications.id is 'Number, for jobs.unpublish';
 comment on column jobs.publications.task is 'Name of the function';
 comment on column jobs.publications.signature is 'Its name with argument types';
-comment on column jobs.publications.publisher is 'Owner of the function, as whom its jobs run';
+comment on column jobs.publications.publisher is 'Owner of the function; its jobs run as this role';
 comment on column jobs.publications.to_role is 'Role whose members may enqueue it';
 comment on column jobs.publications.queue is 'Queue of its jobs';
 comment on column jobs.publications.timeout is 'Longest timeout of its jobs; null: the queue''s';

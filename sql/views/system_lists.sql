@@ -1,4 +1,4 @@
--- Narrow siblings of the other views that do not fit 160 columns, as those of 62_lists.sql.
+-- Narrow siblings of the other views that do not fit 160 columns, as those of lists.sql.
 
 -- A text in lines of so many characters at most, as psql prints them in one cell; null stays null.
 create or replace function jobs_internal.folded(p_text text, p_width integer)

@@ -197,7 +197,7 @@ def test_power_by_membership_is_found(
 
 
 def test_files_of_another_version_are_named(database: Database, runner: str, tree: Path) -> None:
-    add(tree / "schema" / "70_more.sql", "-- nothing")
+    add(tree / "engine" / "more.sql", "-- nothing")
     found = [finding for finding in run_checks(database.dsn(), tree) if finding.status == "warning"]
     assert "functions and views" in [finding.check for finding in found]
     (tree / "migrations" / "0001_next.sql").write_text("-- Adds nothing.\nselect 1;\n")

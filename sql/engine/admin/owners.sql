@@ -80,7 +80,7 @@ begin
         history_rows = excluded.history_rows, over_rate = excluded.over_rate
     returning * into v_after;
   end if;
-  -- for ever: whoever looked at it may be about to give another quota
+  -- for ever: an enqueuer that looked at it may be about to give another quota
   update jobs_internal.installation as h set quotas = true where not h.quotas;
   if coalesce(v_before.owner, v_after.owner) is null or v_before is not distinct from v_after then
     return false;

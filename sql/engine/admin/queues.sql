@@ -129,8 +129,8 @@ begin
       detail = 'Its snapshot would not show the jobs that came meanwhile.',
         hint = 'Use READ COMMITTED.';
   end if;
-  -- Waits for the transactions that enqueue, and nobody enqueues while we look. As long as we wait,
-  -- all the others wait behind us: so not long.
+  -- Waits for the transactions that enqueue, and no session enqueues while we look. As long as we
+  -- wait, all the others wait behind us: so not long.
   lock table jobs_internal.job in share row exclusive mode;
   if exists (select from jobs_internal.job as j where j.queue_id = v_id) then
     raise exception using errcode = 'PW028', message = format('queue "%s" has unfinished jobs',

@@ -37,7 +37,7 @@ begin
   v_claim.waiting := false;
   perform jobs_internal.wake_lanes(v_session.owner);
   -- An owner that has become powerful meanwhile gets no other job: it would run with rights that
-  -- nobody has admitted.
+  -- no administrator has admitted.
   if not (select s.paused from jobs_internal.switch as s)
     and not jobs_internal.is_refused(v_session.owner) then
     for v_lane in
@@ -88,7 +88,7 @@ begin
         v_waits_for := coalesce(v_waits_for, v_lane.queue_id);
         continue;
       end if;
-      -- What nobody has seen yet is taken one at a time, or a few where all other lanes of this
+      -- What no session has run yet is taken one at a time, or a few where all other lanes of this
       -- owner are quick.
       v_limit := 1;
       if p_limit > 1 then

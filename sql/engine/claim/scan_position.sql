@@ -5,7 +5,7 @@
 -- So one session looks once a second, and the others begin where it found the first. A message that
 -- is committed later with a lower number is found by the next look. Returns the front; 0 when it
 -- costs nothing to begin at the beginning. p_front: what is known. Locks: lane (skip locked:
--- somebody else looks). Writes: lane.
+-- another session looks). Writes: lane.
 create or replace function jobs_internal.find_scan_start(p_lane integer, p_front bigint)
 returns bigint
 language plpgsql volatile security definer

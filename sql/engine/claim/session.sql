@@ -1,7 +1,7 @@
 -- Worker sessions: opening, closing, claiming. All are definer functions that a worker session of
 -- the owner calls; each checks that the caller is that session (pid and backend_start).
 
--- Wait until somebody has found out what the last end of the server means (note_crash): in this
+-- Wait until a session has found out what the last end of the server means (note_crash): in this
 -- life of it no job starts before. A session of our own does that and commits at once; the caller,
 -- whose transaction may stay open, would hold up everybody. Errors: PW078.
 create or replace function jobs_internal.await_crash_noted()
@@ -117,8 +117,8 @@ $$;
 -- p_suspect: the session died; what it had is delivered again and counts as such (read_ct), so that
 --   each job runs alone. Otherwise nothing happened, and the delivery is not counted. A claim whose
 --   snapshot is older than ours locks our messages for a moment, only to find that they are taken:
---   for a message that is locked we wait, because a token that nobody remembers would hold its job
---   up until the lease ends. Whoever calls this holds no lock yet that a claim waits for (lane,
+--   for a message that is locked we wait, because a token that no session remembers would hold its
+--   job up until the lease ends. The caller holds no lock yet that a claim waits for (lane,
 --   duration, minute), and an open chunk that holds ours for longer is given up on.
 create or replace function jobs_internal.release(p_session jobs_internal.session, p_suspect boolean)
 returns void

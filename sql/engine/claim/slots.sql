@@ -1,8 +1,8 @@
 -- Slots: how many jobs of a queue run at once; given back, and reclaimed.
 
 -- One row in slot for each job that the queue may run at once. A slot that a session holds stays,
--- also beyond a lower number: its job counts until it is given back, and nobody takes it then. Who
--- takes or gives one back at this moment is not waited for.
+-- also beyond a lower number: its job counts until it is given back, and no session takes it then.
+-- Who takes or gives one back at this moment is not waited for.
 create or replace function jobs_internal.fit_slots(p_queue integer)
 returns void
 language plpgsql volatile security definer
@@ -23,7 +23,7 @@ begin
 end
 $$;
 
--- Give back the slots of a session. Nobody waits for a slot: a row that an operator's open
+-- Give back the slots of a session. No session waits for a slot: a row that an operator's open
 -- transaction has changed is left as it is, for sweep_slots. Locks: slot (skip locked).
 create or replace function jobs_internal.free_slots(p_session bigint)
 returns void
@@ -49,8 +49,8 @@ as $$
 declare
   v_session bigint;
 begin
-  -- By its number, which never comes again: the slot may be somebody else's by the time that it is
-  -- locked.
+  -- By its number, which never comes again: the slot may be another session's by the time that it
+  -- is locked.
   for v_session in
     select distinct s.session_id from jobs_internal.slot as s
     where s.session_id is not null and not exists (select from jobs_internal.session as o
@@ -61,11 +61,12 @@ begin
 end
 $$;
 
--- Whether nobody is in the middle of a claim that decides who has a slot the calling session could
--- take: what its own claim finds afterwards stands, because whoever has a slot then looks for work
--- again before giving it up. A claim has its session's row locked before it looks at anything.
+-- Whether no session is in the middle of a claim that decides who has a slot the calling session
+-- could take: what its own claim finds afterwards stands, because a session that has a slot then
+-- looks for work again before giving it up. A claim has its session's row locked before it looks at
+-- anything.
 -- Locks: session (key share, skip locked), given back at once: a caller whose transaction stays
---   open holds up nobody.
+--   open holds up no other session.
 create or replace function jobs_internal.slots_settled()
 returns boolean
 language plpgsql volatile security definer
@@ -161,7 +162,7 @@ begin
 end
 $$;
 
--- Slots of a queue that nobody holds. After the concurrency was lowered, slots beyond it are held
+-- Slots of a queue that are free. After the concurrency was lowered, slots beyond it are held
 -- until they are given back: those count as well.
 create or replace function jobs_internal.unused_slots(p_queue integer, p_concurrency integer)
 returns bigint

@@ -81,8 +81,8 @@ $$;
 -- session until it claims elsewhere, or until there is an owner who waits and has none: the next
 -- session that claims leaves it its own, so that no flood keeps others from starting. In a shared
 -- queue of two slots and more no owner holds them all, so that what others have is not behind its
--- long jobs: nobody takes the first while its owner holds the last, nor the other way round, and
--- one session of an owner at a time takes one of them (takes_edge).
+-- long jobs: no session takes the first while its owner holds the last, nor the other way round,
+-- and one session of an owner at a time takes one of them (takes_edge).
 -- Locks: slot (skip locked), lane (skip locked).
 create or replace function jobs_internal.take_slot(p_session bigint, p_queue integer,
     p_concurrency integer)

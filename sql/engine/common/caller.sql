@@ -1,6 +1,6 @@
 -- Who calls: the login, and its roles.
 
--- Refuse to take the login for the one who asks while the server runs code of somebody else's on
+-- Refuse to take the login for the one who asks while the server runs code of another role on
 -- its behalf: an expression of an index, say, while the login analyzes that table. The server
 -- forbids such code all that would outlast it, the SQL command CLOSE among it, and says so;
 -- elsewhere this leaves nothing behind. (UNLISTEN is a little cheaper, but in a session that ever

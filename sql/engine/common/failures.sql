@@ -1,7 +1,7 @@
 -- Failures of single items. What a supervisor does in a round it does for many: lanes, sessions,
--- buckets. One of them may fail for as long as somebody holds a row, a trigger on DDL raises, or a
--- table is locked. It is tried in a savepoint of its own, noted here with its error, left alone for
--- a while that doubles, and tried again; everything else goes on.
+-- buckets. One of them may fail for as long as another session holds a row, a trigger on DDL
+-- raises, or a table is locked. It is tried in a savepoint of its own, noted here with its error,
+-- left alone for a while that doubles, and tried again; everything else goes on.
 --
 -- No note waits: the row of the duty (jobs_internal.duty) is the lock of its failures. Where
 -- another session of ours has it, that one is about to note the same. Only sessions of our own come

@@ -1,9 +1,9 @@
 -- Whose jobs run: roles without rights that reach beyond their own objects, and those that an
--- administrator has switched on by name. A job may do all that its owner may, so whoever can make a
--- powerful role enqueue something has its rights.
+-- administrator has switched on by name. A job may do all that its owner may, so a role that can
+-- make a powerful role enqueue something has its rights.
 
 -- The roles whose members are powerful. pg_monitor and its parts only read statistics;
--- pg_checkpoint and pg_use_reserved_connections reach nobody's data.
+-- pg_checkpoint and pg_use_reserved_connections reach no data.
 create or replace function jobs_internal.privileged_roles()
 returns name[]
 language sql immutable
@@ -109,7 +109,7 @@ begin
 end
 $$;
 
--- A supervisor says as which owners, of those for whom jobs are due, it cannot connect: {name:
+-- A supervisor says as which owners, of those with due jobs, it cannot connect: {name:
 -- why}; or, where that begins with "launch refused: ", it can, and the database starts no session.
 -- As those that it does not name any more it can, or nothing of theirs is due. A name that is no
 -- role's counts for nothing here. Writes: unreached_owner.
@@ -135,8 +135,8 @@ end
 $$;
 
 -- Note on the lanes of owners whether their jobs are refused, for those who enqueue: from the
--- powerful roles downwards, all at once. A note that is not true any more does no harm: whoever
--- finds one asks is_refused, and where it is missing, jobs wait and say why.
+-- powerful roles downwards, all at once. A note that is not true any more does no harm: the session
+-- that finds one asks is_refused, and where it is missing, jobs wait and say why.
 -- Locks: lane (skip locked), only where something has changed. Writes: lane.
 create or replace function jobs_internal.note_refused()
 returns void

@@ -58,7 +58,7 @@ $$;
 
 -- Note the start of a server that was restarted, and a new name of the database, so that each
 -- enqueue need not look further. For transactions of our own, which end at once: an owner would
--- hold up whoever waits for that row. Locks: home (skip locked). Writes: home.
+-- hold up a session that waits for that row. Locks: home (skip locked). Writes: home.
 create or replace function jobs_internal.record_installation()
 returns void
 language plpgsql volatile security definer
@@ -102,8 +102,8 @@ begin
     return;
   end if;
   raise exception using errcode = 'PW060', message = format('this is %s', jobs_internal.copy_of()),
-    detail = 'A copy runs and accepts no jobs until somebody says so: the original may be running '
-      'the same ones, and the numbers of roles, functions and '
+    detail = 'A copy runs and accepts no jobs until an operator says so: the original may be '
+      'running the same ones, and the numbers of roles, functions and '
       'sessions in it belong to the other server.',
     hint = 'Where the jobs in it are to run here: select jobs.reconcile();  as a member of '
       'jobs_operator. A retry helps after that.';

@@ -19,7 +19,7 @@ declare
   v_found bigint := 0;
   v_missing text[] := '{}';
 begin
-  -- A publication without its function here, or with one of somebody else's, is revoked: it has to
+  -- A publication without its function here, or with one of another owner, is revoked: it has to
   -- be said again.
   update jobs_internal.publication as p set revoked_at = clock_timestamp()
   where p.revoked_at is null and not exists (select from pg_proc as f

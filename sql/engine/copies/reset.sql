@@ -1,4 +1,9 @@
--- Repairing lanes, and ending what the original of a copy ran.
+-- Repairing lanes (after a restore, or a hand that deleted a message), and ending what the original
+-- of a copy ran.
+--
+-- A job and its message change in one transaction, so one look at both, with one snapshot, finds
+-- only what is truly out of step, however many sessions work meanwhile. What is put right is looked
+-- at again under its lock.
 
 -- Lanes and messages put right: a lane without its pgmq queue gets one, a queued job without its
 -- message is scheduled and due, a message without its job and a queue without its lane go. Safe at

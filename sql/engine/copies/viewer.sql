@@ -1,6 +1,6 @@
 -- Who looks: the login, and what it may see; in a copy it owns nothing.
 
--- The login that looks, as an owner of jobs. In a copy nobody owns any: the numbers are those of
+-- The login that looks, as an owner of jobs. In a copy no role owns any: the numbers are those of
 -- the original's roles.
 create or replace function jobs_internal.viewer()
 returns oid
@@ -11,7 +11,7 @@ begin atomic
 end;
 
 -- Whether the login that looks may read arguments, statements and results of an owner who is
--- somebody else: an administrator, and an operator who is a member of that role (grant app to
+-- another role: an administrator, and an operator who is a member of that role (grant app to
 -- alice), and so could act as it anyway. Not in a copy: the numbers mean other roles there.
 create or replace function jobs_internal.reads(p_owner oid)
 returns boolean

@@ -1,7 +1,7 @@
 -- Making lanes, one pgmq queue each.
 
 -- The pgmq queue of a lane. Locks: pgmq's queue lock, until commit. It is an advisory lock, which
--- any role may hold: nobody waits long for it. Errors: 55P03 when somebody holds it.
+-- any role may hold: it is not waited for long. Errors: 55P03 when another session holds it.
 create or replace function jobs_internal.make_lane_queue(p_lane integer)
 returns void
 language plpgsql volatile security definer
@@ -18,8 +18,8 @@ end
 $$;
 
 -- Make one lane. Returns its number; null when another session has made it.
--- Errors: 55P03 when an open transaction has made it, or somebody holds pgmq's lock; whatever a
---   trigger on DDL raises. Locks: pgmq's queue lock.
+-- Errors: 55P03 when an open transaction has made it, or another session holds pgmq's lock;
+--   whatever a trigger on DDL raises. Locks: pgmq's queue lock.
 create or replace function jobs_internal.make_lane(p_queue integer, p_owner oid,
     p_priority smallint)
 returns integer

@@ -1,6 +1,6 @@
 -- Starting worker sessions without a supervisor.
 
--- jobs.start is its door (38_operate.sql).
+-- jobs.start is its door (api/start.sql).
 create or replace function jobs_internal.start(sessions integer default 1)
 returns integer
 language plpgsql volatile

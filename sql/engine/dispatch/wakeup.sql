@@ -1,8 +1,22 @@
--- Waking supervisors and sleeping worker sessions.
+-- Waking supervisors and lanes.
+--
+-- A look at a lane costs a statement and locks of its table and indexes, so a thousand empty lanes
+-- must not be looked at round after round. A lane that was empty for some seconds goes to sleep in
+-- three steps, each a round of a supervisor:
+--   awake    every session looks at it
+--   dozing   every session looks at it, and an enqueuer leaves a wakeup request; mark: transactions
+--            from this number on are sure to have seen that
+--   asleep   all older transactions are over and it is still empty: no session looks, until a
+--            wakeup request names it
+-- A wakeup request is a row of its own in the enqueuer's transaction: no two enqueuers wait for
+-- each other, and a rollback takes it away. A session that looks for work sees to the requests
+-- first. With a mistake here jobs would wait unseen, so the request is decided after the message is
+-- written, when the transaction has its number, and always left by one whose snapshot may be too
+-- old to tell.
 
 -- Whether enqueuers may ring for a supervisor that sleeps. A transaction that rang cannot be
 -- prepared (PREPARE TRANSACTION), and which ones will be is not known: where the server allows any,
--- nobody rings, and a supervisor that sleeps looks once a second (must_poll).
+-- no enqueuer notifies, and a supervisor that sleeps looks once a second (must_poll).
 create or replace function jobs_internal.may_notify()
 returns boolean
 language sql stable
@@ -35,8 +49,8 @@ end
 $$;
 
 -- See to the nudges: their lanes are looked at again. A nudge goes only when its lane is awake;
--- where somebody else holds the lane's row for a moment, it stays for the next look. p_owner: only
--- those of this owner, whose transaction may stay open; null: all.
+-- where another session holds the lane's row for a moment, it stays for the next look. p_owner:
+-- only those of this owner, whose transaction may stay open; null: all.
 -- Locks: lane (skip locked), nudge (skip locked).
 create or replace function jobs_internal.wake_lanes(p_owner oid default null)
 returns void
@@ -99,11 +113,11 @@ exception
 end
 $$;
 
--- Whether somebody may still be about to commit a job who saw this supervisor awake, and so sends
--- no NOTIFY. Such a transaction had its number before the sleep was there for all to see: as long
--- as one of those is in progress, the supervisor looks again soon. Afterwards it may sleep deep:
--- who enqueues rings. On a server where nobody may ring (may_notify) it never does. Writes:
--- supervisor, once per sleep.
+-- Whether an enqueuer may still be about to commit a job that saw this supervisor awake, and so
+-- sends no NOTIFY. Such a transaction had its number before the sleep was there for all to see: as
+-- long as one of those is in progress, the supervisor looks again soon. Afterwards it may sleep
+-- deep: who enqueues rings. On a server where no enqueuer may notify (may_notify) it never does.
+-- Writes: supervisor, once per sleep.
 create or replace function jobs_internal.must_poll(p_supervisor bigint)
 returns boolean
 language plpgsql volatile security definer

@@ -1,4 +1,6 @@
--- Call templates: made once for a function and a set of argument names.
+-- Call templates: the texts that cast the arguments and call the function, made once for a function
+-- and a set of argument names. They are built by a definer function from the catalog alone; nothing
+-- that a caller passes is pasted into them.
 
 -- Make the shape of a function and some argument names that fit it. Writes
 -- jobs_internal.call_template. The texts name everything by schema. A default stands in them as the
@@ -168,8 +170,8 @@ begin
 end
 $$;
 
--- The same, for whoever may run the function by another right. Errors: PW002, PW003, PW004, PW016,
--- PW079.
+-- The same, for a role that may run the function by another right. Errors: PW002, PW003, PW004,
+-- PW016, PW079.
 create or replace function jobs_internal.find_call_template(p_func oid, p_keys text[])
 returns jobs_internal.call_template
 language plpgsql volatile security definer
@@ -182,7 +184,7 @@ declare
   v_misfit jsonb;
   v_twin regprocedure;
 begin
-  -- Whoever calls this by hand may name a key twice, or in another order: that makes no shape of
+  -- A caller by hand may name a key twice, or in another order: that makes no shape of
   -- its own.
   p_keys := array(select distinct k collate "C" from unnest(p_keys) as k order by 1);
   select s.* into v_shape

@@ -35,13 +35,13 @@ $$;
 -- Let shapes go that no job has, neither a live one nor one in history, and that were not used for
 -- a day. In three rounds, each of which has committed before the next one looks, because an
 -- enqueuer may have read a shape and not yet committed its job:
---   retired   no enqueue whose snapshot sees that takes it; a new one is made instead
---   marked no snapshot is left that does not see it: whoever took it has a transaction number below
---   mark
---   gone all of those have ended, and still no job has it; else it stays retired until its jobs are
---   gone
--- Nobody waits for it, and it locks nothing that others want. Returns how many are gone. Writes:
--- shape, duration.
+--   retired: no enqueue whose snapshot sees that takes it; a new one is made instead
+--   marked: no snapshot is left that does not see it; an enqueuer that took it has a transaction
+--     number below mark
+--   gone: all of those have ended, and still no job has it; else it stays retired until its jobs
+--     are gone
+-- No session waits for it, and it locks nothing that others want. Returns how many are gone.
+-- Writes: shape, duration.
 create or replace function jobs_internal.sweep_call_templates()
 returns integer
 language plpgsql volatile security definer

@@ -1,4 +1,8 @@
 -- From the name of a task and its argument names to one function.
+--
+-- Resolving a name and casting a value are done with the caller's own path and rights (invoker
+-- functions without a pinned path; every name in them is qualified): a definer function that cast a
+-- value would run the caller's domain checks and type functions with our rights.
 
 -- The functions that a name means to the caller. Errors: PW001 none, PW006 in a schema that is
 -- closed to the caller, PW015 a part longer than 63 bytes, PW018 too long.

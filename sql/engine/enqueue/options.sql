@@ -1,4 +1,5 @@
--- Checks of what enqueue functions are given beside the task.
+-- Checks of what enqueue functions are given beside the task. The keys of options stand in the view
+-- jobs.options, which the check reads as well; an ordinary enqueue has none and never comes here.
 
 -- Check what a caller gave as options. p_function: the enqueue function, without its schema;
 -- p_call: the job is a call of a procedure, or a statement. Returns: what the job keeps of them,

@@ -148,8 +148,8 @@ begin
         hint = 'Pass a value in that range. A retry cannot help.';
   end if;
   v_queue := jobs_internal.queue_id(coalesce(p_queue, 'default'));
-  -- Each leaves a row that nobody removes, and those that count are looked through by whoever
-  -- enqueues one.
+  -- Each leaves a row that is not removed, and those that count are looked through by a session
+  -- that enqueues one.
   if (select count(*) from (select from jobs_internal.audit as a
       where a.login_oid = jobs_internal.caller() and a.at > clock_timestamp() - interval '1 day'
         and a.action = 'publish' limit 500) as d) = 500

@@ -1,4 +1,10 @@
--- Quotas of owners: what they may have waiting, and how fast.
+-- Quotas: what one owner may have of the system, and what one publication may. As long as none was
+-- ever given, enqueues do not look (installation.quotas); then each looks for its owner's. It is
+-- not noted on their lanes: an owner can keep a lane's row locked for as long as it likes.
+--
+-- No transaction waits for another: a limit is compared with what is committed and with what the
+-- caller's own transaction did. So transactions that are open at the same moment may pass it
+-- together, each by what it has enqueued itself.
 
 -- Unfinished jobs of an owner, counted no further than to a limit: scheduled ones, running ones,
 -- and messages. The messages of a lane are counted only where the distance from its first to its

@@ -88,9 +88,10 @@ begin
     when v_w in ('PREPARE', 'EXECUTE', 'DEALLOCATE', 'DECLARE', 'FETCH', 'MOVE', 'CLOSE', 'DISCARD',
         'LOAD')
       then 'It acts on a session, and the session of a job is not the caller''s.'
-    when v_w = 'COPY' and 'STDIN' = any (v_words) then 'Nobody sends rows to a background session.'
+    when v_w = 'COPY' and 'STDIN' = any (v_words)
+      then 'No client sends rows to a background session.'
     when v_w = 'COPY' and 'STDOUT' = any (v_words)
-      then 'Nobody reads rows from a background session: they would be lost.'
+      then 'No client reads rows from a background session: they would be lost.'
     when v_w in ('SELECT', 'WITH', 'VALUES', 'TABLE', '(') and v_makes_table
       then 'SELECT INTO is written as CREATE TABLE AS.'
     when v_w is null or not v_w ~ '^[A-Z(]' then 'It does not begin with a word of SQL.'

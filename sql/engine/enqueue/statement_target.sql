@@ -1,4 +1,5 @@
--- What a statement works on, as far as its text says so for sure.
+-- What a statement works on, as its text names it. Where a name or an option cannot be read for
+-- sure, there is no target: no post-condition, no clean-up, and the job's result says so.
 
 -- The target of a statement. Null: of a kind that we know nothing about. Else an object: kind
 -- (create_index, drop_index, reindex, vacuum, analyze, cluster, refresh, detach, create, drop,

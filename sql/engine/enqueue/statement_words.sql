@@ -1,4 +1,5 @@
--- Reading names and options at their grammatical place.
+-- Reading names and options of a statement, each at its place in the grammar, from the words of the
+-- lexer. Nothing is looked up here.
 
 -- The columns in the parentheses that end a text, from a place on, or behind USING there. Null:
 -- there is more to it than names (an expression, an order, a condition), so that they say nothing

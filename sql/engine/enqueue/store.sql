@@ -1,7 +1,7 @@
 -- Storing jobs and sending their messages.
 
 -- Keep queues from being dropped until this transaction ends, before one looks for one. Locks: job
--- (as every write of it does), which waits for nobody but jobs.drop_queue. A transaction with an
+-- (as every write of it does), which waits only for jobs.drop_queue. A transaction with an
 -- older snapshot may not see that a queue was dropped: it is told so by a lock FOR KEY SHARE of its
 -- row, which a drop conflicts with and no other change (queue_dropped_key), so that an operator's
 -- open transaction makes no enqueuer wait. It is given back at once. Errors: 40001.

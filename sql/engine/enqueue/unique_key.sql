@@ -1,4 +1,5 @@
--- Unique keys: given up by a running job, refused where another job has one.
+-- Unique keys: given up by a running job that enqueues its successor under its own key (the chain
+-- that people write until there are schedules), refused where another job has one.
 
 -- Have a job give up its unique_key for one that it enqueues itself, in the transaction that does
 -- so; its history keeps it. Returns false when the calling session does not run that job: the job

@@ -1,4 +1,6 @@
--- Why the jobs of each lane wait, found once for a query.
+-- Why jobs wait: the one place that knows. What holds for a queue, an owner, a lane or all of them
+-- is found once a query (hindrances), and joined to the jobs of jobs.job and jobs.queued; what
+-- holds for one job alone is added by jobs.explain (reasons.sql). Nothing here locks or writes.
 
 -- How many worker slots of the server are free. Everything that is no process of the server's own
 -- takes one.

@@ -1,7 +1,7 @@
 -- What jobs.wait and jobs.await look at.
 
--- Whom a job counts as for those who may see its end and cancel it: the role that enqueued it by a
--- publication, if that is who asks.
+-- The owner that a job counts as for those who may see its end and cancel it: the role that
+-- enqueued it by a publication, if that is who asks.
 create or replace function jobs_internal.visible_owner(p_owner oid, p_enqueued_by oid)
 returns oid
 language sql stable

@@ -43,7 +43,7 @@ $$;
 
 -- Take outcomes for the log, as many as p_limit and some megabytes allow: the caller asks until
 -- there are none. They are gone when it commits: a crash before that repeats lines and loses none.
--- None where somebody has locked the whole table: they stay for the next round.
+-- None where another session has locked the whole table: they stay for the next round.
 -- Locks: feed (skip locked).
 create or replace function jobs_internal.take_outcomes(p_limit integer)
 returns setof jsonb

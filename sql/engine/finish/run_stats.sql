@@ -73,8 +73,8 @@ begin
     avg_ms = d.avg_ms * 0.7 + excluded.avg_ms * 0.3,
     renames = d.renames or excluded.renames,
     seen_at = excluded.seen_at;
-  -- Nobody waits for a lane's row: sessions that go from lane to lane would wait for each other in
-  -- a circle. Whoever holds it keeps a measurement of its own.
+  -- No session waits for a lane's row: sessions that go from lane to lane would wait for each other
+  -- in a circle. The session that holds it keeps a measurement of its own.
   update jobs_internal.lane as l set avg_ms = coalesce(l.avg_ms * 0.7 + m.avg_ms * 0.3, m.avg_ms)
   from (
     select o.lane_id, sum(least(greatest(o.ms, 0.001), 1e12)) / sum(least(o.runs, 1000000000))

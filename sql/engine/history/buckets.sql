@@ -99,7 +99,7 @@ $$;
 
 -- The bucket that a job goes to when it finishes: that of its owner where a quota limits its
 -- history, else that of its queue. Called by the statement that writes the row, so that both have
--- one snapshot (73_history.sql).
+-- one snapshot (history/steps.sql).
 create or replace function jobs_internal.bucket_of(p_queue integer, p_owner oid)
 returns integer
 language sql stable security definer

@@ -138,7 +138,7 @@ begin
     select c.* into v from jobs_internal.history_class as c
     where c.id = v.id for update skip locked;
     continue when not found;
-    -- With the lock nobody enters; who entered before it is seen by now.
+    -- With the lock no writer enters; one that entered before it is seen by now.
     continue when jobs_internal.is_wanted(v);
     if v.bucket is not null then
       update jobs_internal.history_bucket as b set left_at = clock_timestamp(),

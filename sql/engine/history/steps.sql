@@ -1,4 +1,33 @@
--- A bucket's steps: opened, left, closed, expired, dropped.
+-- A bucket's steps: made, opened, left, closed, expired.
+--
+-- A bucket is one stretch of time of one retention class, and one partition of
+-- jobs_internal.finished and of each finished_ table (what finished jobs left behind: earlier
+-- attempts, log lines, statements). It goes as a whole, however many rows it has. So a job is kept
+-- at least as long as its queue says, and longer by up to one stretch (an eighth of what the class
+-- keeps, ten minutes at least) and a few rounds of upkeep, or as long as another queue of the class
+-- says.
+--
+-- Live work never waits for any of this. A partition is made apart and attached, and detached
+-- concurrently: both lock the parents in share update exclusive mode, which no worker session
+-- wants. Stronger locks are asked for on tables that no statement can see, and not for long. The
+-- price is that no session may be stopped while a bucket changes, so each step waits until the
+-- transactions that began before it have ended:
+--   made     partitions are attached. A session learns of that with its next lock of the parent;
+--            one that holds that lock already might not.
+--   opened   no session is left that held it at that time: jobs that finish go here from now on.
+--            The statement that writes a job's row reads the number of the bucket itself (queue,
+--            history_class), so that both have one snapshot.
+--   left     jobs go to the next bucket. Statements with an older snapshot still come here.
+--   closed   no such snapshot is left. Retention counts from here.
+--   expired  retention has passed. Its partitions are detached, finished first, one at a time, each
+--            in a session of its own because it waits for readers and writers of history; then they
+--            are dropped, and the bucket is gone.
+-- Each round (step_history) takes every bucket one step further where it can. What a crash leaves
+-- half done, a detach above all, is found in the catalog by the next round: there is no other
+-- memory of it.
+--
+-- Lock order: history_class (number 1 is the mutex of the rounds), then queue. Nothing here locks a
+-- job or a row of history.
 
 -- Transactions that may write history and could have locked its tables before a partition was
 -- attached.
@@ -144,7 +173,7 @@ $$;
 -- Step 4, partitions of expired buckets are detached: one at a time, in a session of its own,
 -- because it has to be a statement at top level and waits for every transaction that uses the
 -- parent. A detach that was cut off is finished first, once no snapshot can see that partition any
--- more: whoever still sees it would have to wait then. Returns whether one was launched.
+-- more: a session that still sees it would have to wait then. Returns whether one was launched.
 create or replace function jobs_internal.detach_next()
 returns boolean
 language plpgsql volatile security definer
@@ -177,7 +206,7 @@ begin
 end
 $$;
 
--- Step 5, detached partitions are dropped. Nobody but a dump or autovacuum could be there: they are
+-- Step 5, detached partitions are dropped. Only a dump or autovacuum could be there: they are
 -- not waited for. Returns how many buckets are gone. Writes: history_bucket, history_use.
 create or replace function jobs_internal.drop_buckets()
 returns integer

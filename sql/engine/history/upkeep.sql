@@ -1,6 +1,6 @@
 -- The upkeep of history: each bucket one step further.
 
--- Launch one statement of the upkeep at top level, in a session of its own that nobody waits for.
+-- Launch one statement of the upkeep at top level, in a session of its own that is not waited for.
 -- False: no worker slot is free. It may wait for a lock for an hour, then it gives up: what it
 -- waits for are readers of history, which may be long; a later round tries again.
 create or replace function jobs_internal.launch_upkeep(p_statement text, p_label text)

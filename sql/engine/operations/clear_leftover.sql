@@ -43,7 +43,7 @@ $$;
 
 -- Who keeps an invalid index from being dropped now: sessions and prepared transactions that hold
 -- its table at SHARE or stronger, or wait for that. Such a one may make the index valid itself, as
--- TRUNCATE, CLUSTER and REINDEX do. Null: nobody.
+-- TRUNCATE, CLUSTER and REINDEX do. Null: none.
 create or replace function jobs_internal.in_the_way(p_index oid)
 returns text
 language sql volatile
@@ -85,8 +85,8 @@ $$;
 
 -- Drop what is left of a job, each index in a child session. Commits. What goes wrong here shows
 -- when the attempt itself runs.
--- p_lock_ms: how long each waits for a lock, and one that somebody is in the way of stays; null:
---   all wait as long as the job may run.
+-- p_lock_ms: how long each waits for a lock, and one that another session is in the way of stays;
+--   null: all wait as long as the job may run.
 -- p_ending: with an outcome, if the attempt was stopped, or its time was over, while it waited;
 --   what it says already stands.
 create or replace procedure jobs_internal.clear_leftover(

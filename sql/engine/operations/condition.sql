@@ -1,4 +1,5 @@
--- Built-in post-conditions, one function for each kind of statement.
+-- Whether a top-level statement has done its work: judged by the identity that was noted before its
+-- first attempt, never by a name of its text. One function for each kind of statement.
 
 -- Whether the work of a statement job of the calling login is done.
 -- Returns: done (true, false, null: nothing can tell), why (what is missing, or why nothing can

@@ -1,6 +1,6 @@
 -- The identity of what a top-level statement works on: the OIDs that its names meant when its first
 -- attempt began, and how things stood then. It is noted once, before that attempt, and everything
--- later is judged by it (64_judge.sql), whatever names and paths say by then.
+-- later is judged by it (condition.sql), whatever names and paths say by then.
 --
 -- Two steps: names become OIDs with the path of the statement and the rights of its owner
 -- (found_by: invoker); the rest is read by OID.

@@ -1,4 +1,8 @@
--- Invalid indexes that an interrupted statement left: found and noted.
+-- What an interrupted or failed CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY leaves: invalid
+-- indexes, in the way of the next attempt or of everything that writes. They are known by OID
+-- (identity.sql). An attempt after the first drops them before it builds, one that ended by itself
+-- drops what it left (clear_leftover.sql); where that cannot be, the error of the attempt says so,
+-- and jobs.health, until they are gone.
 
 -- Whether a session builds this index at this moment: then it is invalid because it is not ready.
 -- REINDEX makes all new indexes of a table first, and shows one at a time.
@@ -70,7 +74,7 @@ begin atomic
 end;
 
 -- Keep what a job left, so that jobs.health can tell of it; the caller has locked its row of
--- statement, as has everybody who writes of this job here, so that this waits for nobody. Writes:
+-- statement, as has each session that writes of this job here, so that this waits for none. Writes:
 -- made_index.
 create or replace function jobs_internal.store_leftover(p_job bigint, p_owner oid, p_target jsonb,
     p_identity jsonb)

@@ -1,4 +1,5 @@
--- Asking a post-condition, and what follows from it.
+-- Asking a post-condition, and what follows. One precedence everywhere: its end is true: succeeded,
+-- and it is not run again; else it may be repeated: it is; else it is in doubt.
 
 -- The built-in post-condition: what the views show as done_when, and what a statement job without
 -- one of its own is judged by.

@@ -29,7 +29,7 @@ begin
   update jobs_internal.server set clock = clock_timestamp()
     where id = (select v.id from jobs_internal.server as v for update skip locked);
   if not found then
-    return;  -- somebody else looks
+    return;  -- another supervisor looks
   end if;
   for v_lane in
     select l.pgmq_queue from jobs_internal.lane as l
@@ -44,8 +44,8 @@ begin
       using v_latest;
     exception
       when undefined_table or lock_not_available then
-        -- its queue was dropped meanwhile, or somebody has locked the whole table: the next look is
-        -- soon
+        -- its queue was dropped meanwhile, or another session has locked the whole table: the next
+        -- look is soon
         null;
     end;
   end loop;

@@ -1,5 +1,5 @@
--- What a crash of the server means for the jobs that it met. Nobody can tell from inside which
--- session brought the server down, so nobody is blamed at first: every job that may have been
+-- What a crash of the server means for the jobs that it met. It cannot be told from inside which
+-- session brought the server down, so no job is blamed at first: every job that may have been
 -- running is a suspect from then on. A suspect runs alone, its start committed, and suspects go on
 -- trial one at a time. A server that crashes during a trial has found its culprit, if nothing else
 -- ran; otherwise the second time. The culprit alone is charged, and after max_attempts crashes it
@@ -110,9 +110,9 @@ $$;
 -- Before a job starts alone: put it on trial, if it is a suspect. False when another suspect is on
 -- trial: this one has to wait. A trial lasts until the job has ended, or has run well past the
 -- moment at which the server crashed the last time; the first is kept short, because nearly all
--- suspects are innocent and nobody shall wait long for a long one.
--- Locks: server, for suspects only, to the commit of the start (skip locked: whoever holds it is
---   about to begin a trial, for five seconds).
+-- suspects are not to blame, and none shall wait long for a long one.
+-- Locks: server, for suspects only, to the commit of the start (skip locked: the session that holds
+--   it is about to begin a trial, for five seconds).
 create or replace function jobs_internal.start_isolated_run(p_session bigint, p_job bigint,
     p_attempt integer)
 returns boolean

@@ -39,8 +39,8 @@ exception
 end
 $$;
 
--- Shake off a chunk in which nobody can see which job runs, because that job has set
--- application_name: no timeout, no cancel and nobody who waits behind it would reach it. Its
+-- Shake off a chunk in which it cannot be seen which job runs, because that job has set
+-- application_name: no timeout and no cancel would reach it, nor what waits behind it. Its
 -- session is cancelled without a reason after two seconds, and terminated later: what the others of
 -- the chunk did is kept where it can be, the job is run again, alone and uncharged, and is seen
 -- from then on. Returns how many were signalled.
@@ -70,7 +70,7 @@ begin
       and s.msg_ids is not null for update skip locked;
     continue when not found;
     -- What we know of the processes may be older than that row: it may be in another chunk by now,
-    -- which is nobody's fault.
+    -- which is no job's fault.
     perform pg_stat_clear_snapshot();
     continue when not exists (select from pg_stat_get_activity(v.pid) as a
       where a.xact_start = v.xact_start

@@ -1,8 +1,12 @@
--- Dead sessions: what they ran is judged, what they claimed is given back.
+-- Rescue: what to do about sessions that are gone. Any supervisor and any new worker session may
+-- call it, at the same time: it takes dead sessions one by one with skip locked, and one that
+-- cannot be helped does not keep the others from help: what its owner holds of it is not waited for
+-- (nowait), the failure is noted (common/failures.sql), and what the session had of others, a slot,
+-- goes back all the same.
 
 -- See to the dead worker sessions: give their messages back, close the attempts that died with
 -- them. p_owner: only to those of this owner, and without note_crash: who calls it in a transaction
--- of its own holds what it touches for as long as it likes, so it touches nobody else's.
+-- of its own holds what it touches for as long as it likes, so it touches only its own.
 -- Returns: how many sessions were seen to. Locks: session (skip locked), message (skip locked), job
 --   (nowait).
 create or replace function jobs_internal.rescue(p_owner oid default null)
@@ -24,11 +28,11 @@ begin
     begin
       perform jobs_internal.note_crash();
       if exists (select from jobs_internal.server as s where s.epoch <> jobs_internal.epoch()) then
-        return 0;  -- another session finds out just now whom to blame
+        return 0;  -- another session finds out just now what to blame
       end if;
     exception
       when others or query_canceled then
-        -- Nobody can be blamed for the crash of the server, and that keeps nobody from help.
+        -- No job can be blamed for the crash of the server, and that keeps none from help.
         perform jobs_internal.note_failure('round', 'crash',
             jobs_internal.error_object(sqlstate, sqlerrm));
     end;
@@ -92,8 +96,8 @@ begin
 end
 $$;
 
--- See to one dead session, whose row the caller has locked. False when its child still works:
--- nobody may run a second copy beside it, so its job stays running until the child has ended. Null
+-- See to one dead session, whose row the caller has locked. False when its child still works: no
+-- session may run a second copy beside it, so its job stays running until the child has ended. Null
 -- when all is done but for messages that another transaction has locked.
 -- p_found: when it was found dead. Errors: 55P03 where a row of its job is locked. Locks: message
 --   (skip locked), job and what belongs to it (nowait).
@@ -178,8 +182,9 @@ begin
       else
         if p_session.fate is null then
           -- When the server crashes, or its postmaster is gone, its processes end one after
-          -- another, and the last ones must not judge the first: whoever belongs to a dying server
-          -- does not come back from this. Those that were found together are waited for once.
+          -- another, and the last ones must not judge the first: a session that belongs to a dying
+          -- server does not come back from this. Those that were found together are waited for
+          -- once.
           perform pg_sleep(least(extract(epoch
                 from p_found + interval '0.2 seconds' - clock_timestamp()), 0.2)::double precision);
         end if;

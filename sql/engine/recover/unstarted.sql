@@ -30,7 +30,7 @@ begin
       using v_session.msg_ids, v_session.lease;
     exception
       when lock_not_available or undefined_table then
-        null;  -- somebody has locked the whole table: the next round looks again
+        null;  -- another session has locked the whole table: the next round looks again
     end;
   end loop;
 end

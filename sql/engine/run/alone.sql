@@ -38,7 +38,7 @@ begin
   end if;
   if p_item.mode = 'child' and jobs_internal.builds_index(p_item.job_id) then
     -- One after the other, to the commit of the start: two that start in the same moment would not
-    -- see each other. By a row of this owner's: nobody else waits for it.
+    -- see each other. By a row of this owner's: no other owner waits for it.
     perform from jobs_internal.lane as l where l.owner = v_session.owner order by l.id
       limit 1 for no key update;
     v_beside := jobs_internal.is_built_beside(p_item.job_id);
@@ -55,8 +55,8 @@ begin
     return v_item;
   end if;
   if not p_item.quick and cardinality(v_session.msg_ids) > 1 then
-    -- Nobody knows how long it takes: what else was claimed goes back first, for other sessions to
-    -- take.
+    -- It is not known how long it takes: what else was claimed goes back first, for other sessions
+    -- to take.
     perform jobs_internal.release(v_session, false);
   end if;
   execute format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || p_lane)

@@ -1,4 +1,6 @@
--- OUT values of a procedure that a child session calls.
+-- OUT and INOUT values of procedures: a CALL sends them as one row, which the watcher of its child
+-- session reads when the child has ended. Invoker, as the other steps around pg_background, but for
+-- what only the catalog knows.
 
 -- The columns of the row that a CALL of this procedure sends, for a list of column definitions.
 -- Null: it gives nothing back, it is no procedure, or the types depend on what it is called with.

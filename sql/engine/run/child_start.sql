@@ -1,4 +1,6 @@
--- Starting the child session of a statement that cannot run in a transaction.
+-- Starting the child session of a statement that cannot run in a transaction: the small steps
+-- around pg_background that the worker takes, each in its own statement. Invoker on purpose: a
+-- child must be launched and watched by the owner's own session.
 
 -- Whether the calling login could still open a session of this database.
 create or replace function jobs_internal.may_connect()
@@ -37,7 +39,7 @@ declare
 begin
   perform jobs_internal.my_session(p_session), pg_stat_clear_snapshot();
   select a.backend_start into v_start from pg_stat_get_activity(p_pid) as a
-  -- a session of somebody else is no child: it would be signalled
+  -- a session of another role is no child: it would be signalled
   where a.usesysid = jobs_internal.caller() and a.backend_type <> 'client backend';
   update jobs_internal.job set child_pid = p_pid, child_start = v_start
   where id = p_job and attempt = p_attempt and session_id = p_session and v_start is not null;

@@ -85,7 +85,7 @@ begin
 end
 $$;
 
--- Whether a child waits because nobody reads its messages.
+-- Whether a child waits because its messages are not read.
 create or replace function jobs_internal.child_is_stuck(p_pid integer)
 returns boolean
 language sql volatile security definer

@@ -71,8 +71,8 @@ begin
       when x.job_id is not null then 'stop'
       when coalesce(s.procedure, st.top_level) then 'child'
       -- Large arguments run alone, and are read at their start, as large statements are: those of a
-      -- whole claim might be more than an array holds, and the session would be away for as long as
-      -- nobody may be whose job cannot be seen (cancel_hidden_chunks).
+      -- whole claim might be more than an array holds, and the session would be away for longer
+      -- than one may be whose job cannot be seen (cancel_hidden_chunks).
       when j.call_template_id is null or pg_column_size(j.args) > 8000 or j.settings is not null
         or m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0 or not q.share_commits
         or j.publication_id is not null or d.avg_ms is null or d.avg_ms > p_short_ms or d.renames

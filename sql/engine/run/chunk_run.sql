@@ -102,7 +102,7 @@ begin
         get stacked diagnostics v_context := pg_exception_context, v_message := message_text;
         v_cut := jobs_internal.interrupted_result(v_item, v_began, v_context, v_message);
         if v_cut.outcome = 'interrupted' then
-          -- Nobody knows why: sent home. The others were not touched, and go back.
+          -- It is not known why: sent home. The others were not touched, and go back.
           v_endings := case when v_cut.job_id is null then '{}' else array[v_cut] end;
           v_msg_ids := case when v_cut.job_id is null then '{}' else array[v_item.msg_id] end;
           v_shapes := '{}';

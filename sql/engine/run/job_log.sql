@@ -57,7 +57,7 @@ begin atomic
 end;
 
 -- Keep a log line of a running job of the calling login at once; used in child sessions, which
--- nobody reads afterwards. Bounded as elsewhere, the cut marked.
+-- no query reads afterwards. Bounded as elsewhere, the cut marked.
 create or replace function jobs_internal.store_log_line(p_job bigint, p_attempt integer,
     p_line jsonb)
 returns void

@@ -1,4 +1,8 @@
--- Running one job, in a savepoint or without.
+-- Running one job in the worker session's own transaction: in a savepoint; or, where that is safe,
+-- without.
+--
+-- They run as the owner, in a session that was authenticated as the owner, so these functions are
+-- invoker. They set the owner's search_path for the duration of a job, and leave ours.
 
 -- Run one job in a subtransaction and say how it ended. Leaves the session washed and its
 -- search_path ours.

@@ -1,4 +1,11 @@
--- The worker session: its loop.
+-- The worker session: one procedure that claims, runs and commits until its work or its time is
+-- over.
+--
+-- It runs as the owner, in a session that was authenticated as the owner, so these procedures are
+-- invoker and cannot carry a SET clause (procedures that commit cannot). They set search_path
+-- themselves, and set the owner's own path for the duration of a job. What needs our rights is in
+-- the definer functions that they call. While they wait for work no transaction is open for longer
+-- than 50 ms.
 
 -- The worker session itself. p_linger_ms: how long it waits for more work before it ends.
 -- p_wait_xid: a transaction to wait for (the one that launched it), so that it sees what was
@@ -42,7 +49,8 @@ declare
   v_limit integer := 50;
   v_jobs bigint := 0;
   v_idle timestamptz;
-  v_settled boolean := false;  -- nobody was in the middle of a claim when it last waited for a slot
+  -- no session was in the middle of a claim when it last waited for a slot
+  v_settled boolean := false;
   v_napped timestamptz;
   v_looked timestamptz;  -- the last claim that found nothing
   v_head numeric;  -- what there was then
@@ -73,7 +81,7 @@ begin
     set role none;  -- for as long as it lives: what ALTER ROLE says is for sessions of people
   end if;
   v_role := jobs_internal.role_settings();
-  -- what it is after RESET ALL, where nobody says otherwise
+  -- what it is after RESET ALL, where nothing says otherwise
   v_path := coalesce(v_role ->> 'search_path', v_path);
   v_baseline := jobs_internal.baseline(v_role);
   perform jobs_internal.reset_session(v_baseline);
@@ -113,8 +121,8 @@ begin
       v_head := jobs_internal.high_water_mark();
     end if;
     if v_head is distinct from v_seen then
-      -- Somebody has a message in hand, and may commit it after the claim below has looked: another
-      -- look comes soon.
+      -- An enqueuer has a message in hand, and may commit it after the claim below has looked:
+      -- another look comes soon.
       v_eager := pg_catalog.clock_timestamp() + interval '20 milliseconds';
       v_seen := v_head;
     end if;

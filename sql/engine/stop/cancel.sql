@@ -43,7 +43,7 @@ begin
       return false;
     end if;
     if v_job.state = 'queued' then
-      -- Whoever holds the message runs the job.
+      -- The session that holds the message runs the job.
       execute format('select true from pgmq.%I as m where m.msg_id = $1 for update skip locked',
           'q_pyworker_' || v_job.lane_id)
       into v_locked using v_job.msg_id;
@@ -54,7 +54,7 @@ begin
         if v_locked then
           return false;
         end if;
-        -- Somebody removed its message by hand: nobody would ever run it.
+        -- Its message was removed by hand: no session would ever run it.
       end if;
       execute format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || v_job.lane_id)
         using v_job.msg_id;
@@ -130,7 +130,7 @@ begin
 end
 $$;
 
--- Launch that session. It inherits the settings of whoever calls jobs.cancel: none that limits
+-- Launch that session. It inherits the settings of the caller of jobs.cancel: none that limits
 -- time, none that forbids it to write.
 create or replace function jobs_internal.launch_stop(p_job bigint, p_attempt integer, p_by text)
 returns void

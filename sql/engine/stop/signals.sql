@@ -99,8 +99,8 @@ begin atomic
   where j.id = p_job;
 end;
 
--- Signal a process. False where that is refused: a superuser's job, say, whom only a superuser may
--- signal. Nobody else's signal waits for it.
+-- Signal a process. False where that is refused: a superuser's job, say, which only a superuser may
+-- signal. No other signal waits for it.
 -- p_owner: whose job it is; null in a session of an owner's own, which notes nothing.
 create or replace function jobs_internal.signal(p_pid integer, p_terminate boolean, p_item text,
     p_owner oid)
@@ -128,11 +128,11 @@ $$;
 -- Send the signals that are due for committed reasons. Ladder: cancel at once, cancel again after a
 -- second, terminate after three; after ten the lane is quarantined, and jobs.health says so. Never
 -- anything stronger. A child is signalled before its watcher would be: the watcher is never
--- signalled while it has one, nor for two seconds while nobody knows of one. Returns: one object
+-- signalled while it has one, nor for two seconds while none is known. Returns: one object
 -- per signal. p_job null: for all. The caller has committed the reasons in an earlier transaction.
 -- Locks: session (skip locked), then stop (skip locked), lane (skip locked). Several press at the
 --   same time, in any order, and sessions that end a chunk delete the reasons of its jobs: so
---   nobody waits here. A reason that somebody else holds is pressed by him, or over.
+--   no session waits here. A reason that another supervisor holds is seen to by it, or over.
 create or replace function jobs_internal.send_stop_signals(p_job bigint default null)
 returns setof jsonb
 language plpgsql volatile security definer

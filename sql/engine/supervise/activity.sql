@@ -1,4 +1,5 @@
--- What runs now: sessions, progress, blockers, supervisors.
+-- What runs now: sessions that the caller may see, with native progress, waits and blockers. A
+-- definer function, because the statistics of other roles' sessions are hidden from ordinary roles.
 
 -- Worker sessions that the caller may see, with what they run, native progress, waits and blockers;
 -- pid is null where only a child session lives.

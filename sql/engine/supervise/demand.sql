@@ -1,10 +1,10 @@
 -- How many worker sessions each owner should have.
 
 -- How many worker sessions an owner should have now: for each lane as many as do what is due and
--- what is claimed in half a second, and where nobody knows how long its jobs take one more than
+-- what is claimed in half a second, and where it is not known how long its jobs take one more than
 -- work; besides those that run a job alone. No more than the slots of the queues, than the setting
 -- sessions_per_owner and the owner's quota. A server without a free worker slot refuses the launch
--- itself. Owners for whom nothing is due are listed too while sessions of theirs live, so that a
+-- itself. Owners without due jobs are listed too while sessions of theirs live, so that a
 -- supervisor sees those that it launched.
 create or replace function jobs_internal.session_demand()
 returns table (owner name, wanted integer, live integer)
@@ -89,8 +89,8 @@ begin
       from jobs_internal.session as s
       where s.lane_id = v_lane.id and s.msg_ids is not null and s.job_id is null
         and jobs_internal.alive(s.pid, s.backend_start);
-      -- Where nobody knows how long they take: one more session in each round. Otherwise those at
-      -- work take the rest as well, if it is little.
+      -- Where it is not known how long they take: one more session in each round. Otherwise those
+      -- at work take the rest as well, if it is little.
       v_due := case when v_lane.avg_ms is null then v_busy + 1
         else greatest(1, least(v_due + v_claimed,
               ceil((v_due + v_claimed) * greatest(v_lane.avg_ms, 0.001) / 500))) end;

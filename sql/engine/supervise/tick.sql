@@ -1,4 +1,5 @@
--- One round of a supervisor, in parts that fail by themselves.
+-- One round of a supervisor, in parts that fail by themselves. Everything here may be done twice,
+-- by several supervisors, in any order.
 
 -- One part of a round, in a savepoint: an error in it costs the other parts nothing. It is noted as
 -- a failure of the round, and the part is tried again in the next one, or later where it was cut

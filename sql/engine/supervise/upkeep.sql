@@ -1,8 +1,8 @@
 -- Upkeep of counters and hot tables.
 
--- Counters older than an hour, outcomes that nobody logged for a week, and what else is of no use
--- any more, is removed. What another transaction has locked stays for the next time. Locks: all
--- skip locked.
+-- Counters older than an hour, outcomes that no supervisor logged for a week, and what else is of
+-- no use any more, is removed. What another transaction has locked stays for the next time. Locks:
+-- all skip locked.
 create or replace function jobs_internal.sweep_counters()
 returns void
 language plpgsql volatile security definer
@@ -56,8 +56,8 @@ begin
             'session', 'slot', 'lane', 'call_stats', 'stop_request', 'outbox',
             'queue_minute_stats', 'daily_cost', 'supervisor', 'progress_message', 'duty_failure'))
       or (n.nspname = 'pgmq' and c.relname like 'q\_pyworker\_%'))
-    -- With what is toasted: the claims of sessions are. A table that somebody has locked has no
-    -- size now, and would be waited for.
+    -- With what is toasted: the claims of sessions are. A table that another session has locked has
+    -- no size now, and would be waited for.
     and not exists (select from pg_locks as l
       where l.relation = c.oid and l.locktype = 'relation' and l.mode = 'AccessExclusiveLock'
         and l.granted
@@ -72,9 +72,10 @@ begin
 end
 $$;
 
--- Upkeep: one round for the history (73_history.sql), counters and sums, vacuum of the hot tables.
---   One session does it at a time, and each part is in a savepoint of its own. Returns {removed:
---   stretches of history that are gone, more: history has more to do at once, vacuumed: [tables]}.
+-- Upkeep: one round for the history (history/steps.sql), counters and sums, vacuum of the hot
+-- tables. One session does it at a time, and each part is in a savepoint of its own. Returns
+-- {removed: stretches of history that are gone, more: history has more to do at once, vacuumed:
+-- [tables]}.
 --   Locks: duty (skip locked).
 create or replace function jobs_internal.maintain()
 returns jsonb

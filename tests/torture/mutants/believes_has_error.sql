@@ -1,6 +1,6 @@
 -- A child session without an error has succeeded, though FATAL ended it.
 
--- Replaces jobs_internal.run_child, md5 b6238f0a38a39c71e83f34fd11ca3d2b.
+-- Replaces jobs_internal.run_child, md5 c49770b9a02f6028e28e2d5b00ceb096.
 create or replace procedure jobs_internal.run_child(
   p_session bigint,
   p_item jobs_internal.work_item,
@@ -83,7 +83,7 @@ begin
           'It was otherwise when the job was enqueued.',
         'Enqueue the job again for the function as it is now.');
     else
-      -- Nobody reads its notices, and too many of them would fill its queue. Its strings are read
+      -- Its notices are not read, and too many of them would fill its queue. Its strings are read
       -- as they were when it was checked.
       perform pg_catalog.set_config('client_min_messages', 'error', false),
         pg_catalog.set_config('standard_conforming_strings', 'on', false);
@@ -238,7 +238,7 @@ begin
         end if;
         if not v_gone and not v_let_go and v_noted and v_nap >= 0.05
           and jobs_internal.child_is_stuck(v_pid) then
-          -- Its messages fill the queue that nobody can read without holding a snapshot: let go of
+          -- Its messages fill the queue that cannot be read without holding a snapshot: let go of
           -- it, so that it goes on. The price is its error details; the post-condition, or
           -- in_doubt, decides. What a CALL sends may be its row, the last that it does: that is
           -- read.
@@ -363,7 +363,7 @@ begin
           p_ending.result := p_ending.result operator(pg_catalog.||) coalesce(v_said, '{}');
         end if;
         if p_ending.outcome is null then
-          -- as in a rescue: a watcher of a dying server judges nobody
+          -- as in a rescue: a watcher of a dying server judges no job
           perform pg_catalog.pg_sleep(0.2);
           p_ending.outcome := case when v_let_go then 'in_doubt' when v_reason is not null
             then v_reason

@@ -1,6 +1,6 @@
 -- A cancel of a job that runs says that it is being cancelled, and tells no session.
 
--- Replaces jobs.cancel, md5 632956c489d7836c512c233afb2a77e8.
+-- Replaces jobs.cancel, md5 5a06aabb22177bb03217d5564dd60313.
 create or replace function jobs.cancel(id bigint)
 returns text
 language plpgsql volatile security definer
@@ -25,7 +25,7 @@ begin
   end if;
   select j.* into v_job from jobs_internal.job as j where j.id = cancel.id;
   if not found then
-    -- Somebody has looked at what nobody saw the end of, and leaves it at that. What is known of
+    -- A person has looked at what ended unseen, and leaves it at that. What is known of
     -- its attempt stays.
     if exists (select from jobs_internal.finished as f where f.id = cancel.id
         and f.state = 'in_doubt') then
@@ -48,7 +48,7 @@ begin
       and coalesce(x.pressed_at, x.requested_at) between clock_timestamp()
         - interval '5 seconds' and clock_timestamp())
   then
-    -- somebody is at it: one session more for each call would take all worker slots
+    -- a session is at it: one more for each call would take all worker slots
     return 'cancelling';
   end if;
   -- It runs. The reason must be committed before anybody is signalled, which a function cannot do:

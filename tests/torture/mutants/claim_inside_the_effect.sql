@@ -1,6 +1,6 @@
 -- The claim is committed with the chunk, not before it: who crashes the server has claimed nothing.
 
--- Replaces jobs_internal.work, md5 d144251b904c6abf7844f0960754d0c3.
+-- Replaces jobs_internal.work, md5 4a7d72b1fb2db4b3aa75a2fe5cc68f97.
 create or replace procedure jobs_internal.work(p_linger_ms integer, p_wait_xid text)
 language plpgsql
 as $$
@@ -40,7 +40,8 @@ declare
   v_limit integer := 50;
   v_jobs bigint := 0;
   v_idle timestamptz;
-  v_settled boolean := false;  -- nobody was in the middle of a claim when it last waited for a slot
+  -- no session was in the middle of a claim when it last waited for a slot
+  v_settled boolean := false;
   v_napped timestamptz;
   v_looked timestamptz;  -- the last claim that found nothing
   v_head numeric;  -- what there was then
@@ -71,7 +72,7 @@ begin
     set role none;  -- for as long as it lives: what ALTER ROLE says is for sessions of people
   end if;
   v_role := jobs_internal.role_settings();
-  -- what it is after RESET ALL, where nobody says otherwise
+  -- what it is after RESET ALL, where nothing says otherwise
   v_path := coalesce(v_role ->> 'search_path', v_path);
   v_baseline := jobs_internal.baseline(v_role);
   perform jobs_internal.reset_session(v_baseline);
@@ -111,8 +112,8 @@ begin
       v_head := jobs_internal.high_water_mark();
     end if;
     if v_head is distinct from v_seen then
-      -- Somebody has a message in hand, and may commit it after the claim below has looked: another
-      -- look comes soon.
+      -- An enqueuer has a message in hand, and may commit it after the claim below has looked:
+      -- another look comes soon.
       v_eager := pg_catalog.clock_timestamp() + interval '20 milliseconds';
       v_seen := v_head;
     end if;

@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 7f431c556f8a01dd31ad44d218da56d8.
+-- Replaces jobs_internal.claim, md5 402702d93048f9c362bd9c1c849bc6d5.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_learned jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -31,7 +31,7 @@ begin
   v_claim.waiting := false;
   perform jobs_internal.wake_lanes(v_session.owner);
   -- An owner that has become powerful meanwhile gets no other job: it would run with rights that
-  -- nobody has admitted.
+  -- no administrator has admitted.
   if not (select s.paused from jobs_internal.switch as s)
     and not jobs_internal.is_refused(v_session.owner) then
     for v_lane in
@@ -82,7 +82,7 @@ begin
         v_waits_for := coalesce(v_waits_for, v_lane.queue_id);
         continue;
       end if;
-      -- What nobody has seen yet is taken one at a time, or a few where all other lanes of this
+      -- What no session has run yet is taken one at a time, or a few where all other lanes of this
       -- owner are quick.
       v_limit := 1;
       if p_limit > 1 then

@@ -1,6 +1,6 @@
 -- A job that failed is not tried again.
 
--- Replaces jobs_internal.end_attempt, md5 713754273efa3e0f870f7eb63ddbc469.
+-- Replaces jobs_internal.end_attempt, md5 66d8f90f808d1edd3791c96584c34e25.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer, p_ending jobs_internal.attempt_result)
 returns jsonb
@@ -45,7 +45,7 @@ begin
   v_top_level := p_state = 'running' and exists (select from jobs_internal.statement as s
       where s.job_id = v_job.id and s.top_level);
   if v_outcome = 'interrupted' then
-    -- Somebody signalled the session without a reason of ours: a shutdown, an administrator, the
+    -- The session was signalled without a reason of ours: a shutdown, an administrator, the
     -- end of another job. Nothing is charged, until one job has been hit three times. Where the
     -- server stopped (PWL01), it was certainly not the job's own doing.
     v_excused := v_error ->> 'sqlstate' = 'PWL01' or jobs_internal.shutting_down();
@@ -64,7 +64,7 @@ begin
     v_outcome := 'cancelled';
     v_state := 'failed';
     v_error := jobs_internal.error_object('PWC02', 'interrupted three times without a known reason',
-      concat_ws(' ', 'Somebody signalled its session each time (pg_cancel_backend, '
+      concat_ws(' ', 'Its session was signalled each time (pg_cancel_backend, '
         'pg_terminate_backend), or it raises that error itself.',
         'The last time it said: ' || (v_error ->> 'message') || '.', v_error ->> 'detail'),
         'Look in the server log; then select jobs.retry(id).', v_error ->> 'context');
@@ -99,7 +99,7 @@ begin
     v_state := coalesce(v_state, case v_outcome when 'succeeded' then 'succeeded' when 'cancelled'
         then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end);
     delete from jobs_internal.job where id = v_job.id;
-    -- The bucket is read by the statement that writes there: see 73_history.sql.
+    -- The bucket is read by the statement that writes there: see history/steps.sql.
     insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state,
         call_template_id, attempt, max_attempts, outcome, run_at, created_at,
       started_at, finished_at, pid, child_pid, waited_ms, rows, wal_bytes, buffers_hit,

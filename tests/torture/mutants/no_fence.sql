@@ -1,6 +1,6 @@
 -- A session that was taken for dead commits its job all the same.
 
--- Replaces jobs_internal.rescue, md5 90f0f77f2b20618fc03a0e73b92e52b1.
+-- Replaces jobs_internal.rescue, md5 2d16b3b2b4cbbedfdf04f319c4d4485f.
 create or replace function jobs_internal.rescue(p_owner oid default null)
 returns integer
 language plpgsql volatile security definer
@@ -20,11 +20,11 @@ begin
     begin
       perform jobs_internal.note_crash();
       if exists (select from jobs_internal.server as s where s.epoch <> jobs_internal.epoch()) then
-        return 0;  -- another session finds out just now whom to blame
+        return 0;  -- another session finds out just now what to blame
       end if;
     exception
       when others or query_canceled then
-        -- Nobody can be blamed for the crash of the server, and that keeps nobody from help.
+        -- No job can be blamed for the crash of the server, and that keeps none from help.
         perform jobs_internal.note_failure('round', 'crash',
             jobs_internal.error_object(sqlstate, sqlerrm));
     end;
@@ -90,7 +90,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.rescue_one, md5 e797fcd2e3ad78a77364181a1314a9ed.
+-- Replaces jobs_internal.rescue_one, md5 d7db901728e26a91cb84a2539cfd7c88.
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session,
     p_found timestamptz default clock_timestamp())
 returns boolean
@@ -172,8 +172,9 @@ begin
       else
         if p_session.fate is null then
           -- When the server crashes, or its postmaster is gone, its processes end one after
-          -- another, and the last ones must not judge the first: whoever belongs to a dying server
-          -- does not come back from this. Those that were found together are waited for once.
+          -- another, and the last ones must not judge the first: a session that belongs to a dying
+          -- server does not come back from this. Those that were found together are waited for
+          -- once.
           perform pg_sleep(least(extract(epoch
                 from p_found + interval '0.2 seconds' - clock_timestamp()), 0.2)::double precision);
         end if;

@@ -1,6 +1,6 @@
 -- A session that works for long is taken for dead.
 
--- Replaces jobs_internal.rescue, md5 90f0f77f2b20618fc03a0e73b92e52b1.
+-- Replaces jobs_internal.rescue, md5 2d16b3b2b4cbbedfdf04f319c4d4485f.
 create or replace function jobs_internal.rescue(p_owner oid default null)
 returns integer
 language plpgsql volatile security definer
@@ -20,11 +20,11 @@ begin
     begin
       perform jobs_internal.note_crash();
       if exists (select from jobs_internal.server as s where s.epoch <> jobs_internal.epoch()) then
-        return 0;  -- another session finds out just now whom to blame
+        return 0;  -- another session finds out just now what to blame
       end if;
     exception
       when others or query_canceled then
-        -- Nobody can be blamed for the crash of the server, and that keeps nobody from help.
+        -- No job can be blamed for the crash of the server, and that keeps none from help.
         perform jobs_internal.note_failure('round', 'crash',
             jobs_internal.error_object(sqlstate, sqlerrm));
     end;

@@ -1,6 +1,6 @@
 -- An orphaned child session is not waited for.
 
--- Replaces jobs_internal.rescue_one, md5 e797fcd2e3ad78a77364181a1314a9ed.
+-- Replaces jobs_internal.rescue_one, md5 d7db901728e26a91cb84a2539cfd7c88.
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session,
     p_found timestamptz default clock_timestamp())
 returns boolean
@@ -81,8 +81,9 @@ begin
       else
         if p_session.fate is null then
           -- When the server crashes, or its postmaster is gone, its processes end one after
-          -- another, and the last ones must not judge the first: whoever belongs to a dying server
-          -- does not come back from this. Those that were found together are waited for once.
+          -- another, and the last ones must not judge the first: a session that belongs to a dying
+          -- server does not come back from this. Those that were found together are waited for
+          -- once.
           perform pg_sleep(least(extract(epoch
                 from p_found + interval '0.2 seconds' - clock_timestamp()), 0.2)::double precision);
         end if;

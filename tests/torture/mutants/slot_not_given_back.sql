@@ -1,6 +1,6 @@
 -- A session that ends keeps its place in the queue.
 
--- Replaces jobs_internal.rescue, md5 90f0f77f2b20618fc03a0e73b92e52b1.
+-- Replaces jobs_internal.rescue, md5 2d16b3b2b4cbbedfdf04f319c4d4485f.
 create or replace function jobs_internal.rescue(p_owner oid default null)
 returns integer
 language plpgsql volatile security definer
@@ -20,11 +20,11 @@ begin
     begin
       perform jobs_internal.note_crash();
       if exists (select from jobs_internal.server as s where s.epoch <> jobs_internal.epoch()) then
-        return 0;  -- another session finds out just now whom to blame
+        return 0;  -- another session finds out just now what to blame
       end if;
     exception
       when others or query_canceled then
-        -- Nobody can be blamed for the crash of the server, and that keeps nobody from help.
+        -- No job can be blamed for the crash of the server, and that keeps none from help.
         perform jobs_internal.note_failure('round', 'crash',
             jobs_internal.error_object(sqlstate, sqlerrm));
     end;
@@ -161,7 +161,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.claim, md5 7f431c556f8a01dd31ad44d218da56d8.
+-- Replaces jobs_internal.claim, md5 402702d93048f9c362bd9c1c849bc6d5.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_learned jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -192,7 +192,7 @@ begin
   v_claim.waiting := false;
   perform jobs_internal.wake_lanes(v_session.owner);
   -- An owner that has become powerful meanwhile gets no other job: it would run with rights that
-  -- nobody has admitted.
+  -- no administrator has admitted.
   if not (select s.paused from jobs_internal.switch as s)
     and not jobs_internal.is_refused(v_session.owner) then
     for v_lane in
@@ -243,7 +243,7 @@ begin
         v_waits_for := coalesce(v_waits_for, v_lane.queue_id);
         continue;
       end if;
-      -- What nobody has seen yet is taken one at a time, or a few where all other lanes of this
+      -- What no session has run yet is taken one at a time, or a few where all other lanes of this
       -- owner are quick.
       v_limit := 1;
       if p_limit > 1 then
