@@ -51,7 +51,7 @@ begin
     code := v.code;
     reason := v.reason;
     since := v.since;
-    until := v.until;
+    until := nullif(v.until, 'infinity');  -- a time that no client library reads
     blocked_by_pids := v.pids;
     blocked_by_jobs := (select array_agg(u.id order by u.id) from unnest(v.jobs) as u(id)
       where u.id <> v_job.id and (v_all

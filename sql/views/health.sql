@@ -325,21 +325,22 @@ begin
   select count(*), min(f.finished_at)::timestamptz(0)::text into v_count, v_text
   from jobs_internal.finished as f
   where f.state <> 'succeeded' and f.state = 'failed' and f.dismissed_at is null;
-  v_jobs := case when jobs_internal.statement_statistics() is null
-    or jobs_internal.measures_no_cost() then jobs_internal.why_child_costs_are_unknown() end;
-  return query select 21, 'costs', 'ok', case when v_jobs is null
-    then 'statements at top level are measured, by pg_stat_statements'
-    else 'of statements at top level WAL and buffers are not known: '
-      || regexp_replace(v_jobs, '^it ran at top level, and ', '') end, null::text;
   return query select 20, 'failures', case when v_count > 0 then 'warning' else 'ok' end,
     case when v_count > 0 then format('%s, the oldest since %s',
         jobs_internal.counted(v_count, 'job'), v_text) else 'none that is not dismissed' end,
     case when v_count > 0 then 'see jobs.failed; mend and jobs.retry(id), or jobs.dismiss(id); of '
       'a whole queue: select jobs.dismiss_failed(queue);' end;
 
+  v_jobs := case when jobs_internal.statement_statistics() is null
+    or jobs_internal.measures_no_cost() then jobs_internal.why_child_costs_are_unknown() end;
+  return query select 21, 'costs', 'ok', case when v_jobs is null
+    then 'statements at top level are measured, by pg_stat_statements'
+    else 'of statements at top level WAL and buffers are not known: '
+      || regexp_replace(v_jobs, '^it ran at top level, and ', '') end, null::text;
+
   select l.count, l.names, l.remedy into v_count, v_text, v_again
   from jobs_internal.left_indexes() as l;
-  return query select 21, 'invalid indexes', case when v_count > 0 then 'warning' else 'ok' end,
+  return query select 22, 'invalid indexes', case when v_count > 0 then 'warning' else 'ok' end,
     case when v_count > 0 then format('%s left by jobs: %s', v_count, v_text)
       else 'none that a job left' end, v_again;
 end

@@ -393,6 +393,13 @@ def test_who_enqueued_a_published_job_sees_why_it_waits(database: Database) -> N
     assert database.job(job, role="other")["waits_for"] == "no supervisor is connected"
 
 
+def test_a_time_without_end_is_one_that_a_client_can_read(database: Database) -> None:
+    job = put(database, "pg_catalog.now", run_at="infinity")
+    told = explain(database, job)
+    assert (told["code"], told["until"]) == ("time", None)
+    assert "jobs.run_now" in told["reason"]
+
+
 def test_a_session_that_a_row_lock_keeps_names_who_holds_it(database: Database) -> None:
     """Somebody has locked the job's row, and the session that took it waits: not only that it has taken it."""
     job = queued(database)
