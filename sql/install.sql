@@ -11,6 +11,7 @@
 \set pyworker_command install
 \endif
 begin;
+set local statement_timeout = 0;
 set local transaction_isolation = 'read committed';
 set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';

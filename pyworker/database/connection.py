@@ -33,6 +33,7 @@ __all__ = [
     "is_loss",
     "is_standby",
     "reason_of",
+    "with_settings",
 ]
 
 OWNERS_AT_ONCE = 8  #: connections as owners that a supervisor has at most
@@ -138,7 +139,10 @@ def _ready(mask: int, wanted: int) -> Any:
     return (1 if mask & select.POLLIN else 0) | (2 if mask & select.POLLOUT else 0)
 
 
-def _options(given: str | None, settings: tuple[str, ...]) -> str:
+def with_settings(given: str | None, settings: tuple[str, ...]) -> str:
+    """Add settings to the `options` of a DSN: they win over what ALTER ROLE and ALTER DATABASE
+    say.
+    """
     ours = " ".join(
         "-c " + setting.replace("\\", "\\\\").replace(" ", "\\ ") for setting in settings
     )
@@ -181,7 +185,7 @@ def connect_control(dsn: str, call_timeout: float) -> DeadlineConnection:
         f"statement_timeout={max(1, round(call_timeout * 500))}",
     )
     settings = (*_TIMEOUTS_OFF, *_FOR_OURSELVES, *_WHEN_WE_VANISH, _COMMITS_HERE, *limits)
-    options = _options(_text(given.get("options")), settings)
+    options = with_settings(_text(given.get("options")), settings)
     ours = {
         "application_name": "pyworker supervisor",
         "target_session_attrs": "read-write",
@@ -201,7 +205,7 @@ def connect_owner(dsn: str, owner: str, own_user: str) -> DeadlineConnection:
     if owner != own_user:
         # Not another role's: neither the DSN's nor PGPASSWORD; the pass file still counts.
         given["password"] = ""  # none  # nosec B105
-    options = _options(_text(given.get("options")), _TIMEOUTS_OFF)
+    options = with_settings(_text(given.get("options")), _TIMEOUTS_OFF)
     ours = {
         "application_name": "pyworker launcher",
         "target_session_attrs": "read-write",
@@ -213,7 +217,7 @@ def connect_owner(dsn: str, owner: str, own_user: str) -> DeadlineConnection:
 def connect_reader(dsn: str) -> DeadlineConnection:
     """Open a connection that only looks; a standby serves as well."""
     given = conninfo_to_dict(dsn)
-    options = _options(_text(given.get("options")), _FOR_OURSELVES)
+    options = with_settings(_text(given.get("options")), _FOR_OURSELVES)
     ours = {"application_name": "pyworker status", "client_encoding": "UTF8", "options": options}
     return DeadlineConnection.connect(
         make_conninfo("", **{**_NETWORK, **given, **ours}), autocommit=True

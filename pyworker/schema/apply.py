@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg import Connection, IsolationLevel
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import Diagnostic
 from psycopg.rows import TupleRow
 
+from pyworker.database.connection import with_settings
 from pyworker.errors import SchemaError, convert_database_errors
 from pyworker.schema.files import read_source
 from pyworker.schema.script import BRING_PGMQ, FRESH, Command, Step, When, plan
@@ -28,6 +30,16 @@ _HINTS = {
     "2BP01": "An object of yours needs one of pyworker's that changes. Drop it, run this again, "
     "then make it anew. Nothing was changed.",
 }
+
+
+# Said while connecting, because a timeout that a role brings along counts from its first statement.
+_SETTINGS = (
+    "statement_timeout=0",
+    "idle_in_transaction_session_timeout=0",
+    "default_transaction_isolation=read committed",
+    "default_transaction_read_only=off",
+    "client_min_messages=warning",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +77,14 @@ class Applied:
 
 def connect(dsn: str) -> Connection[TupleRow]:
     """Connect for reading and changing the schema, whatever the role's defaults are."""
-    connection = psycopg.connect(
-        dsn, autocommit=True, application_name="pyworker schema", connect_timeout=10
-    )
-    connection.isolation_level = IsolationLevel.READ_COMMITTED
-    connection.read_only = False
-    return connection
+    given = conninfo_to_dict(dsn)
+    options = given.get("options")
+    ours = {
+        "application_name": "pyworker schema",
+        "connect_timeout": 10,
+        "options": with_settings(None if options is None else str(options), _SETTINGS),
+    }
+    return psycopg.connect(make_conninfo("", **{**given, **ours}), autocommit=True)
 
 
 def _execute(connection: Connection[TupleRow], step: Step) -> None:

@@ -165,11 +165,12 @@ def test_functions_planted_in_public_are_never_found(database: Database) -> None
 def test_defaults_of_the_role_do_not_matter(database: Database) -> None:
     settings = [
         "default_transaction_isolation = 'serializable'",
-        "statement_timeout = '5ms'",
+        "statement_timeout = '1ms'",
         "client_min_messages = error",
         "default_transaction_read_only = on",
     ]
     with psycopg.connect(database.dsn(), autocommit=True) as connection:
+        connection.execute("set statement_timeout = 0")
         for setting in settings:
             connection.execute(f"alter role postgres in database {database.name} set {setting}")
     assert apply_schema(database.dsn(), "install").fresh
