@@ -79,7 +79,7 @@ def connect(dsn: str) -> Connection[TupleRow]:
     """Connect for reading and changing the schema, whatever the role's defaults are."""
     given = conninfo_to_dict(dsn)
     options = given.get("options")
-    ours = {
+    ours: dict[str, str | int | None] = {
         "application_name": "pyworker schema",
         "connect_timeout": 10,
         "options": with_settings(None if options is None else str(options), _SETTINGS),
