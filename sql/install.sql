@@ -180,6 +180,16 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir engine/explain/reasons.sql
 \ir engine/explain/waiting.sql
 
+-- Whether all is well, and what to do if not: a function for each check.
+\ir engine/health/installation.sql
+\ir engine/health/supervisors.sql
+\ir engine/health/due_jobs.sql
+\ir engine/health/jobs.sql
+\ir engine/health/sessions.sql
+\ir engine/health/owners.sql
+\ir engine/health/server.sql
+\ir engine/health/health.sql
+
 -- Public functions: schema jobs.
 \ir api/enqueue.sql
 \ir api/publish.sql
