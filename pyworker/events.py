@@ -126,6 +126,14 @@ _ALL = (
         "reason",
         "The connection is gone. Said once; it tries again until it succeeds.",
     ),
+    _event(
+        "server_unreachable",
+        "error",
+        "reason",
+        "Still no connection, and now for this reason: a database that was renamed, a password "
+        "that was changed, a rule of pg_hba.conf, connections that are used up. Said once for "
+        "each reason that stands for some seconds; it goes on trying.",
+    ),
     _event("server_back", "info", "outage supervisor", "Connected and registered again."),
     _event(
         "server_stalled",

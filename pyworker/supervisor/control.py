@@ -39,6 +39,7 @@ __all__ = [
 
 _FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 1.0  # between two tries to reach a server that is lost
+_TOLD_AFTER = 3.0  # seconds that another reason has to stand: those of a restart pass by themselves
 _CLOSED = "42501"  # not permitted
 _COPY = "PW060"  # a copy of another installation
 _MISMATCH = {
@@ -247,18 +248,44 @@ def open_first(
         return open_again(options, wakeup, log, feed, reason_of(error))
 
 
+class _Reasons:
+    """Why the server stays lost. What ended the connection is seldom what keeps it away: a database
+    that was renamed, a password that was changed.
+    """
+
+    def __init__(self, log: EventLog, told: str) -> None:
+        """`told`: the reason that was logged with the loss."""
+        self._log = log
+        self._told = {told}
+        self._reason = told
+        self._since = monotonic()
+
+    def note(self, error: BaseException | None) -> None:
+        """Take in why a try failed; each reason that stands is logged once."""
+        reason, now = reason_of(error) if error else self._reason, monotonic()
+        if reason != self._reason:
+            self._reason, self._since = reason, now
+        elif reason not in self._told and now - self._since >= _TOLD_AFTER:
+            self._told.add(reason)
+            self._log.emit("server_unreachable", reason=reason)
+
+
 def open_again(
     options: Options, wakeup: WakeupPipe, log: EventLog, feed: Callable[[], None], reason: str
 ) -> ControlConnection:
-    """Say once that the server is lost, try until it is back, say that once."""
+    """Say once that the server is lost, and what keeps it away; try until it is back, say that
+    once.
+    """
     lost_at = monotonic()
     log.emit("server_lost", reason=reason)
+    reasons = _Reasons(log, reason)
     for attempt in Retrying(
         retry=retry_if_exception_type((psycopg.Error, ServerStalled)),
         wait=wait_exponential(multiplier=_FIRST_PAUSE, max=LONGEST_PAUSE)
         + wait_random(0, _FIRST_PAUSE),
         sleep=wakeup.pause,
         before=lambda _state: feed(),
+        before_sleep=lambda state: reasons.note(state.outcome.exception() if state.outcome else None),
         reraise=True,
     ):
         with attempt:

@@ -31,6 +31,7 @@ __all__ = ["Launched", "Launcher"]
 
 _KEEP = 5.0  # seconds that an owner's connection is kept after its last use
 _NO_SLOT = {"53000", "53400"}
+_ENDING = {"57P01", "57P02", "57P03"}  # the server, or this connection, is about to end
 
 Trouble = Literal["no_slot", "unreachable", "refused", "lost"]
 
@@ -182,7 +183,7 @@ class Launcher:
 
 
 def _trouble_of(link: _Link, error: psycopg.Error) -> Launched:
-    lost = link.connection is None or link.connection.closed
+    lost = link.connection is None or link.connection.closed or error.sqlstate in _ENDING
     return Launched(
         owner=link.owner,
         asked=link.asked,

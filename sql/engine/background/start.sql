@@ -32,7 +32,8 @@ $$;
 
 -- Launch worker sessions of the connected login. Returns how many; fewer than asked when the server
 -- has no worker slot left.
--- Errors: PW051 under SET ROLE; 53000/53400, with what it means, when not even one slot was free.
+-- Errors: PW051 under SET ROLE; 53000/53400, with what it means, when not even one slot was free;
+-- 57P02 when the server has lost its postmaster, which this session outlives for a moment.
 create or replace function jobs_internal.launch(p_sessions integer, p_linger interval)
 returns integer
 language plpgsql volatile
@@ -68,6 +69,15 @@ begin
       execute v_submit into v_handle using v_call;
     exception
       when insufficient_resources or configuration_limit_exceeded or too_many_connections then
+        -- pg_background gives this the SQLSTATE of a slot that is missing; its texts are not
+        -- translated.
+        if sqlerrm like '%without postmaster%' then
+          raise exception using errcode = '57P02',
+            message = 'the server is ending: no session was started',
+            detail = format('PostgreSQL says: %s.', sqlerrm),
+            hint = 'Try again when the server is back; a supervisor does so by itself, and no job '
+              'is lost.';
+        end if;
         if v_count = 0 then
           raise exception using errcode = sqlstate,
             message = 'no worker slot is free: no session was started',

@@ -1,6 +1,6 @@
 -- The launcher keeps the handle of each session that it has launched.
 
--- Replaces jobs_internal.launch, md5 8dd8b80ddfed7e1347d04190f24c705f.
+-- Replaces jobs_internal.launch, md5 a5d1f5133053aad1a1156e1fc54e04ab.
 create or replace function jobs_internal.launch(p_sessions integer, p_linger interval)
 returns integer
 language plpgsql volatile
@@ -36,6 +36,15 @@ begin
       execute v_submit into v_handle using v_call;
     exception
       when insufficient_resources or configuration_limit_exceeded or too_many_connections then
+        -- pg_background gives this the SQLSTATE of a slot that is missing; its texts are not
+        -- translated.
+        if sqlerrm like '%without postmaster%' then
+          raise exception using errcode = '57P02',
+            message = 'the server is ending: no session was started',
+            detail = format('PostgreSQL says: %s.', sqlerrm),
+            hint = 'Try again when the server is back; a supervisor does so by itself, and no job '
+              'is lost.';
+        end if;
         if v_count = 0 then
           raise exception using errcode = sqlstate,
             message = 'no worker slot is free: no session was started',

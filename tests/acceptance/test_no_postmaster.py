@@ -1,0 +1,65 @@
+"""A session that outlives its postmaster for a moment."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import psycopg
+from stage import put, wait_for
+from support import Database, wait_until
+
+from pyworker.errors import ServerError
+
+from .test_crashes import reconnect
+
+
+def test_a_launch_without_a_postmaster_is_no_missing_slot(database: Database) -> None:
+    """A supervisor would wait for a free slot, and tell of slots that nothing has used up."""
+    private = database.server.private
+    assert private is not None
+    job = put(database, "pg_catalog.now")
+    # It computes until it is told that the postmaster is gone: a session that waits would end by itself.
+    database.admin(
+        "create function app.compute() returns void language plpgsql security definer as $$ begin"
+        " loop exit when (pg_stat_file('postmaster.gone', true)).size is not null; end loop; end $$"
+    )
+    gone = private.dir / "data" / "postmaster.gone"
+    said: list[psycopg.Error] = []
+
+    def launch() -> None:
+        try:
+            line.execute("select app.compute(), jobs.start()")
+        except psycopg.Error as error:
+            said.append(error)
+
+    line = database.connect("app")
+    thread = threading.Thread(target=launch)
+    thread.start()
+    try:
+        wait_until(
+            lambda: database.admin("select 1 from pg_stat_activity where query = 'select app.compute(), jobs.start()'")
+        )
+        pid = int((private.dir / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists())
+        gone.touch()
+        thread.join(30)
+    finally:
+        wait_until(lambda: _started(database), 60)
+        gone.unlink(missing_ok=True)
+    reconnect(database)
+    assert [error.sqlstate for error in said] == ["57P02"], said
+    assert said[0].diag.message_primary == "the server is ending: no session was started"
+    database.drain()
+    assert wait_for(database, job)["state"] == "succeeded"
+
+
+def _started(database: Database) -> bool:
+    """Start it again, once the children of the old postmaster have left."""
+    assert database.server.private is not None
+    try:
+        database.server.private.start()
+    except ServerError:
+        return False
+    return True
