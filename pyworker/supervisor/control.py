@@ -285,7 +285,9 @@ def open_again(
         + wait_random(0, _FIRST_PAUSE),
         sleep=wakeup.pause,
         before=lambda _state: feed(),
-        before_sleep=lambda state: reasons.note(state.outcome.exception() if state.outcome else None),
+        before_sleep=lambda state: reasons.note(
+            state.outcome.exception() if state.outcome else None
+        ),
         reraise=True,
     ):
         with attempt:
