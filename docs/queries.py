@@ -33,18 +33,20 @@ GROUPS = {
     "Owners": ["set_quota", "admit_role", "dismiss_role"],
 }
 
+#: A door is open to all of ours, and says itself which roles it is for.
+NAMED = r"""array(select r.role
+    from regexp_matches(p.prosrc, 'assert_member\(''(\w+)'', ''\w+''(?:, ''(\w+)'')?') as m,
+      unnest(m) as r(role) where r.role <> 'jobs_owner' order by 1)"""
 FUNCTIONS = """
 select p.proname as name, p.prokind = 'p' as procedure,
   pg_get_function_arguments(p.oid) as arguments,
   pg_get_function_result(p.oid) as result, obj_description(p.oid, 'pg_proc') as comment,
-  array(select a.grantee::regrole::text from aclexplode(coalesce(i.proacl, p.proacl)) as a
-    where a.grantee <> p.proowner order by 1) roles
+  case when p.prosrc ~ 'assert_member' then {NAMED} else
+    array(select a.grantee::regrole::text from aclexplode(p.proacl) as a
+      where a.grantee <> p.proowner order by 1) end as roles
 from pg_proc as p
--- A door that is open to all of ours: the function behind it is granted to those that it is for.
-left join pg_proc as i on i.pronamespace = 'jobs_internal'::regnamespace and i.proname = p.proname
-  and i.proargtypes = p.proargtypes
 where p.pronamespace = 'jobs'::regnamespace
-"""
+""".replace("{NAMED}", NAMED)
 VIEWS = """
 select c.relname as view, obj_description(c.oid, 'pg_class') as comment, a.attname as column,
   format_type(a.atttypid, a.atttypmod) as type, col_description(c.oid, a.attnum) as meaning,
@@ -66,9 +68,10 @@ select n.nspname as schema, p.oid::regprocedure::text as name,
   p.proowner::regrole::text as owner, p.prosecdef as definer,
   exists (select from unnest(p.proconfig) as c
     where c = 'search_path=pg_catalog, pg_temp') as pinned,
+  case when p.prosrc ~ 'perform jobs_internal.assert_member' then {NAMED} else
   array(select case a.grantee when 0 then 'PUBLIC' else a.grantee::regrole::text end
     from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
-    where a.grantee <> p.proowner and a.privilege_type = 'EXECUTE' order by 1) as roles
+    where a.grantee <> p.proowner and a.privilege_type = 'EXECUTE' order by 1) end as roles
 from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
 where n.nspname in ('jobs', 'jobs_internal')
 union all
@@ -83,4 +86,4 @@ from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
 where n.nspname in ('jobs', 'jobs_internal') and c.relkind in ('r', 'p', 'v', 'm', 'S')
   and c.relname !~ '_[0-9]+$'
 order by 1, 3, 2
-"""
+""".replace("{NAMED}", NAMED)

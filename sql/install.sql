@@ -83,6 +83,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir engine/enqueue/unique_key.sql
 \ir engine/enqueue/quota.sql
 \ir engine/enqueue/publication.sql
+\ir engine/enqueue/published.sql
 \ir engine/enqueue/store.sql
 \ir engine/enqueue/statement_lexer.sql
 \ir engine/enqueue/statement_kind.sql
@@ -166,6 +167,13 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 \ir engine/supervise/tick.sql
 \ir engine/supervise/upkeep.sql
 \ir engine/supervise/activity.sql
+
+-- What is behind the functions that steer a job and wait for it.
+\ir engine/steer/cancel.sql
+\ir engine/steer/retry.sql
+\ir engine/steer/priority.sql
+\ir engine/steer/dismiss.sql
+\ir engine/steer/wait.sql
 
 -- What is behind the functions of operators.
 \ir engine/admin/queue_options.sql

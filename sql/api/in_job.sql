@@ -27,6 +27,10 @@ declare
   v_done text;
   v_begun text := current_setting('pyworker.begun', true);
 begin
+  -- One call where all is well: a job may come here for each of its rows.
+  if not pg_has_role('jobs_runner', 'usage') then
+    perform jobs_internal.assert_member('jobs_runner', 'progress', 'jobs_producer');
+  end if;
   if jobs_internal.current_job() is null or jobs_internal.current_attempt() is null then
     return;
   end if;
@@ -94,6 +98,10 @@ declare
   v_most integer;
   v_handle record;
 begin
+  -- One call where all is well: a job may come here for each of its rows.
+  if not pg_has_role('jobs_runner', 'usage') then
+    perform jobs_internal.assert_member('jobs_runner', 'log', 'jobs_producer');
+  end if;
   if coalesce(level, '') not in ('debug', 'info', 'warning', 'error') then
     raise exception using errcode = 'PW024',
       message = format('there is no level "%s"', left(level, 100)),

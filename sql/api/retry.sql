@@ -2,81 +2,12 @@
 
 create or replace function jobs.retry(id bigint)
 returns text
-language plpgsql volatile security definer
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set exit_on_error = off
 as $$
-declare
-  v_job jobs_internal.finished;
-  v_due_at timestamptz;
 begin
-  -- no queue is dropped until this transaction ends
-  lock table jobs_internal.job in row exclusive mode;
-  select f.* into v_job from jobs_internal.finished as f where f.id = retry.id for update;
-  if not found then
-    perform jobs_internal.assert_controls(retry.id, (select j.owner from jobs_internal.job as j
-          where j.id = retry.id));
-    return (select j.state from jobs_internal.job as j where j.id = retry.id);
-  end if;
-  perform jobs_internal.assert_controls(retry.id, v_job.owner);
-  if v_job.state = 'succeeded' then
-    raise exception using errcode = 'PW031', message = format('job %s has succeeded', retry.id),
-      detail = 'Its effect is there; running it again would be another job.',
-        hint = 'Enqueue a new job. A retry cannot help.';
-  end if;
-  if exists (select from jobs_internal.queue as q where q.id = v_job.queue_id
-      and q.dropped_at is not null) then
-    raise exception using errcode = 'PW007', message = 'its queue was dropped',
-      detail = format('Job %s.', retry.id),
-      hint = 'Enqueue it again in another queue.';
-  end if;
-  if v_job.unique_key is not null and exists (select from jobs_internal.job as j
-    where j.owner = v_job.owner and j.queue_id = v_job.queue_id and j.unique_key = v_job.unique_key
-      and j.publication_id is not distinct from v_job.publication_id
-      and j.enqueued_by is not distinct from v_job.enqueued_by)
-  then
-    perform jobs_internal.refuse_taken_key(v_job);
-  end if;
-  -- It comes back: the limits of its owner and of its publication hold for it as for one that
-  -- comes.
-  v_due_at := greatest(now(),
-      jobs_internal.charge(v_job.owner, 1, null, coalesce(v_job.publication_id, 0)));
-  perform jobs_internal.restore_attempts(v_job.id, v_job.bucket);
-  if v_job.outcome is not null then
-    insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at,
-        pid, child_pid,
-      waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes, result,
-        error)
-    values (v_job.id, v_job.attempt, v_job.outcome, v_job.owner, v_job.started_at,
-        v_job.finished_at, v_job.pid, v_job.child_pid,
-      v_job.waited_ms, v_job.rows, v_job.wal_bytes, v_job.buffers_hit, v_job.buffers_read,
-        v_job.buffers_dirtied, v_job.temp_bytes, v_job.result, v_job.error)
-    on conflict do nothing;
-  end if;
-  delete from jobs_internal.finished as f where f.id = retry.id and f.bucket = v_job.bucket;
-  begin
-    insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id, attempt,
-        max_attempts, run_at, due_at, created_at, timeout,
-      publication_id, enqueued_by, unique_key, args, settings, note, options, error)
-    values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'scheduled',
-        v_job.call_template_id,
-        v_job.attempt,
-      greatest(v_job.max_attempts, v_job.attempt + 1), v_job.run_at, v_due_at, v_job.created_at,
-        v_job.timeout, v_job.publication_id,
-      v_job.enqueued_by, v_job.unique_key, v_job.args, v_job.settings, v_job.note, v_job.options,
-        v_job.error);
-  exception
-    when unique_violation then  -- another session was quicker
-      perform jobs_internal.refuse_taken_key(v_job);
-  end;
-  if v_due_at <= clock_timestamp() then
-    perform jobs_internal.enter_lane(retry.id);
-  else
-    perform jobs_internal.wake(null);
-  end if;
-  perform jobs_internal.record_control('retry', retry.id, v_job.owner,
-      jsonb_build_object('state', v_job.state), '{"state": "scheduled"}');
-  return 'retrying';
+  perform jobs_internal.assert_member('jobs_producer', 'retry', 'jobs_operator');
+  return jobs_internal.retry(id);
 end
 $$;
 comment on function jobs.retry(bigint) is
@@ -89,35 +20,12 @@ yours, PW031 it has succeeded, PW032 its unique_key is taken, PW007 its queue is
 
 create or replace function jobs.run_now(id bigint)
 returns text
-language plpgsql volatile security definer
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_job jobs_internal.job;
 begin
-  -- Only what waits for its time is locked: the row of a queued job may be in another session's
-  -- open chunk, or be wanted by one.
-  select j.* into v_job from jobs_internal.job as j where j.id = run_now.id;
-  if v_job.state = 'scheduled'
-    and (v_job.owner = jobs_internal.caller() or jobs_internal.caller_is('jobs_operator')) then
-    select j.* into v_job from jobs_internal.job as j where j.id = run_now.id for update;
-  end if;
-  if v_job.id is null then
-    perform jobs_internal.assert_controls(run_now.id,
-        (select f.owner from jobs_internal.finished as f
-          where f.id = run_now.id));
-    return (select f.state from jobs_internal.finished as f where f.id = run_now.id);
-  end if;
-  perform jobs_internal.assert_controls(run_now.id, v_job.owner);
-  if v_job.state <> 'scheduled' then
-    return v_job.state;
-  end if;
-  perform jobs_internal.charge_hurry(v_job.owner);
-  update jobs_internal.job as j set due_at = now() where j.id = run_now.id;
-  perform jobs_internal.enter_lane(run_now.id),
-    jobs_internal.record_control('run_now', run_now.id, v_job.owner,
-        jsonb_build_object('due_at', v_job.due_at), '{"due_at": "now"}');
-  return 'queued';
+  perform jobs_internal.assert_member('jobs_producer', 'run_now', 'jobs_operator');
+  return jobs_internal.run_now(id);
 end
 $$;
 comment on function jobs.run_now(bigint) is

@@ -61,16 +61,15 @@ grant execute on function
   jobs_internal.callers_path()
 to jobs_producer;
 grant execute on function
-  jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.set_priority(bigint, text),
-    jobs.wait(bigint, interval),
-  jobs.dismiss(bigint), jobs.dismiss_failed(text, timestamptz)
+  jobs_internal.cancel(bigint), jobs_internal.retry(bigint), jobs_internal.run_now(bigint),
+  jobs_internal.set_priority(bigint, text), jobs_internal.wait(bigint, interval),
+  jobs_internal.dismiss(bigint), jobs_internal.dismiss_failed(text, timestamptz),
+  jobs_internal.unpublish(integer)
 to jobs_producer, jobs_operator;
-grant execute on function jobs.publish(text, text, text, interval, integer, bigint),
+grant execute on function
   jobs_internal.store_publication(oid, text, text, interval, integer, bigint),
-  jobs.enqueue_published(text, jsonb, text, timestamptz, interval, text, jsonb, jsonb)
+  jobs_internal.enqueue_published(text, jsonb, text, timestamptz, interval, text, jsonb, jsonb)
 to jobs_producer;
-grant execute on function jobs.unpublish(integer) to jobs_producer, jobs_operator;
-grant execute on procedure jobs.await(bigint, interval) to jobs_producer, jobs_operator;
 grant execute on function jobs_internal.waiting_reason(bigint),
   jobs_internal.refusal_of_commit() to jobs_producer, jobs_operator;
 grant execute on function jobs_internal.state_of(bigint),
@@ -80,9 +79,7 @@ grant execute on function jobs_internal.state_of(bigint),
 to jobs_producer, jobs_runner, jobs_operator, jobs_supervisor;
 
 -- Inside a job.
-grant execute on function jobs.current_id(), jobs.progress(numeric, numeric, text),
-  jobs.log(text, text, jsonb),
-  jobs_internal.current_job(), jobs_internal.current_attempt(), jobs_internal.background(text),
+grant execute on function jobs_internal.current_attempt(), jobs_internal.background(text),
   jobs_internal.store_progress(bigint, integer, text),
     jobs_internal.store_log_line(bigint, integer, jsonb),
   jobs_internal.cut_line(integer)
@@ -175,8 +172,15 @@ grant execute on function
   jobs_internal.set_quota(text, bigint, integer, integer, integer, integer, bigint, text),
   jobs_internal.maintain()
 to jobs_operator;
--- Their doors, which say what role is missing, are open to all of ours.
+-- The doors, which say what role is missing, are open to all of ours. current_id, explain and help
+-- tell everyone, and no one anything that is another's.
 grant execute on function
+  jobs.cancel(bigint), jobs.retry(bigint), jobs.run_now(bigint), jobs.set_priority(bigint, text),
+  jobs.wait(bigint, interval), jobs.dismiss(bigint), jobs.dismiss_failed(text, timestamptz),
+  jobs.publish(text, text, text, interval, integer, bigint), jobs.unpublish(integer),
+  jobs.enqueue_published(text, jsonb, text, timestamptz, interval, text, jsonb, jsonb),
+  jobs.progress(numeric, numeric, text), jobs.log(text, text, jsonb),
+  jobs.current_id(), jobs_internal.current_job(),
   jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean,
       bigint),
   jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean,
@@ -190,7 +194,9 @@ grant execute on function
   jobs.enqueue_sql(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text,
       jsonb),
   jobs.admit_role(text), jobs.dismiss_role(text), jobs.start(integer),
-    jobs_internal.assert_member(text, text)
+    jobs_internal.assert_member(text, text, text)
+to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
+grant execute on procedure jobs.await(bigint, interval)
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Supervise.

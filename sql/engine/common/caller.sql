@@ -44,27 +44,39 @@ begin atomic
   select jobs_internal.is_asked_by_login() and pg_has_role(session_user, p_role, 'member');
 end;
 
--- Refuse with the name of the role that is missing. p_role: jobs_operator, jobs_runner, or
--- jobs_owner for administrators.
+-- Refuse with the name of the role that is missing. p_role: jobs_producer, jobs_operator,
+-- jobs_runner, or jobs_owner for administrators; p_or: another role that may call it too.
 -- Errors: 42501.
-create or replace function jobs_internal.assert_member(p_role text, p_function text)
+create or replace function jobs_internal.assert_member(p_role text, p_function text,
+    p_or text default null)
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_not_inherited text;
 begin
-  if not (pg_has_role(current_user, p_role, 'usage')
-      or pg_has_role(current_user, 'jobs_owner', 'usage')) then
-    raise exception using errcode = '42501', message = format('permission denied for function %s',
-        p_function),
-      detail = format('It is for %s, and role "%s" is not.',
-        case p_role when 'jobs_owner'
-          then 'administrators: superusers, and who may act as jobs_owner'
-            else 'members of ' || p_role end, current_user),
-      hint = case p_role when 'jobs_owner' then 'Connect as an administrator.'
-        else format('An administrator may run: grant %s to %s;', p_role,
-            quote_ident(current_user)) end;
+  if pg_has_role(current_user, p_role, 'usage') or pg_has_role(current_user, p_or, 'usage')
+    or pg_has_role(current_user, 'jobs_owner', 'usage')
+  then
+    return;
   end if;
+  select r.name into v_not_inherited from unnest(array[p_role, p_or]) with ordinality as r(name, n)
+  where pg_has_role(current_user, r.name, 'set') order by r.n limit 1;
+  raise exception using errcode = '42501',
+    message = format('permission denied for function %s', p_function),
+    detail = case when v_not_inherited is not null
+      then format('It is for those who act as %s. Role "%s" may, but does not inherit its rights.',
+        v_not_inherited, current_user)
+      else format('It is for %s, and role "%s" is not.', case p_role when 'jobs_owner'
+          then 'administrators: superusers, and who may act as jobs_owner'
+          else 'members of ' || concat_ws(' or ', p_role, p_or) end, current_user) end,
+    hint = case when v_not_inherited is not null
+      then format('A retry helps after: set role %s;', v_not_inherited)
+      when p_role = 'jobs_owner'
+      then 'Connect as an administrator. A retry as this role cannot help.'
+      else format('A retry helps once an administrator has run: grant %s to %s;', p_role,
+        quote_ident(current_user)) end;
 end
 $$;
 

@@ -1,7 +1,7 @@
 -- A cancel of a job that runs says that it is being cancelled, and tells no session.
 
--- Replaces jobs.cancel, md5 5a06aabb22177bb03217d5564dd60313.
-create or replace function jobs.cancel(id bigint)
+-- Replaces jobs_internal.cancel, md5 5a06aabb22177bb03217d5564dd60313.
+create or replace function jobs_internal.cancel(id bigint)
 returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
