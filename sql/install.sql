@@ -17,7 +17,9 @@ set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';
 set local pyworker.schema_version = '0';
 
--- What must be there before: the server, extensions, roles and schemas; what was installed.
+-- One install at a time; what must be there before: the server, extensions, roles and schemas; what
+-- was installed.
+\ir setup/install_lock.sql
 \ir setup/preflight.sql
 select not exists (
   select from pg_catalog.pg_class as c

@@ -63,7 +63,7 @@ class Step:
     @property
     def locks(self) -> bool:
         """Tell whether it takes the lock; only behind it is it known what the database holds."""
-        return self.file is not None and self.file.path.startswith("setup/preflight")
+        return self.file is not None and self.file.path.startswith("setup/install_lock")
 
     @property
     def records(self) -> bool:

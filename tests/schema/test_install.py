@@ -186,8 +186,8 @@ def test_an_error_undoes_everything_and_names_its_place(database: Database, tree
 
 
 def test_a_lock_that_is_held_ends_it_with_a_hint(database: Database, tree: Path) -> None:
-    preflight = tree / "setup" / "preflight.sql"
-    preflight.write_text(preflight.read_text().replace("lock_timeout = '30s'", "lock_timeout = '50ms'"))
+    lock = tree / "setup" / "install_lock.sql"
+    lock.write_text(lock.read_text().replace("lock_timeout = '30s'", "lock_timeout = '50ms'"))
     add(tree / "views" / "some.sql", "create or replace view jobs.some as select 1 as n;")
     apply_schema(database.dsn(), "install", tree)
     with psycopg.connect(database.dsn()) as holder:
