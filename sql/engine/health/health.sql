@@ -11,6 +11,7 @@ begin atomic
   union all select 20, 'switch', h.* from jobs_internal.health_switch() as h
   union all select 30, 'queues', h.* from jobs_internal.health_queues() as h
   union all select 40, 'supervisors', h.* from jobs_internal.health_supervisors() as h
+  union all select 45, 'versions', h.* from jobs_internal.health_versions() as h
   union all select 50, 'due jobs', h.* from jobs_internal.health_due_jobs() as h
   union all select 60, 'stubborn jobs', h.* from jobs_internal.health_stubborn_jobs() as h
   union all select 70, 'in doubt', h.* from jobs_internal.health_in_doubt() as h

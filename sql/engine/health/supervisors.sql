@@ -27,6 +27,24 @@ begin atomic
     as s (connected, awake);
 end;
 
+-- Programs of different versions: one was not started anew after an upgrade.
+create or replace function jobs_internal.health_versions(out status text, out detail text,
+    out remedy text)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when v.versions > 1 then 'warning' else 'ok' end,
+    case v.versions when 0 then 'no supervisor' when 1 then 'all supervisors are of one version'
+      else 'supervisors of different versions: ' || v.said end,
+    case when v.versions > 1
+      then 'end those of the older version, and start them with the newer one' end
+  from (
+    select count(distinct s.version),
+      string_agg(format('%s (%s)', s.version, s.name), ', ' order by s.version, s.name)
+    from jobs_internal.live_supervisors() as s
+  ) as v (versions, said);
+end;
+
 -- Owners that a supervisor tried in vain to connect as, or to start a session of.
 create or replace function jobs_internal.health_unreached_owners(out status text, out detail text,
     out remedy text)
