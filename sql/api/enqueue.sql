@@ -23,20 +23,20 @@ language plpgsql volatile
 as $$
 #variable_conflict use_variable
 declare
-  v_shape jobs_internal.call_template;
+  v_template jobs_internal.call_template;
   v_args pg_catalog.jsonb := coalesce(args, '{}');
 begin
   -- One call where all is well: this is in every enqueue.
   if not pg_catalog.pg_has_role('jobs_producer', 'usage') then
     perform jobs_internal.assert_member('jobs_producer', 'enqueue');
   end if;
-  v_shape := jobs_internal.resolve(task, v_args);
-  v_args := case when v_shape.cast_query is not null or v_shape.whole
-    then jobs_internal.canonical(v_shape, v_args) end;
+  v_template := jobs_internal.resolve(task, v_args);
+  v_args := case when v_template.cast_query is not null or v_template.whole
+    then jobs_internal.canonical(v_template, v_args) end;
   if settings operator(pg_catalog.<>) '{}' then
     perform jobs_internal.try_settings(settings);
   end if;
-  return (jobs_internal.store_job(v_shape.id, v_args, queue, run_at, timeout, max_attempts,
+  return (jobs_internal.store_job(v_template.id, v_args, queue, run_at, timeout, max_attempts,
         unique_key, priority, settings, note, options)).job_id;
 end
 $$;
@@ -74,7 +74,7 @@ declare
   v_ids bigint[];
   v_order integer[] := '{}';
   v_group record;
-  v_shape jobs_internal.call_template;
+  v_template jobs_internal.call_template;
   v_args pg_catalog.jsonb[];
   v_one pg_catalog.jsonb;
 begin
@@ -106,9 +106,9 @@ begin
     ) as g
     group by g.keys
   loop
-    v_shape := jobs_internal.resolve(task, v_group.args[1]);
-    v_args := jobs_internal.canonical_many(v_shape, v_group.args);
-    v_ids := v_ids operator(pg_catalog.||) jobs_internal.store_jobs(v_shape.id, v_args, queue,
+    v_template := jobs_internal.resolve(task, v_group.args[1]);
+    v_args := jobs_internal.canonical_many(v_template, v_group.args);
+    v_ids := v_ids operator(pg_catalog.||) jobs_internal.store_jobs(v_template.id, v_args, queue,
         run_at, timeout, max_attempts, priority, settings, note,
       options);
     v_order := v_order operator(pg_catalog.||) v_group.places;

@@ -2,17 +2,18 @@
 
 create table jobs_internal.history_class (
   id integer generated always as identity primary key,
-  keeps interval unique,
+  retention interval unique,
   queue_id integer unique,
   owner oid unique,
   bucket integer,
-  constraint history_class_kind_check check (num_nonnulls(keeps, queue_id, owner) = 1)
+  constraint history_class_kind_check check (num_nonnulls(retention, queue_id, owner) = 1)
 ) with (fillfactor = 50);
 comment on table jobs_internal.history_class
   is 'Retention classes: queues whose finished jobs share partitions. Number 1 is always there';
 comment on column jobs_internal.history_class.id is 'Number';
-comment on column jobs_internal.history_class.keeps is 'Longest retention of its queues, from a '
-  'short list (jobs_internal.kept_in), so that 1,000 queues do not make 1,000 sets of partitions; '
+comment on column jobs_internal.history_class.retention
+  is 'Longest retention of its queues, from a short list (jobs_internal.kept_in), '
+  'so that 1,000 queues do not make 1,000 sets of partitions; '
   'null: the class of one queue or owner';
 comment on column jobs_internal.history_class.queue_id
   is 'The one queue whose class it is, because its rows are limited; null: another kind of class';
@@ -20,7 +21,7 @@ comment on column jobs_internal.history_class.owner is 'The one owner whose clas
   'quota limits its rows; its jobs of all queues go there. null: another kind of class';
 comment on column jobs_internal.history_class.bucket is 'The open bucket, where finished jobs go '
   'now; null: none yet, or no queue uses the class any more';
-insert into jobs_internal.history_class (keeps, bucket) values ('7 days', 1);
+insert into jobs_internal.history_class (retention, bucket) values ('7 days', 1);
 
 create table jobs_internal.history_bucket (
   id integer generated always as identity primary key,
@@ -42,7 +43,7 @@ create table jobs_internal.history_bucket (
 ) with (fillfactor = 50);
 create index history_bucket_class_idx on jobs_internal.history_bucket (class_id);
 comment on table jobs_internal.history_bucket is 'Buckets: one stretch of time of one class, a '
-  'partition of finished and of each past_ table. Made, opened, left, closed, expired, gone';
+  'partition of each finished table. Made, opened, left, closed, expired, gone';
 comment on column jobs_internal.history_bucket.id
   is 'Number: the value of bucket in its partitions, and in their names';
 comment on column jobs_internal.history_bucket.class_id is 'Class';

@@ -16,7 +16,7 @@ create table jobs_internal.job (
   max_attempts integer not null,
   interruptions smallint not null default 0,
   crashes smallint not null default 0,
-  strikes smallint not null default 0,
+  isolated_crashes smallint not null default 0,
   run_at timestamptz not null,
   due_at timestamptz,
   created_at timestamptz not null,
@@ -65,8 +65,8 @@ comment on column jobs_internal.job.max_attempts is 'Attempts allowed';
 comment on column jobs_internal.job.interruptions is 'Signals without a known reason that hit it';
 comment on column jobs_internal.job.crashes
   is 'Crashes of the server that it may have caused: over 0 it is a suspect';
-comment on column jobs_internal.job.strikes
-  is 'Of these, those during its trial, with other jobs beside it';
+comment on column jobs_internal.job.isolated_crashes
+  is 'Of these, those during its isolated run, with other jobs beside it';
 comment on column jobs_internal.job.run_at is 'Not before this time, as enqueued';
 comment on column jobs_internal.job.due_at is 'Scheduled: when it goes into its lane';
 comment on column jobs_internal.job.created_at is 'Start of the transaction that enqueued it';

@@ -8,10 +8,11 @@ create table jobs_internal.lane (
   pgmq_queue text not null,
   avg_ms double precision,
   served_at timestamptz not null default now(),
-  front bigint not null default 0,
-  front_at timestamptz,
-  rest text not null default 'awake' check (rest in ('awake', 'dozing', 'asleep')),
-  mark xid8,
+  scan_start bigint not null default 0,
+  scan_start_at timestamptz,
+  idle_state text not null default 'active'
+    check (idle_state in ('active', 'going_idle', 'idle')),
+  horizon_xid xid8,
   quarantine jsonb,
   refused boolean not null default false,
   unique (queue_id, owner, priority)
@@ -27,14 +28,16 @@ comment on column jobs_internal.lane.avg_ms
   is 'Moving average of the time that a job takes, ms; null: unknown';
 comment on column jobs_internal.lane.served_at
   is 'Last claim; the lane that waited longest is next';
-comment on column jobs_internal.lane.front is 'Up to this message there was none when a session '
-  'looked at front_at; 0: the front costs nothing';
-comment on column jobs_internal.lane.front_at is 'When a session looked';
-comment on column jobs_internal.lane.rest
-  is 'asleep: it is empty, and no session looks until a wakeup request names it; dozing: on its '
-    'way there';
-comment on column jobs_internal.lane.mark is 'Dozing: transactions from this number on are sure to '
-  'have seen that; null: not looked yet';
+comment on column jobs_internal.lane.scan_start
+  is 'Up to this message there was none when a session looked at scan_start_at; '
+  '0: a scan from the beginning costs nothing';
+comment on column jobs_internal.lane.scan_start_at is 'When a session looked';
+comment on column jobs_internal.lane.idle_state
+  is 'idle: it is empty, and no session looks until a wakeup request names it; '
+  'going_idle: on its way there';
+comment on column jobs_internal.lane.horizon_xid
+  is 'Going idle: transactions from this number on are sure to have seen that; '
+  'null: not looked yet';
 comment on column jobs_internal.lane.quarantine
   is 'Why nothing of it is started: the job and session that cannot be stopped; null: in use';
 comment on column jobs_internal.lane.refused
@@ -45,7 +48,7 @@ create table jobs_internal.wakeup_request (
   made_by xid8 not null default pg_current_xact_id(),
   primary key (lane_id, made_by)
 );
-comment on table jobs_internal.wakeup_request is 'Lanes that rest and got a message: a row of the '
+comment on table jobs_internal.wakeup_request is 'Idle lanes that got a message: a row of the '
   'enqueuer''s own, so that none waits for another';
 comment on column jobs_internal.wakeup_request.lane_id is 'Lane';
 comment on column jobs_internal.wakeup_request.made_by

@@ -13,12 +13,12 @@ create table jobs_internal.session (
   msg_ids bigint[],
   lease timestamptz,
   last_msg_id bigint,
-  swept_at timestamptz,
+  full_scan_at timestamptz,
   job_id bigint,
   attempt integer,
-  fate text check (fate in ('innocent', 'guilty')),
-  nudged_at timestamptz,
-  shapes integer[],
+  crash_attribution text check (crash_attribution in ('not_charged', 'charged')),
+  hidden_signal_at timestamptz,
+  new_template_ids integer[],
   waits_for integer,
   waits_since timestamptz,
   asked_at timestamptz
@@ -40,21 +40,23 @@ comment on column jobs_internal.session.msg_ids is 'Messages of its claim';
 comment on column jobs_internal.session.lease is 'Token of its claim: the vt of those messages';
 comment on column jobs_internal.session.last_msg_id
   is 'The next claim of this lane starts behind this message';
-comment on column jobs_internal.session.swept_at
-  is 'Last claim that started at the front of the lane';
+comment on column jobs_internal.session.full_scan_at
+  is 'Last claim that read the lane from its scan_start on';
 comment on column jobs_internal.session.job_id is 'Job that it runs alone; null: none, or a chunk';
 comment on column jobs_internal.session.attempt is 'Attempt of that job';
-comment on column jobs_internal.session.shapes is 'Shapes of jobs that it has run and nothing is '
-  'known of yet: only of those it may say how long they take';
-comment on column jobs_internal.session.nudged_at
+comment on column jobs_internal.session.new_template_ids
+  is 'Call templates that it has run and that have no call_stats yet: '
+  'only of those it may say how long they take';
+comment on column jobs_internal.session.hidden_signal_at
   is 'Last signal because it could not be seen which job of its chunk it runs';
 comment on column jobs_internal.session.waits_for
   is 'Queue that it found due work in, and no slot; null: it waits for none';
 comment on column jobs_internal.session.waits_since is 'Since when';
 comment on column jobs_internal.session.asked_at is 'Its last claim that found nothing for it, '
   'half a second old at most while it waits for a slot';
-comment on column jobs_internal.session.fate is 'The server stopped under it: whether its job is '
-  'to blame; null: it died, if at all, by itself';
+comment on column jobs_internal.session.crash_attribution
+  is 'The server stopped under it: whether that is charged to its job; '
+  'null: it died, if at all, by itself';
 
 create table jobs_internal.progress_message (
   job_id bigint primary key,
@@ -75,8 +77,8 @@ create table jobs_internal.stop_request (
   reason text not null check (reason in ('timed_out', 'cancelled')),
   requested_by text not null,
   requested_at timestamptz not null default clock_timestamp(),
-  presses integer not null default 0,
-  pressed_at timestamptz,
+  signals_sent integer not null default 0,
+  signalled_at timestamptz,
   primary key (job_id, attempt)
 ) with (fillfactor = 50);
 comment on table jobs_internal.stop_request
@@ -88,6 +90,6 @@ comment on column jobs_internal.stop_request.reason is 'timed_out or cancelled';
 comment on column jobs_internal.stop_request.requested_by
   is 'Login that asked for it; the supervisor for a timeout';
 comment on column jobs_internal.stop_request.requested_at is 'When';
-comment on column jobs_internal.stop_request.presses
+comment on column jobs_internal.stop_request.signals_sent
   is 'Signals sent so far: cancel, cancel, terminate';
-comment on column jobs_internal.stop_request.pressed_at is 'Last signal';
+comment on column jobs_internal.stop_request.signalled_at is 'Last signal';

@@ -10,9 +10,9 @@ create table jobs_internal.call_stats (
   primary key (call_template_id, owner)
 ) with (fillfactor = 50);
 comment on table jobs_internal.call_stats
-  is 'What is known of the duration of each shape, for each '
-  'owner: what one says, and what its open transaction locks, is its own alone';
-comment on column jobs_internal.call_stats.call_template_id is 'Shape';
+  is 'How long calls of each template take, for each owner: '
+  'what one says, and what its open transaction locks, is its own alone';
+comment on column jobs_internal.call_stats.call_template_id is 'Call template';
 comment on column jobs_internal.call_stats.owner is 'Owner of the jobs';
 comment on column jobs_internal.call_stats.runs is 'Runs seen';
 comment on column jobs_internal.call_stats.avg_ms is 'Moving average, ms';

@@ -10,7 +10,7 @@ create table jobs_internal.supervisor (
   backend_start timestamptz not null,
   started_at timestamptz not null default clock_timestamp(),
   asleep boolean not null default false,
-  mark xid8,
+  horizon_xid xid8,
   serves text[]
 ) with (fillfactor = 50);
 comment on table jobs_internal.supervisor
@@ -27,8 +27,9 @@ comment on column jobs_internal.supervisor.asleep
   is 'It waits for a NOTIFY: enqueuers should send one';
 comment on column jobs_internal.supervisor.serves
   is 'Owners whose jobs it runs; null: every login member of jobs_runner that it can connect as';
-comment on column jobs_internal.supervisor.mark is 'Asleep: transactions from this number on are '
-  'sure to have seen that; null: not looked yet';
+comment on column jobs_internal.supervisor.horizon_xid
+  is 'Asleep: transactions from this number on are sure to have seen that; '
+  'null: not looked yet';
 
 create table jobs_internal.outbox (
   id bigint generated always as identity primary key,
@@ -50,8 +51,8 @@ comment on table jobs_internal.duty is 'What sessions of our own do item by item
   'locked, with skip locked, by the one that keeps failures, and never by a tenant';
 comment on column jobs_internal.duty.name is 'Duty, as in duty_failure';
 insert into jobs_internal.duty (name) values
-  ('dispatch'), ('history'), ('lanes'), ('mend'), ('overdue'), ('press'), ('rescue'), ('round'),
-    ('upkeep');
+  ('dispatch'), ('history'), ('lanes'), ('overdue'), ('repair'), ('rescue'), ('round'),
+    ('signal'), ('upkeep');
 
 create table jobs_internal.duty_failure (
   duty text not null,
@@ -62,14 +63,15 @@ create table jobs_internal.duty_failure (
   failures integer not null default 1,
   since timestamptz not null default clock_timestamp(),
   retry_at timestamptz not null,
-  told boolean not null default false,
+  logged boolean not null default false,
   primary key (duty, item)
 ) with (fillfactor = 50);
 comment on table jobs_internal.duty_failure is 'Items of a supervisor''s round that failed when '
   'they were tried last: all else went on without them';
 comment on column jobs_internal.duty_failure.duty is 'lanes: a lane is made; dispatch: jobs go '
-  'into their lane; rescue: a dead session is seen to; history: a bucket; mend: a lane is put '
-  'right; round: a whole part of a round';
+  'into their lane; rescue: jobs of a dead session; overdue: a timeout; '
+  'signal: a job is signalled; history: a bucket; repair: a lane; upkeep: the tables; '
+  'round: a whole part of a round';
 comment on column jobs_internal.duty_failure.item is 'Which one: its number, or its name';
 comment on column jobs_internal.duty_failure.queue_id
   is 'Queue whose jobs wait for it; null: none in particular';
@@ -80,4 +82,4 @@ comment on column jobs_internal.duty_failure.failures is 'Tries that failed in a
 comment on column jobs_internal.duty_failure.since is 'First of them';
 comment on column jobs_internal.duty_failure.retry_at
   is 'It is not tried again before; much later than that, it is not there any more';
-comment on column jobs_internal.duty_failure.told is 'A supervisor has taken it for its log';
+comment on column jobs_internal.duty_failure.logged is 'A supervisor has taken it for its log';

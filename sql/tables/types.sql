@@ -66,15 +66,16 @@ create type jobs_internal.attempt_result as (
 
 -- How some jobs of a claim were run together.
 create type jobs_internal.chunk_run as (
-  endings jobs_internal.attempt_result[],
+  attempt_results jobs_internal.attempt_result[],
   msg_ids bigint[],      -- the messages of these jobs, and of items where there was nothing to run
-  shapes integer[],      -- the functions that were called, each once
+  call_template_ids integer[],  -- the functions that were called, each once
   leave boolean,         -- the session was signalled without a known reason
   plain boolean,         -- they ran in a row without subtransactions
-  distrust integer       -- the function whose error ended the first try without subtransactions
+  -- the function whose error ended the first try without subtransactions
+  needs_savepoint integer
 );
 
--- What a session learned of one function since its last claim.
+-- What a session measured of one function since its last claim.
 create type jobs_internal.run_stats as (
   lane_id integer,
   call_template_id integer,

@@ -130,7 +130,9 @@ def test_a_job_that_will_not_stop_costs_its_lane_only(database: Database, superv
     assert f"where id in ({job})" in remedy
     assert f"select pg_terminate_backend({pid});" in remedy
     assert "docs/operations.md: A job that will not stop" in remedy
-    assert database.admin("select presses >= 3 from jobs_internal.stop_request where job_id = %s", [job]) == [(True,)]
+    assert database.admin("select signals_sent >= 3 from jobs_internal.stop_request where job_id = %s", [job]) == [
+        (True,)
+    ]
     held = put(database, "app.note", {"n": 2})
     others = [put(database, "app.note", {"n": 3}, priority="high"), put(database, "app.note", {"n": 4}, role="other")]
     assert [wait_for(database, other)["state"] for other in others] == ["succeeded", "succeeded"]

@@ -37,7 +37,7 @@ def test_a_claim_that_is_not_committed_keeps_nobodys_nudge(database: Database) -
     put(database, "other.work", {"n": 0}, role="other")
     database.drain(role="other")
     send_home(database)
-    database.admin("update jobs_internal.lane set rest = 'asleep', mark = null")
+    database.admin("update jobs_internal.lane set idle_state = 'idle', horizon_xid = null")
     session = database.value("select jobs_internal.open_session()")
     put(database, "other.work", {"n": 1}, role="other")
     database.run("begin")

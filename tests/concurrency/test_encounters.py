@@ -150,7 +150,9 @@ def test_a_job_that_is_being_written_down_is_not_signalled(prepared: Database, a
     worker.commit()
     assert (state(prepared, job), ledger(prepared), attempts(prepared, job)) == ("succeeded", [1], [(1, "succeeded")])
     wait_until(lambda: not prepared.background(), 20)
-    assert prepared.value("select count(*) from jobs_internal.stop_request where presses > 0", role="postgres") == 0
+    assert (
+        prepared.value("select count(*) from jobs_internal.stop_request where signals_sent > 0", role="postgres") == 0
+    )
     worker.leave()
 
 

@@ -7,13 +7,13 @@ from .waiting import begin, lane
 
 
 def front(database: Database) -> int:
-    return int(database.admin("select front from jobs_internal.lane limit 1")[0][0])
+    return int(database.admin("select scan_start from jobs_internal.lane limit 1")[0][0])
 
 
 def pretend(database: Database, number: int, ago: str = "0 s") -> None:
     """Somebody has looked, and found the first message behind that number."""
     database.admin(
-        "update jobs_internal.lane set front = %s, front_at = clock_timestamp() - %s::interval", [number, ago]
+        "update jobs_internal.lane set scan_start = %s, scan_start_at = clock_timestamp() - %s::interval", [number, ago]
     )
 
 

@@ -9,8 +9,8 @@ from .waiting import begin
 ENQUEUE = "select jobs.enqueue('app.note', '{\"n\": 1}')"
 
 
-def rest(database: Database) -> str:
-    return str(database.admin("select rest from jobs_internal.lane")[0][0])
+def idle_state(database: Database) -> str:
+    return str(database.admin("select idle_state from jobs_internal.lane")[0][0])
 
 
 def look(database: Database, times: int = 1) -> None:
@@ -31,7 +31,7 @@ def wait_asleep(database: Database) -> None:
 
     def asleep() -> bool:
         look(database)
-        return rest(database) == "asleep"
+        return idle_state(database) == "idle"
 
     wait_until(asleep, 20)
 
@@ -41,7 +41,7 @@ def test_a_lane_with_messages_stays_awake(database: Database) -> None:
     job = put(database, "app.note", {"n": 1})
     database.admin("update pgmq.q_pyworker_1 set vt = clock_timestamp() + interval '1 hour'")
     look(database, 5)
-    assert rest(database) == "awake"
+    assert idle_state(database) == "active"
     database.admin("update pgmq.q_pyworker_1 set vt = clock_timestamp()")
     database.drain()
     assert state(database, job) == "succeeded"
@@ -52,14 +52,14 @@ def test_a_lane_that_was_served_just_now_stays_awake(database: Database) -> None
     database.drain()
     for _ in range(5):
         database.admin("select count(*) from jobs_internal.session_demand()")
-    assert rest(database) == "awake"
+    assert idle_state(database) == "active"
 
 
 def test_what_enters_a_lane_asleep_is_run(database: Database) -> None:
     fall_asleep(database)
     job = put(database, "app.note", {"n": 1})
     assert database.admin("select owner::text, wanted from jobs_internal.session_demand()") == [("app", 1)]
-    assert rest(database) == "awake"
+    assert idle_state(database) == "active"
     database.drain()
     assert state(database, job) == "succeeded"
     assert database.admin("select count(*) from jobs_internal.wakeup_request") == [(0,)]
@@ -74,7 +74,7 @@ def test_an_enqueuer_who_saw_it_awake_is_waited_for(database: Database, steps: i
     late = database.connect()
     begin(late, ENQUEUE)
     look(database, 5)
-    assert (rest(database), steps) != ("asleep", 0)
+    assert (idle_state(database), steps) != ("idle", 0)
     late.execute("commit")
     look(database, 1)
     database.drain()
@@ -141,6 +141,6 @@ def test_upkeep_wakes_a_lane_that_sleeps_on_a_message(database: Database) -> Non
     job = put(database, "app.note", {"n": 1})
     database.admin("delete from jobs_internal.wakeup_request")
     database.admin("select jobs_internal.maintain()")
-    assert rest(database) == "awake"
+    assert idle_state(database) == "active"
     database.drain()
     assert state(database, job) == "succeeded"

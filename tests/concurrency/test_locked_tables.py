@@ -80,7 +80,7 @@ WORK = (
     "insert into jobs_internal.progress_message (job_id, attempt, message) values (999999, 1, 'x')",
     "insert into jobs_internal.wakeup_request (lane_id) select id from jobs_internal.lane on conflict do nothing",
     (
-        "update jobs_internal.lane set rest = 'dozing', quarantine = '{\"job_id\": 1, \"attempt\": 1}'"
+        "update jobs_internal.lane set idle_state = 'going_idle', quarantine = '{\"job_id\": 1, \"attempt\": 1}'"
         " where owner = 'app'::regrole"
     ),
     "insert into jobs_internal.known_role (role, name) values ('app'::regrole, 'its old name')",
@@ -94,7 +94,7 @@ WORK = (
         " values ('rescue', '999999', '{\"sqlstate\": \"XX000\"}', now() - interval '1 hour')"
     ),
     "update jobs_internal.installation set postmaster = postmaster - interval '1 day'",
-    "update jobs_internal.server set clock = clock - interval '1 day', shapes_at = null",
+    "update jobs_internal.server set clock = clock - interval '1 day', call_templates_swept_at = null",
     (
         "insert into jobs_internal.job (id, queue_id, owner, priority, state, max_attempts, run_at, due_at, created_at)"
         " select nextval('jobs_internal.job_id_seq'), 1, 'other'::regrole, 1, 'scheduled', 3, now(), now(), now()"
@@ -106,7 +106,7 @@ OURS = {"jobs_internal.duty"}
 
 def _there_is_work(database: Database) -> Worker:
     """Make some of every kind: sessions that died with a job that was to be stopped, and with a claim; one overdue."""
-    database.admin("update jobs_internal.lane set rest = 'awake', quarantine = null")
+    database.admin("update jobs_internal.lane set idle_state = 'active', quarantine = null")
     put_sql(database, "select 1")
     put_many(database, "app.note", [{"n": n} for n in range(3)])
     database.run("select jobs_internal.supervisor_tick(0)", role="supervisor")

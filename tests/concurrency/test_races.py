@@ -266,7 +266,7 @@ def test_a_session_whose_lane_is_dropped_between_two_claims_goes_on(database: Da
     put(database, "app.note", {"n": 1}, queue="doomed")
     worker, dropper = Worker(database=database), database.connect("operator")
     worker.finish(worker.start_first())
-    database.admin("update jobs_internal.session set swept_at = clock_timestamp() + interval '1 minute'")
+    database.admin("update jobs_internal.session set full_scan_at = clock_timestamp() + interval '1 minute'")
     begin(dropper, "select jobs.drop_queue('doomed')")
     answer = ask(worker.line, f"select (jobs_internal.claim({worker.number}, 1, null, false, 1)).msg_ids")
     waits_for(database, worker.line, dropper)

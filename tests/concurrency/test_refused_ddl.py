@@ -80,7 +80,7 @@ def test_a_lane_whose_queue_cannot_be_mended_keeps_no_supervisor_out(database: D
     line.execute("select jobs_internal.supervisor_tick(%s)", [number])
     database.drain(role="other")
     failed = database.admin("select duty, owner::regrole::text from jobs_internal.duty_failure")
-    assert ("mend", "app") in failed
+    assert ("repair", "app") in failed
 
 
 def test_a_lane_that_lost_its_table_holds_up_no_other(database: Database) -> None:
@@ -129,7 +129,7 @@ def test_a_publication_for_all_tables(database: Database) -> None:
     make_lane(database)
     database.admin("create publication everything for all tables")
     database.admin("select jobs.set_quota('app', per_minute => 1000)")
-    database.admin("update jobs_internal.lane set rest = 'asleep'")
+    database.admin("update jobs_internal.lane set idle_state = 'idle'")
     job = put(database, "app.note", {"n": 1})
     high = put(database, "app.note", {"n": 2}, priority="high")
     assert database.admin("select count(*) > 0 from jobs_internal.wakeup_request") == [(True,)]

@@ -193,7 +193,7 @@ def test_a_reason_that_a_session_writes_by_hand(database: Database, rounds: Call
 
 
 def test_a_claim_that_stays_open_over_a_lane_that_sleeps(database: Database, rounds: Callable[[], None]) -> None:
-    database.admin("update jobs_internal.lane set rest = 'asleep' where owner = 'app'::regrole")
+    database.admin("update jobs_internal.lane set idle_state = 'idle' where owner = 'app'::regrole")
     put(database, "app.note", {"n": 1})
     worker = Worker(database=database)
     worker.begin()

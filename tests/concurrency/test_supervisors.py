@@ -147,7 +147,7 @@ def test_two_press_one_reason(prepared: Database) -> None:
     assert second.execute(press).fetchall() == [(0,)]
     first.execute("commit")
     assert second.execute(press).fetchall() == [(0,)]  # a second signal is due after a second
-    assert prepared.admin("select presses from jobs_internal.stop_request") == [(1,)]
+    assert prepared.admin("select signals_sent from jobs_internal.stop_request") == [(1,)]
     worker.die()
     prepared.admin(RESCUE)
     assert state(prepared, job) == "cancelled"

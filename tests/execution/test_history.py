@@ -121,7 +121,7 @@ def test_queues_share_partitions(database: Database) -> None:
             "select jobs.create_queue(%s, retention => make_interval(hours => %s))", [f"q{number}", 7 + number % 17]
         )
     step_history(database)
-    assert database.admin("select keeps from jobs_internal.history_class order by id") == database.admin(
+    assert database.admin("select retention from jobs_internal.history_class order by id") == database.admin(
         "values (interval '7 days'), (interval '1 day')"
     )
     assert database.admin("select count(*) from jobs_internal.history_bucket") == [(2,)]

@@ -67,12 +67,14 @@ def look(world: World, state: State, me: int) -> Iterator[Step]:
                 )
         if lives(session):
             for stop in state.stops:
-                if stop.presses < 2 and runs(session, stop.job, stop.attempt):
+                if stop.signals_sent < 2 and runs(session, stop.job, stop.attempt):
                     yield (
                         f"supervisor {me} sees job {stop.job} run with a reason to stop",
                         state._replace(
                             supervisors=put(
-                                state.supervisors, me, Intent("press", number, stop.job, stop.attempt, stop.presses)
+                                state.supervisors,
+                                me,
+                                Intent("signal", number, stop.job, stop.attempt, stop.signals_sent),
                             )
                         ),
                     )
@@ -112,22 +114,24 @@ def blame(world: World, state: State, accused: int | None) -> State:
     state = state._replace(noted=True, trial=None)
     for number, session in enumerate(state.sessions):
         if session and session.stale:
-            state = with_session(state, number, session._replace(fate="innocent"))
+            state = with_session(state, number, session._replace(crash_attribution="not_charged"))
     suspects = {job for _, session in ran for job in chunk_of(state, session)}
     culprit = None
     if accused is not None and (
-        state.jobs[accused].strikes or suspects == {accused} or "convicted beside others" in world.bugs
+        state.jobs[accused].isolated_crashes or suspects == {accused} or "convicted beside others" in world.bugs
     ):
         culprit, suspects = accused, {accused}
     for number in suspects:
         job = state.jobs[number]
-        job = job._replace(crashes=min(job.crashes + 1, 3), strikes=min(job.strikes + (number == accused), 2))
+        job = job._replace(
+            crashes=min(job.crashes + 1, 3), isolated_crashes=min(job.isolated_crashes + (number == accused), 2)
+        )
         state = with_job(state, number, job)
     if culprit is None and len(suspects) == 1:
         culprit = next((job for job in suspects if state.jobs[job].crashes >= world.max_attempts), None)
     for number, session in ran:
         if session.job is not None and (session.job == culprit or "all are charged" in world.bugs):
-            state = with_session(state, number, session._replace(fate="guilty"))
+            state = with_session(state, number, session._replace(crash_attribution="charged"))
     return state
 
 
@@ -149,14 +153,14 @@ def rescue_one(world: World, state: State, intent: Intent) -> State:
         if again and intent.job is not None and state.jobs[intent.job].state == RUNNING:
             return settle(world, state, intent.job, intent.attempt, "lost", seen=frozenset(), cause="its session lives")
         return state
-    state = release(state, number, counted=session.fate is None)
+    state = release(state, number, counted=session.crash_attribution is None)
     job = session.job
     if job is not None and is_running(state, job, number, session.attempt):
         found = reason(state, job, session.attempt)
-        outcome = found or ("stopped" if session.fate == "innocent" else "lost")
+        outcome = found or ("stopped" if session.crash_attribution == "not_charged" else "lost")
         if outcome == "stopped" and "shutdown is charged" in world.bugs:
             outcome = "lost"
-        last = session.fate == "guilty" and state.jobs[job].crashes >= world.max_attempts
+        last = session.crash_attribution == "charged" and state.jobs[job].crashes >= world.max_attempts
         state = settle(
             world,
             state,
@@ -230,7 +234,7 @@ def take_back(world: World, state: State) -> Iterator[Step]:
 
 def send_signal(world: World, state: State, intent: Intent) -> State:
     """Press: lock the reason, and the session, which still runs that job or none alone; then signal it."""
-    stop = Stop(intent.job, intent.attempt, reason(state, intent.job, intent.attempt) or "", intent.presses)
+    stop = Stop(intent.job, intent.attempt, reason(state, intent.job, intent.attempt) or "", intent.signals_sent)
     session = state.sessions[intent.session]
     held = any(s and stop in s.seen for s in state.sessions)  # its deleter has not committed
     if stop not in state.stops or held or not lives(session):
@@ -240,7 +244,7 @@ def send_signal(world: World, state: State, intent: Intent) -> State:
             return state  # it holds its own row
         if session.job is not None and (session.job, session.attempt) != (intent.job, intent.attempt):
             return state
-    state = state._replace(stops=state.stops - {stop} | {stop._replace(presses=intent.presses + 1)})
+    state = state._replace(stops=state.stops - {stop} | {stop._replace(signals_sent=intent.signals_sent + 1)})
     return interrupt(state, intent.session)
 
 

@@ -18,7 +18,7 @@ class Job(NamedTuple):
     state: str = NEW
     attempt: int = 0
     crashes: int = 0
-    strikes: int = 0
+    isolated_crashes: int = 0
     interruptions: int = 0
     message: int | None = None
     session: int | None = None
@@ -54,7 +54,7 @@ class Session(NamedTuple):
     token: int | None = None
     job: int | None = None
     attempt: int = 0
-    fate: str | None = None
+    crash_attribution: str | None = None
     stale: bool = False  #: its epoch is not the present one
     foreign: bool = False  #: nor is its postmaster
     # The process. None of this is in the database.
@@ -74,7 +74,7 @@ class Stop(NamedTuple):
     job: int
     attempt: int
     reason: str
-    presses: int = 0
+    signals_sent: int = 0
 
 
 class Trial(NamedTuple):
@@ -93,7 +93,7 @@ class Intent(NamedTuple):
     session: int | None = None
     job: int | None = None
     attempt: int = 0
-    presses: int = 0
+    signals_sent: int = 0
 
 
 class State(NamedTuple):

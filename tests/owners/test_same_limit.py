@@ -107,7 +107,7 @@ def test_a_session_cannot_hide_its_jobs_from_the_quota(database: Database) -> No
     """A lane that sleeps is not counted until a nudge names it: no setting of a session keeps the nudge away."""
     make_lane(database)
     lane = database.admin("select id from jobs_internal.lane")[0][0]
-    database.admin("update jobs_internal.lane set rest = 'asleep', mark = null")
+    database.admin("update jobs_internal.lane set idle_state = 'idle', horizon_xid = null")
     _quota(database, pending=3)
 
     def flood() -> int:
@@ -127,7 +127,7 @@ def test_a_session_cannot_hide_its_jobs_from_the_quota(database: Database) -> No
 
 def test_a_lane_is_nudged_once_in_a_transaction_and_again_after_a_savepoint(database: Database) -> None:
     make_lane(database)
-    database.admin("update jobs_internal.lane set rest = 'asleep', mark = null")
+    database.admin("update jobs_internal.lane set idle_state = 'idle', horizon_xid = null")
     nudges = "select count(*) from jobs_internal.wakeup_request"
     with database.connect() as line:
         line.autocommit = False

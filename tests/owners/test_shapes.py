@@ -131,13 +131,13 @@ def test_upkeep_sweeps_in_a_session_of_its_own(database: Database) -> None:
     database.drain()
 
     def swept() -> bool:
-        database.admin("update jobs_internal.server set shapes_at = null")
+        database.admin("update jobs_internal.server set call_templates_swept_at = null")
         database.admin("select jobs_internal.maintain()")
         wait_until(lambda: not database.background())
         return _count(database, "pg_catalog.version") == 0
 
     wait_until(swept, 30)
     database.admin("select jobs_internal.maintain()")
-    at = database.admin("select shapes_at from jobs_internal.server")
+    at = database.admin("select call_templates_swept_at from jobs_internal.server")
     database.admin("select jobs_internal.maintain()")
-    assert database.admin("select shapes_at from jobs_internal.server") == at, "not each time"
+    assert database.admin("select call_templates_swept_at from jobs_internal.server") == at, "not each time"

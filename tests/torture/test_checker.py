@@ -282,7 +282,7 @@ def test_what_the_faults_explain_is_no_violation() -> None:
     three = with_attempts(change(right(SessionsEnded), told=None), 8, attempt(8, 1, "cancelled", sqlstate="PWC02"))
     three = change(three, effects=[one for one in three.effects if one.job_id != 8])
     assert check(with_job(three, 8, state="failed", sqlstate="PWC02")) == []
-    assert check(told(right(NetworkCut), duty_errors=(("tick", "57P01"), ("tick", ""), ("press", "08006")))) == []
+    assert check(told(right(NetworkCut), duty_errors=(("tick", "57P01"), ("tick", ""), ("signal", "08006")))) == []
     assert check(told(right(), twice=1, succeeded=11, interrupted=True)) == []
     lost = with_attempts(right(WatchersEnded), 15, attempt(15, 1, "lost", sqlstate="PWL01"), again(15))
     assert check(lost)

@@ -4,9 +4,9 @@
 -- they gather in front of those that live, and each look from the beginning walks over all of them.
 -- So one session looks once a second, and the others begin where it found the first. A message that
 -- is committed later with a lower number is found by the next look. Returns the front; 0 when it
--- costs nothing to begin at the beginning. p_front: what is known. Locks: lane (skip locked:
+-- costs nothing to begin at the beginning. p_scan_start: what is known. Locks: lane (skip locked:
 -- another session looks). Writes: lane.
-create or replace function jobs_internal.find_scan_start(p_lane integer, p_front bigint)
+create or replace function jobs_internal.find_scan_start(p_lane integer, p_scan_start bigint)
 returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -14,23 +14,24 @@ set enable_seqscan = off
 as $$
 declare
   v_began timestamptz := clock_timestamp();
-  v_front bigint;
+  v_scan_start bigint;
 begin
   perform from jobs_internal.lane as l where l.id = p_lane for no key update skip locked;
   if not found then
-    return p_front;
+    return p_scan_start;
   end if;
   execute format('select m.msg_id - 1 from pgmq.%I as m order by m.msg_id limit 1', 'q_pyworker_'
-      || p_lane) into v_front;
+      || p_lane) into v_scan_start;
   if clock_timestamp() - v_began < interval '2 milliseconds' then
-    v_front := 0;
-  elsif v_front is null then
-    v_front := pg_sequence_last_value(pg_get_serial_sequence(format('pgmq.%I', 'q_pyworker_'
+    v_scan_start := 0;
+  elsif v_scan_start is null then
+    v_scan_start := pg_sequence_last_value(pg_get_serial_sequence(format('pgmq.%I', 'q_pyworker_'
           || p_lane), 'msg_id')::regclass);
   end if;
-  v_front := coalesce(v_front, 0);
-  update jobs_internal.lane set front = v_front, front_at = clock_timestamp() where id = p_lane;
-  return v_front;
+  v_scan_start := coalesce(v_scan_start, 0);
+  update jobs_internal.lane set scan_start = v_scan_start, scan_start_at = clock_timestamp()
+  where id = p_lane;
+  return v_scan_start;
 exception
   when undefined_table then
     return 0;  -- its queue was dropped meanwhile
@@ -47,10 +48,10 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select case when (select count(*) from jobs_internal.lane as o
       where o.owner = jobs_internal.caller()
-      and o.rest <> 'asleep') <= 10 then (
+      and o.idle_state <> 'idle') <= 10 then (
     select sum(coalesce(pg_sequence_last_value(to_regclass('pgmq.q_' || l.pgmq_queue
           || '_msg_id_seq')), 0))
     from jobs_internal.lane as l
-    where l.owner = jobs_internal.caller() and l.rest <> 'asleep') + (select count(*)
+    where l.owner = jobs_internal.caller() and l.idle_state <> 'idle') + (select count(*)
     from jobs_internal.wakeup_request) end;
 end;

@@ -155,7 +155,7 @@ $$;
 
 -- End of a worker session: its last figures, its claim and slot given back, its row removed.
 create or replace function jobs_internal.close_session(p_session bigint,
-    p_learned jobs_internal.run_stats[])
+    p_run_stats jobs_internal.run_stats[])
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -165,7 +165,7 @@ declare
 begin
   perform jobs_internal.assert_between_jobs(v_session);
   perform jobs_internal.release(v_session, false);
-  perform jobs_internal.record_run_stats(v_session, p_learned);
+  perform jobs_internal.record_run_stats(v_session, p_run_stats);
   perform jobs_internal.free_slots(p_session);
   delete from jobs_internal.session where id = p_session;
   perform jobs_internal.wake(null);

@@ -84,7 +84,7 @@ begin
       from jobs_internal.lane as l
       join jobs_internal.queue as q on q.id = l.queue_id and q.concurrency is not null
       join jobs_internal.lane as o on o.queue_id = l.queue_id
-      where l.owner = jobs_internal.caller() and l.rest <> 'asleep'));
+      where l.owner = jobs_internal.caller() and l.idle_state <> 'idle'));
   begin
     select count(*) into v_count
     from (select from jobs_internal.session as s where s.id = any (v_ids) for key share skip locked)

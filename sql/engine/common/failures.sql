@@ -73,7 +73,7 @@ begin
       failures = least(f.failures + 1, 1000000),
     retry_at = clock_timestamp() + least(v_first * (2 ^ least(f.failures, 12)),
         interval '5 minutes'),
-    told = f.told and f.error ->> 'sqlstate' = excluded.error ->> 'sqlstate'
+    logged = f.logged and f.error ->> 'sqlstate' = excluded.error ->> 'sqlstate'
   where not jobs_internal.is_future(f.retry_at);
 end
 $$;
@@ -139,7 +139,7 @@ begin atomic
     case p_failure.duty
       when 'lanes' then 'lane' when 'dispatch' then 'dispatch into lane' when 'rescue'
         then 'rescue of session' when 'overdue' then 'timeout of job'
-      when 'press' then 'signal for job' when 'history' then 'history:' when 'mend'
+      when 'signal' then 'signal for job' when 'history' then 'history:' when 'repair'
         then 'mending lane' else 'part' end || ' ' || p_failure.item,
     coalesce(' of ' || pg_get_userbyid(p_failure.owner), '')
       || coalesce(' in ' || (select q.name from jobs_internal.queue as q
@@ -167,7 +167,7 @@ $$;
 
 -- Failures for the log that no supervisor has taken yet, some at a time. Locks: duty_failure (skip
 -- locked). Writes: duty_failure.
-create or replace function jobs_internal.untold_failures()
+create or replace function jobs_internal.unlogged_failures()
 returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -175,15 +175,15 @@ as $$
 declare
   v_told jsonb;
 begin
-  if not exists (select from jobs_internal.lasting_failures() as f where not f.told) then
+  if not exists (select from jobs_internal.lasting_failures() as f where not f.logged) then
     return '[]';
   end if;
   with told as (
-    update jobs_internal.duty_failure as d set told = true
+    update jobs_internal.duty_failure as d set logged = true
     where d.ctid = any (array(
       select f.ctid from jobs_internal.duty_failure as f
-      where not f.told and (f.duty, f.item) in (select l.duty, l.item
-          from jobs_internal.lasting_failures() as l where not l.told)
+      where not f.logged and (f.duty, f.item) in (select l.duty, l.item
+          from jobs_internal.lasting_failures() as l where not l.logged)
       order by f.since limit 50 for no key update skip locked))
     returning d.*
   )

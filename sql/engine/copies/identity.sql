@@ -17,7 +17,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select exists (
     select from jobs_internal.installation as h
-    where h.place = h.tableoid
+    where h.table_oid = h.tableoid
       and h.database = (select d.oid from pg_database as d where d.datname = current_database())
       and (h.postmaster = pg_postmaster_start_time()
         or h.system = (select c.system_identifier from pg_control_system() as c)));
@@ -43,7 +43,8 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into jobs_internal.installation as h (system, database, database_name, place, postmaster,
+  insert into jobs_internal.installation as h (system, database, database_name, table_oid,
+    postmaster,
       quotas)
   select c.system_identifier, d.oid, d.datname, 'jobs_internal.installation'::regclass,
     pg_postmaster_start_time(),
@@ -52,7 +53,7 @@ begin
   join pg_database as d on d.datname = current_database()
   on conflict (id) do update set system = excluded.system, database = excluded.database,
     database_name = excluded.database_name,
-    place = excluded.place, postmaster = excluded.postmaster, since = clock_timestamp();
+    table_oid = excluded.table_oid, postmaster = excluded.postmaster, since = clock_timestamp();
 end
 $$;
 
@@ -87,7 +88,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- As long as the server runs, this is enough; a new session plans nothing else for it.
-  if exists (select from jobs_internal.installation as h where h.place = h.tableoid
+  if exists (select from jobs_internal.installation as h where h.table_oid = h.tableoid
       and h.postmaster = pg_postmaster_start_time()
     and split_part(pg_relation_filepath(h.tableoid), '/', -2) = h.database::text)
     or jobs_internal.is_original()

@@ -10,7 +10,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_shape jobs_internal.call_template;
+  v_template jobs_internal.call_template;
   v_now jobs_internal.call_template;
   v_func oid;
   v_owner oid;
@@ -31,24 +31,26 @@ begin
   -- How names are hashed is this server's affair.
   update jobs_internal.call_template set func = 0, version = '0', fit = case when whole then 0
     else hash_array(keys) end;
-  for v_shape in select s.* from jobs_internal.call_template as s order by s.id loop
+  for v_template in select s.* from jobs_internal.call_template as s order by s.id loop
     select p.oid, p.proowner into v_func, v_owner
     from pg_namespace as n
     join pg_proc as p on p.pronamespace = n.oid
-    where n.nspname = (parse_ident(v_shape.task))[1] and p.proname = (parse_ident(v_shape.task))[2]
-      and p.oid::regprocedure::text = v_shape.signature;
+    where n.nspname = (parse_ident(v_template.task))[1]
+      and p.proname = (parse_ident(v_template.task))[2]
+      and p.oid::regprocedure::text = v_template.signature;
     if not found then
-      v_missing := v_missing || v_shape.signature;
+      v_missing := v_missing || v_template.signature;
       continue;
     end if;
     v_version := '0';
     v_place := '(0,0)';
-    if v_owner = v_shape.func_owner
-      and jobs_internal.argument_mismatch(v_func, v_shape.keys) is null then
+    if v_owner = v_template.func_owner
+      and jobs_internal.argument_mismatch(v_func, v_template.keys) is null then
       begin
-        v_now := jobs_internal.make_call_template(v_func, v_shape.keys);
+        v_now := jobs_internal.make_call_template(v_func, v_template.keys);
         delete from jobs_internal.call_template where id = v_now.id;
-        if v_now.call = v_shape.call and v_now.cast_query is not distinct from v_shape.cast_query
+        if v_now.call = v_template.call
+          and v_now.cast_query is not distinct from v_template.cast_query
           then
           v_version := v_now.version;
           v_place := v_now.place;
@@ -59,7 +61,7 @@ begin
       end;
     end if;
     update jobs_internal.call_template set func = v_func, version = v_version, place = v_place
-      where id = v_shape.id;
+      where id = v_template.id;
     v_found := v_found + 1;
   end loop;
   return jsonb_build_object('functions_found', v_found,

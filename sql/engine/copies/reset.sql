@@ -30,9 +30,9 @@ declare
   v_queues bigint := 0;
   v_failed integer := 0;
 begin
-  update jobs_internal.lane as l set rest = 'awake', mark = null
+  update jobs_internal.lane as l set idle_state = 'active', horizon_xid = null
   where l.id in (select o.id from jobs_internal.lane as o
-      where o.rest <> 'awake' for no key update skip locked);
+      where o.idle_state <> 'active' for no key update skip locked);
   for v_lane in
     select l.id from jobs_internal.lane as l
     join jobs_internal.queue as q on q.id = l.queue_id
@@ -46,10 +46,10 @@ begin
     begin
       perform jobs_internal.make_lane_queue(v_lane);
       v_made := v_made + 1;
-      perform jobs_internal.clear_failure('mend', v_lane::text);
+      perform jobs_internal.clear_failure('repair', v_lane::text);
     exception
       when others or query_canceled then  -- the next mending makes it
-        perform jobs_internal.note_failure('mend', l.id::text,
+        perform jobs_internal.note_failure('repair', l.id::text,
             jobs_internal.error_object(sqlstate, sqlerrm), l.queue_id, l.owner)
         from jobs_internal.lane as l where l.id = v_lane;
         v_failed := v_failed + 1;
@@ -84,7 +84,7 @@ begin
       when undefined_table then
         null;  -- its queue was dropped meanwhile
       when others then
-        perform jobs_internal.note_failure('mend', l.id::text,
+        perform jobs_internal.note_failure('repair', l.id::text,
             jobs_internal.error_object(sqlstate, sqlerrm), l.queue_id, l.owner)
         from jobs_internal.lane as l where l.id = v_lane;
     end;
@@ -106,10 +106,10 @@ begin
     begin
       perform pgmq.drop_queue(v_queue);
       v_queues := v_queues + 1;
-      perform jobs_internal.clear_failure('mend', v_queue);
+      perform jobs_internal.clear_failure('repair', v_queue);
     exception
       when others or query_canceled then
-        perform jobs_internal.note_failure('mend', v_queue,
+        perform jobs_internal.note_failure('repair', v_queue,
             jobs_internal.error_object(sqlstate, sqlerrm));
         v_failed := v_failed + 1;
     end;
@@ -137,7 +137,7 @@ declare
 begin
   v_running := (select count(*) from jobs_internal.job as j where j.state = 'running');
   delete from jobs_internal.stop_request where reason = 'timed_out';
-  update jobs_internal.stop_request set presses = 0, pressed_at = null,
+  update jobs_internal.stop_request set signals_sent = 0, signalled_at = null,
     requested_at = clock_timestamp();
   -- a process of another server, or database
   update jobs_internal.job set child_start = null where child_start is not null;
@@ -145,7 +145,7 @@ begin
     select s.* from jobs_internal.session as s order by s.id
   loop
     v_session.msg_ids := null;
-    v_session.fate := 'innocent';
+    v_session.crash_attribution := 'not_charged';
     perform jobs_internal.rescue_one(v_session);
     v_sessions := v_sessions + 1;
   end loop;
@@ -154,13 +154,13 @@ begin
     order by j.id
   loop
     v_session.pid := null;
-    v_session.fate := 'innocent';
+    v_session.crash_attribution := 'not_charged';
     perform jobs_internal.rescue_one(v_session);  -- its session's row is not there
   end loop;
   update jobs_internal.slot set session_id = null where session_id is not null;
   update jobs_internal.lane set quarantine = null where quarantine is not null;
-  update jobs_internal.server set epoch = null, trial_session = null, trial_job = null,
-    trial_attempt = null, trial_until = null;
+  update jobs_internal.server set epoch = null, isolated_session = null, isolated_job = null,
+    isolated_attempt = null, isolated_until = null;
   delete from jobs_internal.supervisor;
   delete from jobs_internal.progress_message;
   delete from jobs_internal.queue_minute_stats;

@@ -21,7 +21,7 @@ $$;
 -- Cast the arguments to the declared types with the caller's rights and give back the canonical
 -- values, so that DateStyle or 'now' means at run time what it meant at enqueue. Errors: PW005
 -- names the argument, its type and the reason.
-create or replace function jobs_internal.canonical(p_shape jobs_internal.call_template,
+create or replace function jobs_internal.canonical(p_template jobs_internal.call_template,
     p_args jsonb)
 returns jsonb
 language plpgsql volatile
@@ -32,19 +32,19 @@ declare
   v_state pg_catalog.text;
   v_message pg_catalog.text;
 begin
-  if p_shape.cast_query is null then
-    return case when p_shape.whole then p_args end;
+  if p_template.cast_query is null then
+    return case when p_template.whole then p_args end;
   end if;
   begin
-    execute p_shape.cast_query into v_args using p_args;
+    execute p_template.cast_query into v_args using p_args;
     return v_args;
   exception when others then
     get stacked diagnostics v_state := returned_sqlstate, v_message := message_text;
   end;
   for v_parameter in
     select p.key, p.type, jobs_internal.type_name(p.type_id) as full_type
-    from jobs_internal.parameters(p_shape.func) as p
-    where p.key operator(pg_catalog.=) any (p_shape.keys) order by p.n
+    from jobs_internal.parameters(p_template.func) as p
+    where p.key operator(pg_catalog.=) any (p_template.keys) order by p.n
   loop
     begin
       execute pg_catalog.format('select pg_catalog.to_jsonb(pyworker_args.*) from '
@@ -71,7 +71,7 @@ end
 $$;
 
 -- The canonical arguments of many jobs of one shape. Invoker on purpose, as canonical.
-create or replace function jobs_internal.canonical_many(p_shape jobs_internal.call_template,
+create or replace function jobs_internal.canonical_many(p_template jobs_internal.call_template,
     p_args jsonb[])
 returns jsonb[]
 language plpgsql volatile
@@ -80,15 +80,16 @@ declare
   v_args pg_catalog.jsonb[];
   v_one pg_catalog.jsonb;
 begin
-  if p_shape.cast_query is null then
-    return case when p_shape.whole then p_args
+  if p_template.cast_query is null then
+    return case when p_template.whole then p_args
       else pg_catalog.array_fill(null::pg_catalog.jsonb, array[pg_catalog.cardinality(p_args)]) end;
   end if;
   begin
     -- The parameter stands in it before any name: what follows may look like one.
     execute pg_catalog.format('select pg_catalog.array_agg((%s) order by u.n) from '
       'pg_catalog.unnest($1) with ordinality as u(a, n)',
-      pg_catalog.overlay(p_shape.cast_query, '(u.a)', pg_catalog.strpos(p_shape.cast_query, '($1)'),
+      pg_catalog.overlay(p_template.cast_query, '(u.a)',
+        pg_catalog.strpos(p_template.cast_query, '($1)'),
           4))
     into v_args using p_args;
     return v_args;
@@ -97,7 +98,7 @@ begin
   end;
   -- One of them is wrong: find it, for its error.
   foreach v_one in array p_args loop
-    v_args := v_args operator(pg_catalog.||) jobs_internal.canonical(p_shape, v_one);
+    v_args := v_args operator(pg_catalog.||) jobs_internal.canonical(p_template, v_one);
   end loop;
   return v_args;
 end

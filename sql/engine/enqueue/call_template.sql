@@ -20,7 +20,7 @@ set quote_all_identifiers = off
 as $$
 declare
   v_proc record;
-  v_shape jobs_internal.call_template;
+  v_template jobs_internal.call_template;
   v_columns text;
   v_arguments text;
   v_name text;
@@ -28,7 +28,7 @@ declare
   v_from text := '';
   v_single_out text;
 begin
-  select p.oid, p.xmin as version, p.ctid as place, p.proowner, p.proname, n.nspname, p.prokind,
+  select p.oid, p.xmin as version, p.ctid, p.proowner, p.proname, n.nspname, p.prokind,
     p.prorettype, p.proretset, p.proargmodes, p.proargnames,
     t.typtype as ret_type
   into strict v_proc
@@ -37,19 +37,19 @@ begin
   join pg_type as t on t.oid = p.prorettype
   where p.oid = p_func;
   v_name := format('%I.%I', v_proc.nspname, v_proc.proname);
-  v_shape.func := p_func;
-  v_shape.version := v_proc.version;
-  v_shape.place := v_proc.place;
-  v_shape.func_owner := v_proc.proowner;
-  v_shape.keys := p_keys;
-  v_shape.maker := jobs_internal.caller();
-  v_shape.signature := p_func::regprocedure::text;
-  v_shape.task := v_name;
-  v_shape.whole := jobs_internal.takes_whole(p_func);
-  v_shape.procedure := v_proc.prokind = 'p';
-  v_shape.fit := case when v_shape.whole then 0 else hash_array(p_keys) end;
+  v_template.func := p_func;
+  v_template.version := v_proc.version;
+  v_template.func_ctid := v_proc.ctid;
+  v_template.func_owner := v_proc.proowner;
+  v_template.keys := p_keys;
+  v_template.maker := jobs_internal.caller();
+  v_template.signature := p_func::regprocedure::text;
+  v_template.task := v_name;
+  v_template.whole := jobs_internal.takes_whole(p_func);
+  v_template.procedure := v_proc.prokind = 'p';
+  v_template.fit := case when v_template.whole then 0 else hash_array(p_keys) end;
 
-  if v_shape.whole then
+  if v_template.whole then
     v_arguments := '$1';
   else
     select string_agg(format('%I %s', p.key, jobs_internal.type_name(p.type_id)), ', ' order by p.n)
@@ -57,7 +57,7 @@ begin
     from jobs_internal.parameters(p_func) as p
     where p.key = any (p_keys);
     if v_columns is not null then
-      v_shape.cast_query := format(
+      v_template.cast_query := format(
         'select jobs_internal.to_canonical_jsonb(pyworker_args.*) from '
         'pg_catalog.jsonb_to_record($1) as '
         'pyworker_args(%s)', v_columns);
@@ -68,7 +68,7 @@ begin
     select string_agg(
       case when p.mode = 'v' then 'variadic ' else '' end
       || case
-        when p.key = any (p_keys) and v_shape.procedure
+        when p.key = any (p_keys) and v_template.procedure
           then format('jobs_internal.argument(%L, null::%s)', p.key,
               jobs_internal.type_name(p.type_id))
         when p.key = any (p_keys) then format('pyworker_args.%I', p.key)
@@ -78,20 +78,20 @@ begin
       end, ', ' order by p.n)
     into v_arguments
     from jobs_internal.parameters(p_func) as p
-    where p.key is not null or v_shape.procedure;
+    where p.key is not null or v_template.procedure;
   end if;
 
-  if v_shape.procedure then
-    if v_shape.whole then
+  if v_template.procedure then
+    if v_template.whole then
       v_arguments := 'jobs_internal.argument(null, null::pg_catalog.jsonb)';
     end if;
     -- CALL takes no FROM and no subquery: each argument is fetched by a function, so that no value
     -- stands in the text.
-    v_shape.call := format('call %s(%s)', v_name, coalesce(v_arguments, ''));
+    v_template.call := format('call %s(%s)', v_name, coalesce(v_arguments, ''));
   else
     v_expr := format('%s(%s)', v_name, coalesce(v_arguments, ''));
     if v_proc.prorettype = 'void'::regtype and not v_proc.proretset then
-      v_shape.call := format('select pg_catalog.to_jsonb(nullif(%s::pg_catalog.text, %L))%s',
+      v_template.call := format('select pg_catalog.to_jsonb(nullif(%s::pg_catalog.text, %L))%s',
           v_expr, '', v_from);
     else
       select min(v_proc.proargnames[u.n]) into v_single_out
@@ -99,7 +99,7 @@ begin
       where u.mode in ('o', 'b', 't')
       having count(*) = 1;
       if v_proc.proretset then
-        v_shape.call := format(
+        v_template.call := format(
           'select jobs_internal.limit_rows(pg_catalog.count(*), pg_catalog.jsonb_agg(s.v)) from '
           '(select %s as v%s limit 1 + jobs_internal.setting(''result_rows'')::pg_catalog.int8) as '
           's',
@@ -110,22 +110,23 @@ begin
           case when v_from = '' then format(' from %s as pyworker_row', v_expr)
             else format('%s, lateral %s as pyworker_row', v_from, v_expr) end);
       elsif v_single_out is not null then
-        v_shape.call := format('select pg_catalog.jsonb_build_object(%L, %s)%s', v_single_out,
+        v_template.call := format('select pg_catalog.jsonb_build_object(%L, %s)%s', v_single_out,
             v_expr, v_from);
       else
-        v_shape.call := format('select pg_catalog.to_jsonb(%s)%s', v_expr, v_from);
+        v_template.call := format('select pg_catalog.to_jsonb(%s)%s', v_expr, v_from);
       end if;
     end if;
   end if;
-  insert into jobs_internal.call_template (func, version, place, func_owner, maker, keys, fit,
+  insert into jobs_internal.call_template (func, version, func_ctid, func_owner, maker, keys, fit,
       signature,
       task, whole, procedure, cast_query, call)
-  values (v_shape.func, v_shape.version, v_shape.place, v_shape.func_owner, v_shape.maker,
-      v_shape.keys, v_shape.fit, v_shape.signature, v_shape.task, v_shape.whole,
-    v_shape.procedure, v_shape.cast_query, v_shape.call)
-  returning * into v_shape;
-  perform jobs_internal.record_role_name(v_shape.func_owner);
-  return v_shape;
+  values (v_template.func, v_template.version, v_template.func_ctid, v_template.func_owner,
+      v_template.maker,
+      v_template.keys, v_template.fit, v_template.signature, v_template.task, v_template.whole,
+    v_template.procedure, v_template.cast_query, v_template.call)
+  returning * into v_template;
+  perform jobs_internal.record_role_name(v_template.func_owner);
+  return v_template;
 end
 $$;
 
@@ -140,7 +141,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
 declare
-  v_shape jobs_internal.call_template;
+  v_template jobs_internal.call_template;
 begin
   if not has_function_privilege(session_user, p_func, 'EXECUTE') then
     raise exception using errcode = 'PW006', message = format('%s may not execute %s', session_user,
@@ -152,21 +153,21 @@ begin
   end if;
   -- As find_call_template looks first, but cheaper, and without a join, through which all columns
   -- would go: this is in the way of every enqueue.
-  select s.* into v_shape
+  select s.* into v_template
   from jobs_internal.call_template as s
   where s.func = p_func and s.fit = any (array[0, hash_array(p_keys)])
     and (s.keys = p_keys or s.whole) and s.retired_by is null
     and exists (select from pg_proc as p where p.oid = s.func and p.xmin = s.version
-        and p.ctid = s.place
+        and p.ctid = s.func_ctid
       -- its schema may have got another name
       and starts_with(s.task, p.pronamespace::regnamespace::text || '.') offset 0);
   if not found then
-    v_shape := jobs_internal.find_call_template(p_func, p_keys);
+    v_template := jobs_internal.find_call_template(p_func, p_keys);
   end if;
-  if starts_with(v_shape.task, 'jobs.') then
+  if starts_with(v_template.task, 'jobs.') then
     perform jobs_internal.assert_behind(p_func);
   end if;
-  return v_shape;
+  return v_template;
 end
 $$;
 
@@ -180,22 +181,22 @@ set quote_all_identifiers = off
 set enable_seqscan = off
 as $$
 declare
-  v_shape jobs_internal.call_template;
+  v_template jobs_internal.call_template;
   v_misfit jsonb;
   v_twin regprocedure;
 begin
   -- A caller by hand may name a key twice, or in another order: that makes no shape of
   -- its own.
   p_keys := array(select distinct k collate "C" from unnest(p_keys) as k order by 1);
-  select s.* into v_shape
+  select s.* into v_template
   from jobs_internal.call_template as s
-  join pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.place
+  join pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.func_ctid
     and p.oid::regprocedure::text = s.signature
   where s.func = p_func and s.fit = any (array[0, hash_array(p_keys)])
     and (s.keys = p_keys or s.whole) and s.retired_by is null
   limit 1;
   if found then
-    return v_shape;
+    return v_template;
   end if;
   v_misfit := jobs_internal.argument_mismatch(p_func, p_keys);
   if v_misfit is not null then

@@ -15,7 +15,7 @@ declare
 begin
   if (select count(*) from (
       select from jobs_internal.call_template as s
-      join pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.place
+      join pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.func_ctid
       where s.maker = v_me and s.func = p_func and s.retired_by is null
       limit 1000) as f) = 1000
     or (select count(*) from (select from jobs_internal.call_template as s where s.maker = v_me
@@ -37,7 +37,7 @@ $$;
 -- enqueuer may have read a shape and not yet committed its job:
 --   retired: no enqueue whose snapshot sees that takes it; a new one is made instead
 --   marked: no snapshot is left that does not see it; an enqueuer that took it has a transaction
---     number below mark
+--     number below horizon_xid
 --   gone: all of those have ended, and still no job has it; else it stays retired until its jobs
 --     are gone
 -- No session waits for it, and it locks nothing that others want. Returns how many are gone.
@@ -53,7 +53,7 @@ declare
 begin
   with gone as (
     delete from jobs_internal.call_template as d
-    where d.mark <= pg_snapshot_xmin(pg_current_snapshot())
+    where d.horizon_xid <= pg_snapshot_xmin(pg_current_snapshot())
       and not exists (select from jobs_internal.job as j where j.call_template_id = d.id)
       and not exists (select from jobs_internal.finished as f where f.call_template_id = d.id)
     returning d.id
@@ -63,10 +63,10 @@ begin
     delete from jobs_internal.call_stats as d where d.call_template_id = any (v_gone);
   end if;
   select max(s.retired_by) into v_newest
-  from jobs_internal.call_template as s where s.retired_by is not null and s.mark is null;
+  from jobs_internal.call_template as s where s.retired_by is not null and s.horizon_xid is null;
   if v_newest is not null and not jobs_internal.is_older_snapshot(v_newest::xid) then
-    update jobs_internal.call_template set mark = pg_snapshot_xmax(pg_current_snapshot())
-    where retired_by is not null and mark is null;
+    update jobs_internal.call_template set horizon_xid = pg_snapshot_xmax(pg_current_snapshot())
+    where retired_by is not null and horizon_xid is null;
   end if;
   update jobs_internal.call_template as s set retired_by = pg_current_xact_id()
   where s.retired_by is null and s.made_at < clock_timestamp() - interval '1 day'
@@ -86,10 +86,10 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update jobs_internal.server as s set shapes_at = clock_timestamp()
+  update jobs_internal.server as s set call_templates_swept_at = clock_timestamp()
   where s.id = (select v.id from jobs_internal.server as v for update skip locked)
-    and coalesce(s.shapes_at not between clock_timestamp() - interval '6 hours' and clock_timestamp(
-        ), true);
+    and coalesce(s.call_templates_swept_at
+        not between clock_timestamp() - interval '6 hours' and clock_timestamp(), true);
   if found then
     perform jobs_internal.launch_upkeep('select jobs_internal.sweep_call_templates()',
         'pyworker shapes');

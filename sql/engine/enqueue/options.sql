@@ -181,7 +181,7 @@ begin
     and q.dropped_at is null
   -- What is_original asks, as far as it is free: the files of each database lie in a directory that
   -- is called by its number.
-  left join jobs_internal.installation as h on h.place = h.tableoid
+  left join jobs_internal.installation as h on h.table_oid = h.tableoid
     and h.postmaster = pg_postmaster_start_time()
     and split_part(pg_relation_filepath(h.tableoid), '/', -2) = h.database::text
   left join jobs_internal.lane as l on l.queue_id = q.id and l.owner = r.oid

@@ -67,7 +67,7 @@ $$;
 -- type of the publisher's would run its code here, with other rights than the publisher's; one that
 -- looks names up would look with ours: such arguments are cast when the job runs.
 -- Errors: PW005.
-create or replace function jobs_internal.published_args(p_shape jobs_internal.call_template,
+create or replace function jobs_internal.published_args(p_template jobs_internal.call_template,
     p_args jsonb)
 returns jsonb
 language plpgsql volatile security definer
@@ -75,17 +75,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if exists (
-    select from jobs_internal.parameters(p_shape.func) as p
+    select from jobs_internal.parameters(p_template.func) as p
     join pg_type as t on t.oid = p.type_id
     left join pg_type as e on e.oid = t.typelem and t.typcategory = 'A'
-    where p.key = any (p_shape.keys)
+    where p.key = any (p_template.keys)
       and not (t.typnamespace = 'pg_catalog'::regnamespace and t.typtype = 'b'
           and t.typname !~ '^_?reg'
         and (e.oid is null or e.typnamespace = 'pg_catalog'::regnamespace and e.typtype = 'b')))
   then
     return p_args;
   end if;
-  return jobs_internal.canonical(p_shape, p_args);
+  return jobs_internal.canonical(p_template, p_args);
 end
 $$;
 

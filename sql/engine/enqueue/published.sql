@@ -57,7 +57,7 @@ declare
       enqueue_published.publisher);
   v_owner oid := v_publication.publisher;
   v_me oid := jobs_internal.caller();
-  v_shape jobs_internal.call_template;
+  v_template jobs_internal.call_template;
   v_args jsonb := coalesce(enqueue_published.args, '{}');
   v_queue jobs_internal.queue;
   v_run_at timestamptz := coalesce(enqueue_published.run_at, now());
@@ -102,11 +102,11 @@ begin
       detail = 'It was dropped, made anew, or has another owner.',
         hint = 'Its owner publishes it again. A retry cannot help.';
   end if;
-  v_shape := jobs_internal.find_call_template(v_publication.func,
+  v_template := jobs_internal.find_call_template(v_publication.func,
       array(select k from jsonb_object_keys(v_args) as k order by k collate "C"));
-  v_args := jobs_internal.published_args(v_shape, v_args);
+  v_args := jobs_internal.published_args(v_template, v_args);
   if options <> '{}' then
-    v_options := jobs_internal.checked_options(options, 'enqueue_published', v_shape.procedure);
+    v_options := jobs_internal.checked_options(options, 'enqueue_published', v_template.procedure);
   end if;
   -- Whichever is shortest; an endless one is none.
   v_timeout := least(coalesce(enqueue_published.timeout, v_queue.timeout),
@@ -137,7 +137,7 @@ begin
         max_attempts,
         run_at, due_at, created_at, timeout,
       args, note, options, unique_key, publication_id, enqueued_by)
-    values (nextval('jobs_internal.job_id_seq'), v_queue.id, v_owner, 1, 'scheduled', v_shape.id,
+    values (nextval('jobs_internal.job_id_seq'), v_queue.id, v_owner, 1, 'scheduled', v_template.id,
         v_queue.max_attempts, v_run_at, v_run_at,
       now(), make_interval(secs => extract(epoch from v_timeout)::double precision), v_args,
       nullif(coalesce(note, '{}'), '{}'), v_options, enqueue_published.unique_key, v_publication.id,

@@ -28,7 +28,7 @@ begin
         and j.due_at is not null limit p_limit) as s)
     + (select count(s.job_id) from jobs_internal.session as s where s.owner = p_owner);
   for v_lane in select l.pgmq_queue from jobs_internal.lane as l where l.owner = p_owner
-    and l.rest <> 'asleep'
+    and l.idle_state <> 'idle'
     or l.owner = p_owner and l.id in (select n.lane_id from jobs_internal.wakeup_request as n)
   loop
     begin

@@ -26,15 +26,15 @@ begin
 end
 $$;
 
--- Store one job, in the caller's transaction. p_shape null: a statement, stored by the caller in
--- jobs_internal.statement; its texts have p_text_bytes.
+-- Store one job, in the caller's transaction. p_template_id null: a statement, stored by the caller
+-- in -- jobs_internal.statement; its texts have p_text_bytes.
 -- Returns: its id and whether it is new; with a unique_key that an unfinished job has, that job's
 --   id and a NOTICE: but a job that enqueues another one under its own key gives it up.
 -- Locks: with a unique_key, waits for a transaction that holds the same key. Writes: job, the
 --   lane's pgmq queue. Errors: those of check_options, checked_options and charge, PW018 for args
 --   and settings.
 create or replace function jobs_internal.store_job(
-  p_shape integer,
+  p_template_id integer,
   p_args jsonb,
   p_queue text,
   p_run_at timestamptz,
@@ -80,7 +80,7 @@ begin
   from pg_roles as r
   join jobs_internal.queue as q on q.name = coalesce(p_queue, 'default') and q.dropped_at is null
     and q.accepting and q.timeout is null
-  join jobs_internal.installation as h on h.place = h.tableoid
+  join jobs_internal.installation as h on h.table_oid = h.tableoid
     and h.postmaster = pg_postmaster_start_time()
     and split_part(pg_relation_filepath(h.tableoid), '/', -2) = h.database::text
   join jobs_internal.lane as l on l.queue_id = q.id and l.owner = r.oid and not l.refused
@@ -101,9 +101,9 @@ begin
     perform jobs_internal.assert_size(p_settings, 'settings', 65536);
   end if;
   if p_options <> '{}' then
-    v_options := jobs_internal.checked_options(p_options, case when p_shape is null
+    v_options := jobs_internal.checked_options(p_options, case when p_template_id is null
         then 'enqueue_sql' else 'enqueue' end,
-      not exists (select from jobs_internal.call_template as s where s.id = p_shape
+      not exists (select from jobs_internal.call_template as s where s.id = p_template_id
           and not s.procedure));
   end if;
   if v.limited then
@@ -130,12 +130,14 @@ begin
         max_attempts,
         run_at, created_at, timeout,
       lane_id, msg_id, args, settings, note, options)
-    values (job_id, v.queue_id, v.owner, v.priority, 'queued', p_shape, v.max_attempts, v_run_at,
+    values (job_id, v.queue_id, v.owner, v.priority, 'queued', p_template_id, v.max_attempts,
+      v_run_at,
         now(), v.timeout,
       v.lane_id, v_msg_id, p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'), v_options)
     -- Asked after the message was written: see wake.
     returning exists (select from jobs_internal.supervisor as s where s.asleep)
-      or exists (select from jobs_internal.lane as l where l.id = v.lane_id and l.rest <> 'awake')
+      or exists (select from jobs_internal.lane as l
+        where l.id = v.lane_id and l.idle_state <> 'active')
         into v_wakes;
   else
     if v.lane_id is null then
@@ -163,7 +165,7 @@ begin
           max_attempts,
           run_at, due_at, created_at, timeout,
         args, settings, note, options, unique_key)
-      values (job_id, v.queue_id, v.owner, v.priority, 'scheduled', p_shape, v.max_attempts,
+      values (job_id, v.queue_id, v.owner, v.priority, 'scheduled', p_template_id, v.max_attempts,
           v_run_at, v_run_at, now(), v.timeout,
         p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'), v_options, p_unique_key)
       on conflict do nothing;
@@ -191,7 +193,7 @@ $$;
 -- Store many jobs of one shape with the same options. Returns their ids in the order of p_args.
 -- unique_key is not for many.
 create or replace function jobs_internal.store_jobs(
-  p_shape integer,
+  p_template_id integer,
   p_args jsonb[],
   p_queue text,
   p_run_at timestamptz,
@@ -226,7 +228,7 @@ begin
   end if;
   if p_options <> '{}' then
     v_options := jobs_internal.checked_options(p_options, 'enqueue_many',
-      not exists (select from jobs_internal.call_template as s where s.id = p_shape
+      not exists (select from jobs_internal.call_template as s where s.id = p_template_id
           and not s.procedure));
   end if;
   if v.lane_id is null then
@@ -250,7 +252,7 @@ begin
       run_at, due_at, created_at, timeout,
     lane_id, msg_id, args, settings, note, options)
   select u.id, v.queue_id, v.owner, v.priority, case when u.msg_id is null then 'scheduled'
-    else 'queued' end, p_shape, v.max_attempts,
+    else 'queued' end, p_template_id, v.max_attempts,
     v_run_at, case when u.msg_id is null then v_run_at end, now(), v.timeout,
     case when u.msg_id is not null then v.lane_id end, u.msg_id, u.args, v_settings, v_note,
       v_options

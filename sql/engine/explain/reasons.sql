@@ -165,7 +165,8 @@ begin
     return query select 150, 'suspect',
       'it ran when the server crashed, so it runs by itself, one such job at a time',
         null::timestamptz,
-      s.trial_until, null::integer[], case when s.trial_job <> p_job.id then array[s.trial_job] end,
+      s.isolated_until, null::integer[],
+      case when s.isolated_job <> p_job.id then array[s.isolated_job] end,
         null::text
     from jobs_internal.server as s;
   end if;

@@ -38,7 +38,7 @@ as $$
 declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
   v_other jsonb;
-  v_shape integer;
+  v_template integer;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   if not jobs_internal.is_small(p_ending.result) then
@@ -46,19 +46,20 @@ begin
       message = 'the result is larger than the setting result_bytes, or the quota of its owner',
       hint = 'Write large results into a table. A retry cannot help.';
   end if;
-  select j.call_template_id into v_shape from jobs_internal.job as j where j.id = p_ending.job_id
+  select j.call_template_id into v_template from jobs_internal.job as j where j.id = p_ending.job_id
     and j.session_id = p_session;
   if not found then
     p_ending.job_id := null;
-  elsif v_shape = any (v_session.shapes) or v_shape is not null and exists (
-      select from jobs_internal.call_stats as d where d.call_template_id = v_shape
+  elsif v_template = any (v_session.new_template_ids) or v_template is not null and exists (
+      select from jobs_internal.call_stats as d where d.call_template_id = v_template
         and d.owner = v_session.owner)
   then
-    v_shape := null;  -- known
+    v_template := null;  -- known
   end if;
   v_other := jobs_internal.end_attempt(v_session.pid, 'running', p_ending.attempt, p_ending);
-  update jobs_internal.session set job_id = null, attempt = null, shapes = case when v_shape is null
-    then shapes else shapes || v_shape end
+  update jobs_internal.session
+  set job_id = null, attempt = null, new_template_ids = case when v_template is null
+    then new_template_ids else new_template_ids || v_template end
   where id = p_session;
   if v_other is null then
     raise exception using errcode = 'PW041',

@@ -60,7 +60,7 @@ end;
 -- Add what a session learned to the sums of the day. Each session writes rows of its own, so that
 -- none waits for another; upkeep brings them together. Writes: spent.
 create or replace function jobs_internal.add_daily_cost(p_session jobs_internal.session,
-    p_learned jobs_internal.run_stats[])
+    p_run_stats jobs_internal.run_stats[])
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -75,7 +75,7 @@ begin atomic
         jobs_internal.clamp_figure(i.buffers_hit),
       jobs_internal.clamp_figure(i.buffers_read), jobs_internal.clamp_figure(i.buffers_dirtied),
         jobs_internal.clamp_figure(i.temp_bytes))::jobs_internal.daily_cost
-    from (select u.*, row_number() over () as place from unnest(p_learned) as u) as i
+    from (select u.*, row_number() over () as place from unnest(p_run_stats) as u) as i
     join jobs_internal.lane as l on l.id = i.lane_id and l.owner = p_session.owner
     cross join (select (clock_timestamp() at time zone 'UTC')::date as day) as d
     left join jobs_internal.call_template as h on h.id = i.call_template_id

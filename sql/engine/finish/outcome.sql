@@ -55,13 +55,13 @@ begin atomic
 end;
 
 -- What the views call a job's task.
-create or replace function jobs_internal.task_name(p_job bigint, p_shape integer)
+create or replace function jobs_internal.task_name(p_job bigint, p_template_id integer)
 returns text
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   select coalesce(
-    (select s.task from jobs_internal.call_template as s where s.id = p_shape),
+    (select s.task from jobs_internal.call_template as s where s.id = p_template_id),
     (select s.command || coalesce(' ' || s.object, '') from jobs_internal.statement as s
         where s.job_id = p_job),
     (select s.command || coalesce(' ' || s.object, '') from jobs_internal.finished_statement as s

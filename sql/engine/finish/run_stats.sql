@@ -44,27 +44,28 @@ $$;
 -- only of what it has run alone (finish_alone), as all is that nothing is known of, and no figure
 -- is so large, or so small, that what is reckoned with it overflows.
 create or replace function jobs_internal.record_run_stats(p_session jobs_internal.session,
-    p_learned jobs_internal.run_stats[])
+    p_run_stats jobs_internal.run_stats[])
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_learned is null then
+  if p_run_stats is null then
     return;
   end if;
-  p_learned := p_learned[1:1000];  -- there is one for each function of a claim at most
+  p_run_stats := p_run_stats[1:1000];  -- there is one for each function of a claim at most
   insert into jobs_internal.call_stats as d (call_template_id, owner, runs, avg_ms, renames)
   select h.id, p_session.owner, sum(m.runs), sum(m.ms) / sum(m.runs),
     coalesce(bool_or(l.renames), false)
-  from unnest(p_learned) as l
+  from unnest(p_run_stats) as l
   cross join lateral (select o.* from jobs_internal.call_template as o
       where o.id = l.call_template_id offset 0)
     as h
   cross join lateral (select least(l.runs, 1000000000) as runs,
       least(greatest(l.ms, 0.001), 1e12) as ms) as m
   where m.runs > 0 and has_function_privilege(p_session.owner, h.func, 'EXECUTE')
-    and (h.id = any (p_session.shapes) or exists (select from jobs_internal.call_stats as o
+    and (h.id = any (p_session.new_template_ids)
+      or exists (select from jobs_internal.call_stats as o
           where o.call_template_id = h.id and o.owner = p_session.owner))
   group by h.id
   order by h.id
@@ -79,23 +80,23 @@ begin
   from (
     select o.lane_id, sum(least(greatest(o.ms, 0.001), 1e12)) / sum(least(o.runs, 1000000000))
       as avg_ms
-    from unnest(p_learned) as o where o.runs > 0
+    from unnest(p_run_stats) as o where o.runs > 0
     group by o.lane_id
   ) as m
   where l.id = m.lane_id and l.id in (
     select o.id from jobs_internal.lane as o
-    where o.owner = p_session.owner and o.id in (select e.lane_id from unnest(p_learned) as e)
+    where o.owner = p_session.owner and o.id in (select e.lane_id from unnest(p_run_stats) as e)
     for no key update skip locked);
   insert into jobs_internal.queue_minute_stats as m (queue_id, minute, session_id, succeeded,
       failed)
   select l.queue_id, date_trunc('minute', clock_timestamp()), p_session.id,
     sum(greatest(least(o.runs, 1000000000) - greatest(least(o.failed, 1000000000), 0), 0)),
     sum(greatest(least(o.failed, 1000000000), 0))
-  from unnest(p_learned) as o
+  from unnest(p_run_stats) as o
   join jobs_internal.lane as l on l.id = o.lane_id and l.owner = p_session.owner
   group by l.queue_id
   on conflict (queue_id, minute, session_id) do update set
     succeeded = m.succeeded + excluded.succeeded, failed = m.failed + excluded.failed;
-  perform jobs_internal.add_daily_cost(p_session, p_learned);
+  perform jobs_internal.add_daily_cost(p_session, p_run_stats);
 end
 $$;

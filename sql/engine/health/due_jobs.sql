@@ -37,7 +37,8 @@ begin
     select l.pgmq_queue, l.served_at, pg_get_userbyid(l.owner) as owner
     from jobs_internal.lane as l
     join jobs_internal.queue as q on q.id = l.queue_id
-    where (l.rest <> 'asleep' or l.id in (select n.lane_id from jobs_internal.wakeup_request as n))
+    where (l.idle_state <> 'idle'
+      or l.id in (select n.lane_id from jobs_internal.wakeup_request as n))
       and l.quarantine is null and not q.paused and q.dropped_at is null
       and l.served_at < v_now - p_for
       and not jobs_internal.is_no_runner(l.owner)

@@ -67,7 +67,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_keeps interval;
+  v_retention interval;
   v_most bigint;
   v_age interval;
   v_lasts interval;
@@ -76,18 +76,18 @@ begin
   if not exists (select from jobs_internal.finished as f where f.bucket = p_class.bucket) then
     return false;
   end if;
-  select q.retention, q.retention_rows into v_keeps, v_most from jobs_internal.queue as q
+  select q.retention, q.retention_rows into v_retention, v_most from jobs_internal.queue as q
   where q.id = p_class.queue_id;
   if p_class.owner is not null then
-    v_keeps := (select max(q.retention) from jobs_internal.queue as q);
+    v_retention := (select max(q.retention) from jobs_internal.queue as q);
     v_most := (select u.history_rows from jobs_internal.quota as u where u.owner = p_class.owner);
   end if;
-  v_keeps := coalesce(v_keeps, p_class.keeps);
+  v_retention := coalesce(v_retention, p_class.retention);
   v_age := clock_timestamp() - (select b.opened_at from jobs_internal.history_bucket as b
       where b.id = p_class.bucket);
   -- An endless interval has no eighth.
-  v_lasts := case when v_keeps > interval '240 days' then interval '30 days'
-    else greatest(v_keeps / 8, interval '10 minutes') end;
+  v_lasts := case when v_retention > interval '240 days' then interval '30 days'
+    else greatest(v_retention / 8, interval '10 minutes') end;
   if v_age >= v_lasts then
     return true;
   end if;

@@ -6,13 +6,13 @@ returns interval
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select k.keeps
+  select k.retention
   from (values
     (interval '1 hour'), (interval '6 hours'), (interval '1 day'), (interval '3 days'),
       (interval '7 days'), (interval '30 days'),
-    (interval '90 days'), (interval '1 year'), (interval 'infinity')) as k (keeps)
-  where k.keeps >= p_retention
-  order by k.keeps
+    (interval '90 days'), (interval '1 year'), (interval 'infinity')) as k (retention)
+  where k.retention >= p_retention
+  order by k.retention
   limit 1;
 end;
 
@@ -26,7 +26,7 @@ begin atomic
   select c.id
   from jobs_internal.queue as q
   join jobs_internal.history_class as c
-    on case when q.retention_rows is null then c.keeps = jobs_internal.kept_in(q.retention)
+    on case when q.retention_rows is null then c.retention = jobs_internal.kept_in(q.retention)
       else c.queue_id = q.id end
   where q.id = p_queue;
 end;
@@ -44,7 +44,8 @@ begin atomic
       q.class_id = p_class.id
       or case when p_class.queue_id is not null then q.id = p_class.queue_id
       and q.retention_rows is not null
-        else q.retention_rows is null and jobs_internal.kept_in(q.retention) = p_class.keeps end));
+        else q.retention_rows is null
+          and jobs_internal.kept_in(q.retention) = p_class.retention end));
 end;
 
 -- The class of a queue that is being made: the one that fits where it has an open bucket, else
@@ -93,17 +94,18 @@ begin
   select u.owner from jobs_internal.quota as u where u.history_rows is not null
   on conflict do nothing;
   for v in
-    select q.id, q.retention_rows, k.keeps, f.id as class_id
+    select q.id, q.retention_rows, k.retention, f.id as class_id
     from jobs_internal.queue as q
     cross join lateral (select case when q.retention_rows is null
-        then jobs_internal.kept_in(q.retention) end) as k (keeps)
-    left join jobs_internal.history_class as f on case when k.keeps is null then f.queue_id = q.id
-      else f.keeps = k.keeps end
+        then jobs_internal.kept_in(q.retention) end) as k (retention)
+    left join jobs_internal.history_class as f
+      on case when k.retention is null then f.queue_id = q.id
+      else f.retention = k.retention end
     where q.dropped_at is null and q.class_id is distinct from f.id
   loop
     if v.class_id is null then
-      insert into jobs_internal.history_class (keeps, queue_id)
-        values (v.keeps, case when v.keeps is null then v.id end) on conflict do nothing;
+      insert into jobs_internal.history_class (retention, queue_id)
+        values (v.retention, case when v.retention is null then v.id end) on conflict do nothing;
       continue;  -- it has no bucket yet
     end if;
     select c.* into v_class from jobs_internal.history_class as c

@@ -129,7 +129,7 @@ begin
     continue when jobs_internal.is_older_snapshot(v.left_by::xid);
     v_rows := null;
     if exists (select from jobs_internal.history_class as c where c.id = v.class_id
-        and c.keeps is null) then
+        and c.retention is null) then
       v_rows := (select count(*) from jobs_internal.finished as f where f.bucket = v.id);
     end if;
     update jobs_internal.history_bucket as b set closed_at = clock_timestamp(), rows = v_rows

@@ -90,10 +90,10 @@ begin atomic
 end;
 
 -- Keep which indexes a job has made or dropped, so that jobs.health can tell of those that stay
--- invalid; those that are gone or valid are forgotten. p_learned: the one that its watcher saw it
+-- invalid; those that are gone or valid are forgotten. p_run_stats: the one that its watcher saw it
 -- build. Writes: made_index, statement.
 create or replace function jobs_internal.store_made_index(p_session bigint, p_job bigint,
-    p_learned oid default null)
+    p_run_stats oid default null)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -107,10 +107,10 @@ begin
   end if;
   select s.target, s.identity into v_statement from jobs_internal.statement as s
   where s.job_id = p_job for no key update;
-  if p_learned is not null then
+  if p_run_stats is not null then
     update jobs_internal.statement as s
     set identity = jsonb_set(s.identity, '{learned}', coalesce(s.identity -> 'learned', '[]')
-        || to_jsonb(p_learned::bigint))
+        || to_jsonb(p_run_stats::bigint))
     where s.job_id = p_job and jsonb_array_length(coalesce(s.identity -> 'learned', '[]')) < 100;
   end if;
   delete from jobs_internal.made_index as d
@@ -119,7 +119,7 @@ begin
     where not exists (select from pg_index as i where i.indexrelid = m.index and not i.indisvalid)
     limit 100 for update skip locked);
   insert into jobs_internal.made_index (index, job_id)
-  select c.oid, p_job from pg_class as c where c.oid = p_learned
+  select c.oid, p_job from pg_class as c where c.oid = p_run_stats
     and pg_has_role(v_session.owner, c.relowner, 'usage')
   on conflict do nothing;
   perform jobs_internal.store_leftover(p_job, v_session.owner, v_statement.target,

@@ -18,7 +18,7 @@ declare
     + make_interval(secs => jobs_internal.setting('lease_seconds')::double precision + 60);
 begin
   update jobs_internal.stop_request as o
-  set requested_at = clock_timestamp(), pressed_at = least(o.pressed_at, clock_timestamp())
+  set requested_at = clock_timestamp(), signalled_at = least(o.signalled_at, clock_timestamp())
   where o.ctid = any (array(
     select x.ctid from jobs_internal.stop_request as x
     where x.requested_at > clock_timestamp() + interval '1 minute' for update skip locked));
@@ -33,7 +33,7 @@ begin
   end if;
   for v_lane in
     select l.pgmq_queue from jobs_internal.lane as l
-    where l.rest <> 'asleep' and to_regclass('pgmq.q_' || l.pgmq_queue) is not null
+    where l.idle_state <> 'idle' and to_regclass('pgmq.q_' || l.pgmq_queue) is not null
   loop
     exit when not jobs_internal.has_room(v_until);
     begin

@@ -36,7 +36,7 @@ $$;
 -- Rescue does the rest. Who comes while another session of ours is at it does nothing. The row of a
 -- suspect that its owner's open transaction holds (a cancel, say) is not waited for either: its
 -- crash is not counted, the next one is.
--- Locks: server, job (skip locked). Writes: job.crashes, session.fate, server.
+-- Locks: server, job (skip locked). Writes: job.crashes, session.crash_attribution, server.
 create or replace function jobs_internal.note_crash()
 returns void
 language plpgsql volatile security definer
@@ -47,8 +47,8 @@ declare
   v_server jobs_internal.server;
   v_ran jobs_internal.session[];
   v_suspects bigint[];
-  v_trial record;
-  v_culprit bigint;
+  v_isolated record;
+  v_cause bigint;
 begin
   if v_epoch is null or exists (select from jobs_internal.server as s where s.epoch = v_epoch) then
     return;
@@ -62,7 +62,7 @@ begin
   if v_epoch is null or v_server.epoch = v_epoch then
     return;
   end if;
-  update jobs_internal.session set fate = 'innocent' where epoch <> v_epoch;
+  update jobs_internal.session set crash_attribution = 'not_charged' where epoch <> v_epoch;
   -- A postmaster that was started anew was stopped from outside.
   v_ran := array(
     select s from jobs_internal.session as s where s.epoch <> v_epoch
@@ -77,32 +77,33 @@ begin
     join jobs_internal.job as j on j.id = c and j.crashes = 0
     where s.job_id is null);
   -- The one on trial. It takes a moment from the crash to the next start.
-  select s.id, j.id as job, j.strikes into v_trial
+  select s.id, j.id as job, j.isolated_crashes into v_isolated
   from unnest(v_ran) as s
   join jobs_internal.job as j on j.id = s.job_id
-  where s.id = v_server.trial_session and s.job_id = v_server.trial_job
-    and s.attempt = v_server.trial_attempt
-    and s.epoch = v_server.epoch and v_epoch < v_server.trial_until + interval '1 second';
-  if v_trial.id is not null and (v_trial.strikes > 0 or v_suspects = array[v_trial.job]) then
-    v_culprit := v_trial.id;
-    v_suspects := array[v_trial.job];
+  where s.id = v_server.isolated_session and s.job_id = v_server.isolated_job
+    and s.attempt = v_server.isolated_attempt
+    and s.epoch = v_server.epoch and v_epoch < v_server.isolated_until + interval '1 second';
+  if v_isolated.id is not null
+    and (v_isolated.isolated_crashes > 0 or v_suspects = array[v_isolated.job]) then
+    v_cause := v_isolated.id;
+    v_suspects := array[v_isolated.job];
   end if;
   update jobs_internal.job
   set crashes = least(crashes + 1, 32767),
     crash_ran = coalesce(greatest(v_epoch - started_at, interval '0'), interval '0'),
-    strikes = strikes + (id is not distinct from v_trial.job)::integer
+    isolated_crashes = isolated_crashes + (id is not distinct from v_isolated.job)::integer
   where id = any (array(select j.id from jobs_internal.job as j
         where j.id = any (v_suspects) for no key update skip locked));
   -- The only one that ran is to blame at once, where it has no second try left to be put on trial.
-  if v_culprit is null and cardinality(v_suspects) = 1 then
-    select s.id into v_culprit
+  if v_cause is null and cardinality(v_suspects) = 1 then
+    select s.id into v_cause
     from unnest(v_ran) as s
     join jobs_internal.job as j on j.id = s.job_id
     where s.job_id = v_suspects[1] and j.crashes >= j.max_attempts;
   end if;
-  update jobs_internal.session set fate = 'guilty' where id = v_culprit;
-  update jobs_internal.server set epoch = v_epoch, trial_session = null, trial_job = null,
-    trial_attempt = null, trial_until = null;
+  update jobs_internal.session set crash_attribution = 'charged' where id = v_cause;
+  update jobs_internal.server set epoch = v_epoch, isolated_session = null, isolated_job = null,
+    isolated_attempt = null, isolated_until = null;
   perform jobs_internal.record_installation();
 end
 $$;
@@ -139,17 +140,17 @@ begin
   end if;
   perform pg_stat_clear_snapshot();
   v_now := clock_timestamp();
-  if v_now < v_server.trial_until and exists (
+  if v_now < v_server.isolated_until and exists (
     select from jobs_internal.session as s
-    where s.id = v_server.trial_session and s.id <> p_session and s.job_id = v_server.trial_job
-      and s.attempt = v_server.trial_attempt
+    where s.id = v_server.isolated_session and s.id <> p_session
+      and s.job_id = v_server.isolated_job and s.attempt = v_server.isolated_attempt
       and jobs_internal.alive(s.pid, s.backend_start))
   then
     return false;
   end if;
   update jobs_internal.server
-  set trial_session = p_session, trial_job = p_job, trial_attempt = p_attempt,
-    trial_until = v_now + case when v_job.crashes = 1
+  set isolated_session = p_session, isolated_job = p_job, isolated_attempt = p_attempt,
+    isolated_until = v_now + case when v_job.crashes = 1
       then least(greatest(v_job.crash_ran * 2, interval '1 second'), interval '5 seconds')
       else greatest(v_job.crash_ran * 2, interval '5 seconds') end;
   return true;

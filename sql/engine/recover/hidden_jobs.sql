@@ -57,12 +57,12 @@ declare
 begin
   for v in
     select s as session, s.id, s.pid, a.application_name, a.xact_start,
-      s.nudged_at > a.xact_start as nudged
+      s.hidden_signal_at > a.xact_start as signalled
     from jobs_internal.session as s
     join pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
     where s.job_id is null and s.msg_ids is not null
       and a.xact_start < clock_timestamp() - interval '2 seconds'
-      and (s.nudged_at is null or s.nudged_at < greatest(a.xact_start,
+      and (s.hidden_signal_at is null or s.hidden_signal_at < greatest(a.xact_start,
             clock_timestamp() - interval '3 seconds'))
   loop
     continue when jobs_internal.reports_its_job(v.session, v.application_name, v.xact_start);
@@ -75,8 +75,8 @@ begin
     continue when not exists (select from pg_stat_get_activity(v.pid) as a
       where a.xact_start = v.xact_start
         and not jobs_internal.reports_its_job(v_session, a.application_name, a.xact_start));
-    update jobs_internal.session as s set nudged_at = clock_timestamp() where s.id = v.id;
-    v_count := v_count + jobs_internal.signal(v.pid, v.nudged, 'session ' || v.id,
+    update jobs_internal.session as s set hidden_signal_at = clock_timestamp() where s.id = v.id;
+    v_count := v_count + jobs_internal.signal(v.pid, v.signalled, 'session ' || v.id,
         (v.session).owner)::integer;
   end loop;
   return v_count;

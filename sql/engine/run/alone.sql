@@ -121,13 +121,13 @@ begin
         else 'procedure' end);
   elsif not exists (select from pg_proc as p where p.oid = v_func and p.oid = v_shape.func
       and p.xmin = v_shape.version
-    and p.ctid = v_shape.place and p.oid::regprocedure::text = v_shape.signature)
+    and p.ctid = v_shape.func_ctid and p.oid::regprocedure::text = v_shape.signature)
   then
     v_why := jobs_internal.argument_mismatch(v_func, v_shape.keys) ->> 'message';
     if v_why is null then
       select s.* into v_new
       from jobs_internal.call_template as s
-      join pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.place
+      join pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.func_ctid
         and p.oid::regprocedure::text = s.signature
       where s.func = v_func and s.fit = v_shape.fit and s.keys = v_shape.keys
         and s.retired_by is null
@@ -158,7 +158,7 @@ set enable_seqscan = off
 begin atomic
   select not exists (
     select from jobs_internal.call_template as s
-    left join pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.place
+    left join pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.func_ctid
       and p.proowner = s.func_owner
       and p.oid::regprocedure::text = s.signature  -- nor has its schema another name
     where s.id = any (p_shapes) and p.oid is null);

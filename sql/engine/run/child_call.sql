@@ -40,12 +40,13 @@ end;
 
 -- The columns of the row that a CALL of this shape sends, for a list of column definitions. Null: a
 -- function, a statement, or a procedure that gives nothing back.
-create or replace function jobs_internal.out_columns(p_shape integer)
+create or replace function jobs_internal.out_columns(p_template_id integer)
 returns text
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select jobs_internal.columns_of(s.func) from jobs_internal.call_template as s where s.id = p_shape
+  select jobs_internal.columns_of(s.func) from jobs_internal.call_template as s
+  where s.id = p_template_id
     and s.procedure;
 end;
 

@@ -94,7 +94,7 @@ begin
   left join lateral (select o.paused, o.share_commits from jobs_internal.queue as o
       where o.id = j.queue_id offset 0) as q on true
   left join lateral (
-    select o.task, o.call, o.procedure, o.func, o.version, o.place, o.func_owner
+    select o.task, o.call, o.procedure, o.func, o.version, o.func_ctid, o.func_owner
     from jobs_internal.call_template as o where o.id = j.call_template_id offset 0
   ) as s on true
   left join lateral (
@@ -104,7 +104,8 @@ begin
   ) as d on true
   left join lateral (
     select o.oid from pg_proc as o
-    where o.oid = s.func and o.xmin = s.version and o.ctid = s.place and o.proowner = s.func_owner
+    where o.oid = s.func and o.xmin = s.version and o.ctid = s.func_ctid
+      and o.proowner = s.func_owner
       -- a schema may be renamed, and another have its name
       and starts_with(s.task, o.pronamespace::regnamespace::text || '.')
     offset 0

@@ -113,14 +113,14 @@ begin
         if not v_run.plain then
           raise;
         end if;
-        v_run.distrust := v_item.call_template_id;
+        v_run.needs_savepoint := v_item.call_template_id;
     end;
     v_run.plain := false;
     v_void := jobs_internal.reset_session(p_baseline);
   end loop;
-  v_run.endings := v_endings;
+  v_run.attempt_results := v_endings;
   v_run.msg_ids := v_msg_ids;
-  v_run.shapes := v_shapes;
+  v_run.call_template_ids := v_shapes;
   return v_run;
 end
 $$;

@@ -46,7 +46,7 @@ begin
     select from jobs_internal.stop_request as x
     where x.job_id = cancel.id and x.attempt = case v_job.state when 'running' then v_job.attempt
       else v_job.attempt + 1 end and x.reason = 'cancelled'
-      and coalesce(x.pressed_at, x.requested_at) between clock_timestamp()
+      and coalesce(x.signalled_at, x.requested_at) between clock_timestamp()
         - interval '5 seconds' and clock_timestamp())
   then
     -- a session is at it: one more for each call would take all worker slots

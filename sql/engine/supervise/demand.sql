@@ -40,22 +40,22 @@ begin
     v_sum := 0;
     v_lanes := '{}';
     for v_lane in
-      select l.id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, l.served_at, q.concurrency,
-        q.id as queue_id
+      select l.id, l.pgmq_queue, l.avg_ms, l.scan_start, l.scan_start_at, l.served_at,
+        q.concurrency, q.id as queue_id
       from jobs_internal.lane as l
       join jobs_internal.queue as q on q.id = l.queue_id
-      where l.owner = v_owner.oid and l.rest <> 'asleep' and l.quarantine is null and not q.paused
-        and q.dropped_at is null
+      where l.owner = v_owner.oid and l.idle_state <> 'idle' and l.quarantine is null
+        and not q.paused and q.dropped_at is null
         and l.id::text <> all (v_but)
     loop
-      if v_lane.front > 0 and v_rested < 12
-        and v_lane.front_at not between clock_timestamp() - interval '1 second' and clock_timestamp(
-          ) then
-        v_lane.front := jobs_internal.find_scan_start(v_lane.id, v_lane.front);
+      if v_lane.scan_start > 0 and v_rested < 12
+        and v_lane.scan_start_at
+          not between clock_timestamp() - interval '1 second' and clock_timestamp() then
+        v_lane.scan_start := jobs_internal.find_scan_start(v_lane.id, v_lane.scan_start);
         v_rested := v_rested + 1;  -- each is a subtransaction
       end if;
       begin
-        if v_lane.front = 0 then
+        if v_lane.scan_start = 0 then
           execute format('select count(*) from (select from pgmq.%I as m where m.vt <= '
             'clock_timestamp() limit 10000) as d', 'q_' || v_lane.pgmq_queue)
           into v_due;
@@ -63,7 +63,7 @@ begin
           execute format('select count(*) from (select from pgmq.%I as m where m.msg_id > $1 and '
             'm.vt <= clock_timestamp() order by m.msg_id limit 10000) as d',
             'q_' || v_lane.pgmq_queue)
-          into v_due using v_lane.front;
+          into v_due using v_lane.scan_start;
         end if;
       exception
         when undefined_table then

@@ -28,7 +28,7 @@ begin
       perform jobs_internal.repair_lanes();
     exception
       when others or query_canceled then
-        perform jobs_internal.note_failure('round', 'mend',
+        perform jobs_internal.note_failure('round', 'repair',
             jobs_internal.error_object(sqlstate, sqlerrm));
     end;
   end if;

@@ -40,7 +40,7 @@ begin
           from jobs_internal.session_demand() as w);
       when 'failures' then
         perform jobs_internal.sweep_failures();
-        v_result := jobs_internal.untold_failures();
+        v_result := jobs_internal.unlogged_failures();
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
       when 'shapes' then perform jobs_internal.launch_call_template_sweep();
@@ -160,7 +160,7 @@ set exit_on_error = off
 set lock_timeout = '50ms'
 as $$
 begin
-  update jobs_internal.supervisor set asleep = p_asleep, mark = null where id = p_supervisor
+  update jobs_internal.supervisor set asleep = p_asleep, horizon_xid = null where id = p_supervisor
     and asleep <> p_asleep;
   return p_asleep and (exists (select from jobs_internal.first_due() as f
         where f.due_at <= clock_timestamp())

@@ -22,10 +22,10 @@ begin
         where u.at < now() - interval '1 minute' for update skip locked));
   -- A lane that sleeps has no message. Should one have got there by a way that leaves no nudge, it
   -- does not wait longer than to here.
-  update jobs_internal.lane as l set rest = 'awake', mark = null
+  update jobs_internal.lane as l set idle_state = 'active', horizon_xid = null
   where l.id = any (array(
     select o.id from jobs_internal.lane as o
-    where o.rest = 'asleep' and o.id in (select j.lane_id from jobs_internal.job as j
+    where o.idle_state = 'idle' and o.id in (select j.lane_id from jobs_internal.job as j
         where j.state = 'queued')
     for no key update skip locked));
   delete from jobs_internal.progress_message as d

@@ -1,6 +1,6 @@
 -- A cancel of a job that runs says that it is being cancelled, and tells no session.
 
--- Replaces jobs_internal.cancel, md5 5a06aabb22177bb03217d5564dd60313.
+-- Replaces jobs_internal.cancel, md5 c88e33a6ac39cc9d90031cbbfed59ff5.
 create or replace function jobs_internal.cancel(id bigint)
 returns text
 language plpgsql volatile security definer
@@ -45,7 +45,7 @@ begin
     select from jobs_internal.stop_request as x
     where x.job_id = cancel.id and x.attempt = case v_job.state when 'running' then v_job.attempt
       else v_job.attempt + 1 end and x.reason = 'cancelled'
-      and coalesce(x.pressed_at, x.requested_at) between clock_timestamp()
+      and coalesce(x.signalled_at, x.requested_at) between clock_timestamp()
         - interval '5 seconds' and clock_timestamp())
   then
     -- a session is at it: one more for each call would take all worker slots

@@ -1,6 +1,6 @@
 -- The claim is committed with the chunk, not before it: who crashes the server has claimed nothing.
 
--- Replaces jobs_internal.work, md5 4a7d72b1fb2db4b3aa75a2fe5cc68f97.
+-- Replaces jobs_internal.work, md5 d6ac2da02dd475db27097b8fe9be166f.
 create or replace procedure jobs_internal.work(p_linger_ms integer, p_wait_xid text)
 language plpgsql
 as $$
@@ -319,12 +319,12 @@ begin
           not v_item.constraints and not exists (select from unnest(v_items) as i
               where i.mode = 'chunk' and i.call_template_id <> all (v_trusted)),
           40, v_chunk_ms, v_path, v_margin, v_baseline, v_measured, v_backend);
-        v_endings := v_run.endings;
+        v_endings := v_run.attempt_results;
         v_leave := v_run.leave;
         if v_cost then
-          v_measured := v_measured || v_run.shapes;
+          v_measured := v_measured || v_run.call_template_ids;
         end if;
-        if jobs_internal.call_templates_are_current(v_run.shapes)
+        if jobs_internal.call_templates_are_current(v_run.call_template_ids)
           and jobs_internal.finish_chunk(v_session, v_claim.lane_id, v_run.msg_ids, v_endings) then
           commit;
           v_limit := least(v_limit * 4, 1000);
@@ -362,7 +362,7 @@ begin
         v_lessons := jobs_internal.collect_run_stats(v_claim.lane_id, v_endings,
             pg_catalog.current_setting('pyworker.renames', true) = 'on');
         v_learned := v_learned || v_lessons;
-        if v_run.distrust is not null or v_run.plain is not true then
+        if v_run.needs_savepoint is not null or v_run.plain is not true then
           foreach v_lesson in array v_lessons loop
             continue when v_lesson.call_template_id is null;
             v_k := pg_catalog.array_position(v_tried, v_lesson.call_template_id);
@@ -373,7 +373,7 @@ begin
             end if;
             v_was_trusted := v_tries[v_k] >= 20;
             v_tries[v_k] := case when v_lesson.failed > 0
-              or v_lesson.call_template_id = v_run.distrust or v_tries[v_k] < 0 then -1
+              or v_lesson.call_template_id = v_run.needs_savepoint or v_tries[v_k] < 0 then -1
               else v_tries[v_k] + v_lesson.runs end;
             -- A session may see thousands of functions once each: the list is not made anew for
             -- those.

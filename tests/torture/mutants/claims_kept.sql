@@ -1,6 +1,6 @@
 -- What a lost session had claimed waits until the lease is over.
 
--- Replaces jobs_internal.rescue_one, md5 d7db901728e26a91cb84a2539cfd7c88.
+-- Replaces jobs_internal.rescue_one, md5 10c62485e273559456c224f4f7033866.
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session,
     p_found timestamptz default clock_timestamp())
 returns boolean
@@ -70,7 +70,7 @@ begin
       v_ending.started_at := v_job.started_at;
       v_ending.finished_at := clock_timestamp();
       v_ending.child_pid := v_job.child_pid;
-      if v_reason is null and p_session.fate is null and v_job.timeout is not null
+      if v_reason is null and p_session.crash_attribution is null and v_job.timeout is not null
         and v_job.started_at + v_job.timeout <= v_ending.finished_at then
         -- The server's own limit ended the session; no supervisor was there to do it.
         v_reason := 'timed_out';
@@ -80,7 +80,7 @@ begin
         v_ending.error := jobs_internal.stop_error(v_reason, v_job.timeout,
             'Its session was ended.');
       else
-        if p_session.fate is null then
+        if p_session.crash_attribution is null then
           -- When the server crashes, or its postmaster is gone, its processes end one after
           -- another, and the last ones must not judge the first: a session that belongs to a dying
           -- server does not come back from this. Those that were found together are waited for
@@ -90,13 +90,13 @@ begin
         end if;
         -- Put out of jobs_runner in the middle of a job, its session cannot even write down how
         -- that ended: no fault of the job's.
-        v_revoked := p_session.fate is null and not exists (
+        v_revoked := p_session.crash_attribution is null and not exists (
           select from pg_roles as r where r.oid = p_session.owner
             and pg_has_role(r.oid, 'jobs_runner', 'member'));
-        v_ending.outcome := case when p_session.fate = 'innocent' or v_revoked then 'interrupted'
+        v_ending.outcome := case when p_session.crash_attribution = 'not_charged' or v_revoked then 'interrupted'
           else 'lost' end;
         v_ending.error := case
-          when p_session.fate = 'guilty' and v_job.crashes >= v_job.max_attempts then
+          when p_session.crash_attribution = 'charged' and v_job.crashes >= v_job.max_attempts then
             jobs_internal.error_object('PWL02',
                 format('the server crashed %s while it ran',
                     jobs_internal.counted(v_job.crashes, 'time')),
@@ -104,7 +104,7 @@ begin
                   p_session.id, p_session.pid),
               'Look in the server log for what ended that pid. A retry crashes the server again, '
               'unless its cause is gone.')
-          when p_session.fate = 'guilty' then
+          when p_session.crash_attribution = 'charged' then
             jobs_internal.error_object('PWL01', 'the server crashed while it ran',
               format('It was the only suspect on trial: worker session %s, pid %s.', p_session.id,
                   p_session.pid),
@@ -115,7 +115,7 @@ begin
                 format('Worker session %s, pid %s, is gone.',
               p_session.id, p_session.pid), 'It is not charged for that, and waits until its owner '
                 'is a member of jobs_runner again.')
-          when p_session.fate = 'innocent' then
+          when p_session.crash_attribution = 'not_charged' then
             jobs_internal.error_object('PWL01', 'the server stopped while it ran',
                 format('Worker session %s, pid %s, is gone.',
               p_session.id, p_session.pid), 'It is not charged for that.')
@@ -141,15 +141,15 @@ begin
             set state = 'scheduled', due_at = clock_timestamp(), session_id = null, verify = true,
               child_pid = null, child_start = null,
               started_at = null, attempt = attempt
-                - (p_session.fate is not distinct from 'innocent')::integer, error = v_ending.error,
+                - (p_session.crash_attribution is not distinct from 'not_charged')::integer, error = v_ending.error,
               max_attempts = greatest(max_attempts,
-                  attempt + (p_session.fate is distinct from 'innocent')::integer)
+                  attempt + (p_session.crash_attribution is distinct from 'not_charged')::integer)
             where id = v_job.id;
             insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at,
                 finished_at, pid, child_pid, error)
             select v_job.id, v_job.attempt, 'lost', v_job.owner, v_job.started_at,
               v_ending.finished_at, p_session.pid, v_job.child_pid, v_ending.error
-            where p_session.fate is distinct from 'innocent';
+            where p_session.crash_attribution is distinct from 'not_charged';
             perform jobs_internal.put_in_outbox(p_session.id, v_job.lane_id, p_session.pid, null,
                 jsonb_build_array(jsonb_build_object(
               'job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.call_template_id),

@@ -1,6 +1,6 @@
 -- A supervisor's signals fail with an error of their own while an attempt is overdue.
 
--- Replaces jobs_internal.send_stop_signals, md5 89b163b13d15b37bfc71d34e4752e184.
+-- Replaces jobs_internal.send_stop_signals, md5 2eaa0acdc2dc976115f5d45378fc18c6.
 create or replace function jobs_internal.send_stop_signals(p_job bigint default null)
 returns setof jsonb
 language plpgsql volatile security definer
@@ -23,7 +23,7 @@ begin
       and x.requested_at < clock_timestamp() - interval '5 seconds'
     for update skip locked));
   for v in
-    select x.job_id, x.attempt, x.reason, x.presses, x.pressed_at, x.requested_at,
+    select x.job_id, x.attempt, x.reason, x.signals_sent, x.signalled_at, x.requested_at,
       l.session_id, l.pid, l.alone, j.child_pid, j.child_start, j.lane_id,
       pg_get_userbyid(j.owner) as owner, j.owner as owner_id,
       j.state = 'running' and jobs_internal.is_watched(j.id) as watches
@@ -40,10 +40,10 @@ begin
     continue when v.watches and v.child_pid is null
       and v_age between interval '0' and interval '2 seconds';
     v_signal := case
-      when v.presses = 0 then 'cancel'
-      when v.presses = 1 and v_age > interval '1 second' then 'cancel'
-      when v.presses >= 2 and v_age > interval '3 seconds'
-        and v.pressed_at < clock_timestamp() - interval '2 seconds' then 'terminate'
+      when v.signals_sent = 0 then 'cancel'
+      when v.signals_sent = 1 and v_age > interval '1 second' then 'cancel'
+      when v.signals_sent >= 2 and v_age > interval '3 seconds'
+        and v.signalled_at < clock_timestamp() - interval '2 seconds' then 'terminate'
     end;
     if v_age > interval '10 seconds' and v.lane_id is not null then
       update jobs_internal.lane
@@ -66,10 +66,10 @@ begin
       for update skip locked;
       continue when not found;
     end if;
-    update jobs_internal.stop_request set presses = presses + 1, pressed_at = clock_timestamp()
+    update jobs_internal.stop_request set signals_sent = signals_sent + 1, signalled_at = clock_timestamp()
     where ctid = (select x.ctid from jobs_internal.stop_request as x
       where x.job_id = v.job_id and x.attempt = v.attempt
-        and x.presses = v.presses for update skip locked);
+        and x.signals_sent = v.signals_sent for update skip locked);
     continue when not found;
     continue when not jobs_internal.signal(v_pid, v_signal = 'terminate', v.job_id::text,
         case when p_job is null then v.owner_id end);

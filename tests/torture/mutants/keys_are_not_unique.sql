@@ -1,8 +1,8 @@
 -- A unique_key keeps no second job away.
 
--- Replaces jobs_internal.store_job, md5 f9d746f7f48a5ea7e0d2ee5618f6a382.
+-- Replaces jobs_internal.store_job, md5 886d060d86b714d04d911371df612001.
 create or replace function jobs_internal.store_job(
-  p_shape integer,
+  p_template_id integer,
   p_args jsonb,
   p_queue text,
   p_run_at timestamptz,
@@ -48,7 +48,7 @@ begin
   from pg_roles as r
   join jobs_internal.queue as q on q.name = coalesce(p_queue, 'default') and q.dropped_at is null
     and q.accepting and q.timeout is null
-  join jobs_internal.installation as h on h.place = h.tableoid
+  join jobs_internal.installation as h on h.table_oid = h.tableoid
     and h.postmaster = pg_postmaster_start_time()
     and split_part(pg_relation_filepath(h.tableoid), '/', -2) = h.database::text
   join jobs_internal.lane as l on l.queue_id = q.id and l.owner = r.oid and not l.refused
@@ -69,9 +69,9 @@ begin
     perform jobs_internal.assert_size(p_settings, 'settings', 65536);
   end if;
   if p_options <> '{}' then
-    v_options := jobs_internal.checked_options(p_options, case when p_shape is null
+    v_options := jobs_internal.checked_options(p_options, case when p_template_id is null
         then 'enqueue_sql' else 'enqueue' end,
-      not exists (select from jobs_internal.call_template as s where s.id = p_shape
+      not exists (select from jobs_internal.call_template as s where s.id = p_template_id
           and not s.procedure));
   end if;
   if v.limited then
@@ -97,12 +97,12 @@ begin
     insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id,
         max_attempts, run_at, created_at, timeout,
       lane_id, msg_id, args, settings, note, options)
-    values (job_id, v.queue_id, v.owner, v.priority, 'queued', p_shape, v.max_attempts, v_run_at,
+    values (job_id, v.queue_id, v.owner, v.priority, 'queued', p_template_id, v.max_attempts, v_run_at,
         now(), v.timeout,
       v.lane_id, v_msg_id, p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'), v_options)
     -- Asked after the message was written: see wake.
     returning exists (select from jobs_internal.supervisor as s where s.asleep)
-      or exists (select from jobs_internal.lane as l where l.id = v.lane_id and l.rest <> 'awake')
+      or exists (select from jobs_internal.lane as l where l.id = v.lane_id and l.idle_state <> 'active')
         into v_wakes;
   else
     if v.lane_id is null then
@@ -129,7 +129,7 @@ begin
       insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id,
           max_attempts, run_at, due_at, created_at, timeout,
         args, settings, note, options, unique_key)
-      values (job_id, v.queue_id, v.owner, v.priority, 'scheduled', p_shape, v.max_attempts,
+      values (job_id, v.queue_id, v.owner, v.priority, 'scheduled', p_template_id, v.max_attempts,
           v_run_at, v_run_at, now(), v.timeout,
         p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'), v_options, p_unique_key)
       on conflict do nothing;

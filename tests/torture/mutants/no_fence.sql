@@ -90,7 +90,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.rescue_one, md5 d7db901728e26a91cb84a2539cfd7c88.
+-- Replaces jobs_internal.rescue_one, md5 10c62485e273559456c224f4f7033866.
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session,
     p_found timestamptz default clock_timestamp())
 returns boolean
@@ -109,7 +109,7 @@ declare
 begin
   if p_session.msg_ids is not null then
     -- Where the server stopped, note_crash has named the suspects.
-    v_left := jobs_internal.hand_on(p_session, p_session.fate is null);
+    v_left := jobs_internal.hand_on(p_session, p_session.crash_attribution is null);
   end if;
   if p_session.job_id is not null then
     select j.* into v_job from jobs_internal.job as j
@@ -160,7 +160,7 @@ begin
       v_ending.started_at := v_job.started_at;
       v_ending.finished_at := clock_timestamp();
       v_ending.child_pid := v_job.child_pid;
-      if v_reason is null and p_session.fate is null and v_job.timeout is not null
+      if v_reason is null and p_session.crash_attribution is null and v_job.timeout is not null
         and v_job.started_at + v_job.timeout <= v_ending.finished_at then
         -- The server's own limit ended the session; no supervisor was there to do it.
         v_reason := 'timed_out';
@@ -170,7 +170,7 @@ begin
         v_ending.error := jobs_internal.stop_error(v_reason, v_job.timeout,
             'Its session was ended.');
       else
-        if p_session.fate is null then
+        if p_session.crash_attribution is null then
           -- When the server crashes, or its postmaster is gone, its processes end one after
           -- another, and the last ones must not judge the first: a session that belongs to a dying
           -- server does not come back from this. Those that were found together are waited for
@@ -180,13 +180,13 @@ begin
         end if;
         -- Put out of jobs_runner in the middle of a job, its session cannot even write down how
         -- that ended: no fault of the job's.
-        v_revoked := p_session.fate is null and not exists (
+        v_revoked := p_session.crash_attribution is null and not exists (
           select from pg_roles as r where r.oid = p_session.owner
             and pg_has_role(r.oid, 'jobs_runner', 'member'));
-        v_ending.outcome := case when p_session.fate = 'innocent' or v_revoked then 'interrupted'
+        v_ending.outcome := case when p_session.crash_attribution = 'not_charged' or v_revoked then 'interrupted'
           else 'lost' end;
         v_ending.error := case
-          when p_session.fate = 'guilty' and v_job.crashes >= v_job.max_attempts then
+          when p_session.crash_attribution = 'charged' and v_job.crashes >= v_job.max_attempts then
             jobs_internal.error_object('PWL02',
                 format('the server crashed %s while it ran',
                     jobs_internal.counted(v_job.crashes, 'time')),
@@ -194,7 +194,7 @@ begin
                   p_session.id, p_session.pid),
               'Look in the server log for what ended that pid. A retry crashes the server again, '
               'unless its cause is gone.')
-          when p_session.fate = 'guilty' then
+          when p_session.crash_attribution = 'charged' then
             jobs_internal.error_object('PWL01', 'the server crashed while it ran',
               format('It was the only suspect on trial: worker session %s, pid %s.', p_session.id,
                   p_session.pid),
@@ -205,7 +205,7 @@ begin
                 format('Worker session %s, pid %s, is gone.',
               p_session.id, p_session.pid), 'It is not charged for that, and waits until its owner '
                 'is a member of jobs_runner again.')
-          when p_session.fate = 'innocent' then
+          when p_session.crash_attribution = 'not_charged' then
             jobs_internal.error_object('PWL01', 'the server stopped while it ran',
                 format('Worker session %s, pid %s, is gone.',
               p_session.id, p_session.pid), 'It is not charged for that.')
@@ -231,15 +231,15 @@ begin
             set state = 'scheduled', due_at = clock_timestamp(), session_id = null, verify = true,
               child_pid = null, child_start = null,
               started_at = null, attempt = attempt
-                - (p_session.fate is not distinct from 'innocent')::integer, error = v_ending.error,
+                - (p_session.crash_attribution is not distinct from 'not_charged')::integer, error = v_ending.error,
               max_attempts = greatest(max_attempts,
-                  attempt + (p_session.fate is distinct from 'innocent')::integer)
+                  attempt + (p_session.crash_attribution is distinct from 'not_charged')::integer)
             where id = v_job.id;
             insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at,
                 finished_at, pid, child_pid, error)
             select v_job.id, v_job.attempt, 'lost', v_job.owner, v_job.started_at,
               v_ending.finished_at, p_session.pid, v_job.child_pid, v_ending.error
-            where p_session.fate is distinct from 'innocent';
+            where p_session.crash_attribution is distinct from 'not_charged';
             perform jobs_internal.put_in_outbox(p_session.id, v_job.lane_id, p_session.pid, null,
                 jsonb_build_array(jsonb_build_object(
               'job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.call_template_id),
@@ -294,7 +294,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.finish_alone, md5 037c2b13c4accb9054f71655d8ed8afb.
+-- Replaces jobs_internal.finish_alone, md5 6bf183225d2070bf41521be45a4ca78f.
 create or replace function jobs_internal.finish_alone(p_session bigint, p_lane integer,
     p_ending jobs_internal.attempt_result)
 returns void
@@ -305,7 +305,7 @@ as $$
 declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
   v_other jsonb;
-  v_shape integer;
+  v_template integer;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   if not jobs_internal.is_small(p_ending.result) then
@@ -313,19 +313,19 @@ begin
       message = 'the result is larger than the setting result_bytes, or the quota of its owner',
       hint = 'Write large results into a table. A retry cannot help.';
   end if;
-  select j.call_template_id into v_shape from jobs_internal.job as j where j.id = p_ending.job_id
+  select j.call_template_id into v_template from jobs_internal.job as j where j.id = p_ending.job_id
     and j.session_id = p_session;
   if not found then
     p_ending.job_id := null;
-  elsif v_shape = any (v_session.shapes) or v_shape is not null and exists (
-      select from jobs_internal.call_stats as d where d.call_template_id = v_shape
+  elsif v_template = any (v_session.new_template_ids) or v_template is not null and exists (
+      select from jobs_internal.call_stats as d where d.call_template_id = v_template
         and d.owner = v_session.owner)
   then
-    v_shape := null;  -- known
+    v_template := null;  -- known
   end if;
   v_other := jobs_internal.end_attempt(v_session.pid, 'running', p_ending.attempt, p_ending);
-  update jobs_internal.session set job_id = null, attempt = null, shapes = case when v_shape is null
-    then shapes else shapes || v_shape end
+  update jobs_internal.session set job_id = null, attempt = null, new_template_ids = case when v_template is null
+    then new_template_ids else new_template_ids || v_template end
   where id = p_session;
   if v_other is null then
     return;

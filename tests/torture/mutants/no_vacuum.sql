@@ -1,6 +1,6 @@
 -- The upkeep does not vacuum the hot tables.
 
--- Replaces jobs_internal.do_part, md5 62906221e6147aa1c591038532734b5a.
+-- Replaces jobs_internal.do_part, md5 286e68d609b7114cfa86a36da5967343.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -36,7 +36,7 @@ begin
           from jobs_internal.session_demand() as w);
       when 'failures' then
         perform jobs_internal.sweep_failures();
-        v_result := jobs_internal.untold_failures();
+        v_result := jobs_internal.unlogged_failures();
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
       when 'shapes' then perform jobs_internal.launch_call_template_sweep();

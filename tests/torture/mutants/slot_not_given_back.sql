@@ -88,7 +88,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.do_part, md5 62906221e6147aa1c591038532734b5a.
+-- Replaces jobs_internal.do_part, md5 286e68d609b7114cfa86a36da5967343.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -124,7 +124,7 @@ begin
           from jobs_internal.session_demand() as w);
       when 'failures' then
         perform jobs_internal.sweep_failures();
-        v_result := jobs_internal.untold_failures();
+        v_result := jobs_internal.unlogged_failures();
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
       when 'shapes' then perform jobs_internal.launch_call_template_sweep();
@@ -142,9 +142,9 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.close_session, md5 43f538eacf3c129566d876d672245dcd.
+-- Replaces jobs_internal.close_session, md5 78ccc7ef1cda0c816301382affcaea78.
 create or replace function jobs_internal.close_session(p_session bigint,
-    p_learned jobs_internal.run_stats[])
+    p_run_stats jobs_internal.run_stats[])
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -154,16 +154,16 @@ declare
 begin
   perform jobs_internal.assert_between_jobs(v_session);
   perform jobs_internal.release(v_session, false);
-  perform jobs_internal.record_run_stats(v_session, p_learned);
+  perform jobs_internal.record_run_stats(v_session, p_run_stats);
 
   delete from jobs_internal.session where id = p_session;
   perform jobs_internal.wake(null);
 end
 $$;
 
--- Replaces jobs_internal.claim, md5 402702d93048f9c362bd9c1c849bc6d5.
+-- Replaces jobs_internal.claim, md5 f72caff7f676615c13314b3490a3e396.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
-    p_learned jobs_internal.run_stats[], p_release boolean, p_limit integer)
+    p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -178,9 +178,9 @@ declare
   v_now timestamptz := clock_timestamp();
   v_limit integer;
   v_after bigint;
-  v_swept timestamptz;
+  v_full_scan_at timestamptz;
   v_due boolean;
-  v_front bigint;
+  v_scan_start bigint;
   v_began timestamptz;
   v_waits_for integer;
 begin
@@ -196,46 +196,46 @@ begin
   if not (select s.paused from jobs_internal.switch as s)
     and not jobs_internal.is_refused(v_session.owner) then
     for v_lane in
-      select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.front, l.front_at, q.concurrency
+      select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.scan_start, l.scan_start_at, q.concurrency
       from (
         -- Ordered before the join: of a thousand lanes only the first few are ever looked at.
         select o.* from jobs_internal.lane as o
-        where o.owner = v_session.owner and o.rest <> 'asleep' and o.quarantine is null
+        where o.owner = v_session.owner and o.idle_state <> 'idle' and o.quarantine is null
         order by o.priority, o.served_at, o.id
       ) as l
       join jobs_internal.queue as q on q.id = l.queue_id
       where not q.paused and q.dropped_at is null
       order by l.priority, l.served_at, l.id
     loop
-      v_front := v_lane.front;
-      if v_front > 0 and v_lane.front_at not between v_now - interval '1 second' and v_now then
-        v_front := jobs_internal.find_scan_start(v_lane.id, v_front);
+      v_scan_start := v_lane.scan_start;
+      if v_scan_start > 0 and v_lane.scan_start_at not between v_now - interval '1 second' and v_now then
+        v_scan_start := jobs_internal.find_scan_start(v_lane.id, v_scan_start);
       end if;
       v_began := clock_timestamp();
       -- Where no slot is taken, the claim itself tells whether there is something; a session that
       -- has just had some here need not ask.
       v_due := v_lane.concurrency is null
         and coalesce(v_session.lane_id = v_lane.id
-            and v_session.swept_at > v_now - interval '1 second', false);
+            and v_session.full_scan_at > v_now - interval '1 second', false);
       if not v_due then
         begin
-          if v_front = 0 then
+          if v_scan_start = 0 then
             execute format('select exists (select from pgmq.%I as m where m.vt <= $1)',
                 'q_' || v_lane.pgmq_queue) into v_due using v_now;
           else
             execute format('select exists (select from pgmq.%I as m where m.msg_id > $2 and m.vt '
               '<= $1 order by m.msg_id limit 1)',
-              'q_' || v_lane.pgmq_queue) into v_due using v_now, v_front;
+              'q_' || v_lane.pgmq_queue) into v_due using v_now, v_scan_start;
           end if;
         exception
           when undefined_table then
             v_due := false;  -- its queue was dropped meanwhile
         end;
       end if;
-      if v_front = 0 and clock_timestamp() - v_began > interval '5 milliseconds'
+      if v_scan_start = 0 and clock_timestamp() - v_began > interval '5 milliseconds'
         and pg_relation_size(to_regclass('pgmq.q_' || v_lane.pgmq_queue)) > 1000000
       then
-        v_front := jobs_internal.find_scan_start(v_lane.id, 0);
+        v_scan_start := jobs_internal.find_scan_start(v_lane.id, 0);
       end if;
       continue when not v_due;
       if not jobs_internal.take_slot(p_session, v_lane.queue_id, v_lane.concurrency) then
@@ -259,11 +259,11 @@ begin
       -- Dead entries at the front of the lane cost a walk at each claim, so a claim starts behind
       -- the last one; from the front again once a second, for messages that were committed late or
       -- came back.
-      v_after := v_front;
-      v_swept := v_now;
-      if v_session.lane_id = v_lane.id and v_session.swept_at > v_now - interval '1 second' then
-        v_after := greatest(v_session.last_msg_id, v_front);
-        v_swept := v_session.swept_at;
+      v_after := v_scan_start;
+      v_full_scan_at := v_now;
+      if v_session.lane_id = v_lane.id and v_session.full_scan_at > v_now - interval '1 second' then
+        v_after := greatest(v_session.last_msg_id, v_scan_start);
+        v_full_scan_at := v_session.full_scan_at;
       end if;
       v_claim.lease := v_now + make_interval(secs =>
           jobs_internal.setting('lease_seconds')::double precision);
@@ -286,9 +286,9 @@ begin
           when undefined_table then
             null;  -- as above
         end;
-        exit when v_claim.msg_ids is not null or v_after = v_front;
-        v_after := v_front;
-        v_swept := v_now;
+        exit when v_claim.msg_ids is not null or v_after = v_scan_start;
+        v_after := v_scan_start;
+        v_full_scan_at := v_now;
       end loop;
       if v_claim.msg_ids is not null then
         v_claim.lane_id := v_lane.id;
@@ -308,14 +308,14 @@ begin
 
     if v_session.msg_ids is not null or v_session.jobs <> p_jobs
       or v_session.waits_for is distinct from v_waits_for
-      or p_learned is not null and v_session.shapes is not null
+      or p_run_stats is not null and v_session.new_template_ids is not null
       or v_waits_for is not null and v_session.asked_at not between v_now
         - interval '0.5 seconds' and v_now
     then
       update jobs_internal.session
       set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs, waits_for = v_waits_for,
         asked_at = v_now,
-        shapes = case when p_learned is null then shapes end,
+        new_template_ids = case when p_run_stats is null then new_template_ids end,
         waits_since = case when v_session.waits_for = v_waits_for then v_session.waits_since
           when v_waits_for is not null then v_now end
       where id = p_session;
@@ -324,15 +324,15 @@ begin
     v_claim.suspects := exists (select from jobs_internal.job as j where j.crashes > 0);
     update jobs_internal.session
     set lane_id = v_claim.lane_id, msg_ids = v_claim.msg_ids, lease = v_claim.lease, jobs = p_jobs,
-      swept_at = v_swept,
-      waits_for = null, waits_since = null, shapes = case when p_learned is null then shapes end,
+      full_scan_at = v_full_scan_at,
+      waits_for = null, waits_since = null, new_template_ids = case when p_run_stats is null then new_template_ids end,
       last_msg_id = v_claim.msg_ids[cardinality(v_claim.msg_ids)]
     where id = p_session;
   end if;
   -- Last, because all sessions write the same rows: with many dead entries in a lane, the search
   -- before it takes its time.
-  if p_learned is not null then
-    perform jobs_internal.record_run_stats(v_session, p_learned);
+  if p_run_stats is not null then
+    perform jobs_internal.record_run_stats(v_session, p_run_stats);
   end if;
   return v_claim;
 end

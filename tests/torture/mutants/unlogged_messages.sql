@@ -16,7 +16,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.supervisor_open, md5 dca416bf8ffbba55cad8f55227c91977.
+-- Replaces jobs_internal.supervisor_open, md5 8beb96c61e15e950ab5eb46ff13ad311.
 create or replace function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid integer,
     p_version text)
 returns bigint
@@ -43,7 +43,7 @@ begin
       null;
     exception
       when others or query_canceled then
-        perform jobs_internal.note_failure('round', 'mend',
+        perform jobs_internal.note_failure('round', 'repair',
             jobs_internal.error_object(sqlstate, sqlerrm));
     end;
   end if;

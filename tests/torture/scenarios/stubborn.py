@@ -116,11 +116,11 @@ class Stubborn(Scenario):
         lanes = admin.execute("select count(*) from jobs_internal.lane where quarantine is not null").fetchone()
         if lanes != (1,):
             self._troubles.append(f"one lane should be quarantined; it is {lanes}")
-        presses = admin.execute(
-            "select presses from jobs_internal.stop_request where job_id = %s", [self._job]
+        signals_sent = admin.execute(
+            "select signals_sent from jobs_internal.stop_request where job_id = %s", [self._job]
         ).fetchone()
-        if presses is None or presses[0] < 3:
-            self._troubles.append(f"it was to be cancelled twice and terminated; signals sent: {presses}")
+        if signals_sent is None or signals_sent[0] < 3:
+            self._troubles.append(f"it was to be cancelled twice and terminated; signals sent: {signals_sent}")
         held = Job(label="behind it", call=INNOCENT.call, options={"queue": "stubborn"})
         self._held = self._watched.enqueue(self._line, [held] * 3)
 
