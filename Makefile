@@ -63,8 +63,29 @@ test-docker: $(VENV)/.dev  ## Build docker/ and run it on an engine of its own (
 demo: $(VENV)/.demo  ## See it work, on a private server with real flights
 	$(BIN)/pyworker demo
 
-bench: $(VENV)/.bench  ## Measure every goal (QUICK=1 for three minutes, ONLY=name, PLOTS=dir)
-	$(BIN)/pyworker bench $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(if $(PLOTS),--plots $(PLOTS))
+bench: $(VENV)/.bench $(if $(PEERS),peers)  ## Measure every goal (QUICK=1 for three minutes, PEERS=1 beside other systems, ONLY=name, PLOTS=dir)
+	$(BIN)/pyworker bench $(if $(QUICK),--quick) $(if $(PEERS),--peers) $(foreach name,$(ONLY),--only $(name)) \
+	  $(if $(PLOTS),--plots $(PLOTS)) $(if $(MARKDOWN),--markdown $(MARKDOWN))
+
+# The peers of `make bench PEERS=1`, each in its own place: nothing of them gets into .venv or a wheel.
+.PHONY: peers
+peers: .peers/python/.installed
+	@command -v npm >/dev/null || { rm -f .peers/node/.installed; \
+	  echo 'make: npm is missing: graphile-worker and pg-boss are left out; install Node.js with npm' >&2; }
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .peers/node/.installed || \
+	  echo 'make: npm could not install graphile-worker and pg-boss: they are left out' >&2; fi
+
+.peers/python/.installed: bench/peers/requirements.txt
+	@echo 'installing pgmq and PgQueuer into .peers/python'
+	@$(PYTHON) -m venv --clear .peers/python
+	@.peers/python/bin/python -m pip --disable-pip-version-check install --quiet --requirement bench/peers/requirements.txt
+	@touch $@
+
+.peers/node/.installed: bench/peers/package.json
+	@echo 'installing graphile-worker, pg-boss and a Node.js for them into .peers/node'
+	@rm -rf .peers/node && mkdir -p .peers/node && cp bench/peers/package.json .peers/node/
+	@npm install --prefix .peers/node --no-audit --no-fund --no-package-lock --loglevel=error
+	@touch $@
 
 torture: $(VENV)/.demo  ## Break things under load (SEED=n SECONDS=s SCENARIO=name), and prove that nothing is lost
 	$(BIN)/pyworker torture $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) \
@@ -74,4 +95,4 @@ torture-mutants: $(VENV)/.demo  ## Plant bugs one at a time (MUTANT=name for one
 	$(BIN)/pyworker torture --mutants $(foreach name,$(MUTANT),--mutant $(name))
 
 clean:  ## Remove .venv and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .peers .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -3,8 +3,11 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -12,6 +15,10 @@ from rich.console import Console
 from pyworker.config import load_settings
 from pyworker.errors import ConfigError
 from pyworker.server import PrivateServer
+
+if TYPE_CHECKING:
+    from bench.measurement import Measurement
+    from bench.size import Size
 
 __all__ = ["bench"]
 
@@ -31,8 +38,17 @@ _WIDTH = 160  # columns, where the terminal has fewer or there is none
     "--only",
     multiple=True,
     metavar="NAME",
-    help="Measure this, or what this goal needs; may be repeated.",
+    help="Measure this, or what this goal needs, or with --peers this peer; may be repeated.",
 )
+@click.option(
+    "--peers", is_flag=True,
+    help="Compare pyworker as shipped with other job systems (`make bench PEERS=1` installs them);"
+    " on a server beside the private one.",
+)  # fmt: skip
+@click.option(
+    "--markdown", "markdown_file", type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the table of systems there too, for docs/performance.md.",
+)  # fmt: skip
 @click.option(
     "--list", "listing", is_flag=True, help="List the measurements with their goals, and leave."
 )
@@ -52,8 +68,8 @@ _WIDTH = 160  # columns, where the terminal has fewer or there is none
     help="The private server's directory.",
 )
 def bench(
-    only: tuple[str, ...], json_file: Path | None, plots: Path | None, directory: Path | None,
-    *, quick: bool, tiny: bool, listing: bool,
+    only: tuple[str, ...], json_file: Path | None, markdown_file: Path | None, plots: Path | None,
+    directory: Path | None, *, quick: bool, tiny: bool, peers: bool, listing: bool,
 ) -> None:  # fmt: skip
     """Measure every goal on the private server, as ratios taken in one run.
 
@@ -70,7 +86,7 @@ def bench(
         _list()
         return
     size = TINY if tiny else QUICK if quick else FULL
-    chosen = choose(size, only)
+    chosen = _compared(only) if peers else choose(size, only)
     if plots is not None:
         from bench.plots import require_plotting  # noqa: PLC0415
 
@@ -78,21 +94,56 @@ def bench(
     if size is QUICK:
         _refuse_long([one.name for one in chosen if not one.quick])
     server = PrivateServer(directory, settings=load_settings())
+    with _apart(server) if peers else _running(server) as place:
+        output = _Output(
+            json=json_file or server.dir / ("peers.json" if peers else "bench.json"),
+            markdown=markdown_file,
+            plots=plots,
+        )
+        failed = _run(place, size, chosen, output, peers=peers)
+    sys.exit(1 if failed else 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Output:
+    """Where the figures go."""
+
+    json: Path
+    markdown: Path | None
+    plots: Path | None
+
+
+@contextmanager
+def _running(server: PrivateServer) -> Iterator[PrivateServer]:
+    """Start the server where it does not run, and then stop it at the end."""
     ran = server.status().state == "running"
     if not ran:
         server.start()
     try:
-        failed = _run(
-            server,
-            size.name,
-            [one.name for one in chosen],
-            json_file or server.dir / "bench.json",
-            plots,
-        )
+        yield server
     finally:
         if not ran:
             server.stop()
-    sys.exit(1 if failed else 0)
+
+
+def _apart(server: PrivateServer) -> AbstractContextManager[PrivateServer]:
+    from bench.peers.place import own_server  # noqa: PLC0415
+
+    return own_server(server)
+
+
+def _compared(names: Sequence[str]) -> list["Measurement"]:
+    """List what tells the goals of the comparison."""
+    import bench.measurements  # noqa: F401, PLC0415  it fills the register
+    from bench.measurement import MEASUREMENTS  # noqa: PLC0415
+    from bench.peers.comparison import comparison  # noqa: PLC0415
+    from bench.peers.systems import SYSTEMS  # noqa: PLC0415
+
+    unknown = sorted(set(names) - {one.name for one in SYSTEMS.values() if not one.ours})
+    if unknown:
+        known = ", ".join(one.name for one in SYSTEMS.values() if not one.ours)
+        raise ConfigError(f'there is no peer "{unknown[0]}"', hint=f"The peers are {known}.")
+    return [comparison(names), MEASUREMENTS["writers"], MEASUREMENTS["cold"]]
 
 
 def _readable(path: str, flags: int) -> int:
@@ -119,34 +170,46 @@ def _refuse_long(names: Sequence[str]) -> None:
 
 
 def _run(
-    server: PrivateServer, size: str, names: Sequence[str], json_file: Path, plots: Path | None
+    server: PrivateServer,
+    size: "Size",
+    chosen: Sequence["Measurement"],
+    output: _Output,
+    *,
+    peers: bool,
 ) -> bool:
     """Measure, print, write; returns whether a measurement failed."""
-    from bench import report  # noqa: PLC0415
-    from bench.measurement import MEASUREMENTS  # noqa: PLC0415
+    from bench import grid, report  # noqa: PLC0415
+    from bench.goals import GOALS  # noqa: PLC0415
+    from bench.peers.goals import PEER_GOALS  # noqa: PLC0415
     from bench.run import Run, measure  # noqa: PLC0415
-    from bench.size import FULL, QUICK, TINY  # noqa: PLC0415
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def keep(run: Run) -> None:
-        with open(json_file, "w", encoding="utf-8", opener=_readable) as file:
+        with open(output.json, "w", encoding="utf-8", opener=_readable) as file:
             file.write(json.dumps(report.as_json(run), indent=1) + "\n")
 
     run = measure(
         server,
-        {one.name: one for one in (FULL, QUICK, TINY)}[size],
-        [MEASUREMENTS[name] for name in names],
+        size,
+        chosen,
         lambda text: console.print(text, style="dim", markup=False),
         keep,
+        PEER_GOALS if peers else GOALS,
     )
-    Console(width=max(console.width, _WIDTH)).print(report.render(run))
-    if plots is not None:
+    wide = Console(width=max(console.width, _WIDTH))
+    wide.print(report.render(run))
+    systems = grid.table(run)
+    if systems is not None:
+        wide.print(systems)
+        if output.markdown is not None:
+            output.markdown.write_text(grid.markdown(run), encoding="utf-8")
+    if output.plots is not None:
         from bench.plots import draw  # noqa: PLC0415
 
-        for file in draw(run.curves, plots):
+        for file in draw(run.curves, output.plots):
             click.echo(f"plot {file}")
-    click.echo(f"figures {json_file}")
+    click.echo(f"figures {output.json}")
     for line in report.goal_lines(run):
         click.echo(line)
     return bool(run.failures)

@@ -27,6 +27,7 @@ class Figure:
     whole: float | None = None  #: the figure, where it is not the median of the runs
     goals: tuple[str, ...] = ()
     note: str = ""
+    column: str = ""  #: its place in the table of systems, whose row is its text
 
     @property
     def value(self) -> float:

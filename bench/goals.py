@@ -77,7 +77,18 @@ _ALL = (
 )
 GOALS: dict[str, Goal] = {goal.name: goal for goal in _ALL}
 
-_DIGITS = {"jobs/s": 0, "ratio": 2, "ms": 1, "/s": 2, "%": 2, "MB": 1, "kB": 0, "tps": 0, "us": 2}
+_DIGITS = {
+    "jobs/s": 0,
+    "ratio": 2,
+    "ms": 1,
+    "/s": 2,
+    "%": 2,
+    "MB": 1,
+    "kB": 0,
+    "tps": 0,
+    "us": 2,
+    "s": 3,
+}
 
 
 def in_unit(value: float, unit: str) -> str:
@@ -85,12 +96,16 @@ def in_unit(value: float, unit: str) -> str:
     return f"{value:,.{_DIGITS.get(unit, 2)}f}{'' if unit == 'ratio' else ' ' + unit}"
 
 
-def verdicts(figures: Mapping[str, Figure], failures: Mapping[str, str]) -> list[str]:
+def verdicts(
+    figures: Mapping[str, Figure],
+    failures: Mapping[str, str],
+    goals: Mapping[str, Goal] = GOALS,
+) -> list[str]:
     """Say for each goal whether it is met. `figures`: by goal; `failures`: what went wrong, by
     measurement.
     """
     lines = []
-    for goal in GOALS.values():
+    for goal in goals.values():
         figure = figures.get(goal.name)
         if figure is not None:
             value = goal.figure(figure)

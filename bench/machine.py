@@ -50,6 +50,7 @@ def facts(database: Database) -> dict[str, Facts]:
             "cpu": _first("/proc/cpuinfo", r"^model name\s*:\s*(.*)$"),
             "memory": f"{int(memory) / 1024**2:.1f} GB" if memory.isdecimal() else memory,
             "kernel": platform.release(),
+            "load": f"{os.getloadavg()[0]:.1f}",
             "python": platform.python_version(),
         },
         "server": {str(name): str(value) for name, value in server},

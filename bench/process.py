@@ -7,7 +7,14 @@ from pathlib import Path
 from bench.database import Database
 from pyworker.errors import WorkError
 
-__all__ = ["children", "cpu_seconds", "private_megabytes", "resident_megabytes"]
+__all__ = [
+    "children",
+    "cpu_seconds",
+    "private_megabytes",
+    "resident_megabytes",
+    "server_cpu_seconds",
+    "tree_cpu_seconds",
+]
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -34,6 +41,18 @@ def children(pid: int) -> list[int]:
             if int(fields[1]) == pid:
                 found.append(int(entry.name))
     return found
+
+
+def server_cpu_seconds(postmaster: int) -> float:
+    """Sum up the server's processes, those that have ended included."""
+    return cpu_seconds(postmaster, ended_children=True) + sum(
+        cpu_seconds(pid) for pid in children(postmaster)
+    )
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """Sum up a process, its children and theirs, those that have ended included."""
+    return cpu_seconds(pid, ended_children=True) + sum(map(tree_cpu_seconds, children(pid)))
 
 
 def resident_megabytes(pid: int) -> float:

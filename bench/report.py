@@ -7,16 +7,17 @@ from typing import Any
 from rich.table import Table
 
 from bench.figures import Figure
-from bench.goals import GOALS, in_unit, verdicts
+from bench.goals import in_unit, verdicts
 from bench.run import Run
 from pyworker import __version__
 
-__all__ = ["as_json", "goal_lines", "render"]
+__all__ = ["as_json", "caption", "goal_lines", "render", "spread"]
 
 _IN_CAPTION = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size")
 
 
-def _spread(middle: float, values: Sequence[float], unit: str) -> str:
+def spread(middle: float, values: Sequence[float], unit: str) -> str:
+    """Write a figure with the least and the most of its runs."""
     if len(values) < 2:
         return in_unit(middle, unit)
     low, high = in_unit(min(values), unit), in_unit(max(values), unit)
@@ -27,7 +28,7 @@ def _spread(middle: float, values: Sequence[float], unit: str) -> str:
 
 
 def _ratio(figure: Figure) -> str:
-    return "" if figure.ratio is None else _spread(figure.ratio, figure.ratios, "ratio")
+    return "" if figure.ratio is None else spread(figure.ratio, figure.ratios, "ratio")
 
 
 def _against(figure: Figure) -> str:
@@ -39,12 +40,14 @@ def _against(figure: Figure) -> str:
     )
 
 
-def _caption(run: Run) -> str:
+def caption(run: Run) -> str:
+    """Tell the machine and the server of the run."""
     machine, server = run.facts.get("machine", {}), run.facts.get("server", {})
     settings = ", ".join(f"{name} {server[name]}" for name in _IN_CAPTION if name in server)
     return (
         f"{machine.get('processors')} processors ({machine.get('cpu')}), {machine.get('memory')} "
-        f"of memory, Linux {machine.get('kernel')}; PostgreSQL {server.get('server_version')}: "
+        f"of memory, load {machine.get('load')} before the run, Linux {machine.get('kernel')}; "
+        f"PostgreSQL {server.get('server_version')}: "
         f"{settings}. Median of the runs (least to most); each ratio is to what was measured in "
         f"turn with it."
     )
@@ -53,7 +56,7 @@ def _caption(run: Run) -> str:
 def render(run: Run) -> Table:
     """Draw the table: the ratio first."""
     table = Table(
-        title=f"pyworker bench, {run.size} size", caption=_caption(run), caption_justify="left"
+        title=f"pyworker bench, {run.size} size", caption=caption(run), caption_justify="left"
     )
     table.add_column("figure")
     table.add_column("ratio", justify="right")
@@ -62,16 +65,18 @@ def render(run: Run) -> Table:
     table.add_column("against")
     for figures in run.figures.values():
         for figure in figures:
-            spread = _spread(figure.value, figure.values, figure.unit)
+            if figure.column:  # of the table of systems
+                continue
+            measured = spread(figure.value, figure.values, figure.unit)
             table.add_row(
-                figure.text, _ratio(figure), spread, str(len(figure.values)), _against(figure)
+                figure.text, _ratio(figure), measured, str(len(figure.values)), _against(figure)
             )
     return table
 
 
 def goal_lines(run: Run) -> list[str]:
     """Say for each goal whether it is met."""
-    return verdicts(run.by_goal, run.failures)
+    return verdicts(run.by_goal, run.failures, run.goals)
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def as_json(run: Run) -> dict[str, Any]:
                 "figure": goal.figure(by_goal[goal.name]) if goal.name in by_goal else None,
                 "met": goal.met(goal.figure(by_goal[goal.name])) if goal.name in by_goal else None,
             }
-            for goal in GOALS.values()
+            for goal in run.goals.values()
         },
         "figures": [
             {
@@ -102,6 +107,7 @@ def as_json(run: Run) -> dict[str, Any]:
                 "rival": one.rival,
                 "rivals": one.rivals,
                 "note": one.note,
+                "column": one.column,
             }
             for measurement, made in run.figures.items()
             for one in made

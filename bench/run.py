@@ -1,6 +1,6 @@
 """A run: its measurements, one after another; one that fails costs the others nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -9,7 +9,7 @@ import psycopg
 from bench import measurements  # noqa: F401  it fills the register
 from bench.database import drop_leftovers, make_database
 from bench.figures import Curve, Figure
-from bench.goals import GOALS
+from bench.goals import GOALS, Goal
 from bench.machine import facts
 from bench.measurement import MEASUREMENTS, Bench, Measurement
 from bench.size import Size
@@ -24,6 +24,7 @@ class Run:
     """What came of it."""
 
     size: str
+    goals: Mapping[str, Goal] = field(default_factory=lambda: GOALS)
     facts: dict[str, dict[str, str]] = field(default_factory=dict)
     figures: dict[str, list[Figure]] = field(default_factory=dict)  #: by measurement
     curves: list[Curve] = field(default_factory=list)
@@ -65,11 +66,12 @@ def measure(
     chosen: Sequence[Measurement],
     say: Callable[[str], None],
     keep: Callable[[Run], None],
+    goals: Mapping[str, Goal] = GOALS,
 ) -> Run:
     """Run the measurements in a database of the run's own. `keep` is called after each, with what
     there is so far.
     """
-    run, begun = Run(size=size.name), monotonic()
+    run, begun = Run(size=size.name, goals=goals), monotonic()
     drop_leftovers(server)
     try:
         with make_database(server, "main") as database:

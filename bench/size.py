@@ -38,6 +38,9 @@ class Size:
     disk_jobs: int
     table_jobs: int
     duty_calls: int
+    peer_jobs: int
+    peer_calls: int
+    peer_samples: int
     rounds: int  #: of the measurements that put many jobs through, one after another
 
 
@@ -71,6 +74,9 @@ FULL = Size(
     disk_jobs=100_000,
     table_jobs=5_000_000,
     duty_calls=20_000,
+    peer_jobs=100_000,
+    peer_calls=2_000,
+    peer_samples=200,
     rounds=20,
 )
 
@@ -105,6 +111,9 @@ QUICK = Size(
     disk_jobs=10_000,
     table_jobs=0,
     duty_calls=4_000,
+    peer_jobs=5_000,
+    peer_calls=500,
+    peer_samples=40,
     rounds=0,
 )
 
@@ -139,5 +148,8 @@ TINY = Size(
     disk_jobs=400,
     table_jobs=1_000,
     duty_calls=100,
+    peer_jobs=400,
+    peer_calls=30,
+    peer_samples=4,
     rounds=3,
 )

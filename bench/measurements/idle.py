@@ -9,20 +9,13 @@ from bench.database import Database
 from bench.drain import teach
 from bench.figures import Curve, Figure
 from bench.measurement import Bench, measurement
-from bench.process import children, cpu_seconds
+from bench.process import cpu_seconds, server_cpu_seconds
 from bench.supervised import BRIEFLY, supervisor, wait_idle
 
 _CALLS = """
 select coalesce(sum(calls), 0) from pg_stat_statements
 where toplevel and dbid = (select oid from pg_database where datname = current_database())
 """
-
-
-def _server_cpu(postmaster: int) -> float:
-    """Sum up the server's processes, those that have ended included."""
-    return cpu_seconds(postmaster, ended_children=True) + sum(
-        cpu_seconds(pid) for pid in children(postmaster)
-    )
 
 
 def _calls(database: Database) -> int:
@@ -39,9 +32,11 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
     postmaster = bench.server.status().pid
     teach(database)
     bench.say(f"the server by itself, {size.idle_seconds:g} s")
-    before = _server_cpu(postmaster) if postmaster else 0.0
+    before = server_cpu_seconds(postmaster) if postmaster else 0.0
     time.sleep(size.idle_seconds)
-    alone = 100 * (_server_cpu(postmaster) - before) / size.idle_seconds if postmaster else 0.0
+    alone = (
+        100 * (server_cpu_seconds(postmaster) - before) / size.idle_seconds if postmaster else 0.0
+    )
     statements, processor = [], []
     with supervisor(database, linger=BRIEFLY) as daemon:
         for run in range(1, size.runs + 1):
@@ -49,9 +44,11 @@ def measure(bench: Bench) -> Iterator[Figure | Curve]:
             wait_idle(database)
             time.sleep(min(6.0, size.idle_seconds / 4))  # what the last look has begun
             calls, begun = _calls(database), time.monotonic()
-            cpu = cpu_seconds(daemon) + (_server_cpu(postmaster) if postmaster else 0.0)
+            cpu = cpu_seconds(daemon) + (server_cpu_seconds(postmaster) if postmaster else 0.0)
             time.sleep(size.idle_seconds)
-            cpu = cpu_seconds(daemon) + (_server_cpu(postmaster) if postmaster else 0.0) - cpu
+            cpu = (
+                cpu_seconds(daemon) + (server_cpu_seconds(postmaster) if postmaster else 0.0) - cpu
+            )
             seconds = time.monotonic() - begun
             processor.append(100 * cpu / seconds)
             if calls >= 0:
