@@ -192,6 +192,7 @@ insert into jobs_internal.schema_migration (version, name) values (0, 'base');
 
 -- Whether all is well, and what to do if not: a function for each check.
 \ir engine/health/installation.sql
+\ir engine/health/locked_tables.sql
 \ir engine/health/supervisors.sql
 \ir engine/health/due_jobs.sql
 \ir engine/health/jobs.sql

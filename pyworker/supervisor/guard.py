@@ -15,6 +15,10 @@ from pyworker.supervisor.rate import Throttle
 __all__ = ["ConnectionLost", "Guard"]
 
 T = TypeVar("T")
+#: What to do where the server gives no hint.
+_HINTS = {
+    "55P03": "A table of pyworker's is locked by a transaction of others; jobs.health says whose.",
+}
 #: What reading an answer may raise: a job may have put anything into its outcome.
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
@@ -41,7 +45,8 @@ class Guard:
         except psycopg.Error as error:
             if is_loss(self.connection, error):
                 raise ConnectionLost from error
-            self._log_failure(duty, error, error.sqlstate, error.diag.message_hint)
+            hint = error.diag.message_hint or _HINTS.get(error.sqlstate or "")
+            self._log_failure(duty, error, error.sqlstate, hint)
         except _UNREADABLE as error:
             self._log_failure(
                 duty, error, None, "The database gave an answer that this version cannot read."

@@ -28,7 +28,7 @@ grant execute on function
   jobs_internal.caller(), jobs_internal.viewer(), jobs_internal.caller_is(text),
     jobs_internal.activity(),
     jobs_internal.queue_figures(),
-  jobs_internal.live_supervisors(), jobs_internal.health(), jobs_internal.quota_figures(),
+  jobs_internal.live_supervisors(), jobs_internal.look_at_health(), jobs_internal.quota_figures(),
     jobs_internal.privileges_seen(oid),
   jobs_internal.lane_waits(), jobs_internal.shortened(text, integer), jobs.explain(bigint),
     jobs_internal.wait_codes(), jobs_internal.reads(oid),

@@ -165,6 +165,42 @@ def test_all_connections_are_used_up(database: Database, supervise: Supervise) -
     assert one.stop() == 0
 
 
+def test_a_person_locks_the_table_of_jobs(database: Database, supervise: Supervise) -> None:
+    """All wait for it, as they must; the supervisor lives, jobs.health answers, and both say who it is."""
+    make_lane(database)
+    one = supervise(database.dsn("supervisor"))
+    with gate_shut(database):
+        job = put(database, "app.gate", {"n": 1})
+        wait_at_gate(database)
+        holder = database.connect("postgres")
+        holder.execute("begin")
+        holder.execute("lock table jobs_internal.job in access exclusive mode")
+    told = one.wait_for("duty_failed")
+    assert (told["sqlstate"], "jobs.health" in told["hint"]) == ("55P03", True)
+    ((check, status, detail, remedy),) = database.run("select * from jobs.health", role="reader")
+    assert (check, status) == ("checks", "critical")
+    assert f"jobs_internal.job by process {holder.info.backend_pid} of role postgres (AccessExclusiveLock" in detail
+    assert "pg_terminate_backend" in remedy
+    assert one.process.poll() is None
+    holder.execute("rollback")
+    assert wait_for(database, job)["state"] == "succeeded"
+    assert ledger(database) == [1]
+    assert one.stop() == 0
+
+
+def test_a_table_that_stays_locked_against_writers_is_in_health(database: Database) -> None:
+    check = "select status, detail from jobs.health where \"check\" = 'locked tables'"
+    assert database.admin(check) == [("ok", "none")]
+    holder = database.connect("postgres")
+    holder.execute("begin")
+    holder.execute("lock table jobs_internal.job in share mode")
+    ((status, detail),) = wait_until(lambda: [row for row in database.admin(check) if row[0] != "ok"])
+    assert status == "critical"
+    assert f"jobs_internal.job by process {holder.info.backend_pid} of role postgres (ShareLock" in detail
+    holder.execute("rollback")
+    assert database.admin(check) == [("ok", "none")]
+
+
 def _takes_one(database: Database, held: ExitStack) -> bool:
     try:
         held.enter_context(database.server.connect("other", database.name))

@@ -10,6 +10,7 @@ begin atomic
   select 10, 'home', h.* from jobs_internal.health_home() as h
   union all select 20, 'switch', h.* from jobs_internal.health_switch() as h
   union all select 30, 'queues', h.* from jobs_internal.health_queues() as h
+  union all select 35, 'locked tables', h.* from jobs_internal.health_locked_tables() as h
   union all select 40, 'supervisors', h.* from jobs_internal.health_supervisors() as h
   union all select 45, 'versions', h.* from jobs_internal.health_versions() as h
   union all select 50, 'due jobs', h.* from jobs_internal.health_due_jobs() as h
@@ -29,3 +30,23 @@ begin atomic
   union all select 190, 'costs', h.* from jobs_internal.health_costs() as h
   union all select 200, 'invalid indexes', h.* from jobs_internal.health_invalid_indexes() as h;
 end;
+
+-- The same for a person who looks while a table is locked: one row that says what is in the way,
+-- instead of a wait without an end.
+create or replace function jobs_internal.look_at_health()
+returns table (n integer, "check" text, status text, detail text, remedy text)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms'
+set exit_on_error = off
+as $$
+begin
+  return query select c.* from jobs_internal.health() as c;
+exception
+  when lock_not_available then
+    return query select 1, 'checks', 'critical',
+      format('none can be made, because of tables that are locked: %s',
+          coalesce(jobs_internal.locked_tables(interval '0'), 'not any more')),
+      'end that transaction: select pg_terminate_backend(pid);  then look again';
+end
+$$;
