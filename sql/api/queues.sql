@@ -75,9 +75,10 @@ begin
 end
 $$;
 comment on function jobs.drop_queue(text) is
-  'Drops a queue that has no unfinished job; its history stays. For operators. Errors: PW007, '
-'PW027 it is default, PW028 unfinished jobs,
-55P03 a transaction that enqueued is still open.';
+'Drops a queue that has no unfinished job; its history stays. It waits for no transaction, and '
+'none waits for it: one that was enqueuing
+just then may still bring a job, which runs as any other. For operators. Errors: PW007, PW027 it '
+'is default, PW028 unfinished jobs.';
 
 create or replace function jobs.pause(queue text default null)
 returns boolean

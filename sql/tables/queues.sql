@@ -20,6 +20,9 @@ create table jobs_internal.queue (
   created_by text not null default session_user,
   created_at timestamptz not null default now(),
   dropped_at timestamptz,
+  dropped_by xid8,
+  horizon_xid xid8,
+  removed_at timestamptz,
   -- Makes dropped_at a column of a key, for PostgreSQL: a lock FOR KEY SHARE meets a drop, and no
   -- other change (hold_queues).
   constraint queue_dropped_key unique (id, dropped_at)
@@ -44,7 +47,13 @@ comment on column jobs_internal.queue.class_id is 'Retention class: where its fi
 comment on column jobs_internal.queue.share_commits is 'Short jobs may share a transaction';
 comment on column jobs_internal.queue.created_by is 'Login that made it';
 comment on column jobs_internal.queue.created_at is 'When it was made';
-comment on column jobs_internal.queue.dropped_at is 'When it was dropped; null: in use';
+comment on column jobs_internal.queue.dropped_at
+  is 'When it was dropped: it accepts no job any more; null: in use';
+comment on column jobs_internal.queue.dropped_by is 'Transaction that dropped it';
+comment on column jobs_internal.queue.horizon_xid is 'Dropped: transactions from this number on are sure '
+  'to have seen that; null: not looked yet';
+comment on column jobs_internal.queue.removed_at
+  is 'When its lanes were removed, after its last job; null: jobs of it may be there';
 insert into jobs_internal.queue (name, concurrency) values ('default', 8);
 
 create table jobs_internal.slot (

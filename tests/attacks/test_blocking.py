@@ -79,11 +79,9 @@ def test_an_open_transaction_of_an_enqueuer(impatient: Database) -> None:
     held.append(_hold(database, "producer", "select jobs.enqueue('pg_catalog.now', queue => 'default')"))
     held.append(_hold(database, "reader", "lock table jobs.job, jobs.attempts, jobs.queues in access share mode"))
     _everything_goes_on(database)
-    # The one thing that is refused meanwhile, soon and with a word: a queue's end.
-    assert sqlstate_of(lambda: database.run("select jobs.drop_queue('another')", role="operator")) == "55P03"
+    database.run("select jobs.drop_queue('another')", role="operator")
     for line in held:
         line.execute("rollback")
-    database.run("select jobs.drop_queue('another')", role="operator")
 
 
 def test_advisory_locks_on_all_our_keys(impatient: Database) -> None:

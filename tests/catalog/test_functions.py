@@ -89,7 +89,7 @@ SUPERVISORS = {
             "leave_sessions",
         ),
         *("make_buckets", "make_lanes", "repair_lanes", "note_overdue", "release", "rescue", "rescue_one"),
-        *("set_lane_idle", "signal", "reclaim_unstarted", "session_demand"),
+        *("set_lane_idle", "signal", "reclaim_unstarted", "remove_dropped_queues", "session_demand"),
     )
 }
 

@@ -1,6 +1,6 @@
 """Races, each driven to its moment: a lock is held, the other side is seen to wait for it, the lock is let go."""
 
-import pytest
+from psycopg import Connection
 from stage import (
     attempts,
     drain_once,
@@ -16,7 +16,7 @@ from stage import (
     wait_at_gate,
     wait_for,
 )
-from support import Database, wait_until
+from support import Database, Row, wait_until
 
 from .byhand import Worker
 from .waiting import Ask, begin, lane, waits, waits_for
@@ -182,67 +182,20 @@ def test_the_same_unique_key_at_once(database: Database, ask: Ask) -> None:
     assert ledger(database) == [1, 1]
 
 
-def test_drop_queue_waits_for_those_who_enqueue(database: Database, ask: Ask) -> None:
-    database.admin("select jobs.create_queue('doomed')")
-    enqueuer, dropper = database.connect("app"), database.connect("operator")
-    job = begin(enqueuer, "select jobs.enqueue('app.note', '{\"n\": 1}', queue => 'doomed')")
-    answer = ask(dropper, "select jobs.drop_queue('doomed')")
-    waits(database, dropper)
-    enqueuer.execute("commit")
-    assert answer.result(10) == "PW028"
-    database.drain()
-    assert state(database, job) == "succeeded"
-    assert database.value("select jobs.drop_queue('doomed')", role="operator") is True
+def _begin_removal(database: Database) -> Connection[Row]:
+    """Drop the queue, and stand in the middle of the removal of its lanes."""
+    database.run("select jobs.drop_queue('doomed')", role="operator")
+    database.admin("select jobs_internal.remove_dropped_queues()")  # its horizon noted
+    remover = database.connect("postgres")
+    assert begin(remover, "select jobs_internal.remove_dropped_queues()") == 2
+    return remover
 
 
-@pytest.mark.parametrize("lane_exists", [True, False])
-@pytest.mark.parametrize(
-    "how",
-    [
-        "select jobs.enqueue('app.note', '{\"n\": 1}', queue => 'doomed')",
-        "select jobs.enqueue('app.note', '{\"n\": 1}', queue => 'doomed', run_at => '2100-01-01')",
-        "select jobs.enqueue_many('app.note', array['{\"n\": 1}']::jsonb[], queue => 'doomed')",
-        "select jobs.enqueue_sql('select 1', queue => 'doomed', unique_key => 'k')",
-    ],
-)
-@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
-def test_nobody_enqueues_into_a_queue_that_is_being_dropped(
-    database: Database, ask: Ask, how: str, isolation: str, *, lane_exists: bool
-) -> None:
-    database.admin("select jobs.create_queue('doomed')")
-    if lane_exists:
-        make_lane(database, queue="doomed")
-    enqueuer, dropper = database.connect("app"), database.connect("operator")
-    begin(dropper, "select jobs.drop_queue('doomed')")
-    enqueuer.execute(f"begin isolation level {isolation}".encode())
-    enqueuer.execute("select 1 from app.ledger")  # its snapshot is older than the drop
-    answer = ask(enqueuer, how)
-    waits(database, enqueuer)
-    dropper.execute("commit")
-    assert answer.result(10) in ("PW007", "40001")
-    enqueuer.execute("rollback")
-    assert database.admin("select count(*) from jobs_internal.job") == [(0,)]
-
-
-def test_a_retry_does_not_enter_a_queue_that_is_being_dropped(database: Database, ask: Ask) -> None:
-    database.admin("select jobs.create_queue('doomed')")
-    job = put(database, "app.fail", {"state": "22012"}, queue="doomed")
-    database.drain()
-    retrier, dropper = database.connect("app"), database.connect("operator")
-    begin(dropper, "select jobs.drop_queue('doomed')")
-    answer = ask(retrier, f"select jobs.retry({job})")
-    waits(database, retrier)
-    dropper.execute("commit")
-    assert answer.result(10) == "PW007"
-    assert state(database, job) == "failed"
-
-
-def test_a_session_that_meets_a_dropped_lane_goes_on(database: Database, ask: Ask) -> None:
+def test_a_session_that_meets_a_dropped_lane_goes_on(database: Database) -> None:
     database.admin("select jobs.create_queue('doomed')")
     make_lane(database, queue="doomed")
     make_lane(database)
-    dropper = database.connect("operator")
-    begin(dropper, "select jobs.drop_queue('doomed')")
+    remover = _begin_removal(database)
     with database.server.connect("app", database.name) as line:
         # The lanes are listed, and then there is one less.
         assert line.execute("select jobs.start()").fetchall() == [(1,)]
@@ -252,7 +205,7 @@ def test_a_session_that_meets_a_dropped_lane_goes_on(database: Database, ask: As
             database.admin("select 1 from pg_locks where pid = %s and not granted", [pid]) or not database.background()
         )
     )
-    dropper.execute("commit")
+    remover.execute("commit")
     job = put(database, "app.note", {"n": 1})
     database.drain()
     assert state(database, job) == "succeeded"
@@ -264,13 +217,13 @@ def test_a_session_whose_lane_is_dropped_between_two_claims_goes_on(database: Da
     make_lane(database, queue="doomed")
     make_lane(database)
     put(database, "app.note", {"n": 1}, queue="doomed")
-    worker, dropper = Worker(database=database), database.connect("operator")
+    worker = Worker(database=database)
     worker.finish(worker.start_first())
     database.admin("update jobs_internal.session set full_scan_at = clock_timestamp() + interval '1 minute'")
-    begin(dropper, "select jobs.drop_queue('doomed')")
+    remover = _begin_removal(database)
     answer = ask(worker.line, f"select (jobs_internal.claim({worker.number}, 1, null, false, 1)).msg_ids")
-    waits_for(database, worker.line, dropper)
-    dropper.execute("commit")
+    waits_for(database, worker.line, remover)
+    remover.execute("commit")
     assert answer.result(10) is None
 
     job = put(database, "app.note", {"n": 2})

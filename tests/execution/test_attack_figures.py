@@ -224,20 +224,3 @@ def test_cancel_of_a_job_whose_message_is_gone(database: Database) -> None:
     lane, message = database.admin("select lane_id, msg_id from jobs_internal.job where id = %s", [job])[0]
     database.admin(f"delete from pgmq.q_pyworker_{lane} where msg_id = %s", [message])
     assert database.value("select jobs.cancel(%s)", [job]) == "cancelled"
-
-
-def test_dropping_a_queue_does_not_stop_everybody(database: Database) -> None:
-    database.run("select jobs.create_queue('brief')", role="operator")
-    holder = database.connect("other")
-    holder.execute("begin")
-    holder.execute("select jobs.enqueue('pg_catalog.now')")
-    drop = "select jobs.drop_queue('brief')"
-    dropper = threading.Thread(target=lambda: sqlstate_of(lambda: database.run(drop, role="operator")))
-    dropper.start()
-    quick = database.connect(statement_timeout="5s")
-    quick.execute("select jobs.enqueue('pg_catalog.now')")
-    dropper.join(5)
-    assert not dropper.is_alive()
-    assert sqlstate_of(lambda: database.run(drop, role="operator")) == "55P03"
-    holder.execute("rollback")
-    assert database.value(drop, role="operator")

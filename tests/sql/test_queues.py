@@ -219,6 +219,8 @@ def test_drop(database: Database) -> None:
     assert gone.value.sqlstate == "PW007"
     assert (database.job(job)["queue"], database.result(job)) == ("mail", 11)
     assert database.run("select queue from jobs.queues") == [("default",)]
+    database.run("select jobs_internal.maintain()", role="supervisor")
+    database.run("select jobs_internal.maintain()", role="supervisor")
     assert database.admin("select count(*) from pgmq.list_queues()") == [(0,)]
 
 

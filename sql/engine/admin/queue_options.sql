@@ -97,6 +97,7 @@ returns jsonb
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select to_jsonb(q) - array['id', 'name', 'class_id', 'created_by', 'created_at', 'dropped_at']
+  select to_jsonb(q) - array['id', 'name', 'class_id', 'created_by', 'created_at', 'dropped_at',
+    'dropped_by', 'horizon_xid', 'removed_at']
   from jobs_internal.queue as q where q.id = p_queue;
 end;

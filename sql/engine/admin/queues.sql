@@ -104,18 +104,18 @@ begin
 end
 $$;
 
--- Does the work of jobs.drop_queue.
+-- Does the work of jobs.drop_queue: it marks the queue, and waits for no session that enqueues, as
+-- none waits for it. Its lanes go when no job of it can come any more (remove_dropped_queues).
+-- Locks: the queue's row.
 create or replace function jobs_internal.drop_queue(queue text)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set exit_on_error = off
-set standard_conforming_strings = on  -- pgmq needs it
-set lock_timeout = '800ms'  -- less than deadlock_timeout: who enqueues is never the victim
 as $$
 declare
   v_id integer := jobs_internal.queue_id(queue);
-  v_lane record;
+  v_before jsonb := jobs_internal.queue_options(v_id);
+  v_count bigint;
 begin
   if queue = 'default' then
     raise exception using errcode = 'PW027', message = 'queue "default" stays',
@@ -129,31 +129,22 @@ begin
       detail = 'Its snapshot would not show the jobs that came meanwhile.',
         hint = 'Use READ COMMITTED.';
   end if;
-  -- Waits for the transactions that enqueue, and no session enqueues while we look. As long as we
-  -- wait, all the others wait behind us: so not long.
-  lock table jobs_internal.job in share row exclusive mode;
-  if exists (select from jobs_internal.job as j where j.queue_id = v_id) then
+  -- Paused it would keep a job that still comes for ever: no other call finds it by its name.
+  update jobs_internal.queue as q set dropped_at = now(), dropped_by = pg_current_xact_id(),
+    paused = false
+  where q.id = v_id and q.dropped_at is null;
+  if not found then
+    return jobs_internal.drop_queue(queue);  -- another transaction dropped it meanwhile
+  end if;
+  v_count := (select count(*) from jobs_internal.job as j where j.queue_id = v_id);
+  if v_count > 0 then
     raise exception using errcode = 'PW028', message = format('queue "%s" has unfinished jobs',
         queue),
-      detail = format('There are %s.', (select count(*) from jobs_internal.job as j
-            where j.queue_id = v_id)),
+      detail = format('There are %s.', v_count),
       hint = 'Let them finish or cancel them, then drop it.';
   end if;
-  for v_lane in delete from jobs_internal.lane as l where l.queue_id = v_id
-    returning l.pgmq_queue loop
-    perform pgmq.drop_queue(v_lane.pgmq_queue);
-  end loop;
-  delete from jobs_internal.slot as s where s.queue_id = v_id;
-  perform jobs_internal.record_audit('drop_queue', 'queue ' || queue,
-      jobs_internal.queue_options(v_id), null);
-  update jobs_internal.queue as q set dropped_at = now() where q.id = v_id;
+  perform jobs_internal.record_audit('drop_queue', 'queue ' || queue, v_before, null);
   return true;
-exception
-  when lock_not_available then
-    raise exception using errcode = '55P03',
-      message = format('queue "%s" cannot be dropped just now', queue),
-      detail = 'A transaction that enqueued something, in any queue, is still open.',
-        hint = 'Try again when it has ended.';
 end
 $$;
 

@@ -49,7 +49,7 @@ begin
         order by o.priority, o.served_at, o.id
       ) as l
       join jobs_internal.queue as q on q.id = l.queue_id
-      where not q.paused and q.dropped_at is null
+      where not q.paused and q.removed_at is null
       order by l.priority, l.served_at, l.id
     loop
       v_scan_start := v_lane.scan_start;

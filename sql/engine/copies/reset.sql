@@ -36,7 +36,7 @@ begin
   for v_lane in
     select l.id from jobs_internal.lane as l
     join jobs_internal.queue as q on q.id = l.queue_id
-    where q.dropped_at is null and not exists (
+    where q.removed_at is null and not exists (
       select from pg_class as c
       where c.relnamespace = (select n.oid from pg_namespace as n where n.nspname = 'pgmq')
         and c.relname = 'q_pyworker_' || l.id)

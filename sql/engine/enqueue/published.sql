@@ -66,7 +66,9 @@ declare
   v_charged boolean := false;
   v_id bigint;
 begin
-  perform jobs_internal.hold_queues(null), jobs_internal.assert_not_copy(),
+  perform jobs_internal.hold_queues((select q.name from jobs_internal.queue as q
+        where q.id = v_publication.queue_id)),
+    jobs_internal.assert_not_copy(),
     jobs_internal.assert_admitted(v_owner);
   if jsonb_typeof(v_args) <> 'object' or jsonb_typeof(note) <> 'object' then
     raise exception using errcode = 'PW011',

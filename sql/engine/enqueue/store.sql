@@ -1,10 +1,11 @@
 -- Storing jobs and sending their messages.
 
--- Keep queues from being dropped until this transaction ends, before one looks for one. Locks: job
--- (as every write of it does), which waits only for jobs.drop_queue. A transaction with an
--- older snapshot may not see that a queue was dropped: it is told so by a lock FOR KEY SHARE of its
--- row, which a drop conflicts with and no other change (queue_dropped_key), so that an operator's
--- open transaction makes no enqueuer wait. It is given back at once. Errors: 40001.
+-- What must be known before one looks for a queue. Locks: job (as every write of it does), which
+-- waits only for jobs.reconcile in a copy. A transaction with an older snapshot may not see that a
+-- queue was dropped: it is told so by a lock FOR KEY SHARE of its row, which a drop conflicts with
+-- and no other change (queue_dropped_key). An operator's open transaction makes no enqueuer wait:
+-- a drop that is not committed is passed by (skip locked). The lock is given back at once.
+-- Errors: 40001.
 create or replace function jobs_internal.hold_queues(p_queue text)
 returns void
 language plpgsql volatile security definer
@@ -16,7 +17,7 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     begin
       perform from jobs_internal.queue as q where q.name = coalesce(p_queue, 'default')
-        and q.dropped_at is null for key share;
+        and q.dropped_at is null for key share skip locked;
       raise exception using errcode = 'PW000', message = 'undo';
     exception
       when sqlstate 'PW000' then

@@ -39,7 +39,7 @@ begin
     join jobs_internal.queue as q on q.id = l.queue_id
     where (l.idle_state <> 'idle'
       or l.id in (select n.lane_id from jobs_internal.wakeup_request as n))
-      and l.quarantine is null and not q.paused and q.dropped_at is null
+      and l.quarantine is null and not q.paused and q.removed_at is null
       and l.served_at < v_now - p_for
       and not jobs_internal.is_no_runner(l.owner)
       and (q.concurrency is null or q.concurrency > (select count(*) from jobs_internal.slot as t

@@ -40,7 +40,7 @@ begin atomic
   select exists (select from jobs_internal.quota as u where u.owner = p_class.owner
       and u.history_rows is not null) or exists (
     select from jobs_internal.queue as q
-    where q.dropped_at is null and p_class.owner is null and (
+    where q.removed_at is null and p_class.owner is null and (
       q.class_id = p_class.id
       or case when p_class.queue_id is not null then q.id = p_class.queue_id
       and q.retention_rows is not null
@@ -101,7 +101,7 @@ begin
     left join jobs_internal.history_class as f
       on case when k.retention is null then f.queue_id = q.id
       else f.retention = k.retention end
-    where q.dropped_at is null and q.class_id is distinct from f.id
+    where q.removed_at is null and q.class_id is distinct from f.id
   loop
     if v.class_id is null then
       insert into jobs_internal.history_class (retention, queue_id)
@@ -112,7 +112,7 @@ begin
     where c.id = v.class_id for key share skip locked;
     continue when v_class.bucket is null;
     perform from jobs_internal.queue as q where q.id = v.id
-      and q.dropped_at is null for no key update skip locked;
+      and q.removed_at is null for no key update skip locked;
     continue when not found;
     insert into jobs_internal.history_use (bucket, queue_id)
       values (v_class.bucket, v.id) on conflict do nothing;

@@ -99,7 +99,7 @@ begin
     update jobs_internal.history_class as c set bucket = v.id where c.id = v.class_id;
     insert into jobs_internal.history_use (bucket, queue_id)
     select v.id, q.id from jobs_internal.queue as q where q.class_id = v.class_id
-      and q.dropped_at is null
+      and q.removed_at is null
     on conflict do nothing;
     v_count := v_count + 1;
   end loop;

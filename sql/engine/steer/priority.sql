@@ -18,8 +18,6 @@ begin
       detail = 'Priorities are high, normal and low.',
         hint = 'Use one of them. A retry cannot help.';
   end if;
-  -- no queue is dropped until this transaction ends
-  lock table jobs_internal.job in row exclusive mode;
   loop
     select j.* into v_job from jobs_internal.job as j where j.id = set_priority.id;
     if not found then

@@ -11,8 +11,6 @@ declare
   v_job jobs_internal.finished;
   v_due_at timestamptz;
 begin
-  -- no queue is dropped until this transaction ends
-  lock table jobs_internal.job in row exclusive mode;
   select f.* into v_job from jobs_internal.finished as f where f.id = retry.id for update;
   if not found then
     perform jobs_internal.assert_controls(retry.id, (select j.owner from jobs_internal.job as j

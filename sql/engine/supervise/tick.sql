@@ -44,6 +44,7 @@ begin
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
       when 'shapes' then perform jobs_internal.launch_call_template_sweep();
+      when 'queues' then v_result := to_jsonb(jobs_internal.remove_dropped_queues());
       when 'vacuum' then v_result := to_jsonb(jobs_internal.launch_vacuum());
       when 'history' then v_result := jobs_internal.step_history();
     end case;

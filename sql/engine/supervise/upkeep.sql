@@ -72,10 +72,10 @@ begin
 end
 $$;
 
--- Upkeep: one round for the history (history/steps.sql), counters and sums, vacuum of the hot
--- tables. One session does it at a time, and each part is in a savepoint of its own. Returns
--- {removed: stretches of history that are gone, more: history has more to do at once, vacuumed:
--- [tables]}.
+-- Upkeep: one round for the history (history/steps.sql), counters and sums, what dropped queues
+-- left, vacuum of the hot tables. One session does it at a time, and each part is in a savepoint of
+-- its own. Returns {removed: stretches of history that are gone, more: there is more to do at once,
+-- vacuumed: [tables]}.
 --   Locks: duty (skip locked).
 create or replace function jobs_internal.maintain()
 returns jsonb
@@ -87,15 +87,17 @@ as $$
 declare
   v_history jsonb;
   v_vacuumed jsonb;
+  v_queues integer;
 begin
   if jobs_internal.takes_duty('upkeep') then
     perform jobs_internal.do_part('sums'), jobs_internal.do_part('counters'),
       jobs_internal.do_part('shapes');
+    v_queues := jobs_internal.do_part('queues')::integer;
     v_vacuumed := jobs_internal.do_part('vacuum');
     v_history := jobs_internal.do_part('history');
   end if;
   return jsonb_build_object('removed', coalesce(v_history -> 'dropped', '0'), 'more',
-      coalesce(v_history -> 'more', 'false'),
+      coalesce((v_history ->> 'more')::boolean, false) or coalesce(v_queues > 0, false),
     'vacuumed', v_vacuumed);
 end
 $$;

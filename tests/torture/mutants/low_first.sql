@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 f72caff7f676615c13314b3490a3e396.
+-- Replaces jobs_internal.claim, md5 762976fbce1374a3839bbb3011306987.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -43,7 +43,7 @@ begin
         order by o.priority, o.served_at, o.id
       ) as l
       join jobs_internal.queue as q on q.id = l.queue_id
-      where not q.paused and q.dropped_at is null
+      where not q.paused and q.removed_at is null
       order by l.priority desc, l.served_at, l.id
     loop
       v_scan_start := v_lane.scan_start;

@@ -1,6 +1,6 @@
 -- The upkeep does not vacuum the hot tables.
 
--- Replaces jobs_internal.do_part, md5 286e68d609b7114cfa86a36da5967343.
+-- Replaces jobs_internal.do_part, md5 bd2188eb0ffcfb28396cbdf1403ebcab.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -40,6 +40,7 @@ begin
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
       when 'shapes' then perform jobs_internal.launch_call_template_sweep();
+      when 'queues' then v_result := to_jsonb(jobs_internal.remove_dropped_queues());
       when 'vacuum' then null;
       when 'history' then v_result := jobs_internal.step_history();
     end case;

@@ -88,7 +88,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.do_part, md5 286e68d609b7114cfa86a36da5967343.
+-- Replaces jobs_internal.do_part, md5 bd2188eb0ffcfb28396cbdf1403ebcab.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -128,6 +128,7 @@ begin
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
       when 'shapes' then perform jobs_internal.launch_call_template_sweep();
+      when 'queues' then v_result := to_jsonb(jobs_internal.remove_dropped_queues());
       when 'vacuum' then v_result := to_jsonb(jobs_internal.launch_vacuum());
       when 'history' then v_result := jobs_internal.step_history();
     end case;
@@ -161,7 +162,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.claim, md5 f72caff7f676615c13314b3490a3e396.
+-- Replaces jobs_internal.claim, md5 762976fbce1374a3839bbb3011306987.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -204,7 +205,7 @@ begin
         order by o.priority, o.served_at, o.id
       ) as l
       join jobs_internal.queue as q on q.id = l.queue_id
-      where not q.paused and q.dropped_at is null
+      where not q.paused and q.removed_at is null
       order by l.priority, l.served_at, l.id
     loop
       v_scan_start := v_lane.scan_start;
