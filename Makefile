@@ -63,22 +63,24 @@ test-docker: $(VENV)/.dev  ## Build docker/ and run it on an engine of its own (
 demo: $(VENV)/.demo  ## See it work, on a private server with real flights
 	$(BIN)/pyworker demo
 
-bench: $(VENV)/.bench $(if $(PEERS),peers)  ## Measure every goal (QUICK=1 for three minutes, PEERS=1 beside other systems, ONLY=name, PLOTS=dir)
+bench: $(VENV)/.bench $(if $(PEERS),peers)  ## Measure every goal (QUICK=1, PEERS=1 beside other systems, ONLY=name, PLOTS=dir)
 	$(BIN)/pyworker bench $(if $(QUICK),--quick) $(if $(PEERS),--peers) $(foreach name,$(ONLY),--only $(name)) \
 	  $(if $(PLOTS),--plots $(PLOTS)) $(if $(MARKDOWN),--markdown $(MARKDOWN))
 
 # The peers of `make bench PEERS=1`, each in its own place: nothing of them gets into .venv or a wheel.
 .PHONY: peers
-peers: .peers/python/.installed
-	@command -v npm >/dev/null || { rm -f .peers/node/.installed; \
-	  echo 'make: npm is missing: graphile-worker and pg-boss are left out; install Node.js with npm' >&2; }
+peers:
+	@$(MAKE) --no-print-directory .peers/python/.installed || \
+	  echo 'make: pip could not install pgmq and PgQueuer: they are left out' >&2
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .peers/node/.installed || \
-	  echo 'make: npm could not install graphile-worker and pg-boss: they are left out' >&2; fi
+	  echo 'make: npm could not install graphile-worker and pg-boss: they are left out' >&2; else \
+	  echo 'make: no npm, so graphile-worker and pg-boss are left out; it comes with Node.js' >&2; fi
 
 .peers/python/.installed: bench/peers/requirements.txt
 	@echo 'installing pgmq and PgQueuer into .peers/python'
 	@$(PYTHON) -m venv --clear .peers/python
-	@.peers/python/bin/python -m pip --disable-pip-version-check install --quiet --requirement bench/peers/requirements.txt
+	@.peers/python/bin/python -m pip --disable-pip-version-check install --quiet \
+	  --requirement bench/peers/requirements.txt
 	@touch $@
 
 .peers/node/.installed: bench/peers/package.json

@@ -1,6 +1,5 @@
 """One turn of one system: a backlog that is enqueued and drained, single calls, and starts."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 
@@ -28,7 +27,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("warm_p95", "start p95", "ms"),
 )
 _PAUSE = 60  # ms between two jobs whose start is measured
-_FIRST = 5  # jobs before them: connections and plans are there then
+_FIRST = 5  # jobs before those that count: connections and plans are there then
 _LONGEST = 600.0  # seconds
 _LOOK = 0.02  # seconds between two looks whether all is done
 
@@ -95,15 +94,19 @@ def _wait_done(program: Program, worker: Worker) -> None:
 
 def _latency(program: Program, samples: int) -> dict[str, float]:
     """Send jobs at uneven times to a worker that waits; gives percentiles, ms."""
-    jobs = samples + _FIRST
     with program.worker(stamps=True) as worker:
 
         def starts() -> list[tuple[float, float]]:
             query = program.system.starts
             return sorted(program.rows(query) if query else worker.starts)
 
-        time.sleep(2)  # it connects, and finds nothing to do
-        program.ask("send", jobs, _PAUSE)
-        wait_until(lambda: len(starts()) == jobs, 30, what="the jobs to start", step=0.2)
-        took = [(started - sent) * 1000 for sent, started in starts()[_FIRST:]]
+        def send(jobs: int) -> list[tuple[float, float]]:
+            before = len(starts())
+            program.ask("send", jobs, _PAUSE)
+            wait_until(lambda: len(starts()) == before + jobs, 60, what="the starts", step=0.2)
+            return starts()[before:]
+
+        send(_FIRST)  # the worker is connected, and has run jobs
+        sent = send(_FIRST + samples)[_FIRST:]  # and the client has enqueued some
+        took = [(started - enqueued) * 1000 for enqueued, started in sent]
     return {f"warm_p{percent}": percentile(took, percent) for percent in (50, 95)}
