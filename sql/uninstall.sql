@@ -160,10 +160,10 @@ drop schema if exists jobs cascade;
 drop schema if exists jobs_internal cascade;
 set local client_min_messages = notice;
 
--- Roles belong to the server. With its last database that uses pyworker go the server's own powers
--- that the installation granted to our roles, so that their members have none of it left, whether
--- the role itself can go or not. What others granted to them stays. What this role may not revoke
--- is printed, for one who may.
+-- Roles belong to the server. With its last database that uses pyworker go the server's own
+-- privileges that the installation granted to our roles, so that their members have none of it
+-- left, whether the role itself can go or not. What others granted to them stays. What this role
+-- may not revoke is printed, for one who may.
 do $$
 declare
   v_line text;

@@ -1,4 +1,4 @@
--- Cancelling jobs. An owner steers its own jobs; an operator all.
+-- Cancelling jobs. An owner controls its own jobs; an operator all.
 
 create or replace function jobs.cancel(id bigint)
 returns text

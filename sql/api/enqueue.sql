@@ -95,7 +95,7 @@ begin
   if settings operator(pg_catalog.<>) '{}' then
     perform jobs_internal.try_settings(settings);
   end if;
-  -- One shape per set of keys; nearly always there is one.
+  -- One template per set of keys; nearly always there is one.
   for v_group in
     select g.keys, pg_catalog.array_agg(g.args order by g.n) as args,
       pg_catalog.array_agg(g.n::integer order by g.n) as places

@@ -43,7 +43,7 @@ end
 $$;
 comment on function jobs.admit_role(text) is
 'Switches on the jobs of one role that has more than its own rights (SUPERUSER, CREATEROLE, '
-'REPLICATION, BYPASSRLS, or a powerful predefined role).
+'REPLICATION, BYPASSRLS, or a privileged predefined role).
 A role that can make it enqueue has its rights. Returns whether that was a change. For '
 'administrators: superusers, and who may act as jobs_owner.
 Errors: PW075.';

@@ -12,12 +12,12 @@ end
 $$;
 comment on function jobs.reconcile() is
 'Makes a copy of an installation (a restored dump, a database made from a template, the new '
-'cluster after pg_upgrade) a home of its own, where its
+'cluster after pg_upgrade) an installation of its own, where its
 jobs run: do it only where they are to run, the original may be running the same ones. Owners and '
 'functions are found again by name, jobs that
 ran when the copy was made go back uncharged (top-level statements end by their post-condition, or '
 'in_doubt), what the original''s sessions
-held is freed. At home it repairs: jobs whose message was lost are due again, messages without a '
-'job go, missing queues are made, roles that
+held is freed. In the original it repairs: jobs whose message was lost are due again, messages '
+'without a job go, missing queues are made, roles that
 were missing are looked for again. May be repeated at any time. Returns what it did. For '
 'operators. Errors: 0A000 above READ COMMITTED.';

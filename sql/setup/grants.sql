@@ -40,7 +40,7 @@ grant execute on function
     jobs_internal.counted(bigint, text, text)
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
--- Enqueue and steer one's own jobs.
+-- Enqueue and control one's own jobs.
 grant execute on function
   jobs_internal.resolve(text, jsonb), jobs_internal.functions_by_name(text),
     jobs_internal.cut_parameters(text), jobs_internal.type_of(text),

@@ -42,7 +42,7 @@ end
 $$;
 
 -- What follows must mean the same for each role that applies it: no foreign object is found by name
--- (above), no foreign timeout strikes, and no session waits behind us for long.
+-- (above), no foreign timeout applies, and no session waits behind us for long.
 set local statement_timeout = 0;
 set local idle_in_transaction_session_timeout = 0;
 set local lock_timeout = '30s';

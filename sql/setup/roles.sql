@@ -26,7 +26,7 @@ $$;
 
 comment on role jobs_owner is
   'pyworker: owns the schemas jobs and jobs_internal; no login';
-comment on role jobs_producer is 'pyworker: may enqueue jobs, and see and steer its own';
+comment on role jobs_producer is 'pyworker: may enqueue jobs, and see and control its own';
 comment on role jobs_runner is 'pyworker: its jobs may run; the supervisor connects as its members';
 comment on role jobs_operator
   is 'pyworker: may cancel, retry, pause and configure everything; runs nothing in another''s name';
@@ -38,7 +38,7 @@ create schema if not exists jobs authorization jobs_owner;
 create schema if not exists jobs_internal authorization jobs_owner;
 comment
   on schema jobs
-    is 'pyworker, the public part: functions to enqueue and steer jobs, views to see them';
+    is 'pyworker, the public part: functions to enqueue and control jobs, views to see them';
 comment on schema jobs_internal
   is 'pyworker, the private part: tables and helpers; use schema jobs';
 

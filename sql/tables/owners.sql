@@ -21,7 +21,7 @@ create table jobs_internal.admitted_role (
   admitted_at timestamptz not null default now()
 );
 comment on table jobs_internal.admitted_role
-  is 'Powerful roles whose jobs an administrator has switched on by name';
+  is 'Privileged roles whose jobs an administrator has switched on by name';
 comment on column jobs_internal.admitted_role.role is 'Role';
 comment on column jobs_internal.admitted_role.admitted_by is 'Login that switched it on';
 comment on column jobs_internal.admitted_role.admitted_at is 'When';

@@ -50,7 +50,8 @@ comment on column jobs_internal.queue.created_at is 'When it was made';
 comment on column jobs_internal.queue.dropped_at
   is 'When it was dropped: it accepts no job any more; null: in use';
 comment on column jobs_internal.queue.dropped_by is 'Transaction that dropped it';
-comment on column jobs_internal.queue.horizon_xid is 'Dropped: transactions from this number on are sure '
+comment on column jobs_internal.queue.horizon_xid
+  is 'Dropped: transactions from this number on are sure '
   'to have seen that; null: not looked yet';
 comment on column jobs_internal.queue.removed_at
   is 'When its lanes were removed, after its last job; null: jobs of it may be there';

@@ -83,7 +83,7 @@ create table jobs_internal.stop_request (
 ) with (fillfactor = 50);
 comment on table jobs_internal.stop_request
   is 'Reasons to stop a running attempt, committed before '
-  'anybody is signalled; no foreign key, so that writing one waits for nothing';
+  'a session is signalled; no foreign key, so that writing one waits for nothing';
 comment on column jobs_internal.stop_request.job_id is 'Job';
 comment on column jobs_internal.stop_request.attempt is 'Attempt';
 comment on column jobs_internal.stop_request.reason is 'timed_out or cancelled';

@@ -73,7 +73,7 @@ comment on column jobs.attempts.result is 'Result';
 comment on column jobs.attempts.error is 'Error: sqlstate, message, detail, hint, context; the '
   'detail and context for those who see the arguments';
 comment on column jobs.attempts.not_measured is 'Why wal_bytes and the figures beside it are null, '
-  'as far as can be told from the present settings; null: they are measured, or it runs';
+  'as far as the present settings say; null: they are measured, or it runs';
 
 create or replace view jobs.log_lines with (security_barrier) as
 select l.job_id, l.attempt, l.n, l.at, l.level, l.message, coalesce(l.fields, '{}') as fields

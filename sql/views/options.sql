@@ -8,7 +8,7 @@ from (values
     'a boolean expression or a query that is true once the statement is done; as the parameter of '
     'that name'),
   ('notify', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql'], null,
-    'a channel: the end of the job is told there (NOTIFY), as {"id": ..., "state": ..., "task": '
+    'a channel: the end of the job is sent there (NOTIFY), as {"id": ..., "state": ..., "task": '
     '...}'),
   ('repeatable', 'boolean', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql'],
     'true for VACUUM, ANALYZE, REINDEX, REFRESH, CLUSTER, CHECKPOINT and ALTER SYSTEM, else false',

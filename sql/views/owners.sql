@@ -1,4 +1,4 @@
--- Views on owners: what operators did, quotas, publications, powerful roles that are switched on.
+-- Views on owners: what operators did, quotas, publications, privileged roles that are switched on.
 
 create or replace view jobs.audit with (security_barrier) as
 select a.id, a.at, a.login, a.action, a.object, a.before, a.after
@@ -97,8 +97,8 @@ where a.role = (select jobs_internal.viewer()) or (select jobs_internal.caller_i
   or (select jobs_internal.caller_is('jobs_reader'))
 order by 1;
 comment on view jobs.admitted_roles
-  is 'Powerful roles whose jobs an administrator has switched on by name (jobs.admit_role)';
+  is 'Privileged roles whose jobs an administrator has switched on by name (jobs.admit_role)';
 comment on column jobs.admitted_roles.role is 'Role';
-comment on column jobs.admitted_roles.powers is 'What makes it powerful; null: nothing any more';
+comment on column jobs.admitted_roles.powers is 'What makes it privileged; null: nothing any more';
 comment on column jobs.admitted_roles.admitted_by is 'Login that switched it on';
 comment on column jobs.admitted_roles.admitted_at is 'When';

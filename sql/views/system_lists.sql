@@ -143,7 +143,7 @@ select
 from jobs.audit as a;
 comment on view jobs.audit_list
   is 'jobs.audit in 160 columns, in the order of jobs.audit: long texts are in lines';
-comment on column jobs.audit_list.id is 'Number of the deed';
+comment on column jobs.audit_list.id is 'Number of the entry';
 comment on column jobs.audit_list.at is 'Month, day and time';
 comment on column jobs.audit_list.login is 'Login, cut at 16 characters';
 comment on column jobs.audit_list.action is 'What was done';

@@ -106,7 +106,7 @@ $$;
 
 -- Does the work of jobs.drop_queue: it marks the queue, and waits for no session that enqueues, as
 -- none waits for it. Its lanes go when no job of it can come any more (remove_dropped_queues).
--- Locks: the queue's row.
+-- Locks: queue.
 create or replace function jobs_internal.drop_queue(queue text)
 returns boolean
 language plpgsql volatile security definer

@@ -36,7 +36,7 @@ begin
   end if;
   v_claim.waiting := false;
   perform jobs_internal.wake_lanes(v_session.owner);
-  -- An owner that has become powerful meanwhile gets no other job: it would run with rights that
+  -- An owner that has become privileged meanwhile gets no other job: it would run with rights that
   -- no administrator has admitted.
   if not (select s.paused from jobs_internal.switch as s)
     and not jobs_internal.is_refused(v_session.owner) then
@@ -102,9 +102,9 @@ begin
           v_limit := least(p_limit, 10);
         end if;
       end if;
-      -- Dead entries at the front of the lane cost a walk at each claim, so a claim starts behind
-      -- the last one; from the front again once a second, for messages that were committed late or
-      -- came back.
+      -- Dead entries at the beginning of the lane cost a walk at each claim, so a claim starts
+      -- behind the last one; from scan_start again once a second, for messages that were committed
+      -- late or came back.
       v_after := v_scan_start;
       v_full_scan_at := v_now;
       if v_session.lane_id = v_lane.id and v_session.full_scan_at > v_now - interval '1 second' then

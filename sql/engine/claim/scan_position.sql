@@ -1,11 +1,11 @@
 -- Where a claim begins to read a lane.
 
 -- Look where a lane's messages begin. While an old snapshot keeps dead entries from being removed,
--- they gather in front of those that live, and each look from the beginning walks over all of them.
+-- they gather before those that live, and each scan from the beginning walks over all of them.
 -- So one session looks once a second, and the others begin where it found the first. A message that
--- is committed later with a lower number is found by the next look. Returns the front; 0 when it
--- costs nothing to begin at the beginning. p_scan_start: what is known. Locks: lane (skip locked:
--- another session looks). Writes: lane.
+-- is committed later with a lower number is found by the next look. Returns the scan start; 0 when
+-- it costs nothing to begin at the beginning. p_scan_start: what is known. Locks: lane (skip
+-- locked: another session looks). Writes: lane.
 create or replace function jobs_internal.find_scan_start(p_lane integer, p_scan_start bigint)
 returns bigint
 language plpgsql volatile security definer
@@ -38,9 +38,9 @@ exception
 end
 $$;
 
--- A number that grows with each message that enters a lane of the calling login which is awake,
--- committed or not, and with each nudge: a session without work asks for it every few milliseconds,
--- and claims when it has changed. Null where there are too many lanes to ask.
+-- A number that grows with each message that enters a lane of the calling login which is not
+-- idle, committed or not, and with each wakeup request: a session without work asks for it every
+-- few milliseconds, and claims when it has changed. Null where there are too many lanes to ask.
 create or replace function jobs_internal.high_water_mark()
 returns numeric
 language sql volatile security definer

@@ -33,8 +33,8 @@ end
 $$;
 
 -- Register the calling backend as a worker session of its login. Returns its number. Sees to the
--- dead ones of its owner first, so that jobs go on with no supervisor at all. Locks: none that
--- others wait for. Writes: session. Errors: PW019, PW060, PW073, PW078.
+-- dead ones of its owner first, so that jobs go on with no supervisor at all. Locks: nothing
+-- that others wait for. Writes: session. Errors: PW019, PW060, PW073, PW078.
 create or replace function jobs_internal.open_session()
 returns bigint
 language plpgsql volatile security definer
@@ -119,7 +119,7 @@ $$;
 --   snapshot is older than ours locks our messages for a moment, only to find that they are taken:
 --   for a message that is locked we wait, because a token that no session remembers would hold its
 --   job up until the lease ends. The caller holds no lock yet that a claim waits for (lane,
---   duration, minute), and an open chunk that holds ours for longer is given up on.
+--   call_stats, queue_minute_stats), and an open chunk that holds ours for longer is given up on.
 create or replace function jobs_internal.release(p_session jobs_internal.session, p_suspect boolean)
 returns void
 language plpgsql volatile security definer

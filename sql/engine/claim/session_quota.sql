@@ -21,7 +21,7 @@ end;
 
 -- Refuse a worker session beyond the quota of its owner. Two that open at the same moment come one
 -- after the other, to their commit, by a row of the owner's own: an operator who gives it another
--- quota waits for none of them. Locks: the first lane of the owner. Errors: PW073.
+-- quota waits for none of them. Locks: lane (the owner's first). Errors: PW073.
 create or replace function jobs_internal.assert_session_allowed(p_owner oid)
 returns void
 language plpgsql volatile security definer

@@ -65,8 +65,8 @@ $$;
 -- could take: what its own claim finds afterwards stands, because a session that has a slot then
 -- looks for work again before giving it up. A claim has its session's row locked before it looks at
 -- anything.
--- Locks: session (key share, skip locked), given back at once: a caller whose transaction stays
---   open holds up no other session.
+-- Locks: session (key share, skip locked; given back at once: a caller whose transaction stays
+--   open holds up no other session).
 create or replace function jobs_internal.slots_settled()
 returns boolean
 language plpgsql volatile security definer

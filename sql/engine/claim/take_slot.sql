@@ -59,7 +59,7 @@ end;
 -- Be the only session of an owner that takes the first or the last slot of a queue, until the
 -- transaction ends. What locks the owner out is a row of its own: a claim that stays open keeps no
 -- slot from others but the one that it takes. Under an isolation level whose snapshot may be old
--- nothing here can be told. Locks: a lane of the owner in the queue (skip locked).
+-- it is always false. Locks: lane (one of the owner in the queue, skip locked).
 create or replace function jobs_internal.takes_edge(p_queue integer, p_owner oid)
 returns boolean
 language plpgsql volatile security definer

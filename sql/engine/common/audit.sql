@@ -1,5 +1,5 @@
--- What operators and administrators did. Rows come from here alone, in the transaction of the deed;
--- nothing changes or removes one.
+-- What operators and administrators did. Rows come from here alone, in the transaction of what they
+-- did; nothing changes or removes one.
 
 -- Keep who did what. p_before, p_after: how it was and is, without arguments, results and error
 -- texts. Writes: audit.

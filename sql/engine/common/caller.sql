@@ -34,7 +34,8 @@ begin
 end
 $$;
 
--- Whether the login may see or steer all jobs, and not only its own. p_role: jobs_operator (steer)
+-- Whether the login may see or control all jobs, and not only its own. p_role: jobs_operator
+-- (control)
 -- or jobs_reader (see).
 create or replace function jobs_internal.caller_is(p_role text)
 returns boolean

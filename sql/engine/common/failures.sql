@@ -45,7 +45,7 @@ begin atomic
 end;
 
 -- Note that an item failed, and put it off: one second (0.2 where a lock was held), doubling, five
--- minutes at most. A failure with another SQLSTATE is told anew. One that was noted a moment ago,
+-- minutes at most. A failure with another SQLSTATE is logged anew. One that was noted a moment ago,
 -- for a whole part of a round say, is noted once.
 -- Locks: duty (skip locked). Writes: duty_failure.
 create or replace function jobs_internal.note_failure(
@@ -78,8 +78,8 @@ begin
 end
 $$;
 
--- An item went well: what was noted goes. Locks: duty_failure (skip locked), only where something
--- is noted.
+-- An item went well: what was noted goes. Locks: duty_failure (skip locked; only where something
+-- is noted).
 create or replace function jobs_internal.clear_failure(p_duty text, p_item text)
 returns void
 language plpgsql volatile security definer
@@ -140,7 +140,7 @@ begin atomic
       when 'lanes' then 'lane' when 'dispatch' then 'dispatch into lane' when 'rescue'
         then 'rescue of session' when 'overdue' then 'timeout of job'
       when 'signal' then 'signal for job' when 'history' then 'history:' when 'repair'
-        then 'mending lane' else 'part' end || ' ' || p_failure.item,
+        then 'repair of lane' else 'part' end || ' ' || p_failure.item,
     coalesce(' of ' || pg_get_userbyid(p_failure.owner), '')
       || coalesce(' in ' || (select q.name from jobs_internal.queue as q
             where q.id = p_failure.queue_id), ''),
@@ -173,12 +173,12 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_told jsonb;
+  v_logged jsonb;
 begin
   if not exists (select from jobs_internal.lasting_failures() as f where not f.logged) then
     return '[]';
   end if;
-  with told as (
+  with logged as (
     update jobs_internal.duty_failure as d set logged = true
     where d.ctid = any (array(
       select f.ctid from jobs_internal.duty_failure as f
@@ -193,8 +193,8 @@ begin
     'sqlstate', t.error ->> 'sqlstate', 'message', t.error ->> 'message', 'hint',
       t.error ->> 'hint', 'failures', t.failures,
     'retry_at', t.retry_at) order by t.since)
-  into v_told
-  from told as t;
-  return coalesce(v_told, '[]');
+  into v_logged
+  from logged as t;
+  return coalesce(v_logged, '[]');
 end
 $$;

@@ -1,8 +1,8 @@
 -- Whose jobs run: roles without rights that reach beyond their own objects, and those that an
 -- administrator has switched on by name. A job may do all that its owner may, so a role that can
--- make a powerful role enqueue something has its rights.
+-- make a privileged role enqueue something has its rights.
 
--- The roles whose members are powerful. pg_monitor and its parts only read statistics;
+-- The roles whose members are privileged. pg_monitor and its parts only read statistics;
 -- pg_checkpoint and pg_use_reserved_connections reach no data.
 create or replace function jobs_internal.privileged_roles()
 returns name[]
@@ -15,14 +15,14 @@ begin atomic
     'jobs_supervisor']::name[];
 end;
 
--- What makes a role powerful: attributes, its own and those of roles that it is a member of,
+-- What makes a role privileged: attributes, its own and those of roles that it is a member of,
 -- directly or not, and predefined roles. Whether it inherits from them, may only SET ROLE, or only
 -- administers them is the same: who may SET ROLE has the attributes of that role, and who
 -- administers it can make itself one. jobs_owner and jobs_supervisor count: who is one of them has
--- everybody's jobs. Returns a row for each power; via: the role that has it, null where it is an
--- attribute of its own.
+-- everybody's jobs. Returns a row for each privilege; via: the role that has it, null where it is
+-- an attribute of its own.
 create or replace function jobs_internal.privileges_of(p_role oid)
-returns table (power text, via name)
+returns table (privilege text, via name)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
@@ -31,14 +31,14 @@ begin atomic
     union
     select m.roleid from reached as r join pg_auth_members as m on m.member = r.role
   )
-  select coalesce(w.power, r.rolname::text), case when w.power is null or r.oid <> p_role
+  select coalesce(w.privilege, r.rolname::text), case when w.privilege is null or r.oid <> p_role
     then r.rolname end
   from reached as m
   join pg_roles as r on r.oid = m.role
   cross join lateral (values (1, 'SUPERUSER', r.rolsuper), (2, 'REPLICATION', r.rolreplication),
       (3, 'CREATEROLE', r.rolcreaterole),
     (4, 'BYPASSRLS', r.rolbypassrls), (5, null, r.rolname = any (jobs_internal.privileged_roles())))
-    as w (n, power, has)
+    as w (n, privilege, has)
   where w.has
   order by r.oid <> p_role, w.n, r.rolname;
 end;
@@ -50,12 +50,12 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   select string_agg(
-    case when p.via is null or p.power = p.via then p.power
-      else format('%s by membership in %s', p.power, p.via) end, ', ')
+    case when p.via is null or p.privilege = p.via then p.privilege
+      else format('%s by membership in %s', p.privilege, p.via) end, ', ')
   from jobs_internal.privileges_of(p_role) as p;
 end;
 
--- Whether the jobs of a role are refused: it is powerful, and no administrator has switched it on
+-- Whether the jobs of a role are refused: it is privileged, and no administrator has switched it on
 -- by name.
 create or replace function jobs_internal.is_refused(p_role oid)
 returns boolean
@@ -135,9 +135,9 @@ end
 $$;
 
 -- Note on the lanes of owners whether their jobs are refused, for those who enqueue: from the
--- powerful roles downwards, all at once. A note that is not true any more does no harm: the session
--- that finds one asks is_refused, and where it is missing, jobs wait and say why.
--- Locks: lane (skip locked), only where something has changed. Writes: lane.
+-- privileged roles downwards, all at once. A note that is not true any more does no harm: the
+-- session that finds one asks is_refused, and where it is missing, jobs wait and say why.
+-- Locks: lane (skip locked; only where something has changed). Writes: lane.
 create or replace function jobs_internal.note_refused()
 returns void
 language plpgsql volatile security definer

@@ -1,15 +1,16 @@
--- Where this installation is at home, so that a copy of its database (pg_dump and restore, CREATE
--- DATABASE ... TEMPLATE, pg_upgrade) is known for one. In a copy nothing runs and nothing is
--- enqueued until jobs.reconcile() makes it a home of its own: its role and function numbers mean
--- something else there, its session rows name processes of another server, and the original goes on
--- running the same jobs.
+-- Which server and database this installation belongs to, so that a copy of its database (pg_dump
+-- and restore, CREATE DATABASE ... TEMPLATE, pg_upgrade) is known for one. In a copy nothing runs
+-- and nothing is enqueued until jobs.reconcile() makes it an installation of its own: its role and
+-- function numbers mean something else there, its session rows name processes of another server,
+-- and the original goes on running the same jobs.
 --
--- Home is a server (system identifier), a database (oid) and the table jobs_internal.installation
--- itself (oid). A standby that is promoted, a restart and a crash change none of these. The check
--- costs a look at one row as long as the server has not been restarted; the first supervisor after
--- a restart, or the session of ours that looks into its last end (note_crash), notes the new start.
+-- An installation is a server (system identifier), a database (oid) and the table
+-- jobs_internal.installation itself (oid). A standby that is promoted, a restart and a crash change
+-- none of these. The check costs a look at one row as long as the server has not been restarted;
+-- the first supervisor after a restart, or the session of ours that looks into its last end
+-- (note_crash), notes the new start.
 
--- Whether this is the installation's home. Returns false in a copy. Locks and writes: nothing.
+-- Whether this database is the original. Returns false in a copy. Locks and writes: nothing.
 create or replace function jobs_internal.is_original()
 returns boolean
 language sql stable security definer
@@ -35,8 +36,8 @@ begin atomic
     and not exists (select from jobs_internal.finished);
 end;
 
--- Note that home is here. Locks: home (the caller waits for another one who does the same). Writes:
--- home.
+-- Record that the installation is here. Locks: installation (the caller waits for another that does
+-- the same). Writes: installation.
 create or replace function jobs_internal.adopt_installation()
 returns void
 language plpgsql volatile security definer
@@ -59,7 +60,8 @@ $$;
 
 -- Note the start of a server that was restarted, and a new name of the database, so that each
 -- enqueue need not look further. For transactions of our own, which end at once: an owner would
--- hold up a session that waits for that row. Locks: home (skip locked). Writes: home.
+-- hold up a session that waits for that row. Locks: installation (skip locked). Writes:
+-- installation.
 create or replace function jobs_internal.record_installation()
 returns void
 language plpgsql volatile security definer
@@ -78,9 +80,8 @@ begin
 end
 $$;
 
--- Refuse to go on in a copy. A copy of an installation that was never used makes itself a home.
--- Errors: PW060. Locks: home (skip locked). Writes: home, where an unused copy is at home from now
---   on.
+-- Refuse to go on in a copy. A copy of an installation that was never used adopts it.
+-- Errors: PW060. Locks: installation (skip locked). Writes: installation (of an unused copy).
 create or replace function jobs_internal.assert_not_copy()
 returns void
 language plpgsql volatile security definer

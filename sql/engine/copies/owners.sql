@@ -1,8 +1,8 @@
 -- Owners and their limits get the numbers that their names have in this cluster.
 
 -- Quotas, classes of owners and publications for owners that get other numbers. Where the role has
--- something of its own already, made since it was missing, that counts. What was learned of
--- durations is learned again. Writes: quota, history_class, publication, duration.
+-- something of its own already, made since it was missing, that counts. How long
+-- calls take is measured again. Writes: quota, history_class, publication, call_stats.
 create or replace function jobs_internal.move_limits(p_copy boolean, p_old oid[], p_via oid[],
     p_new oid[])
 returns void
@@ -46,8 +46,8 @@ $$;
 -- wait. Numbers may be swapped, so all of them move at once.
 -- p_copy: the numbers are those of another cluster; false: only roles that were missing are looked
 --   for again.
--- Returns: {roles_moved, roles_missing: [names]}. Locks: all of job, by the caller, in a copy.
---   Writes: every table with an owner.
+-- Returns: {roles_moved, roles_missing: [names]}. Locks: job (all of it, by the caller, in a copy).
+--   Writes: all tables with an owner.
 create or replace function jobs_internal.move_owners(p_copy boolean)
 returns jsonb
 language plpgsql volatile security definer

@@ -1,9 +1,9 @@
 -- Call templates get the numbers that their functions have in this database.
 
--- Functions by name and signature. A shape whose function is here, belongs to the same role and is
--- called in the same way goes on as it was, with what is known of its duration; any other loses its
--- number, and its jobs look for the function when they run, and fail with PW042 where it is gone.
--- Returns: {functions_found, functions_missing: [signatures]}. Writes: shape.
+-- Functions by name and signature. A call template whose function is here, belongs to the same role
+-- and is called in the same way goes on as it was, with its call_stats; any other loses its number,
+-- and its jobs look for the function when they run, and fail with PW042 where it is gone.
+-- Returns: {functions_found, functions_missing: [signatures]}. Writes: call_template.
 create or replace function jobs_internal.find_functions()
 returns jsonb
 language plpgsql volatile security definer

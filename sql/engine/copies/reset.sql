@@ -8,8 +8,8 @@
 -- Lanes and messages put right: a lane without its pgmq queue gets one, a queued job without its
 -- message is scheduled and due, a message without its job and a queue without its lane go. Safe at
 -- any time, by anybody, at once.
--- Returns: {lanes_made, jobs_due_again, messages_removed, queues_removed}. Locks: job and messages
---   (skip locked), pgmq's where it makes or drops queues. Writes: job, pgmq.
+-- Returns: {lanes_made, jobs_due_again, messages_removed, queues_removed}. Locks: job, messages
+--   (skip locked), pgmq's queue lock (where it makes or drops queues). Writes: job, pgmq.
 create or replace function jobs_internal.repair_lanes()
 returns jsonb
 language plpgsql volatile security definer
@@ -48,7 +48,7 @@ begin
       v_made := v_made + 1;
       perform jobs_internal.clear_failure('repair', v_lane::text);
     exception
-      when others or query_canceled then  -- the next mending makes it
+      when others or query_canceled then  -- the next repair makes it
         perform jobs_internal.note_failure('repair', l.id::text,
             jobs_internal.error_object(sqlstate, sqlerrm), l.queue_id, l.owner)
         from jobs_internal.lane as l where l.id = v_lane;
@@ -122,8 +122,9 @@ $$;
 -- End what was at work in the original when it was copied. Nothing of it runs here: what a function
 -- did was not committed in what was copied, so it runs again and is not charged; a top-level
 -- statement ends by its post-condition, or in doubt.
--- Returns: {sessions_cleared, jobs_interrupted}. Locks: all of job, by the caller. Writes: session,
---   job, finished, slot, stop, server, ...
+-- Returns: {sessions_cleared, jobs_interrupted}. Locks: job (all of it, by the caller).
+-- Writes: session, job, finished, slot, lane, stop_request, server, supervisor, progress_message,
+--   queue_minute_stats, outbox, rate_use, unreached_owner, admitted_role, the lane's pgmq queue.
 create or replace function jobs_internal.leave_sessions()
 returns jsonb
 language plpgsql volatile security definer

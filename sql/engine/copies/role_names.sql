@@ -13,9 +13,9 @@ begin atomic
       where k.role = p_role);
 end;
 
--- Follow roles that were renamed or dropped, and owners of lanes that are not known yet. Called at
--- home only. A number below 12000 stands for a role that this cluster lacks (see jobs.reconcile).
--- Locks: known_role (skip locked), where one was renamed or dropped.
+-- Follow roles that were renamed or dropped, and owners of lanes that are not known yet. Not called
+-- in a copy. A number below 12000 stands for a role that this cluster lacks (see jobs.reconcile).
+-- Locks: known_role (skip locked; only where one was renamed or dropped).
 create or replace function jobs_internal.follow_roles()
 returns void
 language plpgsql volatile security definer

@@ -7,7 +7,8 @@
 --     has a transaction number below horizon_xid
 --   removed: all of those have ended, and no job of the queue is there
 -- No session waits for it; a lane that another session uses just now goes in a later round.
--- Returns: steps taken. Locks: queue, lane, slot (skip locked), pgmq's. Writes: queue, lane, slot.
+-- Returns: steps taken. Locks: queue, lane, slot (skip locked), pgmq's queue lock. Writes: queue,
+-- lane, slot.
 create or replace function jobs_internal.remove_dropped_queues()
 returns integer
 language plpgsql volatile security definer

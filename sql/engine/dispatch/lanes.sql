@@ -1,6 +1,6 @@
 -- Making lanes, one pgmq queue each.
 
--- The pgmq queue of a lane. Locks: pgmq's queue lock, until commit. It is an advisory lock, which
+-- The pgmq queue of a lane. Locks: pgmq's queue lock (until commit). It is an advisory lock, which
 -- any role may hold: it is not waited for long. Errors: 55P03 when another session holds it.
 create or replace function jobs_internal.make_lane_queue(p_lane integer)
 returns void

@@ -27,7 +27,7 @@ end;
 
 -- After a message was written: wake its lane if it is idle, and a supervisor if one sleeps. NOTIFY
 -- takes a lock of the whole database at commit, so it is sent only then. p_lane null: only a
--- supervisor. Writes: wakeup_request, once for each lane and transaction: the row itself says
+-- supervisor. Writes: wakeup_request; once for each lane and transaction: the row itself says
 -- whether it is there, and no setting, which a session may change.
 create or replace function jobs_internal.wake(p_lane integer)
 returns void
@@ -119,7 +119,7 @@ $$;
 -- sends no NOTIFY. Such a transaction had its number before the sleep was there for all to see: as
 -- long as one of those is in progress, the supervisor looks again soon. Afterwards it may sleep
 -- deep: each enqueuer notifies it. On a server where no enqueuer may notify (may_notify) it never
--- does. Writes: supervisor, once per sleep.
+-- does. Writes: supervisor (once per sleep).
 create or replace function jobs_internal.must_poll(p_supervisor bigint)
 returns boolean
 language plpgsql volatile security definer

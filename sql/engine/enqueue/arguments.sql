@@ -70,7 +70,7 @@ begin
 end
 $$;
 
--- The canonical arguments of many jobs of one shape. Invoker on purpose, as canonical.
+-- The canonical arguments of many jobs of one template. Invoker on purpose, as canonical.
 create or replace function jobs_internal.canonical_many(p_template jobs_internal.call_template,
     p_args jsonb[])
 returns jsonb[]

@@ -2,10 +2,9 @@
 -- and a set of argument names. They are built by a definer function from the catalog alone; nothing
 -- that a caller passes is pasted into them.
 
--- Make the shape of a function and some argument names that fit it. Writes
--- jobs_internal.call_template. The texts name everything by schema. A default stands in them as the
--- server writes it, and others run it with settings of their own: '01/02/2020' would be another day
--- to them.
+-- Make the template of a function and some argument names that fit it. Writes: call_template. The
+-- texts name everything by schema. A default stands in them as the server writes it, and others run
+-- it with settings of their own: '01/02/2020' would be another day to them.
 create or replace function jobs_internal.make_call_template(p_func oid, p_keys text[])
 returns jobs_internal.call_template
 language plpgsql volatile security definer
@@ -130,10 +129,10 @@ begin
 end
 $$;
 
--- The shape of a function and some argument names, made when there is none. Errors: PW002, PW003,
--- PW004, PW006, PW016, PW079. By key whatever the statistics say: a session that first enqueues
--- while hardly any shape is there keeps its plan, and a sequential scan would make each of its
--- later calls as long as there are shapes.
+-- The template of a function and some argument names, made when there is none. Errors: PW002,
+-- PW003, PW004, PW006, PW016, PW079. By key whatever the statistics say: a session that first
+-- enqueues while hardly any template is there keeps its plan, and a sequential scan would make each
+-- of its later calls as long as there are templates.
 create or replace function jobs_internal.call_template_of(p_func oid, p_keys text[])
 returns jobs_internal.call_template
 language plpgsql volatile security definer
@@ -185,8 +184,8 @@ declare
   v_misfit jsonb;
   v_twin regprocedure;
 begin
-  -- A caller by hand may name a key twice, or in another order: that makes no shape of
-  -- its own.
+  -- A caller by hand may name a key twice, or in another order: that makes no
+  -- template of its own.
   p_keys := array(select distinct k collate "C" from unnest(p_keys) as k order by 1);
   select s.* into v_template
   from jobs_internal.call_template as s
@@ -214,7 +213,7 @@ begin
   limit 1;
   if found then
     raise exception using errcode = 'PW002',
-      message = format('%s cannot be told from %s', p_func::regprocedure, v_twin),
+      message = format('%s cannot be distinguished from %s', p_func::regprocedure, v_twin),
       detail = 'The other one has defaults for what it has more, so a call with these arguments '
         'fits both.',
       hint = 'Rename one of them. A retry cannot help.';

@@ -1,9 +1,9 @@
--- How many shapes one login may make, and how those go that no job has any more. Shapes are shared:
--- what one login makes, others find.
+-- How many call templates one login may make, and how those go that no job has any more. They are
+-- shared: what one login makes, others find.
 
--- Refuse a login one more shape of a function, or at all. Two transactions that are open at once
--- may pass the limit together. Old versions of a function do not count among its shapes: they go
--- with the next sweeps. Errors: PW079.
+-- Refuse a login one more template of a function, or at all. Two transactions that are open at once
+-- may pass the limit together. Old versions of a function do not count among its templates: they
+-- go with the next sweeps. Errors: PW079.
 create or replace function jobs_internal.assert_few_call_templates(p_func oid)
 returns void
 language plpgsql volatile security definer
@@ -27,21 +27,21 @@ begin
       detail = '1000 sets of one function, and 100000 in all, are allowed to one login; each is '
         'kept while there are jobs of it.',
       hint = 'Pass the same names each time, with null where there is no value. A retry helps when '
-        'unused ones were swept, in a day.';
+        'unused ones were removed, in a day.';
   end if;
 end
 $$;
 
--- Let shapes go that no job has, neither a live one nor one in history, and that were not used for
--- a day. In three rounds, each of which has committed before the next one looks, because an
--- enqueuer may have read a shape and not yet committed its job:
+-- Remove templates that no job has, neither a live one nor one in history, and that were not used
+-- for a day. In three rounds, each of which has committed before the next one looks, because an
+-- enqueuer may have read a template and not yet committed its job:
 --   retired: no enqueue whose snapshot sees that takes it; a new one is made instead
 --   marked: no snapshot is left that does not see it; an enqueuer that took it has a transaction
 --     number below horizon_xid
 --   gone: all of those have ended, and still no job has it; else it stays retired until its jobs
 --     are gone
 -- No session waits for it, and it locks nothing that others want. Returns how many are gone.
--- Writes: shape, duration.
+-- Writes: call_template, call_stats.
 create or replace function jobs_internal.sweep_call_templates()
 returns integer
 language plpgsql volatile security definer
@@ -92,7 +92,7 @@ begin
         not between clock_timestamp() - interval '6 hours' and clock_timestamp(), true);
   if found then
     perform jobs_internal.launch_upkeep('select jobs_internal.sweep_call_templates()',
-        'pyworker shapes');
+        'pyworker call templates');
   end if;
 end
 $$;

@@ -109,7 +109,7 @@ begin
 end
 $$;
 
--- From a task as written to a shape, with the caller's path and rights.
+-- From a task as written to a call template, with the caller's path and rights.
 -- Errors: PW001, PW002, PW003, PW004, PW006, PW011, PW015, PW016, PW018.
 create or replace function jobs_internal.resolve(p_task text, p_args jsonb)
 returns jobs_internal.call_template

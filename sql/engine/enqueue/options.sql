@@ -270,7 +270,7 @@ end
 $$;
 
 -- Refuse what is larger than a limit, in bytes of text. What a job is given goes through a jsonb of
--- 256 MB and a text of 1 GB at most, into its history, the feed and the views: where one of them
+-- 256 MB and a text of 1 GB at most, into its history, the outbox and the views: where one of them
 -- breaks, a job could never end. p_what: what it is. Errors: PW018.
 create or replace function jobs_internal.assert_size(p_value jsonb, p_what text, p_limit integer)
 returns void

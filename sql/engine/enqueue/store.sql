@@ -1,8 +1,8 @@
 -- Storing jobs and sending their messages.
 
--- What must be known before one looks for a queue. Locks: job (as every write of it does), which
--- waits only for jobs.reconcile in a copy. A transaction with an older snapshot may not see that a
--- queue was dropped: it is told so by a lock FOR KEY SHARE of its row, which a drop conflicts with
+-- What must be known before one looks for a queue. Locks: job (as every write of it does; that
+-- waits only for jobs.reconcile in a copy). A transaction with an older snapshot may not see that a
+-- queue was dropped: it finds out by a lock FOR KEY SHARE of its row, which a drop conflicts with
 -- and no other change (queue_dropped_key). An operator's open transaction makes no enqueuer wait:
 -- a drop that is not committed is passed by (skip locked). The lock is given back at once.
 -- Errors: 40001.
@@ -31,9 +31,9 @@ $$;
 -- in -- jobs_internal.statement; its texts have p_text_bytes.
 -- Returns: its id and whether it is new; with a unique_key that an unfinished job has, that job's
 --   id and a NOTICE: but a job that enqueues another one under its own key gives it up.
--- Locks: with a unique_key, waits for a transaction that holds the same key. Writes: job, the
---   lane's pgmq queue. Errors: those of check_options, checked_options and charge, PW018 for args
---   and settings.
+-- Locks: nothing (with a unique_key it waits for a transaction that holds the same key). Writes:
+--   job, the lane's pgmq queue. Errors: those of check_options, checked_options and charge, PW018
+--   for args and settings.
 create or replace function jobs_internal.store_job(
   p_template_id integer,
   p_args jsonb,
@@ -191,7 +191,7 @@ begin
 end
 $$;
 
--- Store many jobs of one shape with the same options. Returns their ids in the order of p_args.
+-- Store many jobs of one template with the same options. Returns their ids in the order of p_args.
 -- unique_key is not for many.
 create or replace function jobs_internal.store_jobs(
   p_template_id integer,

@@ -30,7 +30,7 @@ as $$
   (36, 'running', 'it runs', 'see jobs.running'),
   (40, 'time', 'it is not due yet', 'wait, or select jobs.run_now(id);'),
   (50, 'retry', 'an attempt failed, and the next one is not due yet',
-      'mend what failed (last_error); wait, or select jobs.run_now(id);'),
+      'correct what failed (last_error); wait, or select jobs.run_now(id);'),
   (60, 'copy', 'this database is a copy of another installation: nothing runs here',
     'select jobs.reconcile();  where its jobs are to run here, as a member of jobs_operator'),
   (70, 'paused_all', 'everything is paused', 'select jobs.resume();  as a member of jobs_operator'),
@@ -53,7 +53,7 @@ as $$
   (101, 'owner_no_login', 'its owner may not log in', 'alter role ... login;'),
   (102, 'owner_no_runner', 'its owner is no member of jobs_runner',
       'grant jobs_runner to the owner;'),
-  (103, 'owner_refused', 'its owner is powerful, and no administrator has admitted it',
+  (103, 'owner_refused', 'its owner is privileged, and no administrator has admitted it',
     'take the rights from the role; or, as an administrator: select jobs.admit_role(role);'),
   (104, 'owner_unreached', 'a supervisor cannot connect as its owner',
     'let the supervisor connect as it: docs/operations.md, How the supervisor connects as each '
@@ -66,7 +66,7 @@ as $$
     'wait for a session to end; raise max_worker_processes (restart), or lower concurrency and '
     'sessions_per_owner'),
   (130, 'lane_failed', 'its lane cannot be made or filled: a supervisor tried, and got an error',
-      'mend the cause of the error; it is tried again by itself'),
+      'remove the cause of the error; it is tried again by itself'),
   (140,
       'quarantined',
       'its lane is quarantined: a job in it was cancelled and terminated, and goes on',

@@ -56,7 +56,7 @@ as $$
     select m.queue_id, m.owner, m.priority, null
     from (
       -- Due, and in no lane yet. Where nothing goes on anyway, all of them may be: so every lane
-      -- that they may need is told of, and none of the jobs is read, unless those would be
+      -- that they may need is listed, and none of the jobs is read, unless those would be
       -- thousands.
       select q.id as queue_id, d.owner, p.priority from due as d
       cross join jobs_internal.queue as q

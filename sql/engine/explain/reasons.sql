@@ -1,7 +1,7 @@
 -- All reasons of one job.
 
--- What a job that runs is at. n as in wait_codes. Which processes block it is told to those who see
--- it in jobs.running.
+-- What a job that runs is at. n as in wait_codes. Which processes block it is shown to those who
+-- see it in jobs.running.
 create or replace function jobs_internal.at_work(p_job jobs_internal.job)
 returns table (n integer, code text, reason text, since timestamptz, until timestamptz,
     pids integer[], jobs bigint[])

@@ -12,7 +12,7 @@ end;
 
 -- Move what jobs that have just finished left behind (earlier attempts, log lines, their statement)
 -- into the bucket of their rows in finished, so that it goes with them. Writes: attempt, log_line,
--- statement and their past_ tables.
+-- statement, finished_attempt, finished_log_line, finished_statement.
 create or replace function jobs_internal.archive_attempts(p_jobs bigint[], p_bucket integer)
 returns void
 language sql volatile security definer
@@ -49,7 +49,8 @@ begin atomic
     g.object, g.target, g.identity from gone as g;
 end;
 
--- Take it all back, for a job that lives again. Writes: the same.
+-- Take it all back, for a job that lives again. Writes: attempt, log_line, statement,
+-- finished_attempt, finished_log_line, finished_statement.
 create or replace function jobs_internal.restore_attempts(p_job bigint, p_bucket integer)
 returns void
 language sql volatile security definer

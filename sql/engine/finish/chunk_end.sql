@@ -4,7 +4,7 @@
 -- that ran the jobs.
 -- p_msg_ids: messages of the jobs that ran and of stale ones; p_endings: how each job ended.
 -- Returns: false when a fence missed: the chunk must be rolled back and its jobs run alone.
--- Locks: job. Writes: the lane's pgmq queue, job, finished, attempt, feed.
+-- Locks: job. Writes: the lane's pgmq queue, job, finished, attempt, outbox.
 create or replace function jobs_internal.finish_chunk(p_session bigint, p_lane integer,
     p_msg_ids bigint[], p_endings jobs_internal.attempt_result[])
 returns boolean

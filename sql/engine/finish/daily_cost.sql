@@ -10,7 +10,7 @@ begin atomic
   select coalesce(least(greatest(p_figure, 0), 1e15), 0)::numeric;
 end;
 
--- Add sums to those that are there. Writes: spent.
+-- Add sums to those that are there. Writes: daily_cost.
 create or replace function jobs_internal.add_costs(p_rows jobs_internal.daily_cost[])
 returns void
 language sql volatile security definer
@@ -57,8 +57,8 @@ begin atomic
   end;
 end;
 
--- Add what a session learned to the sums of the day. Each session writes rows of its own, so that
--- none waits for another; upkeep brings them together. Writes: spent.
+-- Add what a session measured to the sums of the day. Each session writes rows of its own, so that
+-- none waits for another; upkeep brings them together. Writes: daily_cost.
 create or replace function jobs_internal.add_daily_cost(p_session jobs_internal.session,
     p_run_stats jobs_internal.run_stats[])
 returns void
@@ -87,7 +87,7 @@ end;
 
 -- Bring the sums of sessions that are gone together, so many at once that it is a moment, and let
 -- those older than a year go.
--- Writes: spent, minute.
+-- Writes: daily_cost, queue_minute_stats.
 create or replace function jobs_internal.compact_daily_cost()
 returns void
 language plpgsql volatile security definer
@@ -137,7 +137,7 @@ begin
 end
 $$;
 
--- Give sums to other owners. Writes: spent.
+-- Give sums to other owners. Writes: daily_cost.
 create or replace function jobs_internal.move_daily_cost(p_old oid[], p_new oid[])
 returns void
 language plpgsql volatile security definer

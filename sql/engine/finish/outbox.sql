@@ -21,9 +21,9 @@ begin atomic
   ) as b;
 end;
 
--- Tell that a job has ended, where its option notify asks for it: in the transaction that writes
+-- Notify that a job has ended, where its option notify asks for it: in the transaction that writes
 -- its end, so that it is heard after that is seen, and never of an end that was rolled back. Every
--- session of the database may listen: nothing is told but number, state and task. NOTIFY takes a
+-- session of the database may listen: nothing is sent but number, state and task. NOTIFY takes a
 -- lock of the whole database at commit, so it is sent for jobs that ask for it only; and while the
 -- server's queue of messages is half full, because a listener does not read, it is left out: a
 -- queue that is full would let no job end.
@@ -44,7 +44,7 @@ $$;
 -- Take outcomes for the log, as many as p_limit and some megabytes allow: the caller asks until
 -- there are none. They are gone when it commits: a crash before that repeats lines and loses none.
 -- None where another session has locked the whole table: they stay for the next round.
--- Locks: feed (skip locked).
+-- Locks: outbox (skip locked).
 create or replace function jobs_internal.take_outcomes(p_limit integer)
 returns setof jsonb
 language plpgsql volatile security definer

@@ -15,8 +15,8 @@ begin atomic
   where q.id = p_queue;
 end;
 
--- A note as the feed carries it to a supervisor's log line: as it is, or cut. A text so short holds
--- no number and no nesting that any reader of JSON would refuse.
+-- A note as the outbox carries it to a supervisor's log line: as it is, or cut. A text so short
+-- holds no number and no nesting that any reader of JSON would refuse.
 create or replace function jobs_internal.brief_note(p_note jsonb)
 returns jsonb
 language sql immutable
@@ -26,8 +26,8 @@ begin atomic
     else jsonb_build_object('cut', left(p_note::text, 900)) end;
 end;
 
--- An error as the feed carries it to a supervisor's log line: a commit may have a hundred of them,
--- and the whole stands in jobs.attempts.
+-- An error as the outbox carries it to a supervisor's log line: a commit may have a hundred of
+-- them, and the whole stands in jobs.attempts.
 create or replace function jobs_internal.brief_error(p_error jsonb)
 returns jsonb
 language sql immutable
@@ -83,8 +83,10 @@ end;
 -- next.
 -- p_expected: the attempt number stored on the job row (alone: the running attempt; chunk: one
 --   less).
--- Returns: one feed object, or null when the fence missed (the job is not in that state any more).
--- Locks: job. Writes: job, finished, attempt, log_line, stop; the past_ tables.
+-- Returns: one object for the outbox, or null when the fence missed (the job is not in that state
+-- any more).
+-- Locks: job. Writes: job, finished, attempt, log_line, stop_request,
+-- finished_attempt, finished_log_line, finished_statement.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
     p_ending jobs_internal.attempt_result)

@@ -1,6 +1,6 @@
--- What worker sessions learn of the functions that they call.
+-- What worker sessions measure of the functions that they call.
 
--- What there is to learn from some endings: one lesson for each function and kind of statement.
+-- The statistics of some attempts: one row for each function and kind of statement.
 create or replace function jobs_internal.collect_run_stats(p_lane integer,
     p_endings jobs_internal.attempt_result[],
     p_renames boolean)
@@ -38,11 +38,11 @@ begin
 end
 $$;
 
--- Keep what a session learned since its last claim. Several sessions write the same rows of
--- duration; each holds them for the moment of a claim only, and in the same order. The figures come
--- from a session of the owner's: only functions that it may execute are measured, something new
--- only of what it has run alone (finish_alone), as all is that nothing is known of, and no figure
--- is so large, or so small, that what is reckoned with it overflows.
+-- Add what a session measured since its last claim. Several sessions write the same rows of
+-- call_stats; each holds them for the moment of a claim only, and in the same order. The figures
+-- come from a session of the owner's: only functions that it may execute are measured, something
+-- new only of what it has run alone (finish_alone), as all is that nothing is known of, and no
+-- figure is so large, or so small, that what is reckoned with it overflows.
 create or replace function jobs_internal.record_run_stats(p_session jobs_internal.session,
     p_run_stats jobs_internal.run_stats[])
 returns void

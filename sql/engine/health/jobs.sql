@@ -14,7 +14,7 @@ begin atomic
     case when q.lanes > 0 then format(
       '1. select pid, child_pid, wait_event, blocked_by from jobs.running where id in (%s); and '
       'end what blocks it. 2. %s '
-      '3. Or leave it: other lanes go on, and its own comes back when it has ended; mend its '
+      '3. Or leave it: other lanes go on, and its own comes back when it has ended; correct its '
       'function meanwhile. '
       '4. The last resort, planned: pg_ctl stop -m immediate. Never kill -9. See '
       'docs/operations.md: A job that will not stop', q.jobs, q.terminations) end
@@ -69,7 +69,8 @@ begin atomic
     case when f.jobs > 0 then format('%s, the oldest since %s',
         jobs_internal.counted(f.jobs, 'job'), f.oldest::timestamptz(0))
       else 'none that is not dismissed' end,
-    case when f.jobs > 0 then 'see jobs.failed; mend and jobs.retry(id), or jobs.dismiss(id); of '
+    case when f.jobs > 0
+      then 'see jobs.failed; remove the cause and jobs.retry(id), or jobs.dismiss(id); of '
       'a whole queue: select jobs.dismiss_failed(queue);' end
   from (select count(*), min(f.finished_at) from jobs_internal.finished as f
     where f.state <> 'succeeded' and f.state = 'failed' and f.dismissed_at is null)

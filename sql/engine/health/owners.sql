@@ -47,7 +47,7 @@ begin
 end
 $$;
 
--- Owners of jobs that are powerful, and that no administrator has admitted.
+-- Owners of jobs that are privileged, and that no administrator has admitted.
 create or replace function jobs_internal.health_powerful_owners(out status text, out detail text,
     out remedy text)
 language sql stable
@@ -55,7 +55,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select case when r.names is null then 'ok' else 'warning' end,
     coalesce('their jobs are refused: ' || r.names,
-        'no owner of jobs is powerful without being admitted'),
+        'no owner of jobs is privileged without being admitted'),
     case when r.names is not null then 'take the rights from the role, or cancel its jobs; or an '
       'administrator: select jobs.admit_role(role);' end
   from (

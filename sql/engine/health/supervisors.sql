@@ -83,8 +83,9 @@ begin atomic
         jobs_internal.counted(f.failing, 'item of a supervisor''s round fails and is',
           'items of a supervisor''s round fail and are'), f.said)
       else 'nothing in them fails' end,
-    case when f.failing > 0 then 'mend what the error names: end the transaction that holds a row '
-      'or table (pg_stat_activity), drop or correct the event trigger; '
+    case when f.failing > 0
+      then 'remove what the error names: end the transaction that holds a row or table '
+      '(pg_stat_activity), drop or correct the event trigger; '
       'see docs/operations.md: What fails in a round' end
   from (
     select count(*),

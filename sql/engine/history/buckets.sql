@@ -12,7 +12,8 @@ end;
 
 -- Make a bucket with its partitions. CREATE TABLE ... PARTITION OF would lock the parents
 -- exclusively; this does not. Returns its number. Errors: 55P03 when another one attaches or
--- detaches just now. Locks: the parents (share update exclusive, to the end).
+-- detaches just now. Locks: finished, finished_attempt,
+-- finished_log_line, finished_statement (share update exclusive, to the end).
 create or replace function jobs_internal.make_bucket(p_class integer)
 returns integer
 language plpgsql volatile security definer

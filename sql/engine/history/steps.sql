@@ -12,7 +12,7 @@
 -- wants. Stronger locks are asked for on tables that no statement can see, and not for long. The
 -- price is that no session may be stopped while a bucket changes, so each step waits until the
 -- transactions that began before it have ended:
---   made     partitions are attached. A session learns of that with its next lock of the parent;
+--   made     partitions are attached. A session sees that with its next lock of the parent;
 --            one that holds that lock already might not.
 --   opened   no session is left that held it at that time: jobs that finish go here from now on.
 --            The statement that writes a job's row reads the number of the bucket itself (queue,

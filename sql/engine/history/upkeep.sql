@@ -27,7 +27,7 @@ $$;
 
 -- One round: every bucket goes one step further where it can. Two rounds at once: the second does
 -- nothing. Returns {dropped: buckets that are gone, more: there is more to do at once}. Locks:
--- history_class 1 (skip locked).
+-- history_class (row 1, skip locked).
 create or replace function jobs_internal.step_history()
 returns jsonb
 language plpgsql volatile security definer

@@ -2,8 +2,8 @@
 -- first attempt, never by a name of its text. One function for each kind of statement.
 
 -- Whether the work of a statement job of the calling login is done.
--- Returns: done (true, false, null: nothing can tell), why (what is missing, or why nothing can
---   tell), made (of CREATE INDEX; a JSON null: its name was there before, and IF NOT EXISTS made
+-- Returns: done (true, false, null: it cannot be known), why (what is missing, or why it cannot be
+--   known), made (of CREATE INDEX; a JSON null: its name was there before, and IF NOT EXISTS made
 --   nothing: no failure), skipped (tables that SKIP_LOCKED passed over: no failure), only (an
 --   unnamed index: it is done if the session that made it said so).
 create or replace function jobs_internal.judge(p_job bigint)
@@ -84,7 +84,7 @@ begin atomic
   join pg_class as c on c.oid = i.indexrelid
   where i.indrelid = (p_identity ->> 'table')::oid
     and not p_identity -> 'before' @> to_jsonb(i.indexrelid::bigint)
-    and (coalesce(p_identity -> 'learned' @> to_jsonb(i.indexrelid::bigint), false)
+    and (coalesce(p_identity -> 'built' @> to_jsonb(i.indexrelid::bigint), false)
         or c.relname = (p_identity ->> 'name')::name);
 end;
 
@@ -140,7 +140,7 @@ begin
     select from jobs_internal.likely_indexes(p_target, p_identity) as l
     join pg_index as i on i.indexrelid = l.index where i.indisvalid)
   then
-    -- Its watcher may have missed a short build. Where its session told that it was made, the only
+    -- Its watcher may have missed a short build. Where its session noted that it was made, the only
     -- new index is the one.
     return (
       select jsonb_build_object('done', null, 'why',

@@ -73,7 +73,7 @@ begin atomic
   cross join lateral jobs_internal.left_by(p_job, n.target, n.identity) as l;
 end;
 
--- Keep what a job left, so that jobs.health can tell of it; the caller has locked its row of
+-- Keep what a job left, so that jobs.health can list it; the caller has locked its row of
 -- statement, as has each session that writes of this job here, so that this waits for none. Writes:
 -- made_index.
 create or replace function jobs_internal.store_leftover(p_job bigint, p_owner oid, p_target jsonb,
@@ -89,11 +89,11 @@ begin atomic
   on conflict do nothing;
 end;
 
--- Keep which indexes a job has made or dropped, so that jobs.health can tell of those that stay
--- invalid; those that are gone or valid are forgotten. p_run_stats: the one that its watcher saw it
+-- Keep which indexes a job has made or dropped, so that jobs.health can list those that stay
+-- invalid; those that are gone or valid are forgotten. p_built: the one that its watcher saw it
 -- build. Writes: made_index, statement.
 create or replace function jobs_internal.store_made_index(p_session bigint, p_job bigint,
-    p_run_stats oid default null)
+    p_built oid default null)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -107,11 +107,11 @@ begin
   end if;
   select s.target, s.identity into v_statement from jobs_internal.statement as s
   where s.job_id = p_job for no key update;
-  if p_run_stats is not null then
+  if p_built is not null then
     update jobs_internal.statement as s
-    set identity = jsonb_set(s.identity, '{learned}', coalesce(s.identity -> 'learned', '[]')
-        || to_jsonb(p_run_stats::bigint))
-    where s.job_id = p_job and jsonb_array_length(coalesce(s.identity -> 'learned', '[]')) < 100;
+    set identity = jsonb_set(s.identity, '{built}', coalesce(s.identity -> 'built', '[]')
+        || to_jsonb(p_built::bigint))
+    where s.job_id = p_job and jsonb_array_length(coalesce(s.identity -> 'built', '[]')) < 100;
   end if;
   delete from jobs_internal.made_index as d
   where (d.index, d.job_id) in (
@@ -119,7 +119,7 @@ begin
     where not exists (select from pg_index as i where i.indexrelid = m.index and not i.indisvalid)
     limit 100 for update skip locked);
   insert into jobs_internal.made_index (index, job_id)
-  select c.oid, p_job from pg_class as c where c.oid = p_run_stats
+  select c.oid, p_job from pg_class as c where c.oid = p_built
     and pg_has_role(v_session.owner, c.relowner, 'usage')
   on conflict do nothing;
   perform jobs_internal.store_leftover(p_job, v_session.owner, v_statement.target,

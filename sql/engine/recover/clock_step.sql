@@ -4,7 +4,7 @@
 -- the clock is there again. No message waits longer than a lease: one that would is visible now, as
 -- if its lease were over. Nor do the signals of a reason to stop wait. The lanes are looked at
 -- every ten seconds, and at once when the last look lies in the future.
--- Locks: server (skip locked), stop (skip locked), message (skip locked).
+-- Locks: server (skip locked), stop_request (skip locked), message (skip locked).
 create or replace function jobs_internal.repair_clock_step()
 returns void
 language plpgsql volatile security definer
@@ -52,11 +52,11 @@ begin
 end
 $$;
 
--- Wake the sessions that were taking a nap when the clock was set back: pg_sleep waits by the wall
+-- Wake the sessions that were in pg_sleep when the clock was set back: it waits by the wall
 -- clock, and would go on for as long as the step was. They are known by a transaction that began in
 -- the future. Only those are signalled that run no job (and say so, where the claim that they have
--- worked off is still on their row), or watch a child, noted or about to be: the nap of a job is
--- its own. A launch that is hit finds its child or begins again, uncharged. With its row locked a
+-- worked off is still on their row), or watch a child, noted or about to be: a job may sleep as
+-- it likes. A launch that is hit finds its child or begins again, uncharged. With its row locked a
 -- session cannot start a job before the signal is there. Returns how many.
 -- Locks: session (skip locked).
 create or replace function jobs_internal.wake_after_clock_step()

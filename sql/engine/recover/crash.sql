@@ -1,9 +1,9 @@
 -- What a crash of the server means for the jobs that it met. It cannot be told from inside which
 -- session brought the server down, so no job is blamed at first: every job that may have been
--- running is a suspect from then on. A suspect runs alone, its start committed, and suspects go on
--- trial one at a time. A server that crashes during a trial has found its culprit, if nothing else
--- ran; otherwise the second time. The culprit alone is charged, and after max_attempts crashes it
--- is set aside.
+-- running is a suspect from then on. A suspect runs alone, its start committed, and suspects run
+-- isolated, one at a time. A crash during an isolated run is charged to that job, if nothing else
+-- ran; otherwise the second time. No other job is charged. After max_attempts crashes the job is a
+-- poison job and set aside.
 
 -- The jobs that a dead session may have been running in a chunk: the next ones of its claim, up to
 -- the size of a chunk.
@@ -76,7 +76,7 @@ begin
     cross join lateral unnest(jobs_internal.chunk_of(s)) as c
     join jobs_internal.job as j on j.id = c and j.crashes = 0
     where s.job_id is null);
-  -- The one on trial. It takes a moment from the crash to the next start.
+  -- The one in its isolated run. It takes a moment from the crash to the next start.
   select s.id, j.id as job, j.isolated_crashes into v_isolated
   from unnest(v_ran) as s
   join jobs_internal.job as j on j.id = s.job_id
@@ -94,7 +94,7 @@ begin
     isolated_crashes = isolated_crashes + (id is not distinct from v_isolated.job)::integer
   where id = any (array(select j.id from jobs_internal.job as j
         where j.id = any (v_suspects) for no key update skip locked));
-  -- The only one that ran is to blame at once, where it has no second try left to be put on trial.
+  -- The only one that ran is to blame at once, where it has no second try left to run isolated.
   if v_cause is null and cardinality(v_suspects) = 1 then
     select s.id into v_cause
     from unnest(v_ran) as s
@@ -108,12 +108,12 @@ begin
 end
 $$;
 
--- Before a job starts alone: put it on trial, if it is a suspect. False when another suspect is on
--- trial: this one has to wait. A trial lasts until the job has ended, or has run well past the
+-- Before a job starts alone: begin its isolated run, if it is a suspect. False when another suspect
+-- has one: this one has to wait. It lasts until the job has ended, or has run well past the
 -- moment at which the server crashed the last time; the first is kept short, because nearly all
 -- suspects are not to blame, and none shall wait long for a long one.
--- Locks: server, for suspects only, to the commit of the start (skip locked: the session that holds
---   it is about to begin a trial, for five seconds).
+-- Locks: server (for suspects only, to the commit of the start; skip locked: the session that holds
+--   it is about to begin an isolated run, for five seconds).
 create or replace function jobs_internal.start_isolated_run(p_session bigint, p_job bigint,
     p_attempt integer)
 returns boolean
@@ -132,7 +132,7 @@ begin
   select s.* into v_server from jobs_internal.server as s for update skip locked;
   if not found then
     -- A start takes no time. An owner's transaction that stays open holds up no suspect but its
-    -- own: the others go without a trial.
+    -- own: the others start without an isolated run.
     return exists (
       select from jobs_internal.server as s
       join pg_stat_get_activity(null) as a on a.backend_xid = s.xmax

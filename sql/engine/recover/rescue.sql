@@ -100,7 +100,7 @@ $$;
 -- session may run a second copy beside it, so its job stays running until the child has ended. Null
 -- when all is done but for messages that another transaction has locked.
 -- p_found: when it was found dead. Errors: 55P03 where a row of its job is locked. Locks: message
---   (skip locked), job and what belongs to it (nowait).
+--   (skip locked), job (with what belongs to it, nowait).
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session,
     p_found timestamptz default clock_timestamp())
 returns boolean
@@ -135,7 +135,7 @@ begin
         return false;
       elsif found then
         raise exception using errcode = '55P03', message = format('job %s is locked', v_job.id),
-          detail = 'Another transaction of its owner, or of who steers it, holds its row.',
+          detail = 'Another transaction, of its owner or of an operator, holds its row.',
             hint = 'It is tried again.';
       end if;
     end if;
@@ -201,14 +201,14 @@ begin
             jobs_internal.error_object('PWL02',
                 format('the server crashed %s while it ran',
                     jobs_internal.counted(v_job.crashes, 'time')),
-              format('The last time it was the only suspect on trial: worker session %s, pid %s.',
-                  p_session.id, p_session.pid),
+              format('The last time it ran isolated from other suspects: worker session %s, '
+                  'pid %s.', p_session.id, p_session.pid),
               'Look in the server log for what ended that pid. A retry crashes the server again, '
               'unless its cause is gone.')
           when p_session.crash_attribution = 'charged' then
             jobs_internal.error_object('PWL01', 'the server crashed while it ran',
-              format('It was the only suspect on trial: worker session %s, pid %s.', p_session.id,
-                  p_session.pid),
+              format('It ran isolated from other suspects: worker session %s, pid %s.',
+                  p_session.id, p_session.pid),
               'Look in the server log for what ended that pid. A retry runs apart from other '
               'suspects.')
           when v_revoked then

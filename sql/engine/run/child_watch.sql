@@ -2,7 +2,7 @@
 
 -- Press the child of the calling session, which has run for longer than its job may: the server's
 -- own limit fires once, and a job may have trapped it. To be called in two transactions: the first
--- notes the reason, the others send what the ladder says. Writes: stop.
+-- notes the reason, the others send what the ladder says. Writes: stop_request.
 create or replace function jobs_internal.signal_late_child(p_session bigint, p_job bigint,
     p_attempt integer)
 returns void

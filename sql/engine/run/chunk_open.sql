@@ -17,7 +17,7 @@ end;
 -- Returns: the items to run now, in order: either jobs that may share a transaction, or one that
 --   may not. A message that carries another token or is locked by another session is not ours any
 --   more and is left out. Items with mode 'gone' are stale messages, to be deleted.
--- Locks: messages (skip locked), held to the commit; that lock is what makes a job run once.
+-- Locks: messages (skip locked; held to the commit: that lock is what makes a job run once).
 create or replace function jobs_internal.open_chunk(
   p_lane integer,
   p_msg_ids bigint[],

@@ -1,8 +1,8 @@
 -- Cancelling: of jobs that wait at once, of those that run by a committed request.
 
--- Refuse to steer a job that is not the caller's. Errors: PW030 for a job that is not there or not
--- the caller's: which of both is not told, ids could be guessed. PW060 in a copy: its numbers are
--- those of other roles and of other processes.
+-- Refuse to control a job that is not the caller's. Errors: PW030 for a job that is not there or
+-- not the caller's: which of both is not said, ids could be guessed. PW060 in a copy: its numbers
+-- are those of other roles and of other processes.
 create or replace function jobs_internal.assert_controls(p_id bigint, p_owner oid)
 returns void
 language plpgsql stable security definer
@@ -26,7 +26,8 @@ $$;
 
 -- Cancel a job that has not started. Returns false when it has: it runs, or a session holds its
 -- message, or it is finished.
--- Locks: message (skip locked), then job. Writes: the lane's pgmq queue, job, finished, stop, feed.
+-- Locks: message (skip locked), then job. Writes: the lane's pgmq queue, job, finished,
+-- stop_request, outbox.
 create or replace function jobs_internal.cancel_waiting(p_id bigint, p_by text)
 returns boolean
 language plpgsql volatile security definer
@@ -98,9 +99,9 @@ begin
 end
 $$;
 
--- Record a cancel, commit it, and press until the attempt is over. Runs in an autonomous session
--- that jobs.cancel launches, so that it works with no supervisor and a rollback of the caller does
--- not undo it.
+-- Record a cancel, commit it, and send signals until the attempt is over. Runs in an autonomous
+-- session that jobs.cancel launches, so that it works with no supervisor and a rollback of the
+-- caller does not undo it.
 create or replace procedure jobs_internal.stop_job(p_job bigint, p_attempt integer, p_by text)
 language plpgsql
 as $$
@@ -111,7 +112,7 @@ begin
   insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)
     values (p_job, p_attempt, 'cancelled', p_by) on conflict do nothing;
   commit;
-  -- The reason goes with the attempt that heeds it. As long as it is there, the job goes on, or
+  -- The reason goes with the attempt that ends for it. As long as it is there, the job goes on, or
   -- went on before it was written: back into the queue after a failure of its own, say.
   while pg_catalog.clock_timestamp() < v_until
     and exists (select from jobs_internal.job as j where j.id = p_job and j.attempt <= p_attempt)

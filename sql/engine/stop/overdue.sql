@@ -5,7 +5,7 @@
 -- row and in a transaction that may stay open: so that row is locked first. Where it is locked, the
 -- reason is written all the same, and not waited for for long (the tick's lock timeout).
 -- Locks: duty (skip locked: one supervisor at a time), session (key share, skip locked). Writes:
---   stop.
+--   stop_request.
 create or replace function jobs_internal.note_overdue()
 returns integer
 language plpgsql volatile security definer
@@ -62,9 +62,9 @@ begin
 end
 $$;
 
--- Give back the lanes whose stubborn job is over. p_owner: only those of this owner, whose
+-- Give back the lanes whose unstoppable job is over. p_owner: only those of this owner, whose
 -- transaction may stay open; null: all.
--- Locks: lane (skip locked), only where there is one to give back.
+-- Locks: lane (skip locked; only where there is one to give back).
 create or replace function jobs_internal.lift_quarantine(p_owner oid default null)
 returns void
 language plpgsql volatile security definer

@@ -130,9 +130,11 @@ $$;
 -- anything stronger. A child is signalled before its watcher would be: the watcher is never
 -- signalled while it has one, nor for two seconds while none is known. Returns: one object
 -- per signal. p_job null: for all. The caller has committed the reasons in an earlier transaction.
--- Locks: session (skip locked), then stop (skip locked), lane (skip locked). Several press at the
---   same time, in any order, and sessions that end a chunk delete the reasons of its jobs: so
---   no session waits here. A reason that another supervisor holds is seen to by it, or over.
+-- Locks: session (skip locked), then stop_request (skip locked), lane (skip locked). Several
+-- callers
+--   signal at the same time, in any order, and sessions that end a chunk delete the reasons of its
+--   jobs: so no session waits here. A reason that another supervisor holds is seen to by it, or
+--   over.
 create or replace function jobs_internal.send_stop_signals(p_job bigint default null)
 returns setof jsonb
 language plpgsql volatile security definer

@@ -138,7 +138,7 @@ begin
 end
 $$;
 
--- The roles that a supervisor serves when it is not told which: members of jobs_runner that can log
+-- The roles that a supervisor serves by default: members of jobs_runner that can log
 -- in and whose jobs are not refused.
 create or replace function jobs_internal.runners()
 returns setof text

@@ -50,7 +50,7 @@ begin
 end
 $$;
 
--- A supervisor says whose jobs it runs, where it was told to run only some. Writes: supervisor.
+-- A supervisor says whose jobs it runs, where it runs only some. Writes: supervisor.
 create or replace function jobs_internal.supervisor_serves(p_supervisor bigint, p_owners text[])
 returns void
 language sql volatile security definer

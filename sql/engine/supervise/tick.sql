@@ -43,7 +43,7 @@ begin
         v_result := jobs_internal.unlogged_failures();
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
-      when 'shapes' then perform jobs_internal.launch_call_template_sweep();
+      when 'call_templates' then perform jobs_internal.launch_call_template_sweep();
       when 'queues' then v_result := to_jsonb(jobs_internal.remove_dropped_queues());
       when 'vacuum' then v_result := to_jsonb(jobs_internal.launch_vacuum());
       when 'history' then v_result := jobs_internal.step_history();
@@ -62,8 +62,8 @@ $$;
 -- One round of a supervisor: dispatch, note the overdue, rescue; says what there is to do. Nothing
 -- in it waits for a row, an object or an advisory lock: skip locked and nowait wherever a row is
 -- wanted. The lock timeout is for the locks that have no such clause, of whole tables.
--- Returns: paused, watchful, dispatched, rescued, stopping, sessions, opened (sessions, ever),
---   running, queued, next_due_ms, next_deadline_ms, feed, owners, problems, failures.
+-- Returns: paused, must_poll, dispatched, rescued, stopping, sessions, opened (sessions, ever),
+--   running, queued, next_due_ms, next_deadline_ms, outbox, owners, problems, failures.
 create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)
 returns jsonb
 language plpgsql volatile security definer
@@ -74,7 +74,7 @@ as $$
 declare
   v_paused boolean := (select s.paused from jobs_internal.switch as s);
   -- first: what is not seen below is committed later
-  v_watchful boolean := jobs_internal.must_poll(p_supervisor);
+  v_must_poll boolean := jobs_internal.must_poll(p_supervisor);
   -- Also before: of those that are counted here and are not among the living below, each came and
   -- went.
   v_opened bigint := coalesce(pg_sequence_last_value('jobs_internal.session_id_seq'), 0);
@@ -101,8 +101,8 @@ begin
   v_owners := jobs_internal.do_part('owners');
   v_sessions := (select count(*) from jobs_internal.session);
   if v_sessions > 0 then
-    -- Attempts that have their reason to stop already are pressed round after round: no deadline of
-    -- theirs counts any more.
+    -- Attempts that have their reason to stop already are signalled round after round: no deadline
+    -- of theirs counts any more.
     select count(l.job_id), min(l.started_at + j.timeout) filter (where x.job_id is null)
     into v_running, v_deadline
     from jobs_internal.active_sessions() as l
@@ -116,7 +116,7 @@ begin
   end if;
   return jsonb_build_object(
     'paused', v_paused,
-    'watchful', v_watchful,
+    'must_poll', v_must_poll,
     'dispatched', v_dispatched,
     'rescued', v_rescued,
     'stopping', (select count(*) from jobs_internal.stop_request),
@@ -131,7 +131,7 @@ begin
     'next_deadline_ms', case when isfinite(v_deadline)
       then least(greatest(0, ceil(extract(epoch from v_deadline - clock_timestamp()) * 1000)),
           86400000)::bigint end,
-    'feed', (select count(*) from (select from jobs_internal.outbox limit 1000) as d),
+    'outbox', (select count(*) from (select from jobs_internal.outbox limit 1000) as d),
     'owners', coalesce(v_owners, '[]'),
     'failures', coalesce(jobs_internal.do_part('failures'), '[]'),
     'problems', coalesce((select jsonb_agg(jsonb_build_object('problem', 'lane_quarantined',

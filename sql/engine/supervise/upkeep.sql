@@ -2,7 +2,7 @@
 
 -- Counters older than an hour, outcomes that no supervisor logged for a week, and what else is of
 -- no use any more, is removed. What another transaction has locked stays for the next time. Locks:
--- all skip locked.
+-- nothing that it waits for.
 create or replace function jobs_internal.sweep_counters()
 returns void
 language plpgsql volatile security definer
@@ -20,8 +20,8 @@ begin
   delete from jobs_internal.rate_use as d
   where d.ctid = any (array(select u.ctid from jobs_internal.rate_use as u
         where u.at < now() - interval '1 minute' for update skip locked));
-  -- A lane that sleeps has no message. Should one have got there by a way that leaves no nudge, it
-  -- does not wait longer than to here.
+  -- An idle lane has no message. Should one have got there by a way that leaves no wakeup
+  -- request, it does not wait longer than to here.
   update jobs_internal.lane as l set idle_state = 'active', horizon_xid = null
   where l.id = any (array(
     select o.id from jobs_internal.lane as o
@@ -91,7 +91,7 @@ declare
 begin
   if jobs_internal.takes_duty('upkeep') then
     perform jobs_internal.do_part('sums'), jobs_internal.do_part('counters'),
-      jobs_internal.do_part('shapes');
+      jobs_internal.do_part('call_templates');
     v_queues := jobs_internal.do_part('queues')::integer;
     v_vacuumed := jobs_internal.do_part('vacuum');
     v_history := jobs_internal.do_part('history');

@@ -1,6 +1,6 @@
 -- A statement whose watcher died runs again, though its post-condition is true.
 
--- Replaces jobs_internal.rescue_one, md5 10c62485e273559456c224f4f7033866.
+-- Replaces jobs_internal.rescue_one, md5 32379a92fc87fe791e234ec2106beaf0.
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session,
     p_found timestamptz default clock_timestamp())
 returns boolean
@@ -35,7 +35,7 @@ begin
         return false;
       elsif found then
         raise exception using errcode = '55P03', message = format('job %s is locked', v_job.id),
-          detail = 'Another transaction of its owner, or of who steers it, holds its row.',
+          detail = 'Another transaction, of its owner or of an operator, holds its row.',
             hint = 'It is tried again.';
       end if;
     end if;
@@ -100,13 +100,13 @@ begin
             jobs_internal.error_object('PWL02',
                 format('the server crashed %s while it ran',
                     jobs_internal.counted(v_job.crashes, 'time')),
-              format('The last time it was the only suspect on trial: worker session %s, pid %s.',
+              format('The last time it ran isolated from other suspects: worker session %s, pid %s.',
                   p_session.id, p_session.pid),
               'Look in the server log for what ended that pid. A retry crashes the server again, '
               'unless its cause is gone.')
           when p_session.crash_attribution = 'charged' then
             jobs_internal.error_object('PWL01', 'the server crashed while it ran',
-              format('It was the only suspect on trial: worker session %s, pid %s.', p_session.id,
+              format('It ran isolated from other suspects: worker session %s, pid %s.', p_session.id,
                   p_session.pid),
               'Look in the server log for what ended that pid. A retry runs apart from other '
               'suspects.')

@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 762976fbce1374a3839bbb3011306987.
+-- Replaces jobs_internal.claim, md5 e42719006b542464701a086586eaf324.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -30,7 +30,7 @@ begin
   end if;
   v_claim.waiting := false;
   perform jobs_internal.wake_lanes(v_session.owner);
-  -- An owner that has become powerful meanwhile gets no other job: it would run with rights that
+  -- An owner that has become privileged meanwhile gets no other job: it would run with rights that
   -- no administrator has admitted.
   if not (select s.paused from jobs_internal.switch as s)
     and not jobs_internal.is_refused(v_session.owner) then
@@ -95,8 +95,8 @@ begin
           v_limit := least(p_limit, 10);
         end if;
       end if;
-      -- Dead entries at the front of the lane cost a walk at each claim, so a claim starts behind
-      -- the last one; from the front again once a second, for messages that were committed late or
+      -- Dead entries at the beginning of the lane cost a walk at each claim, so a claim starts
+      -- behind the last one; from scan_start again once a second, for messages that were committed late or
       -- came back.
       v_after := v_scan_start;
       v_full_scan_at := v_now;

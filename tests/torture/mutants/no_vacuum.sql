@@ -1,6 +1,6 @@
 -- The upkeep does not vacuum the hot tables.
 
--- Replaces jobs_internal.do_part, md5 bd2188eb0ffcfb28396cbdf1403ebcab.
+-- Replaces jobs_internal.do_part, md5 818858133a5303c36708b2e6c2a44ada.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -39,7 +39,7 @@ begin
         v_result := jobs_internal.unlogged_failures();
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
-      when 'shapes' then perform jobs_internal.launch_call_template_sweep();
+      when 'call_templates' then perform jobs_internal.launch_call_template_sweep();
       when 'queues' then v_result := to_jsonb(jobs_internal.remove_dropped_queues());
       when 'vacuum' then null;
       when 'history' then v_result := jobs_internal.step_history();

@@ -88,7 +88,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.do_part, md5 bd2188eb0ffcfb28396cbdf1403ebcab.
+-- Replaces jobs_internal.do_part, md5 818858133a5303c36708b2e6c2a44ada.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -127,7 +127,7 @@ begin
         v_result := jobs_internal.unlogged_failures();
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
-      when 'shapes' then perform jobs_internal.launch_call_template_sweep();
+      when 'call_templates' then perform jobs_internal.launch_call_template_sweep();
       when 'queues' then v_result := to_jsonb(jobs_internal.remove_dropped_queues());
       when 'vacuum' then v_result := to_jsonb(jobs_internal.launch_vacuum());
       when 'history' then v_result := jobs_internal.step_history();
@@ -162,7 +162,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.claim, md5 762976fbce1374a3839bbb3011306987.
+-- Replaces jobs_internal.claim, md5 e42719006b542464701a086586eaf324.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -192,7 +192,7 @@ begin
   end if;
   v_claim.waiting := false;
   perform jobs_internal.wake_lanes(v_session.owner);
-  -- An owner that has become powerful meanwhile gets no other job: it would run with rights that
+  -- An owner that has become privileged meanwhile gets no other job: it would run with rights that
   -- no administrator has admitted.
   if not (select s.paused from jobs_internal.switch as s)
     and not jobs_internal.is_refused(v_session.owner) then
@@ -257,8 +257,8 @@ begin
           v_limit := least(p_limit, 10);
         end if;
       end if;
-      -- Dead entries at the front of the lane cost a walk at each claim, so a claim starts behind
-      -- the last one; from the front again once a second, for messages that were committed late or
+      -- Dead entries at the beginning of the lane cost a walk at each claim, so a claim starts
+      -- behind the last one; from scan_start again once a second, for messages that were committed late or
       -- came back.
       v_after := v_scan_start;
       v_full_scan_at := v_now;
