@@ -47,7 +47,7 @@ _WIDTH = 160  # columns, where the terminal has fewer or there is none
 )  # fmt: skip
 @click.option(
     "--markdown", "markdown_file", type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the table of systems there too, for docs/performance.md.",
+    help="Write the table of systems there too; into a page with its marks, between them.",
 )  # fmt: skip
 @click.option(
     "--list", "listing", is_flag=True, help="List the measurements with their goals, and leave."
@@ -203,7 +203,7 @@ def _run(
     if systems is not None:
         wide.print(systems)
         if output.markdown is not None:
-            output.markdown.write_text(grid.markdown(run), encoding="utf-8")
+            grid.write(run, output.markdown)
     if output.plots is not None:
         from bench.plots import draw  # noqa: PLC0415
 

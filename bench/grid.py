@@ -1,14 +1,22 @@
 """The table of systems: a row for each, on the screen and as Markdown for docs/performance.md."""
 
 import textwrap
+from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.table import Table
 
 from bench.figures import Figure
+from bench.goals import in_unit
 from bench.report import caption, goal_lines, spread
 from bench.run import Run
 
-__all__ = ["markdown", "table"]
+__all__ = ["BEGIN", "END", "markdown", "table", "write"]
+
+#: The marks of a page, between which the table goes.
+BEGIN, END = "<!-- systems: begin -->", "<!-- systems: end -->"
+_WIDTH = 100
+_RATES = ("jobs/s", "tps")  #: of these units more is better
 
 
 def _rows(run: Run) -> dict[str, dict[str, Figure]]:
@@ -50,25 +58,55 @@ def table(run: Run) -> Table | None:
     return drawn
 
 
+def _better(rows: dict[str, dict[str, Figure]]) -> list[str]:
+    """Say for each column which systems do better than the first row, which is ours."""
+    (_, ours), *others = rows.items()
+    lines = []
+    for heading, unit in _columns(rows):
+        mine = ours.get(heading)
+        theirs = [(name, row[heading]) for name, row in others if heading in row]
+        found = [
+            f"{name} ({in_unit(one.value, unit)})"
+            for name, one in theirs
+            if mine and (one.value > mine.value if unit in _RATES else one.value < mine.value)
+        ]
+        if mine and found:
+            text = f"- {heading}: {', '.join(found)}; ours {in_unit(mine.value, unit)}"
+            lines += textwrap.wrap(text, _WIDTH, subsequent_indent="  ")
+    return lines
+
+
 def markdown(run: Run) -> str:
-    """Write the same with the machine, the systems' settings, and a line for each goal."""
+    """Write the same with the machine, where others are better, and the goals."""
     rows = _rows(run)
-    if not rows:
-        return ""
     columns = _columns(rows)
+    size = " QUICK=1" if run.size == "quick" else ""
+    begin = (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} by `make bench PEERS=1{size}`: {caption(run)}"
+    )
     lines = [
-        *textwrap.wrap(caption(run), 100),
+        *textwrap.wrap(begin, _WIDTH),
         "",
         "| | " + " | ".join(f"{heading}, {unit}" for heading, unit in columns) + " |",
         "|---" * (len(columns) + 1) + "|",
         *(f"| {name} | " + " | ".join(_cells(row, columns)) + " |" for name, row in rows.items()),
         "",
-        "| | settings |",
-        "|---|---|",
-        *(f"| {name} | {next(iter(row.values())).note} |" for name, row in rows.items()),
+        f"Better than {next(iter(rows))}:",
+        "",
+        *(_better(rows) or ["- none"]),
         "",
         "| goal | ratio |",
         "|---|---|",
         *(f"| {line.removeprefix('goal ').replace(': ', ' | ', 1)} |" for line in goal_lines(run)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def write(run: Run, file: Path) -> None:
+    """Put it between the marks of a page that has them; else the file is that alone."""
+    text = markdown(run)
+    page = file.read_text(encoding="utf-8") if file.exists() else ""
+    if BEGIN in page and END in page:
+        before, after = page.partition(BEGIN)[0], page.partition(END)[2]
+        text = f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+    file.write_text(text, encoding="utf-8")

@@ -1,5 +1,6 @@
 """pyworker beside other systems: what is compared with what, and that each system's program runs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from bench.peers.turn import COLUMNS, take
 from bench.size import TINY
 from pyworker.errors import WorkError
 
+TOP = Path(__file__).parents[2]
 UNITS = {name: unit for name, _, unit in COLUMNS}
 #: Ours 10, and each other system something else: two runs.
 TAKEN = {
@@ -73,6 +75,18 @@ def test_peers_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch,
 
     assert [one.name for one in there] == ["shipped", "start", "first"]
     assert [one.title for one in absent] == [one.title for one in SYSTEMS.values() if not one.ours]
+
+
+def test_the_page_names_the_versions_that_are_pinned() -> None:
+    page = (TOP / "docs/performance.md").read_text("utf-8")
+    packages = json.loads((TOP / "bench/peers/package.json").read_text("utf-8"))["dependencies"]
+    lines = (TOP / "bench/peers/requirements.txt").read_text("utf-8").splitlines()
+    packages |= dict(line.split("==") for line in lines if "==" in line)
+
+    for system in SYSTEMS.values():
+        if not system.ours:
+            row = next(line for line in page.splitlines() if line.startswith(f"| {system.title}"))
+            assert row.split(" | ")[1] == packages[system.package]
 
 
 @pytest.mark.parametrize("name", ["first", *(one.name for one in SYSTEMS.values() if not one.ours)])
