@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +87,8 @@ def bench(
         return
     size = TINY if tiny else QUICK if quick else FULL
     chosen = _compared(only) if peers else choose(size, only)
+    if peers:
+        size = replace(size, seconds=float("inf"))  # a comparison is whole, or none
     if plots is not None:
         from bench.plots import require_plotting  # noqa: PLC0415
 
