@@ -142,6 +142,7 @@ def test_no_progress_breaks_the_views(database: Database) -> None:
     database.drain()
 
 
+@pytest.mark.alone
 def test_a_dead_watcher_whose_child_works_costs_no_tick(database: Database) -> None:
     """Nobody is judged before the child has ended, so nobody waits for that judgement, round after round."""
     with gate_shut(database):

@@ -30,7 +30,7 @@ def test_who_holds_the_advisory_lock_of_a_queue_holds_up_nobody(database: Databa
         )
         new = put(database, "pg_catalog.now", role="other")
         database.run("select jobs.run_now(%s)", [known])
-        database.admin("set statement_timeout = '5 s'")
+        database.admin("set statement_timeout = '20 s'")
         for _ in range(8):
             tick(database)
         database.admin("reset statement_timeout")
@@ -59,7 +59,7 @@ def test_an_open_change_of_a_queue_holds_up_no_rescue(database: Database) -> Non
         for (pid,) in database.admin("select pid from jobs.sessions"):
             database.admin("select pg_terminate_backend(%s)", [pid])
         wait_until(lambda: not database.background(), 10)
-        database.admin("set statement_timeout = '5 s'")
+        database.admin("set statement_timeout = '20 s'")
         tick(database)
         database.admin("reset statement_timeout")
         assert database.admin("select count(*) from jobs_internal.session") == [(0,)]

@@ -15,7 +15,7 @@ MODES = ("share", "access exclusive")
 def test_no_call_of_a_supervisor_waits_for_it(database: Database, mode: str) -> None:
     """Each ends at once, done or refused; what it had to do is done when the table is free again."""
     make_lane(database)
-    line = database.connect("supervisor", statement_timeout="5s")
+    line = database.connect("supervisor")
     number = (line.execute("select jobs_internal.supervisor_open('one', 'here', 1, '1')").fetchone() or (0,))[0]
     tables = database.admin(
         "select c.oid::regclass::text from pg_class as c where c.relkind in ('r', 'p')"
@@ -43,7 +43,7 @@ def test_outcomes_that_cannot_be_taken_are_named_and_stay(database: Database) ->
     holder = database.connect("postgres")
     holder.execute("begin")
     holder.execute("lock table jobs_internal.outbox in share mode")
-    line = database.connect("supervisor", statement_timeout="5s")
+    line = database.connect("supervisor")
     for _ in range(3):
         assert line.execute("select jobs_internal.take_outcomes(10)").fetchall() == []
         database.admin("update jobs_internal.duty_failure set retry_at = clock_timestamp()")
@@ -132,7 +132,7 @@ def test_no_statement_of_a_round_waits_for_a_row(database: Database) -> None:
     """Where one did, the limit of time for locks would end it: skip locked and nowait say something else."""
     make_lane(database)
     make_lane(database, role="other")
-    line = database.connect("supervisor", statement_timeout="5s")
+    line = database.connect("supervisor")
     number = (line.execute("select jobs_internal.supervisor_open('one', 'here', 1, '1')").fetchone() or (0,))[0]
     waited: list[Row] = []
     for (table,) in database.admin(

@@ -26,7 +26,7 @@ CASES = {"audit": (AUDIT, "42501"), "freeze": (FREEZE % "P0001", "P0001"), "canc
 
 
 def _supervisor(database: Database) -> tuple[Connection[Row], int]:
-    line = database.connect("supervisor", statement_timeout="5s")
+    line = database.connect("supervisor")
     row = line.execute("select jobs_internal.supervisor_open('one', 'here', 1, '1')").fetchone()
     assert row
     return line, int(row[0])

@@ -18,12 +18,12 @@ def rounds(database: Database) -> Iterator[Callable[[], None]]:
     """A supervisor's whole round, which must not wait: tick, press, outcomes, maintenance and a fresh registration."""
     make_lane(database)
     make_lane(database, role="other")
-    line = database.connect("supervisor", statement_timeout="5s")
+    line = database.connect("supervisor")
     number = _open(line)
 
     def rounds() -> None:
         _every_round(line, number)
-        _open(database.connect("supervisor", statement_timeout="5s"))
+        _open(database.connect("supervisor"))
 
     yield rounds
     line.close()

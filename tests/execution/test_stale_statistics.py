@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from stage import know_as_short, put
 from support import Database
 
@@ -15,6 +16,7 @@ def fill(database: Database) -> None:
     )
 
 
+@pytest.mark.alone
 def test_mending_and_ticks_are_quick_after_a_vacuum_of_empty_tables(database: Database) -> None:
     put(database, "app.note", {"n": 1})
     database.drain()

@@ -88,11 +88,14 @@ LARGE = {"x": "y" * 300}
     ],
     ids=["settings", "note", "options", "many note", "many settings", "text", "done_when", "rollback", "option"],
 )
-def test_all_that_a_job_carries_counts_as_its_arguments(database: Database, call) -> None:  # type: ignore[no-untyped-def]
-    _quota(database, args_bytes=200)
-    assert put(database, "app.note", {"n": 1}, settings={"my.own": "y"}, note={"x": "y"}) > 0
-    assert put_sql(database, "select 1", done_when="true", rollback="select 2") > 0
-    assert sqlstate_of(lambda: call(database)) == "PW070"
+def test_all_that_a_job_carries_counts_as_its_arguments(shared: Database, call) -> None:  # type: ignore[no-untyped-def]
+    _quota(shared, args_bytes=200)
+    try:
+        assert put(shared, "app.note", {"n": 1}, settings={"my.own": "y"}, note={"x": "y"}) > 0
+        assert put_sql(shared, "select 1", done_when="true", rollback="select 2") > 0
+        assert sqlstate_of(lambda: call(shared)) == "PW070"
+    finally:
+        _quota(shared)
 
 
 def test_so_it_is_with_a_publication(database: Database) -> None:
@@ -142,7 +145,7 @@ def test_a_lane_is_nudged_once_in_a_transaction_and_again_after_a_savepoint(data
 
 
 @pytest.mark.parametrize("where", ["enqueue", "enqueue_many", "enqueue_sql", "by hand"])
-def test_settings_are_bounded(database: Database, where: str) -> None:
+def test_settings_are_bounded(shared: Database, where: str) -> None:
     """60 MB of them are no settings of a job: PW018, as for a note."""
     large = json.dumps({"my.own": "x" * 70_000})
     calls = {
@@ -152,7 +155,7 @@ def test_settings_are_bounded(database: Database, where: str) -> None:
         "by hand": "select jobs_internal.store_job((jobs_internal.resolve('pg_catalog.now', '{}')).id, null, 'default',"
         " now(), null, null, null, 'normal', %s, '{}', '{}')",
     }
-    assert sqlstate_of(lambda: database.run(calls[where], [large])) == "PW018"
+    assert sqlstate_of(lambda: shared.run(calls[where], [large])) == "PW018"
 
 
 def test_large_statements_do_not_keep_their_session_from_starting_them(database: Database) -> None:

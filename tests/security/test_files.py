@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit.server import open_directory
+from kit.server import open_directory, run_directory
 
 from pyworker.demo.daemon import Daemon
 from pyworker.server import PrivateServer
@@ -31,10 +31,12 @@ def top() -> Iterator[Path]:
 def pyworker(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "pyworker", *arguments],
-        capture_output=True, text=True, check=False, timeout=100, umask=WIDE_OPEN,
+        env={"PYWORKER_SERVER_PACKAGES": str(run_directory() / "packages"), **os.environ},
+        capture_output=True, text=True, check=False, timeout=250, umask=WIDE_OPEN,
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_private_server_is_private_under_any_umask(top: Path) -> None:
     directory = top / "s"

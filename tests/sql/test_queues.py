@@ -93,18 +93,18 @@ def test_alter(database: Database) -> None:
         ("retention_rows => -1", "retention_rows of queue", "1 to 9223372036854775807; for no limit null in"),
     ],
 )
-def test_an_option_out_of_range(database: Database, call: str, given: str, said: str, reach: str) -> None:
+def test_an_option_out_of_range(shared: Database, call: str, given: str, said: str, reach: str) -> None:
     """The error names the option, its value and its range; nothing is made or changed."""
-    before = database.admin("select * from jobs_internal.queue")
+    before = shared.admin("select * from jobs_internal.queue")
     with pytest.raises(psycopg.Error) as caught:
-        database.run(call.format(given).encode(), role="operator")
+        shared.run(call.format(given).encode(), role="operator")
     diagnostic = caught.value.diag
 
     assert diagnostic.sqlstate == "PW026"
     assert said in str(diagnostic.message_primary)
     assert re.search(reach, str(diagnostic.message_detail))
     assert "constraint" not in f"{diagnostic.message_primary} {diagnostic.message_detail}"
-    assert database.admin("select * from jobs_internal.queue") == before
+    assert shared.admin("select * from jobs_internal.queue") == before
 
 
 @pytest.mark.parametrize("call", [CREATE, ALTER])
@@ -119,12 +119,14 @@ def test_an_option_out_of_range(database: Database, call: str, given: str, said:
         ("178000000 years", None),
     ],
 )
-def test_a_timeout_is_kept_in_seconds(database: Database, call: str, given: str, kept: str | None) -> None:
+def test_a_timeout_is_kept_in_seconds(shared: Database, call: str, given: str, kept: str | None) -> None:
     """Whatever units it was given in; what no job lives to see is none."""
-    database.run(call.format(f"timeout => '{given}'").encode(), role="operator")
+    operator = shared.line("operator")
+    with operator.transaction(force_rollback=True):
+        operator.execute(call.format(f"timeout => '{given}'").encode())
 
-    query = "select timeout::text from jobs.queues where queue = %s"
-    assert database.value(query, ["mail" if call == CREATE else "default"]) == kept
+        query = "select timeout::text from jobs.queues where queue = %s"
+        assert operator.execute(query, ["mail" if call == CREATE else "default"]).fetchall() == [(kept,)]
 
 
 def test_held_slots_outlive_a_lower_number(database: Database) -> None:
@@ -260,10 +262,10 @@ def test_configure(database: Database) -> None:
         ("chunk_jobs", None, "a whole number from 1 to 1000"),
     ],
 )
-def test_the_range_of_a_setting_is_told(database: Database, name: str, value: str | None, reach: str) -> None:
+def test_the_range_of_a_setting_is_told(shared: Database, name: str, value: str | None, reach: str) -> None:
     """The hint names the range of that setting, and of no other."""
     with pytest.raises(psycopg.Error) as caught:
-        database.run("select jobs.configure(%s, %s)", [name, value], role="operator")
+        shared.run("select jobs.configure(%s, %s)", [name, value], role="operator")
 
     assert caught.value.sqlstate == "PW026"
     assert f"The range of {name}: {reach}." in str(caught.value.diag.message_hint)

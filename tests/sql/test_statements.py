@@ -276,7 +276,7 @@ TEDIOUS = (
 def test_a_text_is_read_in_time(shared: Database, head: str, piece: str) -> None:
     """A text is stored, or refused by name, in a time that grows with its length and no more."""
     text = head + piece * (100_000 // len(piece))
-    with shared.connect(statement_timeout="5s") as connection:
+    with shared.connect(statement_timeout="10s") as connection:
         state = sqlstate_of(lambda: connection.execute("select jobs.enqueue_sql(%s, run_at => '2100-01-01')", [text]))
 
     assert state in (None, "PW014", "PW017", "PW018", "PW021")

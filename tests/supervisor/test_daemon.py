@@ -14,7 +14,7 @@ import pytest
 
 from pyworker.server import PrivateServer
 
-from .conftest import RESTS, Scripted, Start, statements_a_second, wait_until
+from .conftest import RESTS, Scripted, Start, wait_until
 
 
 def commit(*succeeded: int, **other: Any) -> dict[str, Any]:
@@ -127,14 +127,6 @@ def test_many_successes_are_summed_and_every_failure_keeps_its_line(scripted: Sc
     assert len(daemon.events("jobs_succeeded")) <= 3
     assert daemon.events("job_succeeded") == []
     assert Counter(line["job_id"] for line in daemon.events("job_failed")) == Counter(range(2500))
-
-
-def test_idle_it_sends_less_than_a_statement_in_three_seconds(scripted: Scripted, start: Start) -> None:
-    scripted.sql("create extension pg_stat_statements")
-    daemon = start(scripted.dsn)
-    wait_for_rest(scripted)
-    assert statements_a_second(scripted.sql, "supervisor") < 0.3
-    daemon.stop()
 
 
 def test_a_ring_wakes_it_at_once(scripted: Scripted, start: Start) -> None:
