@@ -11,7 +11,7 @@ TESTS  ?=
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint format test coverage test-docker demo bench torture torture-mutants clean
+.PHONY: help venv lint format test coverage functions test-docker demo bench torture torture-mutants clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ test: $(VENV)/.dev  ## Run all tests (TESTS=tests/unit for some, WORKERS=n proce
 coverage: $(VENV)/.dev  ## Run tests (TESTS=...) and show the lines and branches of pyworker/ that none of them ran
 	rm -f .coverage
 	$(BIN)/python tests/kit/run.py --cov --cov-append --cov-report=term-missing:skip-covered $(TESTS)
+
+functions: $(VENV)/.dev  ## Run tests (TESTS=...) and list the SQL functions that none of them called
+	rm -rf .functions && mkdir .functions
+	PYWORKER_TESTS_FUNCTIONS=$(CURDIR)/.functions $(BIN)/python tests/kit/run.py $(TESTS); \
+	  $(BIN)/python tests/kit/functions.py .functions
 
 test-docker: $(VENV)/.dev  ## Build docker/ and run it on an engine of its own (root on Debian; else skipped)
 	$(BIN)/pytest tests/docker

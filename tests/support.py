@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from kit.functions import counting, note_calls
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
@@ -281,5 +282,8 @@ def drop(database: Database) -> None:
         pytest.fail(f"worker sessions leaked: {database.background()}")
     finally:
         database.close()
+        if counting():
+            with database.server.connect(database=database.name) as connection:
+                note_calls(connection)
         with database.server.connect(statement_timeout="0") as connection:
             connection.execute(f"drop database {database.name} with (force)".encode())

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from kit.functions import COUNTING, counting
 from pyworker.server import PrivateServer
 from pyworker.server.cluster import create_cluster
 from pyworker.server.layout import Layout
@@ -98,9 +99,8 @@ def furnish(directory: Path, *, data: bool = True, durable: bool = False) -> Pri
     if data:
         subprocess.run(["cp", "-a", "--reflink=auto", master.data, layout.data], check=True)
         shutil.copy2(master.passwords, layout.passwords)
-        if not durable:
-            with (layout.data / "postgresql.conf").open("a", encoding="utf-8") as file:
-                file.write(_FAST)
+        with (layout.data / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(f"{'' if durable else _FAST}{COUNTING if counting() else ''}")
     return server
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from kit.functions import counting, note_calls
 from kit.server import private_server
 
 from pyworker.cli import main
@@ -84,6 +85,9 @@ def new_database(schema_server: PrivateServer) -> Iterator[Callable[[], Database
         return database
 
     yield make
+    for database in made if counting() else ():
+        with psycopg.connect(database.dsn(), autocommit=True) as connection:
+            note_calls(connection)
     with psycopg.connect(schema_server.dsn(), autocommit=True) as connection:
         for database in made:
             connection.execute(f"drop database {database.name} with (force)")

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from kit.functions import counting, note_calls
 from kit.server import private_server
 
 from pyworker.server import PrivateServer
@@ -258,5 +259,8 @@ def real(server: PrivateServer, template: str) -> Iterator[Real]:
         connection.execute("select jobs.reconcile()")
     yield Real(server, name)
     server.start()
+    if counting():
+        with psycopg.connect(server.dsn("postgres", name), autocommit=True) as connection:
+            note_calls(connection)
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)")
