@@ -423,7 +423,7 @@ FORGED: dict[str, tuple[str, Any]] = {
     "cancel_waiting": ("select jobs_internal.cancel_waiting(%(waiting)s, 'x')", "42501"),
     "enter_lane": ("select jobs_internal.enter_lane(%(planned)s)", "42501"),
     "record_audit": ("select jobs_internal.record_audit('x', 'x', null, null)", "42501"),
-    "put_in_outbox": ("select jobs_internal.put_in_outbox(1, 1, 1, null, null)", "42501"),
+    "put_in_outbox": ("select jobs_internal.put_in_outbox(1, 1, 1, 1, null, null)", "42501"),
     "store_log_lines": ("select jobs_internal.store_log_lines(%(job)s, 1, 0, '[]')", "42501"),
     "record_run_stats": ("select jobs_internal.record_run_stats(null, null)", "42501"),
     "release": ("select jobs_internal.release(null, false)", "42501"),

@@ -39,6 +39,7 @@ declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
   v_other jsonb;
   v_template integer;
+  v_queue integer;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   if not jobs_internal.is_small(p_ending.result) then
@@ -46,7 +47,8 @@ begin
       message = 'the result is larger than the setting result_bytes, or the quota of its owner',
       hint = 'Write large results into a table. A retry cannot help.';
   end if;
-  select j.call_template_id into v_template from jobs_internal.job as j where j.id = p_ending.job_id
+  select j.call_template_id, j.queue_id into v_template, v_queue
+  from jobs_internal.job as j where j.id = p_ending.job_id
     and j.session_id = p_session;
   if not found then
     p_ending.job_id := null;
@@ -68,12 +70,11 @@ begin
         hint = 'Look at jobs.job and jobs.attempts for it.';
   end if;
   if p_ending.outcome = 'succeeded' then
-    perform jobs_internal.put_in_outbox(p_session, p_lane, v_session.pid,
-        jsonb_build_array(jsonb_build_object(
-      'task', v_other -> 'task', 'job_ids', jsonb_build_array(v_other -> 'job_id'), 'ms',
-        jsonb_build_array(v_other -> 'ms'))), '[]');
+    perform jobs_internal.put_in_outbox(v_queue, v_session.owner, p_session, v_session.pid,
+        jsonb_build_array(jsonb_build_object('task', v_other -> 'task', 'job_ids',
+          jsonb_build_array(v_other -> 'job_id'), 'ms', jsonb_build_array(v_other -> 'ms'))), '[]');
   else
-    perform jobs_internal.put_in_outbox(p_session, p_lane, v_session.pid, null,
+    perform jobs_internal.put_in_outbox(v_queue, v_session.owner, p_session, v_session.pid, null,
         jsonb_build_array(v_other));
   end if;
 end

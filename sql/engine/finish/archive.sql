@@ -1,4 +1,23 @@
--- Attempts, log lines and statements of finished jobs: into their bucket, and back for a retry.
+-- The history of jobs: what goes from the tables of live jobs into their bucket when they end, and
+-- comes back for a retry. No other function writes finished, attempt and the finished_ tables
+-- (tests/catalog/test_writers.py), but for what a person says of a finished job, and for the
+-- upkeep of history.
+
+-- Store an attempt that is not its job's last.
+create or replace function jobs_internal.store_attempt(p_owner oid, p_pid integer,
+    p_ending jobs_internal.attempt_result)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid,
+    child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes,
+    result, error)
+  values (p_ending.job_id, p_ending.attempt, p_ending.outcome, p_owner, p_ending.started_at,
+    p_ending.finished_at, p_pid, p_ending.child_pid, jobs_internal.waited(p_ending), p_ending.rows,
+    p_ending.wal_bytes, p_ending.buffers_hit, p_ending.buffers_read, p_ending.buffers_dirtied,
+    p_ending.temp_bytes, p_ending.result, p_ending.error);
+end;
 
 -- Whether jobs have earlier attempts or log lines in the tables of live jobs.
 create or replace function jobs_internal.has_earlier_attempts(p_jobs bigint[])
@@ -49,8 +68,79 @@ begin atomic
     g.object, g.target, g.identity from gone as g;
 end;
 
--- Take it all back, for a job that lives again. Writes: attempt, log_line, statement,
--- finished_attempt, finished_log_line, finished_statement.
+-- Finish jobs of one owner in one queue: the row of each goes from job into the open bucket of that
+-- queue, with its last attempt and all that it left behind; those whose option says so are told.
+-- p_live: the state that they are in; p_uncounted: 1 where their rows do not count that attempt
+--   yet (a chunk), else 0. A job that is not so any more is left out.
+-- p_state: what they end in; p_pid: the session that ran them; p_endings: how each ended.
+-- Returns: how many were finished, and for a supervisor's log per_task, [{task, job_ids, ms}].
+-- Writes: job, finished, attempt, log_line, statement, finished_attempt, finished_log_line,
+-- finished_statement.
+create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
+    p_uncounted integer, p_state text, p_pid integer, p_endings jobs_internal.attempt_result[],
+    out finished bigint, out per_task jsonb)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_ids bigint[] := array(select e.job_id from unnest(p_endings) as e);
+  v_bucket integer;
+  v_statements boolean;
+  v_asked boolean;
+begin
+  with dropped as (
+    delete from jobs_internal.job as j
+    where j.id = any (v_ids) and j.state = p_live and j.owner = p_owner
+    returning j.*
+  ), kept as (
+    -- The bucket is read by the statement that writes there: see history/steps.sql.
+    insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state,
+      call_template_id, attempt, max_attempts, outcome, run_at, created_at, started_at,
+      finished_at, pid, child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read,
+      buffers_dirtied, temp_bytes, publication_id, enqueued_by, timeout, unique_key, args,
+      settings, note, options, result, error)
+    select j.id, (select jobs_internal.bucket_of(p_queue, p_owner)), j.queue_id, j.owner,
+      j.priority, p_state, j.call_template_id, e.attempt, j.max_attempts, e.outcome, j.run_at,
+      j.created_at, e.started_at, e.finished_at, p_pid, e.child_pid, jobs_internal.waited(e),
+      e.rows, e.wal_bytes, e.buffers_hit, e.buffers_read, e.buffers_dirtied, e.temp_bytes,
+      j.publication_id, j.enqueued_by, j.timeout, coalesce(j.unique_key, j.former_key), j.args,
+      j.settings, j.note, j.options, e.result, e.error
+    from dropped as j
+    join unnest(p_endings) as e on e.job_id = j.id and e.attempt = j.attempt + p_uncounted
+    returning id, bucket, call_template_id, started_at, finished_at, options
+  ), tasks as (
+    select s.task, jsonb_agg(k.id) as job_ids,
+      jsonb_agg(round((extract(epoch from k.finished_at - k.started_at) * 1000)::numeric, 3))
+        as ms,
+      count(*) as n, bool_or(k.options is not null) as asked, min(k.bucket) as bucket
+    from kept as k
+    left join jobs_internal.call_template as s on s.id = k.call_template_id
+    group by s.task
+  )
+  select jsonb_agg(jsonb_build_object('task', t.task, 'job_ids', t.job_ids, 'ms', t.ms)),
+    coalesce(sum(t.n), 0), bool_or(t.asked), min(t.bucket), bool_or(t.task is null)
+  into per_task, finished, v_asked, v_bucket, v_statements
+  from tasks as t;
+  -- Not those that succeeded at once and said nothing: nearly all.
+  if v_statements or jobs_internal.has_earlier_attempts(v_ids) then
+    perform jobs_internal.archive_attempts(v_ids, v_bucket);
+  end if;
+  if v_asked then
+    perform jobs_internal.notify_of_end(f.options, f.id, f.state,
+        jobs_internal.task_name(f.id, f.call_template_id))
+    from jobs_internal.finished as f
+    where f.id = any (v_ids) and f.options is not null
+    order by f.id;
+  end if;
+end
+$$;
+
+-- Take all attempts back, the last one too, for a job that lives again; its row of finished is
+-- left to the caller. Writes: attempt, log_line, statement, finished_attempt, finished_log_line,
+-- finished_statement.
 create or replace function jobs_internal.restore_attempts(p_job bigint, p_bucket integer)
 returns void
 language sql volatile security definer
@@ -69,6 +159,15 @@ begin atomic
     g.waited_ms, g.rows, g.wal_bytes, g.buffers_hit, g.buffers_read, g.buffers_dirtied,
       g.temp_bytes, g.result, g.error
   from gone as g;
+  insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid,
+    child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes,
+    result, error)
+  select f.id, f.attempt, f.outcome, f.owner, f.started_at, f.finished_at, f.pid, f.child_pid,
+    f.waited_ms, f.rows, f.wal_bytes, f.buffers_hit, f.buffers_read, f.buffers_dirtied,
+    f.temp_bytes, f.result, f.error
+  from jobs_internal.finished as f
+  where f.id = p_job and f.bucket = p_bucket and f.outcome is not null
+  on conflict do nothing;
   with gone as (
     delete from jobs_internal.finished_log_line as l where l.job_id = p_job and l.bucket = p_bucket
       returning l.*

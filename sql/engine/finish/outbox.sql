@@ -1,9 +1,9 @@
 -- The outbox: outcomes for the logs of supervisors, and notifications of ends.
 
--- Put outcomes where a supervisor finds them for its log.
-create or replace function jobs_internal.put_in_outbox(p_session bigint, p_lane integer,
-    p_pid integer,
-    p_succeeded jsonb, p_others jsonb)
+-- Put outcomes of jobs of one owner in one queue where a supervisor finds them for its log. No other
+-- function does. p_succeeded: per task, as archive_jobs returns them; p_others: one object each.
+create or replace function jobs_internal.put_in_outbox(p_queue integer, p_owner oid,
+    p_session bigint, p_pid integer, p_succeeded jsonb, p_others jsonb)
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -11,12 +11,11 @@ begin atomic
   insert into jobs_internal.outbox (body, bytes)
   select b.body, pg_column_size(b.body)  -- it is not compressed yet
   from (
-    select jsonb_build_object('queue', q.name, 'owner', pg_get_userbyid(l.owner), 'session',
-        p_session, 'pid', p_pid,
-      'succeeded', coalesce(p_succeeded, '[]'), 'others', coalesce(p_others, '[]')) as body
-    from jobs_internal.lane as l
-    join jobs_internal.queue as q on q.id = l.queue_id
-    where l.id = p_lane
+    select jsonb_build_object('queue', q.name, 'owner', pg_get_userbyid(p_owner), 'session',
+      p_session, 'pid', p_pid, 'succeeded', coalesce(p_succeeded, '[]'), 'others',
+      coalesce(p_others, '[]')) as body
+    from jobs_internal.queue as q
+    where q.id = p_queue
     offset 0  -- made once
   ) as b;
 end;

@@ -85,8 +85,7 @@ end;
 --   less).
 -- Returns: one object for the outbox, or null when the fence missed (the job is not in that state
 -- any more).
--- Locks: job. Writes: job, finished, attempt, log_line, stop_request,
--- finished_attempt, finished_log_line, finished_statement.
+-- Locks: job. Writes: job, stop_request, progress_message, log_line; see archive_jobs.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
     p_ending jobs_internal.attempt_result)
@@ -105,7 +104,6 @@ declare
   v_cancelled boolean;
   v_top_level boolean;
   v_excused boolean;
-  v_bucket integer;
 begin
   select j.* into v_job from jobs_internal.job as j
   where j.id = p_ending.job_id and j.state = p_state and j.attempt = p_expected
@@ -158,6 +156,8 @@ begin
         'Look in the server log; then select jobs.retry(id).', v_error ->> 'context');
   end if;
 
+  p_ending.outcome := v_outcome;
+  p_ending.error := v_error;
   v_retry := v_outcome in ('failed', 'timed_out', 'lost') and p_ending.attempt < v_job.max_attempts
     and jobs_internal.worth_retry(v_error ->> 'sqlstate');
   if v_retry and v_cancelled then
@@ -174,46 +174,12 @@ begin
       attempt = p_ending.attempt, error = v_error,
         verify = nullif(v_top_level and v_outcome = 'lost', false)
     where id = v_job.id;
-    insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at,
-        pid, child_pid,
-      waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes, result,
-        error)
-    values (v_job.id, p_ending.attempt, v_outcome, v_job.owner, p_ending.started_at,
-        p_ending.finished_at, p_pid, p_ending.child_pid,
-      jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit,
-        p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes, p_ending.result,
-          v_error);
+    perform jobs_internal.store_attempt(v_job.owner, p_pid, p_ending);
   else
     v_state := coalesce(v_state, case v_outcome when 'succeeded' then 'succeeded' when 'cancelled'
         then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end);
-    delete from jobs_internal.job where id = v_job.id;
-    -- The bucket is read by the statement that writes there: see history/steps.sql.
-    insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state,
-        call_template_id,
-        attempt, max_attempts, outcome, run_at, created_at,
-      started_at, finished_at, pid, child_pid, waited_ms, rows, wal_bytes, buffers_hit,
-        buffers_read, buffers_dirtied, temp_bytes,
-      publication_id, enqueued_by, timeout, unique_key, args, settings, note, options, result,
-        error)
-    select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id,
-      v_job.owner, v_job.priority, v_state, v_job.call_template_id, p_ending.attempt,
-        v_job.max_attempts,
-        v_outcome,
-      v_job.run_at, v_job.created_at, p_ending.started_at, p_ending.finished_at, p_pid,
-        p_ending.child_pid,
-      jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit,
-        p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes,
-      v_job.publication_id, v_job.enqueued_by, v_job.timeout,
-        coalesce(v_job.unique_key, v_job.former_key), v_job.args, v_job.settings, v_job.note,
-          v_job.options, p_ending.result, v_error
-    returning bucket into strict v_bucket;
-    if v_job.call_template_id is null or jobs_internal.has_earlier_attempts(array[v_job.id]) then
-      perform jobs_internal.archive_attempts(array[v_job.id], v_bucket);
-    end if;
-    if v_job.options is not null then
-      perform jobs_internal.notify_of_end(v_job.options, v_job.id, v_state,
-          jobs_internal.task_name(v_job.id, v_job.call_template_id));
-    end if;
+    perform jobs_internal.archive_jobs(v_job.queue_id, v_job.owner, p_state,
+        p_ending.attempt - p_expected, v_state, p_pid, array[p_ending]);
   end if;
   return jsonb_build_object('job_id', v_job.id, 'task',
       jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', v_outcome,

@@ -41,17 +41,6 @@ begin
   v_due_at := greatest(now(),
       jobs_internal.charge(v_job.owner, 1, null, coalesce(v_job.publication_id, 0)));
   perform jobs_internal.restore_attempts(v_job.id, v_job.bucket);
-  if v_job.outcome is not null then
-    insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at,
-        pid, child_pid,
-      waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes, result,
-        error)
-    values (v_job.id, v_job.attempt, v_job.outcome, v_job.owner, v_job.started_at,
-        v_job.finished_at, v_job.pid, v_job.child_pid,
-      v_job.waited_ms, v_job.rows, v_job.wal_bytes, v_job.buffers_hit, v_job.buffers_read,
-        v_job.buffers_dirtied, v_job.temp_bytes, v_job.result, v_job.error)
-    on conflict do nothing;
-  end if;
   delete from jobs_internal.finished as f where f.id = retry.id and f.bucket = v_job.bucket;
   begin
     insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id, attempt,

@@ -26,8 +26,8 @@ $$;
 
 -- Cancel a job that has not started. Returns false when it has: it runs, or a session holds its
 -- message, or it is finished.
--- Locks: message (skip locked), then job. Writes: the lane's pgmq queue, job, finished,
--- stop_request, outbox.
+-- Locks: message (skip locked), then job. Writes: the lane's pgmq queue, stop_request, outbox; see
+-- archive_jobs.
 create or replace function jobs_internal.cancel_waiting(p_id bigint, p_by text)
 returns boolean
 language plpgsql volatile security definer
@@ -36,7 +36,8 @@ as $$
 declare
   v_job jobs_internal.job;
   v_locked boolean;
-  v_bucket integer;
+  v_ending jobs_internal.attempt_result;  -- of no attempt: it never ran
+  v_task text;
 begin
   loop
     select j.* into v_job from jobs_internal.job as j where j.id = p_id;
@@ -60,40 +61,25 @@ begin
       execute format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || v_job.lane_id)
         using v_job.msg_id;
     end if;
-    delete from jobs_internal.job as j
+    perform from jobs_internal.job as j
     where j.id = p_id and j.state = v_job.state and j.attempt = v_job.attempt
-      and j.msg_id is not distinct from v_job.msg_id;
+      and j.msg_id is not distinct from v_job.msg_id
+    for update;
     continue when not found;  -- it moved on between the look and the lock
     delete from jobs_internal.stop_request where job_id = p_id;
-    insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state,
-        call_template_id,
-        attempt, max_attempts, run_at, created_at, finished_at,
-      publication_id, enqueued_by, timeout, unique_key, args, settings, note, options, error)
-    select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id,
-      v_job.owner, v_job.priority, 'cancelled', v_job.call_template_id, v_job.attempt,
-        v_job.max_attempts,
-      v_job.run_at, v_job.created_at, clock_timestamp(), v_job.publication_id, v_job.enqueued_by,
-        v_job.timeout, coalesce(v_job.unique_key, v_job.former_key),
-      v_job.args, v_job.settings, v_job.note, v_job.options,
-      jobs_internal.error_object('PWC01', format('cancelled by %s', p_by), 'It was not running.',
-          'select jobs.retry(id) runs it again.')
-    returning bucket into strict v_bucket;
-    if v_job.call_template_id is null or jobs_internal.has_earlier_attempts(array[v_job.id]) then
-      perform jobs_internal.archive_attempts(array[v_job.id], v_bucket);
-    end if;
-    if v_job.options is not null then
-      perform jobs_internal.notify_of_end(v_job.options, v_job.id, 'cancelled',
-          jobs_internal.task_name(v_job.id, v_job.call_template_id));
-    end if;
-    insert into jobs_internal.outbox (bytes, body)
-    select 1000, jsonb_build_object('queue', q.name, 'owner', pg_get_userbyid(v_job.owner),
-        'session', null, 'pid', pg_backend_pid(),
-      'succeeded', '[]'::jsonb, 'others', jsonb_build_array(jsonb_build_object('job_id', v_job.id,
-        'task', jobs_internal.task_name(v_job.id, v_job.call_template_id), 'attempt', v_job.attempt,
-        'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
-        'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note',
-          jobs_internal.brief_note(v_job.note))))
-    from jobs_internal.queue as q where q.id = v_job.queue_id;
+    v_ending.job_id := p_id;
+    v_ending.attempt := v_job.attempt;
+    v_ending.finished_at := clock_timestamp();
+    v_ending.error := jobs_internal.error_object('PWC01', format('cancelled by %s', p_by),
+        'It was not running.', 'select jobs.retry(id) runs it again.');
+    v_task := jobs_internal.task_name(v_job.id, v_job.call_template_id);
+    perform jobs_internal.archive_jobs(v_job.queue_id, v_job.owner, v_job.state, 0, 'cancelled',
+        null, array[v_ending]);
+    perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, null, pg_backend_pid(), null,
+        jsonb_build_array(jsonb_build_object('job_id', v_job.id, 'task', v_task,
+          'attempt', v_job.attempt, 'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
+          'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note',
+          jobs_internal.brief_note(v_job.note))));
     return true;
   end loop;
 end

@@ -1,6 +1,6 @@
 -- A job that was running when the server stopped has lost an attempt.
 
--- Replaces jobs_internal.rescue_one, md5 32379a92fc87fe791e234ec2106beaf0.
+-- Replaces jobs_internal.rescue_one, md5 026c1c7bb532a919de2b1cf9e00a8b3a.
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session,
     p_found timestamptz default clock_timestamp())
 returns boolean
@@ -11,6 +11,7 @@ declare
   v_job jobs_internal.job;
   v_statement jobs_internal.statement;
   v_ending jobs_internal.attempt_result;
+  v_lost jobs_internal.attempt_result;
   v_top_level boolean;
   v_reason text;
   v_revoked boolean;
@@ -144,13 +145,13 @@ begin
               max_attempts = greatest(max_attempts,
                   attempt + (p_session.crash_attribution is distinct from 'not_charged')::integer)
             where id = v_job.id;
-            insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at,
-                finished_at, pid, child_pid, error)
-            select v_job.id, v_job.attempt, 'lost', v_job.owner, v_job.started_at,
-              v_ending.finished_at, p_session.pid, v_job.child_pid, v_ending.error
-            where p_session.crash_attribution is distinct from 'not_charged';
-            perform jobs_internal.put_in_outbox(p_session.id, v_job.lane_id, p_session.pid, null,
-                jsonb_build_array(jsonb_build_object(
+            if p_session.crash_attribution is distinct from 'not_charged' then
+              v_lost := v_ending;
+              v_lost.outcome := 'lost';
+              perform jobs_internal.store_attempt(v_job.owner, p_session.pid, v_lost);
+            end if;
+            perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id,
+                p_session.pid, null, jsonb_build_array(jsonb_build_object(
               'job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.call_template_id),
               'outcome', v_ending.outcome, 'attempt', v_job.attempt,
               'max_attempts', v_job.max_attempts, 'state', 'scheduled', 'retry_at',
@@ -165,8 +166,8 @@ begin
       end if;
       if v_ending.outcome is not null then
         v_other := jobs_internal.end_attempt(p_session.pid, 'running', v_job.attempt, v_ending);
-        perform jobs_internal.put_in_outbox(p_session.id, v_job.lane_id, p_session.pid, null,
-            jsonb_build_array(v_other));
+        perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id, p_session.pid,
+            null, jsonb_build_array(v_other));
       end if;
     end if;
   end if;

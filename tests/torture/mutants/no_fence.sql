@@ -90,7 +90,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.rescue_one, md5 32379a92fc87fe791e234ec2106beaf0.
+-- Replaces jobs_internal.rescue_one, md5 026c1c7bb532a919de2b1cf9e00a8b3a.
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session,
     p_found timestamptz default clock_timestamp())
 returns boolean
@@ -101,6 +101,7 @@ declare
   v_job jobs_internal.job;
   v_statement jobs_internal.statement;
   v_ending jobs_internal.attempt_result;
+  v_lost jobs_internal.attempt_result;
   v_top_level boolean;
   v_reason text;
   v_revoked boolean;
@@ -235,13 +236,13 @@ begin
               max_attempts = greatest(max_attempts,
                   attempt + (p_session.crash_attribution is distinct from 'not_charged')::integer)
             where id = v_job.id;
-            insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at,
-                finished_at, pid, child_pid, error)
-            select v_job.id, v_job.attempt, 'lost', v_job.owner, v_job.started_at,
-              v_ending.finished_at, p_session.pid, v_job.child_pid, v_ending.error
-            where p_session.crash_attribution is distinct from 'not_charged';
-            perform jobs_internal.put_in_outbox(p_session.id, v_job.lane_id, p_session.pid, null,
-                jsonb_build_array(jsonb_build_object(
+            if p_session.crash_attribution is distinct from 'not_charged' then
+              v_lost := v_ending;
+              v_lost.outcome := 'lost';
+              perform jobs_internal.store_attempt(v_job.owner, p_session.pid, v_lost);
+            end if;
+            perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id,
+                p_session.pid, null, jsonb_build_array(jsonb_build_object(
               'job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.call_template_id),
               'outcome', v_ending.outcome, 'attempt', v_job.attempt,
               'max_attempts', v_job.max_attempts, 'state', 'scheduled', 'retry_at',
@@ -256,8 +257,8 @@ begin
       end if;
       if v_ending.outcome is not null then
         v_other := jobs_internal.end_attempt(p_session.pid, 'running', v_job.attempt, v_ending);
-        perform jobs_internal.put_in_outbox(p_session.id, v_job.lane_id, p_session.pid, null,
-            jsonb_build_array(v_other));
+        perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id, p_session.pid,
+            null, jsonb_build_array(v_other));
       end if;
     end if;
   end if;
@@ -294,7 +295,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.finish_alone, md5 6bf183225d2070bf41521be45a4ca78f.
+-- Replaces jobs_internal.finish_alone, md5 9b6da5d54d02ddf065b118dbaf516442.
 create or replace function jobs_internal.finish_alone(p_session bigint, p_lane integer,
     p_ending jobs_internal.attempt_result)
 returns void
@@ -306,6 +307,7 @@ declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
   v_other jsonb;
   v_template integer;
+  v_queue integer;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   if not jobs_internal.is_small(p_ending.result) then
@@ -313,7 +315,8 @@ begin
       message = 'the result is larger than the setting result_bytes, or the quota of its owner',
       hint = 'Write large results into a table. A retry cannot help.';
   end if;
-  select j.call_template_id into v_template from jobs_internal.job as j where j.id = p_ending.job_id
+  select j.call_template_id, j.queue_id into v_template, v_queue
+  from jobs_internal.job as j where j.id = p_ending.job_id
     and j.session_id = p_session;
   if not found then
     p_ending.job_id := null;
@@ -337,12 +340,11 @@ begin
         hint = 'Look at jobs.job and jobs.attempts for it.';
   end if;
   if p_ending.outcome = 'succeeded' then
-    perform jobs_internal.put_in_outbox(p_session, p_lane, v_session.pid,
-        jsonb_build_array(jsonb_build_object(
-      'task', v_other -> 'task', 'job_ids', jsonb_build_array(v_other -> 'job_id'), 'ms',
-        jsonb_build_array(v_other -> 'ms'))), '[]');
+    perform jobs_internal.put_in_outbox(v_queue, v_session.owner, p_session, v_session.pid,
+        jsonb_build_array(jsonb_build_object('task', v_other -> 'task', 'job_ids',
+          jsonb_build_array(v_other -> 'job_id'), 'ms', jsonb_build_array(v_other -> 'ms'))), '[]');
   else
-    perform jobs_internal.put_in_outbox(p_session, p_lane, v_session.pid, null,
+    perform jobs_internal.put_in_outbox(v_queue, v_session.owner, p_session, v_session.pid, null,
         jsonb_build_array(v_other));
   end if;
 end
