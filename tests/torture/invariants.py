@@ -1,9 +1,18 @@
 """What must be true after each scenario. One function for each invariant: a history in, what is wrong with it out."""
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
+from tests.torture.charges import attempts_add_up
+from tests.torture.effects import (
+    no_double_effect,
+    no_false_success,
+    no_lost_job,
+    no_phantom,
+    no_second_copy,
+    not_after_its_end,
+)
 from tests.torture.endings import (
     cancels_take_effect,
     ended_as_declared,
@@ -12,8 +21,7 @@ from tests.torture.endings import (
     results_are_theirs,
     timeouts_are_prompt,
 )
-from tests.torture.history import TERMINAL, Attempt, History, Job
-from tests.torture.kinds import Kind
+from tests.torture.history import History
 from tests.torture.scenario import Violation
 from tests.torture.starts import high_before_low, not_before_its_time, one_of_a_key
 from tests.torture.told import duties_go_well, every_outcome_is_told
@@ -32,92 +40,6 @@ def _told(complaints: Iterable[tuple[str, object]]) -> Iterator[str]:
     for sort, examples in sorts.items():
         more = f" and {len(examples) - _SHOWN} more" if len(examples) > _SHOWN else ""
         yield f"{sort}: {', '.join(examples[:_SHOWN])}{more}"
-
-
-def no_lost_job(history: History) -> Iterator[tuple[str, object]]:
-    """I1: what was confirmed has come to an end, and so has what may have been committed."""
-    for entry, kind, jobs in history.calls():
-        if entry.outcome == "ok":
-            for number in entry.ids:
-                if number not in history.jobs:
-                    yield "enqueued and confirmed, and nobody knows it any more", f"job {number} ({entry.kind})"
-            if len(set(entry.ids)) != entry.count:
-                yield "another number of jobs was enqueued than asked for", f"{entry.tag}: {len(set(entry.ids))}"
-            if not kind.shared and {job.id for job in jobs} != set(entry.ids):
-                yield "other jobs are there than were confirmed", f"{entry.tag}: {len(jobs)} of {entry.count}"
-        elif entry.outcome == "unknown" and len(jobs) not in (0, entry.count):
-            yield "one transaction enqueued several jobs, and some of them are there", f"{entry.tag}: {len(jobs)}"
-        if kind.ordered and (entry.tag in history.orders) != bool(jobs):
-            yield "its transaction did something else, too: one is there without the other", f"{entry.tag}"
-    for job in history.jobs.values():
-        if job.state not in TERMINAL:
-            yield "it has not come to an end", f"job {job.id} is {job.state}"
-
-
-def no_double_effect(history: History) -> Iterator[tuple[str, object]]:
-    """I2: a function job has its effect once when it succeeded, and not at all otherwise."""
-    effects = Counter(effect.job_id for effect in history.effects)
-    for job, kind in history.loaded():
-        expected = 1 if job.state == "succeeded" else 0
-        if kind.effects == "once" and job.state in TERMINAL and effects[job.id] != expected:
-            yield f"a job that {job.state} should have {expected} effect(s)", f"job {job.id} has {effects[job.id]}"
-
-
-def no_second_copy(history: History) -> Iterator[tuple[str, object]]:
-    """I2: a statement at top level may run again, but never beside an earlier run of itself."""
-    processes: dict[int, list[int]] = defaultdict(list)
-    for effect in history.effects:
-        seen = processes[effect.job_id or 0]
-        if effect.pid not in seen[-1:]:
-            seen.append(effect.pid)
-    for job, kind in history.loaded():
-        seen = processes[job.id]
-        if kind.effects == "top_level" and len(set(seen)) < len(seen):
-            yield "two runs of one job were at work at once", f"job {job.id} ({kind.name}): effects of {seen}"
-
-
-def no_phantom(history: History) -> Iterator[tuple[str, object]]:
-    """I3: what was rolled back or refused never ran, and an effect belongs to a job."""
-    undone = set()
-    for entry, _kind, jobs in history.calls():
-        if entry.outcome in ("failed", "rolled_back"):
-            undone.add(entry.tag)
-            for job in jobs:
-                yield f"its enqueue was {entry.outcome}, and it is there", f"job {job.id} ({job.state})"
-    for effect in history.effects:
-        if effect.tag in undone:
-            yield "its enqueue never happened, and it ran", f"job {effect.job_id} ({effect.tag})"
-        elif effect.job_id not in history.jobs:
-            yield "an effect without a job", f"job {effect.job_id} ({effect.tag})"
-
-
-def not_after_its_end(history: History) -> Iterator[tuple[str, object]]:
-    """I2: a statement whose post-condition is true does not run again: it is asked before each run but the first."""
-    effects: dict[int, list[int]] = defaultdict(list)
-    for effect in history.effects:
-        effects[effect.job_id or 0].append(effect.pid)
-    for job, kind in history.loaded():
-        runs = effects[job.id]
-        before = [pid for pid in runs if pid != runs[-1]]
-        if kind.verified and len(before) >= kind.rows:
-            yield "what was done was done again", f"job {job.id} ({kind.name}): effects of {runs}"
-
-
-def no_false_success(history: History) -> Iterator[tuple[str, object]]:
-    """I4: success means that it was done."""
-    effects = Counter(effect.job_id for effect in history.effects)
-    for job, kind in history.loaded():
-        if job.state != "succeeded":
-            continue
-        if kind.effects == "top_level" and effects[job.id] < kind.rows:
-            yield (
-                f"it succeeded with fewer than {kind.rows} effects",
-                f"job {job.id} ({kind.name}) has {effects[job.id]}",
-            )
-        if kind.relation is not None:
-            index = kind.relation.format(tag=job.tag)
-            if history.indexes.get(index) is not True:
-                yield "it succeeded, and its index is not there or not valid", f"job {job.id} ({index})"
 
 
 def nothing_left(history: History) -> Iterator[tuple[str, object]]:
@@ -156,7 +78,7 @@ def no_broken_index(history: History) -> Iterator[tuple[str, object]]:
 
 #: Relations whose rows come and go; the others are history, which retention bounds.
 _HOT = re.compile(
-    r"^(jobs_internal[.](job|attempt|log_line|statement|session|slot|lane|duration|stop|feed|progress_message)|pgmq[.]q_.*)$"
+    r"^(jobs_internal[.](job|attempt|log_line|statement|session|slot|lane|call_stats|stop_request|outbox|progress_message)|pgmq[.]q_.*)$"
 )
 
 
@@ -171,71 +93,6 @@ def sizes_are_bounded(history: History) -> Iterator[tuple[str, object]]:
     for relation, size in history.sizes.items():
         if is_hot(relation) and size > bound:
             yield f"a relation larger than {bound} bytes", f"{relation}: {size}"
-
-
-def attempts_add_up(history: History) -> Iterator[tuple[str, object]]:
-    """I10: attempts are 1, 2, 3 and so on, no more than allowed, each closed with an outcome that has a reason."""
-    for number, attempts in history.attempts.items():
-        job = history.jobs.get(number)
-        if job is None:
-            yield "attempts of a job that is not there", f"job {number}"
-            continue
-        made = [attempt.attempt for attempt in attempts]
-        if made != list(range(1, len(made) + 1)):
-            yield "its attempts are not 1, 2, 3 ...", f"job {number}: {made}"
-        if len(made) > job.max_attempts:
-            yield "more attempts than it has", f"job {number}: {len(made)} of {job.max_attempts}"
-        if any(attempt.outcome is None or attempt.finished_at is None for attempt in attempts):
-            yield "an attempt that was not closed", f"job {number}"
-    for job, kind in history.loaded():
-        yield from _unexplained(history, job, kind)
-    yield from _charged(history)
-
-
-def _unexplained(history: History, job: Job, kind: Kind) -> Iterator[tuple[str, object]]:
-    for attempt in history.attempts.get(job.id, ()):
-        if not _explained(history, job, kind, attempt):
-            yield (
-                f"an attempt {attempt.outcome} with {attempt.sqlstate}, and nothing was done to it",
-                f"job {job.id} ({kind.name}) attempt {attempt.attempt}",
-            )
-    if job.state in TERMINAL and job.state != "cancelled" and not history.attempts.get(job.id):
-        yield f"it is {job.state} without an attempt", f"job {job.id} ({kind.name})"
-
-
-def _explained(history: History, job: Job, kind: Kind, attempt: Attempt) -> bool:
-    scenario, state = history.scenario, attempt.sqlstate or ""
-    match attempt.outcome:
-        case "succeeded":
-            return True
-        case "failed":
-            starved = scenario.starves and state[:2] in ("53", "58")
-            # The deadlock of two builds on one table is their own.
-            return state in kind.errors or starved
-        case "timed_out":
-            return job.timeout is not None
-        case "cancelled":
-            return job.id in history.cancels or (state == "PWC02" and scenario.terminations)
-        case "lost":
-            hit = scenario.crashes or scenario.terminations
-            # A child session that finds no room as it starts ends by FATAL, before its statement begins.
-            starved = scenario.starves and kind.effects != "once"
-            return state in kind.errors or (state in ("PWL01", "PWL02") and (hit or starved))
-        case "in_doubt":
-            hit = scenario.crashes or scenario.terminations or scenario.restarts
-            return kind.effects != "once" and hit
-        case _:
-            return False
-
-
-def _charged(history: History) -> Iterator[tuple[str, object]]:
-    """A crash charges at most the job on trial, an ended session at most its own; a stopped server nobody."""
-    once = {job.id for job, kind in history.loaded() if kind.effects == "once"}
-    lost = [a for attempts in history.attempts.values() for a in attempts if a.outcome == "lost" and a.job_id in once]
-    most = history.counts.get("crash", 0) + history.counts.get("terminate", 0)
-    if len(lost) > most:
-        examples = ", ".join(f"job {attempt.job_id} attempt {attempt.attempt}" for attempt in lost[:_SHOWN])
-        yield f"{len(lost)} attempts were charged as lost for {most} crashes and ended sessions", examples
 
 
 def runs_as_owner(history: History) -> Iterator[tuple[str, object]]:

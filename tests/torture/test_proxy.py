@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture.proxy import ByteCut, Proxy, RequestCut, Requests
+from tests.torture.proxy import Proxy
+from tests.torture.requests import ByteCut, RequestCut, Requests
 
 STARTUP = struct.pack("!II", 8 + 9, 3 << 16) + b"user\0app\0"
 ENCRYPTION = struct.pack("!II", 8, 80877103)

@@ -9,8 +9,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from tests.torture.effects import no_double_effect, no_false_success, no_lost_job
 from tests.torture.history import Residue, gather
-from tests.torture.invariants import no_double_effect, no_false_success, no_lost_job, runs_as_owner
+from tests.torture.invariants import runs_as_owner
 from tests.torture.journal import Entry
 from tests.torture.scenario import Fault, Scenario, Violation, register
 from tests.torture.world import ADMINISTRATOR, World

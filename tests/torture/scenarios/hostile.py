@@ -12,7 +12,7 @@ from tests.torture.scenario import Fault, Scenario, Violation, register
 from tests.torture.watched import Ending, Job, Watched
 from tests.torture.world import World
 
-__all__ = ["CONSTRAINT", "INNOCENT", "LEAVES", "HostileJobs", "Leftovers", "OrphansAtCommit", "stage"]
+__all__ = ["INNOCENT", "LEAVES", "HostileJobs", "Leftovers", "among", "stage", "times"]
 
 _SQL = Path(__file__).with_name("hostile.sql")
 
@@ -133,11 +133,6 @@ LEAVES = (
     "deferred constraints",
 )
 
-CONSTRAINT = (
-    "alter table hostile.orphan add constraint orphan_has_parent foreign key (parent) references hostile.parent"
-    " deferrable initially deferred not valid"
-)
-
 
 def stage(world: World) -> Connection[Any]:
     """Make the schema of the hostile jobs; gives a connection of their owner."""
@@ -145,7 +140,7 @@ def stage(world: World) -> Connection[Any]:
     return world.connect("app")
 
 
-def _times(rng: random.Random, seconds: float, kinds: Sequence[str], *, last: float) -> list[Fault]:
+def times(rng: random.Random, seconds: float, kinds: Sequence[str], *, last: float) -> list[Fault]:
     """Spread faults over the time: every kind at least once, in any order, and all again while there is room."""
     room = max(seconds - 0.5 - last, 1.0)
     order: list[str] = []
@@ -169,7 +164,7 @@ def _tagged(job: Job, fault: Fault) -> Job:
     return replace(job, call=job.call.format_map(fault.facts), options={**job.options, "done_when": done_when})
 
 
-def _among(job: Job, count: int) -> list[Job]:
+def among(job: Job, count: int) -> list[Job]:
     return [INNOCENT] * count + [job] + [INNOCENT] * count
 
 
@@ -185,7 +180,7 @@ class HostileJobs(Scenario):
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
         """Every kind in random order."""
-        return _times(rng, seconds, list(KINDS), last=2.0)
+        return times(rng, seconds, list(KINDS), last=2.0)
 
     def prepare(self, world: World) -> None:
         """Hold what two of them wait for."""
@@ -199,7 +194,7 @@ class HostileJobs(Scenario):
 
     def inject(self, world: World, fault: Fault) -> None:
         """Enqueue one of them among innocents, in one transaction."""
-        self._watched.enqueue(self._line, _among(_tagged(KINDS[fault.kind], fault), fault.facts["innocents"]))
+        self._watched.enqueue(self._line, among(_tagged(KINDS[fault.kind], fault), fault.facts["innocents"]))
 
     def mend(self, world: World) -> None:
         """Let go, once nobody waits for it any more."""
@@ -226,7 +221,7 @@ class Leftovers(Scenario):
         return [
             Fault(at=fault.at, kind=fault.kind, facts={**fault.facts, "fails": fails})
             for fails in (False, True)
-            for fault in _times(rng, seconds, LEAVES, last=1.0)
+            for fault in times(rng, seconds, LEAVES, last=1.0)
         ]
 
     def prepare(self, world: World) -> None:
@@ -259,63 +254,3 @@ def _leaver(task: str, what: str, options: dict[str, Any]) -> Job:
     failed = Ending(state="failed", code="P0001", attempts=("failed",))
     end = refused if what == "listen" else failed if task.endswith("fail") else _SUCCEEDED
     return Job(label=f"{task} {what}", call=task, args={"what": what}, options=options, may=(end,))
-
-
-@register
-class OrphansAtCommit(Scenario):
-    """A constraint that fails at the commit fails the job that broke it, and no other."""
-
-    name = "hostile_commits"
-    summary = "deferred constraints that fail at commit, made and dropped while chunks run"
-    minimum = 8.0
-
-    def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
-        """Make and drop a deferred constraint; in between jobs break it, or one of their own."""
-        faults = _times(rng, seconds, ["orphan", "orphan", "orphan of its own"], last=1.0)
-        made = False
-        switches: list[Fault] = []
-        at = 0.3
-        while at < seconds - 1.0:
-            made = not made
-            switches.append(Fault(at=round(at, 3), kind="make" if made else "drop", facts={}))
-            at += rng.uniform(0.4, 1.5)
-        return sorted([*faults, *switches], key=lambda fault: fault.at)
-
-    def prepare(self, world: World) -> None:
-        """Have them known to be short, so that they share transactions."""
-        self._watched = Watched(self.name)
-        self._line = stage(world)
-        self._watched.enqueue(self._line, [_orphan(1)] * 20 + [INNOCENT] * 20)
-
-    def inject(self, world: World, fault: Fault) -> None:
-        """Change the constraint, or enqueue."""
-        if fault.kind == "make":
-            world.admin().execute(CONSTRAINT.encode())
-        elif fault.kind == "drop":
-            world.admin().execute("alter table hostile.orphan drop constraint orphan_has_parent")
-        else:
-            bad = _orphan(2) if fault.kind == "orphan" else _ORPHAN_OF_ITS_OWN
-            self._watched.enqueue(self._line, _among(bad, fault.facts["innocents"]) + [_orphan(1)] * 3)
-
-    def mend(self, world: World) -> None:
-        """The constraint goes: while it is there each job runs in a transaction of its own."""
-        world.admin().execute("alter table hostile.orphan drop constraint if exists orphan_has_parent")
-        self._line.close()
-
-    def check(self, world: World) -> list[Violation]:
-        """Who broke it failed, while it was there."""
-        return self._watched.check(world.admin())
-
-
-def _orphan(parent: int) -> Job:
-    broken = Ending(state="failed", code="23503", attempts=("failed",))
-    may = (_SUCCEEDED,) if parent == 1 else (_SUCCEEDED, broken)  # whether the constraint was there is a matter of time
-    return Job(label=f"orphan of {parent}", call="hostile.orphan", args={"parent": parent}, options=_ONCE, may=may)
-
-
-_ORPHAN_OF_ITS_OWN = Job(
-    label="orphan of its own",
-    call="hostile.orphan_of_oneself",
-    options=_ONCE,
-    may=(Ending(state="failed", code="23503", attempts=("failed",)),),
-)
