@@ -159,10 +159,8 @@ _ALL = (
         "database_is_copy",
         "critical",
         "sqlstate message hint",
-        (
-            "The database is a copy of another installation, and nothing runs in it before "
-            "jobs.reconcile(). Exit code 8."
-        ),
+        "The database is a copy of another installation, and nothing runs in it before "
+        "jobs.reconcile(). Exit code 8.",
     ),
     _event(
         "duty_failed",
@@ -174,10 +172,8 @@ _ALL = (
         "registration_renewed",
         "warning",
         "supervisor reason",
-        (
-            "The database no longer knew this supervisor, which was perhaps suspended. It "
-            "registered again."
-        ),
+        "The database no longer knew this supervisor, which was perhaps suspended. It "
+        "registered again.",
     ),
     # Sessions
     _event("sessions_launched", "info", "owner count live wanted", "Worker sessions were started."),
@@ -185,10 +181,8 @@ _ALL = (
         "no_worker_slot",
         "warning",
         "owner asked launched suppressed",
-        (
-            "The server has no worker slot left (max_worker_processes, pg_background.max_workers). "
-            "Jobs wait, none fails."
-        ),
+        "The server has no worker slot left (max_worker_processes, pg_background.max_workers). "
+        "Jobs wait, none fails.",
     ),
     _event(
         "owner_unreachable",
@@ -201,10 +195,8 @@ _ALL = (
         "launch_failed",
         "warning",
         "owner sqlstate message hint retry_in suppressed",
-        (
-            "Connected as this owner, but sessions could not be started. Its jobs wait; those of "
-            "other owners go on."
-        ),
+        "Connected as this owner, but sessions could not be started. Its jobs wait; those of "
+        "other owners go on.",
     ),
     # Outcomes
     _event(
@@ -224,10 +216,8 @@ _ALL = (
         "attempt_failed",
         "warning",
         f"{_OUTCOME} retry_at",
-        (
-            "An attempt did not succeed, whatever its outcome, and the job is not over: there "
-            "will be another."
-        ),
+        "An attempt did not succeed, whatever its outcome, and the job is not over: there "
+        "will be another.",
     ),
     _event(
         "attempt_interrupted",
@@ -254,10 +244,8 @@ _ALL = (
         "job_in_doubt",
         "error",
         _OUTCOME,
-        (
-            "Nothing shows whether the statement took effect. A person has to look, then retry "
-            "or leave it."
-        ),
+        "Nothing shows whether the statement took effect. A person has to look, then retry "
+        "or leave it.",
     ),
     # What a round does
     _event(

@@ -1,9 +1,14 @@
-"""Look at the words and the lines of the documents: `python tests/lint_words.py`; part of `make lint`.
+"""Look at words, lines and rooms: `python tests/lint_words.py`; part of `make lint`.
 
 A sentence says who does what, in the nouns of the field: "a worker session", "the supervisor", "another transaction".
 So the words of `VAGUE` are refused in documents and code, and lines over `WIDTH` characters in documents (of code, ruff
 and sqlfluff look at those). Apart are blocks of code and output, what cannot be broken (a URL, a row of a table, a line
 of one word), and docs/reference, which docs/generate.py writes.
+
+In SQL no purpose is said twice, above what is made and in its comment. Each function lies in a room: those of schema
+jobs in sql/api/, the others in a directory of sql/engine/, in setup/, or in tables/ or views/ where only a check or a
+view uses them; each room of the engine is one paragraph of sql/install.sql with a sentence above it. No file of a
+program is longer than `LENGTH` lines; a bug of tests/torture/mutants/ is as long as the functions that it replaces.
 """
 
 import re
@@ -15,6 +20,20 @@ ROOTS = ("README.md", "docs", "sql", "pyworker", "bench")
 GENERATED = TOP / "docs/reference"
 VAGUE = re.compile(r"\b(nobody|somebody|whoever|whom)\b", re.IGNORECASE)
 WIDTH = 100
+LENGTH = 300
+SHORT = ("sql", "pyworker", "bench", "tests/torture")
+MUTANTS = TOP / "tests/torture/mutants"
+#: They are being taken apart.
+LONG = {"sql/engine/run/child.sql", "sql/engine/run/job_run.sql", "sql/engine/run/worker.sql"}
+
+_MADE = re.compile(
+    r"((?:^--.*\n)+)create (?:or replace )?(?:unlogged )?(?:function|procedure|view|table|type) ([\w.]+)", re.MULTILINE
+)
+_COMMENTED = re.compile(
+    r"^comment on (?:function|procedure|view|table|type) ([\w.]+)(?:\([^)]*\))?\s+is\s+((?:'(?:[^']|'')*'\s*)+);",
+    re.MULTILINE,
+)
+_FUNCTION = re.compile(r"^create (?:or replace )?(?:function|procedure) (\w+)\.(\w+)", re.MULTILINE)
 
 
 def unbreakable(line: str) -> bool:
@@ -29,6 +48,65 @@ def vague(text: str) -> list[str]:
         for number, line in enumerate(text.splitlines(), 1)
         for word in VAGUE.findall(line.replace('"nobody"', ""))
     ]
+
+
+def _sentence(text: str) -> set[str]:
+    """Give the words of the first sentence that say something."""
+    return {word for word in re.findall(r"\w+", re.split(r"[.:;](?:\s|$)", text.strip())[0].lower()) if len(word) > 2}
+
+
+def repeated(text: str) -> list[str]:
+    """List what a file makes with one purpose said twice: three of four words are the same, or more."""
+    said = {name: "".join(re.findall(r"'((?:[^']|'')*)'", literals)) for name, literals in _COMMENTED.findall(text)}
+    found = []
+    for made in _MADE.finditer(text):
+        above, comment = _sentence(re.sub("(?m)^--", "", made[1])), _sentence(said.get(made[2], ""))
+        if len(above & comment) > 2 and len(above & comment) >= 0.75 * min(len(above), len(comment)):
+            found.append(f"{text[: made.start(2)].count(chr(10)) + 1}: the purpose of {made[2]} is said twice")
+    return found
+
+
+def misplaced(path: str, text: str) -> list[str]:
+    """List the functions of a file of SQL that belong into another place; `path` is below sql/."""
+    parts = path.split("/")
+    inside = (len(parts) == 3 and parts[0] == "engine") or (
+        len(parts) == 2 and parts[0] in ("setup", "tables", "views")
+    )
+    return [
+        f"{text[: made.start()].count(chr(10)) + 1}: {made[1]}.{made[2]} belongs into "
+        + ("sql/api/" if made[1] == "jobs" else "a room of sql/engine/, setup/, tables/ or views/")
+        for made in _FUNCTION.finditer(text)
+        if not (parts[0] == "api" if made[1] == "jobs" else inside)
+    ]
+
+
+def unnamed(install: str, rooms: list[str]) -> list[str]:
+    """List the rooms of the engine that the table of contents does not show as one paragraph of their own."""
+    shown = [
+        {file.split("/")[1] for file in re.findall(r"^\\ir (engine/\S+)$", paragraph, re.MULTILINE)}
+        for paragraph in install.split("\n\n")
+        if paragraph.startswith("-- ")
+    ]
+    return [
+        f"the room engine/{room} is not one paragraph with its purpose" for room in rooms if shown.count({room}) != 1
+    ]
+
+
+def tree() -> list[str]:
+    """Look at the programs as a whole: their length, and the rooms of SQL."""
+    sql = TOP / "sql"
+    rooms = sorted(path.name for path in (sql / "engine").iterdir() if path.is_dir())
+    found = [f"sql/install.sql: {line}" for line in unnamed((sql / "install.sql").read_text("utf-8"), rooms)]
+    for page in (
+        page for root in SHORT for page in sorted((TOP / root).rglob("*.*")) if page.suffix in (".py", ".sql")
+    ):
+        text, name = page.read_text("utf-8"), page.relative_to(TOP)
+        lines = len(text.splitlines())
+        if lines > LENGTH and page.parent != MUTANTS and name.as_posix() not in LONG:
+            found.append(f"{name}: {lines} lines, {LENGTH} are allowed")
+        if page.suffix == ".sql" and sql in page.parents:
+            found += [f"{name}:{line}" for line in repeated(text) + misplaced(page.relative_to(sql).as_posix(), text)]
+    return found
 
 
 def complaints(text: str) -> list[str]:
@@ -61,7 +139,7 @@ def look(page: Path) -> list[str]:
 
 def main() -> int:
     """Print what is wrong in all pages; the exit code says whether anything is."""
-    found = [f"{page.relative_to(TOP)}:{line}" for page in pages() for line in look(page)]
+    found = [f"{page.relative_to(TOP)}:{line}" for page in pages() for line in look(page)] + tree()
     sys.stdout.write(("\n".join(found) or f"words: {len(pages())} pages, nothing to complain of") + "\n")
     return 1 if found else 0
 

@@ -1,9 +1,7 @@
 -- Records the definitions just applied, for `pyworker check` to compare with; the last file of an
 -- install or upgrade.
 
--- The functions and views of pyworker as they are now. Returns: kind, identity, md5 of the
--- definition.
--- Raises: nothing. Locks and writes: nothing.
+-- Raises, locks and writes nothing.
 create or replace function jobs_internal.schema_now()
 returns table (kind text, identity text, md5 text)
 language sql

@@ -1,4 +1,4 @@
-"""History, the outbox and attempts have one writer each: what a function writes is read from its body in the catalog."""
+"""History, the outbox and attempts have one writer each: what a function writes is read from its body."""
 
 import re
 

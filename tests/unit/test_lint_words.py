@@ -1,8 +1,10 @@
 """The lint of words and lines refuses what it is for, and leaves alone what cannot be otherwise."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.lint_words import GENERATED, WIDTH, complaints, pages, vague
+from tests.lint_words import GENERATED, WIDTH, complaints, misplaced, pages, repeated, tree, unnamed, vague
 
 LONG = "word " * 30
 
@@ -45,3 +47,96 @@ def test_the_documents_are_looked_at_and_the_generated_ones_not() -> None:
     names = {page.name for page in pages()}
     assert {"README.md", "architecture.md", "failure-modes.md"} <= names
     assert not any(GENERATED in page.parents for page in pages())
+
+
+FUNCTION = "create or replace function {name}()\nreturns bigint language sql return 1;\n"
+COMMENT = "comment on {kind} {name} is\n'{comment}';\n"
+
+
+@pytest.mark.parametrize(
+    ("above", "comment"),
+    [
+        ("Counts the jobs that wait.", "Counts the jobs that wait"),
+        ("Counts the jobs that wait.", "Counts the jobs that wait. For an operator."),
+        ("Counts all the jobs that wait in a queue.\n-- Locks: none.", "Counts the jobs that wait in a queue."),
+    ],
+)
+@pytest.mark.parametrize("kind", ["function", "table"])
+def test_a_purpose_that_is_said_twice_is_refused(above: str, comment: str, kind: str) -> None:
+    made = FUNCTION.replace("or replace function", "table") if kind == "table" else FUNCTION
+    name = "jobs_internal.waiting"
+    text = f"-- A file.\n\n-- {above}\n" + (made + COMMENT).format(kind=kind, name=name, comment=comment)
+    assert [line.partition(": ")[2] for line in repeated(text)] == [
+        "the purpose of jobs_internal.waiting is said twice"
+    ]
+
+
+@pytest.mark.parametrize(
+    "above",
+    ["Invoker: it looks a name up for the caller.", "Locks: the queue. Writes: job.", "Counts."],
+)
+def test_what_else_there_is_to_say_may_stand_above(above: str) -> None:
+    text = f"-- {above}\n" + (FUNCTION + COMMENT).format(
+        kind="function", name="jobs.waiting", comment="Counts the jobs."
+    )
+    assert repeated(text) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("api/waiting.sql", "jobs_internal.waiting"),
+        ("waiting.sql", "jobs_internal.waiting"),
+        ("engine/waiting.sql", "jobs_internal.waiting"),
+        ("migrations/0001_waiting.sql", "jobs_internal.waiting"),
+        ("engine/dispatch/waiting.sql", "jobs.waiting"),
+        ("views/waiting.sql", "jobs.waiting"),
+    ],
+)
+def test_a_function_without_a_room_is_refused(path: str, name: str) -> None:
+    (line,) = misplaced(path, "-- It counts.\n" + FUNCTION.format(name=name))
+    assert line.startswith(f"2: {name} belongs into ")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("api/waiting.sql", "jobs.waiting"),
+        ("engine/dispatch/waiting.sql", "jobs_internal.waiting"),
+        ("views/waiting.sql", "jobs_internal.waiting"),
+    ],
+)
+def test_a_function_in_its_room_is_left_alone(path: str, name: str) -> None:
+    assert misplaced(path, FUNCTION.format(name=name)) == []
+
+
+def test_a_room_that_the_table_of_contents_does_not_show_is_refused() -> None:
+    shown = "-- It is claimed.\n\\ir engine/claim/claim.sql\n\\ir engine/claim/slots.sql"
+    assert unnamed(shown, ["claim"]) == []
+    assert unnamed(shown, ["claim", "run"]) == ["the room engine/run is not one paragraph with its purpose"]
+    without_a_purpose = shown.partition("\n")[2]
+    with_another = shown + "\n\\ir engine/run/work.sql"
+    twice = f"{shown}\n\n{shown}"
+    for wrong in (without_a_purpose, with_another, twice):
+        assert len(unnamed(wrong, ["claim"])) == 1
+
+
+def test_files_that_are_too_long_and_misplaced_functions_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The whole tree is looked at: SQL, Python, and not the planted bugs."""
+    for place in ("sql/engine/claim", "sql/api", "pyworker/cli", "tests/torture/mutants"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "sql/install.sql").write_text("-- It is claimed.\n\\ir engine/claim/claim.sql\n")
+    (tmp_path / "sql/engine/claim/claim.sql").write_text("-- A line.\n" * 301)
+    (tmp_path / "pyworker/cli/main.py").write_text("\n" * 301)
+    (tmp_path / "pyworker/cli/short.py").write_text("\n" * 300)
+    (tmp_path / "tests/torture/mutants/long.sql").write_text("-- A line.\n" * 301)
+    (tmp_path / "sql/api/own.sql").write_text(FUNCTION.format(name="jobs_internal.own"))
+    monkeypatch.setattr("tests.lint_words.TOP", tmp_path)
+    monkeypatch.setattr("tests.lint_words.MUTANTS", tmp_path / "tests/torture/mutants")
+    assert sorted(line.partition(":")[0] for line in tree()) == [
+        "pyworker/cli/main.py",
+        "sql/api/own.sql",
+        "sql/engine/claim/claim.sql",
+    ]
