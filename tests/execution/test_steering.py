@@ -518,6 +518,23 @@ end $$
 PRESSING = "select count(*) from pg_stat_activity where query like 'call jobs_internal.stop_job(%'"
 
 
+def test_who_cancels_many_jobs_leaves_worker_slots_to_others(database: Database) -> None:
+    """It has a few sessions for that at most, and with no supervisor all of its jobs are signalled all the same."""
+    database.run(STUBBORN)
+    jobs = [put(database, "app.stubborn", max_attempts=1) for _ in range(7)]
+    database.run("select jobs.start(7)")
+    wait_until(lambda: {state(database, job) for job in jobs} == {"running"})
+    most = 0
+    for job in jobs:
+        assert database.value("select jobs.cancel(%s)", [job]) == "cancelling"
+        most = max(most, database.admin(PRESSING)[0][0])
+    signalled = "select count(*) from jobs_internal.stop_request where signals_sent > 0"
+    wait_until(lambda: database.admin(signalled)[0][0] == 7)
+    assert max(most, database.admin(PRESSING)[0][0]) <= 4
+    for job in jobs:
+        wait_for(database, job)
+
+
 def test_who_cancels_again_and_again_takes_no_further_worker_slot(database: Database) -> None:
     """One session presses a job that does not listen; the calls that come meanwhile leave it to that one."""
     database.run(STUBBORN)

@@ -87,33 +87,60 @@ $$;
 
 -- Record a cancel, commit it, and send signals until the attempt is over. Runs in an autonomous
 -- session that jobs.cancel launches, so that it works with no supervisor and a rollback of the
--- caller does not undo it.
+-- caller does not undo it. As one login has a few of these sessions at most, it goes on with what
+-- the same login asked for meanwhile.
 create or replace procedure jobs_internal.stop_job(p_job bigint, p_attempt integer, p_by text)
 language plpgsql
 as $$
 declare
   v_until timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) interval '15 seconds';
+  v_jobs bigint[];
+  v_job bigint;
+  v_left bigint;
 begin
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
   insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)
     values (p_job, p_attempt, 'cancelled', p_by) on conflict do nothing;
   commit;
-  -- The reason goes with the attempt that ends for it. As long as it is there, the job goes on, or
-  -- went on before it was written: back into the queue after a failure of its own, say.
-  while pg_catalog.clock_timestamp() < v_until
-    and exists (select from jobs_internal.job as j where j.id = p_job and j.attempt <= p_attempt)
-    and exists (select from jobs_internal.stop_request as x where x.job_id = p_job
-        and x.attempt = p_attempt)
   loop
-    exit when jobs_internal.cancel_waiting(p_job, p_by);
-    perform jobs_internal.send_stop_signals(p_job);
+    -- The reason goes with the attempt that ends for it. As long as it is there, the job goes on, or
+    -- went on before it was written: back into the queue after a failure of its own, say.
+    select array_agg(x.job_id order by x.job_id = p_job desc, x.signalled_at nulls first),
+      count(*)
+    into v_jobs, v_left
+    from jobs_internal.stop_request as x
+    join jobs_internal.job as j on j.id = x.job_id and j.attempt <= x.attempt
+    where x.reason = 'cancelled' and x.requested_by = p_by
+      and x.requested_at > clock_timestamp() - interval '15 seconds';
     commit;
+    exit when v_left = 0 or clock_timestamp() > v_until;
+    foreach v_job in array v_jobs[1:8] loop
+      if not jobs_internal.cancel_waiting(v_job, p_by) then
+        perform jobs_internal.send_stop_signals(v_job);
+      end if;
+      commit;
+    end loop;
     -- A signal that comes while the job is being written down ends its session.
     perform jobs_internal.rescue();
     commit;
-    perform pg_catalog.pg_sleep(0.02);
+    perform pg_sleep(0.02);
     commit;
   end loop;
+end
+$$;
+
+-- How many of these sessions the login has now, with those that are just starting.
+create or replace function jobs_internal.stop_sessions()
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_stat_clear_snapshot();
+  return (select count(*) from pg_stat_get_activity(null) as a
+    where a.backend_type = 'pg_background' and coalesce(a.usesysid, jobs_internal.caller())
+        = jobs_internal.caller()
+      and (coalesce(a.query, '') = '' or starts_with(a.query, 'call jobs_internal.stop_job(')));
 end
 $$;
 

@@ -1,6 +1,6 @@
 -- A cancel of a job that runs says that it is being cancelled, and tells no session.
 
--- Replaces jobs_internal.cancel, md5 c88e33a6ac39cc9d90031cbbfed59ff5.
+-- Replaces jobs_internal.cancel, md5 b94be0e3fa0746e1a29c7f26809147a3.
 create or replace function jobs_internal.cancel(id bigint)
 returns text
 language plpgsql volatile security definer
@@ -13,7 +13,8 @@ declare
   v_by text := session_user;
 begin
   select jobs_internal.visible_owner(j.owner, j.enqueued_by) into v_owner
-  from jobs_internal.job as j where j.id = cancel.id;
+  from jobs_internal.job as j
+  where j.id = cancel.id;
   if not found then
     select f.owner into v_owner from jobs_internal.finished as f where f.id = cancel.id;
   end if;
@@ -55,10 +56,16 @@ begin
   -- a session of its own does. Should the server have no slot for one, a supervisor acts on the
   -- reason when this transaction commits.
   begin
+    -- Nor would a login leave a slot to others that cancels many jobs at once: the sessions that it
+    -- has see to this one too, once it is committed, and so does a supervisor.
+    if jobs_internal.stop_sessions() >= 4 then
+      raise exception using errcode = 'PW000', message = 'it has enough of them';
+    end if;
     perform (cancel.id, case v_job.state when 'running' then v_job.attempt
         else v_job.attempt + 1 end, v_by);
   exception
-    when insufficient_resources or configuration_limit_exceeded or too_many_connections then
+    when sqlstate 'PW000' or insufficient_resources or configuration_limit_exceeded
+      or too_many_connections then
       insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)
       values (cancel.id, case v_job.state when 'running' then v_job.attempt
           else v_job.attempt + 1 end, 'cancelled', v_by)
