@@ -100,9 +100,10 @@ def verdicts(
     figures: Mapping[str, Figure],
     failures: Mapping[str, str],
     goals: Mapping[str, Goal] = GOALS,
+    absent: str = "not measured at this size",
 ) -> list[str]:
     """Say for each goal whether it is met. `figures`: by goal; `failures`: what went wrong, by
-    measurement.
+    measurement; `absent`: why a goal has no figure.
     """
     lines = []
     for goal in goals.values():
@@ -114,6 +115,6 @@ def verdicts(
         elif goal.measurement in failures:
             end = f"failed: {failures[goal.measurement]}"
         else:
-            end = "not measured at this size"
+            end = absent
         lines.append(f"goal {goal.name}: {end}")
     return lines

@@ -59,8 +59,11 @@ def table(run: Run) -> Table | None:
 
 
 def _better(rows: dict[str, dict[str, Figure]]) -> list[str]:
-    """Say for each column which systems do better than the first row, which is ours."""
-    (_, ours), *others = rows.items()
+    """Say for each column which systems do better than the first row, which is ours; other rows of
+    its first word are variants of it.
+    """
+    (title, ours), *all_others = rows.items()
+    others = [(name, row) for name, row in all_others if not name.startswith(title.split()[0])]
     lines = []
     for heading, unit in _columns(rows):
         mine = ours.get(heading)

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from bench.figures import Figure
-from bench.goals import in_unit, verdicts
+from bench.goals import GOALS, in_unit, verdicts
 from bench.run import Run
 from pyworker import __version__
 
@@ -76,7 +76,10 @@ def render(run: Run) -> Table:
 
 def goal_lines(run: Run) -> list[str]:
     """Say for each goal whether it is met."""
-    return verdicts(run.by_goal, run.failures, run.goals)
+    absent = (
+        "not measured at this size" if run.goals is GOALS else "not measured: a system is missing"
+    )
+    return verdicts(run.by_goal, run.failures, run.goals, absent)
 
 
 def as_json(run: Run) -> dict[str, Any]:
