@@ -9,9 +9,11 @@ In SQL no purpose is said twice, above what is made and in its comment. Each fun
 jobs in sql/api/, the others in a directory of sql/engine/, in setup/, or in tables/ or views/ where only a check or a
 view uses them; each room of the engine is one paragraph of sql/install.sql with a sentence above it. No file of a
 program is longer than `LENGTH` lines; a bug of tests/torture/mutants/ is as long as the functions that it replaces.
+At the top nothing is but `ENTRIES`.
 """
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +23,10 @@ GENERATED = TOP / "docs/reference"
 VAGUE = re.compile(r"\b(nobody|somebody|whoever|whom)\b", re.IGNORECASE)
 WIDTH = 100
 LENGTH = 300
+ENTRIES = {
+    *(".ci", ".gitignore", "CHANGELOG.md", "Makefile", "README.md", "SECURITY.md", "pyproject.toml"),
+    *("bench", "docker", "docs", "pyworker", "sql", "tests"),
+}
 SHORT = ("sql", "pyworker", "bench", "tests/torture")
 MUTANTS = TOP / "tests/torture/mutants"
 #: They are being taken apart.
@@ -92,6 +98,11 @@ def unnamed(install: str, rooms: list[str]) -> list[str]:
     ]
 
 
+def strays(tracked: list[str]) -> list[str]:
+    """List the entries at the top that are no part of the project: what a run left, and was added by mistake."""
+    return sorted({path.partition("/")[0] for path in tracked} - ENTRIES)
+
+
 def tree() -> list[str]:
     """Look at the programs as a whole: their length, and the rooms of SQL."""
     sql = TOP / "sql"
@@ -140,6 +151,8 @@ def look(page: Path) -> list[str]:
 def main() -> int:
     """Print what is wrong in all pages; the exit code says whether anything is."""
     found = [f"{page.relative_to(TOP)}:{line}" for page in pages() for line in look(page)] + tree()
+    tracked = subprocess.run(["git", "-C", str(TOP), "ls-files"], capture_output=True, text=True, check=False).stdout
+    found += [f"{entry}: no part of the project is called so" for entry in strays(tracked.splitlines())]
     sys.stdout.write(("\n".join(found) or f"words: {len(pages())} pages, nothing to complain of") + "\n")
     return 1 if found else 0
 

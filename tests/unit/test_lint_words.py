@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lint_words import GENERATED, WIDTH, complaints, misplaced, pages, repeated, tree, unnamed, vague
+from tests.lint_words import GENERATED, WIDTH, complaints, misplaced, pages, repeated, strays, tree, unnamed, vague
 
 LONG = "word " * 30
 
@@ -139,4 +139,11 @@ def test_files_that_are_too_long_and_misplaced_functions_are_found(
         "pyworker/cli/main.py",
         "sql/api/own.sql",
         "sql/engine/claim/claim.sql",
+    ]
+
+
+def test_what_a_run_left_at_the_top_is_refused() -> None:
+    assert strays(["data/PG_VERSION", "data/base/112", "README.md", "sql/install.sql", "out.txt"]) == [
+        "data",
+        "out.txt",
     ]
