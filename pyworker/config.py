@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         description="seconds that due jobs may wait for a session before the daemon "
         "speaks of stuck jobs",
     )
+    upgrade_wait: float = Field(
+        60.0,
+        ge=0,
+        description="seconds that `pyworker upgrade` waits for the jobs that worker sessions run",
+    )
     vacuum_jobs: int = Field(
         40_000,
         ge=1000,

@@ -15,7 +15,7 @@ set local statement_timeout = 0;
 set local transaction_isolation = 'read committed';
 set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';
-set local pyworker.schema_version = '0';
+set local pyworker.schema_version = '1';
 
 -- One install at a time; what must be there before: the server, extensions, roles and schemas; what
 -- was installed.
@@ -28,6 +28,7 @@ select not exists (
 \ir setup/extensions.sql
 \ir setup/roles.sql
 \ir setup/versions.sql
+\ir setup/sessions_gone.sql
 \ir setup/clear.sql
 \ir setup/table_checks.sql
 
@@ -46,10 +47,16 @@ select not exists (
 \ir tables/owners.sql
 \ir tables/statistics.sql
 \ir tables/installation.sql
-insert into jobs_internal.schema_migration (version, name) values (0, 'base');
+insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version');
 \endif
 
 -- Migrations, each where the database lacks it: see sql/README.md.
+select not exists (select from jobs_internal.schema_migration where version = 1)
+  as pyworker_pending \gset
+\if :pyworker_pending
+\ir migrations/0001_session_version.sql
+insert into jobs_internal.schema_migration (version, name) values (1, 'session_version');
+\endif
 
 -- What all rooms use.
 \ir engine/common/settings.sql

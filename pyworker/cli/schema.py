@@ -51,11 +51,17 @@ def _report(done: Applied) -> None:
         )
 
 
-def _apply(command: Command, dsn: str | None, *, as_sql: bool) -> None:
+def _tell(line: str) -> None:
+    click.echo(f"pyworker: {line}", err=True)
+
+
+def _apply(command: Command, dsn: str | None, *, as_sql: bool, wait: float | None = None) -> None:
     if as_sql:
         click.echo(install_script(read_source(), command), nl=False)
-    else:
-        _report(apply_schema(resolve_dsn(load_settings(dsn=dsn)), command))
+        return
+    settings = load_settings(dsn=dsn, upgrade_wait=wait)
+    dsn = resolve_dsn(settings)
+    _report(apply_schema(dsn, command, wait=settings.upgrade_wait, tell=_tell))
 
 
 @click.command(context_settings=CONTEXT)
@@ -78,15 +84,25 @@ def install(dsn: str | None, *, as_sql: bool) -> None:
 @click.command(context_settings=CONTEXT)
 @_dsn
 @_sql
-def upgrade(dsn: str | None, *, as_sql: bool) -> None:
+@click.option(
+    "--wait",
+    type=float,
+    help="Seconds that worker sessions have for the jobs that they run.  [env: "
+    "PYWORKER_UPGRADE_WAIT; default: 60]",
+)
+def upgrade(dsn: str | None, *, as_sql: bool, wait: float | None) -> None:
     """Bring an installed schema to this version: migrations that are missing, then all functions
     and views.
+
+    Where tables change, everything is paused until it is done: worker sessions end the jobs that
+    they run, none is started, and no job is cut off. Where that takes too long, it says which jobs
+    it waited for, and nothing is changed. Supervisors may stay; start them anew afterwards.
 
     \b
     Exit codes: 0 it has this version, 1 refused (the message says why; nothing is changed), 2 wrong
     setting.
     """
-    _apply("upgrade", dsn, as_sql=as_sql)
+    _apply("upgrade", dsn, as_sql=as_sql, wait=wait)
 
 
 @click.command(context_settings=CONTEXT)

@@ -4,6 +4,7 @@ The installer is the one part of pyworker that knows the tables of `jobs_interna
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from pyworker.database.connection import with_settings
 from pyworker.errors import SchemaError, convert_database_errors
 from pyworker.schema.files import read_source
 from pyworker.schema.script import BRING_PGMQ, FRESH, Command, Step, When, plan
+from pyworker.schema.sessions import sessions_sent_home
 
 __all__ = ["Applied", "Warned", "apply_schema", "connect", "locate"]
 
 #: Two databases of one cluster that install at once meet in the roles, which belong to both; the
 #: loser tries again.
 _ROLE_RACES = ("XX000", "23505", "42710")
+_DEADLOCK = "40P01"
 _TRIES = 8
 _HINTS = {
     "55P03": "A session holds a lock that this needs. Pause the queues with jobs.pause(), see "
@@ -168,17 +171,37 @@ def _apply_once(connection: Connection[TupleRow], steps: list[Step], after: int)
     )
 
 
-def apply_schema(dsn: str, command: Command, root: Path | None = None) -> Applied:
-    """Install or upgrade; all of it happens, or nothing."""
+def _silent(_line: str) -> None:
+    pass
+
+
+def apply_schema(
+    dsn: str,
+    command: Command,
+    root: Path | None = None,
+    *,
+    wait: float = 60.0,
+    tell: Callable[[str], None] = _silent,
+) -> Applied:
+    """Install or upgrade; all of it happens, or nothing.
+
+    Where an upgrade changes tables, worker sessions leave first: `wait` is how many seconds they
+    have for the jobs that they run, `tell` hears of it.
+    """
     source = read_source(root)
     steps = plan(source, command)
-    with convert_database_errors(), connect(dsn) as connection:
+    with (
+        convert_database_errors(),
+        connect(dsn) as connection,
+        sessions_sent_home(connection, source.version if command == "upgrade" else 0, wait, tell),
+    ):
         for tried in range(1, _TRIES + 1):
             try:
                 return _apply_once(connection, steps, source.version)
             except SchemaError as error:
-                roles = "setup/roles" in (error.detail or "")
-                if tried == _TRIES or not roles or error.sqlstate not in _ROLE_RACES:
+                roles = "setup/roles" in (error.detail or "") and error.sqlstate in _ROLE_RACES
+                # A worker session that began meanwhile waits for a table, and we for one of its.
+                if tried == _TRIES or not (roles or error.sqlstate == _DEADLOCK):
                     raise
                 time.sleep(0.1 * tried)
         raise AssertionError("unreachable")

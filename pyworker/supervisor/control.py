@@ -25,6 +25,7 @@ from pyworker.errors import ConfigError, convert_database_errors
 from pyworker.log import EventLog
 from pyworker.supervisor.exit_codes import Exit
 from pyworker.supervisor.launcher import Launcher
+from pyworker.supervisor.outage import Reasons
 from pyworker.supervisor.signals import WakeupPipe
 from pyworker.supervisor.warnings import described
 
@@ -39,7 +40,6 @@ __all__ = [
 
 _FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 1.0  # between two tries to reach a server that is lost
-_TOLD_AFTER = 3.0  # seconds that another reason has to stand: those of a restart pass by themselves
 _CLOSED = "42501"  # not permitted
 _COPY = "PW060"  # a copy of another installation
 _MISMATCH = {
@@ -141,8 +141,13 @@ class ControlConnection:
         }
 
     def tick(self) -> Tick:
-        """Dispatch, rescue, and see how things stand."""
-        return self.gateway.supervisor_tick(self.number)
+        """Dispatch, rescue, and see how things stand. A schema without it was upgraded under us."""
+        try:
+            return self.gateway.supervisor_tick(self.number)
+        except psycopg.Error as error:
+            if error.sqlstate in _MISMATCH:
+                raise Refused(self.user, error.sqlstate) from error
+            raise
 
     def register(self, name: str, owners: Sequence[str] = ()) -> "ControlConnection":
         """Register once more, where the database has forgotten this supervisor."""
@@ -248,28 +253,6 @@ def open_first(
         return open_again(options, wakeup, log, feed, reason_of(error))
 
 
-class _Reasons:
-    """Why the server stays lost. What ended the connection is seldom what keeps it away: a database
-    that was renamed, a password that was changed.
-    """
-
-    def __init__(self, log: EventLog, told: str) -> None:
-        """`told`: the reason that was logged with the loss."""
-        self._log = log
-        self._told = {told}
-        self._reason = told
-        self._since = monotonic()
-
-    def note(self, error: BaseException | None) -> None:
-        """Take in why a try failed; each reason that stands is logged once."""
-        reason, now = reason_of(error) if error else self._reason, monotonic()
-        if reason != self._reason:
-            self._reason, self._since = reason, now
-        elif reason not in self._told and now - self._since >= _TOLD_AFTER:
-            self._told.add(reason)
-            self._log.emit("server_unreachable", reason=reason)
-
-
 def open_again(
     options: Options, wakeup: WakeupPipe, log: EventLog, feed: Callable[[], None], reason: str
 ) -> ControlConnection:
@@ -278,7 +261,7 @@ def open_again(
     """
     lost_at = monotonic()
     log.emit("server_lost", reason=reason)
-    reasons = _Reasons(log, reason)
+    reasons = Reasons(log, reason)
     for attempt in Retrying(
         retry=retry_if_exception_type((psycopg.Error, ServerStalled)),
         wait=wait_exponential(multiplier=_FIRST_PAUSE, max=LONGEST_PAUSE)

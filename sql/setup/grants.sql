@@ -116,7 +116,7 @@ grant execute on function
   jobs_internal.interrupted_result(jobs_internal.work_item, timestamptz, text, text),
     jobs_internal.unwritable_result(jobs_internal.attempt_result, text, text),
   jobs_internal.shutting_down(), jobs_internal.high_water_mark(), jobs_internal.slots_settled(),
-    jobs_internal.open_session(),
+    jobs_internal.open_session(integer), jobs_internal.schema_version(),
   jobs_internal.close_session(bigint, jobs_internal.run_stats[]),
   jobs_internal.claim(bigint, bigint, jobs_internal.run_stats[], boolean, integer),
   jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision, boolean),

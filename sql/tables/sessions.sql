@@ -21,7 +21,8 @@ create table jobs_internal.session (
   new_template_ids integer[],
   waits_for integer,
   waits_since timestamptz,
-  asked_at timestamptz
+  asked_at timestamptz,
+  schema_version integer
 ) with (fillfactor = 50);
 create unique index session_pid_idx on jobs_internal.session (pid, backend_start);
 comment on table jobs_internal.session
@@ -57,6 +58,8 @@ comment on column jobs_internal.session.asked_at is 'Its last claim that found n
 comment on column jobs_internal.session.crash_attribution
   is 'The server stopped under it: whether that is charged to its job; '
   'null: it died, if at all, by itself';
+comment on column jobs_internal.session.schema_version
+  is 'Version of the schema that its loop was written for; null: of one before 1';
 
 create table jobs_internal.progress_message (
   job_id bigint primary key,

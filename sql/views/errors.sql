@@ -50,6 +50,7 @@ from (values
   ('PW043', false, 'the statement ran, but its post-condition is not true'),
   ('PW050', false, 'only a worker session calls this'),
   ('PW051', false, 'a worker session must run as its own login'),
+  ('PW052', true, 'pyworker was upgraded while the worker session began'),
   ('PW060',
       true, 'the database is a copy of another installation: nothing runs until jobs.reconcile()'),
   ('PW070', false, 'the job carries more than the quota of the owner allows'),

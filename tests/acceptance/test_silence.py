@@ -129,9 +129,11 @@ def test_no_free_worker_slot(lane: Database, supervise: Supervise) -> None:
 
 
 def test_workers_that_die_at_once(lane: Database, supervise: Supervise) -> None:
-    source = lane.value("select pg_get_functiondef('jobs_internal.open_session()'::regprocedure)", role="postgres")
+    source = lane.value(
+        "select pg_get_functiondef('jobs_internal.open_session(integer)'::regprocedure)", role="postgres"
+    )
     lane.admin(
-        "create or replace function jobs_internal.open_session() returns bigint language plpgsql as"
+        "create or replace function jobs_internal.open_session(p_version integer) returns bigint language plpgsql as"
         " $$ begin raise exception 'planted'; end $$"
     )
     one = supervise(lane.dsn("supervisor"))

@@ -7,6 +7,8 @@ from psycopg import Connection
 from stage import age_history, put, put_many, state, wait_for
 from support import LOGINS, Database, Row, sqlstate_of
 
+OPEN = "select jobs_internal.open_session(jobs_internal.schema_version())"
+
 
 @pytest.fixture
 def impatient(database: Database) -> Iterator[Database]:
@@ -160,7 +162,7 @@ def test_a_session_that_stays_open_holds_up_nobody(database: Database) -> None:
     database.admin("update jobs_internal.server set epoch = null")
     holder = database.connect("app")
     holder.autocommit = False
-    holder.execute("select jobs_internal.open_session()")
+    holder.execute("select jobs_internal.open_session(jobs_internal.schema_version())")
     supervisor = database.connect("supervisor", lock_timeout="1s", statement_timeout="5s")
     number = supervisor.execute("select jobs_internal.supervisor_open('x', 'x', 1, 'x')").fetchone()
     assert number
@@ -179,7 +181,7 @@ def test_no_session_opens_before_the_crash_is_looked_into(database: Database) ->
         " language sql as 'select false'"
     )
     database.admin("update jobs_internal.server set epoch = null")
-    assert sqlstate_of(lambda: database.run("select jobs_internal.open_session()")) == "PW078"
+    assert sqlstate_of(lambda: database.run(OPEN)) == "PW078"
     assert database.admin("select epoch from jobs_internal.server") == [(None,)]
     database.admin("select jobs_internal.rescue()")
-    assert sqlstate_of(lambda: database.run("select jobs_internal.open_session()")) is None
+    assert sqlstate_of(lambda: database.run(OPEN)) is None

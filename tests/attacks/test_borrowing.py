@@ -67,7 +67,7 @@ CALLS = (
     "select jobs.start()",
     "select jobs_internal.dispatch_mine()",
     "select jobs_internal.my_free_sessions()",
-    "select jobs_internal.open_session()",
+    "select jobs_internal.open_session(jobs_internal.schema_version())",
     "select jobs_internal.claim(1, 0, null, false, 1)",
     "select jobs_internal.store_progress({job}, 1, 'x')",
     "select jobs_internal.store_log_line({job}, 1, '{{}}')",

@@ -370,7 +370,7 @@ def test_a_supervisor_signals_only_the_session_that_ran_it(database: Database, s
     victim = database.connect("other")
     pid = victim.info.backend_pid
     job = put(database, "app.gate", {"n": 1})
-    session = database.value("select jobs_internal.open_session()")
+    session = database.value("select jobs_internal.open_session(jobs_internal.schema_version())")
     lane, message, lease = database.run(
         "select c.lane_id, c.msg_ids[1], c.lease from jobs_internal.claim(%s, 0, null, false, 1) as c", [session]
     )[0]

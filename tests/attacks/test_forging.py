@@ -227,7 +227,7 @@ def scene(server: Server, template: str) -> Iterator[Scene]:
             [job],
         )
         own = put(database, "app.note", {"n": 1})
-        mine = database.value("select jobs_internal.open_session()")
+        mine = database.value("select jobs_internal.open_session(jobs_internal.schema_version())")
         my_lane = database.admin("select id from jobs_internal.lane where owner = 'app'::regrole")[0][0]
         facts = {"job": job, "waiting": waiting, "statement": statement, "plain": plain, "planned": planned, "done": 2}
         facts |= {"pid": pid, "session": session, "lane": lane, "start": start, "own": own, "mine": mine}
@@ -614,7 +614,7 @@ def test_no_view_shows_it(scene: Scene, role: str) -> None:
 def _running_by_hand(database: Database) -> tuple[int, int, int]:
     """Start a job alone in a session by hand; gives session, lane and job."""
     job = put(database, "app.note", {"n": 1})
-    session = database.value("select jobs_internal.open_session()")
+    session = database.value("select jobs_internal.open_session(jobs_internal.schema_version())")
     lane, message, lease = database.run(
         "select c.lane_id, c.msg_ids[1], c.lease from jobs_internal.claim(%s, 0, null, false, 1) as c", [session]
     )[0]
@@ -771,7 +771,7 @@ def test_a_start_that_is_not_committed_holds_up_nobody_elses_index(laned: Databa
     """A14, A19: starts of index builds come one after another, of one owner: one that is open stops no other owner."""
     theirs = put_sql(laned, "create index concurrently on other.ledger (n)", role="other")
     index = put_sql(laned, "create index concurrently on app.ledger (n)")
-    session = laned.value("select jobs_internal.open_session()")
+    session = laned.value("select jobs_internal.open_session(jobs_internal.schema_version())")
     laned.run("begin")
     lane, message, lease = laned.run(
         "select c.lane_id, c.msg_ids[1], c.lease from jobs_internal.claim(%s, 0, null, false, 1) as c", [session]

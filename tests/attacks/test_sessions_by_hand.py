@@ -101,7 +101,7 @@ def test_one_that_waits_for_a_slot_and_asks_no_more_keeps_none(database: Databas
     first.leave()
     theirs = put(database, "other.work", {"n": 1}, queue="serial", role="other")
     with database.connect("other") as line:
-        number = line.execute("select jobs_internal.open_session()").fetchone()
+        number = line.execute("select jobs_internal.open_session(jobs_internal.schema_version())").fetchone()
         claim = "select (jobs_internal.claim(%s, 0, null, false, 1)).lane_id"
         assert line.execute(claim.encode(), number).fetchone() == (None,), "the waiter has only just asked"
         wait_until(lambda: line.execute(claim.encode(), number).fetchone() != (None,), 60)

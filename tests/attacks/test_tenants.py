@@ -6,6 +6,7 @@ from support import Database, sqlstate_of, wait_until
 
 from .ground import send_home
 
+OPEN = "select jobs_internal.open_session(jobs_internal.schema_version())"
 #: The number of a function of other's: the catalog tells it to everybody, the schema's USAGE or not.
 NUMBER = (
     "(select oid from pg_proc where proname = '{}'"
@@ -19,7 +20,7 @@ def test_a_lesson_that_is_not_committed_holds_up_nobody_else(database: Database)
     put(database, "other.work", {"n": 0}, role="other")
     database.drain(role="other")
     shape = database.value(f"select (jobs_internal.call_template_of({NUMBER.format('work')}, '{{n}}')).id")
-    session = database.value("select jobs_internal.open_session()")
+    session = database.value("select jobs_internal.open_session(jobs_internal.schema_version())")
     database.run("begin")
     database.run(
         CLAIM, [session, Jsonb({"call_template_id": shape, "runs": 1, "failed": 0, "ms": 1e12, "renames": True})]
@@ -38,7 +39,7 @@ def test_a_claim_that_is_not_committed_keeps_nobodys_nudge(database: Database) -
     database.drain(role="other")
     send_home(database)
     database.admin("update jobs_internal.lane set idle_state = 'idle', horizon_xid = null")
-    session = database.value("select jobs_internal.open_session()")
+    session = database.value("select jobs_internal.open_session(jobs_internal.schema_version())")
     put(database, "other.work", {"n": 1}, role="other")
     database.run("begin")
     database.run("select jobs_internal.claim(%s, 0, null, false, 1)", [session])
@@ -105,7 +106,7 @@ def test_a_session_that_is_not_committed_holds_off_no_quota(database: Database) 
     database.run("select jobs.set_quota('app', running => 3)", role="operator")
     put(database, "app.note", {"n": 1})
     database.run("begin")
-    database.run("select jobs_internal.open_session()")
+    database.run("select jobs_internal.open_session(jobs_internal.schema_version())")
     database.run("set lock_timeout = '5s'", role="operator")
     assert database.value("select jobs.set_quota('app', running => 2)", role="operator") is True
     database.run("rollback")
@@ -132,7 +133,7 @@ def test_a_copy_that_took_the_name_of_the_original_is_a_copy(database: Database)
     put(database, "app.note", {"n": 1})
     database.admin("update jobs_internal.installation set database = '1'::oid")
     assert sqlstate_of(lambda: put(database, "app.note", {"n": 2})) == "PW060"
-    assert sqlstate_of(lambda: database.run("select jobs_internal.open_session()")) == "PW060"
+    assert sqlstate_of(lambda: database.run(OPEN)) == "PW060"
     assert sqlstate_of(lambda: database.run("select jobs.start()")) == "PW060"
 
 

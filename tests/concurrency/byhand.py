@@ -22,7 +22,7 @@ class Worker:
     def __post_init__(self) -> None:
         """Open the session."""
         self.line = self.database.connect("app")
-        self.number = self.ask("select jobs_internal.open_session()")
+        self.number = self.ask("select jobs_internal.open_session(jobs_internal.schema_version())")
 
     @property
     def pid(self) -> int:

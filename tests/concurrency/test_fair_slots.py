@@ -124,7 +124,7 @@ def test_idle_sessions_by_hand_give_their_slots_back(database: Database) -> None
     waiting = put(database, "pg_catalog.now", role="other")
     database.admin("select jobs_internal.dispatch()")
     waiter = database.connect("other")
-    number = waiter.execute("select jobs_internal.open_session()").fetchone()
+    number = waiter.execute("select jobs_internal.open_session(jobs_internal.schema_version())").fetchone()
     assert number
 
     def claimed() -> object:
@@ -150,7 +150,7 @@ def _held_up(database: Database) -> tuple[int, list[Connection[Row]]]:
     put(database, "pg_catalog.now", role="other")
     database.admin("select jobs_internal.dispatch()")
     waiter = database.connect("other")
-    number = waiter.execute("select jobs_internal.open_session()").fetchone()
+    number = waiter.execute("select jobs_internal.open_session(jobs_internal.schema_version())").fetchone()
     assert number
     return number[0], [waiter]
 
@@ -229,7 +229,7 @@ def test_a_session_in_an_open_chunk_keeps_its_slot(database: Database) -> None:
     put(database, "pg_catalog.now", role="other")
     database.admin("select jobs_internal.dispatch()")
     waiter = database.connect("other")
-    number = waiter.execute("select jobs_internal.open_session()").fetchone()
+    number = waiter.execute("select jobs_internal.open_session(jobs_internal.schema_version())").fetchone()
     claim = "select c.waiting from jobs_internal.claim(%s, 0, null, false, 1) as c"
     assert waiter.execute(claim, number).fetchone() == (True,)
     database.admin("select pg_sleep(2.1)")

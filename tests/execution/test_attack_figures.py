@@ -24,7 +24,7 @@ def everybody_is_well(database: Database) -> None:
 
 
 def open_session(database: Database) -> int:
-    return int(database.value("select jobs_internal.open_session()"))
+    return int(database.value("select jobs_internal.open_session(jobs_internal.schema_version())"))
 
 
 @pytest.mark.parametrize("said", ["1 1.1.1/2", "1 .../...", "999999999999999", "999999999999999 1/2"])

@@ -16,7 +16,7 @@ CLAIM = (
     "select (jobs_internal.claim(%s, 0, array(select jsonb_populate_record(null::jobs_internal.run_stats,"
     " %s || jsonb_build_object('task', 'made up ' || g)) from generate_series(1, 5000) as g), true, 1)).lane_id"
 )
-SESSION = "select jobs_internal.open_session()"
+SESSION = "select jobs_internal.open_session(jobs_internal.schema_version())"
 SPENT = "select count(*) from jobs_internal.daily_cost"
 
 

@@ -217,7 +217,7 @@ def test_an_owner_that_holds_its_lanes_gets_a_quota_all_the_same(database: Datab
     database.drain()
     _note(database)
     database.run("begin")
-    session = database.value("select jobs_internal.open_session()")
+    session = database.value("select jobs_internal.open_session(jobs_internal.schema_version())")
     database.run("select jobs_internal.claim(%s, 0, null, false, 1)", [session])
     operator = database.connect("operator", lock_timeout="2s")
     operator.execute("select jobs.set_quota('app', pending => 1)")

@@ -1,7 +1,6 @@
 """Upgrading: migrations change tables, functions and views are made anew, nothing of others is lost."""
 
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +13,9 @@ from pyworker.errors import SchemaError
 from pyworker.schema import apply_schema, install_script, read_source
 from tests.schema.conftest import A_JOB, SQL, Database, add
 
-BASE = Path(__file__).parent / "base"
+#: The version that the files in sql/ make; migrations of tests come after it.
+PRESENT = read_source(SQL).version
+ONE, TWO = PRESENT + 1, PRESENT + 2
 
 
 def migrate(tree: Path, number: int, name: str, text: str) -> None:
@@ -25,8 +26,8 @@ def migrate(tree: Path, number: int, name: str, text: str) -> None:
 def with_two_migrations(tree: Path) -> None:
     column = "alter table jobs_internal.queue add column colour text;"
     table = "create table jobs_internal.colour (name text primary key);"
-    migrate(tree, 1, "colour", column)
-    migrate(tree, 2, "colours", table)
+    migrate(tree, ONE, "colour", column)
+    migrate(tree, TWO, "colours", table)
     add(tree / "tables" / "queues.sql", f"{column}\n{table}")
 
 
@@ -35,15 +36,13 @@ def test_migrations_keep_rows_and_are_applied_once(database: Database, tree: Pat
     database.run(A_JOB)
     with_two_migrations(tree)
     done = apply_schema(database.dsn(), "upgrade", tree)
-    assert (done.before, done.after) == (0, 2)
+    assert (done.before, done.after) == (PRESENT, TWO)
     assert len(done.migrations) == 2
     assert apply_schema(database.dsn(), "upgrade", tree).migrations == ()
     assert database.value("select count(*) from jobs_internal.job") == 1
-    assert database.run("select version, name from jobs_internal.schema_migration order by 1") == [
-        (0, "base"),
-        (1, "colour"),
-        (2, "colours"),
-    ]
+    recorded = database.run("select version, name from jobs_internal.schema_migration order by 1")
+    assert [number for number, _name in recorded] == list(range(TWO + 1))
+    assert recorded[-2:] == [(ONE, "colour"), (TWO, "colours")]
 
 
 def test_fresh_and_upgraded_are_the_same(new_database: Callable[[], Database], tree: Path) -> None:
@@ -57,38 +56,24 @@ def test_fresh_and_upgraded_are_the_same(new_database: Callable[[], Database], t
     assert fresh.run(versions) == upgraded.run(versions)
 
 
-def test_first_release_with_all_migrations_is_the_present(new_database: Callable[[], Database], tree: Path) -> None:
-    source = read_source(SQL)
-    if source.migrations:
-        assert BASE.is_dir(), "keep the tables of the first release in tests/schema/base (sql/README.md)"
-        for file in BASE.glob("*.sql"):
-            shutil.copy(file, tree / "tables" / file.name)
-        shutil.rmtree(tree / "migrations")
-        (tree / "migrations").mkdir()
-    fresh, upgraded = new_database(), new_database()
-    apply_schema(upgraded.dsn(), "install", tree)
-    apply_schema(upgraded.dsn(), "upgrade", SQL)
-    apply_schema(fresh.dsn(), "install", SQL)
-    assert fresh.dump() == upgraded.dump()
-
-
 def test_a_migration_that_fails_changes_nothing(database: Database, tree: Path) -> None:
     apply_schema(database.dsn(), "install")
     before = database.dump()
-    migrate(tree, 1, "good", "alter table jobs_internal.queue add column colour text;")
-    migrate(tree, 2, "bad", "alter table jobs_internal.nowhere add column colour text;")
+    migrate(tree, ONE, "good", "alter table jobs_internal.queue add column colour text;")
+    migrate(tree, TWO, "bad", "alter table jobs_internal.nowhere add column colour text;")
     with pytest.raises(SchemaError) as caught:
         apply_schema(database.dsn(), "upgrade", tree)
-    assert "sql/migrations/0002_bad.sql" in (caught.value.detail or "")
+    assert f"sql/migrations/{TWO:04}_bad.sql" in (caught.value.detail or "")
     assert database.dump() == before
+    assert database.value("select not paused from jobs_internal.switch")
 
 
 def test_migrations_need_numbers_without_a_gap_and_a_sentence(tree: Path) -> None:
-    migrate(tree, 2, "late", "")
+    migrate(tree, TWO, "late", "")
     with pytest.raises(SchemaError, match="not numbered"):
         read_source(tree)
-    (tree / "migrations" / "0002_late.sql").rename(tree / "migrations" / "0001_late.sql")
-    (tree / "migrations" / "0001_late.sql").write_text("select 1;")
+    late = (tree / "migrations" / f"{TWO:04}_late.sql").rename(tree / "migrations" / f"{ONE:04}_late.sql")
+    late.write_text("select 1;")
     with pytest.raises(SchemaError, match="does not say"):
         read_source(tree)
 
@@ -200,7 +185,7 @@ def test_psql_alone_upgrades(database: Database, tree: Path) -> None:
     for _ in range(2):
         done = database.psql("-f", "-", text=script)
         assert done.returncode == 0, done.stderr
-    assert database.value("select max(version) from jobs_internal.schema_migration") == 2
+    assert database.value("select max(version) from jobs_internal.schema_migration") == TWO
 
 
 def test_tables_and_functions_are_made_where_the_rules_say() -> None:

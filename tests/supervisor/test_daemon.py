@@ -204,6 +204,15 @@ def test_a_schema_of_another_version_is_told(scripted: Scripted, start: Start) -
     assert (line["sqlstate"], line["hint"]) == ("PW091", "Upgrade.")
 
 
+def test_a_schema_that_is_upgraded_under_it_is_told(scripted: Scripted, start: Start) -> None:
+    """An older program finds nothing that it could call: it says what to do, and leaves."""
+    daemon = start(scripted.dsn)
+    daemon.wait_for("supervisor_started")
+    scripted.sql("drop function jobs_internal.supervisor_tick(bigint)")
+    assert daemon.wait_for("schema_mismatch")["sqlstate"] == "42883"
+    assert daemon.process.wait(10) == 5
+
+
 def test_a_role_that_may_not_supervise_is_named(scripted: Scripted, start: Start) -> None:
     scripted.sql("revoke usage on schema jobs_internal from public")
     daemon = start(scripted.dsn, ready=False)

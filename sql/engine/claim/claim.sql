@@ -29,6 +29,9 @@ declare
   v_began timestamptz;
   v_waits_for integer;
 begin
+  if v_session.schema_version is distinct from jobs_internal.schema_version() then
+    perform jobs_internal.assert_version(v_session.schema_version);
+  end if;
   if p_release and v_session.msg_ids is not null then
     perform jobs_internal.release(v_session, false);
     v_session.last_msg_id := v_session.msg_ids[1] - 1;

@@ -32,10 +32,39 @@ begin
 end
 $$;
 
+-- The version of this schema: that of the last migration. A worker session that was written for
+-- another one does no job here.
+create or replace function jobs_internal.schema_version()
+returns integer
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select 1;
+end;
+
+-- Refuse a worker session that was written for another version: it began before an upgrade, and
+-- keeps the body of the procedure that it runs. Errors: PW052.
+create or replace function jobs_internal.assert_version(p_version integer)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_version is distinct from jobs_internal.schema_version() then
+    raise exception using errcode = 'PW052',
+      message = 'pyworker was upgraded while this worker session began',
+      detail = format('The session was written for version %s of the schema, which is %s now.',
+          coalesce(p_version::text, '0'), jobs_internal.schema_version()),
+      hint = 'It ends, and has done nothing; the next one takes its jobs.';
+  end if;
+end
+$$;
+
 -- Register the calling backend as a worker session of its login. Returns its number. Sees to the
--- dead ones of its owner first, so that jobs go on with no supervisor at all. Locks: nothing
--- that others wait for. Writes: session. Errors: PW019, PW060, PW073, PW078.
-create or replace function jobs_internal.open_session()
+-- dead ones of its owner first, so that jobs go on with no supervisor at all. p_version: of the
+-- schema that the caller was written for. Locks: nothing that others wait for. Writes: session.
+-- Errors: PW019, PW052, PW060, PW073, PW078.
+create or replace function jobs_internal.open_session(p_version integer)
 returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -44,13 +73,13 @@ declare
   v_id bigint;
   v_me oid := jobs_internal.caller();
 begin
-  perform jobs_internal.assert_not_copy(), jobs_internal.assert_admitted(v_me),
-    jobs_internal.assert_session_allowed(v_me);
+  perform jobs_internal.assert_version(p_version), jobs_internal.assert_not_copy(),
+    jobs_internal.assert_admitted(v_me), jobs_internal.assert_session_allowed(v_me);
   perform jobs_internal.await_crash_noted();
   perform jobs_internal.rescue(v_me);
   perform jobs_internal.lift_quarantine(v_me);
-  insert into jobs_internal.session (owner, pid, backend_start, epoch)
-  select v_me, a.pid, a.backend_start, jobs_internal.epoch()
+  insert into jobs_internal.session (owner, pid, backend_start, epoch, schema_version)
+  select v_me, a.pid, a.backend_start, jobs_internal.epoch(), p_version
   from pg_stat_get_activity(pg_backend_pid()) as a
   returning id into v_id;
   return v_id;

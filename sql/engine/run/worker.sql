@@ -93,7 +93,7 @@ begin
     commit;
     perform pg_catalog.pg_sleep(0.005);
   end loop;
-  v_session := jobs_internal.open_session();
+  v_session := jobs_internal.open_session(1);  -- the version that this loop is written for
   v_backend := (select b from pg_catalog.pg_stat_get_backend_idset() as b
       where pg_catalog.pg_stat_get_backend_pid(b) = pg_catalog.pg_backend_pid());
   v_margin := jobs_internal.setting('timeout_margin_ms')::bigint;
