@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 e42719006b542464701a086586eaf324.
+-- Replaces jobs_internal.claim, md5 3ba59582c1e49b16b89c687b45365f0a.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -23,6 +23,9 @@ declare
   v_began timestamptz;
   v_waits_for integer;
 begin
+  if v_session.schema_version is distinct from jobs_internal.schema_version() then
+    perform jobs_internal.assert_version(v_session.schema_version);
+  end if;
   if p_release and v_session.msg_ids is not null then
     perform jobs_internal.release(v_session, false);
     v_session.last_msg_id := v_session.msg_ids[1] - 1;

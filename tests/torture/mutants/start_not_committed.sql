@@ -1,7 +1,7 @@
 -- The start of a lone job is committed with its end: no session counts the job that crashes the
 -- server.
 
--- Replaces jobs_internal.work, md5 d6ac2da02dd475db27097b8fe9be166f.
+-- Replaces jobs_internal.work, md5 36c59aa20c5fbd82e19afadc96a66bc7.
 create or replace procedure jobs_internal.work(p_linger_ms integer, p_wait_xid text)
 language plpgsql
 as $$
@@ -85,7 +85,7 @@ begin
     commit;
     perform pg_catalog.pg_sleep(0.005);
   end loop;
-  v_session := jobs_internal.open_session();
+  v_session := jobs_internal.open_session(1);  -- the version that this loop is written for
   v_backend := (select b from pg_catalog.pg_stat_get_backend_idset() as b
       where pg_catalog.pg_stat_get_backend_pid(b) = pg_catalog.pg_backend_pid());
   v_margin := jobs_internal.setting('timeout_margin_ms')::bigint;
