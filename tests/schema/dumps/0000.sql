@@ -9804,7 +9804,6 @@ declare
   v_cancelled boolean;
   v_top_level boolean;
   v_excused boolean;
-  v_bucket integer;
 begin
   select j.* into v_job from jobs_internal.job as j
   where j.id = p_ending.job_id and j.state = p_state and j.attempt = p_expected
@@ -9850,6 +9849,8 @@ begin
         'The last time it said: ' || (v_error ->> 'message') || '.', v_error ->> 'detail'),
         'Look in the server log; then select jobs.retry(id).', v_error ->> 'context');
   end if;
+  p_ending.outcome := v_outcome;
+  p_ending.error := v_error;
   v_retry := v_outcome in ('failed', 'timed_out', 'lost') and p_ending.attempt < v_job.max_attempts
     and jobs_internal.worth_retry(v_error ->> 'sqlstate');
   if v_retry and v_cancelled then
@@ -9865,45 +9866,12 @@ begin
       attempt = p_ending.attempt, error = v_error,
         verify = nullif(v_top_level and v_outcome = 'lost', false)
     where id = v_job.id;
-    insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at,
-        pid, child_pid,
-      waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes, result,
-        error)
-    values (v_job.id, p_ending.attempt, v_outcome, v_job.owner, p_ending.started_at,
-        p_ending.finished_at, p_pid, p_ending.child_pid,
-      jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit,
-        p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes, p_ending.result,
-          v_error);
+    perform jobs_internal.store_attempt(v_job.owner, p_pid, p_ending);
   else
     v_state := coalesce(v_state, case v_outcome when 'succeeded' then 'succeeded' when 'cancelled'
         then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end);
-    delete from jobs_internal.job where id = v_job.id;
-    insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state,
-        call_template_id,
-        attempt, max_attempts, outcome, run_at, created_at,
-      started_at, finished_at, pid, child_pid, waited_ms, rows, wal_bytes, buffers_hit,
-        buffers_read, buffers_dirtied, temp_bytes,
-      publication_id, enqueued_by, timeout, unique_key, args, settings, note, options, result,
-        error)
-    select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id,
-      v_job.owner, v_job.priority, v_state, v_job.call_template_id, p_ending.attempt,
-        v_job.max_attempts,
-        v_outcome,
-      v_job.run_at, v_job.created_at, p_ending.started_at, p_ending.finished_at, p_pid,
-        p_ending.child_pid,
-      jobs_internal.waited(p_ending), p_ending.rows, p_ending.wal_bytes, p_ending.buffers_hit,
-        p_ending.buffers_read, p_ending.buffers_dirtied, p_ending.temp_bytes,
-      v_job.publication_id, v_job.enqueued_by, v_job.timeout,
-        coalesce(v_job.unique_key, v_job.former_key), v_job.args, v_job.settings, v_job.note,
-          v_job.options, p_ending.result, v_error
-    returning bucket into strict v_bucket;
-    if v_job.call_template_id is null or jobs_internal.has_earlier_attempts(array[v_job.id]) then
-      perform jobs_internal.archive_attempts(array[v_job.id], v_bucket);
-    end if;
-    if v_job.options is not null then
-      perform jobs_internal.notify_of_end(v_job.options, v_job.id, v_state,
-          jobs_internal.task_name(v_job.id, v_job.call_template_id));
-    end if;
+    perform jobs_internal.archive_jobs(v_job.queue_id, v_job.owner, p_state,
+        p_ending.attempt - p_expected, v_state, p_pid, array[p_ending]);
   end if;
   return jsonb_build_object('job_id', v_job.id, 'task',
       jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', v_outcome,
@@ -9914,6 +9882,20 @@ begin
     'error', jobs_internal.brief_error(v_error), 'note', jobs_internal.brief_note(v_job.note));
 end
 $$;
+create or replace function jobs_internal.store_attempt(p_owner oid, p_pid integer,
+    p_ending jobs_internal.attempt_result)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid,
+    child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes,
+    result, error)
+  values (p_ending.job_id, p_ending.attempt, p_ending.outcome, p_owner, p_ending.started_at,
+    p_ending.finished_at, p_pid, p_ending.child_pid, jobs_internal.waited(p_ending), p_ending.rows,
+    p_ending.wal_bytes, p_ending.buffers_hit, p_ending.buffers_read, p_ending.buffers_dirtied,
+    p_ending.temp_bytes, p_ending.result, p_ending.error);
+end;
 create or replace function jobs_internal.has_earlier_attempts(p_jobs bigint[])
 returns boolean
 language sql stable security definer
@@ -9957,6 +9939,65 @@ begin atomic
   select g.job_id, p_bucket, g.body, g.command, g.top_level, g.done_when, g.rollback_sql, g.path,
     g.object, g.target, g.identity from gone as g;
 end;
+create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
+    p_uncounted integer, p_state text, p_pid integer, p_endings jobs_internal.attempt_result[],
+    out finished bigint, out per_task jsonb)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_ids bigint[] := array(select e.job_id from unnest(p_endings) as e);
+  v_bucket integer;
+  v_statements boolean;
+  v_asked boolean;
+begin
+  with dropped as (
+    delete from jobs_internal.job as j
+    where j.id = any (v_ids) and j.state = p_live and j.owner = p_owner
+    returning j.*
+  ), kept as (
+    insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state,
+      call_template_id, attempt, max_attempts, outcome, run_at, created_at, started_at,
+      finished_at, pid, child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read,
+      buffers_dirtied, temp_bytes, publication_id, enqueued_by, timeout, unique_key, args,
+      settings, note, options, result, error)
+    select j.id, (select jobs_internal.bucket_of(p_queue, p_owner)), j.queue_id, j.owner,
+      j.priority, p_state, j.call_template_id, e.attempt, j.max_attempts, e.outcome, j.run_at,
+      j.created_at, e.started_at, e.finished_at, p_pid, e.child_pid, jobs_internal.waited(e),
+      e.rows, e.wal_bytes, e.buffers_hit, e.buffers_read, e.buffers_dirtied, e.temp_bytes,
+      j.publication_id, j.enqueued_by, j.timeout, coalesce(j.unique_key, j.former_key), j.args,
+      j.settings, j.note, j.options, e.result, e.error
+    from dropped as j
+    join unnest(p_endings) as e on e.job_id = j.id and e.attempt = j.attempt + p_uncounted
+    returning id, bucket, call_template_id, started_at, finished_at, options
+  ), tasks as (
+    select s.task, jsonb_agg(k.id) as job_ids,
+      jsonb_agg(round((extract(epoch from k.finished_at - k.started_at) * 1000)::numeric, 3))
+        as ms,
+      count(*) as n, bool_or(k.options is not null) as asked, min(k.bucket) as bucket
+    from kept as k
+    left join jobs_internal.call_template as s on s.id = k.call_template_id
+    group by s.task
+  )
+  select jsonb_agg(jsonb_build_object('task', t.task, 'job_ids', t.job_ids, 'ms', t.ms)),
+    coalesce(sum(t.n), 0), bool_or(t.asked), min(t.bucket), bool_or(t.task is null)
+  into per_task, finished, v_asked, v_bucket, v_statements
+  from tasks as t;
+  if v_statements or jobs_internal.has_earlier_attempts(v_ids) then
+    perform jobs_internal.archive_attempts(v_ids, v_bucket);
+  end if;
+  if v_asked then
+    perform jobs_internal.notify_of_end(f.options, f.id, f.state,
+        jobs_internal.task_name(f.id, f.call_template_id))
+    from jobs_internal.finished as f
+    where f.id = any (v_ids) and f.options is not null
+    order by f.id;
+  end if;
+end
+$$;
 create or replace function jobs_internal.restore_attempts(p_job bigint, p_bucket integer)
 returns void
 language sql volatile security definer
@@ -9975,6 +10016,15 @@ begin atomic
     g.waited_ms, g.rows, g.wal_bytes, g.buffers_hit, g.buffers_read, g.buffers_dirtied,
       g.temp_bytes, g.result, g.error
   from gone as g;
+  insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid,
+    child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes,
+    result, error)
+  select f.id, f.attempt, f.outcome, f.owner, f.started_at, f.finished_at, f.pid, f.child_pid,
+    f.waited_ms, f.rows, f.wal_bytes, f.buffers_hit, f.buffers_read, f.buffers_dirtied,
+    f.temp_bytes, f.result, f.error
+  from jobs_internal.finished as f
+  where f.id = p_job and f.bucket = p_bucket and f.outcome is not null
+  on conflict do nothing;
   with gone as (
     delete from jobs_internal.finished_log_line as l where l.job_id = p_job and l.bucket = p_bucket
       returning l.*
@@ -10003,16 +10053,16 @@ as $$
 declare
   v_pid integer := pg_backend_pid();
   v_owner oid := jobs_internal.caller();
-  v_ids bigint[];
+  v_queue integer;
   v_done jsonb;
   v_n bigint;
   v_expected bigint;
   v_ending jobs_internal.attempt_result;
   v_other jsonb;
   v_others jsonb := '[]';
-  v_asked boolean;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
+  v_queue := (select l.queue_id from jobs_internal.lane as l where l.id = p_lane);
   if exists (select from unnest(p_endings) as e where pg_column_size(e.result) > 500
       and not jobs_internal.is_small(e.result)) then
     return false;
@@ -10022,67 +10072,13 @@ begin
   v_expected := (select count(*) from unnest(p_endings) as e where e.outcome = 'succeeded'
       and e.logs is null);
   if v_expected > 0 then
-    v_ids := array(select e.job_id from unnest(p_endings) as e where e.outcome = 'succeeded'
-        and e.logs is null);
-    with dropped as (
-      delete from jobs_internal.job as j
-      where j.id = any (v_ids) and j.state = 'queued' and j.owner = v_owner
-      returning j.*
-    ), gone as (
-      select j.id, j.queue_id, j.owner, j.priority, j.call_template_id, e.attempt, j.max_attempts,
-        j.run_at,
-        j.created_at, e.started_at, e.finished_at,
-        jobs_internal.waited(e) as waited_ms, e.rows, e.wal_bytes, e.buffers_hit, e.buffers_read,
-          e.buffers_dirtied, e.temp_bytes,
-        j.timeout, coalesce(j.unique_key, j.former_key) as unique_key, j.args, j.settings, j.note,
-          j.options, e.result
-      from dropped as j
-      join unnest(p_endings) as e on e.job_id = j.id and e.attempt = j.attempt + 1
-    ), kept as (
-      insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state,
-          call_template_id,
-          attempt, max_attempts, outcome, run_at, created_at,
-        started_at, finished_at, pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read,
-          buffers_dirtied, temp_bytes,
-        timeout, unique_key, args, settings, note, options, result)
-      select g.id,
-        (select jobs_internal.bucket_of(l.queue_id, l.owner) from jobs_internal.lane as l
-            where l.id = p_lane),
-        g.queue_id, g.owner, g.priority, 'succeeded', g.call_template_id, g.attempt, g.max_attempts,
-          'succeeded', g.run_at, g.created_at,
-        g.started_at, g.finished_at, v_pid, g.waited_ms, g.rows, g.wal_bytes, g.buffers_hit,
-          g.buffers_read, g.buffers_dirtied, g.temp_bytes,
-        g.timeout, g.unique_key, g.args, g.settings, g.note, g.options, g.result
-      from gone as g
-      returning id, call_template_id, started_at, finished_at, options
-    ), per_task as (
-      select s.task, jsonb_agg(k.id) as job_ids,
-        jsonb_agg(round((extract(epoch from k.finished_at - k.started_at) * 1000)::numeric, 3))
-          as ms,
-        count(*) as n, bool_or(k.options is not null) as asked
-      from kept as k
-      join jobs_internal.call_template as s on s.id = k.call_template_id
-      group by s.task
-    )
-    select jsonb_agg(jsonb_build_object('task', p.task, 'job_ids', p.job_ids, 'ms', p.ms)),
-      sum(p.n),
-      bool_or(p.asked)
-    into v_done, v_n, v_asked
-    from per_task as p;
-    if v_n is distinct from v_expected then
+    select a.finished, a.per_task into v_n, v_done
+    from jobs_internal.archive_jobs(v_queue, v_owner, 'queued', 1, 'succeeded', v_pid,
+      case v_expected when cardinality(p_endings) then p_endings
+        else array(select e from unnest(p_endings) as e where e.outcome = 'succeeded'
+          and e.logs is null) end) as a;
+    if v_n <> v_expected then
       return false;
-    end if;
-    if jobs_internal.has_earlier_attempts(v_ids) then
-      perform jobs_internal.archive_attempts(v_ids,
-          (select f.bucket from jobs_internal.finished as f
-            where f.id = v_ids[1]));
-    end if;
-    if v_asked then
-      perform jobs_internal.notify_of_end(f.options, f.id, f.state, s.task)
-      from jobs_internal.finished as f
-      join jobs_internal.call_template as s on s.id = f.call_template_id
-      where f.id = any (v_ids) and f.options is not null
-      order by f.id;
     end if;
   end if;
   if v_expected < cardinality(p_endings) then
@@ -10100,7 +10096,7 @@ begin
     end loop;
   end if;
   if cardinality(p_endings) > 0 then
-    perform jobs_internal.put_in_outbox(p_session, p_lane, v_pid, v_done, v_others);
+    perform jobs_internal.put_in_outbox(v_queue, v_owner, p_session, v_pid, v_done, v_others);
   end if;
   return true;
 end
@@ -10137,6 +10133,7 @@ declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
   v_other jsonb;
   v_template integer;
+  v_queue integer;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
   if not jobs_internal.is_small(p_ending.result) then
@@ -10144,7 +10141,8 @@ begin
       message = 'the result is larger than the setting result_bytes, or the quota of its owner',
       hint = 'Write large results into a table. A retry cannot help.';
   end if;
-  select j.call_template_id into v_template from jobs_internal.job as j where j.id = p_ending.job_id
+  select j.call_template_id, j.queue_id into v_template, v_queue
+  from jobs_internal.job as j where j.id = p_ending.job_id
     and j.session_id = p_session;
   if not found then
     p_ending.job_id := null;
@@ -10166,19 +10164,17 @@ begin
         hint = 'Look at jobs.job and jobs.attempts for it.';
   end if;
   if p_ending.outcome = 'succeeded' then
-    perform jobs_internal.put_in_outbox(p_session, p_lane, v_session.pid,
-        jsonb_build_array(jsonb_build_object(
-      'task', v_other -> 'task', 'job_ids', jsonb_build_array(v_other -> 'job_id'), 'ms',
-        jsonb_build_array(v_other -> 'ms'))), '[]');
+    perform jobs_internal.put_in_outbox(v_queue, v_session.owner, p_session, v_session.pid,
+        jsonb_build_array(jsonb_build_object('task', v_other -> 'task', 'job_ids',
+          jsonb_build_array(v_other -> 'job_id'), 'ms', jsonb_build_array(v_other -> 'ms'))), '[]');
   else
-    perform jobs_internal.put_in_outbox(p_session, p_lane, v_session.pid, null,
+    perform jobs_internal.put_in_outbox(v_queue, v_session.owner, p_session, v_session.pid, null,
         jsonb_build_array(v_other));
   end if;
 end
 $$;
-create or replace function jobs_internal.put_in_outbox(p_session bigint, p_lane integer,
-    p_pid integer,
-    p_succeeded jsonb, p_others jsonb)
+create or replace function jobs_internal.put_in_outbox(p_queue integer, p_owner oid,
+    p_session bigint, p_pid integer, p_succeeded jsonb, p_others jsonb)
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -10186,12 +10182,11 @@ begin atomic
   insert into jobs_internal.outbox (body, bytes)
   select b.body, pg_column_size(b.body)  -- it is not compressed yet
   from (
-    select jsonb_build_object('queue', q.name, 'owner', pg_get_userbyid(l.owner), 'session',
-        p_session, 'pid', p_pid,
-      'succeeded', coalesce(p_succeeded, '[]'), 'others', coalesce(p_others, '[]')) as body
-    from jobs_internal.lane as l
-    join jobs_internal.queue as q on q.id = l.queue_id
-    where l.id = p_lane
+    select jsonb_build_object('queue', q.name, 'owner', pg_get_userbyid(p_owner), 'session',
+      p_session, 'pid', p_pid, 'succeeded', coalesce(p_succeeded, '[]'), 'others',
+      coalesce(p_others, '[]')) as body
+    from jobs_internal.queue as q
+    where q.id = p_queue
     offset 0  -- made once
   ) as b;
 end;
@@ -10521,7 +10516,8 @@ as $$
 declare
   v_job jobs_internal.job;
   v_locked boolean;
-  v_bucket integer;
+  v_ending jobs_internal.attempt_result;  -- of no attempt: it never ran
+  v_task text;
 begin
   loop
     select j.* into v_job from jobs_internal.job as j where j.id = p_id;
@@ -10543,40 +10539,25 @@ begin
       execute format('delete from pgmq.%I where msg_id = $1', 'q_pyworker_' || v_job.lane_id)
         using v_job.msg_id;
     end if;
-    delete from jobs_internal.job as j
+    perform from jobs_internal.job as j
     where j.id = p_id and j.state = v_job.state and j.attempt = v_job.attempt
-      and j.msg_id is not distinct from v_job.msg_id;
+      and j.msg_id is not distinct from v_job.msg_id
+    for update;
     continue when not found;  -- it moved on between the look and the lock
     delete from jobs_internal.stop_request where job_id = p_id;
-    insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state,
-        call_template_id,
-        attempt, max_attempts, run_at, created_at, finished_at,
-      publication_id, enqueued_by, timeout, unique_key, args, settings, note, options, error)
-    select v_job.id, jobs_internal.bucket_of(v_job.queue_id, v_job.owner), v_job.queue_id,
-      v_job.owner, v_job.priority, 'cancelled', v_job.call_template_id, v_job.attempt,
-        v_job.max_attempts,
-      v_job.run_at, v_job.created_at, clock_timestamp(), v_job.publication_id, v_job.enqueued_by,
-        v_job.timeout, coalesce(v_job.unique_key, v_job.former_key),
-      v_job.args, v_job.settings, v_job.note, v_job.options,
-      jobs_internal.error_object('PWC01', format('cancelled by %s', p_by), 'It was not running.',
-          'select jobs.retry(id) runs it again.')
-    returning bucket into strict v_bucket;
-    if v_job.call_template_id is null or jobs_internal.has_earlier_attempts(array[v_job.id]) then
-      perform jobs_internal.archive_attempts(array[v_job.id], v_bucket);
-    end if;
-    if v_job.options is not null then
-      perform jobs_internal.notify_of_end(v_job.options, v_job.id, 'cancelled',
-          jobs_internal.task_name(v_job.id, v_job.call_template_id));
-    end if;
-    insert into jobs_internal.outbox (bytes, body)
-    select 1000, jsonb_build_object('queue', q.name, 'owner', pg_get_userbyid(v_job.owner),
-        'session', null, 'pid', pg_backend_pid(),
-      'succeeded', '[]'::jsonb, 'others', jsonb_build_array(jsonb_build_object('job_id', v_job.id,
-        'task', jobs_internal.task_name(v_job.id, v_job.call_template_id), 'attempt', v_job.attempt,
-        'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
-        'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note',
-          jobs_internal.brief_note(v_job.note))))
-    from jobs_internal.queue as q where q.id = v_job.queue_id;
+    v_ending.job_id := p_id;
+    v_ending.attempt := v_job.attempt;
+    v_ending.finished_at := clock_timestamp();
+    v_ending.error := jobs_internal.error_object('PWC01', format('cancelled by %s', p_by),
+        'It was not running.', 'select jobs.retry(id) runs it again.');
+    v_task := jobs_internal.task_name(v_job.id, v_job.call_template_id);
+    perform jobs_internal.archive_jobs(v_job.queue_id, v_job.owner, v_job.state, 0, 'cancelled',
+        null, array[v_ending]);
+    perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, null, pg_backend_pid(), null,
+        jsonb_build_array(jsonb_build_object('job_id', v_job.id, 'task', v_task,
+          'attempt', v_job.attempt, 'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
+          'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note',
+          jobs_internal.brief_note(v_job.note))));
     return true;
   end loop;
 end
@@ -10980,6 +10961,7 @@ declare
   v_job jobs_internal.job;
   v_statement jobs_internal.statement;
   v_ending jobs_internal.attempt_result;
+  v_lost jobs_internal.attempt_result;
   v_top_level boolean;
   v_reason text;
   v_revoked boolean;
@@ -11103,13 +11085,13 @@ begin
               max_attempts = greatest(max_attempts,
                   attempt + (p_session.crash_attribution is distinct from 'not_charged')::integer)
             where id = v_job.id;
-            insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at,
-                finished_at, pid, child_pid, error)
-            select v_job.id, v_job.attempt, 'lost', v_job.owner, v_job.started_at,
-              v_ending.finished_at, p_session.pid, v_job.child_pid, v_ending.error
-            where p_session.crash_attribution is distinct from 'not_charged';
-            perform jobs_internal.put_in_outbox(p_session.id, v_job.lane_id, p_session.pid, null,
-                jsonb_build_array(jsonb_build_object(
+            if p_session.crash_attribution is distinct from 'not_charged' then
+              v_lost := v_ending;
+              v_lost.outcome := 'lost';
+              perform jobs_internal.store_attempt(v_job.owner, p_session.pid, v_lost);
+            end if;
+            perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id,
+                p_session.pid, null, jsonb_build_array(jsonb_build_object(
               'job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.call_template_id),
               'outcome', v_ending.outcome, 'attempt', v_job.attempt,
               'max_attempts', v_job.max_attempts, 'state', 'scheduled', 'retry_at',
@@ -11124,8 +11106,8 @@ begin
       end if;
       if v_ending.outcome is not null then
         v_other := jobs_internal.end_attempt(p_session.pid, 'running', v_job.attempt, v_ending);
-        perform jobs_internal.put_in_outbox(p_session.id, v_job.lane_id, p_session.pid, null,
-            jsonb_build_array(v_other));
+        perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id, p_session.pid,
+            null, jsonb_build_array(v_other));
       end if;
     end if;
   end if;
@@ -12624,17 +12606,6 @@ begin
   v_due_at := greatest(now(),
       jobs_internal.charge(v_job.owner, 1, null, coalesce(v_job.publication_id, 0)));
   perform jobs_internal.restore_attempts(v_job.id, v_job.bucket);
-  if v_job.outcome is not null then
-    insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at,
-        pid, child_pid,
-      waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes, result,
-        error)
-    values (v_job.id, v_job.attempt, v_job.outcome, v_job.owner, v_job.started_at,
-        v_job.finished_at, v_job.pid, v_job.child_pid,
-      v_job.waited_ms, v_job.rows, v_job.wal_bytes, v_job.buffers_hit, v_job.buffers_read,
-        v_job.buffers_dirtied, v_job.temp_bytes, v_job.result, v_job.error)
-    on conflict do nothing;
-  end if;
   delete from jobs_internal.finished as f where f.id = retry.id and f.bucket = v_job.bucket;
   begin
     insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id, attempt,
