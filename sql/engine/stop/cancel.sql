@@ -103,8 +103,8 @@ begin
     values (p_job, p_attempt, 'cancelled', p_by) on conflict do nothing;
   commit;
   loop
-    -- The reason goes with the attempt that ends for it. As long as it is there, the job goes on, or
-    -- went on before it was written: back into the queue after a failure of its own, say.
+    -- The reason goes with the attempt that ends for it. As long as it is there, the job goes on,
+    -- or went on before it was written: back into the queue after a failure of its own, say.
     select array_agg(x.job_id order by x.job_id = p_job desc, x.signalled_at nulls first),
       count(*)
     into v_jobs, v_left
