@@ -19,7 +19,7 @@ def staged(server: Server, template: str, tier: str) -> Iterator[str]:
     """Make the template of a tier: the common one with stage.sql in it."""
     name = f"{template}_{tier}"
     with server.administrate() as connection:
-        connection.execute(f"create database {name} template {template}".encode())
+        connection.execute(f"create database {name} template {template} strategy {server.copying}".encode())
     with server.connect("app", name) as connection:
         connection.execute(STAGE.read_bytes())
     with server.connect(database=name) as connection:

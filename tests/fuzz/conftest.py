@@ -24,7 +24,7 @@ def template(server: Server, template: str) -> Iterator[str]:
     """The template of this tier: the common one, and functions to call."""
     name = f"{template}_fuzz"
     with server.administrate() as connection:
-        connection.execute(f"create database {name} template {template}".encode())
+        connection.execute(f"create database {name} template {template} strategy {server.copying}".encode())
     with server.connect("app", name) as connection:
         connection.execute(FUNCTIONS.read_bytes())
     yield name

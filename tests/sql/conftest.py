@@ -20,7 +20,7 @@ def template(server: Server, template: str) -> Iterator[str]:
     """The template of this tier: the common one, and functions to call."""
     name = f"{template}_sql"
     with server.administrate() as connection:
-        connection.execute(f"create database {name} template {template}".encode())
+        connection.execute(f"create database {name} template {template} strategy {server.copying}".encode())
     with server.connect(database=name) as connection:
         connection.execute(f"grant create on database {name} to app".encode())
     with server.connect("app", name) as connection:

@@ -154,7 +154,7 @@ def database(server: PrivateServer) -> Iterator[str]:
     """An empty database's name."""
     name = f"test_{next(_made)}"
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name}")
+        connection.execute(f"create database {name} strategy file_copy")
     yield name
     server.start()
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
@@ -212,7 +212,7 @@ def template(server: PrivateServer) -> str:
     """A database with the schema, to be cloned; `app` runs jobs in it, `supervisor` supervises."""
     name = "template_real"
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name}")
+        connection.execute(f"create database {name} strategy file_copy")
     dsn = server.dsn("postgres", name)
     subprocess.run([sys.executable, "-m", "pyworker", "install", "--dsn", dsn], check=True, capture_output=True)
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -254,7 +254,7 @@ def real(server: PrivateServer, template: str) -> Iterator[Real]:
     server.start()
     name = f"real_{next(_made)}"
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}")
+        connection.execute(f"create database {name} template {template} strategy file_copy")
     with psycopg.connect(server.dsn("postgres", name), autocommit=True) as connection:
         connection.execute("select jobs.reconcile()")
     yield Real(server, name)
