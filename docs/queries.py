@@ -6,7 +6,7 @@ __all__ = ["FUNCTIONS", "GROUPS", "OBJECTS", "ROLES", "VIEWS"]
 GROUPS = {
     "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql"],
     "Let others enqueue": ["publish", "enqueue_published", "unpublish"],
-    "Run and steer": [
+    "Run and control": [
         "start",
         "cancel",
         "retry",

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     dsn: SecretStr | None = Field(
         None, description="the database, as a libpq URI or keyword string"
     )
-    allow_superuser: bool = Field(default=False, description="the daemon's login may be powerful")
+    allow_superuser: bool = Field(default=False, description="the daemon's login may be privileged")
     owners: Names = Field(
         (),
         description=(

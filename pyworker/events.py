@@ -24,12 +24,12 @@ FIELDS: dict[str, str] = {
     "duty": "the part of a round that did not go well",
     "exit_code": "what the process leaves with",
     "failures": "tries that failed in a row",
-    "hint": "what mends it",
+    "hint": "what to do about it",
     "host": "the machine the supervisor runs on",
     "item": "which lane, session, job or bucket: its number or name",
     "job_id": "the job",
     "launched": "sessions that did start",
-    "live": "worker sessions of that owner that are at work",
+    "active_sessions": "worker sessions of that owner that are at work",
     "max_attempts": "how many attempts the job may have",
     "message": "the error's message; its detail and context are in jobs.attempts",
     "ms": "milliseconds that the work took",
@@ -67,7 +67,7 @@ FIELDS: dict[str, str] = {
     "vacuumed": "tables vacuumed",
     "version": "pyworker's version",
     "wait_event": "what the supervisor's own process in the server waited for, type:event",
-    "wanted": "sessions that should be at work for that owner",
+    "session_demand": "sessions that should be at work for that owner",
 }
 
 _OUTCOME = (
@@ -176,7 +176,12 @@ _ALL = (
         "registered again.",
     ),
     # Sessions
-    _event("sessions_launched", "info", "owner count live wanted", "Worker sessions were started."),
+    _event(
+        "sessions_launched",
+        "info",
+        "owner count active_sessions session_demand",
+        "Worker sessions were started.",
+    ),
     _event(
         "no_worker_slot",
         "warning",
@@ -267,7 +272,7 @@ _ALL = (
     _event(
         "jobs_stuck",
         "critical",
-        "owner wanted live seconds reason",
+        "owner session_demand active_sessions seconds reason",
         "Jobs of this owner are due and nothing has picked them up for this long.",
     ),
     _event(

@@ -178,12 +178,12 @@ insert into jobs_internal.schema_migration (version, name) values (1, 'session_v
 \ir engine/supervise/upkeep.sql
 \ir engine/supervise/activity.sql
 
--- What is behind the functions that steer a job and wait for it.
-\ir engine/steer/cancel.sql
-\ir engine/steer/retry.sql
-\ir engine/steer/priority.sql
-\ir engine/steer/dismiss.sql
-\ir engine/steer/wait.sql
+-- What is behind the functions that control a job and wait for it.
+\ir engine/control/cancel.sql
+\ir engine/control/retry.sql
+\ir engine/control/priority.sql
+\ir engine/control/dismiss.sql
+\ir engine/control/wait.sql
 
 -- What is behind the functions of operators.
 \ir engine/admin/queue_options.sql

@@ -21,6 +21,12 @@ TOP = Path(__file__).parents[1]
 ROOTS = ("README.md", "docs", "sql", "pyworker", "bench")
 GENERATED = TOP / "docs/reference"
 VAGUE = re.compile(r"\b(nobody|somebody|whoever|whom)\b", re.IGNORECASE)
+#: Words of our own that have given way to the field's: wakeup request, run stats, control, repair, unstoppable, ...
+PRIVATE = re.compile(
+    r"\b(nudge[sd]?|doz(?:e[sd]?|ing)|lessons?|deeds?|stubborn|guilty|culprits?|innocents?|presses|exhume[sd]?|fate"
+    r"|farewell|heed(?:s|ed)?|strikes|spoiled|mend(?:s|ed|ing)?|steer(?:s|ed|ing)?)\b",
+    re.IGNORECASE,
+)
 WIDTH = 100
 LENGTH = 300
 ENTRIES = {
@@ -53,6 +59,15 @@ def vague(text: str) -> list[str]:
         f"{number}: say who: {word}"
         for number, line in enumerate(text.splitlines(), 1)
         for word in VAGUE.findall(line.replace('"nobody"', ""))
+    ]
+
+
+def private(text: str) -> list[str]:
+    """List the words that only we would understand, each with the number of its line."""
+    return [
+        f"{number}: a word of our own: {word}"
+        for number, line in enumerate(text.splitlines(), 1)
+        for word in PRIVATE.findall(line)
     ]
 
 
@@ -145,7 +160,7 @@ def pages() -> list[Path]:
 def look(page: Path) -> list[str]:
     """Look at one page: a document, or a program."""
     text = page.read_text("utf-8")
-    return complaints(text) if page.suffix == ".md" else vague(text)
+    return (complaints(text) if page.suffix == ".md" else vague(text)) + private(text)
 
 
 def main() -> int:

@@ -32,8 +32,8 @@ _LOOK = """perform exists (select from pg_catalog.pg_constraint as c where c.con
 def _pieces(database: Database) -> list[tuple[str, str, str, float]]:
     """List the duties: name, statement, what it is counted without, and how many jobs share one."""
     chunk = float(database.setting("chunk_jobs"))
-    shape = database.value("select id from jobs_internal.call_template order by id desc limit 1")
-    shapes = f"array_fill({shape}, array[{chunk:.0f}])"
+    template = database.value("select id from jobs_internal.call_template order by id desc limit 1")
+    templates = f"array_fill({template}, array[{chunk:.0f}])"
     return [
         (
             "a subtransaction for each job",
@@ -57,7 +57,7 @@ def _pieces(database: Database) -> list[tuple[str, str, str, float]]:
         ),
         (
             "fence: functions unchanged, once a chunk",
-            f"perform jobs_internal.call_templates_are_current({shapes});",
+            f"perform jobs_internal.call_templates_are_current({templates});",
             "",
             chunk,
         ),

@@ -58,7 +58,7 @@ def _only_tls(rule: Rule) -> str:
 
 
 def host_access(target: Target) -> Iterator[Finding]:
-    """Look for lines of pg_hba.conf that let a stranger be a powerful role, or overhear one."""
+    """Look for lines of pg_hba.conf that let a stranger be a privileged role, or overhear one."""
     check = "pg_hba"
     broken = target.rows(
         "select file_name, line_number, error from pg_catalog.pg_hba_file_rules"
@@ -86,5 +86,5 @@ def host_access(target: Target) -> Iterator[Finding]:
                 )
     if not found:
         lines = "1 line counts" if len(rules) == 1 else f"{len(rules)} lines count"
-        detail = f"{lines} for this database; none lets a powerful role in without proof"
+        detail = f"{lines} for this database; none lets a privileged role in without proof"
         yield Finding(check=check, status="ok", detail=detail)

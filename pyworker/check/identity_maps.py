@@ -85,7 +85,7 @@ def identity_maps(target: Target) -> Iterator[Finding]:
                 )
     if not seen:
         detail = (
-            f"maps in use: {', '.join(sorted(used))}; none makes a stranger a powerful role"
+            f"maps in use: {', '.join(sorted(used))}; none makes a stranger a privileged role"
             if used
             else "no map"
         )

@@ -95,4 +95,4 @@ def repair_script(findings: Iterable[Finding]) -> str:
             if finding.choice:
                 remedy = f"-- your choice: {remedy}".replace("\n", " ")
             lines.append(f"-- run {remedy}" if remedy.startswith("`") else remedy)
-    return "\n".join(lines or ["-- nothing to mend"])
+    return "\n".join(lines or ["-- nothing to correct"])

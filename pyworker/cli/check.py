@@ -47,7 +47,7 @@ def _plain(findings: Sequence[Finding]) -> None:
     for finding in findings:
         click.echo(f"{finding.status:<8}  {finding.check:<{width}}  {finding.detail}")
         if finding.remedy:
-            click.echo(f"{'':<8}  {'':<{width}}  mend: {finding.remedy}")
+            click.echo(f"{'':<8}  {'':<{width}}  remedy: {finding.remedy}")
 
 
 @click.command(context_settings=CONTEXT)
@@ -56,7 +56,7 @@ def _plain(findings: Sequence[Finding]) -> None:
     "--sql",
     "as_sql",
     is_flag=True,
-    help="Print the lines that mend what is wrong as an SQL script.",
+    help="Print the lines that correct what is wrong as an SQL script.",
 )
 @click.option(
     "--json",
@@ -66,7 +66,7 @@ def _plain(findings: Sequence[Finding]) -> None:
 )
 def check(dsn: str | None, *, as_sql: bool, as_json: bool) -> None:
     """Look for everything that is wrong with the server, the schema and the rights, and name the
-    line that mends it.
+    line that corrects it.
 
     Nothing is changed. What is wrong comes last. Look as a superuser; another role does not see
     everything, and check says so.

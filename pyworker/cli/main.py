@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "check": (
         "pyworker.cli.check",
         "check",
-        "Say what is wrong with the installation and what mends it.",
+        "Say what is wrong with the installation and what corrects it.",
     ),
     "run": ("pyworker.cli.run", "run", "Run the supervisor daemon."),
     "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),

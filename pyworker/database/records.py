@@ -41,16 +41,16 @@ class Demand:
     """How many worker sessions one owner should have, and has."""
 
     owner: str
-    wanted: int
-    live: int
+    session_demand: int
+    active_sessions: int
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read one entry of a tick's `owners`."""
         return cls(
             owner=str(row["owner"]),
-            wanted=int(row.get("wanted") or 0),
-            live=int(row.get("live") or 0),
+            session_demand=int(row.get("session_demand") or 0),
+            active_sessions=int(row.get("active_sessions") or 0),
         )
 
 
@@ -59,7 +59,7 @@ class Tick:
     """What one tick did and saw."""
 
     paused: bool = False
-    watchful: bool = (
+    must_poll: bool = (
         False  # an enqueuer that saw this supervisor awake may commit without a notification
     )
     dispatched: int = 0
@@ -71,21 +71,21 @@ class Tick:
     queued: int = 0
     next_due_ms: int | None = None
     next_deadline_ms: int | None = None
-    feed: int = 0
+    outbox: int = 0
     owners: tuple[Demand, ...] = ()
     problems: tuple[Row, ...] = ()
-    failures: tuple[Row, ...] = ()  # items that failed, each told once
+    failures: tuple[Row, ...] = ()  # items that failed, each logged once
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read the object that supervisor_tick returns."""
-        counts = ("dispatched", "rescued", "stopping", "sessions", "running", "queued", "feed")
+        counts = ("dispatched", "rescued", "stopping", "sessions", "running", "queued", "outbox")
         due, deadline, opened = (
             row.get(name) for name in ("next_due_ms", "next_deadline_ms", "opened")
         )
         return cls(
             paused=bool(row.get("paused")),
-            watchful=bool(row.get("watchful")),
+            must_poll=bool(row.get("must_poll")),
             opened=None if opened is None else int(opened),
             next_due_ms=None if due is None else int(due),
             next_deadline_ms=None if deadline is None else int(deadline),
@@ -122,7 +122,7 @@ class StopSignal:
 
 @dataclass(frozen=True, kw_only=True)
 class JobError:
-    """What the log tells of an error; detail and context may hold data, and stay in the
+    """What the log says of an error; detail and context may hold data, and stay in the
     database.
     """
 

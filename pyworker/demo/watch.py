@@ -16,7 +16,7 @@ from pyworker.errors import PyworkerError
 __all__ = ["watch"]
 
 _PAUSE = 0.08  # seconds between two looks
-_PATIENCE = 120.0  # seconds until the demo gives up on its jobs
+_TIMEOUT = 120.0  # seconds until the demo gives up on its jobs
 _QUIET = 2.0  # seconds after which a plain line says how far a job is
 _FINAL = ("succeeded", "failed", "cancelled", "in_doubt")
 
@@ -116,7 +116,7 @@ def watch(
     """Watch until every job is finished; `between` runs after each look. One job is one bar, many
     jobs are another.
     """
-    until = monotonic() + _PATIENCE
+    until = monotonic() + _TIMEOUT
     reader = _Reader(connection)
     board: Board = Bars(screen) if screen.live else Lines(screen)
     with board:
@@ -130,7 +130,7 @@ def watch(
                     f"{look.label.strip()}: {look.said}" for look in looks if not look.over
                 )
                 raise PyworkerError(
-                    f"jobs are not finished after {_PATIENCE:.0f} s", detail=f"{left}."
+                    f"jobs are not finished after {_TIMEOUT:.0f} s", detail=f"{left}."
                 )
             between()
             sleep(_PAUSE)

@@ -61,8 +61,8 @@ class Removal:
         else:
             lines.append(f"  roles, where they have no members: {', '.join(self.roles) or 'none'}")
         if self.members:
-            fate = "keep what they grant there" if self.elsewhere else "lose what they grant"
-            lines.append(f"  members of these roles, who {fate}: {', '.join(self.members)}")
+            loss = "keep what they grant there" if self.elsewhere else "lose what they grant"
+            lines.append(f"  members of these roles, who {loss}: {', '.join(self.members)}")
         if self.sessions:
             lines.append(f"  worker sessions at work now: {self.sessions}; they end")
         return "\n".join([*lines, "The extensions pg_background and pgmq stay."])

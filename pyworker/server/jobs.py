@@ -25,12 +25,12 @@ Running = Mapping[str, tuple[int, ...]]
 
 _LOOK_AGAIN = 0.2  # seconds between two looks at what runs
 _SHOWN = 10
-_PATIENCE = "-c statement_timeout=20s -c lock_timeout=10s"
+_TIMEOUTS = "-c statement_timeout=20s -c lock_timeout=10s"
 
 
 @contextmanager
 def _connected(dsn: str) -> Iterator["Connection[TupleRow]"]:
-    with psycopg.connect(dsn, autocommit=True, connect_timeout=5, options=_PATIENCE) as connection:
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=5, options=_TIMEOUTS) as connection:
         yield connection
 
 

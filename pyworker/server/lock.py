@@ -13,7 +13,7 @@ from pyworker.errors import ServerBusy, ServerError
 
 __all__ = ["exclusive"]
 
-_PATIENCE = 300.0
+_TIMEOUT = 300.0
 
 
 def _same_file(lock: FileLock, path: Path) -> bool:
@@ -25,7 +25,7 @@ def _same_file(lock: FileLock, path: Path) -> bool:
 
 
 @contextmanager
-def exclusive(path: Path, *, timeout: float = _PATIENCE) -> Iterator[None]:
+def exclusive(path: Path, *, timeout: float = _TIMEOUT) -> Iterator[None]:
     """Hold the lock file; a lock on a file that `destroy` removed meanwhile does not count."""
     lock = FileLock(path, mode=0o600)
     try:

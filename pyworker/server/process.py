@@ -93,11 +93,11 @@ def read_postmaster(data: Path) -> Postmaster | None:
     )
 
 
-def wait_gone(data: Path, *, patience: float = 5.0) -> list[int]:
+def wait_gone(data: Path, *, timeout: float = 5.0) -> list[int]:
     """Wait for the processes of an earlier server to end; returns those that stay longer than
-    `patience` seconds.
+    `timeout` seconds.
     """
-    until = time.monotonic() + patience
+    until = time.monotonic() + timeout
     while left := list(processes_in(data)):
         if time.monotonic() > until:
             break

@@ -6,7 +6,7 @@ from typing import Protocol, Self, TextIO
 
 __all__ = ["Progress", "Quiet", "console_progress"]
 
-_PATIENCE = 2.0  # seconds before a plain line says what goes on
+_FIRST_LINE = 2.0  # seconds before a plain line says what goes on
 _REMINDER = 10.0  # seconds between further lines
 
 
@@ -63,15 +63,15 @@ class Lines:
         self._fraction = fraction
 
     def _watch(self) -> None:
-        patience = _PATIENCE
+        delay = _FIRST_LINE
         while not self._over.is_set():
-            if self._began.wait(patience):
+            if self._began.wait(delay):
                 self._began.clear()
-                patience = _PATIENCE
+                delay = _FIRST_LINE
             elif self._text:
                 percent = f" ({self._fraction:.0%})" if self._fraction else ""
                 print(f"pyworker: {self._text}{percent} ...", file=self._stream, flush=True)
-                patience = _REMINDER
+                delay = _REMINDER
 
 
 class Bar:

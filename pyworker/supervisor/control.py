@@ -48,7 +48,7 @@ _MISMATCH = {
     "42P01",  # no such table
 }
 _OUR_MISMATCH = "PW09"
-#: What a refusal is called in the log, what the process leaves with, and what mends it where the
+#: What a refusal is called in the log, what the process leaves with, and what helps where the
 #: database says nothing.
 _REFUSALS: dict[str, tuple[str, Exit, str]] = {
     _CLOSED: (

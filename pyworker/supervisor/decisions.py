@@ -15,13 +15,13 @@ BLOCKED = 0.5  # work is due that cannot be launched for just now
 QUEUED = 1.0
 IDLE = 10.0  # nothing is there at all, and each enqueue notifies
 # the first look after falling asleep: an enqueuer may have seen the supervisor awake
-DOZE = 0.05
+FIRST_POLL = 0.05
 _SOONEST = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How long to wait, and whether enqueuers must ring to end that wait early."""
+    """How long to wait, and whether enqueuers must notify to end that wait early."""
 
     seconds: float
     idle: bool
@@ -38,7 +38,7 @@ def sessions_to_launch(
     but not seen yet.
     """
     missing = {
-        demand.owner: demand.wanted - demand.live - pending(demand.owner)
+        demand.owner: demand.session_demand - demand.active_sessions - pending(demand.owner)
         for demand in demands
         if demand.owner in served and demand.owner not in blocked
     }
@@ -53,13 +53,14 @@ def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float, l
     """
     if tick.running or tick.stopping:
         return Pace(seconds=_until_due(tick, RUNNING), idle=False)
-    if tick.sessions or tick.dispatched or tick.rescued or tick.feed or on_their_way:
+    if tick.sessions or tick.dispatched or tick.rescued or tick.outbox or on_their_way:
         return Pace(seconds=_until_due(tick, ACTIVE), idle=False)
     if blocked:
         return Pace(seconds=_until_due(tick, BLOCKED), idle=False)
-    if not looks or tick.watchful:
+    if not looks or tick.must_poll:
         return Pace(
-            seconds=_until_due(tick, min(DOZE * 2.0 ** min(looks, 10), QUEUED) * jitter), idle=True
+            seconds=_until_due(tick, min(FIRST_POLL * 2.0 ** min(looks, 10), QUEUED) * jitter),
+            idle=True,
         )
     waiting = tick.queued or (tick.next_due_ms is not None and tick.next_due_ms <= 0)
     return Pace(seconds=_until_due(tick, (QUEUED if waiting else IDLE) * jitter), idle=True)
@@ -87,9 +88,9 @@ def is_empty(tick: Tick, *, served: Collection[str], on_their_way: int) -> bool:
 
     What is due later does not count, nor what is paused.
     """
-    wanted = any(demand.wanted for demand in tick.owners if demand.owner in served)
+    demanded = any(demand.session_demand for demand in tick.owners if demand.owner in served)
     return not (
-        tick.running or tick.sessions or tick.feed or tick.dispatched or wanted or on_their_way
+        tick.running or tick.sessions or tick.outbox or tick.dispatched or demanded or on_their_way
     )
 
 

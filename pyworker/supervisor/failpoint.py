@@ -2,7 +2,7 @@
 near.
 
 For tests only. PYWORKER_FAILPOINT arms one place for the life of the process: `NAME` ends it there
-at once, as SIGKILL would: no cleanup, no farewell, connections closed by the kernel. `NAME:stop`
+at once, as SIGKILL would: no cleanup, connections closed by the kernel. `NAME:stop`
 freezes it there, as SIGSTOP does. `NAME:2` or `NAME:2:stop` waits for the second time that it gets
 there. Where nothing is armed, `reach` is a call that does nothing. A place that does not exist is
 an error at the start, so that no test waits for one in vain.
@@ -33,12 +33,12 @@ def _nothing(name: str) -> None:
     """Do nothing: no place is armed."""
 
 
-def _armed(wanted: str, times: int, *, stop: bool) -> Callable[[str], None]:
+def _armed(point: str, times: int, *, stop: bool) -> Callable[[str], None]:
     left = times
 
     def act(name: str) -> None:
         nonlocal left
-        if name != wanted:
+        if name != point:
             return
         left -= 1
         if left == 0:

@@ -217,7 +217,7 @@ class Supervisor:
             )
         launcher.close_idle(now)
         over = self._over(control, tick, draining=draining)
-        if tick.feed or over:
+        if tick.outbox or over:
             reach("after_end")
             self._guard.call(
                 "take_outcomes", lambda: take_outcomes(gateway, state, log, now, at_once=bool(over))

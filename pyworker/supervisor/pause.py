@@ -44,7 +44,7 @@ class Pause:
         """Wait until the next tick is due, or something happens."""
         on_their_way = state.launches.pending.total() + len(control.launcher.busy())
         blocked = any(
-            demand.wanted > demand.live
+            demand.session_demand > demand.active_sessions
             for demand in tick.owners
             if demand.owner in state.owners.served
         )

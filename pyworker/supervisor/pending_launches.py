@@ -17,7 +17,7 @@ class PendingLaunches:
     def __init__(self) -> None:
         """Start with none."""
         self._batches: dict[str, list[tuple[float, int]]] = {}
-        self._live: dict[str, int] = {}
+        self._active: dict[str, int] = {}
         self._opened: int | None = None
 
     def add(self, owner: str, count: int, now: float) -> None:
@@ -50,15 +50,17 @@ class PendingLaunches:
         between two ticks; whose they were is not known, so that one of them may be launched once
         too often.
         """
-        live = {demand.owner: demand.live for demand in demands}
+        active = {demand.owner: demand.active_sessions for demand in demands}
         if opened is not None:
-            came = sum(max(0, count - self._live.get(owner, 0)) for owner, count in live.items())
+            came = sum(
+                max(0, count - self._active.get(owner, 0)) for owner, count in active.items()
+            )
             gone = 0 if self._opened is None else opened - self._opened - came
             self._opened = opened
             if gone > 0:
                 self.forget(gone)
         for owner, batches in list(self._batches.items()):
-            appeared = max(0, live.get(owner, 0) - self._live.get(owner, 0))
+            appeared = max(0, active.get(owner, 0) - self._active.get(owner, 0))
             left = []
             for until, count in batches:
                 seen = min(appeared, count)
@@ -69,7 +71,7 @@ class PendingLaunches:
                 self._batches[owner] = left
             else:
                 del self._batches[owner]
-        self._live = live
+        self._active = active
 
     def count(self, owner: str) -> int:
         """How many of this owner's sessions are on their way."""

@@ -35,10 +35,10 @@ class StuckWatch:
         current: dict[str, _Waiting] = {}
         logged = []
         for demand in demands:
-            if not demand.wanted:
+            if not demand.session_demand:
                 continue
             known = self._waiting.get(demand.owner)
-            if known is None or (demand.live and (progress or known.queued != queued)):
+            if known is None or (demand.active_sessions and (progress or known.queued != queued)):
                 current[demand.owner] = _Waiting(since=now, queued=queued)
                 continue
             current[demand.owner] = known

@@ -56,7 +56,7 @@ main()
 _NEVER_LOOKS = """
 from pyworker.cli import main
 from pyworker.supervisor import decisions
-decisions.IDLE = decisions.QUEUED = decisions.DOZE = 3600.0
+decisions.IDLE = decisions.QUEUED = decisions.FIRST_POLL = 3600.0
 main()
 """
 

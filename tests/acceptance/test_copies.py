@@ -217,7 +217,9 @@ def test_dumped_under_load(
             job: swapped.get(owner[job], owner[job]) for job in before
         }
         assert before[gated["ann"]][0] == "running"
-        assert copy.value("select status from jobs.health where \"check\" = 'home'", role="operator") == "critical"
+        assert (
+            copy.value("select status from jobs.health where \"check\" = 'installation'", role="operator") == "critical"
+        )
         assert sqlstate_of(lambda: put(copy, "app.note", {"n": 1}, role="ann")) == "PW060"
         assert sqlstate_of(lambda: copy.run("select jobs.start()", role="ann")) == "PW060"
         assert sqlstate_of(lambda: copy.run("select jobs.cancel(%s)", [gated["ann"]], role="operator")) == "PW060"
@@ -403,7 +405,7 @@ def test_template_and_restart(original: Database, supervise: Supervise) -> None:
         line.execute(f"alter database {old} rename to {renamed}")
     original.name = renamed
     put(original, "app.note", {"n": 2}, role="ann")  # nobody was here since the restart
-    assert original.value("""select status from jobs.health where "check" = 'home'""", role="operator") == "ok"
+    assert original.value("""select status from jobs.health where "check" = 'installation'""", role="operator") == "ok"
     daemon = supervise(original.dsn("supervisor"), "--until-empty", "--owner", "ann")
     assert daemon.process.wait(30) == 0
     assert original.value(

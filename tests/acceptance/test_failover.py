@@ -102,7 +102,7 @@ def test_a_failover_loses_nothing_and_charges_nobody(database: Database, supervi
         assert "standby" in waiting.wait_for("server_lost")["reason"]
         assert sqlstate_of(lambda: put(after, "app.note", {"n": 0})) == "25006"
         assert after.run("select distinct state from jobs.job") == [("succeeded",)]
-        assert after.admin("select status from jobs.health where \"check\" = 'home'") == [("ok",)]
+        assert after.admin("select status from jobs.health where \"check\" = 'installation'") == [("ok",)]
 
         one = supervise(both)
         enqueuer = Enqueuer(make_conninfo(both, user="app", target_session_attrs="read-write"))

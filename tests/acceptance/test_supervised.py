@@ -121,7 +121,7 @@ def test_a_job_that_will_not_stop_costs_its_lane_only(database: Database, superv
     job = put(database, "app.stubborn")
     pid = wait_running(database, job)["pid"]
     database.run("select jobs.cancel(%s)", [job])
-    health = "select status, detail, remedy from jobs.health where \"check\" = 'stubborn jobs'"
+    health = "select status, detail, remedy from jobs.health where \"check\" = 'unstoppable jobs'"
     wait_until(lambda: database.admin(health)[0][0] == "critical", 60)
     after = "select (quarantine ->> 'since')::timestamptz - (select requested_at from jobs_internal.stop_request)"
     assert database.admin(f"{after} >= '10 s' from jobs_internal.lane where quarantine is not null") == [(True,)]

@@ -66,7 +66,7 @@ def test_a_supervisor_starts_nothing_for_a_powerful_owner(watched: Database, sup
     assert wait_for(database, other)["state"] == "succeeded"
     assert attempts(database, job) == []
     assert state(database, job) in ("queued", "scheduled")
-    detail = database.value("select detail from jobs.health where \"check\" = 'powerful owners'", role="operator")
+    detail = database.value("select detail from jobs.health where \"check\" = 'privileged owners'", role="operator")
     assert f"{mighty} (SUPERUSER)" in detail
     command = [sys.executable, "-m", "pyworker", "check", "--dsn", database.dsn("postgres")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

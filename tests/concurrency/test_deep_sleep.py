@@ -53,20 +53,20 @@ def test_it_looks_until_who_saw_it_awake_has_ended(database: Database, sleeper: 
     begin(late, ENQUEUE)
     assert not sleeper.sleep()
     for _ in range(3):
-        assert sleeper.tick()["watchful"]
+        assert sleeper.tick()["must_poll"]
     late.execute("commit")
     assert not sleeper.rung(), "he saw it awake"
     found = sleeper.tick()
-    assert [owner["wanted"] for owner in found["owners"]] == [1]
+    assert [owner["session_demand"] for owner in found["owners"]] == [1]
 
 
 def test_it_sleeps_deep_when_all_have_ended_and_is_rung_for(database: Database, sleeper: Sleeper) -> None:
     sleeper.sleep()
-    assert sleeper.tick()["watchful"], "nobody has looked yet who there was"
-    wait_until(lambda: not sleeper.tick()["watchful"], 20)
+    assert sleeper.tick()["must_poll"], "nobody has looked yet who there was"
+    wait_until(lambda: not sleeper.tick()["must_poll"], 20)
     late = database.connect()
     begin(late, ENQUEUE)
-    assert not sleeper.tick()["watchful"]
+    assert not sleeper.tick()["must_poll"]
     assert not sleeper.rung()
     late.execute("commit")
     assert sleeper.rung()
@@ -79,7 +79,7 @@ def test_one_who_writes_later_in_an_old_transaction_rings(database: Database, sl
     late.execute("begin")
     late.execute("select count(*) from app.ledger")
     sleeper.sleep()
-    wait_until(lambda: not sleeper.tick()["watchful"], 20)
+    wait_until(lambda: not sleeper.tick()["must_poll"], 20)
     late.execute(ENQUEUE.encode())
     late.execute("commit")
     assert sleeper.rung()

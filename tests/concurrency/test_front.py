@@ -35,7 +35,9 @@ def test_a_message_that_was_committed_late_is_found_by_the_next_look(database: D
     database.drain()
     late.execute("commit")
     pretend(database, 1000, ago="2 s")
-    assert database.admin("select wanted from jobs_internal.session_demand()") == [(1,)], "a supervisor looks again"
+    assert database.admin("select session_demand from jobs_internal.session_demand()") == [(1,)], (
+        "a supervisor looks again"
+    )
     assert front(database) < 1000
     pretend(database, 1000, ago="2 s")
     database.drain()

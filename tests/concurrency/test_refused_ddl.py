@@ -116,7 +116,7 @@ def test_a_table_that_is_locked_holds_up_no_other(database: Database) -> None:
         line.execute("select jobs_internal.supervisor_tick(%s)", [number])
     wanted = line.execute("select jobs_internal.supervisor_tick(%s) -> 'owners'", [number]).fetchone()
     assert wanted
-    assert [(one["owner"], one["wanted"]) for one in wanted[0]] == [("other", 1)]
+    assert [(one["owner"], one["session_demand"]) for one in wanted[0]] == [("other", 1)]
     assert sorted(state(database, job) for (job,) in mine) == ["queued", "scheduled"]
     holder.execute("rollback")
     database.admin("update jobs_internal.duty_failure set retry_at = clock_timestamp()")

@@ -27,7 +27,7 @@ _VOLATILE = {
 }  # fmt: skip
 _MASKS = [
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d(:\d\d)?|Z)?"), "TIME"),
-    (re.compile(r"\b(supervisor|session|pid|ms|uptime|live|wanted|count)=[\d.]+"), r"\1=N"),
+    (re.compile(r"\b(supervisor|session|pid|ms|uptime|active_sessions|session_demand|count)=[\d.]+"), r"\1=N"),
     (re.compile(r"\b(supervisor_name|name|host|at|database)=('[^']*'|[^ &]+)"), r"\1=X"),
     (re.compile(r"@/\w+\?"), "@/DATABASE?"),
     (re.compile(r"server_version='[^']*'"), "server_version=X"),

@@ -154,7 +154,7 @@ def test_one_that_becomes_powerful_waits_and_says_so(database: Database, mighty:
     row = database.job(job, role=mighty)
     assert row["state"] == "queued"
     assert f"jobs of {mighty} are refused: it has pg_read_all_data" in row["waits_for"]
-    check = database.record("select * from jobs.health where \"check\" = 'powerful owners'")
+    check = database.record("select * from jobs.health where \"check\" = 'privileged owners'")
     assert check["status"] == "warning"
     assert f"{mighty} (pg_read_all_data)" in check["detail"]
     assert sqlstate_of(lambda: database.run("select jobs.start()", role=mighty)) == "PW019"
@@ -162,7 +162,7 @@ def test_one_that_becomes_powerful_waits_and_says_so(database: Database, mighty:
     database.drain(role=mighty)
     assert state(database, job) == "succeeded"
     database.admin(f"grant pg_read_all_data to {mighty}")
-    healthy = "select status from jobs.health where \"check\" = 'powerful owners'"
+    healthy = "select status from jobs.health where \"check\" = 'privileged owners'"
     assert database.admin(healthy) == [("ok",)], "nothing of it is left to run"
 
 

@@ -152,7 +152,7 @@ def test_running(database: Database) -> None:
     database.run("select jobs.start(3)")
     wait_until(lambda: database.value("select count(*) from jobs.running") == 1)
     wait_until(lambda: len(database.background()) == 1)
-    assert database.admin("select wanted, live from jobs_internal.session_demand()") == [(1, 1)]
+    assert database.admin("select session_demand, active_sessions from jobs_internal.session_demand()") == [(1, 1)]
     database.admin("select pg_advisory_unlock(4711)")
     for job in jobs:
         assert wait_for(database, job)["state"] == "succeeded"

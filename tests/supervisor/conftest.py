@@ -27,7 +27,7 @@ REAL = Path(__file__).with_name("real.sql")
 _NEVER_LOOKS = """
 from pyworker.cli import main
 from pyworker.supervisor import decisions
-decisions.IDLE = decisions.QUEUED = decisions.DOZE = 3600.0
+decisions.IDLE = decisions.QUEUED = decisions.FIRST_POLL = 3600.0
 main()
 """
 #: The same, for one that waits an hour for a session that it launched to be seen.

@@ -4,7 +4,7 @@ create schema jobs_internal;
 
 create table jobs_internal.script (
   tick jsonb not null default '{}',       -- what a tick answers, but for the counts below
-  owners jsonb not null default '[]',     -- owner and wanted, for each owner
+  owners jsonb not null default '[]',     -- owner and session_demand, for each owner
   live int not null default 0,            -- sessions of each owner
   show_up boolean not null default true,  -- launched sessions come alive
   slots int not null default 100,         -- sessions that may still be launched
@@ -44,10 +44,10 @@ create function jobs_internal.supervisor_tick(p_supervisor bigint) returns jsonb
 language sql begin atomic
   select pg_sleep(tick_sleeps) from jobs_internal.script where tick_sleeps > 0;
   select tick || jsonb_build_object(
-      'feed', (select count(*) from jobs_internal.outbox),
+      'outbox', (select count(*) from jobs_internal.outbox),
       'sessions', live,
       'running', (select count(*) from jobs_internal.running),
-      'owners', (select coalesce(jsonb_agg(o || jsonb_build_object('live', live)), '[]') from jsonb_array_elements(owners) o))
+      'owners', (select coalesce(jsonb_agg(o || jsonb_build_object('active_sessions', live)), '[]') from jsonb_array_elements(owners) o))
     from jobs_internal.script;
 end;
 

@@ -145,7 +145,7 @@ def test_drain_waits_for_running_jobs_and_launches_nothing(scripted: Scripted, s
     daemon = start(scripted.dsn, "--drain")
     daemon.process.send_signal(signal.SIGTERM)
     wait_for_a_look(scripted)
-    scripted.set(owners=[{"owner": "app", "wanted": 1}])
+    scripted.set(owners=[{"owner": "app", "session_demand": 1}])
     scripted.feed(commit(1))
     daemon.wait_for("job_succeeded")
     assert daemon.process.poll() is None
@@ -239,7 +239,7 @@ def test_a_copy_is_told_and_has_its_own_code(scripted: Scripted, start: Start) -
 
 
 def test_an_unreachable_owner_holds_up_nobody(scripted: Scripted, start: Start) -> None:
-    scripted.set(owners=[{"owner": "ghost", "wanted": 1}, {"owner": "app", "wanted": 1}])
+    scripted.set(owners=[{"owner": "ghost", "session_demand": 1}, {"owner": "app", "session_demand": 1}])
     daemon = start(scripted.dsn, "--owner", "ghost", "--owner", "app")
     assert daemon.wait_for("sessions_launched")["owner"] == "app"
     warning = daemon.wait_for("owner_unreachable", 2)
@@ -268,7 +268,7 @@ def test_once_with_an_owner_that_is_nobody_is_an_error(scripted: Scripted, start
 
 
 def test_no_free_slot_is_back_pressure_told_once(scripted: Scripted, start: Start) -> None:
-    scripted.set(slots=1, owners=[{"owner": "app", "wanted": 3}])
+    scripted.set(slots=1, owners=[{"owner": "app", "session_demand": 3}])
     daemon = start(scripted.dsn)
     warning = daemon.wait_for("no_worker_slot")
     assert (warning["asked"], warning["launched"]) == (3, 1)
@@ -281,7 +281,7 @@ def test_no_free_slot_is_back_pressure_told_once(scripted: Scripted, start: Star
 
 
 def test_sessions_on_their_way_are_not_launched_twice(scripted: Scripted, start: Start) -> None:
-    scripted.set(show_up=False, owners=[{"owner": "app", "wanted": 2}])
+    scripted.set(show_up=False, owners=[{"owner": "app", "session_demand": 2}])
     daemon = start(scripted.dsn)
     daemon.wait_for("sessions_launched")
     time.sleep(1.5)  # time for a second launch, which must not come
@@ -290,7 +290,7 @@ def test_sessions_on_their_way_are_not_launched_twice(scripted: Scripted, start:
 
 
 def test_stuck_jobs_are_told_and_seen_in_the_exit_code(scripted: Scripted, start: Start) -> None:
-    scripted.set(show_up=False, owners=[{"owner": "app", "wanted": 2}])
+    scripted.set(show_up=False, owners=[{"owner": "app", "session_demand": 2}])
     daemon = start(scripted.dsn, PYWORKER_STUCK_AFTER="1")
     line = daemon.wait_for("jobs_stuck")
     assert (line["owner"], line["level"]) == ("app", "critical")
@@ -329,7 +329,7 @@ def test_until_empty_leaves_when_nothing_is_left(scripted: Scripted, start: Star
 
 
 def test_passwords_stay_out_of_the_log_and_of_the_arguments(scripted: Scripted, start: Start) -> None:
-    scripted.set(owners=[{"owner": "ghost", "wanted": 1}])
+    scripted.set(owners=[{"owner": "ghost", "session_demand": 1}])
     daemon = start(f"{scripted.dsn}&password=hunter2", "--owner", "ghost")
     daemon.wait_for("owner_unreachable")
     assert b"hunter2" not in Path(f"/proc/{daemon.process.pid}/cmdline").read_bytes()

@@ -4,7 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.lint_words import GENERATED, WIDTH, complaints, misplaced, pages, repeated, strays, tree, unnamed, vague
+from tests.lint_words import (
+    GENERATED,
+    WIDTH,
+    complaints,
+    misplaced,
+    pages,
+    private,
+    repeated,
+    strays,
+    tree,
+    unnamed,
+    vague,
+)
 
 LONG = "word " * 30
 
@@ -18,6 +30,11 @@ def test_a_vague_word_is_refused(word: str) -> None:
 
 def test_a_vague_word_of_a_program_is_refused_and_a_name_is_not() -> None:
     assert vague('user = "nobody"\n# nobody waits') == ["2: say who: nobody"]
+
+
+@pytest.mark.parametrize("word", ["nudge", "Dozing", "culprit", "mended", "steers"])
+def test_a_word_of_our_own_is_refused(word: str) -> None:
+    assert private(f"-- Fine.\n-- The {word} waits; stubborn_job is a name.") == [f"2: a word of our own: {word}"]
 
 
 def test_a_long_line_is_refused() -> None:

@@ -31,6 +31,6 @@ def observe(tick: Tick, state: State, log: EventLog, now: float) -> None:
         )
         if suppressed is not None:
             log.emit("problem", problem=name, detail=facts, suppressed=suppressed)
-    state.upkeep.worked |= bool(tick.running or tick.dispatched or tick.rescued or tick.feed)
-    state.progress |= bool(tick.running or tick.feed)
+    state.upkeep.worked |= bool(tick.running or tick.dispatched or tick.rescued or tick.outbox)
+    state.progress |= bool(tick.running or tick.outbox)
     state.launches.pending.observe(tick.owners, now, tick.opened)

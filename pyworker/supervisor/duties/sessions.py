@@ -30,7 +30,7 @@ def launch(
     """Ask for the sessions that are missing; returns how many. Results come in later, to
     `apply_launch_results`.
     """
-    demanded = {demand.owner for demand in tick.owners if demand.wanted}
+    demanded = {demand.owner for demand in tick.owners if demand.session_demand}
     if not given and demanded - state.owners.served and now - state.owners.read_at > _OWNERS_EVERY:
         refresh_owners(gateway, given, own_user, state, now)
     state.owners.backoff.keep_only(demanded)
@@ -65,8 +65,8 @@ def apply_launch_results(
                 "sessions_launched",
                 owner=owner,
                 count=result.launched,
-                live=demand.live if demand else None,
-                wanted=demand.wanted if demand else None,
+                active_sessions=demand.active_sessions if demand else None,
+                session_demand=demand.session_demand if demand else None,
             )
         if result.trouble is None:
             state.owners.backoff.clear(owner)
@@ -82,9 +82,9 @@ def note_owners(
     """Record in the database the owners that cannot be reached. One without due jobs is not tried,
     so not recorded.
     """
-    wanted = {demand.owner for demand in tick.owners if demand.wanted}
+    demanded = {demand.owner for demand in tick.owners if demand.session_demand}
     unreached = {
-        owner: reason for owner, reason in state.owners.unreached.items() if owner in wanted
+        owner: reason for owner, reason in state.owners.unreached.items() if owner in demanded
     }
     for result in results:
         if result.trouble == "unreachable":

@@ -15,7 +15,9 @@ def watch_stuck(
 ) -> int:
     """Log the owners whose due work no session takes; returns how many."""
     mine = [
-        demand for demand in tick.owners if demand.wanted and (not given or demand.owner in given)
+        demand
+        for demand in tick.owners
+        if demand.session_demand and (not given or demand.owner in given)
     ]
     demands = [] if tick.paused else mine
     logged = state.stuck.observe(demands, queued=tick.queued, progress=state.progress, now=now)
@@ -24,17 +26,17 @@ def watch_stuck(
         log.emit(
             "jobs_stuck",
             owner=demand.owner,
-            wanted=demand.wanted,
-            live=demand.live,
+            session_demand=demand.session_demand,
+            active_sessions=demand.active_sessions,
             seconds=seconds,
-            reason=_why_stuck(demand.owner, demand.live, state, now),
+            reason=_why_stuck(demand.owner, demand.active_sessions, state, now),
         )
     for owner, seconds in state.stuck.freed:
         log.emit("jobs_moving", owner=owner, seconds=seconds)
     return len(logged)
 
 
-def _why_stuck(owner: str, live: int, state: State, now: float) -> str:
+def _why_stuck(owner: str, active_sessions: int, state: State, now: float) -> str:
     if owner not in state.owners.served:
         return "the owner is not a login member of jobs_runner, and no --owner names it"
     if state.owners.backoff.blocked(owner, now):
@@ -43,6 +45,6 @@ def _why_stuck(owner: str, live: int, state: State, now: float) -> str:
         return "the server has no free worker slot"
     return (
         "its sessions take nothing"
-        if live
+        if active_sessions
         else "launched sessions do not show up; see the server's log"
     )

@@ -13,7 +13,7 @@ begin atomic
   values (session_user, jobs_internal.caller(), p_action, p_object, p_before, p_after);
 end;
 
--- Keep that a role steered a job that is not its own. What an owner does with its own jobs is in
+-- Keep that a role controlled a job that is not its own. What an owner does with its own jobs is in
 -- their history. Writes: audit.
 create or replace function jobs_internal.record_control(p_action text, p_job bigint, p_owner oid,
     p_before jsonb, p_after jsonb)

@@ -163,9 +163,9 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_powerful boolean;
+  v_privileged boolean;
   v_accepting boolean;
-  v_home boolean;
+  v_is_original boolean;
 begin
   priority := case coalesce(p_priority, 'normal') when 'normal' then 1 when 'high' then 0 when 'low'
     then 2 end;
@@ -174,8 +174,8 @@ begin
   select r.oid, r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls
     or coalesce(l.refused, false), q.id, coalesce(p_timeout, q.timeout),
     coalesce(p_max_attempts, q.max_attempts), q.accepting, l.id, l.pgmq_queue, h.id, h.quotas
-  into owner, v_powerful, queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue, v_home,
-    limited
+  into owner, v_privileged, queue_id, timeout, max_attempts, v_accepting, lane_id, pgmq_queue,
+    v_is_original, limited
   from pg_roles as r
   left join jobs_internal.queue as q on q.name = coalesce(p_queue, 'default')
     and q.dropped_at is null
@@ -189,7 +189,7 @@ begin
   where r.rolname = session_user;
   -- Memberships are asked for where the role has no lane yet, or a supervisor has found one that
   -- counts (note_refused), and again whenever a session of it begins (open_session).
-  if v_powerful or lane_id is null then
+  if v_privileged or lane_id is null then
     perform jobs_internal.assert_admitted(owner);
   end if;
   -- not in the way of an ordinary enqueue
@@ -242,7 +242,7 @@ begin
   end if;
   -- the server was restarted, and that is not noted yet: charge looks
   limited := coalesce(limited, true);
-  if v_accepting and v_home then
+  if v_accepting and v_is_original then
     if timeout is null then
       return;
     end if;
@@ -251,7 +251,7 @@ begin
       detail = 'Queues are made by an operator.',
         hint = 'See jobs.queues, or: select jobs.create_queue(...). A retry cannot help.';
   else
-    if v_home is null then
+    if v_is_original is null then
       perform jobs_internal.assert_not_copy();
     end if;
     if not v_accepting then

@@ -70,7 +70,7 @@ as $$
   (140,
       'quarantined',
       'its lane is quarantined: a job in it was cancelled and terminated, and goes on',
-      'see jobs.health, stubborn jobs'),
+      'see jobs.health, unstoppable jobs'),
   (150, 'suspect', 'it ran when the server crashed: it runs by itself, one such job at a time',
       'wait; see jobs.health, crashes'),
   (160, 'turn', 'nothing hinders it: it is its turn soon, or after the jobs before it in its lane',

@@ -7,14 +7,14 @@ returns table (n integer, "check" text, status text, detail text, remedy text)
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select 10, 'home', h.* from jobs_internal.health_home() as h
+  select 10, 'installation', h.* from jobs_internal.health_installation() as h
   union all select 20, 'switch', h.* from jobs_internal.health_switch() as h
   union all select 30, 'queues', h.* from jobs_internal.health_queues() as h
   union all select 35, 'locked tables', h.* from jobs_internal.health_locked_tables() as h
   union all select 40, 'supervisors', h.* from jobs_internal.health_supervisors() as h
   union all select 45, 'versions', h.* from jobs_internal.health_versions() as h
   union all select 50, 'due jobs', h.* from jobs_internal.health_due_jobs() as h
-  union all select 60, 'stubborn jobs', h.* from jobs_internal.health_stubborn_jobs() as h
+  union all select 60, 'unstoppable jobs', h.* from jobs_internal.health_unstoppable_jobs() as h
   union all select 70, 'in doubt', h.* from jobs_internal.health_in_doubt() as h
   union all select 80, 'dead sessions', h.* from jobs_internal.health_dead_sessions() as h
   union all select 90, 'free worker slots', h.* from jobs_internal.health_free_worker_slots() as h
@@ -22,7 +22,7 @@ begin atomic
   union all select 110, 'unlogged outcomes', h.* from jobs_internal.health_unlogged_outcomes() as h
   union all select 120, 'owners', h.* from jobs_internal.health_owners() as h
   union all select 130, 'crashes', h.* from jobs_internal.health_crashes() as h
-  union all select 140, 'powerful owners', h.* from jobs_internal.health_powerful_owners() as h
+  union all select 140, 'privileged owners', h.* from jobs_internal.health_privileged_owners() as h
   union all select 150, 'unreached owners', h.* from jobs_internal.health_unreached_owners() as h
   union all select 160, 'rounds', h.* from jobs_internal.health_rounds() as h
   union all select 170, 'commits', h.* from jobs_internal.health_commits() as h

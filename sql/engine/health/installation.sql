@@ -1,7 +1,7 @@
 -- Checks of jobs.health: whether this installation runs jobs at all.
 
 -- A copy of another installation runs nothing.
-create or replace function jobs_internal.health_home(out status text, out detail text,
+create or replace function jobs_internal.health_installation(out status text, out detail text,
     out remedy text)
 language sql volatile
 set search_path = pg_catalog, pg_temp

@@ -2,7 +2,7 @@
 
 -- Jobs that go on after every signal. The remedy is the runbook itself, with the processes and jobs
 -- in it.
-create or replace function jobs_internal.health_stubborn_jobs(out status text, out detail text,
+create or replace function jobs_internal.health_unstoppable_jobs(out status text, out detail text,
     out remedy text)
 language sql stable
 set search_path = pg_catalog, pg_temp

@@ -48,7 +48,7 @@ end
 $$;
 
 -- Owners of jobs that are privileged, and that no administrator has admitted.
-create or replace function jobs_internal.health_powerful_owners(out status text, out detail text,
+create or replace function jobs_internal.health_privileged_owners(out status text, out detail text,
     out remedy text)
 language sql stable
 set search_path = pg_catalog, pg_temp

@@ -7,7 +7,7 @@
 -- itself. Owners without due jobs are listed too while sessions of theirs live, so that a
 -- supervisor sees those that it launched.
 create or replace function jobs_internal.session_demand()
-returns table (owner name, wanted integer, live integer)
+returns table (owner name, session_demand integer, active_sessions integer)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -121,17 +121,17 @@ begin
       exit when v_sum >= v_most;
     end loop;
     owner := v_owner.rolname;
-    live := jobs_internal.live_sessions(v_owner.oid);
+    active_sessions := jobs_internal.live_sessions(v_owner.oid);
     -- Sessions that live and are idle take the new work themselves; those that run a job alone, or
     -- work for other lanes, do not.
-    wanted := least(v_most, v_sum + (select count(*) from jobs_internal.session as s
+    session_demand := least(v_most, v_sum + (select count(*) from jobs_internal.session as s
       where s.owner = v_owner.oid and (s.job_id is not null or s.msg_ids is not null
           and s.lane_id <> all (v_lanes))
         and jobs_internal.alive(s.pid, s.backend_start)))::integer;
     if v_sum = 0 then
-      wanted := 0;
+      session_demand := 0;
     end if;
-    if v_sum > 0 or live > 0 then
+    if v_sum > 0 or active_sessions > 0 then
       return next;
     end if;
   end loop;

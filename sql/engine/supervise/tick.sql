@@ -35,8 +35,8 @@ begin
       when 'clock' then perform jobs_internal.repair_clock_step();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
-        v_result := (select jsonb_agg(jsonb_build_object('owner', w.owner, 'wanted', w.wanted,
-              'live', w.live))
+        v_result := (select jsonb_agg(jsonb_build_object('owner', w.owner,
+              'session_demand', w.session_demand, 'active_sessions', w.active_sessions))
           from jobs_internal.session_demand() as w);
       when 'failures' then
         perform jobs_internal.sweep_failures();
@@ -165,6 +165,7 @@ begin
     and asleep <> p_asleep;
   return p_asleep and (exists (select from jobs_internal.first_due() as f
         where f.due_at <= clock_timestamp())
-    or exists (select from jobs_internal.session_demand() as w where w.wanted > w.live));
+    or exists (select from jobs_internal.session_demand() as w
+      where w.session_demand > w.active_sessions));
 end
 $$;

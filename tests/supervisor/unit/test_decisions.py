@@ -11,17 +11,20 @@ from pyworker.supervisor.rate import Backoff, Throttle, TokenBucket
 from pyworker.supervisor.stuck_watch import StuckWatch
 
 
-def demand(owner: str = "app", wanted: int = 2, live: int = 0) -> Demand:
-    return Demand(owner=owner, wanted=wanted, live=live)
+def demand(owner: str = "app", session_demand: int = 2, active_sessions: int = 0) -> Demand:
+    return Demand(owner=owner, session_demand=session_demand, active_sessions=active_sessions)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "live", "pending", "expected"),
+    ("session_demand", "active_sessions", "pending", "expected"),
     [(2, 0, 0, 2), (2, 1, 0, 1), (2, 1, 1, 0), (2, 3, 0, 0), (2, 0, 5, 0), (0, 0, 0, 0)],
 )
-def test_what_is_missing_is_launched(wanted: int, live: int, pending: int, expected: int) -> None:
+def test_what_is_missing_is_launched(session_demand: int, active_sessions: int, pending: int, expected: int) -> None:
     plan = sessions_to_launch(
-        [demand(wanted=wanted, live=live)], pending=lambda _owner: pending, served={"app"}, blocked=()
+        [demand(session_demand=session_demand, active_sessions=active_sessions)],
+        pending=lambda _owner: pending,
+        served={"app"},
+        blocked=(),
     )
     assert plan.get("app", 0) == expected
 
@@ -52,11 +55,11 @@ def test_the_pace(tick: Tick, blocked: bool, seconds: float, idle: bool) -> None
 
 
 @pytest.mark.parametrize(
-    ("looks", "watchful", "seconds"),
+    ("looks", "must_poll", "seconds"),
     [(0, False, 0.05), (1, True, 0.1), (2, True, 0.2), (9, True, 1.0), (5000, True, 1.0), (1, False, 10.0)],
 )
-def test_it_falls_asleep_step_by_step(looks: int, watchful: bool, seconds: float) -> None:
-    pace = pace_after(Tick(watchful=watchful), on_their_way=0, blocked=False, jitter=1.0, looks=looks)
+def test_it_falls_asleep_step_by_step(looks: int, must_poll: bool, seconds: float) -> None:
+    pace = pace_after(Tick(must_poll=must_poll), on_their_way=0, blocked=False, jitter=1.0, looks=looks)
     assert (pace.seconds, pace.idle) == (seconds, True)
 
 
@@ -65,7 +68,7 @@ def test_work_of_others_and_later_work_do_not_keep_it_from_being_empty() -> None
     assert is_empty(Tick(queued=3, next_due_ms=5, owners=(demand("ghost"),)), served=served, on_their_way=0)
     assert not is_empty(Tick(owners=(demand(),)), served=served, on_their_way=0)
     assert not is_empty(Tick(), served=served, on_their_way=1)
-    assert not is_empty(Tick(feed=1), served=served, on_their_way=0)
+    assert not is_empty(Tick(outbox=1), served=served, on_their_way=0)
     assert not is_empty(Tick(sessions=1), served=served, on_their_way=0)
 
 
@@ -106,14 +109,14 @@ def test_the_event_of_an_outcome(outcome: str, state: str, event: str) -> None:
 
 def test_launched_sessions_count_until_they_show_up_or_are_overdue() -> None:
     pending = PendingLaunches()
-    pending.observe([demand(live=1)], 0)
+    pending.observe([demand(active_sessions=1)], 0)
     pending.add("app", 3, 0)
     assert pending.count("app") == 3
-    pending.observe([demand(live=3)], 0.1)
+    pending.observe([demand(active_sessions=3)], 0.1)
     assert pending.count("app") == 1
-    pending.observe([demand(live=2)], 0.2)  # one ended meanwhile
+    pending.observe([demand(active_sessions=2)], 0.2)  # one ended meanwhile
     assert pending.total() == 1
-    pending.observe([demand(live=2)], 5.1)
+    pending.observe([demand(active_sessions=2)], 5.1)
     assert pending.total() == 0
 
 
@@ -171,16 +174,16 @@ def test_an_owner_without_sessions_is_stuck_and_freed() -> None:
     assert stuck_at(watch, (0, demand(), 1, True), (29, demand(), 2, True), (30, demand(), 3, True)) == [30]
     assert watch.stuck
     assert stuck_at(watch, (45, demand(), 3, False), (60, demand(), 3, False)) == [60]
-    assert stuck_at(watch, (61, demand(live=1), 2, True)) == []
+    assert stuck_at(watch, (61, demand(active_sessions=1), 2, True)) == []
     assert watch.freed == [("app", 61)]
     assert not watch.stuck
 
 
 def test_sessions_that_take_nothing_are_stuck_and_sessions_at_work_are_not() -> None:
     idle = StuckWatch(30)
-    assert stuck_at(idle, (0, demand(live=2), 5, False), (30, demand(live=2), 5, False)) == [30]
+    assert stuck_at(idle, (0, demand(active_sessions=2), 5, False), (30, demand(active_sessions=2), 5, False)) == [30]
     busy = StuckWatch(30)
-    looks = [(float(now), demand(live=2), 5, now == 20) for now in range(0, 45, 5)]
+    looks = [(float(now), demand(active_sessions=2), 5, now == 20) for now in range(0, 45, 5)]
     assert stuck_at(busy, *looks) == []
 
 

@@ -31,7 +31,7 @@ class Rounds:
 
     def round(self, *results: Launched, due: tuple[str, ...] = ("app", "shop")) -> list[dict[str, str]]:
         """Settle results while jobs of these owners are due; gives all that was told so far."""
-        tick = Tick(owners=tuple(Demand(owner=owner, wanted=3, live=0) for owner in due))
+        tick = Tick(owners=tuple(Demand(owner=owner, session_demand=3, active_sessions=0) for owner in due))
         note_owners(cast("Gateway", self.told), 1, results, tick, self._state)
         return self.told.reasons
 

@@ -196,5 +196,5 @@ def test_secrets_of_an_error_stay_in_the_database() -> None:
 
 
 def test_a_tick_of_a_newer_schema_is_read() -> None:
-    tick = Tick.from_row({"paused": True, "owners": [{"owner": "a", "wanted": 1, "more": 2}], "new": {}})
-    assert (tick.paused, tick.owners[0].live, tick.next_due_ms) == (True, 0, None)
+    tick = Tick.from_row({"paused": True, "owners": [{"owner": "a", "session_demand": 1, "more": 2}], "new": {}})
+    assert (tick.paused, tick.owners[0].active_sessions, tick.next_due_ms) == (True, 0, None)

@@ -1,6 +1,6 @@
 -- The upkeep does not vacuum the hot tables.
 
--- Replaces jobs_internal.do_part, md5 818858133a5303c36708b2e6c2a44ada.
+-- Replaces jobs_internal.do_part, md5 a638e48430defdda80276dc64e4342ad.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -31,8 +31,8 @@ begin
       when 'clock' then perform jobs_internal.repair_clock_step();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
-        v_result := (select jsonb_agg(jsonb_build_object('owner', w.owner, 'wanted', w.wanted,
-              'live', w.live))
+        v_result := (select jsonb_agg(jsonb_build_object('owner', w.owner,
+              'session_demand', w.session_demand, 'active_sessions', w.active_sessions))
           from jobs_internal.session_demand() as w);
       when 'failures' then
         perform jobs_internal.sweep_failures();

@@ -99,7 +99,7 @@ class DumpRestore(Scenario):
             except psycopg.Error as error:
                 if error.sqlstate != "PW060":
                     self._complain(f"expected PW060 of {query}, and it says {error.sqlstate} {error}")
-        ((status,),) = copy.rows("""select status from jobs.health where "check" = 'home'""")
+        ((status,),) = copy.rows("""select status from jobs.health where "check" = 'installation'""")
         if status != "critical":
             self._complain(f"expected that jobs.health is critical under home, and it is {status}")
         ((at_work,),) = copy.rows(_AT_WORK)

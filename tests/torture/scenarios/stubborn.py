@@ -13,7 +13,7 @@ __all__ = ["Stubborn"]
 
 _WAYS = ("function, cancelled", "child, cancelled", "child, timed out")
 _LADDER = 10.0  # seconds from the wish to the quarantine
-_HEALTH = "select status, detail, remedy from jobs.health where \"check\" = 'stubborn jobs'"
+_HEALTH = "select status, detail, remedy from jobs.health where \"check\" = 'unstoppable jobs'"
 _ENOUGH = "update hostile.flag set raised = true where name = 'enough'"
 _PATIENCE = 60.0  # seconds that it goes on for, should others seem to wait for it
 
