@@ -71,6 +71,7 @@ insert into jobs_internal.schema_migration (version, name) values (1, 'session_v
 
 -- The seam to pg_background.
 \ir engine/background/names.sql
+\ir engine/background/statement.sql
 \ir engine/background/start.sql
 
 -- Copies of an installation: found, and put right.

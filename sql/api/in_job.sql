@@ -22,7 +22,6 @@ declare
   v_said text := current_setting('pyworker.said', true);
   v_now double precision := extract(epoch from clock_timestamp());
   v_message text := left(message, 1000);
-  v_handle record;
   v_name text;
   v_done text;
   v_begun text := current_setting('pyworker.begun', true);
@@ -63,13 +62,9 @@ begin
   then
     perform set_config('pyworker.said', v_now || ' ' || v_message, false);
     begin
-      execute format('select h.pid, h.cookie from %s($1, 0, %L) as h',
-          jobs_internal.background('submit'), 'pyworker progress')
-      into v_handle
-      using format('select jobs_internal.store_progress(%s, %s, %L)', jobs_internal.current_job(),
-          jobs_internal.current_attempt(), v_message);
-      execute format('select %s($1, $2)', jobs_internal.background('detach')) using v_handle.pid,
-        v_handle.cookie;
+      perform jobs_internal.run_in_background(
+        format('select jobs_internal.store_progress(%s, %s, %L)', jobs_internal.current_job(),
+          jobs_internal.current_attempt(), v_message), 'pyworker progress');
     exception
       when insufficient_resources or configuration_limit_exceeded or too_many_connections then
         null;  -- no free worker slot: the text is not worth an error
@@ -96,7 +91,6 @@ declare
   v_count integer;
   v_line jsonb;
   v_most integer;
-  v_handle record;
 begin
   -- One call where all is well: a job may come here for each of its rows.
   if not pg_has_role('jobs_runner', 'usage') then
@@ -121,15 +115,9 @@ begin
         else '{"cut": "fields had more than 8000 bytes"}' end);
   if current_setting('pyworker.child', true) = 'on' then
     begin
-      execute format('select h.pid, h.cookie from %s($1, 0, %L) as h',
-          jobs_internal.background('submit'), 'pyworker log')
-      into v_handle
-      using format('select jobs_internal.store_log_line(%s, %s, %L)', jobs_internal.current_job(),
-          jobs_internal.current_attempt(), v_line);
-      execute format('select %s($1, $2, 1000)', jobs_internal.background('wait'))
-        using v_handle.pid, v_handle.cookie;
-      execute format('select %s($1, $2)', jobs_internal.background('detach')) using v_handle.pid,
-        v_handle.cookie;
+      perform jobs_internal.run_in_background(
+        format('select jobs_internal.store_log_line(%s, %s, %L)', jobs_internal.current_job(),
+          jobs_internal.current_attempt(), v_line), 'pyworker log', 1000);
     exception
       when insufficient_resources or configuration_limit_exceeded or too_many_connections then
         perform jobs_internal.store_log_line(jobs_internal.current_job(),

@@ -488,6 +488,7 @@ OWN = {
         "launch",
         "launch_child",
         "launch_call",
+        "run_in_background",
         "assert_own_login",
         "read_call",
     ),

@@ -10,14 +10,8 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '1h'
 set statement_timeout = 0
 as $$
-declare
-  v_child record;
 begin
-  execute format('select h.pid, h.cookie from %s($1, 0, $2) as h',
-      jobs_internal.background('submit'))
-  into v_child using p_statement, p_label;
-  execute format('select %s($1, $2)', jobs_internal.background('detach')) using v_child.pid,
-    v_child.cookie;
+  perform jobs_internal.run_in_background(p_statement, p_label);
   return true;
 exception
   when insufficient_resources or configuration_limit_exceeded or too_many_connections then

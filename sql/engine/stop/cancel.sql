@@ -158,13 +158,8 @@ set default_transaction_isolation = 'read committed'
 set default_transaction_read_only = off
 set default_transaction_deferrable = off
 as $$
-declare
-  v_handle record;
 begin
-  execute format('select h.pid, h.cookie from %s($1, 0, %L) as h',
-      jobs_internal.background('submit'), 'pyworker cancel')
-  into v_handle using format('call jobs_internal.stop_job(%s, %s, %L)', p_job, p_attempt, p_by);
-  execute format('select %s($1, $2)', jobs_internal.background('detach')) using v_handle.pid,
-    v_handle.cookie;
+  perform jobs_internal.run_in_background(format('call jobs_internal.stop_job(%s, %s, %L)', p_job,
+      p_attempt, p_by), 'pyworker cancel');
 end
 $$;
