@@ -553,7 +553,7 @@ OWN = {
     # Of the caller's own statements: tests/execution/test_child_cost.py.
     "child_figures",
     # Figures of the caller's own; what it may see is in tests/catalog/test_visibility.py.
-    *("activity", "queue_figures", "live_supervisors", "health", "quota_figures", "lane_waits"),
+    *("activity", "queue_figures", "live_supervisors", "look_at_health", "quota_figures", "lane_waits"),
     *("wait_codes", "shortened"),
     # What works behind a door decides by session_user, as it would if it were the door: see below, test_tenants.py.
     *("cancel", "retry", "run_now", "set_priority", "dismiss", "dismiss_failed", "wait"),
