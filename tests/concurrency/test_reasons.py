@@ -95,9 +95,9 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 @case("copy")
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)
-    database.admin("update jobs_internal.installation set place = 0")
+    database.admin("update jobs_internal.installation set table_oid = 0")
     yield job, "reader", {"state": "queued"}
-    database.admin("update jobs_internal.installation set place = 'jobs_internal.installation'::regclass")
+    database.admin("update jobs_internal.installation set table_oid = 'jobs_internal.installation'::regclass")
 
 
 @case("paused_all")

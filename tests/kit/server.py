@@ -28,11 +28,10 @@ _RUN = "PYWORKER_TESTS_RUN"
 #: Names the server that the programs come from; PYWORKER_SERVER_DIR is each xdist worker's own server.
 _PROGRAMS = "PYWORKER_TESTS_PROGRAMS"
 
-#: What a test server need not survive is a crash of the machine, nor one of its own in the middle of a page. Many
-#: databases are made and dropped on it: each page that is written in between is written in vain.
+#: What a test server need not survive is a crash of the machine. Many databases are made and dropped on it: each page
+#: that is written in between is written in vain.
 _FAST = """\
 fsync = off
-full_page_writes = off
 shared_buffers = 256MB
 bgwriter_lru_maxpages = 0
 checkpoint_timeout = 1h

@@ -60,9 +60,9 @@ def test_a_million_ways_cost_an_enqueue_nothing(wide: Database, keys: dict[str, 
     database = wide
     put(database, "app.wide", {"p11": 0}, run_at="infinity")
     database.admin(
-        "insert into jobs_internal.call_template (func, version, place, func_owner, maker, keys,"
+        "insert into jobs_internal.call_template (func, version, func_ctid, func_owner, maker, keys,"
         " fit, signature, task, whole,"
-        " procedure, call) select s.func, s.version, s.place, s.func_owner, 'other'::regrole, array['x' || g],"
+        " procedure, call) select s.func, s.version, s.func_ctid, s.func_owner, 'other'::regrole, array['x' || g],"
         " hash_array(array['x' || g]), s.signature, s.task, false, false, s.call"
         " from jobs_internal.call_template as s, generate_series(1, 20000) as g where s.task = 'app.wide'"
     )
