@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pyworker.dsn import complaint_about
@@ -23,6 +23,9 @@ from pyworker.errors import ConfigError
 __all__ = ["Settings", "config_file", "load_settings"]
 
 _PREFIX = "PYWORKER_"
+
+#: Flags that are not called as their setting is.
+_FLAGS = {"owners": "--owner", "supervisor_name": "--name", "server_dir": "--dir"}
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -102,6 +105,13 @@ class Settings(BaseSettings):
         None, description="the keyring that signs the Debian archive"
     )
 
+    #: Setting -> the flag, variable or file that it comes from; what has its default is not here.
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def source(self, name: str) -> str:
+        """Name the place where a person corrects a setting."""
+        return self._sources.get(name, _flag(name))
+
     @field_validator("dsn")
     @classmethod
     def _readable(cls, value: SecretStr | None) -> SecretStr | None:
@@ -147,6 +157,10 @@ class Settings(BaseSettings):
         else.
         """
         return (init_settings, env_settings)
+
+
+def _flag(name: str) -> str:
+    return _FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 
 def config_file(environ: Mapping[str, str] | None = None) -> Path | None:
@@ -207,23 +221,29 @@ def load_settings(**flags: Any) -> Settings:
         )
     }
     below = {name: value for name, value in in_file.items() if name not in in_environment}
+
+    def source(name: str) -> str:
+        if name in given:
+            return _flag(name)
+        if name in in_environment:
+            return f"{_PREFIX}{name.upper()}"
+        return f'{name} in "{path}"'
+
     try:
-        return Settings(**{**below, **given})
+        settings = Settings(**{**below, **given})
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = str(problem["loc"][0]) if problem["loc"] else "?"
-        if name in given:
-            source = f"flag --{name.replace('_', '-')}"
-        elif name in in_environment:
-            source = f"environment variable {_PREFIX}{name.upper()}"
-        else:
-            source = f'configuration file "{path}"'
         known = problem["type"] != "extra_forbidden"
         said = problem["msg"].removeprefix("Value error, ")
         raise ConfigError(
             f'setting "{name}" is wrong' if known else f'setting "{name}" does not exist',
-            detail=f"{said} (from {source})." if known else f"It comes from {source}.",
-            hint=f"Correct it there. What it is: {Settings.model_fields[name].description}."
+            detail=f"{said} (from {source(name)})." if known else f"It comes from {source(name)}.",
+            hint=f"Correct {source(name)}. What it is: {Settings.model_fields[name].description}."
             if known
             else f"Known settings: {', '.join(sorted(Settings.model_fields))}.",
         ) from None
+    settings._sources.update(  # noqa: SLF001  its own
+        {name: source(name) for name in {*given, *in_environment, *below}}
+    )
+    return settings

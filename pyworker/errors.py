@@ -98,8 +98,8 @@ _BY_SQLSTATE: dict[str, type[PyworkerError]] = {
 }
 
 _UNREACHED = (
-    "See that the server runs and that the DSN names its host, port, database and role; for a "
-    "private one: "
+    "See that the server runs and that the DSN (--dsn, PYWORKER_DSN) names its host, port, "
+    "database and role; for a private one: "
 )
 _UNREACHED += "`pyworker server status`, `pyworker server start`."
 

@@ -196,6 +196,7 @@ insert into jobs_internal.schema_migration (version, name) values (1, 'session_v
 -- Why a job waits.
 \ir engine/explain/codes.sql
 \ir engine/explain/lane_waits.sql
+\ir engine/explain/functions_gone.sql
 \ir engine/explain/reasons.sql
 \ir engine/explain/waiting.sql
 

@@ -133,7 +133,7 @@ class Layout:
             raise ServerError(
                 f'directory "{self.root}" cannot be made',
                 detail=str(error),
-                hint="Choose another one with --dir.",
+                hint="Choose another one with --dir or PYWORKER_SERVER_DIR.",
             ) from error
         self.refuse_foreign()
         return [*self._made_by_siblings(), *made]
@@ -157,7 +157,8 @@ class Layout:
             return
         if self.root.exists() and not self.root.is_dir():
             raise ServerError(
-                f'"{self.root}" is not a directory', hint="Choose another one with --dir."
+                f'"{self.root}" is not a directory',
+                hint="Choose another one with --dir or PYWORKER_SERVER_DIR.",
             )
         names = sorted(entry.name for entry in self.root.iterdir()) if self.root.exists() else []
         foreign = [
@@ -168,7 +169,7 @@ class Layout:
                 f'directory "{self.root}" is not a private server\'s',
                 detail=f"It holds {', '.join(foreign[:3])}"
                 f"{' and more' if len(foreign) > 3 else ''}.",
-                hint="Choose an empty or a new directory with --dir.",
+                hint="Choose an empty or a new directory with --dir or PYWORKER_SERVER_DIR.",
             )
 
     def mark(self, **facts: object) -> None:
@@ -206,5 +207,5 @@ def private_directory(path: Path, user: OsUser) -> None:
         raise ServerError(
             f'directory "{path}" is not private to OS user "{user.name}"',
             detail=f"Its owner is {found.st_uid} and its mode is {stat.S_IMODE(found.st_mode):o}.",
-            hint="Remove it, or choose another server directory with --dir.",
+            hint="Remove it, or choose another server directory with --dir or PYWORKER_SERVER_DIR.",
         )

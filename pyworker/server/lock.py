@@ -36,7 +36,7 @@ def exclusive(path: Path, *, timeout: float = _TIMEOUT) -> Iterator[None]:
         raise ServerError(
             f'the server directory "{path.parent}" belongs to another OS user',
             detail=str(error),
-            hint="Work as that user, or choose another directory with --dir.",
+            hint="Work as that user, or choose another one with --dir or PYWORKER_SERVER_DIR.",
         ) from error
     try:
         if not _same_file(lock, path):

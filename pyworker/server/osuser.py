@@ -119,7 +119,7 @@ def _owner(path: Path) -> OsUser | None:
     if os.geteuid() not in (0, entry.pw_uid):
         raise ServerError(
             f'the private server in "{path.parent}" belongs to OS user "{entry.pw_name}"',
-            hint="Work as that user, or choose another directory with --dir.",
+            hint="Work as that user, or choose another one with --dir or PYWORKER_SERVER_DIR.",
         )
     invoker = (os.environ.get("SUDO_USER") if os.geteuid() == 0 else None) or "root"
     return OsUser(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid, invoker=invoker)

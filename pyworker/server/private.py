@@ -93,8 +93,8 @@ class PrivateServer:
                 f'OS user "{user.name}" cannot reach "{self.dir}"',
                 detail="PostgreSQL refuses to run as root; that user runs it.",
                 hint=(
-                    "Choose a directory open to all with --dir, or another user with "
-                    "PYWORKER_SERVER_USER."
+                    "Choose a directory open to all (--dir, PYWORKER_SERVER_DIR), or another user "
+                    "with PYWORKER_SERVER_USER."
                 ),
             )
         prefix = read_prefix(layout.prefix) or self._install(progress)

@@ -74,8 +74,8 @@ def disk_full(path: Path, *, what: str) -> ServerError:
         f'no space left while {what} in "{path}"',
         detail=f"{free} MB are free there.",
         hint=(
-            "Free some space and start again, or choose another place with --dir. What is "
-            "complete is kept."
+            "Free some space and start again, or choose another place with --dir or "
+            "PYWORKER_SERVER_DIR. What is complete is kept."
         ),
     )
 
@@ -88,8 +88,8 @@ def require_space(path: Path, megabytes: int, *, what: str) -> None:
             f'not enough space for {what} in "{path}"',
             detail=f"It takes about {megabytes} MB, and {free // 1_000_000} MB are free.",
             hint=(
-                "Free some space and start again, or choose another place with --dir. What is "
-                "complete is kept."
+                "Free some space and start again, or choose another place with --dir or "
+                "PYWORKER_SERVER_DIR. What is complete is kept."
             ),
         )
 

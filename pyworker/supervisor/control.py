@@ -79,6 +79,7 @@ class Options:
     dsn: str = field(repr=False)  # it may hold a password
     name: str
     owners: tuple[str, ...] = ()
+    owners_from: str = "--owner"  # where a person corrects them
     drain: bool = False
     until_empty: bool = False
     wait: bool = False

@@ -155,7 +155,7 @@ class Supervisor:
                         self._log.emit("risk", **risk)
                 log_unknown_owners(self._state, self._log, monotonic())
                 if self._options.until_empty:
-                    refuse_unknown_owners(self._state)
+                    refuse_unknown_owners(self._state, self._options.owners_from)
                 return self._rounds(control)
             except ConnectionLost as lost:
                 control.close()

@@ -34,7 +34,10 @@ begin
       reason := format('there is no job %s, or you may not see it',
           coalesce(explain.id::text, 'null'));
     end if;
-    remedy := (select c.remedy from jobs_internal.wait_codes() as c where c.code = explain.code);
+    if state is distinct from 'succeeded' then
+      remedy := replace((select c.remedy from jobs_internal.wait_codes() as c
+          where c.code = explain.code), '(id)', format('(%s)', explain.id));
+    end if;
     return next;
     return;
   end if;
@@ -57,8 +60,8 @@ begin
       where u.id <> v_job.id and (v_all
           or exists (select from jobs_internal.job as j where j.id = u.id
               and v_me in (j.owner, j.enqueued_by))));
-    remedy := coalesce(v.remedy, (select c.remedy from jobs_internal.wait_codes() as c
-          where c.code = v.code));
+    remedy := replace(coalesce(v.remedy, (select c.remedy from jobs_internal.wait_codes() as c
+          where c.code = v.code)), '(id)', format('(%s)', explain.id));
     if v.n between 30 and 39 then
       state := 'running';
     end if;

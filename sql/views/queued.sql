@@ -23,7 +23,9 @@ select
     -- Found once for each lane, and not for each job.
     else coalesce((select jobs_internal.lane_waits()) ->> (j.queue_id || ' ' || j.owner || ' '
           || j.priority),
-      case when j.crashes > 0 then 'a run by itself, because it ran when the server crashed'
+      case when j.call_template_id = any ((select jobs_internal.functions_gone())::integer[])
+        then 'its turn, to fail: its function is not what it was'
+      when j.crashes > 0 then 'a run by itself, because it ran when the server crashed'
         else 'its turn' end)
   end as waits_for,
   coalesce(case when j.owner = (select jobs_internal.viewer())

@@ -1,9 +1,10 @@
 """A synchronous standby that is gone: no commit of a job ends, a supervisor goes on and what waits is named."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from stage import ledger, make_lane, put, state
+from stage import gate_shut, ledger, make_lane, put, state, wait_at_gate
 from support import Database, wait_until
 
 from .conftest import Supervise
@@ -11,10 +12,9 @@ from .conftest import Supervise
 CHECK = "select status, detail, remedy from jobs.health where \"check\" = 'commits'"
 
 
-@pytest.fixture
-def no_standby(database: Database) -> Iterator[None]:
-    """Every commit of the server waits for a standby that is not there; in the end none does."""
-    make_lane(database)
+@contextmanager
+def without_standby(database: Database) -> Iterator[None]:
+    """Have every commit of the server wait for a standby that is not there; in the end none does."""
     administrator = database.connect("postgres", synchronous_commit="local")
 
     def say(names: str) -> None:
@@ -23,8 +23,33 @@ def no_standby(database: Database) -> Iterator[None]:
         wait_until(lambda: administrator.execute("show synchronous_standby_names").fetchone() == (names,))
 
     say("gone")
-    yield
-    say("")
+    try:
+        yield
+    finally:
+        say("")
+
+
+@pytest.fixture
+def no_standby(database: Database) -> Iterator[None]:
+    """All the while."""
+    make_lane(database)
+    with without_standby(database):
+        yield
+
+
+def test_a_job_whose_own_commit_waits_says_so(database: Database) -> None:
+    """It has run, and what it did is not committed: jobs.explain says what it waits for."""
+    with gate_shut(database) as holder:
+        job = put(database, "app.gate")
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        with without_standby(database):
+            holder.execute("select pg_advisory_unlock(1)")
+            wait_until(lambda: database.record("select * from jobs.explain(%s)", [job])["code"] == "standby", 30)
+            told = database.record("select * from jobs.explain(%s)", [job])
+            assert told["state"] == "running"
+            assert "synchronous_standby_names" in told["remedy"]
+    wait_until(lambda: state(database, job) == "succeeded", 30)
 
 
 def test_a_supervisor_goes_on_and_says_what_waits(database: Database, supervise: Supervise, no_standby: None) -> None:

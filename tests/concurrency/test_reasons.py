@@ -48,6 +48,12 @@ def tenant(database: Database) -> Iterator[tuple[str, int]]:
         database.admin(f"drop role if exists {name}")
 
 
+def run_the_remedy(database: Database, remedy: str, role: str) -> None:
+    """Run it as it is printed."""
+    assert remedy.startswith("select jobs."), remedy
+    database.run(remedy, role=role)
+
+
 Case = Callable[[Database], Iterator[tuple[int, str, Told]]]
 CASES: dict[str, Case] = {}
 
@@ -111,14 +117,18 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)
     database.run("select jobs.pause('default')", role="operator")
-    yield job, "app", {"waits_for": "its queue is paused"}
+    since = database.admin("select max(at) from jobs.audit where action = 'pause'")[0][0]
+    remedy = "select jobs.resume('default');  -- as a member of jobs_operator"
+    yield job, "app", {"waits_for": "its queue is paused", "since": since, "remedy": remedy}
 
 
 @case("quota")
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)
-    database.run("select jobs.set_quota('app', running => 0)", role="operator")
+    database.run("select jobs.set_quota('app', running => 0, per_minute => 99, over_rate => 'wait')", role="operator")
     yield job, "app", {"waits_for": "the quota of its owner app allows no worker session"}
+    run_the_remedy(database, explain(database, job)["remedy"], "operator")
+    assert database.admin("select running, per_minute, over_rate from jobs.quotas") == [(1, 99, "wait")]
 
 
 @case("concurrency")
@@ -130,6 +140,9 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
         pids = wait_at_gate(database)
         job = put(database, "app.note", {"n": 1}, queue="narrow")
         yield job, "app", {"blocked_by_jobs": [first], "blocked_by_pids": pids}
+        run_the_remedy(database, explain(database, job)["remedy"], "operator")
+        assert explain(database, job)["code"] != "concurrency"
+        database.run("select jobs.alter_queue('narrow', concurrency => 1)", role="operator")
         with_other = put(database, "pg_catalog.now", queue="narrow", role="other")
         told = explain(database, with_other, "other")
         assert (told["code"], told["blocked_by_jobs"], told["blocked_by_pids"]) == ("concurrency", None, None)
@@ -147,6 +160,8 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
         pids = wait_at_gate(database)
         job = put(database, "app.note", {"n": 1})
         yield job, "app", {"blocked_by_jobs": [first], "blocked_by_pids": pids}
+        run_the_remedy(database, explain(database, job)["remedy"], "operator")
+        assert explain(database, job)["code"] != "owner_sessions"
     wait_for(database, job)
 
 
@@ -161,14 +176,14 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     with tenant(database) as (name, job):
         database.admin(f"alter role {name} nologin")
-        yield job, "operator", {"remedy": f"alter role {name} login;"}
+        yield job, "operator", {"remedy": f"alter role {name} login;  -- as a superuser, or who administers the role"}
 
 
 @case("owner_no_runner")
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     supervised(database)
     job = put(database, "pg_catalog.now", role="producer")
-    yield job, "producer", {"remedy": "grant jobs_runner to producer;"}
+    yield job, "producer", {"remedy": "grant jobs_runner to producer;  -- as a superuser, or who may grant jobs_runner"}
 
 
 @case("owner_refused")
@@ -244,6 +259,24 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
         'update jobs_internal.lane set quarantine = \'{"job_id": 1, "attempt": 1, "pid": 7, "since": "now"}\''
     )
     yield job, "app", {"blocked_by_pids": [7]}
+
+
+@case("function_gone")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    database.admin(
+        "create function app.short_lived() returns void language sql as ''; grant create on schema app to app"
+    )
+    job = put(database, "app.short_lived")
+    database.line("app").close()
+    supervised(database)
+    wait_until(lambda: explain(database, job)["code"] == "turn")
+    database.admin("drop function app.short_lived()")
+    yield job, "app", {"waits_for": "its turn, to fail: its function is not what it was"}
+    database.admin("create function app.short_lived() returns void language sql as ''")
+    assert explain(database, job)["code"] == "turn"
+    database.admin("drop function app.short_lived()")
+    run_the_remedy(database, explain(database, job)["remedy"], "app")
+    assert state(database, job) == "cancelled"
 
 
 @case("suspect")

@@ -49,6 +49,7 @@ def missing(shown_by: str) -> list[str]:
 def test_each_section_names_a_test_that_exists(mode: str, points: dict[str, str]) -> None:
     shown_by = points["Shown by"]
     assert all(points.values()), f"{mode}: a point says nothing"
+    assert points["By itself"] != "nothing", f"{mode}: what becomes of the jobs is not said"
     assert TEST.search(shown_by) or SCENARIO.search(shown_by), f"{mode}: shown by nothing"
     assert missing(shown_by) == []
     assert re.sub(r"`tests/[\w/]+\.py::\w+`|torture: \w+", "", shown_by).strip() == ""

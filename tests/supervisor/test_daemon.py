@@ -264,7 +264,14 @@ def test_once_with_an_owner_that_is_nobody_is_an_error(scripted: Scripted, start
     assert daemon.end() == 2
     assert daemon.complaints[0] == 'pyworker: owner "nosuch" cannot be served\n'
     assert "jobs_runner" in daemon.complaints[1]
+    assert daemon.complaints[2].startswith("HINT: Correct --owner, or: ")
     assert daemon.events("supervisor_stopped")[0]["exit_code"] == 2
+
+
+def test_the_place_to_correct_it_is_the_one_where_it_was_given(scripted: Scripted, start: Start) -> None:
+    daemon = start(scripted.dsn, "--once", ready=False, PYWORKER_OWNERS="app, nosuch")
+    assert daemon.end() == 2
+    assert daemon.complaints[2].startswith("HINT: Correct PYWORKER_OWNERS, or: ")
 
 
 def test_no_free_slot_is_back_pressure_told_once(scripted: Scripted, start: Start) -> None:

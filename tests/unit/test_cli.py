@@ -19,8 +19,8 @@ def test_a_word_that_is_no_dsn_is_one_error(command: str) -> None:
     assert "password" not in done.output
     assert done.output.splitlines() == [
         'pyworker: setting "dsn" is wrong',
-        "DETAIL: it is neither a URI (postgresql://...) nor a list of name=value pairs (from flag --dsn).",
-        "HINT: Correct it there. What it is: the database, as a libpq URI or keyword string.",
+        "DETAIL: it is neither a URI (postgresql://...) nor a list of name=value pairs (from --dsn).",
+        "HINT: Correct --dsn. What it is: the database, as a libpq URI or keyword string.",
     ]
 
 

@@ -63,7 +63,7 @@ def test_owners_in_a_variable(monkeypatch: pytest.MonkeyPatch, text: str, owners
 def test_a_broken_list_of_owners_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("PYWORKER_OWNERS", text)
 
-    with pytest.raises(ConfigError, match="environment variable PYWORKER_OWNERS"):
+    with pytest.raises(ConfigError, match="PYWORKER_OWNERS"):
         load_settings()
 
 
@@ -88,10 +88,20 @@ def test_a_bad_value_names_setting_and_source(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ConfigError, match=r'"log_format" is wrong[^$]*pyworker\.toml'):
         load_settings()
     monkeypatch.setenv("PYWORKER_LOG_FORMAT", "yaml")
-    with pytest.raises(ConfigError, match="environment variable PYWORKER_LOG_FORMAT"):
+    with pytest.raises(ConfigError, match="PYWORKER_LOG_FORMAT"):
         load_settings()
-    with pytest.raises(ConfigError, match="flag --log-format"):
+    with pytest.raises(ConfigError, match="--log-format"):
         load_settings(log_format="csv")
+
+
+def test_a_setting_knows_the_place_where_it_is_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused much later, when a database answers, is corrected where it was given."""
+    assert load_settings().source("owners") == "--owner"
+    write(Path("pyworker.toml"), 'owners = ["a"]\n')
+    assert load_settings().source("owners") == 'owners in "pyworker.toml"'
+    monkeypatch.setenv("PYWORKER_OWNERS", "b")
+    assert load_settings().source("owners") == "PYWORKER_OWNERS"
+    assert load_settings(owners=("c",)).source("owners") == "--owner"
 
 
 def test_a_hint_is_made_of_whole_sentences() -> None:

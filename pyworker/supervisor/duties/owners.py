@@ -43,8 +43,10 @@ def log_unknown_owners(state: State, log: EventLog, now: float) -> None:
             )
 
 
-def refuse_unknown_owners(state: State) -> None:
-    """Refuse to leave as if all were done, where an owner was named whose jobs cannot run."""
+def refuse_unknown_owners(state: State, given_by: str) -> None:
+    """Refuse to leave as if all were done, where an owner was named whose jobs cannot run.
+    `given_by`: the flag, variable or file that names them.
+    """
     if state.owners.unknown:
         one = len(state.owners.unknown) == 1
         names = ", ".join(f'"{owner}"' for owner in state.owners.unknown)
@@ -52,7 +54,7 @@ def refuse_unknown_owners(state: State) -> None:
             f"{'owner' if one else 'owners'} {names} cannot be served",
             detail=f"{_UNKNOWN[0].upper()}{_UNKNOWN[1:]}.",
             hint=(
-                "Correct --owner, or: grant jobs_runner to ...; `pyworker check` tells what "
+                f"Correct {given_by}, or: grant jobs_runner to ...; `pyworker check` tells what "
                 "a role lacks."
             ),
         )

@@ -1,7 +1,9 @@
 -- The codes of reasons to wait, in order.
 
 -- The codes of jobs.explain, in the order in which they are looked for: the first that holds is the
--- reason. n has gaps for more.
+-- reason. n has gaps for more. A remedy that is a command can be run as it is printed: what is to be
+-- known beside it stands behind it, in a comment. jobs.explain puts the job, its queue and its owner
+-- into it.
 create or replace function jobs_internal.wait_codes()
 returns table (n integer, code text, meaning text, remedy text)
 language sql immutable
@@ -14,11 +16,11 @@ as $$
       'there is no such job, it was removed by retention, or it belongs to another role',
       'see jobs.job for the jobs that you may see'),
   (20, 'finished', 'the job is finished',
-      'see jobs.job and jobs.attempts; jobs.retry(id) runs one again that did not succeed'),
+      'select jobs.retry(id);  -- runs one again that did not succeed; see jobs.attempts'),
   (30, 'session_lost', 'its session died, and has not been seen to yet',
-      'a supervisor sees to it: pyworker run; or, as its owner, select jobs.start();'),
+      'select jobs.start();  -- as its owner; or start a supervisor: pyworker run'),
   (31, 'child_alone', 'its session died, and its child session goes on alone',
-      'wait for it to end; jobs.cancel(id) stops it'),
+      'select jobs.cancel(id);  -- stops it; or wait for it to end'),
   (32, 'lock', 'it runs, and waits for a lock that another process holds',
       'see what those processes do; end or cancel them, or wait'),
   (33,
@@ -28,40 +30,48 @@ as $$
       'bring the standby back, or change synchronous_standby_names'),
   (35, 'sleep', 'it runs, and sleeps by its own will (pg_sleep)', null),
   (36, 'running', 'it runs', 'see jobs.running'),
-  (40, 'time', 'it is not due yet', 'wait, or select jobs.run_now(id);'),
+  (40, 'time', 'it is not due yet', 'select jobs.run_now(id);  -- or wait'),
   (50, 'retry', 'an attempt failed, and the next one is not due yet',
-      'correct what failed (last_error); wait, or select jobs.run_now(id);'),
+      'select jobs.run_now(id);  -- once what failed is corrected (last_error); or wait'),
   (60, 'copy', 'this database is a copy of another installation: nothing runs here',
-    'select jobs.reconcile();  where its jobs are to run here, as a member of jobs_operator'),
-  (70, 'paused_all', 'everything is paused', 'select jobs.resume();  as a member of jobs_operator'),
+    'select jobs.reconcile();  -- as a member of jobs_operator, where its jobs are to run here'),
+  (70, 'paused_all', 'everything is paused',
+      'select jobs.resume();  -- as a member of jobs_operator'),
   (71, 'paused_queue', 'its queue is paused',
-      'select jobs.resume(queue);  as a member of jobs_operator'),
+      'select jobs.resume(queue);  -- as a member of jobs_operator'),
   (75,
       'standby_session', 'a session of its owner waits for a synchronous standby at a commit; what '
         'it has taken is not seen before',
       'bring the standby back, or change synchronous_standby_names'),
   (80, 'quota', 'its owner has as many worker sessions as its quota allows, and all of them work',
-    'wait for one to end, or select jobs.set_quota(role, running => ...);  see jobs.quotas'),
+    'select jobs.set_quota(role, running => ...);  -- as a member of jobs_operator, with what it '
+    'has of other limits (jobs.quotas); or wait for one to end'),
   (90, 'concurrency', 'all slots of its queue are held',
-      'wait for one of those jobs, or select jobs.alter_queue(queue, concurrency => ...);'),
+      'select jobs.alter_queue(queue, concurrency => ...);  -- as a member of jobs_operator; or '
+      'wait for one of those jobs'),
   (91,
       'owner_sessions', 'its owner has as many worker sessions as sessions_per_owner allows, and '
         'all of them work',
-    'wait for one of those jobs, or select jobs.configure(''sessions_per_owner'', ...);'),
+    'select jobs.configure(''sessions_per_owner'', ...);  -- as a member of jobs_operator; or '
+    'wait for one of those jobs'),
   (100, 'owner_gone', 'its owner does not exist any more',
-      'create the role again, then select jobs.reconcile(); or select jobs.cancel(id);'),
-  (101, 'owner_no_login', 'its owner may not log in', 'alter role ... login;'),
+      'select jobs.cancel(id);  -- as a member of jobs_operator; or, where a restore did not bring '
+      'the role, create it and select jobs.reconcile()'),
+  (101, 'owner_no_login', 'its owner may not log in',
+      'alter role ... login;  -- as a superuser, or who administers the role'),
   (102, 'owner_no_runner', 'its owner is no member of jobs_runner',
-      'grant jobs_runner to the owner;'),
+      'grant jobs_runner to ...;  -- as a superuser, or who may grant jobs_runner'),
   (103, 'owner_refused', 'its owner is privileged, and no administrator has admitted it',
-    'take the rights from the role; or, as an administrator: select jobs.admit_role(role);'),
+    'select jobs.admit_role(role);  -- as an administrator: a superuser, or who may act as '
+    'jobs_owner; or take the rights from the role'),
   (104, 'owner_unreached', 'a supervisor cannot connect as its owner',
     'let the supervisor connect as it: docs/operations.md, How the supervisor connects as each '
     'owner'),
   (110, 'no_supervisor', 'no supervisor is connected, and no session of its owner lives',
-      'start one: pyworker run; or, as its owner: select jobs.start();'),
+      'select jobs.start();  -- as its owner; or start a supervisor: pyworker run'),
   (111, 'not_served', 'supervisors are connected, but none serves its owner',
-      'start one that does: pyworker run --owner ...; or leave --owner out'),
+      'select jobs.start();  -- as its owner; or start a supervisor that serves it: pyworker run '
+      '--owner ...'),
   (120, 'no_worker_slot', 'the server has no free worker slot for another session',
     'wait for a session to end; raise max_worker_processes (restart), or lower concurrency and '
     'sessions_per_owner'),
@@ -71,8 +81,27 @@ as $$
       'quarantined',
       'its lane is quarantined: a job in it was cancelled and terminated, and goes on',
       'see jobs.health, unstoppable jobs'),
+  (145, 'function_gone',
+      'its function, or the right to call it, is not what it was: it fails with PW042 at its turn',
+      'select jobs.cancel(id);  -- or its owner makes the function again, before its turn'),
   (150, 'suspect', 'it ran when the server crashed: it runs by itself, one such job at a time',
       'wait; see jobs.health, crashes'),
   (160, 'turn', 'nothing hinders it: it is its turn soon, or after the jobs before it in its lane',
       null)
 $$;
+
+-- The call that allows an owner one worker session more, with the limits that it has beside: what
+-- set_quota is not given has no limit afterwards.
+create or replace function jobs_internal.larger_quota(p_owner oid)
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select format('select jobs.set_quota(%L, %s);  -- as a member of jobs_operator; or wait for one '
+      'of its sessions to end', pg_get_userbyid(q.owner), string_agg(format('%s => %L', l.key,
+      case l.key when 'running' then (q.running + 1)::text else l.value end), ', ' order by l.key))
+  from jobs_internal.quota as q
+  cross join lateral jsonb_each_text(jsonb_strip_nulls(to_jsonb(q)) - 'owner') as l
+  where q.owner = p_owner
+  group by q.owner;
+end;

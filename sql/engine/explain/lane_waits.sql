@@ -82,7 +82,9 @@ as $$
     select s.id, s.name, s.serves from jobs_internal.supervisor as s
     where jobs_internal.alive(s.pid, s.backend_start)
   ), queues as materialized (
-    select q.id, q.name, q.paused, q.concurrency, t.held, t.pids, t.jobs
+    select q.id, q.name, q.paused, q.concurrency, t.held, t.pids, t.jobs,
+      format('select jobs.alter_queue(%L, concurrency => %s);  -- as a member of jobs_operator; or '
+        'wait for one of those jobs', q.name, least(q.concurrency + 1, 1000)) as remedy
     from jobs_internal.queue as q
     left join (
       select f.queue_id, count(f.session_id) as held,
@@ -127,34 +129,34 @@ as $$
           else format('its owner %s has the %s', o.name, jobs_internal.counted(o.quota,
             'worker session that its quota allows, and it works',
             'worker sessions that its quota allows, and all work')) end as reason,
-        o.pids, o.jobs, null as remedy
+        o.pids, o.jobs, jobs_internal.larger_quota(o.owner) as remedy
       where o.quota <= o.works
       union all
       select 'owner_sessions', format('its owner %s has the %s', o.name,
           jobs_internal.counted(o.works,
           'worker session that sessions_per_owner allows, and it works',
           'worker sessions that sessions_per_owner allows, and all work')),
-        o.pids, o.jobs, null
+        o.pids, o.jobs, format('select jobs.configure(''sessions_per_owner'', ''%s'');  -- as a '
+          'member of jobs_operator; or wait for one of those jobs', o.works + 1)
       where o.works >= jobs_internal.setting('sessions_per_owner')::bigint
       union all
       select 'owner_gone', format('its owner %s does not exist any more', o.name), null, null, null
       where not o.is_there
       union all
       select 'owner_no_login', format('its owner %s may not log in', o.name), null, null,
-        format('alter role %I login;', o.name)
+        format('alter role %I login;  -- as a superuser, or who administers the role', o.name)
       where o.is_there and not o.rolcanlogin
       union all
       select 'owner_no_runner', format('its owner %s is no member of jobs_runner', o.name), null,
         null,
-        format('grant jobs_runner to %I;', o.name)
+        format('grant jobs_runner to %I;  -- as a superuser, or who may grant jobs_runner', o.name)
       where case when o.is_there then not jobs_internal.is_runner(o.owner) end
       union all
       select 'owner_refused',
         format('jobs of %s are refused: it has %s, and no administrator has admitted it', o.name,
             jobs_internal.privileges_seen(o.owner)), null, null,
-        format(
-            'take the rights from the role; or, as an administrator: select jobs.admit_role(%L);',
-              o.name)
+        format('select jobs.admit_role(%L);  -- as an administrator: a superuser, or who may act '
+          'as jobs_owner; or take the rights from the role', o.name)
       where o.is_there and jobs_internal.is_refused(o.owner)
       union all
       -- A session of the owner that lives can take it, however it was started.
@@ -163,7 +165,8 @@ as $$
       union all
       select 'not_served', format('no supervisor that is connected serves its owner %s', o.name),
         null, null,
-        format('start one that does: pyworker run --owner %s; or leave --owner out', o.name)
+        format('select jobs.start();  -- as %s; or start a supervisor that serves it: pyworker '
+          'run --owner %1$s', o.name)
       where o.live = 0 and exists (select from supervisors)
         and not exists (select from supervisors as s where s.serves is null
             or o.name = any (s.serves))
@@ -200,9 +203,10 @@ as $$
     from lanes as l
     cross join everywhere as e
     union all
-    select l.queue_id, l.owner, l.priority, 'paused_queue', 'its queue is paused', null, null, null,
-      null,
-      format('select jobs.resume(%L);  as a member of jobs_operator', q.name)
+    select l.queue_id, l.owner, l.priority, 'paused_queue', 'its queue is paused',
+      (select a.at from jobs_internal.audit as a where a.action = 'pause'
+          and a.object = 'queue ' || q.name order by a.id desc limit 1), null, null, null,
+      format('select jobs.resume(%L);  -- as a member of jobs_operator', q.name)
     from lanes as l
     join queues as q on q.id = l.queue_id and q.paused
     union all
@@ -210,9 +214,7 @@ as $$
       then format('the one slot of its queue %s is held', q.name)
         else format('all %s slots of its queue %s are held', q.concurrency, q.name) end, null, null,
           q.pids,
-            q.jobs,
-              format('wait for one of those jobs, or select jobs.alter_queue(%L, concurrency => '
-                '...);', q.name)
+            q.jobs, q.remedy
     from lanes as l
     join queues as q on q.id = l.queue_id and q.held >= q.concurrency
     union all
@@ -221,9 +223,7 @@ as $$
       format(
           'its owner holds %s of the %s slots of its queue %s, and the last one is left to others',
             q.concurrency - 1, q.concurrency, q.name),
-      null, null, q.pids, q.jobs,
-        format('wait for one of those jobs, or select jobs.alter_queue(%L, concurrency => ...);',
-            q.name)
+      null, null, q.pids, q.jobs, q.remedy
     from lanes as l
     join queues as q on q.id = l.queue_id and q.concurrency > 1 and q.held = q.concurrency - 1
     where jobs_internal.is_shared(l.queue_id, l.owner)

@@ -133,6 +133,8 @@ as $$
 declare
   v_now timestamptz := clock_timestamp();
   v_hindered boolean;
+  v_gone text := coalesce(jobs_internal.why_function_gone(p_job.call_template_id),
+    case when p_job.publication_id is not null then jobs_internal.why_not_published(p_job.id) end);
 begin
   return query select a.n, a.code, a.reason, a.since, a.until, a.pids, a.jobs, null::text
     from jobs_internal.at_work(p_job) as a;
@@ -161,6 +163,11 @@ begin
     select h.n, h.code, h.reason, h.since, h.until, h.pids, h.jobs, h.remedy
     from jobs_internal.hindrances(p_job.queue_id, p_job.owner, p_job.priority) as h;
   v_hindered := found;
+  if v_gone is not null then
+    v_hindered := true;
+    return query select 145, 'function_gone', format('it will fail at its turn: %s', v_gone),
+      null::timestamptz, null::timestamptz, null::integer[], null::bigint[], null::text;
+  end if;
   if p_job.crashes > 0 then
     return query select 150, 'suspect',
       'it ran when the server crashed, so it runs by itself, one such job at a time',
