@@ -169,6 +169,12 @@ _ALL = (
         "One call failed. The others go on, and it is tried again.",
     ),
     _event(
+        "registration_waits",
+        "warning",
+        "reason",
+        "It cannot register: a table of ours is locked. Said once; it tries again.",
+    ),
+    _event(
         "registration_renewed",
         "warning",
         "supervisor reason",

@@ -91,9 +91,7 @@ class Options:
 
 
 class Refused(Exception):
-    """The database does not serve this supervisor: another schema, no right, or a copy; the cause
-    says how.
-    """
+    """The database does not serve it: another schema, no right, or a copy; the cause says how."""
 
     def __init__(self, role: str, sqlstate: str | None) -> None:
         """`role`: who asked; `sqlstate`: the refusal's."""
@@ -242,12 +240,14 @@ def _open(options: Options, wakeup: WakeupPipe) -> ControlConnection:
 def open_first(
     options: Options, wakeup: WakeupPipe, log: EventLog, feed: Callable[[], None]
 ) -> ControlConnection:
-    """Connect at the start. An unreachable server is an error, unless it is to be waited for; a
-    standby always is.
+    """Connect at the start. No server is an error, unless it is to be waited for; a standby waits,
+    and so does a lock on our tables.
     """
     try:
         return _open(options, wakeup)
     except psycopg.Error as error:
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            return open_again(options, wakeup, log, feed, reason_of(error), "registration_waits")
         if not (options.wait or is_standby(error)):
             with convert_database_errors():
                 raise
@@ -255,13 +255,16 @@ def open_first(
 
 
 def open_again(
-    options: Options, wakeup: WakeupPipe, log: EventLog, feed: Callable[[], None], reason: str
+    options: Options,
+    wakeup: WakeupPipe,
+    log: EventLog,
+    feed: Callable[[], None],
+    reason: str,
+    event: str = "server_lost",
 ) -> ControlConnection:
-    """Say once that the server is lost, and what keeps it away; try until it is back, say that
-    once.
-    """
+    """Say once what is lost, and each reason that keeps it away; try until it is back."""
     lost_at = monotonic()
-    log.emit("server_lost", reason=reason)
+    log.emit(event, reason=reason)
     reasons = Reasons(log, reason)
     for attempt in Retrying(
         retry=retry_if_exception_type((psycopg.Error, ServerStalled)),

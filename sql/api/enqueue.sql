@@ -26,8 +26,9 @@ declare
   v_template jobs_internal.call_template;
   v_args pg_catalog.jsonb := coalesce(args, '{}');
 begin
-  -- One call where all is well: this is in every enqueue.
-  if not pg_catalog.pg_has_role('jobs_producer', 'usage') then
+  -- One expression where all is well: this is in every enqueue.
+  if not (pg_catalog.pg_has_role('jobs_producer', 'usage')
+      and pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'off') then
     perform jobs_internal.assert_member('jobs_producer', 'enqueue');
   end if;
   v_template := jobs_internal.resolve(task, v_args);
@@ -78,8 +79,9 @@ declare
   v_args pg_catalog.jsonb[];
   v_one pg_catalog.jsonb;
 begin
-  -- One call where all is well: this is in every enqueue.
-  if not pg_catalog.pg_has_role('jobs_producer', 'usage') then
+  -- One expression where all is well: this is in every enqueue.
+  if not (pg_catalog.pg_has_role('jobs_producer', 'usage')
+      and pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'off') then
     perform jobs_internal.assert_member('jobs_producer', 'enqueue_many');
   end if;
   if unique_key is not null then
@@ -144,8 +146,9 @@ as $$
 declare
   v_id bigint;
 begin
-  -- One call where all is well: this is in every enqueue.
-  if not pg_catalog.pg_has_role('jobs_producer', 'usage') then
+  -- One expression where all is well: this is in every enqueue.
+  if not (pg_catalog.pg_has_role('jobs_producer', 'usage')
+      and pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'off') then
     perform jobs_internal.assert_member('jobs_producer', 'enqueue_sql');
   end if;
   if settings operator(pg_catalog.<>) '{}' then

@@ -42,5 +42,5 @@ comment on column jobs.supervisors.os_pid is 'Its process there';
 comment on column jobs.supervisors.version is 'Version of pyworker';
 comment on column jobs.supervisors.pid is 'Server process of its control connection';
 comment on column jobs.supervisors.started_at is 'Start of the connection';
-comment on column jobs.supervisors.last_seen is 'Its last call';
+comment on column jobs.supervisors.last_seen is 'Its last call; null: track_activities is off';
 comment on column jobs.supervisors.asleep is 'It waits: enqueuers wake it with a NOTIFY';

@@ -11,7 +11,7 @@ import pytest
 from kit.server import furnish, open_directory
 from psycopg.conninfo import make_conninfo
 from stage import attempts, gate_shut, know_as_short, ledger, put, put_many, put_sql, wait_at_gate, wait_for
-from support import Database, Server, sqlstate_of, wait_until
+from support import Database, Server, wait_until
 
 from pyworker.server import PrivateServer
 
@@ -100,7 +100,10 @@ def test_a_failover_loses_nothing_and_charges_nobody(database: Database, supervi
         after = Database(server=server, name=database.name)
         waiting = supervise(after.dsn("supervisor"), started=False)
         assert "standby" in waiting.wait_for("server_lost")["reason"]
-        assert sqlstate_of(lambda: put(after, "app.note", {"n": 0})) == "25006"
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
+            put(after, "app.note", {"n": 0})
+        assert caught.value.diag.message_primary == "jobs.enqueue writes, and this server is a standby"
+        assert "target_session_attrs" in str(caught.value.diag.message_hint)
         assert after.run("select distinct state from jobs.job") == [("succeeded",)]
         assert after.admin("select status from jobs.health where \"check\" = 'installation'") == [("ok",)]
 

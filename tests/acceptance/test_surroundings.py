@@ -188,6 +188,21 @@ def test_a_person_locks_the_table_of_jobs(database: Database, supervise: Supervi
     assert one.stop() == 0
 
 
+def test_a_supervisor_that_comes_while_a_table_is_locked_waits_and_says_so(
+    database: Database, supervise: Supervise
+) -> None:
+    """Its start is no failure: systemd would give up after some."""
+    with database.server.connect("postgres", database.name) as holder:
+        holder.execute("begin")
+        holder.execute("lock table jobs_internal.supervisor in access exclusive mode")
+        one = supervise(database.dsn("supervisor"), started=False)
+        told = one.wait_for("registration_waits")
+        assert f"jobs_internal.supervisor by process {holder.info.backend_pid} of role postgres" in told["reason"]
+        holder.execute("rollback")
+    one.wait_for("supervisor_started")
+    assert len(one.events("registration_waits")) == 1
+
+
 def test_a_table_that_stays_locked_against_writers_is_in_health(database: Database) -> None:
     check = "select status, detail from jobs.health where \"check\" = 'locked tables'"
     assert database.admin(check) == [("ok", "none")]

@@ -199,6 +199,19 @@ def test_a_refusal_names_the_role_to_be_granted(shared: Database, name: str, rol
     assert said.message_hint == f"A retry helps once an administrator has run: grant {named[0]} to {role};"
 
 
+@pytest.mark.parametrize("name", sorted(set(DOORS) - {"wait", "await", "progress", "log"}))
+def test_what_writes_says_that_the_transaction_is_read_only(shared: Database, name: str) -> None:
+    """In our words, whatever it would have written first."""
+    role = next((role for role in SINGLE if role in CALLS[name][1]), "postgres")
+    with shared.connect(role) as line:
+        line.execute("set default_transaction_read_only = on")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
+            line.execute(CALLS[name][0].encode())
+
+    assert caught.value.diag.message_primary == f"jobs.{name} writes, and this transaction is read-only"
+    assert "begin read write" in str(caught.value.diag.message_hint)
+
+
 def test_a_role_that_does_not_inherit_is_told_to_set_it(shared: Database) -> None:
     """It is a member, so to grant the role to it would change nothing."""
     shared.admin("grant jobs_operator to reader with inherit false, set true")

@@ -279,3 +279,18 @@ def test_mending_finds_nothing_wrong_in_the_middle_of_anything(prepared: Databas
     prepared.admin(f"delete from {lane(prepared)}")
     assert mended() == {**nothing, "jobs_due_again": 1}
     assert state(prepared, lost) == "scheduled"
+
+
+def test_a_supervisor_that_cannot_be_seen_is_not_called_silent(database: Database) -> None:
+    """Without track_activities the server does not say when a session made its last call."""
+    line = database.connect("postgres")
+    line.execute("select jobs_internal.supervisor_open('blind', 'here', 1, '0')")
+    look = "select status, detail, remedy from jobs.health where \"check\" = 'supervisors'"
+    assert database.admin(look) == [("ok", "1 connected", None)]
+    line.execute("set track_activities = off")
+    line.execute("select 1")
+    ((status, detail, remedy),) = database.admin(look)
+    assert (status, "silent" in detail, "track_activities is off" in detail) == ("warning", False, True)
+    assert "track_activities = on" in remedy
+    assert database.admin("select last_seen from jobs.supervisors") == [(None,)]
+    line.close()

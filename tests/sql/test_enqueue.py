@@ -305,12 +305,14 @@ def test_serializable(database: Database) -> None:
 
 
 def test_read_only_transaction(database: Database) -> None:
-    """In a read-only transaction nothing is enqueued; the server says so itself."""
+    """In a read-only transaction nothing is enqueued, and the refusal says what to do."""
     with database.connect() as connection:
         connection.read_only = True
         connection.autocommit = False
-        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
             enqueue_on(connection, "app.nothing")
+        assert caught.value.diag.message_primary == "jobs.enqueue writes, and this transaction is read-only"
+        assert "begin read write" in str(caught.value.diag.message_hint)
 
 
 def test_prepared_enqueue_survives_a_replaced_function(database: Database) -> None:

@@ -46,8 +46,8 @@ begin atomic
 end;
 
 -- Refuse with the name of the role that is missing. p_role: jobs_producer, jobs_operator,
--- jobs_runner, or jobs_owner for administrators; p_or: another role that may call it too.
--- Errors: 42501.
+-- jobs_runner, or jobs_owner for administrators; p_or: another role that may call it too. Refuse,
+-- too, to write where nothing can be written. Errors: 42501, 25006.
 create or replace function jobs_internal.assert_member(p_role text, p_function text,
     p_or text default null)
 returns void
@@ -60,7 +60,21 @@ begin
   if pg_has_role(current_user, p_role, 'usage') or pg_has_role(current_user, p_or, 'usage')
     or pg_has_role(current_user, 'jobs_owner', 'usage')
   then
-    return;
+    if current_setting('transaction_read_only') = 'off'
+      or p_function in ('wait', 'await', 'progress', 'log')
+    then
+      return;
+    end if;
+    raise exception using errcode = '25006',
+      message = format('jobs.%s writes, and this %s', p_function, case when pg_is_in_recovery()
+          then 'server is a standby' else 'transaction is read-only' end),
+      detail = case when pg_is_in_recovery()
+        then 'Jobs are enqueued, changed and run on the primary.'
+        else 'It was begun so, or default_transaction_read_only is on for the session, its role or '
+          'its database.' end,
+      hint = case when pg_is_in_recovery()
+        then 'Retry on the primary (libpq: target_session_attrs=read-write).'
+        else 'Retry in a transaction that may write: begin read write;' end;
   end if;
   select r.name into v_not_inherited from unnest(array[p_role, p_or]) with ordinality as r(name, n)
   where pg_has_role(current_user, r.name, 'set') order by r.n limit 1;

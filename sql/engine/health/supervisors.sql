@@ -1,13 +1,13 @@
 -- Checks of jobs.health: supervisors, and what they could not do.
 
--- Supervisors that made a round within the last 30 seconds, count.
+-- Supervisors that made a round within the last 30 seconds, or of which it cannot be known, count.
 create or replace function jobs_internal.awake_supervisors()
 returns bigint
 language sql volatile
 set search_path = pg_catalog, pg_temp
 begin atomic
   select count(*) from jobs_internal.live_supervisors() as s
-  where s.last_seen > clock_timestamp() - interval '30 seconds';
+  where coalesce(s.last_seen > clock_timestamp() - interval '30 seconds', true);
 end;
 
 -- Without a supervisor that makes its rounds, only jobs.start() runs jobs.
@@ -16,15 +16,22 @@ create or replace function jobs_internal.health_supervisors(out status text, out
 language sql volatile
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select case when s.awake > 0 then 'ok' else 'warning' end,
+  select case when s.awake > 0 and s.unseen = 0 then 'ok' else 'warning' end,
     format('%s connected', s.connected)
       || case when s.awake < s.connected
-        then format(', %s of them silent for 30 s', s.connected - s.awake) else '' end,
+        then format(', %s of them silent for 30 s', s.connected - s.awake) else '' end
+      || case when s.unseen > 0
+        then ', track_activities is off: whether they make their rounds is not known' else '' end,
     case when s.connected = 0 then 'start one: pyworker run; or: select jobs.start()'
       when s.awake = 0
-        then 'look what its process does; another pyworker run may be started beside it' end
-  from (select count(*), jobs_internal.awake_supervisors() from jobs_internal.live_supervisors())
-    as s (connected, awake);
+        then 'look what its process does; another pyworker run may be started beside it'
+      when s.unseen > 0 then 'as a superuser: alter system set track_activities = on;  select '
+        'pg_reload_conf();  (or where else it was set: alter role, alter database)' end
+  from (
+    select count(*), count(*) filter (where l.last_seen is null),
+      jobs_internal.awake_supervisors()
+    from jobs_internal.live_supervisors() as l
+  ) as s (connected, unseen, awake);
 end;
 
 -- Programs of different versions: one was not started anew after an upgrade.

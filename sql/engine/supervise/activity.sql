@@ -98,6 +98,7 @@ begin atomic
 end;
 
 -- Supervisors whose control connection lives, with the time of its last call: a free heartbeat.
+-- Null where its session does not report what it does (track_activities is off).
 create or replace function jobs_internal.live_supervisors()
 returns table (
   id bigint, name text, host text, os_pid integer, version text, pid integer,
@@ -107,7 +108,7 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select s.id, s.name, s.host, s.os_pid, s.version, s.pid, s.started_at,
-    greatest(a.query_start, a.state_change), s.asleep
+    case when a.state <> 'disabled' then greatest(a.query_start, a.state_change) end, s.asleep
   from jobs_internal.supervisor as s
   join pg_stat_activity as a on a.pid = s.pid and a.backend_start = s.backend_start
     and a.datname = current_database()

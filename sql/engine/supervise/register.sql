@@ -1,7 +1,7 @@
 -- Supervisors: registered with their control connection.
 
 -- Register a supervisor's control connection. Returns its number. Jobs whose message was lost are
--- due again. Errors: PW060 in a copy.
+-- due again. Errors: PW060 in a copy; 55P03 while a table of ours is locked.
 create or replace function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid integer,
     p_version text)
 returns bigint
@@ -47,6 +47,14 @@ begin
   from pg_stat_get_activity(pg_backend_pid()) as a
   returning id into v_id;
   return v_id;
+exception
+  when lock_not_available then
+    raise exception using errcode = '55P03',
+      message = format('a supervisor cannot register while a table of pyworker is locked: %s',
+        coalesce(jobs_internal.locked_tables(interval '0'), 'it is free again')),
+      detail = 'It has waited for a second.',
+      hint = 'It tries again by itself. Who holds the table commits, or is ended: select '
+        'pg_terminate_backend(pid);';
 end
 $$;
 
