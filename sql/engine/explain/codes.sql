@@ -1,9 +1,9 @@
 -- The codes of reasons to wait, in order.
 
 -- The codes of jobs.explain, in the order in which they are looked for: the first that holds is the
--- reason. n has gaps for more. A remedy that is a command can be run as it is printed: what is to be
--- known beside it stands behind it, in a comment. jobs.explain puts the job, its queue and its owner
--- into it.
+-- reason. n has gaps for more. A remedy that is a command can be run as it is printed: what is to
+-- be known beside it stands behind it, in a comment. jobs.explain puts the job, its queue and its
+-- owner into it.
 create or replace function jobs_internal.wait_codes()
 returns table (n integer, code text, meaning text, remedy text)
 language sql immutable

@@ -16,7 +16,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.supervisor_open, md5 8beb96c61e15e950ab5eb46ff13ad311.
+-- Replaces jobs_internal.supervisor_open, md5 72fbdcccf578c4bd0a856a768b92a621.
 create or replace function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid integer,
     p_version text)
 returns bigint
@@ -62,5 +62,13 @@ begin
   from pg_stat_get_activity(pg_backend_pid()) as a
   returning id into v_id;
   return v_id;
+exception
+  when lock_not_available then
+    raise exception using errcode = '55P03',
+      message = format('a supervisor cannot register while a table of pyworker is locked: %s',
+        coalesce(jobs_internal.locked_tables(interval '0'), 'it is free again')),
+      detail = 'It has waited for a second.',
+      hint = 'It tries again by itself. Who holds the table commits, or is ended: select '
+        'pg_terminate_backend(pid);';
 end
 $$;
