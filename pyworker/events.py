@@ -168,12 +168,7 @@ _ALL = (
         "duty sqlstate message hint suppressed",
         "One call failed. The others go on, and it is tried again.",
     ),
-    _event(
-        "registration_waits",
-        "warning",
-        "reason",
-        "It cannot register: a table of ours is locked. Said once; it tries again.",
-    ),
+    _event("registration_waits", "warning", "reason", "A table of ours is locked. It tries again."),
     _event(
         "registration_renewed",
         "warning",
