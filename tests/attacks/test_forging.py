@@ -519,6 +519,7 @@ OWN = {
         "is_asked_by_login",
         "is_original",
         "assert_not_copy",
+        "schema_version",
         "setting",
         "high_water_mark",
         "result_limit",
