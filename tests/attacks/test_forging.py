@@ -555,7 +555,7 @@ OWN = {
     "child_figures",
     # Figures of the caller's own; what it may see is in tests/catalog/test_visibility.py.
     *("activity", "queue_figures", "live_supervisors", "look_at_health", "quota_figures", "lane_waits"),
-    *("wait_codes", "shortened", "functions_gone", "schema_version"),  # numbers, no names
+    *("wait_codes", "shortened", "functions_gone"),  # numbers of call templates, no names
     # What works behind a door decides by session_user, as it would if it were the door: see below, test_tenants.py.
     *("cancel", "retry", "run_now", "set_priority", "dismiss", "dismiss_failed", "wait"),
     *("unpublish", "enqueue_published"),
