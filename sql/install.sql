@@ -15,7 +15,7 @@ set local statement_timeout = 0;
 set local transaction_isolation = 'read committed';
 set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';
-set local pyworker.schema_version = '1';
+set local pyworker.schema_version = '2';
 
 -- One install at a time; what must be there before: the server, extensions, roles and schemas; what
 -- was installed.
@@ -47,7 +47,8 @@ select not exists (
 \ir tables/owners.sql
 \ir tables/statistics.sql
 \ir tables/installation.sql
-insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version');
+insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
+  (2, 'worker_state');
 \endif
 
 -- Migrations, each where the database lacks it: see sql/README.md.
@@ -56,6 +57,12 @@ select not exists (select from jobs_internal.schema_migration where version = 1)
 \if :pyworker_pending
 \ir migrations/0001_session_version.sql
 insert into jobs_internal.schema_migration (version, name) values (1, 'session_version');
+\endif
+select not exists (select from jobs_internal.schema_migration where version = 2)
+  as pyworker_pending \gset
+\if :pyworker_pending
+\ir migrations/0002_worker_state.sql
+insert into jobs_internal.schema_migration (version, name) values (2, 'worker_state');
 \endif
 
 -- What all rooms use.
@@ -119,20 +126,31 @@ insert into jobs_internal.schema_migration (version, name) values (1, 'session_v
 
 -- It runs the job: in a chunk, alone, or in a child session.
 \ir engine/run/worker.sql
+\ir engine/run/next_claim.sql
+\ir engine/run/wait_for_work.sql
+\ir engine/run/run_mode.sql
 \ir engine/run/chunk_open.sql
+\ir engine/run/work_alone.sql
 \ir engine/run/alone.sql
-\ir engine/run/interrupted.sql
-\ir engine/run/job_run.sql
+\ir engine/run/write_end.sql
+\ir engine/run/work_chunk.sql
 \ir engine/run/chunk_run.sql
+\ir engine/run/run_in_savepoint.sql
+\ir engine/run/attempt.sql
+\ir engine/run/run_without_savepoint.sql
+\ir engine/run/interrupted.sql
+\ir engine/run/learn.sql
 \ir engine/run/measure.sql
 \ir engine/run/reset_session.sql
 \ir engine/run/job_log.sql
+\ir engine/run/top_level.sql
+\ir engine/run/child.sql
+\ir engine/run/child_launch.sql
 \ir engine/run/child_start.sql
 \ir engine/run/child_watch.sql
+\ir engine/run/child_end.sql
 \ir engine/run/child_call.sql
 \ir engine/run/child_cost.sql
-\ir engine/run/child.sql
-\ir engine/run/top_level.sql
 
 -- What long operations work on, when they are done, and what they leave behind.
 \ir engine/operations/path.sql

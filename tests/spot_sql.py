@@ -35,10 +35,33 @@ from pyworker.schema.script import Step, plan
 CLOSED = {
     f"jobs_internal.{name}"
     for name in [
+        "open_worker",
+        "claim_work",
+        "begin_claim",
+        "note_results",
+        "wait_for_work",
+        "wait_for_more",
+        "work_alone",
+        "work_chunk",
+        "write_end",
+        "write_end_later",
+        "run_alone",
         "run_in_savepoint",
         "run_without_savepoint",
+        "begin_attempt",
+        "end_of_attempt",
         "run_chunk",
         "run_child",
+        "start_child",
+        "prepare_child",
+        "end_before_start",
+        "find_lost_child",
+        "note_started_child",
+        "watch_child",
+        "await_child",
+        "child_result",
+        "child_error",
+        "child_verdict",
         "clear_leftover",
         "run_top_level",
     ]
@@ -64,10 +87,12 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     },
     **{
         ("PS005", f"jobs_internal.{name}"): _ANY_PATH
-        for name in ["argument", "run_statement", "reset_session", "launch_child", "wait_child", "child_outcome",
+        for name in ["argument", "run_call", "run_sql", "before_analyze", "after_analyze", "run_statement",
+                     "reset_session", "launch_child", "wait_child", "child_outcome",
                      "detach_child", "launch_call", "read_call"]
     },
     ("PS005", "jobs_internal.is_state"): "a CHECK, called for each row that is written; every name in it is full",
+    ("PS005", "jobs_internal.run_mode"): "bound when it is made; becomes a part of the query that calls it",
     ("PS005", "jobs_internal.work"): _COMMITS,
     ("PS005", "jobs_internal.stop_job"): _COMMITS,
     ("PS005", "jobs.await"): "a procedure that commits cannot have the clause; every name in it is full",

@@ -23,7 +23,8 @@ begin atomic
     'context', nullif(left(regexp_replace(p_context,
       E'\n?((PL/pgSQL function jobs_internal\\.run_statement[^\n]*\n)?'
       'SQL statement "explain \\(analyze, buffers, wal,'
-      '|PL/pgSQL function jobs_internal\\.run_(in|without)_savepoint).*$', ''), 8000), '')
+      '|PL/pgSQL function jobs_internal\\.(run_in_savepoint|run_without_savepoint|run_call|run_sql'
+      '|before_analyze|after_analyze)\\().*$', ''), 8000), '')
   ) || jsonb_strip_nulls(jsonb_build_object(
     'constraint', nullif(p_constraint, ''), 'table', nullif(p_table, '')));
 end;

@@ -18,7 +18,7 @@ as $$
 declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
   v_item jobs_internal.work_item := p_item;
-  v_shape jobs_internal.call_template;
+  v_template jobs_internal.call_template;
   v_new jobs_internal.call_template;
   v_func oid;
   v_why text;
@@ -96,44 +96,45 @@ begin
     v_item.args := (select j.args from jobs_internal.job as j where j.id = p_item.job_id);
   end if;
 
-  select s.* into v_shape from jobs_internal.call_template as s
+  select s.* into v_template from jobs_internal.call_template as s
   where s.id = p_item.call_template_id;
-  select p.oid into v_func from pg_proc as p where p.oid = v_shape.func;
+  select p.oid into v_func from pg_proc as p where p.oid = v_template.func;
   if v_func is null then
     -- From the catalog, not by to_regprocedure: we may not look into the schemas of others.
     select p.oid into v_func
     from pg_namespace as n
     join pg_proc as p on p.pronamespace = n.oid
-    where n.nspname = (parse_ident(v_shape.task))[1] and p.proname = (parse_ident(v_shape.task))[2]
-      and p.oid::regprocedure::text = v_shape.signature;
+    where n.nspname = (parse_ident(v_template.task))[1]
+      and p.proname = (parse_ident(v_template.task))[2]
+      and p.oid::regprocedure::text = v_template.signature;
   end if;
   if v_why is not null then
     null;
   elsif v_func is null then
-    v_why := format('function %s does not exist any more', v_shape.signature);
+    v_why := format('function %s does not exist any more', v_template.signature);
   elsif not exists (select from pg_proc as p where p.oid = v_func
-      and p.proowner = v_shape.func_owner) then
+      and p.proowner = v_template.func_owner) then
     v_why := format('function %s has another owner than when the job was enqueued',
-        v_shape.signature);
+        v_template.signature);
   elsif exists (select from pg_proc as p where p.oid = v_func
-      and (p.prokind = 'p') <> v_shape.procedure) then
-    v_why := format('%s is a %s now', v_shape.signature, case when v_shape.procedure then 'function'
-        else 'procedure' end);
-  elsif not exists (select from pg_proc as p where p.oid = v_func and p.oid = v_shape.func
-      and p.xmin = v_shape.version
-    and p.ctid = v_shape.func_ctid and p.oid::regprocedure::text = v_shape.signature)
+      and (p.prokind = 'p') <> v_template.procedure) then
+    v_why := format('%s is a %s now', v_template.signature,
+        case when v_template.procedure then 'function' else 'procedure' end);
+  elsif not exists (select from pg_proc as p where p.oid = v_func and p.oid = v_template.func
+      and p.xmin = v_template.version
+    and p.ctid = v_template.func_ctid and p.oid::regprocedure::text = v_template.signature)
   then
-    v_why := jobs_internal.argument_mismatch(v_func, v_shape.keys) ->> 'message';
+    v_why := jobs_internal.argument_mismatch(v_func, v_template.keys) ->> 'message';
     if v_why is null then
       select s.* into v_new
       from jobs_internal.call_template as s
       join pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.func_ctid
         and p.oid::regprocedure::text = s.signature
-      where s.func = v_func and s.fit = v_shape.fit and s.keys = v_shape.keys
+      where s.func = v_func and s.fit = v_template.fit and s.keys = v_template.keys
         and s.retired_by is null
       limit 1;
       if not found then
-        v_new := jobs_internal.make_call_template(v_func, v_shape.keys);
+        v_new := jobs_internal.make_call_template(v_func, v_template.keys);
       end if;
       v_item.call_template_id := v_new.id;
       v_item.call := v_new.call;
@@ -150,7 +151,7 @@ $$;
 
 -- Whether these functions are still those that the calls were made for; nulls are no functions. A
 -- call goes by name, and the name may have changed hands since the chunk was opened.
-create or replace function jobs_internal.call_templates_are_current(p_shapes integer[])
+create or replace function jobs_internal.call_templates_are_current(p_call_template_ids integer[])
 returns boolean
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -161,7 +162,7 @@ begin atomic
     left join pg_proc as p on p.oid = s.func and p.xmin = s.version and p.ctid = s.func_ctid
       and p.proowner = s.func_owner
       and p.oid::regprocedure::text = s.signature  -- nor has its schema another name
-    where s.id = any (p_shapes) and p.oid is null);
+    where s.id = any (p_call_template_ids) and p.oid is null);
 end;
 
 -- An argument of the job that the calling child session runs, with its type; p_name null: all of

@@ -38,16 +38,15 @@ begin atomic
   where l.words[1] = 'CALL' and l.words[n.next] = '(';
 end;
 
--- The columns of the row that a CALL of this shape sends, for a list of column definitions. Null: a
--- function, a statement, or a procedure that gives nothing back.
-create or replace function jobs_internal.out_columns(p_template_id integer)
+-- The columns of the row that a CALL of this call template sends, for a list of column definitions.
+-- Null: a function, a statement, or a procedure that gives nothing back.
+create or replace function jobs_internal.out_columns(p_call_template_id integer)
 returns text
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   select jobs_internal.columns_of(s.func) from jobs_internal.call_template as s
-  where s.id = p_template_id
-    and s.procedure;
+  where s.id = p_call_template_id and s.procedure;
 end;
 
 -- Launch a CALL whose row is read. As launch_child, which promises that rows are not read.

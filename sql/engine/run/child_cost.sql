@@ -76,9 +76,9 @@ $query$, v_schema)
 end
 $$;
 
--- The ending of a top-level statement with what it cost, where its calls alone grew, by exactly
+-- The result of a top-level statement with what it cost, where its calls alone grew, by exactly
 -- one.
-create or replace function jobs_internal.with_child_cost(p_ending jobs_internal.attempt_result,
+create or replace function jobs_internal.with_child_cost(p_result jobs_internal.attempt_result,
     p_before jsonb, p_after jsonb)
 returns jobs_internal.attempt_result
 language plpgsql stable
@@ -93,24 +93,24 @@ begin
     where (a.value ->> 'calls')::bigint
       is distinct from coalesce((p_before -> a.key ->> 'calls')::bigint, 0));
   if p_before is null or cardinality(v_grown) <> 1 then
-    return p_ending;
+    return p_result;
   end if;
   v_before := p_before -> v_grown[1];
   v_after := p_after -> v_grown[1];
   if (v_after ->> 'calls')::bigint - coalesce((v_before ->> 'calls')::bigint, 0) = 1 then
-    p_ending.wal_bytes := (v_after ->> 'wal_bytes')::numeric
+    p_result.wal_bytes := (v_after ->> 'wal_bytes')::numeric
       - coalesce((v_before ->> 'wal_bytes')::numeric, 0);
-    p_ending.buffers_hit := (v_after ->> 'buffers_hit')::bigint
+    p_result.buffers_hit := (v_after ->> 'buffers_hit')::bigint
       - coalesce((v_before ->> 'buffers_hit')::bigint, 0);
-    p_ending.buffers_read := (v_after ->> 'buffers_read')::bigint
+    p_result.buffers_read := (v_after ->> 'buffers_read')::bigint
       - coalesce((v_before ->> 'buffers_read')::bigint, 0);
-    p_ending.buffers_dirtied := (v_after ->> 'buffers_dirtied')::bigint
+    p_result.buffers_dirtied := (v_after ->> 'buffers_dirtied')::bigint
       - coalesce((v_before ->> 'buffers_dirtied')::bigint, 0);
-    p_ending.temp_bytes := ((v_after ->> 'temp_blocks')::bigint
+    p_result.temp_bytes := ((v_after ->> 'temp_blocks')::bigint
         - coalesce((v_before ->> 'temp_blocks')::bigint, 0))
       * current_setting('block_size')::bigint;
   end if;
-  return p_ending;
+  return p_result;
 end
 $$;
 

@@ -62,64 +62,67 @@ begin
   -- LATERAL with OFFSET 0: jobs, and what belongs to them, are looked up one by one by their keys,
   -- whatever the planner believes of tables that grew or shrank a thousandfold since they were
   -- analyzed.
-  select array_agg(row(
-    m.msg_id, m.job_id, j.attempt + 1, j.call_template_id, s.call,
-      case when pg_column_size(j.args) <= 8000
-      then j.args end, case when pg_column_size(st.body) <= 8000 then st.body end,
-    case
-      when j.id is null then 'gone'
-      when x.job_id is not null then 'stop'
-      when coalesce(s.procedure, st.top_level) then 'child'
-      -- Large arguments run alone, and are read at their start, as large statements are: those of a
-      -- whole claim might be more than an array holds, and the session would be away for longer
-      -- than one may be whose job cannot be seen (cancel_hidden_chunks).
-      when j.call_template_id is null or pg_column_size(j.args) > 8000 or j.settings is not null
-        or m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0 or not q.share_commits
-        or j.publication_id is not null or d.avg_ms is null or d.avg_ms > p_short_ms or d.renames
-        or p.oid is null then 'alone'
-      else 'chunk'
-    end,
-    (extract(epoch from j.timeout) * 1000)::bigint, j.settings, st.done_when,
-      coalesce(j.verify, false),
-    coalesce(d.avg_ms <= abs(p_short_ms), false), v_constraints, m.queued_at, st.command, st.path
-  )::jobs_internal.work_item order by m.msg_id)
-  into v_items
-  from unnest(v_msg_ids, v_read_cts, v_job_ids, v_queued) as m(msg_id, read_ct, job_id, queued_at)
-  left join lateral (
-    select o.id, o.owner, o.queue_id, o.call_template_id, o.attempt, o.args, o.settings, o.timeout,
-      o.verify, o.interruptions, o.crashes, o.publication_id
-    from jobs_internal.job as o where o.id = m.job_id and o.msg_id = m.msg_id and o.state = 'queued'
-      and o.owner = v_owner offset 0
-  ) as j on true
-  left join lateral (select o.paused, o.share_commits from jobs_internal.queue as o
-      where o.id = j.queue_id offset 0) as q on true
-  left join lateral (
-    select o.task, o.call, o.procedure, o.func, o.version, o.func_ctid, o.func_owner
-    from jobs_internal.call_template as o where o.id = j.call_template_id offset 0
-  ) as s on true
-  left join lateral (
-    select o.avg_ms, o.renames from jobs_internal.call_stats as o
-    where o.call_template_id = j.call_template_id
-      and o.owner = j.owner offset 0
-  ) as d on true
-  left join lateral (
-    select o.oid from pg_proc as o
-    where o.oid = s.func and o.xmin = s.version and o.ctid = s.func_ctid
-      and o.proowner = s.func_owner
-      -- a schema may be renamed, and another have its name
-      and starts_with(s.task, o.pronamespace::regnamespace::text || '.')
-    offset 0
-  ) as p on true
-  left join lateral (
-    select o.body, o.top_level, o.done_when, o.command, o.path from jobs_internal.statement as o
-    where o.job_id = j.id and j.call_template_id is null offset 0
-  ) as st on true
-  left join lateral (
-    select o.job_id from jobs_internal.stop_request as o where o.job_id = j.id
-      and o.attempt = j.attempt + 1
-      and o.reason = 'cancelled' offset 0
-  ) as x on true
-  where not coalesce(q.paused, false) and not (select w.paused from jobs_internal.switch as w);
+  select array_agg(i::jobs_internal.work_item order by i.msg_id) into v_items
+  from (
+    select m.msg_id, m.job_id, j.attempt + 1 as attempt, j.call_template_id, t.call,
+      case when pg_column_size(j.args) <= 8000 then j.args end as args,
+      case when pg_column_size(s.body) <= 8000 then s.body end as statement,
+      jobs_internal.run_mode(
+        is_queued => j.id is not null,
+        is_cancelled => x.job_id is not null,
+        is_top_level => coalesce(t.procedure, s.top_level),
+        is_statement => j.call_template_id is null,
+        is_current => p.oid is not null,
+        avg_ms => d.avg_ms,
+        short_ms => p_short_ms,
+        renames => d.renames,
+        args_bytes => pg_column_size(j.args),
+        has_settings => j.settings is not null,
+        is_published => j.publication_id is not null,
+        may_have_run => m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0,
+        shares_commits => q.share_commits) as mode,
+      (extract(epoch from j.timeout) * 1000)::bigint as timeout_ms, j.settings, s.done_when,
+      coalesce(j.verify, false) as verify,
+      coalesce(d.avg_ms <= abs(p_short_ms), false) as quick,
+      v_constraints as constraints, m.queued_at, s.command as task, s.path
+    from unnest(v_msg_ids, v_read_cts, v_job_ids, v_queued) as m(msg_id, read_ct, job_id, queued_at)
+    left join lateral (
+      select o.id, o.owner, o.queue_id, o.call_template_id, o.attempt, o.args, o.settings,
+        o.timeout, o.verify, o.interruptions, o.crashes, o.publication_id
+      from jobs_internal.job as o
+      where o.id = m.job_id and o.msg_id = m.msg_id and o.state = 'queued' and o.owner = v_owner
+      offset 0
+    ) as j on true
+    left join lateral (select o.paused, o.share_commits from jobs_internal.queue as o
+        where o.id = j.queue_id offset 0) as q on true
+    left join lateral (
+      select o.task, o.call, o.procedure, o.func, o.version, o.func_ctid, o.func_owner
+      from jobs_internal.call_template as o where o.id = j.call_template_id offset 0
+    ) as t on true
+    left join lateral (
+      select o.avg_ms, o.renames from jobs_internal.call_stats as o
+      where o.call_template_id = j.call_template_id
+        and o.owner = j.owner offset 0
+    ) as d on true
+    left join lateral (
+      select o.oid from pg_proc as o
+      where o.oid = t.func and o.xmin = t.version and o.ctid = t.func_ctid
+        and o.proowner = t.func_owner
+        -- a schema may be renamed, and another have its name
+        and starts_with(t.task, o.pronamespace::regnamespace::text || '.')
+      offset 0
+    ) as p on true
+    left join lateral (
+      select o.body, o.top_level, o.done_when, o.command, o.path from jobs_internal.statement as o
+      where o.job_id = j.id and j.call_template_id is null offset 0
+    ) as s on true
+    left join lateral (
+      select o.job_id from jobs_internal.stop_request as o where o.job_id = j.id
+        and o.attempt = j.attempt + 1
+        and o.reason = 'cancelled' offset 0
+    ) as x on true
+    where not coalesce(q.paused, false) and not (select w.paused from jobs_internal.switch as w)
+  ) as i;
   if v_items is null then
     return '{}';
   end if;

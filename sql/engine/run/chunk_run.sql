@@ -25,11 +25,11 @@ as $$
 declare
   v_run jobs_internal.chunk_run;
   v_item jobs_internal.work_item;
-  v_ending jobs_internal.attempt_result;
+  v_result jobs_internal.attempt_result;
   v_cut jobs_internal.attempt_result;
-  v_endings jobs_internal.attempt_result[];
+  v_results jobs_internal.attempt_result[];
   v_msg_ids bigint[];
-  v_shapes integer[];
+  v_call_template_ids integer[];
   v_until timestamptz;
   v_began timestamptz;
   v_n integer;
@@ -42,45 +42,45 @@ begin
   v_run.leave := false;
   loop
     v_until := pg_catalog.clock_timestamp() + p_ms * interval '1 ms';
-    v_endings := '{}';
+    v_results := '{}';
     v_msg_ids := '{}';
-    v_shapes := '{}';
+    v_call_template_ids := '{}';
     v_n := 0;
     begin
       foreach v_item in array p_items loop
-        v_ending := null;
+        v_result := null;
         if v_item.mode = 'chunk' then
           v_n := v_n + 1;
           v_measure := false;
-          if v_item.call_template_id <> all (v_shapes) then
-            v_shapes := v_shapes || v_item.call_template_id;
+          if v_item.call_template_id <> all (v_call_template_ids) then
+            v_call_template_ids := v_call_template_ids || v_item.call_template_id;
             v_measure := p_measured is not null and v_item.call_template_id <> all (p_measured);
           end if;
           if v_run.plain then
             v_began := pg_catalog.clock_timestamp();
-            v_ending := jobs_internal.run_without_savepoint(v_item, p_path, p_margin_ms, p_baseline,
+            v_result := jobs_internal.run_without_savepoint(v_item, p_path, p_margin_ms, p_baseline,
                 v_measure);
           elsif v_cut.job_id = v_item.job_id then
-            v_ending := v_cut;
+            v_result := v_cut;
           else
-            v_ending := jobs_internal.run_in_savepoint(v_item, null, p_path, p_margin_ms,
+            v_result := jobs_internal.run_in_savepoint(v_item, null, p_path, p_margin_ms,
                 p_baseline,
                 v_measure);
           end if;
         elsif v_item.mode = 'stop' then
-          v_ending.job_id := v_item.job_id;
-          v_ending.attempt := v_item.attempt;
-          v_ending.outcome := 'cancelled';
-          v_ending.finished_at := pg_catalog.clock_timestamp();
-          v_ending.error := jobs_internal.error_object('PWC01', 'cancelled on request',
+          v_result.job_id := v_item.job_id;
+          v_result.attempt := v_item.attempt;
+          v_result.outcome := 'cancelled';
+          v_result.finished_at := pg_catalog.clock_timestamp();
+          v_result.error := jobs_internal.error_object('PWC01', 'cancelled on request',
               'It had not started.');
         end if;
         v_msg_ids := v_msg_ids || v_item.msg_id;
-        if v_ending.job_id is not null then
-          v_endings := v_endings || v_ending;
-          v_run.leave := v_ending.outcome = 'interrupted';
+        if v_result.job_id is not null then
+          v_results := v_results || v_result;
+          v_run.leave := v_result.outcome = 'interrupted';
         end if;
-        exit when v_run.leave or v_ending.last or pg_catalog.clock_timestamp() > v_until;
+        exit when v_run.leave or v_result.last or pg_catalog.clock_timestamp() > v_until;
         if v_run.plain then
           -- Functions that catch errors make subtransactions of their own; over 64 would slow other
           -- sessions.
@@ -103,9 +103,9 @@ begin
         v_cut := jobs_internal.interrupted_result(v_item, v_began, v_context, v_message);
         if v_cut.outcome = 'interrupted' then
           -- It is not known why: sent home. The others were not touched, and go back.
-          v_endings := case when v_cut.job_id is null then '{}' else array[v_cut] end;
+          v_results := case when v_cut.job_id is null then '{}' else array[v_cut] end;
           v_msg_ids := case when v_cut.job_id is null then '{}' else array[v_item.msg_id] end;
-          v_shapes := '{}';
+          v_call_template_ids := '{}';
           v_run.leave := true;
           exit;
         end if;
@@ -118,9 +118,9 @@ begin
     v_run.plain := false;
     v_void := jobs_internal.reset_session(p_baseline);
   end loop;
-  v_run.attempt_results := v_endings;
+  v_run.attempt_results := v_results;
   v_run.msg_ids := v_msg_ids;
-  v_run.call_template_ids := v_shapes;
+  v_run.call_template_ids := v_call_template_ids;
   return v_run;
 end
 $$;

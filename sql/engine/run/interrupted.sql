@@ -35,30 +35,30 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_ending jobs_internal.attempt_result;
+  v_result jobs_internal.attempt_result;
 begin
-  v_ending.job_id := p_item.job_id;
-  v_ending.attempt := p_item.attempt;
-  v_ending.started_at := p_started_at;
-  v_ending.finished_at := clock_timestamp();
-  v_ending.call_template_id := p_item.call_template_id;
-  v_ending.queued_at := p_item.queued_at;
-  v_ending.task := p_item.task;
-  v_ending.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt),
+  v_result.job_id := p_item.job_id;
+  v_result.attempt := p_item.attempt;
+  v_result.started_at := p_started_at;
+  v_result.finished_at := clock_timestamp();
+  v_result.call_template_id := p_item.call_template_id;
+  v_result.queued_at := p_item.queued_at;
+  v_result.task := p_item.task;
+  v_result.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt),
       'interrupted');
-  v_ending.error := jobs_internal.stop_error(v_ending.outcome, p_item.timeout_ms * interval '1 ms',
-    case v_ending.outcome when 'timed_out' then 'The supervisor cancelled its session.' end,
+  v_result.error := jobs_internal.stop_error(v_result.outcome, p_item.timeout_ms * interval '1 ms',
+    case v_result.outcome when 'timed_out' then 'The supervisor cancelled its session.' end,
       p_context);
-  if v_ending.outcome = 'interrupted' and p_message is not null then
-    v_ending.error := jobs_internal.error_object('57014', p_message, null, null, p_context);
+  if v_result.outcome = 'interrupted' and p_message is not null then
+    v_result.error := jobs_internal.error_object('57014', p_message, null, null, p_context);
   end if;
-  return v_ending;
+  return v_result;
 end
 $$;
 
--- How an attempt ended whose own ending cannot be written down: too large for a row, say. Nothing
+-- How an attempt ended whose own end cannot be written down: too large for a row, say. Nothing
 -- of what the job said is in it.
-create or replace function jobs_internal.unwritable_result(p_ending jobs_internal.attempt_result,
+create or replace function jobs_internal.unwritable_result(p_result jobs_internal.attempt_result,
     p_sqlstate text,
     p_message text)
 returns jobs_internal.attempt_result
@@ -66,14 +66,14 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  p_ending.outcome := case when p_ending.child_pid is null then 'failed' else 'in_doubt' end;
-  p_ending.result := null;
-  p_ending.logs := null;
-  p_ending.error := jobs_internal.error_object(p_sqlstate, 'its end cannot be written down: '
+  p_result.outcome := case when p_result.child_pid is null then 'failed' else 'in_doubt' end;
+  p_result.result := null;
+  p_result.logs := null;
+  p_result.error := jobs_internal.error_object(p_sqlstate, 'its end cannot be written down: '
       || left(p_message, 500),
-    case when p_ending.child_pid is null then 'What it did was undone.'
+    case when p_result.child_pid is null then 'What it did was undone.'
       else 'What the statement did was not undone.' end,
     'Let it return and log less. A retry cannot help.');
-  return p_ending;
+  return p_result;
 end
 $$;

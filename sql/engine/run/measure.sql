@@ -44,8 +44,8 @@ begin
 end
 $$;
 
--- The text that measures a call of a shape (p_statement false) or of run_statement: its only row is
--- the plan with the counters.
+-- The text that measures the call of a function (p_statement false) or of run_statement: its only
+-- row is the plan with the counters.
 create or replace function jobs_internal.measured(p_call text, p_statement boolean default false)
 returns text
 language plpgsql immutable
@@ -58,8 +58,8 @@ begin
 end
 $$;
 
--- An ending with what its plan counted.
-create or replace function jobs_internal.with_cost(p_ending jobs_internal.attempt_result,
+-- The result of an attempt, with what its plan counted.
+create or replace function jobs_internal.with_cost(p_result jobs_internal.attempt_result,
     p_plan json)
 returns jobs_internal.attempt_result
 language plpgsql stable
@@ -68,27 +68,27 @@ as $$
 declare
   v_top jsonb := p_plan::jsonb -> 0 -> 'Plan';
 begin
-  p_ending.wal_bytes := (v_top ->> 'WAL Bytes')::numeric::bigint;
-  p_ending.buffers_hit := (v_top ->> 'Shared Hit Blocks')::bigint
+  p_result.wal_bytes := (v_top ->> 'WAL Bytes')::numeric::bigint;
+  p_result.buffers_hit := (v_top ->> 'Shared Hit Blocks')::bigint
     + (v_top ->> 'Local Hit Blocks')::bigint;
-  p_ending.buffers_read := (v_top ->> 'Shared Read Blocks')::bigint
+  p_result.buffers_read := (v_top ->> 'Shared Read Blocks')::bigint
     + (v_top ->> 'Local Read Blocks')::bigint;
-  p_ending.buffers_dirtied := (v_top ->> 'Shared Dirtied Blocks')::bigint
+  p_result.buffers_dirtied := (v_top ->> 'Shared Dirtied Blocks')::bigint
     + (v_top ->> 'Local Dirtied Blocks')::bigint;
-  p_ending.temp_bytes := (v_top ->> 'Temp Written Blocks')::bigint
+  p_result.temp_bytes := (v_top ->> 'Temp Written Blocks')::bigint
     * current_setting('block_size')::bigint;
-  return p_ending;
+  return p_result;
 end
 $$;
 
 -- How long an attempt waited in its lane for a session, ms; null: not known.
-create or replace function jobs_internal.waited(p_ending jobs_internal.attempt_result)
+create or replace function jobs_internal.waited(p_result jobs_internal.attempt_result)
 returns integer
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return least(greatest(extract(epoch from p_ending.started_at - p_ending.queued_at) * 1000, 0),
+  return least(greatest(extract(epoch from p_result.started_at - p_result.queued_at) * 1000, 0),
       2147483647)::integer;
 end
 $$;

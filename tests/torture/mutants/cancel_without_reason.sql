@@ -1,6 +1,6 @@
 -- An interrupted job counts as cancelled, whether anybody asked for that or not.
 
--- Replaces jobs_internal.interrupted_result, md5 1f3a313fdb0bfc1fe8cc79d3956ccaea.
+-- Replaces jobs_internal.interrupted_result, md5 082850a864ba97da7db4137cf742b639.
 create or replace function jobs_internal.interrupted_result(
   p_item jobs_internal.work_item,
   p_started_at timestamptz,
@@ -12,22 +12,22 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_ending jobs_internal.attempt_result;
+  v_result jobs_internal.attempt_result;
 begin
-  v_ending.job_id := p_item.job_id;
-  v_ending.attempt := p_item.attempt;
-  v_ending.started_at := p_started_at;
-  v_ending.finished_at := clock_timestamp();
-  v_ending.call_template_id := p_item.call_template_id;
-  v_ending.queued_at := p_item.queued_at;
-  v_ending.task := p_item.task;
-  v_ending.outcome := 'cancelled';
-  v_ending.error := jobs_internal.stop_error(v_ending.outcome, p_item.timeout_ms * interval '1 ms',
-    case v_ending.outcome when 'timed_out' then 'The supervisor cancelled its session.' end,
+  v_result.job_id := p_item.job_id;
+  v_result.attempt := p_item.attempt;
+  v_result.started_at := p_started_at;
+  v_result.finished_at := clock_timestamp();
+  v_result.call_template_id := p_item.call_template_id;
+  v_result.queued_at := p_item.queued_at;
+  v_result.task := p_item.task;
+  v_result.outcome := 'cancelled';
+  v_result.error := jobs_internal.stop_error(v_result.outcome, p_item.timeout_ms * interval '1 ms',
+    case v_result.outcome when 'timed_out' then 'The supervisor cancelled its session.' end,
       p_context);
-  if v_ending.outcome = 'interrupted' and p_message is not null then
-    v_ending.error := jobs_internal.error_object('57014', p_message, null, null, p_context);
+  if v_result.outcome = 'interrupted' and p_message is not null then
+    v_result.error := jobs_internal.error_object('57014', p_message, null, null, p_context);
   end if;
-  return v_ending;
+  return v_result;
 end
 $$;

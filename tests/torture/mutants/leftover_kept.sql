@@ -1,13 +1,13 @@
 -- What an interrupted build of an index left is not dropped before the next attempt.
 
--- Replaces jobs_internal.run_top_level, md5 2f84b5cc173b99ea1173cafde52bfe58.
+-- Replaces jobs_internal.run_top_level, md5 4c2275850a2b1d35abd07b5fa2400862.
 create or replace procedure jobs_internal.run_top_level(
   p_session bigint,
   p_item jobs_internal.work_item,
   p_path text,
   p_margin_ms bigint,
   p_baseline jsonb,
-  inout p_ending jobs_internal.attempt_result
+  inout p_result jobs_internal.attempt_result
 )
 language plpgsql
 as $$
@@ -18,7 +18,7 @@ declare
   v_builds boolean := false;
   v_again boolean := true;
 begin
-  p_ending := null;
+  p_result := null;
   if p_item.statement is not null then
     -- Only what we know to be a VACUUM or an ANALYZE is looked at; what it names is what it says
     -- now.
@@ -29,41 +29,41 @@ begin
     perform jobs_internal.note_identity(p_session, p_item.job_id, v_path);
     commit;
     v_builds := jobs_internal.builds_index(p_item.job_id);
-    if v_builds and false and (jobs_internal.judge(p_item.job_id) ->> 'done') is distinct from
-      'true' then
-      call jobs_internal.clear_leftover(p_session, p_item, null, p_baseline, p_ending);
+    if v_builds and false
+      and (jobs_internal.judge(p_item.job_id) ->> 'done') is distinct from 'true' then
+      call jobs_internal.clear_leftover(p_session, p_item, null, p_baseline, p_result);
       v_left := array(select l.name from jobs_internal.leftovers(p_item.job_id) as l
           where l.droppable);
     end if;
   end if;
-  if p_ending.outcome is not null then
+  if p_result.outcome is not null then
     null;  -- it was stopped before it began
   elsif v_left = '{}' and v_skipped is null then
-    call jobs_internal.run_child(p_session, p_item, p_path, p_margin_ms, p_baseline, p_ending);
+    call jobs_internal.run_child(p_session, p_item, p_path, p_margin_ms, p_baseline, p_result);
   else
-    p_ending.job_id := p_item.job_id;
-    p_ending.attempt := p_item.attempt;
-    p_ending.outcome := 'failed';
-    p_ending.error := coalesce(v_skipped,
+    p_result.job_id := p_item.job_id;
+    p_result.attempt := p_item.attempt;
+    p_result.outcome := 'failed';
+    p_result.error := coalesce(v_skipped,
         jobs_internal.error_object('55006', 'what an earlier attempt left could not be dropped'));
-    p_ending.finished_at := pg_catalog.clock_timestamp();
+    p_result.finished_at := pg_catalog.clock_timestamp();
     v_again := false;  -- to drop it was tried just now
   end if;
-  if not v_builds or p_ending.outcome in ('left', 'no_slot') then
+  if not v_builds or p_result.outcome in ('left', 'no_slot') then
     return;
   end if;
-  if v_again and p_ending.outcome in ('succeeded', 'failed') then
+  if v_again and p_result.outcome in ('succeeded', 'failed') then
     -- It may have been seen done and have left the old index; where it failed, there may be no
     -- other attempt. No reason to wait for long. After a timeout or a cancel signals are still on
     -- their way, and would end this instead.
-    call jobs_internal.clear_leftover(p_session, p_item, 1800, p_baseline, p_ending);
+    call jobs_internal.clear_leftover(p_session, p_item, 1800, p_baseline, p_result);
   end if;
   v_left := array(select l.name from jobs_internal.leftovers(p_item.job_id) as l where l.droppable);
-  if v_left <> '{}' and p_ending.error is not null then
-    p_ending.error := p_ending.error || pg_catalog.jsonb_build_object(
-      'detail', pg_catalog.concat_ws(' ', p_ending.error ->> 'detail', 'It left invalid: index '
+  if v_left <> '{}' and p_result.error is not null then
+    p_result.error := p_result.error || pg_catalog.jsonb_build_object(
+      'detail', pg_catalog.concat_ws(' ', p_result.error ->> 'detail', 'It left invalid: index '
           || pg_catalog.array_to_string(v_left, ', index ') || '.'),
-      'hint', pg_catalog.concat_ws(' ', p_ending.error ->> 'hint',
+      'hint', pg_catalog.concat_ws(' ', p_result.error ->> 'hint',
       'Another attempt, or jobs.retry, drops that first.'));
   end if;
   perform jobs_internal.store_made_index(p_session, p_item.job_id);

@@ -1,0 +1,96 @@
+-- The types of what a worker session knows of itself and of its child session.
+
+-- What a worker session knows of itself, of its claim, and of what it ran last
+-- (engine/run/worker.sql). It is copied at each call of its procedures, a few times for each chunk
+-- and each job alone, so nothing in it grows with the jobs of the session.
+create type jobs_internal.worker_state as (
+  -- set when the session opens
+  session_id bigint,
+  backend integer,       -- its number among the server's backends
+  path text,             -- the search_path of the owner, with which jobs run
+  baseline jsonb,        -- what is set again after each RESET ALL; null: nothing
+  linger_ms integer,     -- how long it waits for more work before it ends
+  margin_ms bigint,      -- these and the following: settings
+  short_ms double precision,
+  chunk_jobs integer,
+  chunk_ms bigint,
+  measure_cost boolean,
+  lifetime interval,
+  max_jobs bigint,
+  -- when it ends
+  ends_at timestamptz,
+  jobs bigint,           -- that have ended in it
+  leave boolean,         -- it takes no further job
+  abandons boolean,      -- it leaves a child session behind, and writes nothing any more
+  -- the claim at hand
+  lane_id integer,       -- null: nothing was claimed
+  msg_ids bigint[],
+  lease timestamptz,
+  waiting boolean,       -- as in claim
+  full_up boolean,       -- as in claim
+  surplus boolean,       -- as in claim
+  claim_open boolean,    -- the claim is not committed yet
+  next integer,          -- place in msg_ids of the message that is opened next
+  give_back boolean,     -- messages were passed over, or are too many: the next claim gives them back
+  stats_written boolean, -- the claim has written what was learned before it
+  defers boolean,        -- each job needs a commit of its own (has_deferrable_constraints)
+  -- functions of which a job was measured since the claim; null: none is to be
+  measured integer[],
+  -- how much at a time
+  claim_limit integer,   -- messages that the next claim asks for
+  chunk_size integer,    -- messages that the next chunk opens
+  one_by_one boolean,    -- a chunk failed: the next job answers for itself
+  small_claims integer,  -- claims of a few messages, one right after the other
+  -- what ran last
+  stats jobs_internal.run_stats[],      -- null: no attempt has ended
+  last_ms double precision,      -- how long the last of its jobs took
+  in_a_row boolean,      -- its jobs had no subtransactions of their own
+  needs_savepoint integer,       -- as in chunk_run
+  -- when it looked, and for what
+  idle_since timestamptz,        -- null: it has work
+  slots_settled boolean, -- no session was in the middle of a claim when it last waited for a slot
+  looked_at timestamptz, -- its last claim that found nothing; null: none yet
+  high_water_mark numeric,       -- of its lanes, before the claim
+  seen_mark numeric,     -- and before the one before
+  eager_until timestamptz,       -- a message is on its way until then, and not committed yet
+  defers_asked_at timestamptz,
+  stats_written_at timestamptz
+);
+
+-- What a worker session has seen of the functions that it called in chunks.
+create type jobs_internal.worker_trust as (
+  call_template_ids integer[],
+  successes bigint[],    -- of each, in a row; negative: it failed once
+  trusted integer[]      -- those that may run without subtransactions
+);
+
+-- What a child session reports when it ends (child_outcome).
+create type jobs_internal.child_report as (
+  completed boolean,
+  has_error boolean,
+  command_tag text,
+  sqlstate text,         -- this and the following: of its error
+  message text,
+  detail text,
+  hint text,
+  context text,
+  table_name text,
+  constraint_name text
+);
+
+-- A child session, as the worker session that watches it knows it (engine/run/child.sql).
+create type jobs_internal.child_state as (
+  path text,             -- the search_path of the statement, and of its post-condition
+  statement text,        -- what it runs
+  columns text,          -- of the row that a CALL sends; null: none is read
+  figures jsonb,         -- what the statement had cost before; null: that is not known
+  pid integer,
+  cookie bigint,
+  started_at timestamptz,        -- its backend_start; null: it has not connected yet
+  lost boolean,          -- a signal came between its start and our knowledge of it
+  noted boolean,         -- its job knows its pid and start
+  let_go boolean,        -- it is detached, and how it ends is not read
+  sent jsonb,            -- the row that a CALL has sent
+  has_sent boolean,      -- that was read while it lived: it has done its work
+  stop_reason text       -- why it was to stop, when it had ended
+);
