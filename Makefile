@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install
-SQL    := $(wildcard sql/setup sql/tables sql/migrations sql/engine sql/api sql/views sql/migrations)
+SQL    := $(wildcard sql/setup sql/tables sql/migrations sql/engine sql/api sql/views)
 DOCKER := $(wildcard docker/Dockerfile.*)
 TESTS  ?=
 

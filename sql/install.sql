@@ -80,6 +80,7 @@ insert into jobs_internal.schema_migration (version, name) values (2, 'worker_st
 \ir engine/background/names.sql
 \ir engine/background/statement.sql
 \ir engine/background/start.sql
+\ir engine/background/child.sql
 
 -- Copies of an installation: found, and put right.
 \ir engine/copies/identity.sql

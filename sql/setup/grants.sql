@@ -92,7 +92,8 @@ grant execute on function jobs_internal.start(integer), jobs_internal.launch(int
   jobs_internal.assert_own_login(),
   jobs_internal.dispatch_mine(), jobs_internal.my_free_sessions() to jobs_runner;
 grant execute on procedure
-  jobs_internal.work(integer, text), jobs_internal.open_worker(text, jobs_internal.worker_state),
+  jobs_internal.work(integer, text),
+  jobs_internal.open_worker(integer, text, jobs_internal.worker_state),
   jobs_internal.wait_for_work(jobs_internal.worker_state),
   jobs_internal.wait_for_more(jobs_internal.worker_state),
   jobs_internal.work_alone(jobs_internal.work_item, jobs_internal.worker_state),

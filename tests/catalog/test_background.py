@@ -1,11 +1,11 @@
-"""pg_background is called in one room, and where child sessions are launched and watched; nowhere else."""
+"""pg_background is called in one room, and nowhere else."""
 
 import re
 from pathlib import Path
 
 SQL = Path(__file__).parents[2] / "sql"
 CALLS = re.compile(r"\b(?:jobs_internal\.background\s*\(|pg_background_\w+\s*\()")
-PLACES = re.compile(r"engine/background/\w+\.sql|engine/run/child_\w+\.sql")
+PLACES = re.compile(r"engine/background/\w+\.sql")
 
 
 def callers(root: Path) -> set[str]:

@@ -1,6 +1,5 @@
 -- OUT and INOUT values of procedures: a CALL sends them as one row, which the watcher of its child
--- session reads when the child has ended. Invoker, as the other steps around pg_background, but for
--- what only the catalog knows.
+-- session reads when the child has ended. Here is what that row looks like.
 
 -- The columns of the row that a CALL of this procedure sends, for a list of column definitions.
 -- Null: it gives nothing back, it is no procedure, or the types depend on what it is called with.
@@ -48,44 +47,3 @@ begin atomic
   select jobs_internal.columns_of(s.func) from jobs_internal.call_template as s
   where s.id = p_call_template_id and s.procedure;
 end;
-
--- Launch a CALL whose row is read. As launch_child, which promises that rows are not read.
-create or replace function jobs_internal.launch_call(p_call text, p_label text, out pid integer,
-    out cookie bigint)
-language plpgsql volatile
-as $$
-begin
-  execute pg_catalog.format('select h.pid, h.cookie from %s($1, $2, $3) as h',
-      jobs_internal.background('launch'))
-  into pid, cookie using p_call, jobs_internal.setting('child_queue_bytes')::integer,
-    'pyworker ' operator(pg_catalog.||) p_label;
-end
-$$;
-
--- The row of a CALL that has ended well, as one object, as OUT parameters of functions come back;
--- and let go of the child, which the reading does. Returns {"unread": why} where it cannot be kept:
--- what the CALL did is done, and no error changes that.
-create or replace function jobs_internal.read_call(p_pid integer, p_cookie bigint, p_columns text)
-returns jsonb
-language plpgsql volatile
-as $$
-declare
-  v_row pg_catalog.jsonb;
-begin
-  execute pg_catalog.format('select pg_catalog.to_jsonb(r) from %s($1, $2) as r(%s)',
-      jobs_internal.background('result'), p_columns)
-  into v_row using p_pid, p_cookie;
-  if pg_catalog.octet_length(v_row::pg_catalog.text)
-    operator(pg_catalog.>) jobs_internal.result_limit() then
-    return pg_catalog.jsonb_build_object('unread',
-        pg_catalog.format('it has more than %s bytes', jobs_internal.result_limit()));
-  end if;
-  return v_row;
-exception
-  when others then
-    perform jobs_internal.detach_child(h.pid, p_cookie)
-      from pg_catalog.unnest(array[p_pid]) as h(pid)
-    where exists (select from pg_catalog.pg_stat_get_activity(p_pid));
-    return pg_catalog.jsonb_build_object('unread', pg_catalog.left(sqlerrm, 1000));
-end
-$$;

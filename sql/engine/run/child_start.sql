@@ -1,6 +1,5 @@
--- Starting the child session of a statement that cannot run in a transaction: the small steps
--- around pg_background that the worker takes, each in its own statement. Invoker on purpose: a
--- child must be launched and watched by the owner's own session.
+-- What is noted of the child session of a statement that cannot run in a transaction, and what
+-- becomes of its job where there is no slot for one.
 
 -- Whether the calling login could still open a session of this database.
 create or replace function jobs_internal.may_connect()
@@ -11,20 +10,6 @@ begin atomic
   select exists (select from pg_roles as r where r.oid = jobs_internal.caller() and r.rolcanlogin
     and has_database_privilege(r.oid, current_database(), 'CONNECT'));
 end;
-
--- Launch one statement. The label carries job and attempt, for a person who looks; it is no
--- identity.
-create or replace function jobs_internal.launch_child(p_statement text, p_label text,
-    out pid integer, out cookie bigint)
-language plpgsql volatile
-as $$
-begin
-  execute pg_catalog.format('select h.pid, h.cookie from %s($1, $2, $3) as h',
-      jobs_internal.background('submit'))
-  into pid, cookie using p_statement, jobs_internal.setting('child_queue_bytes')::integer,
-    'pyworker ' operator(pg_catalog.||) p_label;
-end
-$$;
 
 -- Note the child of a running job. Returns its backend_start; null when it has not connected yet,
 -- or has ended.

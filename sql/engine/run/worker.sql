@@ -32,7 +32,8 @@ begin
   v_state.path := pg_catalog.current_setting('search_path');
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
   v_state.linger_ms := p_linger_ms;
-  call jobs_internal.open_worker(p_wait_xid, v_state);
+  -- the version that this loop is written for: after an upgrade an old body goes on
+  call jobs_internal.open_worker(2, p_wait_xid, v_state);
   loop
     -- the clock may have been set back
     v_state.ends_at := least(v_state.ends_at, pg_catalog.clock_timestamp() + v_state.lifetime);
@@ -103,6 +104,7 @@ $$;
 -- Open the session: it is reset, the launching transaction has ended, and its row is there. The
 -- search_path is ours when it is called. Commits.
 create or replace procedure jobs_internal.open_worker(
+  p_version integer,
   p_wait_xid text,
   inout p_state jobs_internal.worker_state
 )
@@ -129,7 +131,7 @@ begin
     commit;
     perform pg_catalog.pg_sleep(0.005);
   end loop;
-  p_state.session_id := jobs_internal.open_session(2);  -- the version that this loop is written for
+  p_state.session_id := jobs_internal.open_session(p_version);
   p_state := jobs_internal.worker_settings(p_state);
   if pg_catalog.current_setting('synchronous_commit') <> 'off' then
     -- A session that waited here for a standby that is gone would not be seen, and another one
