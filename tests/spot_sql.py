@@ -38,7 +38,7 @@ CLOSED = {
         "open_worker",
         "claim_work",
         "begin_claim",
-        "note_results",
+        "run_stats_of",
         "wait_for_work",
         "wait_for_more",
         "work_alone",

@@ -106,6 +106,9 @@ begin
     raise notice using message = left(coalesce(message, ''), 8000);
     return;
   end if;
+  if current_setting('pyworker.log_full', true) = current_setting('pyworker.job', true) then
+    return;
+  end if;
   v_line := jsonb_build_object('at', clock_timestamp(), 'level', level,
       'message', left(coalesce(message, ''), 8000),
     -- The size first: as text, numbers such as 1e131000 can be a thousand times larger.
@@ -129,6 +132,8 @@ begin
   select count(*) into v_count from pg_prepared_statements as p
   where p.name like 'pyworker\_log\_%';
   if v_count > v_most then
+    -- To count them is to read all that were kept: not for each further line.
+    perform set_config('pyworker.log_full', current_setting('pyworker.job'), false);
     return;
   end if;
   if v_count = v_most then

@@ -118,7 +118,7 @@ grant execute on function
   jobs_internal.worker_settings(jobs_internal.worker_state),
   jobs_internal.claim_work(jobs_internal.worker_state, jobs_internal.run_stats[]),
   jobs_internal.begin_claim(jobs_internal.worker_state),
-  jobs_internal.note_results(jobs_internal.worker_state, jobs_internal.attempt_result[]),
+  jobs_internal.run_stats_of(integer, jobs_internal.attempt_result[]),
   jobs_internal.trust_after(jobs_internal.worker_trust, jobs_internal.run_stats[], integer),
   jobs_internal.run_alone(jobs_internal.work_item, bigint, text, bigint, jsonb, boolean),
   jobs_internal.run_in_savepoint(jobs_internal.work_item, bigint, text, bigint, jsonb, boolean),

@@ -33,7 +33,7 @@ UNPINNED = {
     "jobs_internal.open_worker": "commits",
     "jobs_internal.claim_work": "a step of work, which closes the path; for each job alone",
     "jobs_internal.begin_claim": "a step of work, which closes the path; for each job alone",
-    "jobs_internal.note_results": "a step of work, which closes the path; for each job alone",
+    "jobs_internal.run_stats_of": "a step of work, which closes the path; for each job alone",
     "jobs_internal.wait_for_work": "commits",
     "jobs_internal.wait_for_more": "commits",
     "jobs_internal.work_alone": "commits",

@@ -31,13 +31,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_found jobs_internal.publication[];
+  v_task text := btrim(left(p_task, 100000));  -- no signature is longer
 begin
   v_found := array(
     select p from jobs_internal.publication as p
     where p.revoked_at is null
       -- The cheap look first: others may have published many.
-      and (btrim(p_task) = p.signature or starts_with(btrim(p_task), p.task)
-        and btrim(p_task) in (p.task, p.task || '(' || pg_get_function_arguments(p.func) || ')',
+      and (v_task = p.signature or starts_with(v_task, p.task)
+        and v_task in (p.task, p.task || '(' || pg_get_function_arguments(p.func) || ')',
           p.task || '(' || pg_get_function_identity_arguments(p.func) || ')'))
       and (p_publisher is null or pg_get_userbyid(p.publisher) = p_publisher)
       and exists (select from pg_roles as r where r.oid = p.to_role)

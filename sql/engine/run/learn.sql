@@ -1,34 +1,18 @@
--- What a worker session learns from the jobs that it has run.
+-- What a worker session learns from the attempts that it has run.
 
--- Note attempts that have ended, and are committed: how long they took, for the statistics, and
--- whether this session is to leave. The search_path is ours already, as in next_claim.sql.
-create or replace function jobs_internal.note_results(p_state jobs_internal.worker_state,
+-- Sums of attempts that ran in a lane, for each call template. Not in the state of the session, which
+-- would be copied for each job that runs alone.
+create or replace function jobs_internal.run_stats_of(p_lane integer,
     p_results jobs_internal.attempt_result[])
-returns jobs_internal.worker_state
+returns jobs_internal.run_stats[]
 language plpgsql volatile
 as $$
-declare
-  v_last jobs_internal.attempt_result;
-  v_renames boolean;
 begin
-  p_state.last_ms := 0;
-  p_state.stats := '{}';
-  if cardinality(p_results) > 0 then
-    p_state.jobs := p_state.jobs + cardinality(p_results);
-    v_last := p_results[cardinality(p_results)];
-    p_state.last_ms := coalesce(extract(epoch from v_last.finished_at - v_last.started_at) * 1000,
-        0);
-    v_renames := coalesce(current_setting('pyworker.renames', true) = 'on', false);
-    p_state.stats := jobs_internal.collect_run_stats(p_state.lane_id, p_results, v_renames);
-    if v_renames then
-      perform set_config('pyworker.renames', '', false);
-    end if;
-    -- a job may have swallowed the signal
-    if p_state.last_ms > 100 and jobs_internal.shutting_down() then
-      p_state.leave := true;
-    end if;
+  if current_setting('pyworker.renames', true) = 'on' then
+    perform set_config('pyworker.renames', '', false);
+    return jobs_internal.collect_run_stats(p_lane, p_results, true);
   end if;
-  return p_state;
+  return jobs_internal.collect_run_stats(p_lane, p_results, false);
 end
 $$;
 

@@ -66,7 +66,12 @@ begin
   if v_result.outcome is not null then
     p_state.in_a_row := false;
     p_state.needs_savepoint := null;
-    p_state := jobs_internal.note_results(p_state, array[v_result]);
+    p_state.jobs := p_state.jobs + 1;
+    p_state.stats := jobs_internal.run_stats_of(p_state.lane_id, array[v_result]);
+    p_state.last_ms := coalesce(extract(epoch from v_result.finished_at - v_result.started_at)
+      * 1000, 0);
+    -- the job may have swallowed the signal
+    p_state.leave := p_state.leave or p_state.last_ms > 100 and jobs_internal.shutting_down();
   end if;
 end
 $$;

@@ -14,6 +14,7 @@ as $$
 declare
   v_run jobs_internal.chunk_run;
   v_results jobs_internal.attempt_result[];
+  v_last jobs_internal.attempt_result;
   v_next integer;
 begin
   v_run := jobs_internal.run_chunk(p_items,
@@ -57,6 +58,11 @@ begin
     when pg_catalog.cardinality(v_run.msg_ids) < pg_catalog.cardinality(p_items)
       then greatest(pg_catalog.cardinality(v_run.msg_ids), 20)
     else least(p_state.chunk_size * 2, p_state.chunk_jobs) end;
-  p_state := jobs_internal.note_results(p_state, v_results);
+  p_state.jobs := p_state.jobs + pg_catalog.cardinality(v_results);
+  p_state.stats := jobs_internal.run_stats_of(p_state.lane_id, v_results);
+  v_last := v_results[pg_catalog.cardinality(v_results)];
+  p_state.last_ms := coalesce(extract(epoch from v_last.finished_at - v_last.started_at) * 1000, 0);
+  -- a job may have swallowed the signal
+  p_state.leave := p_state.leave or p_state.last_ms > 100 and jobs_internal.shutting_down();
 end
 $$;

@@ -1,7 +1,7 @@
 -- The start of a lone job is committed with its end: no session counts the job that crashes the
 -- server.
 
--- Replaces jobs_internal.work_alone, md5 269e40828e89247cf94c67bbe571d97d.
+-- Replaces jobs_internal.work_alone, md5 96ffc176ce56f207d4490188e0826140.
 create or replace procedure jobs_internal.work_alone(
   p_item jobs_internal.work_item,
   inout p_state jobs_internal.worker_state
@@ -63,7 +63,12 @@ begin
   if v_result.outcome is not null then
     p_state.in_a_row := false;
     p_state.needs_savepoint := null;
-    p_state := jobs_internal.note_results(p_state, array[v_result]);
+    p_state.jobs := p_state.jobs + 1;
+    p_state.stats := jobs_internal.run_stats_of(p_state.lane_id, array[v_result]);
+    p_state.last_ms := coalesce(extract(epoch from v_result.finished_at - v_result.started_at)
+      * 1000, 0);
+    -- the job may have swallowed the signal
+    p_state.leave := p_state.leave or p_state.last_ms > 100 and jobs_internal.shutting_down();
   end if;
 end
 $$;
