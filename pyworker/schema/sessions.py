@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from time import monotonic, sleep
 
 from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import TupleRow
 
 from pyworker.errors import SchemaError
@@ -18,7 +19,11 @@ from pyworker.errors import SchemaError
 __all__ = ["sessions_sent_home"]
 
 _STEP = 0.1  # seconds between two looks
-_THERE = "select pg_catalog.to_regclass('jobs_internal.session') is not null"
+_THERE = (
+    "select exists (select from pg_catalog.pg_class as c"
+    " join pg_catalog.pg_namespace as n on n.oid = c.relnamespace"
+    " where n.nspname = 'jobs_internal' and c.relname = 'session')"
+)
 _VERSION = "select max(version) from jobs_internal.schema_migration"
 #: Those that live: what the dead ones left is seen to by a supervisor of any version.
 _AT_WORK = """
@@ -45,10 +50,13 @@ def _as_owner(connection: Connection[TupleRow]) -> Iterator[None]:
 
 def _older(connection: Connection[TupleRow], version: int) -> bool:
     there = connection.execute(_THERE).fetchone()
-    if not (there and there[0]):
+    if not version or not (there and there[0]):
         return False
-    with _as_owner(connection):
-        found = connection.execute(_VERSION).fetchone()
+    try:
+        with _as_owner(connection):
+            found = connection.execute(_VERSION).fetchone()
+    except InsufficientPrivilege:
+        return False  # the upgrade itself says which rights are missing, before it touches anything
     return found is not None and found[0] < version
 
 

@@ -492,6 +492,12 @@ OWN = {
         "assert_own_login",
         "read_call",
     ),
+    # The steps of a worker session, each invoker: what a step needs of ours it has from functions that are forged here.
+    *("open_worker", "worker_settings", "claim_work", "begin_claim", "wait_for_work", "wait_for_more", "work_alone"),
+    *("work_chunk", "run_alone", "run_call", "run_sql", "run_stats_of", "trust_after", "write_end", "write_end_later"),
+    *("attempt_name", "begin_attempt", "end_of_attempt", "end_before_start", "before_analyze", "after_analyze"),
+    *("prepare_child", "start_child", "note_started_child", "find_lost_child", "watch_child", "await_child"),
+    *("note_index", "note_watched_child", "child_result", "child_error", "child_unseen", "child_verdict"),
     *(
         "callers_path",
         "found_by",

@@ -12,7 +12,7 @@ import time
 #: machine may have had other work.
 GOAL = 480
 #: Most tests wait for a server most of the time.
-WORKERS_PER_CORE = 3
+WORKERS_PER_CORE = 2
 _NOTHING_COLLECTED = 5
 
 

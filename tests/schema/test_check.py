@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyworker.check import Finding, repair_script, run_checks
-from pyworker.schema import apply_schema
+from pyworker.schema import apply_schema, read_source
 from tests.schema.conftest import Database, add
 
 
@@ -200,7 +200,7 @@ def test_files_of_another_version_are_named(database: Database, runner: str, tre
     add(tree / "engine" / "more.sql", "-- nothing")
     found = [finding for finding in run_checks(database.dsn(), tree) if finding.status == "warning"]
     assert "functions and views" in [finding.check for finding in found]
-    (tree / "migrations" / "0001_next.sql").write_text("-- Adds nothing.\nselect 1;\n")
+    (tree / "migrations" / f"{read_source().version + 1:04}_next.sql").write_text("-- Adds nothing.\nselect 1;\n")
     assert "schema version" in [finding.check for finding in wrong(database, tree)]
 
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from pyworker.errors import ConnectionFailed, SchemaError
-from pyworker.schema import Applied, apply_schema
+from pyworker.schema import Applied, apply_schema, read_source
 from tests.schema.conftest import A_JOB, Database, add
 
 RIGHTS = ["CREATEROLE", "CREATE on database", "pg_read_all_stats", "pg_signal_backend", "extension pg_background"]
@@ -83,12 +83,13 @@ def test_a_newer_schema_is_refused_and_untouched(database: Database) -> None:
 
 def test_an_older_schema_is_left_to_upgrade(database: Database, tree: Path) -> None:
     apply_schema(database.dsn(), "install")
-    add(tree / "migrations" / "0001_shade.sql", "")
-    (tree / "migrations" / "0001_shade.sql").write_text("-- Adds nothing.\nselect 1;\n")
+    name = f"migrations/{read_source().version + 1:04}_shade.sql"
+    add(tree / name, "")
+    (tree / name).write_text("-- Adds nothing.\nselect 1;\n")
     error = refused(database, root=tree)
     assert error.sqlstate == "PW095"
     assert "pyworker upgrade" in (error.hint or "")
-    assert apply_schema(database.dsn(), "upgrade", tree).migrations == ("migrations/0001_shade.sql",)
+    assert apply_schema(database.dsn(), "upgrade", tree).migrations == (name,)
 
 
 def test_upgrade_needs_an_installation(database: Database) -> None:
@@ -120,7 +121,7 @@ def test_a_role_with_just_those_rights_installs(
     database.run(f"grant create on database {database.name} to {role}")
     try:
         assert apply_schema(database.dsn(role), "install").fresh
-        assert apply_schema(database.dsn(role), "install").before == 0
+        assert apply_schema(database.dsn(role), "install").before == read_source().version
     finally:
         database.run(f"drop owned by {role} cascade")
 
@@ -174,7 +175,7 @@ def test_defaults_of_the_role_do_not_matter(database: Database) -> None:
         for setting in settings:
             connection.execute(f"alter role postgres in database {database.name} set {setting}")
     assert apply_schema(database.dsn(), "install").fresh
-    assert apply_schema(database.dsn(), "install").before == 0
+    assert apply_schema(database.dsn(), "install").before == read_source().version
 
 
 def test_an_error_undoes_everything_and_names_its_place(database: Database, tree: Path) -> None:

@@ -15,7 +15,7 @@ declare
   v_func oid;
   v_owner oid;
   v_version xid;
-  v_place tid;
+  v_ctid tid;
   v_found bigint := 0;
   v_missing text[] := '{}';
 begin
@@ -43,7 +43,7 @@ begin
       continue;
     end if;
     v_version := '0';
-    v_place := '(0,0)';
+    v_ctid := '(0,0)';
     if v_owner = v_template.func_owner
       and jobs_internal.argument_mismatch(v_func, v_template.keys) is null then
       begin
@@ -53,14 +53,14 @@ begin
           and v_now.cast_query is not distinct from v_template.cast_query
           then
           v_version := v_now.version;
-          v_place := v_now.place;
+          v_ctid := v_now.func_ctid;
         end if;
       exception
         when others then
           v_version := '0';  -- its jobs will say what is wrong with it
       end;
     end if;
-    update jobs_internal.call_template set func = v_func, version = v_version, place = v_place
+    update jobs_internal.call_template set func = v_func, version = v_version, func_ctid = v_ctid
       where id = v_template.id;
     v_found := v_found + 1;
   end loop;

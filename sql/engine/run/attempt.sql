@@ -94,13 +94,14 @@ begin
   if p_measure then
     execute jobs_internal.measured('select jobs_internal.run_statement($1)', true) into v_plan
       using p_item.statement;
+    set role none;  -- what follows is for the owner only
     p_result.rows := pg_catalog.current_setting('pyworker.result')::pg_catalog.int8;
     p_result := jobs_internal.with_cost(p_result, v_plan);
   else
     execute p_item.statement;
     get diagnostics p_result.rows := row_count;
+    set role none;
   end if;
-  set role none;
   p_result.result := pg_catalog.jsonb_build_object('rows', p_result.rows);
   if v_analyzes then
     p_result.result := p_result.result
