@@ -29,21 +29,6 @@ def pytest_configure(config: pytest.Config) -> None:
         run_directory()  # the workers share it
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let the long tests begin first, in each worker some: `worksteal` gives each worker one stretch of the list."""
-    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    long = [item for item in items if item.get_closest_marker("long")]
-    rest = [item for item in items if not item.get_closest_marker("long")]
-    ordered: list[pytest.Item] = []
-    for worker in range(count):
-        begin = long[worker::count]
-        size = (len(items) - len(ordered)) // (count - worker) - len(begin)
-        ordered += [*begin, *rest[: max(0, size)]]
-        rest = rest[max(0, size) :]
-    items[:] = [*ordered, *rest]
-
-
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """PYWORKER_DSN, else the default private server; started when it does not run, and then stopped at the end."""

@@ -169,7 +169,6 @@ def _cli(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("place", "form"), [("elsewhere", "custom"), ("elsewhere", "plain"), ("beside", "custom")])
 def test_dumped_under_load(
     original: Database,

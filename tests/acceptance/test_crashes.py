@@ -82,7 +82,6 @@ def wait_finished(database: Database, job: int) -> None:
     through_crashes(database, lambda: state(database, job) in ("succeeded", "failed", "cancelled", "in_doubt"))
 
 
-@pytest.mark.long
 def test_a_restart_charges_nobody(database: Database, supervise: Supervise) -> None:
     private = database.server.private
     assert private is not None
@@ -109,7 +108,6 @@ def test_a_restart_charges_nobody(database: Database, supervise: Supervise) -> N
     assert one.stop() == 0
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("most", [1, 3])
 def test_a_job_that_crashes_the_server_is_set_aside_alone(
     database: Database, supervise: Supervise, *, most: int
@@ -143,7 +141,6 @@ def test_the_only_job_with_one_attempt_is_set_aside_at_once(database: Database, 
     assert one.stop() == 0
 
 
-@pytest.mark.long
 def test_a_poison_job_in_a_chunk_drags_nobody_along(database: Database, supervise: Supervise) -> None:
     quick_retries(database)
     with database.server.connect("app", database.name) as app:
@@ -167,7 +164,6 @@ def test_a_poison_job_in_a_chunk_drags_nobody_along(database: Database, supervis
     assert one.stop() == 0
 
 
-@pytest.mark.long
 def test_a_new_poison_job_does_not_convict_a_suspect(database: Database, supervise: Supervise) -> None:
     """The one on trial is not to blame for a crash at which somebody ran whom nobody had suspected yet."""
     one = supervise(database.dsn("supervisor"))

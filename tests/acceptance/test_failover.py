@@ -79,7 +79,6 @@ class Enqueuer:
         self._thread.join(30)
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_failover_loses_nothing_and_charges_nobody(database: Database, supervise: Supervise) -> None:
     """The primary dies under load. Every job has one attempt: one that is charged for it fails, and shows."""

@@ -25,7 +25,6 @@ end $$
 """
 
 
-@pytest.mark.long
 @pytest.mark.timeout(60 + 60 * STOPS)
 @pytest.mark.parametrize("mode", ["fast", "smart", "immediate"])
 def test_a_stop_under_load_charges_nobody(database: Database, supervise: Supervise, mode: str) -> None:

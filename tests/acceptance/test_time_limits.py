@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from statistics import median, quantiles
 from threading import Event, Thread
 
-import pytest
 from psycopg.errors import QueryCanceled
 from stage import attempts, gate_shut, know_as_short, put, put_sql
 from support import Database, wait_until
@@ -76,7 +75,6 @@ def plain_timeouts(database: Database) -> Iterator[list[float]]:
         thread.join()
 
 
-@pytest.mark.long
 def test_overshoot_of_time_limits(database: Database, supervise: Supervise) -> None:
     prepare(database)
     database.admin("select jobs.configure('timeout_margin_ms', '3600000')")  # the server's own limits do not help

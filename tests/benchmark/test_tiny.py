@@ -22,7 +22,6 @@ def server() -> Iterator[Server]:
         yield Server(conninfo=private.dsn("postgres", "postgres"), private=private)
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_every_part_runs_and_every_goal_has_a_line(server: Server, tmp_path: Path) -> None:
     assert server.private is not None

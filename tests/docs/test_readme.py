@@ -49,7 +49,6 @@ def _runner(server: Server, template: str) -> Iterator[Runner]:
             connection.execute(f"drop role if exists {role}".encode())
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("page", ["README.md", "docs/operations.md"])
 def test_listings_print_what_the_page_says(page: str, runner: Runner) -> None:
     found = listings(TOP / page)

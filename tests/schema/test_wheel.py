@@ -15,7 +15,7 @@ from tests.schema.conftest import SQL, Database
 TOP = SQL.parent
 PIP = ["-m", "pip", "--disable-pip-version-check", "--quiet"]
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]  # pip fetches what pyworker needs
+pytestmark = [pytest.mark.timeout(300)]  # pip fetches what pyworker needs
 
 
 def run(*argv: str | Path, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":

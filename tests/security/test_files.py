@@ -36,7 +36,6 @@ def pyworker(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_private_server_is_private_under_any_umask(top: Path) -> None:
     directory = top / "s"

@@ -34,7 +34,6 @@ def works(server: PrivateServer) -> bool:
         return connection.execute("select 1").fetchone() == (1,)
 
 
-@pytest.mark.long
 def test_two_servers_live_side_by_side_and_destroy_leaves_nothing(place: Path, settings: Settings) -> None:
     left, right = (PrivateServer(place / "deep" / name, settings=settings) for name in ("left", "right"))
     left.start()
@@ -121,7 +120,6 @@ def fetched(place: Path, settings: Settings, packages: Path) -> Path:
     return packages
 
 
-@pytest.mark.long
 def test_a_complete_set_of_packages_needs_no_network(place: Path, fetched: Path) -> None:
     offline = Settings(server_packages=fetched, server_mirror=CLOSED)
 
@@ -241,7 +239,6 @@ def test_a_small_disk_is_refused_before_anything_is_fetched(small_disk: Path, cl
     assert "--dir" in done.stderr
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("small_disk", [30, 70, 95, 120, 150], indirect=True)
 def test_a_disk_that_fills_up_is_one_clear_error(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever step meets the end of the disk: the download, the unpacking or the cluster."""

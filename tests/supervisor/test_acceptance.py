@@ -117,7 +117,6 @@ def test_a_supervisor_that_is_killed_is_no_loss(real: Real, start: Start) -> Non
     assert successes(first, second) >= 2000  # a crash may repeat lines, and loses none
 
 
-@pytest.mark.long
 def test_idle_it_sends_less_than_a_statement_in_three_seconds(real: Real, start: Start) -> None:
     real.sql("create extension if not exists pg_stat_statements", admin=True)
     daemon = start(real.dsn)
