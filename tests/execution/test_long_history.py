@@ -134,8 +134,10 @@ def test_retention_costs_the_same_however_long_the_history(lived: Database) -> N
         if lived.background():
             return False
         more = lived.value("select jobs_internal.maintain() -> 'more'", role="supervisor")
-        return not more and not lived.background()
+        # A part of the upkeep that was cut off, on a busy machine, is done in a later round.
+        return not more and not lived.background() and bool(lived.admin(gone)[0][0])
 
+    gone = "select min(finished_at) > now() - interval '5 days 4 hours' from jobs_internal.finished"
     wait_until(over, 60)
     left = lived.admin(
         "select count(*), min(finished_at) > now() - interval '5 days 4 hours' from jobs_internal.finished"
