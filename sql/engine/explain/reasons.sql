@@ -66,6 +66,7 @@ declare
   v_queue text := 'q_pyworker_' || p_job.lane_id;
   v_before bigint;
   v_vt timestamptz;
+  v_taken_by xid;  -- a transaction that has changed the message, and may not be committed yet
   v_ms double precision;
   v_sessions bigint;
   v_holders integer[];  -- who keeps the session that has taken it from starting anything
@@ -77,14 +78,26 @@ begin
   end if;
   execute format('select (select count(*) from (select from pgmq.%1$I as m where m.msg_id < $1 '
     'limit 100001) as b),'
-    ' (select m.vt from pgmq.%1$I as m where m.msg_id = $1)', v_queue)
-  into v_before, v_vt using p_job.msg_id;
+    ' m.vt, m.xmax from (select) as one left join pgmq.%1$I as m on m.msg_id = $1', v_queue)
+  into v_before, v_vt, v_taken_by using p_job.msg_id;
   select array_agg(l.pid order by l.pid),
     array_agg(l.job_id order by l.job_id) filter (where l.job_id is not null)
   into pids, jobs
   from jobs_internal.active_sessions() as l
   join jobs_internal.session as s on s.id = l.session_id
   where s.lane_id = p_job.lane_id and p_job.msg_id = any (s.msg_ids);
+  if pids is null and v_taken_by <> '0' then
+    -- Of one message the claim and the start of its job are one commit: a session that waits in
+    -- between has noted nothing yet, but it has changed the message. The number is that of a
+    -- subtransaction, which comes after its transaction's.
+    select array_agg(distinct s.pid order by s.pid) into pids
+    from pg_locks as k
+    join jobs_internal.session as s on s.pid = k.pid
+      and jobs_internal.alive(s.pid, s.backend_start)
+    where k.locktype = 'transactionid' and k.granted and age(k.transactionid) >= age(v_taken_by)
+      and s.owner = p_job.owner and s.msg_ids is null and s.job_id is null
+      and cardinality(pg_blocking_pids(s.pid)) > 0;
+  end if;
   if pids is not null then
     reason := 'a session has taken it, with those before it';
     if jobs is null then
