@@ -28,30 +28,32 @@ KINDS = (
 OPERATORS = {"error", "childerror", "hint", "note", "log", "childlog", "progress", "key"}
 #: What may be in the supervisor's log: the message of an error, its hint and what a person wrote beside the job.
 DAEMONS = {"error", "childerror", "hint", "note"}
+# The source of functions is public, and some of it stands in pg_stats: so no canary stands in it as a whole.
 THINGS = """
 create function app.hold(a text) returns text language plpgsql as $$
 begin
-  perform jobs.log('s3cretlogs3cret', fields => '{"x": "s3cretlogs3cret"}');
-  perform jobs.progress(1, 2, 's3cretprogresss3cret');
+  perform jobs.log('s3' || 'cretlogs3cret', fields => jsonb_build_object('x', 's3' || 'cretlogs3cret'));
+  perform jobs.progress(1, 2, 's3' || 'cretprogresss3cret');
   perform pg_advisory_xact_lock(1);
-  return 's3cretresults3cret';
+  return 's3' || 'cretresults3cret';
 end $$;
 create procedure app.hold_child(a text) language plpgsql as $$
 begin
-  perform jobs.log('s3cretchildlogs3cret');
+  perform jobs.log('s3' || 'cretchildlogs3cret');
   commit;
   perform pg_advisory_xact_lock(1);
 end $$;
 create function app.lose(a text) returns text language plpgsql as $$
 begin
-  raise exception using message = 's3creterrors3cret', detail = 's3cretdetails3cret', hint = 's3crethints3cret';
+  raise exception using message = 's3' || 'creterrors3cret', detail = 's3' || 'cretdetails3cret',
+    hint = 's3' || 'crethints3cret';
 end $$;
 create procedure app.lose_child(a text) language plpgsql as $$
 begin
   commit;
-  raise exception 's3cretchilderrors3cret';
+  raise exception using message = 's3' || 'cretchilderrors3cret';
 end $$;
-create function app.public(a text) returns text language sql return 's3cretresults3cret';
+create function app.public(a text) returns text language sql return 's3' || 'cretresults3cret';
 """
 
 
@@ -106,9 +108,7 @@ def _seen(database: Database) -> dict[str, dict[str, str]]:
             if not refused:
                 mine[view] = str(database.value(call, role=role))
         for view in ("pg_stat_activity", "pg_stat_statements", "pg_stats", "pg_prepared_statements", "pg_cursors"):
-            # The source of functions is public, and some of it is in the statistics of the catalog.
-            but = " where schemaname <> 'pg_catalog'" if view == "pg_stats" else ""
-            mine[view] = str(database.run(f"select * from {view}{but}", role=role))
+            mine[view] = str(database.run(f"select * from {view}", role=role))
     return seen
 
 
