@@ -3,7 +3,7 @@
 A sentence says who does what, in the nouns of the field: "a worker session", "the supervisor", "another transaction".
 So the words of `VAGUE` are refused in documents and code, and lines over `WIDTH` characters in documents (of code, ruff
 and sqlfluff look at those). Apart are blocks of code and output, what cannot be broken (a URL, a row of a table, a line
-of one word), and docs/reference, which docs/generate.py writes.
+of one word), and the lines of docs/reference, most of which docs/generate.py writes.
 
 In SQL no purpose is said twice, above what is made and in its comment. Each function lies in a room: those of schema
 jobs in sql/api/, the others in a directory of sql/engine/, in setup/, or in tables/ or views/ where only a check or a
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
-ROOTS = ("README.md", "docs", "sql", "pyworker", "bench")
+ROOTS = ("README.md", "CHANGELOG.md", "SECURITY.md", "docs", "sql", "pyworker", "bench")
 GENERATED = TOP / "docs/reference"
 VAGUE = re.compile(r"\b(nobody|somebody|whoever|whom)\b", re.IGNORECASE)
 #: Words of our own that have given way to the field's: wakeup request, run stats, control, repair, unstoppable, ...
@@ -152,13 +152,14 @@ def pages() -> list[Path]:
     """Give the documents that are looked at."""
     paths = [TOP / root for root in ROOTS]
     found = [page for path in paths for page in ([path] if path.is_file() else sorted(path.rglob("*.*")))]
-    return [page for page in found if page.suffix in (".md", ".py", ".sql") and GENERATED not in page.parents]
+    return [page for page in found if page.suffix in (".md", ".py", ".sql")]
 
 
 def look(page: Path) -> list[str]:
     """Look at one page: a document, or a program."""
     text = page.read_text("utf-8")
-    return (complaints(text) if page.suffix == ".md" else vague(text)) + private(text)
+    written = page.suffix == ".md" and GENERATED not in page.parents
+    return (complaints(text) if written else vague(text)) + private(text)
 
 
 def main() -> int:
