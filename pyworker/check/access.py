@@ -29,7 +29,7 @@ def _complaints(rule: Rule, *, open_socket: bool) -> Iterator[tuple[Status, str,
         better = "peer" if rule.type == "local" else "scram-sha-256"
         yield (
             status,
-            f"who reaches {where} is {who}, without any proof (trust)",
+            f"any client that reaches {where} is {who}, without any proof (trust)",
             rf"s/(.*)\btrust\b/\1{better}/",
         )
     elif rule.method == "ident" and rule.type != "local" and not rule.is_loopback:

@@ -196,11 +196,11 @@ def _privileges(gateway: Gateway, user: str, options: Options) -> str | None:
         raise ConfigError(
             f'the login "{user}" {described(privileges)}, and the supervisor needs none',
             detail=(
-                "Who gets hold of the daemon, or of its DSN, could do everything in the "
+                "A person who gets hold of the daemon, or of its DSN, could do everything in the "
                 "server and on its host."
             )
             if "SUPERUSER" in privileges
-            else "Who gets hold of the daemon, or of its DSN, has that power.",
+            else "A person who gets hold of the daemon, or of its DSN, has that power.",
             hint=(
                 "Use a role with LOGIN that is a member of jobs_supervisor. --allow-superuser "
                 "runs it all the same."

@@ -107,8 +107,8 @@ def test_the_private_server_as_it_is_made_is_well(host: Host) -> None:
 
 
 CARELESS = {
-    "trust from anywhere": ("host all all 0.0.0.0/0 trust", "critical", "who reaches 0.0.0.0 is"),
-    "trust from here": ("host all app 127.0.0.1/32 trust", "critical", "who reaches 127.0.0.1 is app (runner)"),
+    "trust from anywhere": ("host all all 0.0.0.0/0 trust", "critical", "any client that reaches 0.0.0.0 is"),
+    "trust from here": ("host all app 127.0.0.1/32 trust", "critical", "that reaches 127.0.0.1 is app (runner)"),
     "trust in two fields": ("host all app 127.0.0.1 255.255.255.255 trust", "critical", "app (runner)"),
     "trust for a group": ("host all +jobs_runner samenet trust", "critical", "app (runner), odd name (runner)"),
     "trust for the supervisor": ("hostssl all supervisor all trust", "critical", "supervisor (supervisor)"),
@@ -195,7 +195,7 @@ def test_where_tls_is_off_it_comes_first(host: Host, own_server: PrivateServer) 
 def test_trust_on_a_socket_is_as_bad_as_the_socket_is_open(host: Host) -> None:
     host.write(hba="local all all trust")
     found = host.look("pg_hba")
-    assert [(one.status, "who reaches the socket" in one.detail) for one in found] == [("warning", True)]
+    assert [(one.status, "any client that reaches the socket" in one.detail) for one in found] == [("warning", True)]
     host.socket.chmod(0o755)
     try:
         found = host.look("pg_hba")
