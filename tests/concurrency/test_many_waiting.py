@@ -56,3 +56,33 @@ def test_a_look_at_many_that_wait(database: Database, role: str) -> None:
         "its time",
         "no supervisor is connected",
     }
+
+
+FIGURES = "select queue, queued, scheduled, oldest > interval '20 hours' from jobs.queues"
+READ = "select coalesce(sum(seq_tup_read + idx_tup_fetch), 0) from pg_stat_xact_user_tables where relname = 'job'"
+
+
+@pytest.mark.parametrize("role", ["operator", "app"])
+def test_the_queues_count_messages_and_not_the_rows_of_jobs(database: Database, role: str) -> None:
+    """A job in a lane is counted as a message there, at a quarter of the cost; the figures are those of its row."""
+    database.admin("select jobs.create_queue('side')")
+    make_lane(database, role="other")
+    make_lane(database, queue="side")
+    make_lane(database)
+    enqueue(database, "app")
+    enqueue(database, "app", queue="side")
+    enqueue(database, "other")
+    for due in ("2100-01-01", "2000-01-01"):
+        put(database, "pg_catalog.now", run_at=due)
+    database.admin(
+        "update jobs_internal.job set (created_at, run_at) = (created_at - interval '1 day', run_at - interval '1 day')"
+        " where id = (select min(id) from jobs_internal.job where queue_id > 1)"
+    )
+    database.admin("vacuum analyze jobs_internal.job")
+    with database.connect(role) as line, line.transaction():
+        line.execute("set local max_parallel_workers_per_gather = 0")  # the counters are those of this session
+        figures = line.execute(FIGURES.encode()).fetchall()
+        read = line.execute(READ.encode()).fetchall()[0][0]
+    both = MANY if role == "app" else 2 * MANY
+    assert figures == [("default", both + 1, 1, False), ("side", MANY, 0, True)]
+    assert read < 20, read
