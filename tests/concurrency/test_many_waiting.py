@@ -1,7 +1,7 @@
 """What a person looks at first reads a few pages, however many jobs wait: pages do not change on a busy machine."""
 
 import pytest
-from stage import make_lane, put
+from stage import gate_shut, make_lane, put, wait_at_gate
 from support import Database
 
 #: Pages that a look may read; the jobs of the case have some 1,000.
@@ -29,11 +29,11 @@ def pages(database: Database, query: str, role: str) -> int:
     return int(row[0][0]["Plan"]["Shared Hit Blocks"] + row[0][0]["Plan"]["Shared Read Blocks"])
 
 
-def enqueue(database: Database, role: str, **options: str) -> None:
+def enqueue(database: Database, role: str, count: int = MANY, **options: str) -> None:
     """Enqueue many."""
     given = "".join(f", {name} => '{value}'" for name, value in options.items())
     database.run(
-        f"select count(*) from jobs.enqueue_many('pg_catalog.now', array_fill('{{}}'::jsonb, array[{MANY}]){given})",
+        f"select count(*) from jobs.enqueue_many('pg_catalog.now', array_fill('{{}}'::jsonb, array[{count}]){given})",
         role=role,
     )
 
@@ -86,3 +86,32 @@ def test_the_queues_count_messages_and_not_the_rows_of_jobs(database: Database, 
     both = MANY if role == "app" else 2 * MANY
     assert figures == [("default", both + 1, 1, False), ("side", MANY, 0, True)]
     assert read < 20, read
+
+
+def test_a_round_of_a_supervisor(database: Database) -> None:
+    """While a job runs, a round reads no more pages when 100,000 wait than when 2,000 do."""
+    make_lane(database)
+    register = "select jobs_internal.supervisor_open('one', 'here', 1, '1')"
+    number = database.value(register, role="supervisor")
+    calls = [f"select {call}" for call in (
+        f"jobs_internal.supervisor_tick({number})",
+        f"jobs_internal.supervisor_send_stop_signals({number})",
+        f"jobs_internal.supervisor_sleep({number}, true)",
+        f"jobs_internal.supervisor_sleep({number}, false)",
+    )]  # fmt: skip
+
+    def read() -> int:
+        return sum(pages(database, call, "supervisor") for call in calls)
+
+    with gate_shut(database):
+        put(database, "app.gate", timeout="1 hour")
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        enqueue(database, "app", 1000)
+        enqueue(database, "app", 1000, run_at="2100-01-01")
+        few = min(read() for _ in range(3))
+        enqueue(database, "app", 49_000)
+        enqueue(database, "app", 49_000, run_at="2100-01-01")
+        many = min(read() for _ in range(3))
+        database.run("select jobs.pause()", role="operator")
+    assert many < 1.3 * few, (few, many)

@@ -19,17 +19,26 @@ begin
   for v in
     select l.job_id, l.attempt, l.session_id, l.owner, j.queue_id
     from jobs_internal.active_sessions() as l
-    join jobs_internal.job as j on j.id = l.job_id
+    cross join lateral (
+      select o.queue_id, o.timeout from jobs_internal.job as o
+      where o.id = l.job_id
+        and l.attempt = case o.state when 'running' then o.attempt else o.attempt + 1 end
+      offset 0
+    ) as j
     where j.timeout is not null and l.started_at + j.timeout <= clock_timestamp()
-      and l.attempt = case j.state when 'running' then j.attempt else j.attempt + 1 end
       and not exists (select from jobs_internal.stop_request as x where x.job_id = l.job_id
           and x.attempt = l.attempt)
     union all
     -- A watcher that died leaves a child: its time is over all the same.
     select j.id, j.attempt, s.id, j.owner, j.queue_id
     from jobs_internal.session as s
-    join jobs_internal.job as j on j.id = s.job_id and j.attempt = s.attempt and j.session_id = s.id
-      and j.state = 'running'
+    cross join lateral (
+      select o.id, o.attempt, o.owner, o.queue_id, o.child_pid, o.timeout, o.started_at
+      from jobs_internal.job as o
+      where o.id = s.job_id and o.attempt = s.attempt and o.session_id = s.id
+        and o.state = 'running'
+      offset 0
+    ) as j
     where j.child_pid is not null and j.timeout is not null
       and j.started_at + j.timeout <= clock_timestamp()
       and not exists (select from jobs_internal.stop_request as x where x.job_id = j.id

@@ -37,7 +37,13 @@ as $$
       '([0-9]{1,19}[.]?[0-9]{0,2})/([0-9]{1,19}[.]?[0-9]{0,2})(?: [0-9.]+@[0-9]+)?)?$') as m
     where m is not null
   ) as n on true
-  left join jobs_internal.job as j on j.id = coalesce(s.job_id, n.job_id)
+  -- By key, and not as a join of tables: with many jobs that would read all of them.
+  left join lateral (
+    select o.owner, o.started_at, o.child_pid, o.child_start
+    from jobs_internal.job as o
+    where o.id = coalesce(s.job_id, n.job_id)
+    offset 0
+  ) as j on true
   left join pg_stat_get_activity(j.child_pid) as ca on j.child_pid is not null
     and ca.backend_start = j.child_start
   left join lateral (
@@ -75,8 +81,12 @@ as $$
     s.id, s.owner, null::integer, null::timestamptz, j.id, j.attempt, j.started_at, c.done, c.total,
       j.child_pid, s.started_at, s.jobs, s.lane_id, true
   from jobs_internal.session as s
-  join jobs_internal.job as j on j.id = s.job_id and j.attempt = s.attempt and j.session_id = s.id
-    and j.state = 'running'
+  cross join lateral (
+    select o.id, o.attempt, o.started_at, o.child_pid, o.child_start
+    from jobs_internal.job as o
+    where o.id = s.job_id and o.attempt = s.attempt and o.session_id = s.id and o.state = 'running'
+    offset 0
+  ) as j
   join pg_stat_get_activity(null) as a on a.pid = j.child_pid and a.backend_start = j.child_start
   left join lateral (
     select m[1]::numeric as done, m[2]::numeric as total
@@ -161,7 +171,12 @@ begin
       pg_get_userbyid(j.owner) as owner, j.owner as owner_id,
       j.state = 'running' and jobs_internal.is_watched(j.id) as watches
     from jobs_internal.stop_request as x
-    join jobs_internal.job as j on j.id = x.job_id
+    cross join lateral (
+      select o.id, o.owner, o.state, o.lane_id, o.child_pid, o.child_start
+      from jobs_internal.job as o
+      where o.id = x.job_id
+      offset 0
+    ) as j
     left join jobs_internal.active_sessions() as l on l.job_id = x.job_id and l.attempt = x.attempt
     where (p_job is null or x.job_id = p_job)
       and (l.pid is not null or (j.child_pid is not null

@@ -5,16 +5,20 @@
 -- work; besides those that run a job alone. No more than the slots of the queues, than the setting
 -- sessions_per_owner and the owner's quota. A server without a free worker slot refuses the launch
 -- itself. Owners without due jobs are listed too while sessions of theirs live, so that a
--- supervisor sees those that it launched.
+-- supervisor sees those that it launched. Of a lane 200 messages are counted at most, whatever its
+-- backlog; what sessions have claimed stands before them and is passed over.
 create or replace function jobs_internal.session_demand()
 returns table (owner name, session_demand integer, active_sessions integer)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   v_owner record;
   v_lane record;
   v_due bigint;
+  v_first bigint;
   v_claimed bigint;
   v_busy bigint;
   v_lanes integer[];  -- those where something is due
@@ -55,16 +59,10 @@ begin
         v_rested := v_rested + 1;  -- each is a subtransaction
       end if;
       begin
-        if v_lane.scan_start = 0 then
-          execute format('select count(*) from (select from pgmq.%I as m where m.vt <= '
-            'clock_timestamp() limit 10000) as d', 'q_' || v_lane.pgmq_queue)
-          into v_due;
-        else
-          execute format('select count(*) from (select from pgmq.%I as m where m.msg_id > $1 and '
-            'm.vt <= clock_timestamp() order by m.msg_id limit 10000) as d',
-            'q_' || v_lane.pgmq_queue)
-          into v_due using v_lane.scan_start;
-        end if;
+        execute format('select count(*), min(d.msg_id) from (select m.msg_id from pgmq.%I as m '
+          'where m.msg_id > $1 and m.vt <= clock_timestamp() order by m.msg_id limit 200) as d',
+          'q_' || v_lane.pgmq_queue)
+        into v_due, v_first using v_lane.scan_start;
       exception
         when undefined_table then
           v_due := 0;  -- its queue was dropped meanwhile
@@ -76,6 +74,11 @@ begin
       if v_but <> '{}' or exists (select from jobs_internal.duty_failure as f where f.duty = 'lanes'
           and f.item = v_lane.id::text) then
         perform jobs_internal.clear_failure('lanes', v_lane.id::text);
+      end if;
+      if v_due = 200 then
+        -- Not counted to the end: the numbers of its messages say what there is at most.
+        v_due := greatest(v_due, pg_sequence_last_value(to_regclass('pgmq.q_' || v_lane.pgmq_queue
+                || '_msg_id_seq')) - v_first + 1);
       end if;
       if v_due = 0 then
         if v_lane.served_at < clock_timestamp() - interval '5 seconds' and v_rested < 12 then
@@ -135,6 +138,46 @@ begin
       return next;
     end if;
   end loop;
+end
+$$;
+
+-- How many jobs are queued, up to 1,000, by the messages of the lanes that are not idle: in the
+-- table of jobs those would have to be looked for among all that are scheduled. 1 where it is not
+-- known: there are too many lanes to look at, or one is locked as a whole.
+create or replace function jobs_internal.count_queued()
+returns bigint
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_lane record;
+  v_looks integer := 0;
+  v_here bigint;
+  v_count bigint := 0;
+begin
+  for v_lane in
+    select l.pgmq_queue, l.scan_start from jobs_internal.lane as l
+    where l.idle_state <> 'idle' and not jobs_internal.is_put_off('lanes', l.id::text)
+    order by l.served_at desc
+    limit 101
+  loop
+    v_looks := v_looks + 1;
+    exit when v_count >= 1000;
+    if v_looks > 100 then
+      return greatest(v_count, 1);
+    end if;
+    continue when to_regclass('pgmq.q_' || v_lane.pgmq_queue) is null;
+    execute format('select count(*) from (select from pgmq.%I as m where m.msg_id > $1 '
+      'order by m.msg_id limit $2) as d', 'q_' || v_lane.pgmq_queue)
+    into v_here using v_lane.scan_start, 1000 - v_count;
+    v_count := v_count + v_here;
+  end loop;
+  return v_count;
+exception
+  when undefined_table or lock_not_available then
+    return greatest(v_count, 1);
 end
 $$;
 

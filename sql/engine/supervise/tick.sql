@@ -123,8 +123,7 @@ begin
     'sessions', v_sessions,
     'opened', v_opened,
     'running', v_running,
-    'queued', (select count(*) from (select from jobs_internal.job as j where j.state = 'queued'
-          limit 1000) as d),
+    'queued', jobs_internal.count_queued(),
     'next_due_ms', (select greatest(0,
           ceil(extract(epoch from j.due_at - clock_timestamp()) * 1000))::bigint
       from jobs_internal.first_due() as j where isfinite(j.due_at) order by j.due_at limit 1),

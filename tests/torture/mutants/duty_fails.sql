@@ -1,6 +1,6 @@
 -- A supervisor's signals fail with an error of their own while an attempt is overdue.
 
--- Replaces jobs_internal.send_stop_signals, md5 2eaa0acdc2dc976115f5d45378fc18c6.
+-- Replaces jobs_internal.send_stop_signals, md5 1857f45c92ca67920ff130d50974cf8b.
 create or replace function jobs_internal.send_stop_signals(p_job bigint default null)
 returns setof jsonb
 language plpgsql volatile security definer
@@ -28,7 +28,12 @@ begin
       pg_get_userbyid(j.owner) as owner, j.owner as owner_id,
       j.state = 'running' and jobs_internal.is_watched(j.id) as watches
     from jobs_internal.stop_request as x
-    join jobs_internal.job as j on j.id = x.job_id
+    cross join lateral (
+      select o.id, o.owner, o.state, o.lane_id, o.child_pid, o.child_start
+      from jobs_internal.job as o
+      where o.id = x.job_id
+      offset 0
+    ) as j
     left join jobs_internal.active_sessions() as l on l.job_id = x.job_id and l.attempt = x.attempt
     where (p_job is null or x.job_id = p_job)
       and (l.pid is not null or (j.child_pid is not null
