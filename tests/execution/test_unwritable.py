@@ -61,6 +61,27 @@ def test_an_ending_that_no_table_takes_is_told(database: Database, kind: str) ->
     assert ledger(database) == ([] if kind == "function" else [1, 2])
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_what_a_child_did_is_kept_until_there_is_room(database: Database, known: bool) -> None:
+    """It is done, and is not done again: also where its statement was found out to need a child by its first refusal."""
+    database.admin("create sequence app.tries")
+    database.admin(
+        "create function app.no_room() returns trigger language plpgsql as"
+        " $$ begin if nextval('app.tries') <= 2 then raise disk_full using message = 'no space left'; end if;"
+        " return new; end $$"
+    )
+    database.admin("grant usage on schema app to public; grant usage on sequence app.tries to public")
+    database.admin(
+        "create trigger no_room before insert on jobs_internal.finished for each row execute function app.no_room()"
+    )
+    job = put_sql(database, "call app.two_commits(1)")
+    if not known:
+        database.admin("update jobs_internal.statement set top_level = false")
+    database.drain()
+    assert ledger(database) == [1, 2]
+    assert attempts(database, job) == [(1, "succeeded")]
+
+
 def test_a_note_of_any_kind_does_not_reach_the_log_whole(database: Database) -> None:
     """What a supervisor reads is short: a number with many digits or a deep nesting is cut off as text."""
     deep = "[" * 2000 + "]" * 2000

@@ -13,6 +13,7 @@ as $$
 declare
   v_item jobs_internal.work_item;
   v_result jobs_internal.attempt_result;
+  v_child boolean := p_item.mode = 'child';  -- what it did is done
 begin
   p_state.stats := null;
   v_item := jobs_internal.begin_alone(p_state.session_id, p_state.lane_id, p_item);
@@ -39,6 +40,7 @@ begin
       v_item.done_when := jobs_internal.mark_top_level(v_item.job_id);
       commit;
       v_result := null;
+      v_child := true;
     end if;
   end if;
   if v_result.outcome is null then
@@ -61,8 +63,8 @@ begin
     commit;
     return;
   end if;
-  call jobs_internal.write_end(p_state.session_id, p_state.lane_id, p_item.mode = 'child',
-      p_state.baseline, v_result, p_state.leave);
+  call jobs_internal.write_end(p_state.session_id, p_state.lane_id, v_child, p_state.baseline,
+      v_result, p_state.leave);
   if v_result.outcome is not null then
     p_state.in_a_row := false;
     p_state.needs_savepoint := null;

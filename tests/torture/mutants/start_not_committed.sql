@@ -1,7 +1,7 @@
 -- The start of a lone job is committed with its end: no session counts the job that crashes the
 -- server.
 
--- Replaces jobs_internal.work_alone, md5 96ffc176ce56f207d4490188e0826140.
+-- Replaces jobs_internal.work_alone, md5 c17aee55d2d7aa9cbc8f093470b53013.
 create or replace procedure jobs_internal.work_alone(
   p_item jobs_internal.work_item,
   inout p_state jobs_internal.worker_state
@@ -11,6 +11,7 @@ as $$
 declare
   v_item jobs_internal.work_item;
   v_result jobs_internal.attempt_result;
+  v_child boolean := p_item.mode = 'child';  -- what it did is done
 begin
   p_state.stats := null;
   v_item := jobs_internal.begin_alone(p_state.session_id, p_state.lane_id, p_item);
@@ -36,6 +37,7 @@ begin
       v_item.done_when := jobs_internal.mark_top_level(v_item.job_id);
       commit;
       v_result := null;
+      v_child := true;
     end if;
   end if;
   if v_result.outcome is null then
@@ -58,8 +60,8 @@ begin
     commit;
     return;
   end if;
-  call jobs_internal.write_end(p_state.session_id, p_state.lane_id, p_item.mode = 'child',
-      p_state.baseline, v_result, p_state.leave);
+  call jobs_internal.write_end(p_state.session_id, p_state.lane_id, v_child, p_state.baseline,
+      v_result, p_state.leave);
   if v_result.outcome is not null then
     p_state.in_a_row := false;
     p_state.needs_savepoint := null;
