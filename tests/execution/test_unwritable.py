@@ -63,7 +63,7 @@ def test_an_ending_that_no_table_takes_is_told(database: Database, kind: str) ->
 
 @pytest.mark.parametrize("known", [True, False])
 def test_what_a_child_did_is_kept_until_there_is_room(database: Database, known: bool) -> None:
-    """It is done, and is not done again: also where its statement was found out to need a child by its first refusal."""
+    """It is done, and is not done again: also where the statement was found out to need a child."""
     database.admin("create sequence app.tries")
     database.admin(
         "create function app.no_room() returns trigger language plpgsql as"
