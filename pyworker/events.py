@@ -147,7 +147,7 @@ _ALL = (
         "schema_mismatch",
         "critical",
         "sqlstate message hint",
-        "The database does not hold the schema that this version needs. Exit code 5.",
+        "The database does not hold the schema that this program needs. Exit code 5.",
     ),
     _event(
         "role_refused",

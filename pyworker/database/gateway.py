@@ -76,6 +76,10 @@ class Gateway:
         )
         return None if found is None else str(found)
 
+    def assert_program_fits(self, schema: int) -> None:
+        """Raise where the database's schema is older than the one that this program is for."""
+        self._value("select jobs_internal.assert_program_fits(%s)", schema)
+
     def supervisor_open(self, name: str, host: str, os_pid: int, version: str) -> int:
         """Register this connection as a supervisor; returns its number."""
         return int(

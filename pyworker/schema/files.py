@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pyworker.errors import SchemaError
 
-__all__ = ["Migration", "Source", "SqlFile", "read_source"]
+__all__ = ["Migration", "Source", "SqlFile", "read_source", "read_version"]
 
 _MIGRATION = re.compile(r"(\d{4})_([a-z][a-z0-9_]*)\.sql")
 _INCLUDE = re.compile(r"^\\ir (\S+)$", re.MULTILINE)
@@ -93,6 +93,15 @@ def _read_migration(root: Path, path: Path) -> Migration:
             hint="Start it with a comment of one sentence.",
         )
     return Migration(version=int(named[1]), name=named[2], file=file)
+
+
+def read_version(root: Path | None = None) -> int:
+    """Number the schema that the files make, by the names of the migrations alone."""
+    found = [
+        _MIGRATION.fullmatch(path.name)
+        for path in ((root or sql_directory()) / "migrations").glob("*.sql")
+    ]
+    return max((int(named[1]) for named in found if named), default=0)
 
 
 def read_source(root: Path | None = None) -> Source:

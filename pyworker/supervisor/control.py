@@ -23,6 +23,7 @@ from pyworker.database.gateway import Gateway
 from pyworker.database.records import Tick
 from pyworker.errors import ConfigError, convert_database_errors
 from pyworker.log import EventLog
+from pyworker.schema.files import read_version
 from pyworker.supervisor.exit_codes import Exit
 from pyworker.supervisor.launcher import Launcher
 from pyworker.supervisor.outage import Reasons
@@ -47,7 +48,7 @@ _MISMATCH = {
     "42883",  # no such function
     "42P01",  # no such table
 }
-_OUR_MISMATCH = "PW09"
+_OUR_MISMATCH = ("PW053", "PW09")
 #: What a refusal is called in the log, what the process leaves with, and what helps where the
 #: database says nothing.
 _REFUSALS: dict[str, tuple[str, Exit, str]] = {
@@ -68,7 +69,10 @@ _REFUSALS: dict[str, tuple[str, Exit, str]] = {
 _MISMATCH_REFUSAL = (
     "schema_mismatch",
     Exit.SCHEMA,
-    "Run `pyworker install`, or `pyworker upgrade`, here; `pyworker check` tells what is missing.",
+    (
+        "Run `pyworker upgrade`, or `pyworker install` where there is none; `pyworker check` tells "
+        "what is missing."
+    ),
 )
 
 
@@ -103,11 +107,16 @@ class Refused(Exception):
         """Tell how, for the log."""
         cause = self.__cause__
         diagnostic = cause.diag if isinstance(cause, psycopg.Error) else None
-        about = f"the role {self._role} may not use it: " if self.exit_code == Exit.CLOSED else ""
+        state = diagnostic.sqlstate if diagnostic else None
+        about, hint = "", diagnostic.message_hint if diagnostic else None
+        if self.exit_code == Exit.CLOSED:
+            about = f"the role {self._role} may not use it: "
+        elif state in _MISMATCH:  # the server's own hint is about the call
+            about, hint = "the schema is missing, or is not the one of this program: ", None
         return {
-            "sqlstate": diagnostic.sqlstate if diagnostic else None,
+            "sqlstate": state,
             "message": about + reason_of(cause or self),
-            "hint": (diagnostic.message_hint if diagnostic else None) or self._remedy,
+            "hint": hint or self._remedy,
         }
 
 
@@ -181,6 +190,7 @@ def _refusals(role: str) -> Iterator[None]:
 
 def _register(gateway: Gateway, role: str, name: str, owners: Sequence[str]) -> int:
     with _refusals(role):
+        gateway.assert_program_fits(read_version())
         number = gateway.supervisor_open(name, socket.gethostname(), os.getpid(), __version__)
         if owners:  # jobs of all others are told that they wait for another supervisor
             gateway.supervisor_serves(number, owners)

@@ -241,6 +241,7 @@ to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- Supervise.
 grant execute on function
+  jobs_internal.assert_program_fits(integer),
   jobs_internal.supervisor_open(text, text, integer, text),
     jobs_internal.supervisor_serves(bigint, text[]),
   jobs_internal.supervisor_close(bigint), jobs_internal.supervisor_tick(bigint),

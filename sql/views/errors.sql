@@ -51,6 +51,7 @@ from (values
   ('PW050', false, 'only a worker session calls this'),
   ('PW051', false, 'a worker session must run as its own login'),
   ('PW052', true, 'pyworker was upgraded while the worker session began'),
+  ('PW053', false, 'the supervisor''s program was made for a newer schema: pyworker upgrade'),
   ('PW060',
       true, 'the database is a copy of another installation: nothing runs until jobs.reconcile()'),
   ('PW070', false, 'the job carries more than the quota of the owner allows'),

@@ -12,6 +12,7 @@ create or replace function jobs_internal.waiting_figures(p_owner oid)
 returns table (queue_id integer, queued bigint, scheduled bigint, oldest timestamptz)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 as $$
 declare
   v_lane record;

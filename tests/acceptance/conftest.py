@@ -61,6 +61,15 @@ main()
 """
 
 
+#: The same, as a program from before it asked for the version of the schema.
+_OLDER = """
+from pyworker.cli import main
+from pyworker.database.gateway import Gateway
+Gateway.assert_program_fits = lambda self, schema: None
+main()
+"""
+
+
 class Supervisor:
     """`python -m pyworker run` as a process; its log lines are read as they come."""
 
@@ -71,9 +80,13 @@ class Supervisor:
         environment: Mapping[str, str] | None = None,
         os_user: str | None = None,
         looks: bool = True,
+        older: bool = False,
     ) -> None:
-        """`environment`: besides our own; `os_user`: who it runs as, for root only; `looks`: by itself, while idle."""
+        """`environment`: besides our own; `os_user`: who it runs as, for root only; `looks`: by itself, while idle;
+        `older`: it takes an older schema."""
         program = ["-m", "pyworker"] if looks else ["-c", _NEVER_LOOKS]
+        if older:
+            program = ["-c", _OLDER]
         python = [sys.executable, *(program if os_user is None else ["-c", _AS_ANOTHER, os_user])]
         self.process = subprocess.Popen(
             [*python, "run", "--dsn", dsn, *arguments],
@@ -139,8 +152,9 @@ def supervise() -> Iterator[Supervise]:
             environment: Mapping[str, str] | None = None,
             os_user: str | None = None,
             looks: bool = True,
+            older: bool = False,
         ) -> Supervisor:
-            one = Supervisor(dsn, *arguments, environment=environment, os_user=os_user, looks=looks)
+            one = Supervisor(dsn, *arguments, environment=environment, os_user=os_user, looks=looks, older=older)
             stack.callback(one.kill)
             if started:
                 one.wait_for("supervisor_started")

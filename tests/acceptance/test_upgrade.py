@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import pytest
 from pgmq.install import get_embedded_install_sql
 from stage import ledger, put, wait_at_gate, wait_for, wait_running
 from support import Database, Server, drop, new_name, wait_until
@@ -27,8 +29,9 @@ end $$;
 """
 
 
-def test_a_supervisor_lives_through_an_upgrade(server: Server, template: str, supervise: Supervise) -> None:
-    """It sees that all is paused, launches nothing of the old version, and goes on with the new one."""
+@pytest.fixture
+def older(server: Server, template: str) -> Iterator[Database]:
+    """A database with the schema of the version before this one."""
     assert template  # the roles are there
     database = Database(server=server, name=new_name("upgraded"))
     with server.connect() as line:
@@ -40,7 +43,14 @@ def test_a_supervisor_lives_through_an_upgrade(server: Server, template: str, su
             env=server.private.environment("postgres", database.name), input=text, text=True, check=True,
             capture_output=True,
         )  # fmt: skip
-    one = supervise(database.dsn("supervisor"), "--owner", "app")
+    yield database
+    drop(database)
+
+
+def test_a_supervisor_lives_through_an_upgrade(server: Server, older: Database, supervise: Supervise) -> None:
+    """It sees that all is paused, launches nothing of the old version, and goes on with the new one."""
+    database = older
+    one = supervise(database.dsn("supervisor"), "--owner", "app", older=True)
     with server.connect("postgres", database.name) as holder:
         holder.execute("select pg_advisory_lock(1)")
         job = put(database, "app.gate", {"n": 1})
@@ -58,4 +68,30 @@ def test_a_supervisor_lives_through_an_upgrade(server: Server, template: str, su
     assert ledger(database) == [1, 2]
     assert one.process.poll() is None
     assert one.stop() == 0
-    drop(database)
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["a schema from before it was asked", "a schema that answers"])
+def test_a_newer_program_does_not_run_on_an_older_schema(older: Database, supervise: Supervise, asks: bool) -> None:
+    """It says so once, with the command that helps, and leaves with a code of its own, having done nothing."""
+    if asks:
+        upgrade = [sys.executable, "-m", "pyworker", "upgrade", "--dsn", older.dsn("postgres")]
+        subprocess.run(upgrade, check=True, capture_output=True)
+        older.admin(
+            "create or replace function jobs_internal.schema_version() returns integer language sql immutable"
+            " set search_path = pg_catalog, pg_temp begin atomic select 1; end"
+        )
+    one = supervise(older.dsn("supervisor"), "--owner", "app", "--wait", started=False)
+    assert one.process.wait(60) == 5
+    one.stop()
+    (line,) = one.events("schema_mismatch")
+    assert line["sqlstate"] == ("PW053" if asks else "42883")
+    assert "older than this program" in line["message"] if asks else "is not the one of this program" in line["message"]
+    assert "`pyworker upgrade`" in line["hint"]
+    assert one.events("supervisor_started") == []
+    assert older.admin("select count(*) from jobs_internal.supervisor") == [(0,)]
+
+
+def test_once_upgraded_it_runs(older: Database, supervise: Supervise) -> None:
+    upgrade = [sys.executable, "-m", "pyworker", "upgrade", "--dsn", older.dsn("postgres")]
+    subprocess.run(upgrade, check=True, capture_output=True)
+    assert supervise(older.dsn("supervisor"), "--owner", "app").stop() == 0

@@ -75,6 +75,7 @@ def test_every_error_of_a_call_is_provoked() -> None:
         *("PW070", "PW071", "PW072", "PW073", "PW074", "PW075", "PW076", "PW077", "PW079", "PW080"),  # tier owners
         "PW078",  # tier attacks
         "PW052",  # tier schema
+        "PW053",  # acceptance: test_upgrade
         "PW060",  # acceptance: test_copies
         *("PW023", "PW040", "PW042", "PW043"),  # while a job runs: test_results, test_changes, test_statements
         *("PW041", "PW050", "PWC01", "PWC02", "PWD01", "PWL01", "PWL02", "PWT01"),  # the worker's: tier concurrency

@@ -34,6 +34,9 @@ begin
   return nextval('jobs_internal.number');
 end $$;
 
+create function jobs_internal.assert_program_fits(p_schema int) returns void
+language sql begin atomic select; end;
+
 create function jobs_internal.supervisor_serves(p_supervisor bigint, p_owners text[]) returns void
 language sql begin atomic select; end;
 

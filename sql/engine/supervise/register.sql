@@ -1,5 +1,27 @@
 -- Supervisors: registered with their control connection.
 
+-- Refuse a supervisor whose program was made for a newer schema, p_schema: it would call functions
+-- that are not there, or that do something else. One that is older goes on where it can. Errors:
+-- PW053.
+create or replace function jobs_internal.assert_program_fits(p_schema integer)
+returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set exit_on_error = off
+set lock_timeout = '50ms'
+as $$
+begin
+  if p_schema > jobs_internal.schema_version() then
+    raise exception using errcode = 'PW053',
+      message = format('the schema in database "%s" is older than this program',
+        current_database()),
+      detail = format('The database has version %s, and this program needs version %s.',
+          jobs_internal.schema_version(), p_schema),
+      hint = 'Run `pyworker upgrade`, then start it again.';
+  end if;
+end
+$$;
+
 -- Register a supervisor's control connection. Returns its number. Jobs whose message was lost are
 -- due again. Errors: PW060 in a copy; 55P03 while a table of ours is locked.
 create or replace function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid integer,
