@@ -120,6 +120,7 @@ SUPERVISORS = {
         ),
         *("make_buckets", "make_lanes", "repair_lanes", "note_overdue", "release", "rescue", "rescue_one"),
         *("set_lane_idle", "signal", "reclaim_unstarted", "remove_dropped_queues", "session_demand"),
+        "count_queued",
     )
 }
 
