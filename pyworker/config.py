@@ -87,6 +87,13 @@ class Settings(BaseSettings):
         ge=1000,
         description="attempts that end before the daemon has the hot tables vacuumed ahead of time",
     )
+    processors: int | None = Field(
+        None,
+        ge=1,
+        description="processors of the server, which the daemon keeps busy with sessions and no "
+        "more; default: those of this machine where the DSN is a local socket, else not known, and "
+        "sessions are as many as there is work for",
+    )
     server_dir: Path | None = Field(None, description="the private server's directory")
     server_user: str | None = Field(
         None, description="OS user that runs the private server when started by root"

@@ -125,6 +125,7 @@ def _supervise(settings: Settings, dsn: str, *, drain: bool, until_empty: bool, 
         call_timeout=settings.stall_after,
         stuck_after=settings.stuck_after,
         vacuum_jobs=settings.vacuum_jobs,
+        processors=settings.processors,
         allow_superuser=settings.allow_superuser,
     )
     try:

@@ -43,15 +43,19 @@ class Demand:
     owner: str
     session_demand: int
     active_sessions: int
+    occupied: int = 0  # of those demanded: sessions that have run one job for more than a second
+    working: int = 0  # sessions that do jobs just now
+    moving: int = 0  # those of them that wait for nothing
+    in_chunks: int = 0  # those that come to other lanes by themselves
+    lanes: int = 0  # in which something is due
+    new_lanes: int = 0  # of which it is not known how long their jobs take
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read one entry of a tick's `owners`."""
-        return cls(
-            owner=str(row["owner"]),
-            session_demand=int(row.get("session_demand") or 0),
-            active_sessions=int(row.get("active_sessions") or 0),
-        )
+        names = "session_demand active_sessions occupied working moving in_chunks lanes new_lanes"
+        counts = {name: int(row.get(name) or 0) for name in names.split()}
+        return cls(owner=str(row["owner"]), **counts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from pyworker.schema.files import read_version
 from pyworker.supervisor.exit_codes import Exit
 from pyworker.supervisor.launcher import Launcher
 from pyworker.supervisor.outage import Reasons
+from pyworker.supervisor.session_limit import SessionLimit, processors_of
 from pyworker.supervisor.signals import WakeupPipe
 from pyworker.supervisor.warnings import described
 
@@ -91,6 +92,7 @@ class Options:
     call_timeout: float = 30.0
     stuck_after: float = 30.0
     vacuum_jobs: int = 40_000
+    processors: int | None = None  # of the server; None: this machine's, where it is here
     allow_superuser: bool = False
 
 
@@ -127,6 +129,7 @@ class ControlConnection:
     connection: DeadlineConnection
     gateway: Gateway
     launcher: Launcher
+    limit: SessionLimit
     number: int
     privileges: str | None = None  # what its login has that no supervisor needs
 
@@ -151,11 +154,12 @@ class ControlConnection:
     def tick(self) -> Tick:
         """Dispatch, rescue, and see how things stand. A schema without it was upgraded under us."""
         try:
-            return self.gateway.supervisor_tick(self.number)
+            tick = self.gateway.supervisor_tick(self.number)
         except psycopg.Error as error:
             if error.sqlstate in _MISMATCH:
                 raise Refused(self.user, error.sqlstate) from error
             raise
+        return replace(tick, owners=self.limit.apply(tick.owners, monotonic()))
 
     def register(self, name: str, owners: Sequence[str] = ()) -> "ControlConnection":
         """Register once more, where the database has forgotten this supervisor."""
@@ -242,6 +246,7 @@ def _open(options: Options, wakeup: WakeupPipe) -> ControlConnection:
         connection=connection,
         gateway=gateway,
         launcher=launcher,
+        limit=SessionLimit(processors_of(connection.info.host, options.processors)),
         number=number,
         privileges=privileges,
     )

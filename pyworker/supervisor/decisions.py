@@ -9,6 +9,9 @@ __all__ = ["Pace", "deadline_after", "event_for", "is_empty", "pace_after", "ses
 
 #: Seconds from one tick to the next.
 RUNNING = 0.05  # a job runs, and others with a short timeout may start; or one is being stopped
+# short jobs are worked off by sessions that come to all lanes by themselves
+DRAINING = 0.25
+_NEAR = 1000  # ms: with a deadline so near, other jobs may have as short a timeout
 ACTIVE = 0.1  # sessions are there, or on their way
 BLOCKED = 0.5  # work is due that cannot be launched for just now
 # jobs wait for what no notification tells of: a lease that ends, a lane, an owner
@@ -51,6 +54,8 @@ def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float, l
     `jitter`, around 1, keeps idle supervisors apart from one another; `looks`: ticks since it fell
     asleep.
     """
+    if _draining(tick):
+        return Pace(seconds=_until_due(tick, DRAINING), idle=False)
     if tick.running or tick.stopping:
         return Pace(seconds=_until_due(tick, RUNNING), idle=False)
     if tick.sessions or tick.dispatched or tick.rescued or tick.outbox or on_their_way:
@@ -64,6 +69,13 @@ def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float, l
         )
     waiting = tick.queued or (tick.next_due_ms is not None and tick.next_due_ms <= 0)
     return Pace(seconds=_until_due(tick, (QUEUED if waiting else IDLE) * jitter), idle=True)
+
+
+def _draining(tick: Tick) -> bool:
+    """Tell whether a tick finds nothing that another one soon could be late for."""
+    hurries = tick.stopping or any(demand.new_lanes for demand in tick.owners)
+    near = tick.next_deadline_ms is not None and tick.next_deadline_ms < _NEAR
+    return not (hurries or near) and any(demand.in_chunks for demand in tick.owners)
 
 
 def _until_due(tick: Tick, most: float) -> float:

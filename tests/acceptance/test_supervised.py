@@ -339,3 +339,24 @@ def test_owners_whose_names_have_spaces_and_commas(database: Database, supervise
     finally:
         for role in roles:
             database.line("postgres").execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+
+
+def test_sessions_follow_what_they_gain(database: Database, supervise: Supervise) -> None:
+    """With one processor: jobs that wait have all the sessions that an owner may have, those that compute a few."""
+    database.run(
+        "create function app.compute(n integer) returns void language plpgsql as"
+        " $$ declare k bigint := 0; begin for i in 1 .. n loop k := k + i; end loop; end $$"
+    )
+    most = int(database.admin("select value from jobs.settings where name = 'sessions_per_owner'")[0][0])
+    one = supervise(database.dsn("supervisor"), environment={"PYWORKER_PROCESSORS": "1"})
+    for _ in range(40):
+        put(database, "app.compute", {"n": 1_000_000})
+    wait_until(lambda: not database.admin("select 1 from jobs_internal.job limit 1"), 60)
+    ever = database.admin("select pg_sequence_last_value('jobs_internal.session_id_seq')")[0][0]
+    assert ever < most, ever
+    with gate_shut(database):
+        for number in range(most):
+            put(database, "app.gate", {"n": number})
+        wait_at_gate(database, most)
+    wait_until(lambda: not database.admin("select 1 from jobs_internal.job limit 1"), 60)
+    assert one.stop() == 0

@@ -1,14 +1,70 @@
--- How many worker sessions each owner should have.
+-- How many worker sessions each owner should have: what its work could use. How many of those gain
+-- something is for the supervisor to say, which sees them over time.
+
+-- What the worker sessions that live do, for each owner: how many there are, how many run a job
+-- alone, and of those how many for more than a second (occupied); how many do jobs (working) and
+-- wait for nothing (moving), a watcher of a child left out; for each that works on a claim, its
+-- lane and how many messages it has claimed.
+create or replace function jobs_internal.sessions_at_work()
+returns table (
+  owner oid,
+  active integer,
+  alone integer,
+  occupied integer,
+  working integer,
+  moving integer,
+  lane_ids integer[],
+  claimed integer[]
+)
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select s.owner, count(*)::integer, count(s.job_id)::integer,
+    (count(*) filter (where j.started_at < clock_timestamp() - interval '1 second'))::integer,
+    (count(*) filter (where b.samples))::integer,
+    (count(*) filter (where b.samples and a.wait_event is null))::integer,
+    array_agg(s.lane_id) filter (where b.claims),
+    array_agg(cardinality(s.msg_ids)) filter (where b.claims)
+  from jobs_internal.session as s
+  join pg_stat_get_activity(null) as a on a.pid = s.pid and a.backend_start = s.backend_start
+    and a.datid = (select d.oid from pg_database as d where d.datname = current_database())
+  left join lateral (
+    select o.started_at, o.child_pid from jobs_internal.job as o where o.id = s.job_id offset 0
+  ) as j on true
+  cross join lateral (
+    select s.msg_ids is not null and s.job_id is null as claims,
+      (s.msg_ids is not null or s.job_id is not null) and j.child_pid is null
+        and a.state is not null as samples
+  ) as b
+  group by s.owner;
+end;
 
 -- How many worker sessions an owner should have now: for each lane as many as do what is due and
--- what is claimed in half a second, and where it is not known how long its jobs take one more than
--- work; besides those that run a job alone. No more than the slots of the queues, than the setting
--- sessions_per_owner and the owner's quota. A server without a free worker slot refuses the launch
--- itself. Owners without due jobs are listed too while sessions of theirs live, so that a
+-- what is claimed in a tenth of a second, and where it is not known how long its jobs take one more
+-- than work; besides those that run a job alone. No more than the slots of the queues, than the
+-- setting sessions_per_owner and the owner's quota. A server without a free worker slot refuses the
+-- launch itself. Owners without due jobs are listed too while sessions of theirs live, so that a
 -- supervisor sees those that it launched. Of a lane 200 messages are counted at most, whatever its
 -- backlog; what sessions have claimed stands before them and is passed over.
+--   occupied: of session_demand, those that have run one job for more than a second: they take
+--     nothing else
+--   working, moving: sessions that do jobs just now, and those of them that wait for nothing; a
+--     child's watcher and what cannot be seen are left out. What a supervisor makes of them:
+--     pyworker/supervisor/session_limit.py
+--   in_chunks: sessions that work on a claim: they come to the other lanes by themselves
+--   lanes, new_lanes: where something is due; those of them whose jobs' duration is not known
 create or replace function jobs_internal.session_demand()
-returns table (owner name, session_demand integer, active_sessions integer)
+returns table (
+  owner name,
+  session_demand integer,
+  active_sessions integer,
+  occupied integer,
+  working integer,
+  moving integer,
+  in_chunks integer,
+  lanes integer,
+  new_lanes integer
+)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -25,6 +81,7 @@ declare
   v_sum integer;
   v_free integer;
   v_limit integer := jobs_internal.setting('sessions_per_owner')::integer;
+  v_short double precision := jobs_internal.setting('short_ms')::double precision;
   v_most integer;
   v_but text[] := array(select f.item from jobs_internal.duty_failure as f where f.duty = 'lanes'
       and jobs_internal.is_future(f.retry_at));
@@ -35,14 +92,19 @@ begin
   end if;
   perform jobs_internal.wake_lanes();
   for v_owner in
-    select r.oid, r.rolname, least(v_limit, jobs_internal.most_sessions(r.oid)) as most
+    select r.oid, r.rolname, least(v_limit, jobs_internal.most_sessions(r.oid)) as most,
+      coalesce(w.active, 0) as active, coalesce(w.alone, 0) as alone,
+      coalesce(w.occupied, 0) as occupied, coalesce(w.working, 0) as working,
+      coalesce(w.moving, 0) as moving, w.lane_ids, w.claimed
     from pg_roles as r
+    left join jobs_internal.sessions_at_work() as w on w.owner = r.oid
     where r.oid in (select l.owner from jobs_internal.lane as l) and jobs_internal.is_runner(r.oid)
       and not jobs_internal.is_refused(r.oid)
   loop
     v_most := v_owner.most;
     v_sum := 0;
     v_lanes := '{}';
+    new_lanes := 0;
     for v_lane in
       select l.id, l.pgmq_queue, l.avg_ms, l.scan_start, l.scan_start_at, l.served_at,
         q.concurrency, q.id as queue_id
@@ -88,15 +150,17 @@ begin
         continue;
       end if;
       v_lanes := v_lanes || v_lane.id;
-      select coalesce(sum(cardinality(s.msg_ids)), 0), count(*) into v_claimed, v_busy
-      from jobs_internal.session as s
-      where s.lane_id = v_lane.id and s.msg_ids is not null and s.job_id is null
-        and jobs_internal.alive(s.pid, s.backend_start);
+      new_lanes := new_lanes + (v_lane.avg_ms is null)::integer;
+      select coalesce(sum(c.jobs), 0), count(*) into v_claimed, v_busy
+      from unnest(v_owner.lane_ids, v_owner.claimed) as c(lane_id, jobs)
+      where c.lane_id = v_lane.id;
       -- Where it is not known how long they take: one more session in each round. Otherwise those
-      -- at work take the rest as well, if it is little.
+      -- at work take the rest as well, if it is little. A session needs some time for each job
+      -- beside the job's own: 0.06 ms in a chunk, and a commit or two where it runs alone.
       v_due := case when v_lane.avg_ms is null then v_busy + 1
-        else greatest(1, least(v_due + v_claimed,
-              ceil((v_due + v_claimed) * greatest(v_lane.avg_ms, 0.001) / 500))) end;
+        else greatest(1, least(v_due + v_claimed, ceil((v_due + v_claimed)
+                * (v_lane.avg_ms + case when v_lane.avg_ms < v_short then 0.06 else 1 end)
+                / 100))) end;
       if v_lane.concurrency is not null then
         v_free := jobs_internal.unused_slots(v_lane.queue_id, v_lane.concurrency);
         if v_free > 0 and v_lane.concurrency > 1
@@ -124,13 +188,17 @@ begin
       exit when v_sum >= v_most;
     end loop;
     owner := v_owner.rolname;
-    active_sessions := jobs_internal.live_sessions(v_owner.oid);
+    active_sessions := v_owner.active;
+    occupied := v_owner.occupied;
+    working := v_owner.working;
+    moving := v_owner.moving;
+    in_chunks := coalesce(cardinality(v_owner.lane_ids), 0);
+    lanes := cardinality(v_lanes);
     -- Sessions that live and are idle take the new work themselves; those that run a job alone, or
     -- work for other lanes, do not.
-    session_demand := least(v_most, v_sum + (select count(*) from jobs_internal.session as s
-      where s.owner = v_owner.oid and (s.job_id is not null or s.msg_ids is not null
-          and s.lane_id <> all (v_lanes))
-        and jobs_internal.alive(s.pid, s.backend_start)))::integer;
+    session_demand := least(v_most, v_sum + v_owner.alone + (
+        select count(*) from unnest(v_owner.lane_ids) as c(lane_id)
+        where c.lane_id <> all (v_lanes)))::integer;
     if v_sum = 0 then
       session_demand := 0;
     end if;

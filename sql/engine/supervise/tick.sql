@@ -35,9 +35,7 @@ begin
       when 'clock' then perform jobs_internal.repair_clock_step();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
-        v_result := (select jsonb_agg(jsonb_build_object('owner', w.owner,
-              'session_demand', w.session_demand, 'active_sessions', w.active_sessions))
-          from jobs_internal.session_demand() as w);
+        v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);
       when 'failures' then
         perform jobs_internal.sweep_failures();
         v_result := jobs_internal.unlogged_failures();

@@ -15,6 +15,10 @@ def demand(owner: str = "app", session_demand: int = 2, active_sessions: int = 0
     return Demand(owner=owner, session_demand=session_demand, active_sessions=active_sessions)
 
 
+#: Sessions work a backlog of short jobs off.
+DRAINS = replace(demand("app", 2, 2), working=2, moving=2, in_chunks=2, lanes=1)
+
+
 @pytest.mark.parametrize(
     ("session_demand", "active_sessions", "pending", "expected"),
     [(2, 0, 0, 2), (2, 1, 0, 1), (2, 1, 1, 0), (2, 3, 0, 0), (2, 0, 5, 0), (0, 0, 0, 0)],
@@ -45,6 +49,13 @@ def test_owners_that_are_not_served_or_blocked_get_none() -> None:
         (Tick(sessions=1), False, 0.1, False),
         (Tick(sessions=1, running=1), False, 0.05, False),
         (Tick(stopping=1), False, 0.05, False),
+        (Tick(sessions=1, running=1, owners=(DRAINS,)), False, 0.25, False),
+        (Tick(sessions=1, owners=(DRAINS,)), False, 0.25, False),
+        (Tick(sessions=1, running=1, next_deadline_ms=5000, owners=(DRAINS,)), False, 0.25, False),
+        (Tick(sessions=1, running=1, next_deadline_ms=900, owners=(DRAINS,)), False, 0.05, False),
+        (Tick(sessions=1, running=1, stopping=1, owners=(DRAINS,)), False, 0.05, False),
+        (Tick(sessions=1, running=1, owners=(DRAINS, replace(DRAINS, new_lanes=1))), False, 0.05, False),
+        (Tick(sessions=1, running=1, next_due_ms=100, owners=(DRAINS,)), False, 0.1, False),
         (Tick(), True, 0.5, False),
         (Tick(queued=7), False, 1.0, True),  # of a paused queue
     ],

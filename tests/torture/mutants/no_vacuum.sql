@@ -1,6 +1,6 @@
 -- The upkeep does not vacuum the hot tables.
 
--- Replaces jobs_internal.do_part, md5 a638e48430defdda80276dc64e4342ad.
+-- Replaces jobs_internal.do_part, md5 3abc6c2ab992c70089744a78cb4764f3.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -31,9 +31,7 @@ begin
       when 'clock' then perform jobs_internal.repair_clock_step();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
-        v_result := (select jsonb_agg(jsonb_build_object('owner', w.owner,
-              'session_demand', w.session_demand, 'active_sessions', w.active_sessions))
-          from jobs_internal.session_demand() as w);
+        v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);
       when 'failures' then
         perform jobs_internal.sweep_failures();
         v_result := jobs_internal.unlogged_failures();
