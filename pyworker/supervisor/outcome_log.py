@@ -2,7 +2,7 @@
 there are many.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
@@ -48,24 +48,31 @@ class Batch:
             )
         for outcome in commit.others:
             if outcome.outcome == "succeeded":
-                self._success(commit, outcome.task, outcome.job_id, outcome.ms or 0.0)
+                self._successes(commit, outcome.task, [outcome.job_id], [outcome.ms or 0.0])
             else:
                 self._log.emit(event_for(outcome), **_fields(commit, outcome))
                 self.failures += 1
         for entry in commit.succeeded:
-            for job_id, ms in zip(entry.job_ids, entry.ms, strict=True):
-                self._success(commit, entry.task, job_id, ms)
+            self._successes(commit, entry.task, entry.job_ids, entry.ms)
 
-    def _success(self, commit: Commit, task: str, job_id: int, ms: float) -> None:
-        self.successes += 1
-        if len(self._singles) <= SINGLES_PER_SECOND:
-            own = {"job_id": job_id, "task": clean(task, _TASK_LIMIT), "ms": ms}
+    def _successes(
+        self, commit: Commit, task: str, job_ids: Sequence[int], ms: Sequence[float]
+    ) -> None:
+        """Keep the successes of a task in one commit: what is kept of each is its time, and of the
+        first ones their lines, should they be few.
+        """
+        if not job_ids:
+            return
+        self.successes += len(job_ids)
+        room = SINGLES_PER_SECOND + 1 - len(self._singles)
+        for one, took in zip(job_ids[:room] if room > 0 else (), ms, strict=False):
+            own = {"job_id": one, "task": clean(task, _TASK_LIMIT), "ms": took}
             self._singles.append({**own, **_of_commit(commit)})
         total = self._sums.setdefault(
             (commit.at.replace(microsecond=0), commit.queue, commit.owner, task), _Sum()
         )
-        total.count += 1
-        total.ms.append(ms)
+        total.count += len(job_ids)
+        total.ms.extend(ms)
 
     def finish(self, *, summed: bool) -> None:
         """Write the successes: one by one, or one line for each task, queue, owner and second."""
