@@ -12,6 +12,7 @@ RUNNING = 0.05  # a job runs, and others with a short timeout may start; or one 
 # short jobs are worked off by sessions that come to all lanes by themselves
 DRAINING = 0.25
 _NEAR = 1000  # ms: with a deadline so near, other jobs may have as short a timeout
+_MANY = 1000  # jobs: with so many dispatched by one tick, more are due
 ACTIVE = 0.1  # sessions are there, or on their way
 BLOCKED = 0.5  # work is due that cannot be launched for just now
 # jobs wait for what no notification tells of: a lease that ends, a lane, an owner
@@ -74,6 +75,7 @@ def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float, l
 def _draining(tick: Tick) -> bool:
     """Tell whether a tick finds nothing that another one soon could be late for."""
     hurries = tick.stopping or any(demand.new_lanes for demand in tick.owners)
+    hurries = hurries or tick.dispatched >= _MANY
     near = tick.next_deadline_ms is not None and tick.next_deadline_ms < _NEAR
     return not (hurries or near) and any(demand.in_chunks for demand in tick.owners)
 
