@@ -161,18 +161,29 @@ class Database:
 
     def assert_reasons(self) -> None:
         """Assert that each unfinished job has a reason, whatever state a test has brought the database into."""
-        with self.server.connect(database=self.name, search_path="pg_catalog") as line:
-            there = line.execute("select to_regprocedure('jobs.explain(bigint)'), to_regclass('jobs.queued')")
-            if None in (there.fetchone() or (None,)):
-                return  # a database that a test has taken pyworker from
-            without = line.execute(
-                "select j.id, e.state, e.code, e.reason"
-                " from (select id from jobs_internal.job order by random() limit 20) as j"
-                " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null or e.state is null"
-                " or e.code not in (select code from jobs.wait_reasons)"
-                " union all select id, state, null, 'waits_for' from jobs.queued where waits_for is null"
-            ).fetchall()
+        try:
+            without = self._without_reason()
+        except psycopg.OperationalError:  # the server was restarted since it was asked last
+            self._lines.pop("reasons").close()
+            without = self._without_reason()
         assert without == [], without
+
+    def _without_reason(self) -> list[Row]:
+        line = self._lines.get("reasons")
+        if line is None or line.closed:
+            line = self._lines["reasons"] = self.connect(ADMINISTRATOR, search_path="pg_catalog")
+        there = "select to_regprocedure('jobs.explain(bigint)'), to_regclass('jobs.queued')"
+        if None in (line.execute(there).fetchone() or (None,)):
+            return []  # a database that a test has taken pyworker from
+        if not line.execute("select from jobs_internal.job limit 1").rowcount:
+            return []
+        return line.execute(
+            "select j.id, e.state, e.code, e.reason"
+            " from (select id from jobs_internal.job order by random() limit 20) as j"
+            " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null or e.state is null"
+            " or e.code not in (select code from jobs.wait_reasons)"
+            " union all select id, state, null, 'waits_for' from jobs.queued where waits_for is null"
+        ).fetchall()
 
     def result(self, job_id: int) -> Any:
         """Give the result of a job that succeeded."""

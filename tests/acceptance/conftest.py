@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from kit import warm
 from kit.server import private_server
 from stage import staged
 from support import Database, Server, installed, wait_until
@@ -71,7 +72,7 @@ main()
 
 
 class Supervisor:
-    """`python -m pyworker run` as a process; its log lines are read as they come."""
+    """`pyworker run` as a process; its log lines are read as they come."""
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class Supervisor:
         if older:
             program = ["-c", _OLDER]
         python = [sys.executable, *(program if os_user is None else ["-c", _AS_ANOTHER, os_user])]
-        self.process = subprocess.Popen(
+        self.process = warm.Warm(
             [*python, "run", "--dsn", dsn, *arguments],
             env={**os.environ, **(environment or {})},
             stdout=subprocess.PIPE,

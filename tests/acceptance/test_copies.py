@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit import warm
 from kit.server import private_server
 from stage import age_history, attempts, gate_shut, make_lane, put, put_sql, state, step_history, wait_at_gate
 from support import LOGINS, Database, Server, clone, drop, new_name, sqlstate_of, wait_until
@@ -160,7 +161,7 @@ def _states(database: Database) -> dict[int, tuple[Any, ...]]:
 
 
 def _cli(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return warm.run(
         [sys.executable, "-m", "pyworker", *arguments, "--dsn", dsn],
         capture_output=True,
         text=True,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from kit import warm
 from pgmq.install import get_embedded_install_sql
 from stage import ledger, put, wait_at_gate, wait_for, wait_running
 from support import Database, Server, drop, new_name, wait_until
@@ -57,7 +58,7 @@ def test_a_supervisor_lives_through_an_upgrade(server: Server, older: Database, 
         wait_running(database, job)
         wait_at_gate(database)
         command = [sys.executable, "-m", "pyworker", "upgrade", "--dsn", database.dsn("postgres")]
-        upgrade = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        upgrade = warm.Warm(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         wait_until(lambda: database.admin("select paused from jobs_internal.switch") == [(True,)])
         later = put(database, "app.note", {"n": 2})
         database.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from acceptance.conftest import Supervise
+from kit import warm
 from stage import attempts, gate_shut, own_name, put, state, wait_at_gate, wait_for
 from support import Database, Server, clone, drop, new_name, sqlstate_of, wait_until
 
@@ -69,7 +70,7 @@ def test_a_supervisor_starts_nothing_for_a_powerful_owner(watched: Database, sup
     detail = database.value("select detail from jobs.health where \"check\" = 'privileged owners'", role="operator")
     assert f"{mighty} (SUPERUSER)" in detail
     command = [sys.executable, "-m", "pyworker", "check", "--dsn", database.dsn("postgres")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run(command, capture_output=True, text=True, check=False)
     assert mighty in done.stdout + done.stderr
     database.admin(f"alter role {mighty} nosuperuser")
     assert wait_for(database, job)["state"] == "succeeded"
@@ -85,7 +86,7 @@ def test_a_supervisor_does_nothing_in_a_copy(server: Server, template: str) -> N
         connection.execute(f"create database {copy.name} template {home.name}".encode())
     try:
         command = [sys.executable, "-m", "pyworker", "run", "--dsn", copy.dsn("supervisor"), "--until-empty"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = warm.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 8
         assert '"sqlstate": "PW060"' in done.stdout
         for call in ("select jobs.enqueue('pg_catalog.now')", "select jobs.run_now(%s)", "select jobs.retry(%s)"):

@@ -2,13 +2,13 @@
 
 import json
 import re
-import subprocess
 import sys
 import unicodedata
 from datetime import datetime
 from typing import Any
 
 import pytest
+from kit import warm
 from stage import put, put_sql, state
 from support import Database, sqlstate_of
 
@@ -72,7 +72,7 @@ def _unsafe(text: str) -> list[str]:
 def _log(database: Database, form: str) -> str:
     """Have a daemon do all that is due; gives what it wrote."""
     command = [sys.executable, "-m", "pyworker", "run", "--dsn", database.dsn("supervisor"), "--owner", "app"]
-    done = subprocess.run(
+    done = warm.run(
         [*command, "--until-empty", "--log-format", form, "--name", "the one"], capture_output=True, check=False
     )
     assert done.returncode == 0, done
@@ -148,7 +148,7 @@ def test_status_shows_one_page(said: tuple[Database, set[int]], form: str | None
     """A22: what a person sees in a terminal is text, without markup and control characters."""
     database, _ = said
     command = [sys.executable, "-m", "pyworker", "status", "--dsn", database.dsn("operator")]
-    done = subprocess.run([*command, form] if form else command, capture_output=True, check=False)
+    done = warm.run([*command, form] if form else command, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     shown = done.stdout.decode()
     assert [char for char in _unsafe(shown) if char != "\n"] == []

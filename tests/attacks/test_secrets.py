@@ -1,11 +1,11 @@
 """A23, A24: what is in a job is seen by its owner, and by nobody else anywhere: canaries are looked for."""
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from kit import warm
 from psycopg import Error
 from psycopg.types.json import Jsonb
 from stage import gate_shut, put, put_sql, state, wait_at_gate
@@ -143,7 +143,7 @@ def kept(own_server: Server, own_template: str) -> Iterator[Kept]:
         running = _seen(database)
     wait_until(lambda: not database.background())
     daemon = [sys.executable, "-m", "pyworker", "run", "--dsn", database.dsn("supervisor"), "--owner", "app"]
-    done = subprocess.run([*daemon, "--until-empty"], capture_output=True, text=True, check=True)
+    done = warm.run([*daemon, "--until-empty"], capture_output=True, text=True, check=True)
     database.admin("analyze")
     with private.log_file.open() as log:
         log.seek(begin)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kit import warm
 from kit.server import open_directory, run_directory
 
 from pyworker.demo.daemon import Daemon
@@ -29,7 +30,7 @@ def top() -> Iterator[Path]:
 
 
 def pyworker(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+    return warm.run(
         [sys.executable, "-m", "pyworker", *arguments],
         env={"PYWORKER_SERVER_PACKAGES": str(run_directory() / "packages"), **os.environ},
         capture_output=True, text=True, check=False, timeout=250, umask=WIDE_OPEN,

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from kit import warm
 from kit.server import private_server
 from psycopg.conninfo import conninfo_to_dict
 from support import Database, wait_until
@@ -47,7 +48,7 @@ def run(tmp_path: Path) -> Run:
 
     def call(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         kept = {name: value for name, value in os.environ.items() if name != "PYWORKER_DSN"}
-        done = subprocess.run(
+        done = warm.run(
             [sys.executable, "-m", "pyworker", *arguments],
             env={**kept, **environment}, cwd=tmp_path, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, check=False, timeout=90,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kit import warm
 from kit.server import open_directory, private_server, run_directory
 
 from pyworker.config import Settings
@@ -58,7 +59,7 @@ def cli(packages: Path) -> Cli:
     """Run `pyworker server ...` in a process of its own."""
 
     def call(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
+        return warm.run(
             [sys.executable, "-m", "pyworker", "server", *map(str, arguments)],
             env={**os.environ, "PYWORKER_SERVER_PACKAGES": str(packages), **environment},
             capture_output=True,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from kit import warm
 from support import wait_until
 
 from pyworker.schema import apply_schema
@@ -48,13 +49,13 @@ def _stand(server: PrivateServer) -> int:
 def _stop(server: PrivateServer, *arguments: str) -> "subprocess.Popen[str]":
     argv = [sys.executable, "-m", "pyworker", "server", "stop", "--dir", str(server.dir), *arguments]
     # What runs the tests in the background has SIGINT ignored, and so would this.
-    return subprocess.Popen(
+    return warm.Warm(
         argv,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  no threads
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from kit import warm
 from kit.functions import counting, note_calls
 from kit.server import private_server
 
@@ -82,7 +83,7 @@ class Daemon:
     def __init__(self, dsn: str, *arguments: str, looks: bool = True, loses: bool = True, **environment: str) -> None:
         """`looks`: again by itself, while it is idle; `loses`: patience with a session that does not show up."""
         program = ("-c", _NEVER_COUNTS_AS_LOST if looks else _NEVER_LOOKS)
-        self.process = subprocess.Popen(
+        self.process = warm.Warm(
             [sys.executable, *(("-m", "pyworker") if looks and loses else program), "run", *arguments],
             env={**os.environ, "PYWORKER_DSN": dsn, "PYTHONWARNINGS": "default", **environment},
             stdout=subprocess.PIPE,
@@ -214,7 +215,7 @@ def template(server: PrivateServer) -> str:
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name} strategy file_copy")
     dsn = server.dsn("postgres", name)
-    subprocess.run([sys.executable, "-m", "pyworker", "install", "--dsn", dsn], check=True, capture_output=True)
+    warm.run([sys.executable, "-m", "pyworker", "install", "--dsn", dsn], check=True, capture_output=True)
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(REAL.read_text(encoding="utf-8"))
     return name

@@ -2,13 +2,13 @@
 
 import re
 import signal
-import subprocess
 import sys
 import time
 from functools import partial
 
 import psycopg
 import pytest
+from kit import warm
 
 from pyworker.server import PrivateServer
 from pyworker.supervisor.control import LONGEST_PAUSE
@@ -143,7 +143,7 @@ def test_pause_without_a_name_stops_everything(real: Real, start: Start) -> None
     real.sql("select jobs.pause()", admin=True)
     daemon.wait_for("everything_paused")
     job = real.enqueue("leave", number=1)
-    shown = subprocess.run(
+    shown = warm.run(
         [sys.executable, "-m", "pyworker", "status", "--dsn", real.dsn], capture_output=True, text=True, check=False
     )
     assert re.search("EVERYTHING IS PAUSED", "".join(shown.stdout.splitlines()[:2]))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit import warm
 
 from pyworker.server import PrivateServer
 
@@ -346,7 +347,7 @@ def test_passwords_stay_out_of_the_log_and_of_the_arguments(scripted: Scripted, 
 
 def status(dsn: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "pyworker", "status", "--dsn", dsn, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return warm.run(command, capture_output=True, text=True, check=False)
 
 
 def test_status_shows_the_pause_on_top_and_a_critical_check_in_its_code(scripted: Scripted) -> None:
@@ -362,7 +363,7 @@ def test_status_shows_the_pause_on_top_and_a_critical_check_in_its_code(scripted
 
 
 def test_an_outcome_whose_line_cannot_be_written_stays_in_the_feed(scripted: Scripted) -> None:
-    process = subprocess.Popen(
+    process = warm.Warm(
         [sys.executable, "-m", "pyworker", "run", "--dsn", scripted.dsn],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
