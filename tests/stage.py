@@ -184,7 +184,14 @@ def age_history(database: Database, by: str) -> None:
     database.admin(
         "update jobs_internal.history_bucket set opened_at = opened_at - interval '400 days' where left_at is null"
     )
-    step_history(database)
+
+    def closed() -> bool:
+        step_history(database)
+        return not database.admin(
+            "select 1 from jobs_internal.history_bucket where left_at is not null and closed_at is null"
+        )
+
+    wait_until(closed)  # a transaction that was open when it was left may still write to it
     database.admin(
         "update jobs_internal.history_bucket set opened_at = opened_at - %(by)s::interval,"
         " left_at = left_at - %(by)s::interval, closed_at = closed_at - %(by)s::interval where closed_at is not null",
