@@ -18,6 +18,7 @@ begin
 end $$
 """
 READ = "select coalesce(sum(seq_tup_read + idx_tup_fetch), 0) from pg_stat_xact_all_tables where relid = %s::regclass"
+ASKED = "select coalesce(sum(calls), 0) from pg_stat_xact_user_functions where funcname = 'why_function_gone'"
 SWEEP = "select jobs_internal.sweep_call_templates()"
 SHAPES = "select count(*) from jobs_internal.call_template where task = %s"
 
@@ -54,11 +55,7 @@ def test_one_login_calls_a_function_in_a_thousand_ways(wide: Database) -> None:
     assert _count(database) == 1002, "an old version of a function counts no more"
 
 
-@pytest.mark.parametrize("keys", [{}, {"p1": 1}, {"p3": 1, "p7": 2}])
-def test_a_million_ways_cost_an_enqueue_nothing(wide: Database, keys: dict[str, int]) -> None:
-    """It finds its shape by function and names, whatever others have called."""
-    database = wide
-    put(database, "app.wide", {"p11": 0}, run_at="infinity")
+def _make_many(database: Database) -> None:
     database.admin(
         "insert into jobs_internal.call_template (func, version, func_ctid, func_owner, maker, keys,"
         " fit, signature, task, whole,"
@@ -66,6 +63,14 @@ def test_a_million_ways_cost_an_enqueue_nothing(wide: Database, keys: dict[str, 
         " hash_array(array['x' || g]), s.signature, s.task, false, false, s.call"
         " from jobs_internal.call_template as s, generate_series(1, 20000) as g where s.task = 'app.wide'"
     )
+
+
+@pytest.mark.parametrize("keys", [{}, {"p1": 1}, {"p3": 1, "p7": 2}])
+def test_a_million_ways_cost_an_enqueue_nothing(wide: Database, keys: dict[str, int]) -> None:
+    """It finds its shape by function and names, whatever others have called."""
+    database = wide
+    put(database, "app.wide", {"p11": 0}, run_at="infinity")
+    _make_many(database)
     put(database, "app.wide", keys, run_at="infinity")
     with database.connect() as line, line.transaction():
         names = ", ".join(f"'{name}', {value}" for name, value in keys.items())
@@ -73,6 +78,26 @@ def test_a_million_ways_cost_an_enqueue_nothing(wide: Database, keys: dict[str, 
         row = line.execute(READ, ["jobs_internal.call_template"]).fetchone()
     assert row is not None
     assert row[0] < 10
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_many_ways_cost_a_look_little(wide: Database, gone: bool) -> None:
+    """Whether a function is gone is asked once, and not for each set of names; before any statistics are there, too."""
+    database = wide
+    job = put(database, "app.wide", {"p11": 0})
+    _make_many(database)
+    if gone:
+        database.run("drop function app.wide")
+    with database.connect("postgres") as line, line.transaction():
+        line.execute("set local track_functions = 'all'")
+        found = line.execute("select cardinality(jobs_internal.functions_gone())").fetchone()
+        asked = line.execute(ASKED.encode()).fetchone()
+    assert found == (20_001 if gone else 0,)
+    assert asked is not None
+    assert asked[0] <= 1
+    with database.connect() as line:
+        line.execute("select jobs.start()")
+        wait_until(lambda: state(database, job) == ("failed" if gone else "succeeded"))
 
 
 def test_shapes_that_no_job_has_go(database: Database) -> None:
