@@ -449,6 +449,31 @@ def test_wait_and_what_it_refuses(database: Database) -> None:
     assert refused(f"call jobs.await({never}, '50 ms')") == "PW036"
 
 
+def test_a_process_that_blocks_in_several_ways_is_named_once(database: Database) -> None:
+    """A parallel query holds its locks in each of its processes, and the server names its leader for each."""
+    database.admin("create table app.many as select 1 as n")
+    database.admin("alter table app.many owner to app")
+    with database.connect("app") as holder:
+        holder.execute("set debug_parallel_query = on")
+        leader = holder.info.backend_pid
+        holder.pgconn.send_query(b"select n, pg_sleep(600) from app.many")
+        try:
+            members = "select count(*) from pg_locks where relation = 'app.many'::regclass and granted"
+            wait_until(lambda: database.admin(members)[0][0] >= 2)
+            job = put_sql(database, "truncate app.many")
+            database.run("select jobs.start()")
+            wait_until(lambda: (running(database, job) or {}).get("blocked_by"), 10)
+            row = running(database, job)
+            assert row is not None
+            assert database.admin("select pg_blocking_pids(%s)", [row["pid"]]) == [([leader, leader],)]
+            assert row["blocked_by"] == [leader]
+        finally:
+            database.admin("select pg_cancel_backend(%s)", [leader])
+            while holder.pgconn.get_result():
+                pass
+    assert wait_for(database, job)["state"] == "succeeded"
+
+
 def test_progress_is_seen_in_the_middle_of_the_transaction(database: Database) -> None:
     job = put(database, "app.report", {"done": 30, "total": 120, "message": "reading"})
     with gate_shut(database):
