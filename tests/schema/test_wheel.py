@@ -42,8 +42,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program `pyworker` of an empty virtual environment into which the wheel was installed."""
     environment = tmp_path_factory.mktemp("installed")
-    assert run(sys.executable, "-m", "venv", environment, cwd=environment).returncode == 0
-    done = run(environment / "bin" / "python", *PIP, "install", wheel, cwd=environment)
+    assert run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=environment).returncode == 0
+    place = ["--python", environment / "bin" / "python"]
+    done = run(sys.executable, *PIP, *place, "install", "--no-compile", wheel, cwd=environment)
     assert done.returncode == 0, done.stderr
     return environment / "bin" / "pyworker"
 

@@ -36,8 +36,9 @@ def works(server: PrivateServer) -> bool:
 
 def test_two_servers_live_side_by_side_and_destroy_leaves_nothing(place: Path, settings: Settings) -> None:
     left, right = (PrivateServer(place / "deep" / name, settings=settings) for name in ("left", "right"))
-    left.start()
-    furnish(right.dir).start()
+    for server in (left, right):
+        furnish(server.dir)
+        server.start()
     assert works(left)
     assert works(right)
 
@@ -46,22 +47,6 @@ def test_two_servers_live_side_by_side_and_destroy_leaves_nothing(place: Path, s
     assert works(right)
     right.destroy()
     left.destroy()  # nothing to do is no error
-    assert list(place.iterdir()) == []
-
-
-def test_two_starts_at_the_same_moment_make_one_server(place: Path, cli: Cli, settings: Settings) -> None:
-    results: list[subprocess.CompletedProcess[str]] = []
-    threads = [threading.Thread(target=lambda: results.append(cli("start", "--dir", place / "s"))) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert [(done.returncode, done.stderr) for done in results if done.returncode] == []
-    assert len({done.stdout for done in results}) == 1
-    server = PrivateServer(place / "s", settings=settings)
-    assert works(server)
-    server.destroy()
     assert list(place.iterdir()) == []
 
 
@@ -120,27 +105,36 @@ def fetched(place: Path, settings: Settings, packages: Path) -> Path:
     return packages
 
 
-def test_a_complete_set_of_packages_needs_no_network(place: Path, fetched: Path) -> None:
-    offline = Settings(server_packages=fetched, server_mirror=CLOSED)
+def test_two_starts_at_the_same_moment_make_one_server(place: Path, cli: Cli, fetched: Path) -> None:
+    """They need no network: the set of packages is complete."""
+    results: list[subprocess.CompletedProcess[str]] = []
 
-    server = PrivateServer(place / "second", settings=offline)
-    server.start()
+    def start() -> None:
+        results.append(cli("start", "--dir", place / "s", PYWORKER_SERVER_MIRROR=CLOSED))
 
+    threads = [threading.Thread(target=start) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [(done.returncode, done.stderr) for done in results if done.returncode] == []
+    assert len({done.stdout for done in results}) == 1
+    server = PrivateServer(place / "s", settings=Settings(server_packages=fetched, server_mirror=CLOSED))
     assert works(server)
+    server.destroy()
+    assert list(place.iterdir()) == []
 
 
 def test_a_truncated_package_is_fetched_again(place: Path, fetched: Path) -> None:
     shutil.copytree(fetched, place / "p", ignore=shutil.ignore_patterns("lock"))
     victim = max((place / "p").glob("postgresql-*.deb"), key=lambda path: path.stat().st_size)
-    whole = victim.stat().st_size
-    with victim.open("r+b") as file:
-        file.truncate(whole // 2)
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2])
 
-    server = PrivateServer(place / "s", settings=Settings(server_packages=place / "p"))
-    server.start()
+    fetch_packages(Settings(server_packages=place / "p"), place / "p", place / "apt", Quiet())
 
-    assert victim.stat().st_size == whole
-    assert works(server)
+    assert victim.read_bytes() == whole
 
 
 MOMENTS = ("reading", "downloading", "unpacking", "preparing", "creating")

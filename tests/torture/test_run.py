@@ -2,10 +2,10 @@
 
 import re
 import shutil
-import subprocess
 import sys
 
 import pytest
+from kit import warm
 from kit.server import furnish, open_directory
 
 SEED = 1
@@ -18,7 +18,7 @@ SECONDS = 20
 def test_some_seconds_of_torture_violate_nothing() -> None:
     place = open_directory("pw-torture-")
     furnish(place / "t" / "server", durable=True)
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-m", "pyworker", "torture", "--seed", str(SEED), "--seconds", str(SECONDS),
          "--scenario", SCENARIO, "--dir", str(place / "t")],
         capture_output=True, text=True, check=False,
@@ -33,7 +33,7 @@ def test_some_seconds_of_torture_violate_nothing() -> None:
 
 
 def test_a_scenario_that_is_not_there_is_wrong_usage() -> None:
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-m", "pyworker", "torture", "--scenario", "unheard_of"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
