@@ -43,7 +43,8 @@ class Demand:
     owner: str
     session_demand: int
     active_sessions: int
-    occupied: int = 0  # of those demanded: sessions that have run one job for more than a second
+    alone: int = 0  # sessions that run one job by itself
+    occupied: int = 0  # those of them that have run it for more than a second
     working: int = 0  # sessions that do jobs just now
     moving: int = 0  # those of them that wait for nothing
     in_chunks: int = 0  # those that come to other lanes by themselves
@@ -53,8 +54,8 @@ class Demand:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read one entry of a tick's `owners`."""
-        names = "session_demand active_sessions occupied working moving in_chunks lanes new_lanes"
-        counts = {name: int(row.get(name) or 0) for name in names.split()}
+        names = "session_demand active_sessions alone occupied working moving in_chunks"
+        counts = {name: int(row.get(name) or 0) for name in (names + " lanes new_lanes").split()}
         return cls(owner=str(row["owner"]), **counts)
 
 

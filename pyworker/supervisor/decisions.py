@@ -74,8 +74,10 @@ def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float, l
 
 def _draining(tick: Tick) -> bool:
     """Tell whether a tick finds nothing that another one soon could be late for."""
-    hurries = tick.stopping or any(demand.new_lanes for demand in tick.owners)
-    hurries = hurries or tick.dispatched >= _MANY
+    hurries = tick.stopping or tick.dispatched >= _MANY
+    hurries = hurries or any(
+        demand.new_lanes or demand.alone > demand.occupied for demand in tick.owners
+    )
     near = tick.next_deadline_ms is not None and tick.next_deadline_ms < _NEAR
     return not (hurries or near) and any(demand.in_chunks for demand in tick.owners)
 

@@ -28,7 +28,7 @@ def test_sessions_that_wait_do_not_move(database: Database) -> None:
             put(database, "app.gate", {"n": number})
         database.run("select jobs.start(3)")
         wait_at_gate(database, 3)
-        assert facts(database, "active_sessions", "working", "moving", "in_chunks") == [3, 3, 0, 0]
+        assert facts(database, "active_sessions", "alone", "working", "moving", "in_chunks") == [3, 3, 3, 0, 0]
         wait_until(lambda: facts(database, "occupied") == [3])
         put(database, "app.gate", {"n": 3})
         assert facts(database, "session_demand", "lanes", "new_lanes") == [4, 1, 1]

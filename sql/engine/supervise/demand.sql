@@ -46,8 +46,8 @@ end;
 -- launch itself. Owners without due jobs are listed too while sessions of theirs live, so that a
 -- supervisor sees those that it launched. Of a lane 200 messages are counted at most, whatever its
 -- backlog; what sessions have claimed stands before them and is passed over.
---   occupied: of session_demand, those that have run one job for more than a second: they take
---     nothing else
+--   alone, occupied: sessions that run a job alone, and those of them that have run it for more
+--     than a second: they take nothing else, and what they need is known
 --   working, moving: sessions that do jobs just now, and those of them that wait for nothing; a
 --     child's watcher and what cannot be seen are left out. What a supervisor makes of them:
 --     pyworker/supervisor/session_limit.py
@@ -58,6 +58,7 @@ returns table (
   owner name,
   session_demand integer,
   active_sessions integer,
+  alone integer,
   occupied integer,
   working integer,
   moving integer,
@@ -189,6 +190,7 @@ begin
     end loop;
     owner := v_owner.rolname;
     active_sessions := v_owner.active;
+    alone := v_owner.alone;
     occupied := v_owner.occupied;
     working := v_owner.working;
     moving := v_owner.moving;

@@ -56,6 +56,8 @@ def test_owners_that_are_not_served_or_blocked_get_none() -> None:
         (Tick(sessions=1, running=1, stopping=1, owners=(DRAINS,)), False, 0.05, False),
         (Tick(sessions=1, running=1, owners=(DRAINS, replace(DRAINS, new_lanes=1))), False, 0.05, False),
         (Tick(sessions=1, running=1, next_due_ms=100, owners=(DRAINS,)), False, 0.1, False),
+        (Tick(sessions=1, running=1, owners=(DRAINS, replace(DRAINS, alone=1))), False, 0.05, False),
+        (Tick(sessions=1, running=1, owners=(DRAINS, replace(DRAINS, alone=1, occupied=1))), False, 0.25, False),
         (Tick(sessions=1, running=1, dispatched=5000, owners=(DRAINS,)), False, 0.05, False),
         (Tick(sessions=1, running=1, dispatched=7, owners=(DRAINS,)), False, 0.25, False),
         (Tick(), True, 0.5, False),
