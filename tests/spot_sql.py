@@ -93,6 +93,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     },
     ("PS005", "jobs_internal.is_state"): "a CHECK, called for each row that is written; every name in it is full",
     ("PS005", "jobs_internal.run_mode"): "bound when it is made; becomes a part of the query that calls it",
+    ("PS005", "jobs_internal.waited"): "bound when it is made; becomes a part of the query that calls it",
     ("PS005", "jobs_internal.work"): _COMMITS,
     ("PS005", "jobs_internal.stop_job"): _COMMITS,
     ("PS005", "jobs.await"): "a procedure that commits cannot have the clause; every name in it is full",

@@ -115,7 +115,7 @@ grant execute on procedure
 to jobs_runner;
 grant execute on function
   jobs_internal.reset_session(jsonb), jobs_internal.role_settings(), jobs_internal.baseline(jsonb),
-  jobs_internal.worker_settings(jobs_internal.worker_state),
+  jobs_internal.worker_settings(jobs_internal.worker_state), jobs_internal.all_settings(),
   jobs_internal.claim_work(jobs_internal.worker_state, jobs_internal.run_stats[]),
   jobs_internal.begin_claim(jobs_internal.worker_state),
   jobs_internal.run_stats_of(integer, jobs_internal.attempt_result[]),

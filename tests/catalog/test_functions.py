@@ -59,6 +59,7 @@ UNPINNED = {
     "jobs_internal.after_analyze": "within a job; every name in it is full",
     "jobs_internal.end_of_attempt": "resets the session, its path with it",
     "jobs_internal.run_mode": "bound when it is made; becomes a part of the query that calls it",
+    "jobs_internal.waited": "bound when it is made; becomes a part of the query that calls it",
     "jobs_internal.run_statement": "runs the statement with the owner's path",
     # Steps of the worker, in the owner's own session.
     "jobs_internal.start_child": "the child inherits the owner's path",

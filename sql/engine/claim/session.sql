@@ -76,7 +76,11 @@ begin
   perform jobs_internal.assert_version(p_version), jobs_internal.assert_not_copy(),
     jobs_internal.assert_admitted(v_me), jobs_internal.assert_session_allowed(v_me);
   perform jobs_internal.await_crash_noted();
-  perform jobs_internal.rescue(v_me);
+  -- Nearly always none is dead: then a new session need not compile and plan what helps them.
+  if exists (select from jobs_internal.session as s where s.owner = v_me
+      and not jobs_internal.alive(s.pid, s.backend_start)) then
+    perform jobs_internal.rescue(v_me);
+  end if;
   perform jobs_internal.lift_quarantine(v_me);
   insert into jobs_internal.session (owner, pid, backend_start, epoch, schema_version)
   select v_me, a.pid, a.backend_start, jobs_internal.epoch(), p_version

@@ -61,20 +61,24 @@ create or replace function jobs_internal.is_refused(p_role oid)
 returns boolean
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_roles oid[] := array[p_role];
+  v_more oid[] := v_roles;
 begin
   -- As privileges_seen, which says more: each claim asks this. From the role upwards, so that it
-  -- costs what its own memberships cost, however many roles the server has.
+  -- costs what its own memberships cost, however many roles the server has; step by step, as a
+  -- recursive query is planned for longer than all of this takes.
+  while cardinality(v_more) > 0 loop
+    v_more := array(select m.roleid from pg_auth_members as m
+      where m.member = any (v_more) and m.roleid <> all (v_roles));
+    v_roles := v_roles || v_more;
+  end loop;
   return exists (
-    with recursive reached (role) as (
-      select p_role
-      union
-      select m.roleid from reached as r join pg_auth_members as m on m.member = r.role
-    )
-    select from reached as m
-    join pg_roles as r on r.oid = m.role
-    where r.rolsuper or r.rolreplication or r.rolcreaterole or r.rolbypassrls
-      or r.rolname = any (jobs_internal.privileged_roles()))
+    select from pg_roles as r
+    where r.oid = any (v_roles) and (r.rolsuper or r.rolreplication or r.rolcreaterole
+      or r.rolbypassrls or r.rolname = any (jobs_internal.privileged_roles())))
     and not exists (select from jobs_internal.admitted_role as a where a.role = p_role);
 end
 $$;

@@ -1,40 +1,63 @@
 -- Sums of cost per day, owner and task.
 
--- A figure that a session claims, as one that can be added to others for years: it is the owner's
--- own, and may be anything.
-create or replace function jobs_internal.clamp_figure(p_figure double precision)
-returns numeric
-language sql immutable
+-- What a session claims to have measured, as figures that can be added to others for years: they
+-- are the owner's own, and may be anything.
+create or replace function jobs_internal.clamped_stats(p_stats jobs_internal.run_stats)
+returns jobs_internal.run_stats
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select coalesce(least(greatest(p_figure, 0), 1e15), 0)::numeric;
-end;
+as $$
+begin
+  p_stats.runs := least(greatest(p_stats.runs, 0), 1e15);
+  p_stats.failed := least(greatest(p_stats.failed, 0), 1e15);
+  p_stats.ms := least(greatest(p_stats.ms, 0), 1e15);
+  p_stats.waited_ms := least(greatest(p_stats.waited_ms, 0), 1e15);
+  p_stats.measured := least(greatest(p_stats.measured, 0), 1e15);
+  p_stats.rows := least(greatest(p_stats.rows, 0), 1e15);
+  p_stats.wal_bytes := least(greatest(p_stats.wal_bytes, 0), 1e15);
+  p_stats.buffers_hit := least(greatest(p_stats.buffers_hit, 0), 1e15);
+  p_stats.buffers_read := least(greatest(p_stats.buffers_read, 0), 1e15);
+  p_stats.buffers_dirtied := least(greatest(p_stats.buffers_dirtied, 0), 1e15);
+  p_stats.temp_bytes := least(greatest(p_stats.temp_bytes, 0), 1e15);
+  return p_stats;
+end
+$$;
 
--- Add sums to those that are there. Writes: daily_cost.
+-- Add sums to those that are there. One row needs no grouping, which a new session plans for longer
+-- than for all the rest, and most sessions have one. Writes: daily_cost.
 create or replace function jobs_internal.add_costs(p_rows jobs_internal.daily_cost[])
 returns void
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-  insert into jobs_internal.daily_cost as s
-  select a.day, a.queue_id, a.owner, a.task, a.session_id, sum(a.attempts), sum(a.failed),
-    sum(a.ms),
-    sum(a.waited_ms), sum(a.measured), sum(a.rows), sum(a.wal_bytes), sum(a.buffers_hit),
-    sum(a.buffers_read), sum(a.buffers_dirtied), sum(a.temp_bytes)
-  from unnest(p_rows) as a
-  group by a.day, a.queue_id, a.owner, a.task, a.session_id
-  order by a.day, a.queue_id, a.owner, a.task, a.session_id
-  on conflict (day, queue_id, owner, task, session_id) do update set
-    attempts = s.attempts + excluded.attempts, failed = s.failed + excluded.failed,
-      ms = s.ms + excluded.ms,
-    waited_ms = s.waited_ms + excluded.waited_ms, measured = s.measured + excluded.measured,
-      rows = s.rows + excluded.rows,
-    wal_bytes = s.wal_bytes + excluded.wal_bytes,
+as $$
+declare
+  v_row jobs_internal.daily_cost;
+begin
+  if cardinality(p_rows) > 1 then
+    p_rows := array(
+      select row(a.day, a.queue_id, a.owner, a.task, a.session_id, sum(a.attempts), sum(a.failed),
+        sum(a.ms), sum(a.waited_ms), sum(a.measured), sum(a.rows), sum(a.wal_bytes),
+        sum(a.buffers_hit), sum(a.buffers_read), sum(a.buffers_dirtied),
+        sum(a.temp_bytes))::jobs_internal.daily_cost
+      from unnest(p_rows) as a
+      group by a.day, a.queue_id, a.owner, a.task, a.session_id
+      order by a.day, a.queue_id, a.owner, a.task, a.session_id);
+  end if;
+  foreach v_row in array coalesce(p_rows, '{}') loop
+    insert into jobs_internal.daily_cost as s
+    select v_row.*
+    on conflict (day, queue_id, owner, task, session_id) do update set
+      attempts = s.attempts + excluded.attempts, failed = s.failed + excluded.failed,
+      ms = s.ms + excluded.ms, waited_ms = s.waited_ms + excluded.waited_ms,
+      measured = s.measured + excluded.measured, rows = s.rows + excluded.rows,
+      wal_bytes = s.wal_bytes + excluded.wal_bytes,
       buffers_hit = s.buffers_hit + excluded.buffers_hit,
-    buffers_read = s.buffers_read + excluded.buffers_read,
+      buffers_read = s.buffers_read + excluded.buffers_read,
       buffers_dirtied = s.buffers_dirtied + excluded.buffers_dirtied,
-    temp_bytes = s.temp_bytes + excluded.temp_bytes;
-end;
+      temp_bytes = s.temp_bytes + excluded.temp_bytes;
+  end loop;
+end
+$$;
 
 -- What a statement counts as in the sums of a day. A session names it itself: beyond two hundred
 -- names for one owner, queue and day, which no honest one comes to, new ones count together.
@@ -62,28 +85,46 @@ end;
 create or replace function jobs_internal.add_daily_cost(p_session jobs_internal.session,
     p_run_stats jobs_internal.run_stats[])
 returns void
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select jobs_internal.add_costs(array(
-    select row(d.day, l.queue_id, p_session.owner, t.task, p_session.id,
-      jobs_internal.clamp_figure(i.runs), jobs_internal.clamp_figure(i.failed),
-        jobs_internal.clamp_figure(i.ms),
-        jobs_internal.clamp_figure(i.waited_ms),
-      jobs_internal.clamp_figure(i.measured), jobs_internal.clamp_figure(i.rows),
-        jobs_internal.clamp_figure(i.wal_bytes),
-        jobs_internal.clamp_figure(i.buffers_hit),
-      jobs_internal.clamp_figure(i.buffers_read), jobs_internal.clamp_figure(i.buffers_dirtied),
-        jobs_internal.clamp_figure(i.temp_bytes))::jobs_internal.daily_cost
-    from (select u.*, row_number() over () as place from unnest(p_run_stats) as u) as i
-    join jobs_internal.lane as l on l.id = i.lane_id and l.owner = p_session.owner
-    cross join (select (clock_timestamp() at time zone 'UTC')::date as day) as d
-    left join jobs_internal.call_template as h on h.id = i.call_template_id
-    cross join lateral (select coalesce(h.task,
-      case when h.id is null then jobs_internal.statement_task(d.day, l.queue_id, p_session.owner,
-          i.task, i.place) end) as task) as t
-    where t.task is not null));
-end;
+as $$
+declare
+  v_day date := (clock_timestamp() at time zone 'UTC')::date;
+  v_one jobs_internal.run_stats;
+  v_row jobs_internal.daily_cost;
+  v_rows jobs_internal.daily_cost[];
+  v_place bigint := 0;
+begin
+  foreach v_one in array p_run_stats loop
+    v_place := v_place + 1;
+    -- asked of all at once: an honest session's are never so, and each costs a new one its planning
+    if least(v_one.runs, v_one.failed, v_one.ms, v_one.waited_ms, v_one.measured, v_one.rows,
+        v_one.wal_bytes, v_one.buffers_hit, v_one.buffers_read, v_one.buffers_dirtied,
+        v_one.temp_bytes) < 0
+      or greatest(v_one.runs, v_one.failed, v_one.ms, v_one.waited_ms, v_one.measured, v_one.rows,
+        v_one.wal_bytes, v_one.buffers_hit, v_one.buffers_read, v_one.buffers_dirtied,
+        v_one.temp_bytes) > 1e15
+    then
+      v_one := jobs_internal.clamped_stats(v_one);
+    end if;
+    select v_day, l.queue_id, l.owner, coalesce(h.task, case when h.id is null
+        then jobs_internal.statement_task(v_day, l.queue_id, l.owner, v_one.task, v_place) end),
+      p_session.id, coalesce(v_one.runs, 0), coalesce(v_one.failed, 0), coalesce(v_one.ms, 0),
+      coalesce(v_one.waited_ms, 0), coalesce(v_one.measured, 0), coalesce(v_one.rows, 0),
+      coalesce(v_one.wal_bytes, 0), coalesce(v_one.buffers_hit, 0),
+      coalesce(v_one.buffers_read, 0), coalesce(v_one.buffers_dirtied, 0),
+      coalesce(v_one.temp_bytes, 0)
+    into v_row
+    from jobs_internal.lane as l
+    left join jobs_internal.call_template as h on h.id = v_one.call_template_id
+    where l.id = v_one.lane_id and l.owner = p_session.owner;
+    if v_row.task is not null then
+      v_rows := v_rows || v_row;
+    end if;
+  end loop;
+  perform jobs_internal.add_costs(v_rows);
+end
+$$;
 
 -- Bring the sums of sessions that are gone together, so many at once that it is a moment, and let
 -- those older than a year go.

@@ -58,9 +58,8 @@ begin
   select h.id, p_session.owner, sum(m.runs), sum(m.ms) / sum(m.runs),
     coalesce(bool_or(l.renames), false)
   from unnest(p_run_stats) as l
-  cross join lateral (select o.* from jobs_internal.call_template as o
-      where o.id = l.call_template_id offset 0)
-    as h
+  cross join lateral (select o.id, o.func from jobs_internal.call_template as o
+      where o.id = l.call_template_id offset 0) as h
   cross join lateral (select least(l.runs, 1000000000) as runs,
       least(greatest(l.ms, 0.001), 1e12) as ms) as m
   where m.runs > 0 and has_function_privilege(p_session.owner, h.func, 'EXECUTE')

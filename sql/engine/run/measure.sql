@@ -84,11 +84,8 @@ $$;
 -- How long an attempt waited in its lane for a session, ms; null: not known.
 create or replace function jobs_internal.waited(p_result jobs_internal.attempt_result)
 returns integer
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return least(greatest(extract(epoch from p_result.started_at - p_result.queued_at) * 1000, 0),
+language sql immutable
+begin atomic
+  select least(greatest(extract(epoch from p_result.started_at - p_result.queued_at) * 1000, 0),
       2147483647)::integer;
-end
-$$;
+end;

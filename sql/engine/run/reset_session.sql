@@ -84,8 +84,10 @@ declare
   v_baseline jsonb;
   v record;
 begin
+  -- What the server does not know, as pg_background's before its library is loaded, is nothing to
+  -- set. pg_settings, which lists all there is, is read only where something differs.
   if not exists (select from jsonb_each_text(v_wished) as w
-      where current_setting(w.key, true) is distinct from w.value) then
+      where current_setting(w.key, true) <> w.value) then
     return null;
   end if;
   v_baseline := (

@@ -148,28 +148,24 @@ returns jobs_internal.worker_state
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_settings jsonb := jobs_internal.all_settings();
 begin
-  p_state.backend := (select b from pg_stat_get_backend_idset() as b
-    where pg_stat_get_backend_pid(b) = pg_backend_pid());
-  p_state.margin_ms := jobs_internal.setting('timeout_margin_ms')::bigint;
-  p_state.measure_cost := jobs_internal.setting('measure_cost') = 'on';
-  p_state.short_ms := jobs_internal.setting('short_ms')::double precision;
-  p_state.chunk_jobs := jobs_internal.setting('chunk_jobs')::integer;
-  p_state.chunk_ms := jobs_internal.setting('chunk_ms')::bigint;
-  p_state.lifetime := jobs_internal.setting('session_seconds')::integer * interval '1 second';
+  -- One query, where a session would prepare twenty assignments. Of claims: the next one asks for
+  -- more after each full chunk, as what a session claims and does not get to has to be given back.
+  select (select b from pg_stat_get_backend_idset() as b
+      where pg_stat_get_backend_pid(b) = pg_backend_pid()),
+    (v_settings ->> 'timeout_margin_ms')::bigint, v_settings ->> 'measure_cost' = 'on',
+    (v_settings ->> 'short_ms')::double precision, (v_settings ->> 'chunk_jobs')::integer,
+    (v_settings ->> 'chunk_ms')::bigint,
+    (v_settings ->> 'session_seconds')::integer * interval '1 second',
+    (v_settings ->> 'session_jobs')::bigint, 0, false, false, 50, 40, false, 0, false, false,
+    clock_timestamp()
+  into p_state.backend, p_state.margin_ms, p_state.measure_cost, p_state.short_ms,
+    p_state.chunk_jobs, p_state.chunk_ms, p_state.lifetime, p_state.max_jobs, p_state.jobs,
+    p_state.leave, p_state.abandons, p_state.claim_limit, p_state.chunk_size, p_state.one_by_one,
+    p_state.small_claims, p_state.give_back, p_state.slots_settled, p_state.stats_written_at;
   p_state.ends_at := clock_timestamp() + p_state.lifetime;
-  p_state.max_jobs := jobs_internal.setting('session_jobs')::bigint;
-  p_state.jobs := 0;
-  p_state.leave := false;
-  p_state.abandons := false;
-  -- Grows with each full chunk: what a session claims and does not get to has to be given back.
-  p_state.claim_limit := 50;
-  p_state.chunk_size := 40;
-  p_state.one_by_one := false;
-  p_state.small_claims := 0;
-  p_state.give_back := false;
-  p_state.slots_settled := false;
-  p_state.stats_written_at := clock_timestamp();
   return p_state;
 end
 $$;
