@@ -527,6 +527,7 @@ OWN = {
         "assert_not_copy",
         "schema_version",
         "setting",
+        "all_settings",
         "high_water_mark",
         "result_limit",
         "may_connect",

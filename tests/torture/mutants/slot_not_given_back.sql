@@ -160,7 +160,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.claim, md5 3ba59582c1e49b16b89c687b45365f0a.
+-- Replaces jobs_internal.claim, md5 83f9e908df68448d0abbbb8a81daf90d.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -169,6 +169,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);
@@ -250,9 +251,9 @@ begin
       v_limit := 1;
       if p_limit > 1 then
         if v_lane.avg_ms is not null then
-          v_limit := least(p_limit, jobs_internal.setting('claim_jobs')::numeric,
-            greatest(1, jobs_internal.setting('claim_ms')::numeric / greatest(v_lane.avg_ms,
-                  0.01)::numeric))::integer;
+          v_limit := least(p_limit, jobs_internal.setting('claim_jobs')::integer,
+            greatest(1, jobs_internal.setting('claim_ms')::double precision
+              / greatest(v_lane.avg_ms, 0.01)));
         elsif (select max(l.avg_ms) from jobs_internal.lane as l where l.owner = v_session.owner)
           < 1 then
           v_limit := least(p_limit, 10);
