@@ -11,6 +11,11 @@ from .byhand import Worker
 
 FAILURES = "select duty, item, owner::regrole::text, error ->> 'sqlstate' from jobs_internal.duty_failure order by 1, 2"
 HELD = "55P03"
+#: Of the asking session's transaction: those that wrote something and are not rolled back.
+SUBTRANSACTIONS = (
+    "select s.subxact_count, s.subxact_overflowed from pg_stat_get_backend_idset() as b"
+    " cross join pg_stat_get_backend_subxact(b) as s where pg_stat_get_backend_pid(b) = pg_backend_pid()"
+)
 
 
 @pytest.fixture
@@ -267,6 +272,38 @@ def test_figures_that_a_session_writes_by_hand(database: Database, rounds: Calla
     ) == [(0,)]
 
 
+def _die(database: Database, count: int) -> None:
+    """Leave so many sessions that are dead, each in the middle of a job."""
+    database.admin(
+        "insert into jobs_internal.session (owner, pid, backend_start, epoch, job_id, attempt)"
+        " select 'app'::regrole, 1, now() + g * interval '1 ms', jobs_internal.epoch(), 10000 + g, 1"
+        " from generate_series(1, %s) as g",
+        [count],
+    )
+    database.admin(
+        "insert into jobs_internal.job (id, queue_id, owner, priority, state, attempt, max_attempts, run_at,"
+        " created_at, started_at, session_id)"
+        " select s.job_id, 1, s.owner, 1, 'running', 1, 3, now(), now(), now(), s.id"
+        " from jobs_internal.session as s where s.job_id > 10000"
+    )
+
+
+def test_a_tick_that_rescues_many_has_few_subtransactions(database: Database) -> None:
+    """Each item has a savepoint of its own; more than 64 in a transaction would slow every session of the server."""
+    _die(database, 200)
+    line = database.connect("supervisor")
+    number = _open(line)
+    most, ticks = 0, 0
+    while database.admin("select 1 from jobs_internal.session limit 1") and ticks < 60:
+        with line.transaction():
+            line.execute("select jobs_internal.supervisor_tick(%s)", [number])
+            (count, overflowed) = line.execute(SUBTRANSACTIONS.encode()).fetchall()[0]
+            assert not overflowed
+        most, ticks = max(most, count), ticks + 1
+    assert database.admin("select count(*) from jobs_internal.session") == [(0,)]
+    assert 1 < most <= 40
+
+
 @pytest.mark.parametrize("kind", ["sessions", "lanes"])
 @pytest.mark.timeout(400)
 def test_a_tick_of_a_thousand_failing_items_is_short(database: Database, rounds: Callable[[], None], kind: str) -> None:
@@ -284,17 +321,7 @@ def test_a_tick_of_a_thousand_failing_items_is_short(database: Database, rounds:
         )
         holder = hold(database, "select jobs_internal.dispatch_mine()")
     else:
-        database.admin(
-            "insert into jobs_internal.session (owner, pid, backend_start, epoch, job_id, attempt)"
-            " select 'app'::regrole, 1, now() + g * interval '1 ms', jobs_internal.epoch(), 10000 + g, 1"
-            " from generate_series(1, 1000) as g"
-        )
-        database.admin(
-            "insert into jobs_internal.job (id, queue_id, owner, priority, state, attempt, max_attempts, run_at,"
-            " created_at, started_at, session_id)"
-            " select s.job_id, 1, s.owner, 1, 'running', 1, 3, now(), now(), now(), s.id"
-            " from jobs_internal.session as s where s.job_id > 10000"
-        )
+        _die(database, 1000)
         holder = hold(database, "select count(*) from (select from jobs_internal.job for update) as j", role="postgres")
     line = database.connect("supervisor")
     number = _open(line)
