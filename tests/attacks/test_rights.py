@@ -29,7 +29,7 @@ REACHING = {
     "jobs_internal.rescue(oid)": ("PW006", {}),
     "jobs_internal.end_attempt(integer, text, integer, jobs_internal.attempt_result)": (
         "PW006",
-        dict.fromkeys(("p_pid", "p_state", "p_expected", "p_ending")),
+        dict.fromkeys(("p_pid", "p_state", "p_expected", "p_result")),
     ),
     "jobs_internal.maintain()": ("PW006", {}),
     "jobs.admit_role(text)": ("PW006", {"role": "app"}),

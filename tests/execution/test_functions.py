@@ -176,13 +176,13 @@ def test_a_job_cannot_end_itself_behind_the_workers_back(database: Database, *, 
     """It calls what a worker session calls, of its own session."""
     database.run(
         "create function app.forge() returns void language plpgsql as $$"
-        " declare v_session bigint; v_ending jobs_internal.attempt_result;"
+        " declare v_session bigint; v_result jobs_internal.attempt_result;"
         " begin"
         "  insert into app.ledger (n) values (666);"
         "  select id into v_session from jobs.sessions where pid = pg_backend_pid();"
-        "  v_ending.job_id := jobs.current_id(); v_ending.attempt := app.attempt(); v_ending.outcome := 'succeeded';"
-        "  v_ending.finished_at := now();"
-        "  perform jobs_internal.finish_alone(v_session, 1, v_ending);"
+        "  v_result.job_id := jobs.current_id(); v_result.attempt := app.attempt(); v_result.outcome := 'succeeded';"
+        "  v_result.finished_at := now();"
+        "  perform jobs_internal.finish_alone(v_session, 1, v_result);"
         " end $$"
     )
     put(database, "app.note", {"n": 0})

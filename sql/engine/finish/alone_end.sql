@@ -29,7 +29,7 @@ $$;
 -- that the job row went while the job ran: nothing is left to write, and the transaction must not
 -- commit. Errors: PW040, PW041.
 create or replace function jobs_internal.finish_alone(p_session bigint, p_lane integer,
-    p_ending jobs_internal.attempt_result)
+    p_result jobs_internal.attempt_result)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -42,34 +42,34 @@ declare
   v_queue integer;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
-  if not jobs_internal.is_small(p_ending.result) then
+  if not jobs_internal.is_small(p_result.result) then
     raise exception using errcode = 'PW040',
       message = 'the result is larger than the setting result_bytes, or the quota of its owner',
       hint = 'Write large results into a table. A retry cannot help.';
   end if;
   select j.call_template_id, j.queue_id into v_template, v_queue
-  from jobs_internal.job as j where j.id = p_ending.job_id
+  from jobs_internal.job as j where j.id = p_result.job_id
     and j.session_id = p_session;
   if not found then
-    p_ending.job_id := null;
+    p_result.job_id := null;
   elsif v_template = any (v_session.new_template_ids) or v_template is not null and exists (
       select from jobs_internal.call_stats as d where d.call_template_id = v_template
         and d.owner = v_session.owner)
   then
     v_template := null;  -- known
   end if;
-  v_other := jobs_internal.end_attempt(v_session.pid, 'running', p_ending.attempt, p_ending);
+  v_other := jobs_internal.end_attempt(v_session.pid, 'running', p_result.attempt, p_result);
   update jobs_internal.session
   set job_id = null, attempt = null, new_template_ids = case when v_template is null
     then new_template_ids else new_template_ids || v_template end
   where id = p_session;
   if v_other is null then
     raise exception using errcode = 'PW041',
-      message = format('job %s is not this session''s running attempt any more', p_ending.job_id),
+      message = format('job %s is not this session''s running attempt any more', p_result.job_id),
       detail = 'Its row was changed while it ran. What the job did is undone.',
         hint = 'Look at jobs.job and jobs.attempts for it.';
   end if;
-  if p_ending.outcome = 'succeeded' then
+  if p_result.outcome = 'succeeded' then
     perform jobs_internal.put_in_outbox(v_queue, v_session.owner, p_session, v_session.pid,
         jsonb_build_array(jsonb_build_object('task', v_other -> 'task', 'job_ids',
           jsonb_build_array(v_other -> 'job_id'), 'ms', jsonb_build_array(v_other -> 'ms'))), '[]');

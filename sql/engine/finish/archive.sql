@@ -5,7 +5,7 @@
 
 -- Store an attempt that is not its job's last.
 create or replace function jobs_internal.store_attempt(p_owner oid, p_pid integer,
-    p_ending jobs_internal.attempt_result)
+    p_result jobs_internal.attempt_result)
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -13,10 +13,10 @@ begin atomic
   insert into jobs_internal.attempt (job_id, attempt, outcome, owner, started_at, finished_at, pid,
     child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read, buffers_dirtied, temp_bytes,
     result, error)
-  values (p_ending.job_id, p_ending.attempt, p_ending.outcome, p_owner, p_ending.started_at,
-    p_ending.finished_at, p_pid, p_ending.child_pid, jobs_internal.waited(p_ending), p_ending.rows,
-    p_ending.wal_bytes, p_ending.buffers_hit, p_ending.buffers_read, p_ending.buffers_dirtied,
-    p_ending.temp_bytes, p_ending.result, p_ending.error);
+  values (p_result.job_id, p_result.attempt, p_result.outcome, p_owner, p_result.started_at,
+    p_result.finished_at, p_pid, p_result.child_pid, jobs_internal.waited(p_result), p_result.rows,
+    p_result.wal_bytes, p_result.buffers_hit, p_result.buffers_read, p_result.buffers_dirtied,
+    p_result.temp_bytes, p_result.result, p_result.error);
 end;
 
 -- Whether jobs have earlier attempts or log lines in the tables of live jobs.
@@ -72,12 +72,12 @@ end;
 -- queue, with its last attempt and all that it left behind; those whose option says so are told.
 -- p_live: the state that they are in; p_uncounted: 1 where their rows do not count that attempt
 --   yet (a chunk), else 0. A job that is not so any more is left out.
--- p_state: what they end in; p_pid: the session that ran them; p_endings: how each ended.
+-- p_state: what they end in; p_pid: the session that ran them; p_results: how each ended.
 -- Returns: how many were finished, and for a supervisor's log per_task, [{task, job_ids, ms}].
 -- Writes: job, finished, attempt, log_line, statement, finished_attempt, finished_log_line,
 -- finished_statement.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
-    p_uncounted integer, p_state text, p_pid integer, p_endings jobs_internal.attempt_result[],
+    p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -86,7 +86,7 @@ set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_ids bigint[] := array(select e.job_id from unnest(p_endings) as e);
+  v_ids bigint[] := array(select e.job_id from unnest(p_results) as e);
   v_bucket integer;
   v_statements boolean;
   v_asked boolean;
@@ -109,7 +109,7 @@ begin
       j.publication_id, j.enqueued_by, j.timeout, coalesce(j.unique_key, j.former_key), j.args,
       j.settings, j.note, j.options, e.result, e.error
     from dropped as j
-    join unnest(p_endings) as e on e.job_id = j.id and e.attempt = j.attempt + p_uncounted
+    join unnest(p_results) as e on e.job_id = j.id and e.attempt = j.attempt + p_uncounted
     returning id, bucket, call_template_id, started_at, finished_at, options
   ), tasks as (
     select s.task, jsonb_agg(k.id) as job_ids,

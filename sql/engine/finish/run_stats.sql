@@ -2,7 +2,7 @@
 
 -- The statistics of some attempts: one row for each function and kind of statement.
 create or replace function jobs_internal.collect_run_stats(p_lane integer,
-    p_endings jobs_internal.attempt_result[],
+    p_results jobs_internal.attempt_result[],
     p_renames boolean)
 returns jobs_internal.run_stats[]
 language plpgsql stable
@@ -11,8 +11,8 @@ as $$
 declare
   v_one jobs_internal.attempt_result;
 begin
-  if cardinality(p_endings) = 1 then
-    v_one := p_endings[1];
+  if cardinality(p_results) = 1 then
+    v_one := p_results[1];
     return array[row(p_lane, v_one.call_template_id, v_one.task, 1,
           case when v_one.outcome <> 'succeeded'
           then 1 else 0 end,
@@ -33,7 +33,7 @@ begin
       coalesce(p_renames and bool_or(e.last), false), count(e.wal_bytes), sum(e.rows),
         sum(e.wal_bytes), sum(e.buffers_hit), sum(e.buffers_read),
       sum(e.buffers_dirtied), sum(e.temp_bytes))::jobs_internal.run_stats
-    from unnest(p_endings) as e
+    from unnest(p_results) as e
     group by e.call_template_id, e.task);
 end
 $$;

@@ -87,14 +87,14 @@ $$;
 -- when the attempt itself runs.
 -- p_lock_ms: how long each waits for a lock, and one that another session is in the way of stays;
 --   null: all wait as long as the job may run.
--- p_ending: with an outcome, if the attempt was stopped, or its time was over, while it waited;
+-- p_result: with an outcome, if the attempt was stopped, or its time was over, while it waited;
 --   what it says already stands.
 create or replace procedure jobs_internal.clear_leftover(
   p_session bigint,
   p_item jobs_internal.work_item,
   p_lock_ms integer,
   p_baseline jsonb,
-  inout p_ending jobs_internal.attempt_result
+  inout p_result jobs_internal.attempt_result
 )
 language plpgsql
 as $$
@@ -136,33 +136,33 @@ begin
         when query_canceled then
           -- as in run_child: else it was only woken up
           if pg_catalog.clock_timestamp() >= v_looked then
-            p_ending := jobs_internal.interrupted_result(p_item, v_started, null);
+            p_result := jobs_internal.interrupted_result(p_item, v_started, null);
           end if;
       end;
       commit;
       v_nap := least(v_nap * 1.5, 0.25);
-      if p_ending.outcome is null
+      if p_result.outcome is null
         and jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
-        p_ending := jobs_internal.interrupted_result(p_item, v_started, null);
-      elsif p_ending.outcome is null and p_item.timeout_ms is not null
+        p_result := jobs_internal.interrupted_result(p_item, v_started, null);
+      elsif p_result.outcome is null and p_item.timeout_ms is not null
         and pg_catalog.clock_timestamp() > v_started + p_item.timeout_ms * interval '1 ms'
       then
-        p_ending.job_id := p_item.job_id;
-        p_ending.attempt := p_item.attempt;
-        p_ending.started_at := v_started;
-        p_ending.finished_at := pg_catalog.clock_timestamp();
-        p_ending.outcome := 'timed_out';
-        p_ending.error := jobs_internal.stop_error('timed_out', p_item.timeout_ms * interval '1 ms',
+        p_result.job_id := p_item.job_id;
+        p_result.attempt := p_item.attempt;
+        p_result.started_at := v_started;
+        p_result.finished_at := pg_catalog.clock_timestamp();
+        p_result.outcome := 'timed_out';
+        p_result.error := jobs_internal.stop_error('timed_out', p_item.timeout_ms * interval '1 ms',
             pg_catalog.format('It waited: %s.', v_ways));
       end if;
-      exit when p_ending.outcome is not null;
+      exit when p_result.outcome is not null;
     end loop;
     if v_said is not null then
       perform jobs_internal.say_wait(p_session, p_item.job_id, p_item.attempt, null);
       commit;
       v_said := null;
     end if;
-    exit when v_drops is null or (p_lock_ms is null and p_ending.outcome is not null);
+    exit when v_drops is null or (p_lock_ms is null and p_result.outcome is not null);
     foreach v_drop in array v_drops loop
       v_gone := false;
       begin
@@ -196,7 +196,7 @@ begin
             v_gone := pg_catalog.clock_timestamp() >= v_looked;
             v_leave := v_gone;
             if v_gone and p_lock_ms is null then
-              p_ending := jobs_internal.interrupted_result(p_item, v_started, null);
+              p_result := jobs_internal.interrupted_result(p_item, v_started, null);
             end if;
         end;
         commit;
@@ -205,13 +205,13 @@ begin
         perform jobs_internal.detach_child(v_pid, v_cookie);
       end if;
       commit;
-      if p_lock_ms is null and p_ending.outcome is null
+      if p_lock_ms is null and p_result.outcome is null
         and jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
-        p_ending := jobs_internal.interrupted_result(p_item, v_started, null);
+        p_result := jobs_internal.interrupted_result(p_item, v_started, null);
       end if;
-      exit when v_leave or (p_lock_ms is null and p_ending.outcome is not null);
+      exit when v_leave or (p_lock_ms is null and p_result.outcome is not null);
     end loop;
-    exit when v_leave or (p_lock_ms is null and p_ending.outcome is not null);
+    exit when v_leave or (p_lock_ms is null and p_result.outcome is not null);
   end loop;
 end
 $$;

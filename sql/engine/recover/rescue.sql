@@ -110,7 +110,7 @@ as $$
 declare
   v_job jobs_internal.job;
   v_statement jobs_internal.statement;
-  v_ending jobs_internal.attempt_result;
+  v_result jobs_internal.attempt_result;
   v_lost jobs_internal.attempt_result;
   v_top_level boolean;
   v_reason text;
@@ -166,19 +166,19 @@ begin
       end;
       v_reason := (select x.reason from jobs_internal.stop_request as x where x.job_id = v_job.id
           and x.attempt = v_job.attempt);
-      v_ending.job_id := v_job.id;
-      v_ending.attempt := v_job.attempt;
-      v_ending.started_at := v_job.started_at;
-      v_ending.finished_at := clock_timestamp();
-      v_ending.child_pid := v_job.child_pid;
+      v_result.job_id := v_job.id;
+      v_result.attempt := v_job.attempt;
+      v_result.started_at := v_job.started_at;
+      v_result.finished_at := clock_timestamp();
+      v_result.child_pid := v_job.child_pid;
       if v_reason is null and p_session.crash_attribution is null and v_job.timeout is not null
-        and v_job.started_at + v_job.timeout <= v_ending.finished_at then
+        and v_job.started_at + v_job.timeout <= v_result.finished_at then
         -- The server's own limit ended the session; no supervisor was there to do it.
         v_reason := 'timed_out';
       end if;
       if v_reason is not null then
-        v_ending.outcome := v_reason;
-        v_ending.error := jobs_internal.stop_error(v_reason, v_job.timeout,
+        v_result.outcome := v_reason;
+        v_result.error := jobs_internal.stop_error(v_reason, v_job.timeout,
             'Its session was ended.');
       else
         if p_session.crash_attribution is null then
@@ -194,10 +194,10 @@ begin
         v_revoked := p_session.crash_attribution is null and not exists (
           select from pg_roles as r where r.oid = p_session.owner
             and pg_has_role(r.oid, 'jobs_runner', 'member'));
-        v_ending.outcome := case
+        v_result.outcome := case
           when p_session.crash_attribution = 'not_charged' or v_revoked then 'interrupted'
           else 'lost' end;
-        v_ending.error := case
+        v_result.error := case
           when p_session.crash_attribution = 'charged' and v_job.crashes >= v_job.max_attempts then
             jobs_internal.error_object('PWL02',
                 format('the server crashed %s while it ran',
@@ -227,12 +227,12 @@ begin
               p_session.id, p_session.pid),
               'Look in the server log for that pid. A retry may live.')
         end;
-        if v_ending.error ->> 'sqlstate' = 'PWL02' then
+        if v_result.error ->> 'sqlstate' = 'PWL02' then
           null;  -- whatever it did: it is not run again
         elsif v_top_level then
           if v_statement.done_when is null and not jobs_internal.is_repeatable(v_job.id) then
-            v_ending.outcome := 'in_doubt';
-            v_ending.error := jobs_internal.error_object('PWD01', 'it ended unseen',
+            v_result.outcome := 'in_doubt';
+            v_result.error := jobs_internal.error_object('PWD01', 'it ended unseen',
                 'The session that watched it died, it has no post-condition, and it is not said to '
                 'be repeatable.',
               'Look whether it did its work; then select jobs.retry(id), or leave it.');
@@ -244,31 +244,31 @@ begin
               child_pid = null, child_start = null,
               started_at = null, attempt = attempt
                 - (p_session.crash_attribution is not distinct from 'not_charged')::integer,
-              error = v_ending.error,
+              error = v_result.error,
               max_attempts = greatest(max_attempts,
                   attempt + (p_session.crash_attribution is distinct from 'not_charged')::integer)
             where id = v_job.id;
             if p_session.crash_attribution is distinct from 'not_charged' then
-              v_lost := v_ending;
+              v_lost := v_result;
               v_lost.outcome := 'lost';
               perform jobs_internal.store_attempt(v_job.owner, p_session.pid, v_lost);
             end if;
             perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id,
                 p_session.pid, null, jsonb_build_array(jsonb_build_object(
               'job_id', v_job.id, 'task', jobs_internal.task_name(v_job.id, v_job.call_template_id),
-              'outcome', v_ending.outcome, 'attempt', v_job.attempt,
+              'outcome', v_result.outcome, 'attempt', v_job.attempt,
               'max_attempts', v_job.max_attempts, 'state', 'scheduled', 'retry_at',
                 clock_timestamp(),
-              'ms', round((extract(epoch from v_ending.finished_at - v_job.started_at)
+              'ms', round((extract(epoch from v_result.finished_at - v_job.started_at)
                     * 1000)::numeric, 3),
-              'error', v_ending.error - 'context' - 'detail', 'note',
+              'error', v_result.error - 'context' - 'detail', 'note',
                 jobs_internal.brief_note(v_job.note))));
-            v_ending.outcome := null;
+            v_result.outcome := null;
           end if;
         end if;
       end if;
-      if v_ending.outcome is not null then
-        v_other := jobs_internal.end_attempt(p_session.pid, 'running', v_job.attempt, v_ending);
+      if v_result.outcome is not null then
+        v_other := jobs_internal.end_attempt(p_session.pid, 'running', v_job.attempt, v_result);
         perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id, p_session.pid,
             null, jsonb_build_array(v_other));
       end if;

@@ -36,7 +36,7 @@ as $$
 declare
   v_job jobs_internal.job;
   v_locked boolean;
-  v_ending jobs_internal.attempt_result;  -- of no attempt: it never ran
+  v_result jobs_internal.attempt_result;  -- of no attempt: it never ran
   v_task text;
 begin
   loop
@@ -67,14 +67,14 @@ begin
     for update;
     continue when not found;  -- it moved on between the look and the lock
     delete from jobs_internal.stop_request where job_id = p_id;
-    v_ending.job_id := p_id;
-    v_ending.attempt := v_job.attempt;
-    v_ending.finished_at := clock_timestamp();
-    v_ending.error := jobs_internal.error_object('PWC01', format('cancelled by %s', p_by),
+    v_result.job_id := p_id;
+    v_result.attempt := v_job.attempt;
+    v_result.finished_at := clock_timestamp();
+    v_result.error := jobs_internal.error_object('PWC01', format('cancelled by %s', p_by),
         'It was not running.', 'select jobs.retry(id) runs it again.');
     v_task := jobs_internal.task_name(v_job.id, v_job.call_template_id);
     perform jobs_internal.archive_jobs(v_job.queue_id, v_job.owner, v_job.state, 0, 'cancelled',
-        null, array[v_ending]);
+        null, array[v_result]);
     perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, null, pg_backend_pid(), null,
         jsonb_build_array(jsonb_build_object('job_id', v_job.id, 'task', v_task,
           'attempt', v_job.attempt, 'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',

@@ -1,9 +1,9 @@
 -- A job has one attempt less than it is allowed.
 
--- Replaces jobs_internal.end_attempt, md5 b159732329c06ac959afff5528c0875c.
+-- Replaces jobs_internal.end_attempt, md5 296745daa5991d1305880799f1277c9e.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
-    p_ending jobs_internal.attempt_result)
+    p_result jobs_internal.attempt_result)
 returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -13,34 +13,34 @@ declare
   v_job jobs_internal.job;
   v_state text;
   v_due timestamptz;
-  v_error jsonb := jobs_internal.plain_error(p_ending.error);
+  v_error jsonb := jobs_internal.plain_error(p_result.error);
   v_retry boolean;
-  v_outcome text := p_ending.outcome;
+  v_outcome text := p_result.outcome;
   v_cancelled boolean;
   v_top_level boolean;
   v_excused boolean;
 begin
   select j.* into v_job from jobs_internal.job as j
-  where j.id = p_ending.job_id and j.state = p_state and j.attempt = p_expected
+  where j.id = p_result.job_id and j.state = p_state and j.attempt = p_expected
   for update;
   if not found then
     return null;
   end if;
   -- An attempt begins where its start was committed: that is what its timeout counts from and what
   -- the views showed.
-  p_ending.started_at := coalesce(v_job.started_at, p_ending.started_at);
+  p_result.started_at := coalesce(v_job.started_at, p_result.started_at);
   v_cancelled := exists (select from jobs_internal.stop_request as x
-      where x.job_id = p_ending.job_id
-      and x.attempt = p_ending.attempt and x.reason = 'cancelled');
+      where x.job_id = p_result.job_id
+      and x.attempt = p_result.attempt and x.reason = 'cancelled');
   if v_cancelled and v_outcome = 'interrupted' then
     v_outcome := 'cancelled';
     v_error := jobs_internal.stop_error('cancelled', null, null);
   end if;
-  delete from jobs_internal.stop_request where job_id = p_ending.job_id;
-  delete from jobs_internal.progress_message where job_id = p_ending.job_id;
-  if p_ending.logs is not null then
-    perform jobs_internal.store_log_lines(p_ending.job_id, p_ending.attempt, v_job.owner,
-        p_ending.logs);
+  delete from jobs_internal.stop_request where job_id = p_result.job_id;
+  delete from jobs_internal.progress_message where job_id = p_result.job_id;
+  if p_result.logs is not null then
+    perform jobs_internal.store_log_lines(p_result.job_id, p_result.attempt, v_job.owner,
+        p_result.logs);
   end if;
 
   v_top_level := p_state = 'running' and exists (select from jobs_internal.statement as s
@@ -54,13 +54,13 @@ begin
       update jobs_internal.job
       set state = 'scheduled', due_at = clock_timestamp(), session_id = null, msg_id = null,
         started_at = null, child_pid = null,
-        child_start = null, attempt = p_ending.attempt - 1, verify = nullif(coalesce(verify, false)
+        child_start = null, attempt = p_result.attempt - 1, verify = nullif(coalesce(verify, false)
             or v_top_level, false),
         interruptions = interruptions + (v_excused is not true)::integer
       where id = v_job.id;
       return jsonb_build_object('job_id', v_job.id, 'task',
           jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', 'interrupted',
-        'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled');
+        'attempt', p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled');
     end if;
     v_outcome := 'cancelled';
     v_state := 'failed';
@@ -71,10 +71,10 @@ begin
         'Look in the server log; then select jobs.retry(id).', v_error ->> 'context');
   end if;
 
-  p_ending.outcome := v_outcome;
-  p_ending.error := v_error;
+  p_result.outcome := v_outcome;
+  p_result.error := v_error;
   v_retry := v_outcome in ('failed', 'timed_out', 'lost')
-    and p_ending.attempt < v_job.max_attempts - 1
+    and p_result.attempt < v_job.max_attempts - 1
     and jobs_internal.worth_retry(v_error ->> 'sqlstate');
   if v_retry and v_cancelled then
     -- It failed by itself before the signal came: it is not tried again.
@@ -83,25 +83,25 @@ begin
   end if;
   if v_retry then
     v_state := 'scheduled';
-    v_due := clock_timestamp() + jobs_internal.backoff(v_job.queue_id, p_ending.attempt);
+    v_due := clock_timestamp() + jobs_internal.backoff(v_job.queue_id, p_result.attempt);
     update jobs_internal.job
     set state = 'scheduled', due_at = v_due, session_id = null, msg_id = null, started_at = null,
       child_pid = null, child_start = null,
-      attempt = p_ending.attempt, error = v_error,
+      attempt = p_result.attempt, error = v_error,
         verify = nullif(v_top_level and v_outcome = 'lost', false)
     where id = v_job.id;
-    perform jobs_internal.store_attempt(v_job.owner, p_pid, p_ending);
+    perform jobs_internal.store_attempt(v_job.owner, p_pid, p_result);
   else
     v_state := coalesce(v_state, case v_outcome when 'succeeded' then 'succeeded' when 'cancelled'
         then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end);
     perform jobs_internal.archive_jobs(v_job.queue_id, v_job.owner, p_state,
-        p_ending.attempt - p_expected, v_state, p_pid, array[p_ending]);
+        p_result.attempt - p_expected, v_state, p_pid, array[p_result]);
   end if;
   return jsonb_build_object('job_id', v_job.id, 'task',
       jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', v_outcome,
-    'attempt', p_ending.attempt, 'max_attempts', v_job.max_attempts, 'state', v_state, 'retry_at',
+    'attempt', p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', v_state, 'retry_at',
       v_due,
-    'ms', round((extract(epoch from p_ending.finished_at - p_ending.started_at) * 1000)::numeric,
+    'ms', round((extract(epoch from p_result.finished_at - p_result.started_at) * 1000)::numeric,
         3),
     'error', jobs_internal.brief_error(v_error), 'note', jobs_internal.brief_note(v_job.note));
 end

@@ -1,8 +1,8 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 3374863716843c74fb9dd6fa6db1abd7.
+-- Replaces jobs_internal.archive_jobs, md5 00eb42f42a2eee19db7bd8cc218facc2.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
-    p_uncounted integer, p_state text, p_pid integer, p_endings jobs_internal.attempt_result[],
+    p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -11,7 +11,7 @@ set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_ids bigint[] := array(select e.job_id from unnest(p_endings) as e);
+  v_ids bigint[] := array(select e.job_id from unnest(p_results) as e);
   v_bucket integer;
   v_statements boolean;
   v_asked boolean;
@@ -32,10 +32,10 @@ begin
       j.created_at, e.started_at, e.finished_at, p_pid, e.child_pid, jobs_internal.waited(e),
       e.rows, e.wal_bytes, e.buffers_hit, e.buffers_read, e.buffers_dirtied, e.temp_bytes,
       j.publication_id, j.enqueued_by, j.timeout, coalesce(j.unique_key, j.former_key), j.args,
-      j.settings, j.note, j.options, (select o.result from unnest(p_endings) as o
+      j.settings, j.note, j.options, (select o.result from unnest(p_results) as o
         where o.outcome = 'succeeded' order by o.job_id limit 1), e.error
     from dropped as j
-    join unnest(p_endings) as e on e.job_id = j.id and e.attempt = j.attempt + p_uncounted
+    join unnest(p_results) as e on e.job_id = j.id and e.attempt = j.attempt + p_uncounted
     returning id, bucket, call_template_id, started_at, finished_at, options
   ), tasks as (
     select s.task, jsonb_agg(k.id) as job_ids,
