@@ -277,7 +277,7 @@ def test_the_place_to_correct_it_is_the_one_where_it_was_given(scripted: Scripte
 
 def test_no_free_slot_is_back_pressure_told_once(scripted: Scripted, start: Start) -> None:
     scripted.set(slots=1, owners=[{"owner": "app", "session_demand": 3}])
-    daemon = start(scripted.dsn)
+    daemon = start(scripted.dsn, PYWORKER_PROCESSORS="3")
     warning = daemon.wait_for("no_worker_slot")
     assert (warning["asked"], warning["launched"]) == (3, 1)
     time.sleep(1)  # some more tries
