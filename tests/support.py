@@ -159,19 +159,16 @@ class Database:
         assert job["waits_for"] or job["state"] not in ("queued", "scheduled"), job
         return job
 
-    def assert_reasons(self, *, explained: bool = True) -> None:
-        """Assert that each unfinished job has a reason, whatever state a test has brought the database into.
-
-        `explained`: by jobs.explain too, which costs a new connection some 50 ms.
-        """
+    def assert_reasons(self) -> None:
+        """Assert that each unfinished job has a reason, whatever state a test has brought the database into."""
         try:
-            without = self._without_reason(explained=explained)
+            without = self._without_reason()
         except psycopg.OperationalError:  # the server was restarted since it was asked last
             self._lines.pop("reasons").close()
-            without = self._without_reason(explained=explained)
+            without = self._without_reason()
         assert without == [], without
 
-    def _without_reason(self, *, explained: bool) -> list[Row]:
+    def _without_reason(self) -> list[Row]:
         line = self._lines.get("reasons")
         if line is None or line.closed:
             line = self._lines["reasons"] = self.connect(ADMINISTRATOR, search_path="pg_catalog")
@@ -180,15 +177,13 @@ class Database:
             return []  # a database that a test has taken pyworker from
         if not line.execute("select from jobs_internal.job limit 1").rowcount:
             return []
-        without = line.execute("select id, state, 'waits_for' from jobs.queued where waits_for is null").fetchall()
-        if explained:
-            without += line.execute(
-                "select j.id, e.state, e.code, e.reason"
-                " from (select id from jobs_internal.job order by random() limit 5) as j"
-                " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null or e.state is null"
-                " or e.code not in (select code from jobs.wait_reasons)"
-            ).fetchall()
-        return without
+        return line.execute(
+            "select j.id, e.state, e.code, e.reason"
+            " from (select id from jobs_internal.job order by random() limit 20) as j"
+            " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null or e.state is null"
+            " or e.code not in (select code from jobs.wait_reasons)"
+            " union all select id, state, null, 'waits_for' from jobs.queued where waits_for is null"
+        ).fetchall()
 
     def result(self, job_id: int) -> Any:
         """Give the result of a job that succeeded."""
@@ -198,7 +193,7 @@ class Database:
 
     def drain(self, *, role: str = "app", sessions: int = 1, timeout: float = PATIENCE) -> None:
         """Run what is due, as its owner, without a supervisor, until nothing is due and no session is left."""
-        self.assert_reasons(explained=False)
+        self.assert_reasons()
         started = self._start(role, sessions)
 
         def idle() -> bool:

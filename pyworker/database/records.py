@@ -3,7 +3,7 @@ ignored.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -54,8 +54,9 @@ class Demand:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read one entry of a tick's `owners`."""
-        names = "session_demand active_sessions alone occupied working moving in_chunks"
-        counts = {name: int(row.get(name) or 0) for name in (names + " lanes new_lanes").split()}
+        counts = {
+            one.name: int(row.get(one.name) or 0) for one in fields(cls) if one.name != "owner"
+        }
         return cls(owner=str(row["owner"]), **counts)
 
 

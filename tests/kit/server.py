@@ -35,7 +35,6 @@ fsync = off
 shared_buffers = 256MB
 bgwriter_lru_maxpages = 0
 checkpoint_timeout = 1h
-full_page_writes = off
 """
 #: A file system in memory, and the bytes that must be free there and in memory: making and dropping databases is a
 #: tenth of the work that it is on a disk.

@@ -132,9 +132,11 @@ def test_a_truncated_package_is_fetched_again(place: Path, fetched: Path) -> Non
     whole = victim.read_bytes()
     victim.write_bytes(whole[: len(whole) // 2])
 
-    fetch_packages(Settings(server_packages=place / "p"), place / "p", place / "apt", Quiet())
+    server = PrivateServer(place / "s", settings=Settings(server_packages=place / "p"))
+    server.start()
 
     assert victim.read_bytes() == whole
+    assert works(server)
 
 
 MOMENTS = ("reading", "downloading", "unpacking", "preparing", "creating")
