@@ -58,6 +58,8 @@ def test_a_lane_that_was_served_just_now_stays_awake(database: Database) -> None
 def test_what_enters_a_lane_asleep_is_run(database: Database) -> None:
     fall_asleep(database)
     job = put(database, "app.note", {"n": 1})
+    assert idle_state(database) == "idle"
+    assert database.run("select queued from jobs.queues where queue = 'default'") == [(1,)]
     assert database.admin("select owner::text, session_demand from jobs_internal.session_demand()") == [("app", 1)]
     assert idle_state(database) == "active"
     database.drain()

@@ -158,6 +158,20 @@ def test_running(database: Database) -> None:
         assert wait_for(database, job)["state"] == "succeeded"
 
 
+def test_a_session_by_hand_beyond_the_quota_is_refused(database: Database) -> None:
+    """The quota is asked when a session opens, whoever opens it. Another owner has its own."""
+    _note(database)
+    database.drain()
+    _quota(database, running=1)
+    opens = "select jobs_internal.open_session(jobs_internal.schema_version())"
+    first, second, other = database.connect(), database.connect(), database.connect("other")
+    first.execute(opens)
+    assert sqlstate_of(lambda: second.execute(opens)) == "PW073"
+    other.execute(opens)
+    first.close()
+    wait_until(lambda: sqlstate_of(lambda: second.execute(opens)) is None)
+
+
 def test_history(database: Database) -> None:
     """An owner's finished jobs go by their number; those of others in the same queue stay."""
     _quota(database, history_rows=20)
