@@ -36,6 +36,26 @@ def test_no_lesson_breaks_the_tick(database: Database, ms: str) -> None:
     assert database.run("select count(*) from jobs.queues", role="operator") == [(1,)]
 
 
+def test_figures_of_a_session_are_added_and_bounded(database: Database) -> None:
+    """Those of its claims come to one sum; one that is no figure does not spoil the sum, and none takes from it."""
+    make_lane(database)
+    lane = database.admin("select id from jobs_internal.lane")[0][0]
+    worker = Worker(database=database)
+    for figures in (
+        {"runs": 3, "failed": 1, "ms": 5, "waited_ms": 2, "measured": 2, "rows": 7, "wal_bytes": 100},
+        {"runs": 2, "failed": 0, "ms": 4, "waited_ms": 1, "measured": 1, "rows": 8, "wal_bytes": 10},
+        {"runs": 1, "failed": -9, "ms": "NaN", "waited_ms": "Infinity", "measured": -1, "rows": -20, "wal_bytes": -7},
+    ):
+        worker.line.execute(LEARN, [worker.number, Jsonb({"lane_id": lane, "task": "vacuum", **figures})])
+    worker.leave()
+    query = (
+        "select task, attempts, failed, measured, rows, run_ms, waited_ms, wal_bytes"
+        " from jobs.cost where task = 'vacuum'"
+    )
+    bounded = 10**15
+    assert database.run(query) == [("vacuum", 6, 1, 3, 15, 9 + bounded, 3 + bounded, round(110 * 5 / 3))]
+
+
 @pytest.mark.parametrize("attempt", [1, 2, 2147483647, -5])
 def test_which_attempt_it_is_says_the_row(database: Database, attempt: int) -> None:
     """A number of the caller's own would be one that no rescue can write down."""

@@ -1,17 +1,15 @@
 -- Opening a chunk: messages are locked, their jobs read, and how each runs is decided.
 
 -- Whether something in this database may be checked at the commit only: then each job needs a
--- commit of its own. A unique, primary or exclusion constraint that is deferrable has an index that
--- is not immediate, a foreign key or constraint trigger has triggers that are deferrable: those
--- catalogs are a small part of pg_constraint, which holds each column that is not null. To ask
--- takes as long as they are large, so sessions ask once a second.
+-- commit of its own. Each deferrable constraint has a trigger that is, for the check (one that is
+-- not enforced has no check), and pg_trigger is a small part of pg_constraint, which holds each
+-- column that is not null. To ask takes as long as it is large, so sessions ask once a second.
 create or replace function jobs_internal.has_deferrable_constraints()
 returns boolean
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select exists (select from pg_index as i where not i.indimmediate)
-    or exists (select from pg_trigger as t where t.tgdeferrable);
+  select exists (select from pg_trigger as t where t.tgdeferrable);
 end;
 
 -- Lock the next messages of a claim and read their jobs, in the transaction that will run them.
