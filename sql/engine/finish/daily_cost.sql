@@ -81,12 +81,14 @@ begin atomic
 end;
 
 -- Add what a session measured to the sums of the day. Each session writes rows of its own, so that
--- none waits for another; upkeep brings them together. Writes: daily_cost.
+-- none waits for another; upkeep brings them together. No scan: a session that planned this while
+-- hardly any function was known would compare each with all of them later. Writes: daily_cost.
 create or replace function jobs_internal.add_daily_cost(p_session jobs_internal.session,
     p_run_stats jobs_internal.run_stats[])
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
   v_day date := (clock_timestamp() at time zone 'UTC')::date;

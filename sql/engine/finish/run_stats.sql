@@ -48,6 +48,7 @@ create or replace function jobs_internal.record_run_stats(p_session jobs_interna
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 begin
   if p_run_stats is null then
