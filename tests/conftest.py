@@ -34,13 +34,17 @@ def server() -> Iterator[Server]:
     """PYWORKER_DSN, else the default private server; started when it does not run, and then stopped at the end."""
     given = os.environ.get("PYWORKER_DSN")
     if given:
-        yield Server(conninfo=given)
+        made = Server(conninfo=given)
+        yield made
+        made.close()
         return
     private = PrivateServer()
     runs = private.status().state == "running"
     if not runs:
         private.start()
-    yield Server(conninfo=private.dsn(), private=private)
+    made = Server(conninfo=private.dsn(), private=private)
+    yield made
+    made.close()
     if not runs:
         private.stop()
 

@@ -38,6 +38,8 @@ Fact = TypeVar("Fact")
 
 #: Seconds that a busy machine is given for what an idle one does at once; a lease that is waited for takes longer.
 PATIENCE = 25.0
+#: Seconds between two looks at something that takes long.
+_LONGEST_STEP = 0.05
 
 
 def wait_until(fact: Callable[[], Fact], timeout: float = PATIENCE, step: float = 0.01) -> Fact:
@@ -50,6 +52,7 @@ def wait_until(fact: Callable[[], Fact], timeout: float = PATIENCE, step: float 
         if time.monotonic() > until:
             raise AssertionError(f"it did not become true within {timeout} s; it is {found!r}")
         time.sleep(step)
+        step = max(step, min(step * 1.2, _LONGEST_STEP))  # what takes long is not asked all the time
 
 
 def sqlstate_of(work: Callable[[], object]) -> str | None:
@@ -68,6 +71,7 @@ class Server:
     conninfo: str  #: as administrator
     private: PrivateServer | None = None
     _seen: dict[str, str] = field(default_factory=dict)
+    _kept: list[Connection[Row]] = field(default_factory=list)
 
     def dsn(self, role: str | None = None, database: str | None = None) -> str:
         """Render a DSN for a role and a database; None: the administrator, the database of the DSN."""
@@ -101,6 +105,33 @@ class Server:
         with self.connect(database=database, statement_timeout="0") as connection:
             connection.execute("select pg_advisory_lock(hashtext('pyworker tests'))")
             yield connection
+
+    def maintain(self, *statements: str) -> None:
+        """Run statements that may be repeated on a connection that is kept, alone among all test runs here."""
+        if self._kept:
+            try:
+                return self._maintain(self._kept[0], statements)
+            except psycopg.OperationalError:
+                if not self._kept[0].closed:
+                    raise  # else a test has restarted the server, or ended all its sessions
+        self.close()
+        self._kept.append(self.connect(statement_timeout="0"))
+        return self._maintain(self._kept[0], statements)
+
+    @staticmethod
+    def _maintain(connection: Connection[Row], statements: Sequence[str]) -> None:
+        connection.execute("select pg_advisory_lock(hashtext('pyworker tests'))")
+        try:
+            for statement in statements:
+                connection.execute(statement.encode())
+        finally:
+            if not connection.closed:
+                connection.execute("select pg_advisory_unlock_all()")
+
+    def close(self) -> None:
+        """Close the connection that is kept."""
+        while self._kept:
+            self._kept.pop().close()
 
     @property
     def password(self) -> str | None:
@@ -164,26 +195,22 @@ class Database:
         try:
             without = self._without_reason()
         except psycopg.OperationalError:  # the server was restarted since it was asked last
-            self._lines.pop("reasons").close()
             without = self._without_reason()
         assert without == [], without
 
     def _without_reason(self) -> list[Row]:
-        line = self._lines.get("reasons")
-        if line is None or line.closed:
-            line = self._lines["reasons"] = self.connect(ADMINISTRATOR, search_path="pg_catalog")
         there = "select to_regprocedure('jobs.explain(bigint)'), to_regclass('jobs.queued')"
-        if None in (line.execute(there).fetchone() or (None,)):
+        if None in self.admin(there)[0]:
             return []  # a database that a test has taken pyworker from
-        if not line.execute("select from jobs_internal.job limit 1").rowcount:
+        if not self.admin("select 1 from jobs_internal.job limit 1"):
             return []
-        return line.execute(
+        return self.admin(
             "select j.id, e.state, e.code, e.reason"
             " from (select id from jobs_internal.job order by random() limit 20) as j"
             " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null or e.state is null"
             " or e.code not in (select code from jobs.wait_reasons)"
             " union all select id, state, null, 'waits_for' from jobs.queued where waits_for is null"
-        ).fetchall()
+        )
 
     def result(self, job_id: int) -> Any:
         """Give the result of a job that succeeded."""
@@ -202,10 +229,12 @@ class Database:
             if self._sessions_ever() < started or self.background():
                 return False
             at_work, due = self.admin(
-                "select (select count(*) from jobs.sessions where owner = %s),"
-                " (select count(*) from jobs_internal.job as j where j.owner = quote_ident(%s)::regrole"
-                "  and (j.state <> 'scheduled' or j.due_at <= now() + interval '5 s'))",
-                [role, role],
+                "select (select count(*) from jobs_internal.session as s, pg_stat_get_activity(s.pid) as a"
+                "  where s.owner = r.oid and a.backend_start = s.backend_start),"
+                " (select count(*) from jobs_internal.job as j where j.owner = r.oid"
+                "  and (j.state <> 'scheduled' or j.due_at <= now() + interval '5 s'))"
+                " from pg_authid as r where r.rolname = %s",
+                [role],
             )[0]
             if at_work:
                 return False
@@ -227,8 +256,9 @@ class Database:
     def background(self) -> list[Row]:
         """List the background processes in this database: worker sessions and their children."""
         return self.admin(
-            "select pid, usename, application_name, left(query, 200) from pg_stat_activity"
-            " where datname = %s and backend_type not in ('client backend', 'autovacuum worker', 'parallel worker')",
+            "select a.pid, a.usesysid::regrole, a.application_name, left(a.query, 200)"
+            " from pg_stat_get_activity(null) as a, pg_database as d where d.datname = %s and d.oid = a.datid"
+            " and a.backend_type not in ('client backend', 'autovacuum worker', 'parallel worker')",
             [self.name],
         )
 
@@ -271,10 +301,8 @@ def installed(server: Server) -> Iterator[str]:
 def clone(server: Server, template: str, kind: str) -> Database:
     """Make a database from a template to which nobody is connected, and a home of its own for its jobs."""
     database = Database(server=server, name=new_name(kind))
-    with server.administrate() as connection:
-        connection.execute(f"create database {database.name} template {template} strategy {server.copying}".encode())
-    with server.connect(database=database.name) as connection:
-        connection.execute("select jobs.reconcile()")
+    server.maintain(f"create database {database.name} template {template} strategy {server.copying}")
+    database.admin("select jobs.reconcile()")
     return database
 
 
@@ -284,8 +312,7 @@ def drop(database: Database) -> None:
         database.assert_reasons()
     except BaseException:
         database.close()
-        with database.server.connect(statement_timeout="0") as connection:
-            connection.execute(f"drop database {database.name} with (force)".encode())
+        database.server.maintain(f"drop database if exists {database.name} with (force)")
         raise
     try:
         wait_until(lambda: not database.background())
@@ -296,5 +323,4 @@ def drop(database: Database) -> None:
         if counting():
             with database.server.connect(database=database.name) as connection:
                 note_calls(connection)
-        with database.server.connect(statement_timeout="0") as connection:
-            connection.execute(f"drop database {database.name} with (force)".encode())
+        database.server.maintain(f"drop database if exists {database.name} with (force)")

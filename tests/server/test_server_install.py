@@ -235,19 +235,39 @@ def test_a_small_disk_is_refused_before_anything_is_fetched(small_disk: Path, cl
     assert "--dir" in done.stderr
 
 
-@pytest.mark.parametrize("small_disk", [30, 70, 95, 120, 150], indirect=True)
-def test_a_disk_that_fills_up_is_one_clear_error(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Filling(Quiet):
+    """Fills the disk when a step begins."""
+
+    def __init__(self, disk: Path, moment: str) -> None:
+        self.disk, self.moment = disk, moment
+
+    def phase(self, text: str) -> None:
+        if text.startswith(self.moment):
+            found = os.statvfs(self.disk)
+            with (self.disk / "other").open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - LEFT)
+
+
+LEFT = 4 << 20  # bytes: less than any of the steps writes
+
+
+@pytest.mark.parametrize("small_disk", [400], indirect=True)
+@pytest.mark.parametrize("moment", ["reading", "downloading", "unpacking", "creating"])
+def test_a_disk_that_fills_up_is_one_clear_error(
+    small_disk: Path, moment: str, fetched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whichever step meets the end of the disk: the download, the unpacking or the cluster."""
     for name in ("download", "prefix", "cluster"):
         monkeypatch.setattr(f"pyworker.server.{name}.require_space", lambda *_args, **_kwargs: None)
-    server = PrivateServer(small_disk / "s", settings=Settings())
+    server = furnish(small_disk / "s", data=False) if moment == "creating" else PrivateServer(small_disk / "s")
+    server.settings = Settings(server_packages=fetched if moment == "unpacking" else None)
 
     with pytest.raises(ServerError, match="no space left") as failure:
-        server.start()
+        server.start(Filling(small_disk, moment))
 
     assert "--dir" in str(failure.value)
     server.destroy()
-    assert [path.name for path in small_disk.iterdir()] == []
+    assert [path.name for path in small_disk.iterdir()] == ["other"]
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="an ordinary user runs all of these tests anyway")
