@@ -242,7 +242,7 @@ class Filling(Quiet):
         self.disk, self.moment = disk, moment
 
     def phase(self, text: str) -> None:
-        if text.startswith(self.moment):
+        if text.startswith(self.moment) and not (self.disk / "other").exists():
             found = os.statvfs(self.disk)
             with (self.disk / "other").open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - LEFT)
