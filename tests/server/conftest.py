@@ -58,7 +58,7 @@ def running(shared: PrivateServer) -> PrivateServer:
 def cli(packages: Path) -> Cli:
     """Run `pyworker server ...` in a process of its own."""
 
-    def call(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def call(*arguments: object, umask: int = -1, **environment: str) -> "subprocess.CompletedProcess[str]":
         return warm.run(
             [sys.executable, "-m", "pyworker", "server", *map(str, arguments)],
             env={**os.environ, "PYWORKER_SERVER_PACKAGES": str(packages), **environment},
@@ -66,6 +66,7 @@ def cli(packages: Path) -> Cli:
             text=True,
             check=False,
             stdin=subprocess.DEVNULL,
+            umask=umask,
         )
 
     return call

@@ -1,8 +1,10 @@
 """From nothing to a server, with everything that can come between."""
 
+import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -105,12 +107,30 @@ def fetched(place: Path, settings: Settings, packages: Path) -> Path:
     return packages
 
 
-def test_two_starts_at_the_same_moment_make_one_server(place: Path, cli: Cli, fetched: Path) -> None:
-    """They need no network: the set of packages is complete."""
+def assert_private(directory: Path) -> None:
+    """Assert that what is secret only its owner reads, and what was made there no other user writes."""
+    modes = {path: path.lstat() for path in directory.rglob("*") if not path.is_symlink()}
+    writable = [
+        str(path) for path, found in modes.items() if not stat.S_ISSOCK(found.st_mode) and found.st_mode & 0o022
+    ]
+    assert writable == []
+    assert stat.S_IMODE((directory / "passwords.json").stat().st_mode) == 0o600
+    assert set(json.loads((directory / "passwords.json").read_text())) == {"postgres", "app", "supervisor"}
+    for name in ("data", "run"):  # the socket itself is open: its directory is what is closed
+        assert stat.S_IMODE((directory / name).stat().st_mode) == 0o700
+    for path in (directory / "data").glob("*.conf"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    logs = list((directory / "log").iterdir())
+    assert logs
+    assert [path for path in logs if path.stat().st_mode & 0o077] == []
+
+
+def test_three_starts_at_the_same_moment_make_one_server_that_is_private(place: Path, cli: Cli, fetched: Path) -> None:
+    """They need no network: the set of packages is complete. It is private under any umask."""
     results: list[subprocess.CompletedProcess[str]] = []
 
     def start() -> None:
-        results.append(cli("start", "--dir", place / "s", PYWORKER_SERVER_MIRROR=CLOSED))
+        results.append(cli("start", "--dir", place / "s", umask=0, PYWORKER_SERVER_MIRROR=CLOSED))
 
     threads = [threading.Thread(target=start) for _ in range(3)]
     for thread in threads:
@@ -122,21 +142,9 @@ def test_two_starts_at_the_same_moment_make_one_server(place: Path, cli: Cli, fe
     assert len({done.stdout for done in results}) == 1
     server = PrivateServer(place / "s", settings=Settings(server_packages=fetched, server_mirror=CLOSED))
     assert works(server)
+    assert_private(server.dir)
     server.destroy()
     assert list(place.iterdir()) == []
-
-
-def test_a_truncated_package_is_fetched_again(place: Path, fetched: Path) -> None:
-    shutil.copytree(fetched, place / "p", ignore=shutil.ignore_patterns("lock"))
-    victim = max((place / "p").glob("postgresql-*.deb"), key=lambda path: path.stat().st_size)
-    whole = victim.read_bytes()
-    victim.write_bytes(whole[: len(whole) // 2])
-
-    server = PrivateServer(place / "s", settings=Settings(server_packages=place / "p"))
-    server.start()
-
-    assert victim.read_bytes() == whole
-    assert works(server)
 
 
 MOMENTS = ("reading", "downloading", "unpacking", "preparing", "creating")
@@ -165,8 +173,22 @@ os._exit(0)
     ).returncode
 
 
-def test_a_start_that_was_ended_midway_is_taken_up(place: Path, settings: Settings) -> None:
-    """Each start takes up what the one before it left, as far as its own end; the last one finishes the work."""
+def truncate_a_package(fetched: Path, packages: Path) -> tuple[Path, bytes]:
+    """Copy packages, but for the end of one; gives its path and what it should be."""
+    shutil.copytree(fetched, packages, ignore=shutil.ignore_patterns("lock"))
+    victim = max(packages.glob("postgresql-*.deb"), key=lambda path: path.stat().st_size)
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2])
+    return victim, whole
+
+
+def test_a_start_that_was_ended_midway_is_taken_up(place: Path, fetched: Path) -> None:
+    """Each start takes up what the one before it left, as far as its own end; the last one finishes the work.
+
+    The first of them finds a package that is truncated, and fetches it again.
+    """
+    victim, whole = truncate_a_package(fetched, place / "p")
+    settings = Settings(server_packages=place / "p")
     for moment in MOMENTS:
         # What a dead process had started may hold apt's lock for a moment; then the next one fails with 1.
         wait_until(lambda moment=moment: end_midway(place / "s", settings, moment) in (0, 9), 60)  # type: ignore[misc]
@@ -180,9 +202,10 @@ def test_a_start_that_was_ended_midway_is_taken_up(place: Path, settings: Settin
         return True
 
     wait_until(started, 100, step=0.5)
+    assert victim.read_bytes() == whole
     assert works(server)
     server.destroy()
-    assert list(place.iterdir()) == []
+    assert [path.name for path in place.iterdir()] == ["p"]
 
 
 def test_leftovers_of_every_step_do_no_harm(place: Path, settings: Settings) -> None:
