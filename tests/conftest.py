@@ -34,7 +34,7 @@ def server() -> Iterator[Server]:
     """PYWORKER_DSN, else the default private server; started when it does not run, and then stopped at the end."""
     given = os.environ.get("PYWORKER_DSN")
     if given:
-        made = Server(conninfo=given)
+        made = Server(conninfo=given, keeps=True)
         yield made
         made.close()
         return
@@ -42,7 +42,7 @@ def server() -> Iterator[Server]:
     runs = private.status().state == "running"
     if not runs:
         private.start()
-    made = Server(conninfo=private.dsn(), private=private)
+    made = Server(conninfo=private.dsn(), private=private, keeps=True)
     yield made
     made.close()
     if not runs:

@@ -70,6 +70,7 @@ class Server:
 
     conninfo: str  #: as administrator
     private: PrivateServer | None = None
+    keeps: bool = False  #: a connection for what maintains it; one that tests stop would wait for it
     _seen: dict[str, str] = field(default_factory=dict)
     _kept: list[Connection[Row]] = field(default_factory=list)
 
@@ -107,16 +108,19 @@ class Server:
             yield connection
 
     def maintain(self, *statements: str) -> None:
-        """Run statements that may be repeated on a connection that is kept, alone among all test runs here."""
+        """Run statements that may be repeated, alone among all test runs on this server."""
         if self._kept:
             try:
                 return self._maintain(self._kept[0], statements)
             except psycopg.OperationalError:
                 if not self._kept[0].closed:
-                    raise  # else a test has restarted the server, or ended all its sessions
+                    raise  # else a test has ended all sessions
         self.close()
         self._kept.append(self.connect(statement_timeout="0"))
-        return self._maintain(self._kept[0], statements)
+        self._maintain(self._kept[0], statements)
+        if not self.keeps:
+            self.close()
+        return None
 
     @staticmethod
     def _maintain(connection: Connection[Row], statements: Sequence[str]) -> None:
@@ -138,6 +142,15 @@ class Server:
         """The password of the DSN, which the roles of the tests share."""
         found = conninfo_to_dict(self.conninfo).get("password") or os.environ.get("PGPASSWORD")
         return str(found) if found else None
+
+
+_WITHOUT_REASON = (
+    "select j.id, e.state, e.code, e.reason"
+    " from (select id from jobs_internal.job order by random() limit 20) as j"
+    " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null or e.state is null"
+    " or e.code not in (select code from jobs.wait_reasons)"
+    " union all select id, state, null, 'waits_for' from jobs.queued where waits_for is null"
+)
 
 
 @dataclass(kw_only=True)
@@ -204,13 +217,8 @@ class Database:
             return []  # a database that a test has taken pyworker from
         if not self.admin("select 1 from jobs_internal.job limit 1"):
             return []
-        return self.admin(
-            "select j.id, e.state, e.code, e.reason"
-            " from (select id from jobs_internal.job order by random() limit 20) as j"
-            " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null or e.state is null"
-            " or e.code not in (select code from jobs.wait_reasons)"
-            " union all select id, state, null, 'waits_for' from jobs.queued where waits_for is null"
-        )
+        # prepared: to plan it takes longer than to run it, and it is asked at each drain
+        return self.line(ADMINISTRATOR).execute(_WITHOUT_REASON, prepare=True).fetchall()
 
     def result(self, job_id: int) -> Any:
         """Give the result of a job that succeeded."""
