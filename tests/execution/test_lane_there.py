@@ -1,7 +1,7 @@
 """What is asked again at each enqueue, also by the short way into a lane that is there already."""
 
 import pytest
-from stage import put
+from stage import know_as_short, put
 from support import Database, sqlstate_of
 
 
@@ -47,3 +47,17 @@ def test_a_function_that_was_replaced_is_called_as_it_is_now(database: Database)
     assert database.admin(fresh, [job]) == [(True,)]
     database.drain()
     assert database.result(job) == 2
+
+
+def test_a_lease_writes_no_index(database: Database) -> None:
+    """A claim changes nothing of a message that is indexed, and finds room for the new version in its page."""
+    put(database, "app.note", {"n": 1})
+    database.drain()
+    know_as_short(database)
+    database.run("select jobs.enqueue_many('app.note', array_fill('{\"n\": 2}'::jsonb, array[1000]))")
+    database.drain()
+    query = (
+        "select s.n_tup_upd > 1000, s.n_tup_hot_upd = s.n_tup_upd from jobs_internal.lane as l"
+        " join pg_stat_all_tables as s on s.relid = to_regclass('pgmq.q_' || l.pgmq_queue)"
+    )
+    assert database.admin(query) == [(True, True)]

@@ -135,6 +135,22 @@ def test_many_at_once(database: Database) -> None:
     assert notes == [({"batch": 1},)]
 
 
+@pytest.mark.parametrize(
+    ("task", "many", "results"),
+    [
+        ("app.add", '[5:6]={"{\\"a\\": 1}","{\\"a\\": 2}"}', [11, 12]),
+        ("app.add", '{{"{\\"a\\": 1}"},{"{\\"a\\": 2}"}}', [11, 12]),
+        ("app.add", '{"{\\"a\\": 1}","{\\"a\\": 2, \\"b\\": 3}","{\\"a\\": 4}"}', [11, 5, 14]),
+        ("app.nothing", '{NULL,"{}",NULL}', [None, None, None]),
+        ("app.nothing", '{{"{}"},{"{}"}}', [None, None]),
+    ],
+)
+def test_many_in_an_array_of_any_form(database: Database, task: str, many: str, results: list[Any]) -> None:
+    ids = database.run("select * from jobs.enqueue_many(%s, %s::jsonb[])", [task, many])
+    database.drain()
+    assert [database.result(job) for (job,) in ids] == results
+
+
 #: (settings of the enqueuer, task, args, result)
 MEANINGS: tuple[tuple[dict[str, str], str, dict[str, Any], Any], ...] = (
     ({"datestyle": "SQL,DMY"}, "app.day", {"d": "01/02/2026"}, "2026-02-01"),

@@ -71,14 +71,9 @@ begin
             and v_session.full_scan_at > v_now - interval '1 second', false);
       if not v_due then
         begin
-          if v_scan_start = 0 then
-            execute format('select exists (select from pgmq.%I as m where m.vt <= $1)',
-                'q_' || v_lane.pgmq_queue) into v_due using v_now;
-          else
-            execute format('select exists (select from pgmq.%I as m where m.msg_id > $2 and m.vt '
-              '<= $1 order by m.msg_id limit 1)',
-              'q_' || v_lane.pgmq_queue) into v_due using v_now, v_scan_start;
-          end if;
+          execute format('select exists (select from pgmq.%I as m where m.msg_id > $2 and m.vt <= '
+            '$1 order by m.msg_id limit 1)',
+            'q_' || v_lane.pgmq_queue) into v_due using v_now, v_scan_start;
         exception
           when undefined_table then
             v_due := false;  -- its queue was dropped meanwhile

@@ -1,7 +1,10 @@
 -- Making lanes, one pgmq queue each.
 
--- The pgmq queue of a lane. Locks: pgmq's queue lock (until commit). It is an advisory lock, which
--- any role may hold: it is not waited for long. Errors: 55P03 when another session holds it.
+-- The pgmq queue of a lane. Its messages are found by their number alone, in the order in which they
+-- are done, so it has no index of vt: a lease changes nothing that is indexed, and where its page
+-- has room for the new version, no index is written. A page is filled by less than half for that.
+-- Locks: pgmq's queue lock (until commit). It is an advisory lock, which any role may hold: it is
+-- not waited for long. Errors: 55P03 when another session holds it.
 create or replace function jobs_internal.make_lane_queue(p_lane integer)
 returns void
 language plpgsql volatile security definer
@@ -11,8 +14,9 @@ set lock_timeout = '100ms'
 as $$
 begin
   perform pgmq.create('pyworker_' || p_lane);
+  execute format('drop index if exists pgmq.%I', 'q_pyworker_' || p_lane || '_vt_idx');
   execute format('alter table pgmq.%I set (autovacuum_vacuum_scale_factor = 0.02, '
-    'autovacuum_vacuum_threshold = 2000, fillfactor = 80)',
+    'autovacuum_vacuum_threshold = 2000, fillfactor = 45)',
     'q_pyworker_' || p_lane);
 end
 $$;

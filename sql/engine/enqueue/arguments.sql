@@ -85,14 +85,18 @@ begin
       else pg_catalog.array_fill(null::pg_catalog.jsonb, array[pg_catalog.cardinality(p_args)]) end;
   end if;
   begin
-    -- The parameter stands in it before any name: what follows may look like one.
-    execute pg_catalog.format('select pg_catalog.array_agg((%s) order by u.n) from '
-      'pg_catalog.unnest($1) with ordinality as u(a, n)',
-      pg_catalog.overlay(p_template.cast_query, '(u.a)',
-        pg_catalog.strpos(p_template.cast_query, '($1)'),
-          4))
-    into v_args using p_args;
-    return v_args;
+    -- All rows as one value: what makes the rendering canonical is set once, and not for each. The
+    -- parameter stands in the text before any name: what follows may look like one.
+    execute pg_catalog.format('select jobs_internal.to_canonical_jsonb(row(pg_catalog.array_agg('
+      'pyworker_args.* order by u.n))) from pg_catalog.unnest($1) with ordinality as u(a, n), '
+      'lateral pg_catalog.jsonb_to_record(u.a)%s',
+      pg_catalog.substr(p_template.cast_query,
+        pg_catalog.strpos(p_template.cast_query, '($1)') operator(pg_catalog.+) 4))
+    into v_one using p_args;
+    return array(select r.value
+      from pg_catalog.jsonb_array_elements(v_one operator(pg_catalog.->) 'f1')
+        with ordinality as r(value, n)
+      order by r.n);
   exception when others then
     null;
   end;

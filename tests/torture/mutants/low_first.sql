@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 83f9e908df68448d0abbbb8a81daf90d.
+-- Replaces jobs_internal.claim, md5 21e81d687ba94f17543d029b5dbdf21a.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -62,14 +62,9 @@ begin
             and v_session.full_scan_at > v_now - interval '1 second', false);
       if not v_due then
         begin
-          if v_scan_start = 0 then
-            execute format('select exists (select from pgmq.%I as m where m.vt <= $1)',
-                'q_' || v_lane.pgmq_queue) into v_due using v_now;
-          else
-            execute format('select exists (select from pgmq.%I as m where m.msg_id > $2 and m.vt '
-              '<= $1 order by m.msg_id limit 1)',
-              'q_' || v_lane.pgmq_queue) into v_due using v_now, v_scan_start;
-          end if;
+          execute format('select exists (select from pgmq.%I as m where m.msg_id > $2 and m.vt <= '
+            '$1 order by m.msg_id limit 1)',
+            'q_' || v_lane.pgmq_queue) into v_due using v_now, v_scan_start;
         exception
           when undefined_table then
             v_due := false;  -- its queue was dropped meanwhile

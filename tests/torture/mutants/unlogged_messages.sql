@@ -1,6 +1,6 @@
 -- The queues of pgmq are unlogged, and no supervisor looks for what they have lost.
 
--- Replaces jobs_internal.make_lane_queue, md5 599eea0925952eec688aba938ed7eb52.
+-- Replaces jobs_internal.make_lane_queue, md5 9982954c55fe7c30c4e320dd2c5641df.
 create or replace function jobs_internal.make_lane_queue(p_lane integer)
 returns void
 language plpgsql volatile security definer
@@ -10,8 +10,9 @@ set lock_timeout = '100ms'
 as $$
 begin
   perform pgmq.create_unlogged('pyworker_' || p_lane);
+  execute format('drop index if exists pgmq.%I', 'q_pyworker_' || p_lane || '_vt_idx');
   execute format('alter table pgmq.%I set (autovacuum_vacuum_scale_factor = 0.02, '
-    'autovacuum_vacuum_threshold = 2000, fillfactor = 80)',
+    'autovacuum_vacuum_threshold = 2000, fillfactor = 45)',
     'q_pyworker_' || p_lane);
 end
 $$;
