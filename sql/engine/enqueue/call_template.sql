@@ -21,6 +21,7 @@ declare
   v_proc record;
   v_template jobs_internal.call_template;
   v_columns text;
+  v_render text;
   v_arguments text;
   v_name text;
   v_expr text;
@@ -51,15 +52,19 @@ begin
   if v_template.whole then
     v_arguments := '$1';
   else
-    select string_agg(format('%I %s', p.key, jobs_internal.type_name(p.type_id)), ', ' order by p.n)
-    into v_columns
+    select string_agg(format('%I %s', p.key, jobs_internal.type_name(p.type_id)), ', ' order by p.n),
+      -- types that read the same under any setting: to_jsonb is enough for those, and costs less
+      case when bool_and(p.type_id = any (array['boolean', 'smallint', 'integer', 'bigint', 'numeric',
+              'text', 'uuid', 'jsonb']::regtype[]))
+        then 'pg_catalog.to_jsonb' else 'jobs_internal.to_canonical_jsonb' end
+    into v_columns, v_render
     from jobs_internal.parameters(p_func) as p
     where p.key = any (p_keys);
     if v_columns is not null then
       v_template.cast_query := format(
-        'select jobs_internal.to_canonical_jsonb(pyworker_args.*) from '
+        'select %s(pyworker_args.*) from '
         'pg_catalog.jsonb_to_record($1) as '
-        'pyworker_args(%s)', v_columns);
+        'pyworker_args(%s)', v_render, v_columns);
       v_from := format(' from pg_catalog.jsonb_to_record($1) as pyworker_args(%s)', v_columns);
     end if;
     -- Every parameter is passed, by place, defaults too: a call with fewer or with named arguments
