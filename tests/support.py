@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 from kit.functions import counting, note_calls
+from kit.server import copy_strategy
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
@@ -92,11 +93,10 @@ class Server:
 
     @property
     def copying(self) -> str:
-        """How a database is copied here in the least time: file by file, unless the disk is waited for."""
+        """How a database is copied here in the least time."""
         if "copying" not in self._seen:
             with self.connect() as connection:
-                fast = connection.execute("show fsync").fetchone() == ("off",)
-            self._seen["copying"] = "file_copy" if fast else "wal_log"
+                self._seen["copying"] = copy_strategy(connection)
         return self._seen["copying"]
 
     @contextmanager
@@ -293,7 +293,7 @@ def installed(server: Server) -> Iterator[str]:
             password = f"password '{server.password}'" if server.password else ""
             with suppress(psycopg.errors.DuplicateObject):
                 connection.execute(f"create role {login} login {password}".encode())
-        connection.execute(f"create database {name}".encode())
+        connection.execute(f"create database {name} strategy {server.copying}".encode())
         apply_schema(server.dsn(database=name), "install")
         for login, groups in LOGINS.items():
             for group in groups:
@@ -329,6 +329,6 @@ def drop(database: Database) -> None:
     finally:
         database.close()
         if counting():
-            with database.server.connect(database=database.name) as connection:
+            with database.server.connect(database=database.name, search_path="pg_catalog") as connection:
                 note_calls(connection)
         database.server.maintain(f"drop database if exists {database.name} with (force)")

@@ -9,6 +9,7 @@ that what waits there ends with an error that can be named.
 """
 
 import json
+import os
 import select
 from collections.abc import Callable
 from time import monotonic
@@ -140,9 +141,10 @@ def _ready(mask: int, wanted: int) -> Any:
 
 
 def with_settings(given: str | None, settings: tuple[str, ...]) -> str:
-    """Add settings to the `options` of a DSN: they win over what ALTER ROLE and ALTER DATABASE
-    say.
+    """Add settings to the `options` of a DSN, or to PGOPTIONS, which options would hide from the
+    driver: they win over what those, ALTER ROLE and ALTER DATABASE say.
     """
+    given = os.environ.get("PGOPTIONS") if given is None else given
     ours = " ".join(
         "-c " + setting.replace("\\", "\\\\").replace(" ", "\\ ") for setting in settings
     )

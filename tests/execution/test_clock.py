@@ -21,3 +21,40 @@ def test_messages_from_the_future_are_seen_at_the_next_round(database: Database)
     assert not database.admin(hidden)
     drain_once(database)
     assert database.value("select state from jobs.job where id = %s", [job]) == "succeeded"
+
+
+def _hide(database: Database, looked: str, count: int = 1) -> str:
+    """Messages that an old clock hides, after a look at a time; gives the query for those that are hidden."""
+    make_lane(database)
+    database.run("select count(jobs.enqueue('app.note', '{\"n\": 1}')) from generate_series(1, %s)", [count])
+    lane = database.admin("select pgmq_queue from jobs_internal.lane")[0][0]
+    database.admin(f"update pgmq.q_{lane} set vt = clock_timestamp() + interval '1 hour'")
+    database.admin(f"update jobs_internal.server set clock = clock_timestamp() {looked}")
+    return f"select count(*) from pgmq.q_{lane} where vt > clock_timestamp()"
+
+
+def test_a_step_while_no_supervisor_ran_is_found_by_the_next(database: Database) -> None:
+    hidden = _hide(database, "- interval '2 minutes'")
+    database.admin("select jobs_internal.supervisor_tick(0)")
+    assert database.admin(hidden) == [(0,)]
+    database.drain()
+
+
+def test_no_lane_is_read_where_the_clock_went_on(database: Database) -> None:
+    """A round looks every ten seconds; a lane may have a million messages."""
+    hidden = _hide(database, "- interval '20 seconds'")
+    database.admin("select jobs_internal.supervisor_tick(0)")
+    assert database.admin(hidden) == [(1,)]
+    database.admin("update jobs_internal.server set clock = null")
+    database.admin("select jobs_internal.supervisor_tick(0)")
+    assert database.admin(hidden) == [(0,)]
+    database.drain()
+
+
+def test_more_than_a_round_can_mend_are_mended_by_the_next_ones(database: Database) -> None:
+    hidden = _hide(database, "+ interval '1 hour'", 5500)
+    database.admin("select jobs_internal.supervisor_tick(0)")
+    assert database.admin(hidden) == [(500,)]
+    database.admin("select jobs_internal.supervisor_tick(0)")
+    assert database.admin(hidden) == [(0,)]
+    database.drain(timeout=60)

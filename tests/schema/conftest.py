@@ -13,9 +13,10 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from kit.functions import counting, note_calls
-from kit.server import private_server
+from kit.server import copy_strategy, private_server
 
 from pyworker.cli import main
+from pyworker.schema import apply_schema
 from pyworker.server import PrivateServer
 
 SQL = Path(__file__).parents[2] / "sql"
@@ -80,13 +81,15 @@ def new_database(schema_server: PrivateServer) -> Iterator[Callable[[], Database
     def make() -> Database:
         database = Database(server=schema_server, name=f"schema_{uuid4().hex[:12]}")
         with psycopg.connect(schema_server.dsn(), autocommit=True) as connection:
-            connection.execute(f"create database {database.name} template template0")
+            connection.execute(
+                f"create database {database.name} template template0 strategy {copy_strategy(connection)}"
+            )
         made.append(database)
         return database
 
     yield make
     for database in made if counting() else ():
-        with psycopg.connect(database.dsn(), autocommit=True) as connection:
+        with psycopg.connect(database.dsn(), autocommit=True, options="-c statement_timeout=0") as connection:
             note_calls(connection)
     with psycopg.connect(schema_server.dsn(), autocommit=True) as connection:
         for database in made:
@@ -96,6 +99,28 @@ def new_database(schema_server: PrivateServer) -> Iterator[Callable[[], Database
 @pytest.fixture
 def database(new_database: Callable[[], Database]) -> Database:
     return new_database()
+
+
+@pytest.fixture(scope="session")
+def installed_template(schema_server: PrivateServer) -> str:
+    """The name of a database with pyworker in it, to which nobody is connected."""
+    name = "schema_installed"
+    with psycopg.connect(schema_server.dsn(), autocommit=True) as connection:
+        connection.execute(f"create database {name} template template0 strategy {copy_strategy(connection)}")
+    apply_schema(schema_server.dsn(dbname=name), "install")
+    return name
+
+
+@pytest.fixture
+def installed(schema_server: PrivateServer, database: Database, installed_template: str) -> Database:
+    """The database of the test, with pyworker in it: as installed, and told that it is no copy."""
+    with psycopg.connect(schema_server.dsn(), autocommit=True) as connection:
+        connection.execute(f"drop database {database.name}")
+        connection.execute(
+            f"create database {database.name} template {installed_template} strategy {copy_strategy(connection)}"
+        )
+    database.run("select jobs.reconcile()")
+    return database
 
 
 @pytest.fixture

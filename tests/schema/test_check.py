@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,10 @@ from tests.schema.conftest import Database, add
 
 
 @pytest.fixture
-def runner(database: Database, new_role: Callable[[str], str]) -> Iterator[str]:
+def runner(installed: Database, new_role: Callable[[str], str]) -> str:
     """An installation with nothing wrong, and a role whose jobs run there."""
     role = new_role("login")
-    apply_schema(database.dsn(), "install")
-    database.run(f"grant jobs_producer, jobs_runner to {role}")
+    installed.run(f"grant jobs_producer, jobs_runner to {role}")
     return role
 
 

@@ -18,13 +18,12 @@ DOORS: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_the_holder_of_the_lock_is_named(database: Database, monkeypatch: pytest.MonkeyPatch, door: str) -> None:
-    apply_schema(database.dsn(), "install")
+def test_the_holder_of_the_lock_is_named(installed: Database, monkeypatch: pytest.MonkeyPatch, door: str) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c pyworker.install_wait=100ms")
-    with psycopg.connect(database.dsn()) as holder:
+    with psycopg.connect(installed.dsn()) as holder:
         holder.execute("select pg_advisory_lock(hashtext('pyworker install'))")
         with pytest.raises(SchemaError) as caught:
-            DOORS[door](database.dsn())
+            DOORS[door](installed.dsn())
         said = str(caught.value)
         assert caught.value.sqlstate == "PW089"
         assert f"process {holder.info.backend_pid} (postgres" in said

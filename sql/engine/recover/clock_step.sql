@@ -2,8 +2,11 @@
 
 -- After the server's clock was set back, what entered a lane before would stay out of sight until
 -- the clock is there again. No message waits longer than a lease: one that would is visible now, as
--- if its lease were over. Nor do the signals of a reason to stop wait. The lanes are looked at
--- every ten seconds, and at once when the last look lies in the future.
+-- if its lease were over. Nor do the signals of a reason to stop wait. A step is noticed every ten
+-- seconds, and at once when the last look lies in the future. To find the messages a lane is read
+-- as a whole, so that is done only where the clock may have been set back by a minute or more: by
+-- less, none waits for longer than a lease and that minute. It is done for half a second in a
+-- round; the next goes on where this one ended (pyworker.clock_lane), or where a lane has more.
 -- Locks: server (skip locked), stop_request (skip locked), message (skip locked).
 create or replace function jobs_internal.repair_clock_step()
 returns void
@@ -13,42 +16,59 @@ set enable_seqscan = off
 as $$
 declare
   v_lane record;
+  v_looked_at timestamptz := (select v.clock from jobs_internal.server as v);
   v_until timestamptz := clock_timestamp() + interval '0.5 seconds';
   v_latest timestamptz := clock_timestamp()
     + make_interval(secs => jobs_internal.setting('lease_seconds')::double precision + 60);
+  v_after integer := coalesce(nullif(current_setting('pyworker.clock_lane', true), ''), '0');
+  v_count integer;
+  v_more boolean := false;
+  v_locked boolean := false;
 begin
   update jobs_internal.stop_request as o
   set requested_at = clock_timestamp(), signalled_at = least(o.signalled_at, clock_timestamp())
   where o.ctid = any (array(
     select x.ctid from jobs_internal.stop_request as x
     where x.requested_at > clock_timestamp() + interval '1 minute' for update skip locked));
-  if (select v.clock between clock_timestamp() - interval '10 seconds' and clock_timestamp()
-      from jobs_internal.server as v) then
+  if v_looked_at between clock_timestamp() - interval '10 seconds' and clock_timestamp() then
     return;
   end if;
   update jobs_internal.server set clock = clock_timestamp()
     where id = (select v.id from jobs_internal.server as v for update skip locked);
-  if not found then
-    return;  -- another supervisor looks
+  if not found  -- another supervisor looks
+    or v_looked_at between clock_timestamp() - interval '1 minute' and clock_timestamp()
+  then
+    return;
   end if;
   for v_lane in
-    select l.pgmq_queue from jobs_internal.lane as l
-    where l.idle_state <> 'idle' and to_regclass('pgmq.q_' || l.pgmq_queue) is not null
+    select l.id, l.pgmq_queue from jobs_internal.lane as l
+    where l.idle_state <> 'idle' and l.id > v_after
+      and to_regclass('pgmq.q_' || l.pgmq_queue) is not null
+    order by l.id
   loop
-    exit when not jobs_internal.has_room(v_until);
+    v_more := not jobs_internal.has_room(v_until);
+    exit when v_more;
     begin
       execute format(
-        'update pgmq.%I as m set vt = pg_catalog.clock_timestamp() where m.msg_id in ('
-        '  select q.msg_id from pgmq.%1$I as q where q.vt > $1 limit 5000 for update skip locked)',
+        'update pgmq.%I as m set vt = pg_catalog.clock_timestamp() where m.msg_id = any (array('
+        '  select q.msg_id from pgmq.%1$I as q where q.vt > $1 limit 5000 for update skip locked))',
         'q_' || v_lane.pgmq_queue)
       using v_latest;
+      get diagnostics v_count = row_count;
+      v_more := v_count = 5000;
+      exit when v_more;
     exception
-      when undefined_table or lock_not_available then
-        -- its queue was dropped meanwhile, or another session has locked the whole table: the next
-        -- look is soon
-        null;
+      when undefined_table then
+        null;  -- its queue was dropped meanwhile
+      when lock_not_available then
+        v_locked := true;  -- as a whole, by another session: it keeps no other lane waiting
     end;
+    v_after := v_lane.id;
   end loop;
+  perform set_config('pyworker.clock_lane', case when v_more then v_after::text else '' end, false);
+  if v_more or v_locked then
+    update jobs_internal.server set clock = '-infinity';
+  end if;
 end
 $$;
 
