@@ -18,6 +18,9 @@ def test_a_launch_without_a_postmaster_is_no_missing_slot(database: Database) ->
     """A supervisor would wait for a free slot, and tell of slots that nothing has used up."""
     private = database.server.private
     assert private is not None
+    # All pages that a launch reads are in memory by now: to read one is to wait, where other processes do it.
+    put(database, "pg_catalog.now")
+    database.drain()
     job = put(database, "pg_catalog.now")
     # It computes until it is told that the postmaster is gone: a session that waits would end by itself.
     database.admin(
