@@ -73,6 +73,7 @@ as $$
 #variable_conflict use_variable
 declare
   v_keys pg_catalog.text[];
+  v_alike boolean;
   v_ids bigint[];
   v_order integer[] := '{}';
   v_group record;
@@ -90,31 +91,35 @@ begin
       detail = 'At most one unfinished job can have it.',
         hint = 'Call jobs.enqueue for each key. A retry cannot help.';
   end if;
-  if settings operator(pg_catalog.<>) '{}' then
-    perform jobs_internal.try_settings(settings);
-  end if;
-  -- Nearly always all have the same keys, and so one template.
+  -- Nearly always all have the same few keys, and so one template. Of many keys each is compared
+  -- with all by the operator -, so those are sorted out below.
   v_keys := array(select k from pg_catalog.jsonb_object_keys(
       case when pg_catalog.jsonb_typeof(args[1]) operator(pg_catalog.=) 'object'
         then args[1] end) as k);
-  if (select pg_catalog.bool_and(case
+  v_alike := pg_catalog.cardinality(v_keys) operator(pg_catalog.<=) 20
+    and (select pg_catalog.bool_and(case
         when pg_catalog.jsonb_typeof(u.args) operator(pg_catalog.=) 'object'
           then u.args operator(pg_catalog.?&) v_keys
             and u.args operator(pg_catalog.-) v_keys operator(pg_catalog.=) '{}'
         else false end)
-      from pg_catalog.unnest(args) as u(args))
-  then
+      from pg_catalog.unnest(args) as u(args));
+  if v_alike is not true then
+    foreach v_one in array coalesce(args, '{}') loop
+      if v_one is not null and pg_catalog.jsonb_typeof(v_one) operator(pg_catalog.<>) 'object' then
+        perform jobs_internal.resolve(task, v_one);
+      end if;
+    end loop;
+  end if;
+  if settings operator(pg_catalog.<>) '{}' then
+    perform jobs_internal.try_settings(settings);
+  end if;
+  if v_alike then
     v_template := jobs_internal.resolve(task, coalesce(args[1], '{}'));
     return query select u.id from unnest(jobs_internal.store_jobs(v_template.id,
         jobs_internal.canonical_many(v_template, args), queue, run_at, timeout, max_attempts,
         priority, settings, note, options)) as u(id);
     return;
   end if;
-  foreach v_one in array coalesce(args, '{}') loop
-    if v_one is not null and pg_catalog.jsonb_typeof(v_one) operator(pg_catalog.<>) 'object' then
-      perform jobs_internal.resolve(task, v_one);
-    end if;
-  end loop;
   for v_group in
     select g.keys, pg_catalog.array_agg(g.args order by g.n) as args,
       pg_catalog.array_agg(g.n::integer order by g.n) as places

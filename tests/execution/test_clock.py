@@ -24,7 +24,7 @@ def test_messages_from_the_future_are_seen_at_the_next_round(database: Database)
 
 
 def _hide(database: Database, looked: str, count: int = 1) -> str:
-    """Messages that an old clock hides, after a look at a time; gives the query for those that are hidden."""
+    """Make messages that an old clock hides, after a look at that time; gives the query for those still hidden."""
     make_lane(database)
     database.run("select count(jobs.enqueue('app.note', '{\"n\": 1}')) from generate_series(1, %s)", [count])
     lane = database.admin("select pgmq_queue from jobs_internal.lane")[0][0]
@@ -57,4 +57,32 @@ def test_more_than_a_round_can_mend_are_mended_by_the_next_ones(database: Databa
     assert database.admin(hidden) == [(500,)]
     database.admin("select jobs_internal.supervisor_tick(0)")
     assert database.admin(hidden) == [(0,)]
+    database.drain(timeout=60)
+
+
+def test_a_supervisor_goes_on_only_where_it_was_the_last_to_look(database: Database) -> None:
+    """It remembers how far it came; another one that has looked since then has begun anew, and so does the next."""
+    database.run("select jobs.create_queue('second')", role="operator")
+    make_lane(database)
+    make_lane(database, queue="second")
+    first, second = (queue for (queue,) in database.admin("select pgmq_queue from jobs_internal.lane order by id"))
+    put(database, "app.note", {"n": 1})
+    database.run("select jobs.enqueue_many('app.note', array_fill('{\"n\": 2}'::jsonb, array[5500]), 'second')")
+    hide = "update pgmq.q_{} set vt = clock_timestamp() + interval '1 hour'"
+    stepped = "update jobs_internal.server set clock = clock_timestamp() + interval '1 hour'"
+    hidden = (
+        f"select (select count(*) from pgmq.q_{first} where vt > clock_timestamp()),"
+        f" (select count(*) from pgmq.q_{second} where vt > clock_timestamp())"
+    )
+    one, other = database.connect("postgres"), database.connect("postgres")
+    for statement in (hide.format(first), hide.format(second), stepped):
+        database.admin(statement)
+    one.execute("select jobs_internal.supervisor_tick(0)")
+    assert database.admin(hidden) == [(0, 500)]
+    other.execute("select jobs_internal.supervisor_tick(0)")
+    assert database.admin(hidden) == [(0, 0)]
+    for statement in (hide.format(first), stepped):
+        database.admin(statement)
+    one.execute("select jobs_internal.supervisor_tick(0)")
+    assert database.admin(hidden) == [(0, 0)]
     database.drain(timeout=60)

@@ -151,6 +151,14 @@ def test_many_in_an_array_of_any_form(database: Database, task: str, many: str, 
     assert [database.result(job) for (job,) in ids] == results
 
 
+def test_many_with_thousands_of_keys_each(database: Database) -> None:
+    """What is looked at grows with the keys, and not with their square, which the statement's timeout would end."""
+    database.run("create function app.keys(args jsonb) returns void language sql as ''")
+    keys = "(select jsonb_object_agg('some_rather_long_key_' || i, i) from generate_series(1, 20000) as i)"
+    many = f"select count(*) from jobs.enqueue_many('app.keys', array_fill({keys}, array[20]))"
+    assert database.run(many) == [(20,)]
+
+
 #: (settings of the enqueuer, task, args, result)
 MEANINGS: tuple[tuple[dict[str, str], str, dict[str, Any], Any], ...] = (
     ({"datestyle": "SQL,DMY"}, "app.day", {"d": "01/02/2026"}, "2026-02-01"),

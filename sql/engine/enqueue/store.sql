@@ -208,7 +208,6 @@ create or replace function jobs_internal.store_jobs(
 returns bigint[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on  -- pgmq needs it
 as $$
 declare
   v record;

@@ -6,7 +6,9 @@
 -- seconds, and at once when the last look lies in the future. To find the messages a lane is read
 -- as a whole, so that is done only where the clock may have been set back by a minute or more: by
 -- less, none waits for longer than a lease and that minute. It is done for half a second in a
--- round; the next goes on where this one ended (pyworker.clock_lane), or where a lane has more.
+-- round. Where there is more to do, the last look is said to lie in the future, and the session
+-- remembers when, and the lane that it came to (pyworker.clock_lane): so it goes on there if it was
+-- the last to look, and another supervisor begins anew.
 -- Locks: server (skip locked), stop_request (skip locked), message (skip locked).
 create or replace function jobs_internal.repair_clock_step()
 returns void
@@ -20,7 +22,8 @@ declare
   v_until timestamptz := clock_timestamp() + interval '0.5 seconds';
   v_latest timestamptz := clock_timestamp()
     + make_interval(secs => jobs_internal.setting('lease_seconds')::double precision + 60);
-  v_after integer := coalesce(nullif(current_setting('pyworker.clock_lane', true), ''), '0');
+  v_came_to text[] := string_to_array(current_setting('pyworker.clock_lane', true), '|');
+  v_after integer := case when v_came_to[2] = v_looked_at::text then v_came_to[1] else '0' end;
   v_count integer;
   v_more boolean := false;
   v_locked boolean := false;
@@ -65,9 +68,11 @@ begin
     end;
     v_after := v_lane.id;
   end loop;
-  perform set_config('pyworker.clock_lane', case when v_more then v_after::text else '' end, false);
   if v_more or v_locked then
-    update jobs_internal.server set clock = '-infinity';
+    update jobs_internal.server set clock = clock_timestamp() + interval '1 day'
+    returning clock into v_looked_at;
+    perform set_config('pyworker.clock_lane',
+        case when v_more then v_after || '|' || v_looked_at end, false);
   end if;
 end
 $$;
