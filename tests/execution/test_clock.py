@@ -86,3 +86,15 @@ def test_a_supervisor_goes_on_only_where_it_was_the_last_to_look(database: Datab
     one.execute("select jobs_internal.supervisor_tick(0)")
     assert database.admin(hidden) == [(0, 0)]
     database.drain(timeout=60)
+
+
+def test_a_lane_that_was_locked_is_mended_afterwards(database: Database) -> None:
+    hidden = _hide(database, "+ interval '1 hour'")
+    lane = database.admin("select pgmq_queue from jobs_internal.lane")[0][0]
+    with database.connect("postgres") as holder, holder.transaction():
+        holder.execute(f"lock table pgmq.q_{lane} in share mode")
+        database.admin("select jobs_internal.supervisor_tick(0)")
+    assert database.admin(hidden) == [(1,)]
+    database.admin("select jobs_internal.supervisor_tick(0)")
+    assert database.admin(hidden) == [(0,)]
+    database.drain()

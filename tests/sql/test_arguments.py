@@ -151,6 +151,22 @@ def test_many_in_an_array_of_any_form(database: Database, task: str, many: str, 
     assert [database.result(job) for (job,) in ids] == results
 
 
+def test_many_in_a_lane_that_is_there(database: Database) -> None:
+    """Each has its own message, which is due at once, and is the one that is cancelled."""
+    database.run("select jobs.enqueue('app.add', '{\"a\": 0}')")
+    database.drain()
+    many = [Jsonb({"a": number}) for number in range(1, 6)]
+    ids = [job for (job,) in database.run("select * from jobs.enqueue_many('app.add', %s)", [many])]
+    sent = (
+        "select j.id from jobs_internal.job as j join pgmq.q_pyworker_1 as m using (msg_id)"
+        " where (m.message ->> 'job')::bigint = j.id and m.vt <= clock_timestamp() order by j.id"
+    )
+    assert database.admin(sent) == [(job,) for job in ids]
+    database.run("select jobs.cancel(%s)", [ids[2]])
+    database.drain()
+    assert [database.job(job)["result"] for job in ids] == [11, 12, None, 14, 15]
+
+
 def test_many_with_thousands_of_keys_each(database: Database) -> None:
     """What is looked at grows with the keys, and not with their square, which the statement's timeout would end."""
     database.run("create function app.keys(args jsonb) returns void language sql as ''")
@@ -185,6 +201,10 @@ def test_meaning_is_fixed_at_enqueue(database: Database) -> None:
         for name, value in settings.items():
             connection.execute("select set_config(%s, %s, false)", [name, value])
         ids.append(enqueue_on(connection, task, args, max_attempts=1))
+        many = connection.execute(
+            "select * from jobs.enqueue_many(%s, %s, max_attempts => 1)", [task, [Jsonb(args), Jsonb(args)]]
+        )
+        ids += [job for (job,) in many]
     # The session that runs them has other settings.
     for setting in ("datestyle = 'SQL, YMD'", "intervalstyle = sql_standard", "search_path = pg_catalog"):
         database.admin(f"alter role app in database {database.name} set {setting}")
@@ -192,7 +212,7 @@ def test_meaning_is_fixed_at_enqueue(database: Database) -> None:
 
     results = [database.job(job)["result"] or database.job(job)["error"] for job in ids]
 
-    assert results == [result for *_, result in MEANINGS]
+    assert results == [result for *_, result in MEANINGS for _ in range(3)]
 
 
 @pytest.mark.parametrize(("task", "key"), [("app.moment", "t"), ("app.day", "d")])
