@@ -1,7 +1,7 @@
 """Fixtures of all tests that need a server with pyworker in it.
 
-The template database is made once for a run; a test that commits gets a clone of its own. Names carry the process, so
-that several runs on one server do not meet.
+The template database is made once for a run; a test that commits gets a clone of its own.
+Names carry the process, so that several runs on one server do not meet.
 """
 
 import os
@@ -18,12 +18,15 @@ Connect = Callable[..., Connection[Row]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each worker of xdist a server of its own: roles, slots and connections belong to a server."""
+    """Give each worker of xdist a server of its own: roles, slots and connections belong to a
+    server.
+    """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker:
         directory = run_directory() / worker
         os.environ["PYWORKER_SERVER_DIR"] = str(directory)
-        if not directory.exists():  # a worker that takes the place of a crashed one has another name
+        # a worker that takes the place of a crashed one has another name
+        if not directory.exists():
             furnish(directory)
     elif getattr(config.option, "numprocesses", None):
         run_directory()  # the workers share it
@@ -31,7 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """PYWORKER_DSN, else the default private server; started when it does not run, and then stopped at the end."""
+    """PYWORKER_DSN, else the default private server; started when it does not run,
+    and then stopped at the end.
+    """
     given = os.environ.get("PYWORKER_DSN")
     if given:
         made = Server(conninfo=given, keeps=True)
@@ -51,7 +56,9 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def template(server: Server) -> Iterator[str]:
-    """A database with pyworker, and a schema of its own for each login; nobody is connected to it."""
+    """A database with pyworker, and a schema of its own for each login;
+    nobody is connected to it.
+    """
     with installed(server) as name:
         yield name
 
@@ -66,7 +73,9 @@ def database(server: Server, template: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def shared(server: Server, template: str) -> Iterator[Database]:
-    """A database that the tests of a module share: each leaves it as it was, or does not mind what is there."""
+    """A database that the tests of a module share: each leaves it as it was, or does not mind what
+    is there.
+    """
     made = clone(server, template, "shared")
     made.run("select jobs.enqueue('pg_catalog.now')")  # the lane of app is there
     made.drain()
@@ -76,7 +85,9 @@ def shared(server: Server, template: str) -> Iterator[Database]:
 
 @pytest.fixture
 def sql(shared: Database) -> Iterator[Connection[Row]]:
-    """A connection as app whose transaction is rolled back: nothing that is enqueued on it ever runs."""
+    """A connection as app whose transaction is rolled back: nothing that is enqueued on it
+    ever runs.
+    """
     with shared.server.connect("app", shared.name) as connection:
         connection.autocommit = False
         yield connection

@@ -1,14 +1,16 @@
 """Look at words, lines and rooms: `python tests/lint_words.py`; part of `make lint`.
 
-A sentence says who does what, in the nouns of the field: "a worker session", "the supervisor", "another transaction".
-So the words of `VAGUE` are refused in documents and code, and lines over `WIDTH` characters in documents (of code, ruff
-and sqlfluff look at those). Apart are blocks of code and output, what cannot be broken (a URL, a row of a table, a line
-of one word), and the lines of docs/reference, most of which docs/generate.py writes.
+A sentence says who does what, in the nouns of the field: "a worker session", "the supervisor",
+"another transaction". So the words of `VAGUE` are refused in documents and code, and lines over
+`WIDTH` characters in documents (of code, ruff and sqlfluff look at those). Apart are blocks of code
+and output, what cannot be broken (a URL, a row of a table, a line of one word),
+and the lines of docs/reference, most of which docs/generate.py writes.
 
-In SQL no purpose is said twice, above what is made and in its comment. Each function lies in a room: those of schema
-jobs in sql/api/, the others in a directory of sql/engine/, in setup/, or in tables/ or views/ where only a check or a
-view uses them; each room of the engine is one paragraph of sql/install.sql with a sentence above it. No file of a
-program is longer than `LENGTH` lines; a bug of tests/torture/mutants/ is as long as the functions that it replaces.
+In SQL no purpose is said twice, above what is made and in its comment. Each function lies in a
+room: those of schema jobs in sql/api/, the others in a directory of sql/engine/, in setup/, or in
+tables/ or views/ where only a check or a view uses them; each room of the engine is one paragraph
+of sql/install.sql with a sentence above it. No file of a program is longer than `LENGTH` lines; a
+bug of tests/torture/mutants/ is as long as the functions that it replaces.
 At the top nothing is but `ENTRIES`.
 """
 
@@ -21,7 +23,8 @@ TOP = Path(__file__).parents[1]
 ROOTS = ("README.md", "CHANGELOG.md", "SECURITY.md", "docs", "sql", "pyworker", "bench")
 GENERATED = TOP / "docs/reference"
 VAGUE = re.compile(r"\b(nobody|somebody|whoever|whom)\b", re.IGNORECASE)
-#: Words of our own that have given way to the field's: wakeup request, run stats, control, repair, unstoppable, ...
+#: Words of our own that have given way to the field's: wakeup request, run stats, control, repair,
+#: unstoppable, ...
 PRIVATE = re.compile(
     r"\b(nudge[sd]?|doz(?:e[sd]?|ing)|lessons?|deeds?|stubborn|guilty|culprits?|innocents?|presses|exhume[sd]?|fate"
     r"|farewell|heed(?:s|ed)?|strikes|spoiled|mend(?:s|ed|ing)?|steer(?:s|ed|ing)?)\b",
@@ -30,17 +33,28 @@ PRIVATE = re.compile(
 WIDTH = 100
 LENGTH = 300
 ENTRIES = {
-    *(".ci", ".gitignore", "CHANGELOG.md", "Makefile", "README.md", "SECURITY.md", "pyproject.toml"),
+    *(
+        ".ci",
+        ".gitignore",
+        "CHANGELOG.md",
+        "Makefile",
+        "README.md",
+        "SECURITY.md",
+        "pyproject.toml",
+    ),
     *("bench", "docker", "docs", "pyworker", "sql", "tests"),
 }
 SHORT = ("sql", "pyworker", "bench", "tests/torture")
 MUTANTS = TOP / "tests/torture/mutants"
 
 _MADE = re.compile(
-    r"((?:^--.*\n)+)create (?:or replace )?(?:unlogged )?(?:function|procedure|view|table|type) ([\w.]+)", re.MULTILINE
+    r"((?:^--.*\n)+)create (?:or replace )?(?:unlogged )?(?:function|procedure|view|table|type)"
+    r" ([\w.]+)",
+    re.MULTILINE,
 )
 _COMMENTED = re.compile(
-    r"^comment on (?:function|procedure|view|table|type) ([\w.]+)(?:\([^)]*\))?\s+is\s+((?:'(?:[^']|'')*'\s*)+);",
+    r"^comment on (?:function|procedure|view|table|type)"
+    r" ([\w.]+)(?:\([^)]*\))?\s+is\s+((?:'(?:[^']|'')*'\s*)+);",
     re.MULTILINE,
 )
 _FUNCTION = re.compile(r"^create (?:or replace )?(?:function|procedure) (\w+)\.(\w+)", re.MULTILINE)
@@ -52,7 +66,9 @@ def unbreakable(line: str) -> bool:
 
 
 def vague(text: str) -> list[str]:
-    """List the vague words of a program, each with the number of its line; the OS user "nobody" is a name."""
+    """List the vague words of a program, each with the number of its line; the OS user "nobody" is
+    a name.
+    """
     return [
         f"{number}: say who: {word}"
         for number, line in enumerate(text.splitlines(), 1)
@@ -71,17 +87,31 @@ def private(text: str) -> list[str]:
 
 def _sentence(text: str) -> set[str]:
     """Give the words of the first sentence that say something."""
-    return {word for word in re.findall(r"\w+", re.split(r"[.:;](?:\s|$)", text.strip())[0].lower()) if len(word) > 2}
+    return {
+        word
+        for word in re.findall(r"\w+", re.split(r"[.:;](?:\s|$)", text.strip())[0].lower())
+        if len(word) > 2
+    }
 
 
 def repeated(text: str) -> list[str]:
-    """List what a file makes with one purpose said twice: three of four words are the same, or more."""
-    said = {name: "".join(re.findall(r"'((?:[^']|'')*)'", literals)) for name, literals in _COMMENTED.findall(text)}
+    """List what a file makes with one purpose said twice: three of four words are the same,
+    or more.
+    """
+    said = {
+        name: "".join(re.findall(r"'((?:[^']|'')*)'", literals))
+        for name, literals in _COMMENTED.findall(text)
+    }
     found = []
     for made in _MADE.finditer(text):
         above, comment = _sentence(re.sub("(?m)^--", "", made[1])), _sentence(said.get(made[2], ""))
-        if len(above & comment) > 2 and len(above & comment) >= 0.75 * min(len(above), len(comment)):
-            found.append(f"{text[: made.start(2)].count(chr(10)) + 1}: the purpose of {made[2]} is said twice")
+        if len(above & comment) > 2 and len(above & comment) >= 0.75 * min(
+            len(above), len(comment)
+        ):
+            found.append(
+                f"{text[: made.start(2)].count(chr(10)) + 1}: the purpose of {made[2]} is"
+                " said twice"
+            )
     return found
 
 
@@ -100,19 +130,25 @@ def misplaced(path: str, text: str) -> list[str]:
 
 
 def unnamed(install: str, rooms: list[str]) -> list[str]:
-    """List the rooms of the engine that the table of contents does not show as one paragraph of their own."""
+    """List the rooms of the engine that the table of contents does not show as one paragraph of
+    their own.
+    """
     shown = [
         {file.split("/")[1] for file in re.findall(r"^\\ir (engine/\S+)$", paragraph, re.MULTILINE)}
         for paragraph in install.split("\n\n")
         if paragraph.startswith("-- ")
     ]
     return [
-        f"the room engine/{room} is not one paragraph with its purpose" for room in rooms if shown.count({room}) != 1
+        f"the room engine/{room} is not one paragraph with its purpose"
+        for room in rooms
+        if shown.count({room}) != 1
     ]
 
 
 def strays(tracked: list[str]) -> list[str]:
-    """List the entries at the top that are no part of the project: what a run left, and was added by mistake."""
+    """List the entries at the top that are no part of the project: what a run left,
+    and was added by mistake.
+    """
     return sorted({path.partition("/")[0] for path in tracked} - ENTRIES)
 
 
@@ -120,16 +156,25 @@ def tree() -> list[str]:
     """Look at the programs as a whole: their length, and the rooms of SQL."""
     sql = TOP / "sql"
     rooms = sorted(path.name for path in (sql / "engine").iterdir() if path.is_dir())
-    found = [f"sql/install.sql: {line}" for line in unnamed((sql / "install.sql").read_text("utf-8"), rooms)]
+    found = [
+        f"sql/install.sql: {line}"
+        for line in unnamed((sql / "install.sql").read_text("utf-8"), rooms)
+    ]
     for page in (
-        page for root in SHORT for page in sorted((TOP / root).rglob("*.*")) if page.suffix in (".py", ".sql")
+        page
+        for root in SHORT
+        for page in sorted((TOP / root).rglob("*.*"))
+        if page.suffix in (".py", ".sql")
     ):
         text, name = page.read_text("utf-8"), page.relative_to(TOP)
         lines = len(text.splitlines())
         if lines > LENGTH and page.parent != MUTANTS:
             found.append(f"{name}: {lines} lines, {LENGTH} are allowed")
         if page.suffix == ".sql" and sql in page.parents:
-            found += [f"{name}:{line}" for line in repeated(text) + misplaced(page.relative_to(sql).as_posix(), text)]
+            found += [
+                f"{name}:{line}"
+                for line in repeated(text) + misplaced(page.relative_to(sql).as_posix(), text)
+            ]
     return found
 
 
@@ -151,7 +196,9 @@ def complaints(text: str) -> list[str]:
 def pages() -> list[Path]:
     """Give the documents that are looked at."""
     paths = [TOP / root for root in ROOTS]
-    found = [page for path in paths for page in ([path] if path.is_file() else sorted(path.rglob("*.*")))]
+    found = [
+        page for path in paths for page in ([path] if path.is_file() else sorted(path.rglob("*.*")))
+    ]
     return [page for page in found if page.suffix in (".md", ".py", ".sql")]
 
 
@@ -165,9 +212,15 @@ def look(page: Path) -> list[str]:
 def main() -> int:
     """Print what is wrong in all pages; the exit code says whether anything is."""
     found = [f"{page.relative_to(TOP)}:{line}" for page in pages() for line in look(page)] + tree()
-    tracked = subprocess.run(["git", "-C", str(TOP), "ls-files"], capture_output=True, text=True, check=False).stdout
-    found += [f"{entry}: no part of the project is called so" for entry in strays(tracked.splitlines())]
-    sys.stdout.write(("\n".join(found) or f"words: {len(pages())} pages, nothing to complain of") + "\n")
+    tracked = subprocess.run(
+        ["git", "-C", str(TOP), "ls-files"], capture_output=True, text=True, check=False
+    ).stdout
+    found += [
+        f"{entry}: no part of the project is called so" for entry in strays(tracked.splitlines())
+    ]
+    sys.stdout.write(
+        ("\n".join(found) or f"words: {len(pages())} pages, nothing to complain of") + "\n"
+    )
     return 1 if found else 0
 
 

@@ -1,16 +1,20 @@
-"""Run pgspot over the SQL, as the installer applies it: `python tests/spot_sql.py`; part of `make lint`.
+"""Run pgspot over the SQL, as the installer applies it: `python tests/spot_sql.py`;
+part of `make lint`.
 
-pgspot looks for names that somebody else could take the place of: functions without a search_path, operators and
-functions found by an open path, objects that may have been there before. It is called as a library, because some
-things it does not know:
+pgspot looks for names that somebody else could take the place of: functions without a search_path,
+operators and functions found by an open path, objects that may have been there before.
+It is called as a library, because some things it does not know:
 
-- `begin atomic`: such a body is bound when the function is made, by the installer's search_path, so it is checked with
+- `begin atomic`: such a body is bound when the function is made, by the installer's search_path,
+  so it is checked with
   that one. pgspot alone looks for the text after AS, and breaks.
-- variables of a composite type: its parser has no catalog, and takes each for a scalar. They are declared as record.
+- variables of a composite type: its parser has no catalog, and takes each for a scalar.
+  They are declared as record.
 - ELSIF, which it leaves out, and expressions that it takes for statements.
 - jobs_internal.reset_session, which closes the path as set_config does.
 
-Every exception stands in `EXCEPTIONS`, with its reason. One that nothing needs any more is an error.
+Every exception stands in `EXCEPTIONS`, with its reason.
+One that nothing needs any more is an error.
 """
 
 import re
@@ -30,8 +34,9 @@ from pgspot.state import Counter, State
 from pyworker.schema import read_source
 from pyworker.schema.script import Step, plan
 
-#: Called with search_path = pg_catalog, pg_temp, which jobs_internal.work sets first: a procedure that commits cannot
-#: have a SET clause, and what runs a job has to change the path for it. They are checked as if they had that clause.
+#: Called with search_path = pg_catalog, pg_temp, which jobs_internal.work sets first: a procedure
+#: that commits cannot have a SET clause, and what runs a job has to change the path for it.
+#: They are checked as if they had that clause.
 CLOSED = {
     f"jobs_internal.{name}"
     for name in [
@@ -66,43 +71,64 @@ CLOSED = {
         "run_top_level",
     ]
 }
-_BY_WORK = "runs below jobs_internal.work, which closes the path first; checked as if it had the clause"
-_THEIR_NAMES = "finds what the caller names, by the caller's path and rights; every name of ours is full"
+_BY_WORK = (
+    "runs below jobs_internal.work, which closes the path first; checked as if it had the clause"
+)
+_THEIR_NAMES = (
+    "finds what the caller names, by the caller's path and rights; every name of ours is full"
+)
 _ANY_PATH = "runs in whatever path the job's session has; every name of ours is full"
-_COMMITS = "a procedure that commits cannot have the clause; it closes the path with its first statement"
+_COMMITS = (
+    "a procedure that commits cannot have the clause; it closes the path with its first statement"
+)
 #: (code, function or file) -> why that is right.
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("PS010", "sql/setup/roles.sql"): "setup/preflight.sql refuses a schema of that name that is not ours (PW093)",
+    ("PS010",
+        "sql/setup/roles.sql"): (
+            "setup/preflight.sql refuses a schema of that name that is not ours (PW093)"
+        ),
     **{("PS005", name): _BY_WORK for name in CLOSED},
     **{
         ("PS005", name): _THEIR_NAMES
         for name in (
-            "jobs_internal.functions_by_name", "jobs_internal.type_of", "jobs_internal.signature_types",
-            "jobs_internal.resolve", "jobs_internal.canonical",
-            "jobs_internal.canonical_many", "jobs_internal.try_settings", "jobs_internal.callers_path",
-            "jobs_internal.found_by", "jobs_internal.note_identity", "jobs_internal.ask",
-            "jobs_internal.first_skipped_table",
+            "jobs_internal.functions_by_name", "jobs_internal.type_of",
+            "jobs_internal.signature_types", "jobs_internal.resolve", "jobs_internal.canonical",
+            "jobs_internal.canonical_many", "jobs_internal.try_settings",
+            "jobs_internal.callers_path", "jobs_internal.found_by", "jobs_internal.note_identity",
+            "jobs_internal.ask", "jobs_internal.first_skipped_table",
             "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.publish",
         )
     },
     **{
         ("PS005", f"jobs_internal.{name}"): _ANY_PATH
-        for name in ["argument", "run_call", "run_sql", "before_analyze", "after_analyze", "run_statement",
+        for name in ["argument", "run_call", "run_sql", "before_analyze", "after_analyze",
+            "run_statement",
                      "reset_session", "launch_child", "wait_child", "child_outcome",
                      "detach_child", "launch_call", "read_call"]
     },
-    ("PS005", "jobs_internal.is_state"): "a CHECK, called for each row that is written; every name in it is full",
-    ("PS005", "jobs_internal.run_mode"): "bound when it is made; becomes a part of the query that calls it",
-    ("PS005", "jobs_internal.waited"): "bound when it is made; becomes a part of the query that calls it",
+    ("PS005",
+        "jobs_internal.is_state"): (
+            "a CHECK, called for each row that is written; every name in it is full"
+        ),
+    ("PS005",
+        "jobs_internal.run_mode"): (
+            "bound when it is made; becomes a part of the query that calls it"
+        ),
+    ("PS005",
+        "jobs_internal.waited"): "bound when it is made; becomes a part of the query that calls it",
     ("PS005", "jobs_internal.work"): _COMMITS,
     ("PS005", "jobs_internal.stop_job"): _COMMITS,
-    ("PS005", "jobs.await"): "a procedure that commits cannot have the clause; every name in it is full",
-    ("unparsed", "jobs_internal.argument"): "its parser knows no polymorphic result; read by eye: every name is full",
+    ("PS005",
+        "jobs.await"): "a procedure that commits cannot have the clause; every name in it is full",
+    ("unparsed",
+        "jobs_internal.argument"): (
+            "its parser knows no polymorphic result; read by eye: every name is full"
+        ),
 }  # fmt: skip
 
-_CLOSED_PATH = parse_sql("create function f() returns void set search_path = pg_catalog, pg_temp as ''")[
-    0
-].stmt.options[0]
+_CLOSED_PATH = parse_sql(
+    "create function f() returns void set search_path = pg_catalog, pg_temp as ''"
+)[0].stmt.options[0]
 _parse = visitors.visit_sql
 _TYPED = re.compile(r"\b(\w+) jobs_internal\.\w+(?=\s*(?:;|:=))")
 
@@ -112,7 +138,11 @@ class Findings(Counter):  # type: ignore[misc]
 
     def __init__(self) -> None:
         """Nothing is found yet."""
-        super().__init__(Namespace(ignore=[], proc_without_search_path=[], plpgsql=True, ignore_lang=[], sql_fn=[]))
+        super().__init__(
+            Namespace(
+                ignore=[], proc_without_search_path=[], plpgsql=True, ignore_lang=[], sql_fn=[]
+            )
+        )
         self.place = ""  #: the function or file that is looked at
         self.found: list[tuple[str, str, str]] = []
 
@@ -173,7 +203,9 @@ def _body(text: str) -> Any:
 
 
 def _with_records(node: Any, text: str) -> str:
-    """Declare variables and parameters of a composite type as record; parameters in a block around the body."""
+    """Declare variables and parameters of a composite type as record; parameters in a block around
+    the body.
+    """
     text = _TYPED.sub(r"\1 record", text)
     typed = [
         one.name
@@ -182,7 +214,10 @@ def _with_records(node: Any, text: str) -> str:
     ]
     if not typed:
         return text
-    return f"declare {' '.join(f'{name} record;' for name in typed)} begin {text.rstrip().rstrip(';')}; end"
+    return (
+        f"declare {' '.join(f'{name} record;' for name in typed)}"
+        f" begin {text.rstrip().rstrip(';')}; end"
+    )
 
 
 def _visit_sql(state: Any, sql: str, toplevel: bool = False) -> None:
@@ -195,7 +230,9 @@ def _visit_sql(state: Any, sql: str, toplevel: bool = False) -> None:
 
 
 def look(steps: list[Step]) -> list[tuple[str, str, str]]:
-    """Give what pgspot finds in these steps, applied in this order: code, function or file, what."""
+    """Give what pgspot finds in these steps, applied in this order: code,
+    function or file, what.
+    """
     visitors.SQLVisitor, visitors.PLPGSQLVisitor, visitors.visit_sql = Visitor, Branches, _visit_sql
     findings = Findings()
     state = State(findings)

@@ -1,4 +1,6 @@
-"""What tests share beside fixtures: a server, a database of one's own, connections, and the one place that waits."""
+"""What tests share beside fixtures: a server, a database of one's own, connections,
+and the one place that waits.
+"""
 
 import os
 import time
@@ -37,7 +39,8 @@ Arguments = Sequence[Any] | Mapping[str, Any]
 Fact = TypeVar("Fact")
 
 
-#: Seconds that a busy machine is given for what an idle one does at once; a lease that is waited for takes longer.
+#: Seconds that a busy machine is given for what an idle one does at once; a lease that is waited
+#: for takes longer.
 PATIENCE = 25.0
 #: Seconds between two looks at something that takes long.
 _LONGEST_STEP = 0.05
@@ -53,11 +56,14 @@ def wait_until(fact: Callable[[], Fact], timeout: float = PATIENCE, step: float 
         if time.monotonic() > until:
             raise AssertionError(f"it did not become true within {timeout} s; it is {found!r}")
         time.sleep(step)
-        step = max(step, min(step * 1.2, _LONGEST_STEP))  # what takes long is not asked all the time
+        # what takes long is not asked all the time
+        step = max(step, min(step * 1.2, _LONGEST_STEP))
 
 
 def sqlstate_of(work: Callable[[], object]) -> str | None:
-    """Do something that may be refused; returns the SQLSTATE of the refusal, None when it was not refused."""
+    """Do something that may be refused; returns the SQLSTATE of the refusal, None when it was not
+    refused.
+    """
     try:
         work()
     except psycopg.Error as error:
@@ -71,12 +77,15 @@ class Server:
 
     conninfo: str  #: as administrator
     private: PrivateServer | None = None
-    keeps: bool = False  #: a connection for what maintains it; one that tests stop would wait for it
+    #: a connection for what maintains it; one that tests stop would wait for it
+    keeps: bool = False
     _seen: dict[str, str] = field(default_factory=dict)
     _kept: list[Connection[Row]] = field(default_factory=list)
 
     def dsn(self, role: str | None = None, database: str | None = None) -> str:
-        """Render a DSN for a role and a database; None: the administrator, the database of the DSN."""
+        """Render a DSN for a role and a database; None: the administrator,
+        the database of the DSN.
+        """
         given: dict[str, Any] = {}
         if role is not None and role != ADMINISTRATOR:
             given["user"] = role
@@ -84,11 +93,24 @@ class Server:
             given["dbname"] = database
         return make_conninfo(self.conninfo, **given)
 
-    def connect(self, role: str | None = None, database: str | None = None, **options: Any) -> Connection[Row]:
-        """Open a connection that commits at once and never hangs a test; options are settings of the session."""
-        settings = {"statement_timeout": "30s", "idle_in_transaction_session_timeout": "60s", **options}
-        ours = " ".join(f"-c {name}={str(value).replace(' ', chr(92) + ' ')}" for name, value in settings.items())
-        dsn = make_conninfo(self.dsn(role, database), options=ours, application_name=f"test {role or ADMINISTRATOR}")
+    def connect(
+        self, role: str | None = None, database: str | None = None, **options: Any
+    ) -> Connection[Row]:
+        """Open a connection that commits at once and never hangs a test; options are settings of
+        the session.
+        """
+        settings = {
+            "statement_timeout": "30s",
+            "idle_in_transaction_session_timeout": "60s",
+            **options,
+        }
+        ours = " ".join(
+            f"-c {name}={str(value).replace(' ', chr(92) + ' ')}"
+            for name, value in settings.items()
+        )
+        dsn = make_conninfo(
+            self.dsn(role, database), options=ours, application_name=f"test {role or ADMINISTRATOR}"
+        )
         return psycopg.connect(dsn, autocommit=True)
 
     @property
@@ -102,7 +124,8 @@ class Server:
     @contextmanager
     def administrate(self, database: str | None = None) -> Iterator[Connection[Row]]:
         """Connect as administrator; the block runs alone among all test runs on this server."""
-        # Many runs wait for one another here, and copying a database takes its time on a busy machine.
+        # Many runs wait for one another here, and copying a database takes its time on a busy
+        # machine.
         with self.connect(database=database, statement_timeout="0") as connection:
             connection.execute("select pg_advisory_lock(hashtext('pyworker tests'))")
             yield connection
@@ -147,7 +170,8 @@ class Server:
 _WITHOUT_REASON = (
     "select j.id, e.state, e.code, e.reason"
     " from (select id from jobs_internal.job order by random() limit 20) as j"
-    " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null or e.state is null"
+    " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null"
+    " or e.state is null"
     " or e.code not in (select code from jobs.wait_reasons)"
     " union all select id, state, null, 'waits_for' from jobs.queued where waits_for is null"
 )
@@ -177,7 +201,9 @@ class Database:
             line = self._lines[role] = self.connect(role)
         return line
 
-    def run(self, query: str, arguments: Arguments | None = None, *, role: str = "app") -> list[Row]:
+    def run(
+        self, query: str, arguments: Arguments | None = None, *, role: str = "app"
+    ) -> list[Row]:
         """Run a statement, committed at once."""
         cursor = self.line(role).execute(query, arguments)
         return cursor.fetchall() if cursor.description else []
@@ -190,7 +216,9 @@ class Database:
         """Run a query and give its one value."""
         return self.run(query, arguments, role=role)[0][0]
 
-    def record(self, query: str, arguments: Arguments | None = None, *, role: str = "app") -> dict[str, Any]:
+    def record(
+        self, query: str, arguments: Arguments | None = None, *, role: str = "app"
+    ) -> dict[str, Any]:
         """Run a query and give its one row by column."""
         with self.line(role).cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(query, arguments).fetchall()
@@ -204,7 +232,9 @@ class Database:
         return job
 
     def assert_reasons(self) -> None:
-        """Assert that each unfinished job has a reason, whatever state a test has brought the database into."""
+        """Assert that each unfinished job has a reason, whatever state a test has brought the
+        database into.
+        """
         try:
             without = self._without_reason()
         except psycopg.OperationalError:  # the server was restarted since it was asked last
@@ -227,17 +257,21 @@ class Database:
         return job["result"]
 
     def drain(self, *, role: str = "app", sessions: int = 1, timeout: float = PATIENCE) -> None:
-        """Run what is due, as its owner, without a supervisor, until nothing is due and no session is left."""
+        """Run what is due, as its owner, without a supervisor, until nothing is due and no session
+        is left.
+        """
         self.assert_reasons()
         started = self._start(role, sessions)
 
         def idle() -> bool:
             nonlocal started
-            # A process that was launched a moment ago is not in pg_stat_activity yet: wait for its number first.
+            # A process that was launched a moment ago is not in pg_stat_activity yet:
+            # wait for its number first.
             if self._sessions_ever() < started or self.background():
                 return False
             at_work, due = self.admin(
-                "select (select count(*) from jobs_internal.session as s, pg_stat_get_activity(s.pid) as a"
+                "select (select count(*) from jobs_internal.session as s,"
+                " pg_stat_get_activity(s.pid) as a"
                 "  where s.owner = r.oid and a.backend_start = s.backend_start),"
                 " (select count(*) from jobs_internal.job as j where j.owner = r.oid"
                 "  and (j.state <> 'scheduled' or j.due_at <= now() + interval '5 s'))"
@@ -253,19 +287,26 @@ class Database:
         wait_until(idle, timeout)
 
     def _start(self, role: str, sessions: int) -> int:
-        """Launch worker sessions; gives what `_sessions_ever` comes to when the last of them has registered."""
+        """Launch worker sessions; gives what `_sessions_ever` comes to when the last of them has
+        registered.
+        """
         before = self._sessions_ever()
         return before + int(self.value("select jobs.start(%s)", [sessions], role=role))
 
     def _sessions_ever(self) -> int:
         """Count the worker sessions that ever registered here."""
-        return int(self.admin("select coalesce(pg_sequence_last_value('jobs_internal.session_id_seq'), 0)")[0][0])
+        return int(
+            self.admin(
+                "select coalesce(pg_sequence_last_value('jobs_internal.session_id_seq'), 0)"
+            )[0][0]
+        )
 
     def background(self) -> list[Row]:
         """List the background processes in this database: worker sessions and their children."""
         return self.admin(
             "select a.pid, a.usesysid::regrole, a.application_name, left(a.query, 200)"
-            " from pg_stat_get_activity(null) as a, pg_database as d where d.datname = %s and d.oid = a.datid"
+            " from pg_stat_get_activity(null) as a, pg_database as d where d.datname = %s"
+            " and d.oid = a.datid"
             " and a.backend_type not in ('client backend', 'autovacuum worker', 'parallel worker')",
             [self.name],
         )
@@ -286,7 +327,9 @@ def new_name(kind: str) -> str:
 
 @contextmanager
 def installed(server: Server) -> Iterator[str]:
-    """Make a database with pyworker, and a schema of its own for each login; nobody is connected to it."""
+    """Make a database with pyworker, and a schema of its own for each login;
+    nobody is connected to it.
+    """
     name = new_name("template")
     with server.administrate() as connection:
         for login in LOGINS:
@@ -307,15 +350,21 @@ def installed(server: Server) -> Iterator[str]:
 
 
 def clone(server: Server, template: str, kind: str) -> Database:
-    """Make a database from a template to which nobody is connected, and a home of its own for its jobs."""
+    """Make a database from a template to which nobody is connected, and a home of its own for
+    its jobs.
+    """
     database = Database(server=server, name=new_name(kind))
-    server.maintain(f"create database {database.name} template {template} strategy {server.copying}")
+    server.maintain(
+        f"create database {database.name} template {template} strategy {server.copying}"
+    )
     database.admin("select jobs.reconcile()")
     return database
 
 
 def drop(database: Database) -> None:
-    """Drop a database; a worker session that is still there is a failure of the test, and a job without a reason."""
+    """Drop a database; a worker session that is still there is a failure of the test,
+    and a job without a reason.
+    """
     try:
         database.assert_reasons()
     except BaseException:
@@ -329,6 +378,8 @@ def drop(database: Database) -> None:
     finally:
         database.close()
         if counting():
-            with database.server.connect(database=database.name, search_path="pg_catalog") as connection:
+            with database.server.connect(
+                database=database.name, search_path="pg_catalog"
+            ) as connection:
                 note_calls(connection)
         database.server.maintain(f"drop database if exists {database.name} with (force)")

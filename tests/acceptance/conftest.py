@@ -1,4 +1,6 @@
-"""Real supervisors as processes of their own, real signals, and a server of this tier's own to be restarted."""
+"""Real supervisors as processes of their own, real signals, and a server of this tier's own to be
+restarted.
+"""
 
 import json
 import os
@@ -35,11 +37,15 @@ def template(server: Server) -> Iterator[str]:
 def database(database: Database) -> Iterator[Database]:
     """A database of the test's own; sessions that linger for more work are sent home at the end."""
     yield database
-    idle = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pw idle' and datname = %s"
+    idle = (
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pw idle'"
+        " and datname = %s"
+    )
     database.admin(idle, [database.name])
 
 
-#: Another OS user may not read this Python (one below /root), so it is loaded before the process becomes that user.
+#: Another OS user may not read this Python (one below /root), so it is loaded before the process
+#: becomes that user.
 _AS_ANOTHER = """
 import os, pwd, sys
 import pyworker.cli.run, pyworker.log, pyworker.supervisor.loop
@@ -53,7 +59,8 @@ main()
 """
 
 
-#: The same, with no look of its own while nothing is there: only a ring, a signal, or what it planned ends its rest.
+#: The same, with no look of its own while nothing is there: only a ring, a signal,
+#: or what it planned ends its rest.
 _NEVER_LOOKS = """
 from pyworker.cli import main
 from pyworker.supervisor import decisions
@@ -83,7 +90,8 @@ class Supervisor:
         looks: bool = True,
         older: bool = False,
     ) -> None:
-        """`environment`: besides our own; `os_user`: who it runs as, for root only; `looks`: by itself, while idle;
+        """`environment`: besides our own; `os_user`: who it runs as, for root only; `looks`:
+        by itself, while idle;
         `older`: it takes an older schema."""
         program = ["-m", "pyworker"] if looks else ["-c", _NEVER_LOOKS]
         if older:
@@ -117,7 +125,9 @@ class Supervisor:
         try:
             wait_until(lambda: len(self.events(name)) >= count, timeout)
         except AssertionError:
-            raise AssertionError(f"no {name} among {[line['event'] for line in self.lines]} {self.other}") from None
+            raise AssertionError(
+                f"no {name} among {[line['event'] for line in self.lines]} {self.other}"
+            ) from None
         return self.events(name)[count - 1]
 
     def signal(self, number: signal.Signals) -> None:
@@ -155,7 +165,9 @@ def supervise() -> Iterator[Supervise]:
             looks: bool = True,
             older: bool = False,
         ) -> Supervisor:
-            one = Supervisor(dsn, *arguments, environment=environment, os_user=os_user, looks=looks, older=older)
+            one = Supervisor(
+                dsn, *arguments, environment=environment, os_user=os_user, looks=looks, older=older
+            )
             stack.callback(one.kill)
             if started:
                 one.wait_for("supervisor_started")

@@ -1,6 +1,8 @@
-"""A cancel hits the job that it was meant for: thousands of short jobs, cancelled at random by several.
+"""A cancel hits the job that it was meant for: thousands of short jobs, cancelled at random by
+several.
 
-PYWORKER_STORM_JOBS says how many jobs, PYWORKER_STORM_SEED which; the figures are printed (pytest -s).
+PYWORKER_STORM_JOBS says how many jobs, PYWORKER_STORM_SEED which; the figures are printed
+(pytest -s).
 """
 
 import os
@@ -28,7 +30,9 @@ end $$;
 
 
 class Cancellers:
-    """Several who cancel jobs that run at that moment, or any at all, and keep what they were told."""
+    """Several who cancel jobs that run at that moment, or any at all,
+    and keep what they were told.
+    """
 
     def __init__(self, database: Database, jobs: list[int]) -> None:
         self.answers: list[tuple[int, str]] = []
@@ -43,7 +47,9 @@ class Cancellers:
     def _cancel(self, database: Database, jobs: list[int], dice: random.Random) -> None:
         with database.server.connect("app", database.name) as line:
             while not self._over.is_set():
-                row = line.execute("select id from jobs.running order by random() limit 1").fetchone()
+                row = line.execute(
+                    "select id from jobs.running order by random() limit 1"
+                ).fetchone()
                 job = row[0] if row and dice.random() < 0.8 else dice.choice(jobs)
                 answer = line.execute("select jobs.cancel(%s)", [job]).fetchone()
                 assert answer is not None
@@ -58,7 +64,9 @@ class Cancellers:
 
 @pytest.mark.parametrize("supervised", [True, False], ids=["with a supervisor", "without"])
 @pytest.mark.timeout(60 + COUNT // 10)
-def test_no_cancel_hits_another_job(database: Database, supervise: Supervise, supervised: bool) -> None:
+def test_no_cancel_hits_another_job(
+    database: Database, supervise: Supervise, supervised: bool
+) -> None:
     database.run(THINGS)
     put_many(database, "app.work_a_moment", [{"n": -1}])
     database.drain()  # from now on they are known to be short, and share transactions
@@ -76,7 +84,9 @@ def test_no_cancel_hits_another_job(database: Database, supervise: Supervise, su
         wait_until(over, 50 + COUNT // 10, step=0.05)
     finally:
         storm.end()
-    rows = database.run("select id, state, attempt, error ->> 'sqlstate' from jobs.job where id = any (%s)", [jobs])
+    rows = database.run(
+        "select id, state, attempt, error ->> 'sqlstate' from jobs.job where id = any (%s)", [jobs]
+    )
     asked = {job for job, answer in storm.answers if answer in ("cancelling", "cancelled")}
     found = Counter((state, attempt, error) for _, state, attempt, error in rows)
     print(f"\n{len(storm.answers)} cancels of {len(asked)} jobs: {dict(found)}")
@@ -87,9 +97,9 @@ def test_no_cancel_hits_another_job(database: Database, supervise: Supervise, su
     assert cancelled
     done = sorted(n for n, job in enumerate(jobs) if job not in cancelled)
     assert ledger(database) == [-1, *done]
-    assert database.admin("select count(*) from jobs_internal.stop_request where reason = 'cancelled'")[0][0] <= len(
-        asked
-    )
+    assert database.admin(
+        "select count(*) from jobs_internal.stop_request where reason = 'cancelled'"
+    )[0][0] <= len(asked)
     if one is not None:
         assert one.stop() == 0
     wait_until(lambda: not database.background(), 20)

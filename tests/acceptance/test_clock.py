@@ -1,4 +1,6 @@
-"""The server's clock is set back by an hour while sessions take a nap: nothing waits for that hour."""
+"""The server's clock is set back by an hour while sessions take a nap:
+nothing waits for that hour.
+"""
 
 from collections.abc import Iterator
 
@@ -31,8 +33,12 @@ def clock(database: Database) -> Iterator[Clock]:
     made.remove()
 
 
-def test_naps_end_when_the_clock_is_set_back(database: Database, supervise: Supervise, clock: Clock) -> None:
-    """An idle session takes the next job, and a watcher sees its child end: neither sleeps for the hour."""
+def test_naps_end_when_the_clock_is_set_back(
+    database: Database, supervise: Supervise, clock: Clock
+) -> None:
+    """An idle session takes the next job, and a watcher sees its child end:
+    neither sleeps for the hour.
+    """
     make_lane(database)
     one = supervise(database.dsn("supervisor"))
     with gate_shut(database):
@@ -42,7 +48,9 @@ def test_naps_end_when_the_clock_is_set_back(database: Database, supervise: Supe
         for n in range(5):  # each time the clock meets it in its nap, or it does not
             for job in [put(database, "app.note", {"n": 10 * n + k}) for k in range(3)]:
                 wait_for(database, job, "succeeded", timeout=8)
-            idle = wait_until(lambda: [row[0] for row in database.background() if row[2] == "pw idle"], 5)
+            idle = wait_until(
+                lambda: [row[0] for row in database.background() if row[2] == "pw idle"], 5
+            )
             clock.set(-HOUR * (n + 1))
             job = put(database, "app.note", {"n": 10 * n + 5})
             assert wait_for(database, job, timeout=8)["state"] == "succeeded"
@@ -58,8 +66,10 @@ def test_naps_end_when_the_clock_is_set_back(database: Database, supervise: Supe
 def _asleep(database: Database, child: int) -> list[tuple[object, ...]]:
     """List the sessions whose nap began in the future; the child waits for its lock."""
     return database.admin(
-        "select pid, application_name, xact_start from pg_stat_activity where datname = current_database()"
-        " and xact_start > clock_timestamp() + interval '1 s' and backend_type <> 'client backend' and pid <> %s",
+        "select pid, application_name, xact_start from pg_stat_activity"
+        " where datname = current_database()"
+        " and xact_start > clock_timestamp() + interval '1 s' and backend_type <> 'client backend'"
+        " and pid <> %s",
         [child],
     )
 
@@ -67,7 +77,10 @@ def _asleep(database: Database, child: int) -> list[tuple[object, ...]]:
 def test_a_watcher_that_has_not_noted_its_child_yet_is_woken_too(
     database: Database, supervise: Supervise, clock: Clock
 ) -> None:
-    database.admin("alter function jobs_internal.note_child(bigint, bigint, integer, integer) rename to note_now")
+    database.admin(
+        "alter function jobs_internal.note_child(bigint, bigint, integer, integer) rename to"
+        " note_now"
+    )
     database.admin(_NOTES_LATER)
     make_lane(database)
     one = supervise(database.dsn("supervisor"))
@@ -89,7 +102,8 @@ def test_a_watcher_that_has_not_noted_its_child_yet_is_woken_too(
 #: Finds no child while somebody holds the lock.
 _NOTES_LATER = """
 create function
-  jobs_internal.note_child(p_session bigint, p_job bigint, p_attempt integer, p_child_pid integer) returns timestamptz
+  jobs_internal.note_child(p_session bigint, p_job bigint, p_attempt integer, p_child_pid integer)
+    returns timestamptz
 language plpgsql as $$
 begin
   if exists (select from pg_catalog.pg_locks where locktype = 'advisory' and objid = 3) then

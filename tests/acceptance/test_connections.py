@@ -1,6 +1,8 @@
-"""How a supervisor connects as each owner, with the very lines of docs/operations.md, and what is seen where it cannot.
+"""How a supervisor connects as each owner, with the very lines of docs/operations.md,
+and what is seen where it cannot.
 
-The server of this module has TLS on, and its pg_hba.conf and pg_ident.conf change from test to test.
+The server of this module has TLS on, and its pg_hba.conf and pg_ident.conf change from test
+to test.
 """
 
 import os
@@ -43,19 +45,31 @@ class Way:
 
 
 def ways() -> dict[str, Way]:
-    """Read the ways from the page: paragraphs with a bold name, with blocks whose first comment names a file."""
+    """Read the ways from the page: paragraphs with a bold name, with blocks whose first comment
+    names a file.
+    """
     text = PAGE.read_text(encoding="utf-8")
     section = text.split("### How the supervisor connects as each owner\n")[1].split("\n## ")[0]
-    parts = re.split(r"^\*\*(Peer with a map|Client certificate|Pass file)\*\*", section, flags=re.MULTILINE)
+    parts = re.split(
+        r"^\*\*(Peer with a map|Client certificate|Pass file)\*\*", section, flags=re.MULTILINE
+    )
     found = {}
     for name, part in zip(parts[1::2], parts[2::2], strict=True):
-        blocks = re.findall(r"^```(\w*)\n# ([\w.]+(?: \w+)?)[^\n]*\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
-        found[name] = Way(files={"commands" if kind == "sh" else file: body for kind, file, body in blocks})
+        blocks = re.findall(
+            r"^```(\w*)\n# ([\w.]+(?: \w+)?)[^\n]*\n(.*?)^```$", part, re.MULTILINE | re.DOTALL
+        )
+        found[name] = Way(
+            files={"commands" if kind == "sh" else file: body for kind, file, body in blocks}
+        )
     return found
 
 
 WAYS = ways()
-PEER, CERTIFICATE, PASS_FILE = WAYS["Peer with a map"], WAYS["Client certificate"], WAYS["Pass file"]
+PEER, CERTIFICATE, PASS_FILE = (
+    WAYS["Peer with a map"],
+    WAYS["Client certificate"],
+    WAYS["Pass file"],
+)
 HOW_TO_CHECK = "psql \"$PYWORKER_DSN user=shop\" -c 'select session_user, system_user'"
 
 
@@ -66,20 +80,30 @@ class Doors:
     private: PrivateServer
     port: int
     certificates: Path  #: where the files of the certificates are
-    os_user: str = field(init=False)  #: an OS user for the supervisor that is not ours, where we are root
+    #: an OS user for the supervisor that is not ours, where we are root
+    os_user: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.os_user = pwd.getpwuid((self.private.dir / "data").stat().st_uid).pw_name
 
-    def set(self, access: Sequence[str] = ("local all all peer map=tests",), maps: Sequence[str] = ()) -> None:
+    def set(
+        self, access: Sequence[str] = ("local all all peer map=tests",), maps: Sequence[str] = ()
+    ) -> None:
         """Write both files, have the server read them, and wait until it has."""
         data = self.private.dir / "data"
         ours = pwd.getpwuid(os.geteuid()).pw_name
-        (data / "pg_hba.conf").write_text("\n".join([*access, "local all postgres peer map=tests", ""]))
+        (data / "pg_hba.conf").write_text(
+            "\n".join([*access, "local all postgres peer map=tests", ""])
+        )
         (data / "pg_ident.conf").write_text("\n".join([*maps, f"tests {ours} all", ""]))
         with psycopg.connect(self.private.dsn("postgres", "postgres"), autocommit=True) as line:
             for view in ("pg_hba_file_rules", "pg_ident_file_mappings"):
-                assert line.execute(f"select line_number, error from {view} where error is not null").fetchall() == []
+                assert (
+                    line.execute(
+                        f"select line_number, error from {view} where error is not null"
+                    ).fetchall()
+                    == []
+                )
             (before,) = line.execute("select pg_conf_load_time()").fetchone() or (None,)
             line.execute("select pg_reload_conf()")
         wait_until(lambda: self._read_at() > before)
@@ -95,10 +119,19 @@ class Doors:
         return line.replace("10.0.0.5", "127.0.0.1").replace("10.0.0.7", "127.0.0.1")
 
     def open(self, way: Way, *, first: Sequence[str] = (), os_user: str | None = None) -> None:
-        """Let in as the page says. `first`: lines of pg_hba.conf above the page's; `os_user`: of the map."""
-        maps = [line.split() for line in way.lines("pg_ident.conf")] if "pg_ident.conf" in way.files else []
+        """Let in as the page says. `first`: lines of pg_hba.conf above the page's; `os_user`:
+        of the map.
+        """
+        maps = (
+            [line.split() for line in way.lines("pg_ident.conf")]
+            if "pg_ident.conf" in way.files
+            else []
+        )
         renamed = [(name, os_user or who, role) for name, who, role in maps]
-        self.set([*first, *map(self.here, way.lines("pg_hba.conf"))], [" ".join(line) for line in renamed])
+        self.set(
+            [*first, *map(self.here, way.lines("pg_hba.conf"))],
+            [" ".join(line) for line in renamed],
+        )
 
     def environment(self, way: Way, database: Database) -> dict[str, str]:
         """Give the supervisor's environment as the page says."""
@@ -108,8 +141,12 @@ class Doors:
             value = value.strip("'").replace("/etc/pyworker", str(self.certificates))
             found[name] = value
         place = f"port={self.port} dbname={database.name}"
-        dsn = found["PYWORKER_DSN"].replace("/var/run/postgresql", str(self.private.status().socket))
-        found["PYWORKER_DSN"] = f"{dsn} {place}" if "host=/" in dsn else f"{dsn} {place} hostaddr=127.0.0.1"
+        dsn = found["PYWORKER_DSN"].replace(
+            "/var/run/postgresql", str(self.private.status().socket)
+        )
+        found["PYWORKER_DSN"] = (
+            f"{dsn} {place}" if "host=/" in dsn else f"{dsn} {place} hostaddr=127.0.0.1"
+        )
         return found
 
     def pass_file(self, database: Database, passwords: dict[str, str]) -> Path:
@@ -136,7 +173,9 @@ def make_certificates(directory: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("the page makes certificates with the program openssl")
     commands = CERTIFICATE.files["commands"]
-    stranger = commands[commands.index("# the supervisor's certificate") :].replace("pyworker", "stranger")
+    stranger = commands[commands.index("# the supervisor's certificate") :].replace(
+        "pyworker", "stranger"
+    )
     for script in (commands, stranger):
         subprocess.run(["bash", "-e", "-c", script], cwd=directory, check=True, capture_output=True)
 
@@ -156,7 +195,9 @@ def doors() -> Iterator[Doors]:
             shutil.chown(data / name, made.os_user)
             (data / name).chmod(0o600)
         with (data / "postgresql.conf").open("a") as file:
-            file.write("\n" + "\n".join(map(made.here, CERTIFICATE.lines("postgresql.conf"))) + "\n")
+            file.write(
+                "\n" + "\n".join(map(made.here, CERTIFICATE.lines("postgresql.conf"))) + "\n"
+            )
         private.restart()
         yield made
 
@@ -173,7 +214,10 @@ def template(server: Server) -> Iterator[str]:
     """The template of this module, with a second owner and passwords."""
     with installed(server) as bare, staged(server, bare, "connections") as name:
         with server.connect(database=name) as line:
-            line.execute("create role shop login in role jobs_producer, jobs_runner; grant usage on schema app to shop")
+            line.execute(
+                "create role shop login in role jobs_producer, jobs_runner;"
+                " grant usage on schema app to shop"
+            )
             line.execute("create function app.who() returns text language sql return session_user")
             for role in ("supervisor", *OWNERS):
                 line.execute(f"alter role {role} password 'the-password-of-{role}'".encode())
@@ -201,8 +245,8 @@ def who_is_it(doors: Doors, environment: dict[str, str], os_user: str | None = N
     """Run the command by which the page checks a way."""
     done = subprocess.run(
         ["bash", "-c", HOW_TO_CHECK.replace("psql", "psql -X -At -F ' | '", 1)],
-        env={**doors.private.environment(), **environment}, cwd="/", user=os_user, capture_output=True, text=True,
-        check=False,
+        env={**doors.private.environment(), **environment}, cwd="/", user=os_user,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.stdout.strip() + done.stderr.strip()
 
@@ -210,7 +254,13 @@ def who_is_it(doors: Doors, environment: dict[str, str], os_user: str | None = N
 def test_the_page_has_it_all() -> None:
     assert {name: set(way.files) for name, way in WAYS.items()} == {
         "Peer with a map": {"pg_ident.conf", "pg_hba.conf", "environment of"},
-        "Client certificate": {"commands", "postgresql.conf", "pg_ident.conf", "pg_hba.conf", "environment of"},
+        "Client certificate": {
+            "commands",
+            "postgresql.conf",
+            "pg_ident.conf",
+            "pg_hba.conf",
+            "environment of",
+        },
         "Pass file": {"pg_hba.conf", "pass file", "environment of"},
     }
     assert HOW_TO_CHECK in PAGE.read_text(encoding="utf-8")
@@ -227,7 +277,8 @@ def test_peer_with_a_map(opened: Doors, database: Database, supervise: Supervise
     said = who_is_it(opened, environment, opened.os_user)
     assert said == f"shop | peer:{opened.os_user}"
     assert "`shop | peer:pyworker`" in PAGE.read_text(encoding="utf-8")
-    with pytest.raises(psycopg.OperationalError, match="Peer authentication failed"):  # we are in no map
+    # we are in no map
+    with pytest.raises(psycopg.OperationalError, match="Peer authentication failed"):
         psycopg.connect(database.dsn("shop"))
     assert one.stop() == 0
 
@@ -243,7 +294,8 @@ def test_client_certificate(opened: Doors, database: Database, supervise: Superv
     assert f"`{said}`" in PAGE.read_text(encoding="utf-8")
     files = {"sslrootcert": environment["PGSSLROOTCERT"], "user": "shop"}
     stranger = {
-        f"ssl{kind}": str(opened.certificates / f"stranger.{end}") for kind, end in (("cert", "crt"), ("key", "key"))
+        f"ssl{kind}": str(opened.certificates / f"stranger.{end}")
+        for kind, end in (("cert", "crt"), ("key", "key"))
     }
     with pytest.raises(psycopg.OperationalError, match="certificate authentication failed"):
         psycopg.connect(make_conninfo(environment["PYWORKER_DSN"], **files, **stranger))
@@ -298,16 +350,22 @@ def test_a_password_is_never_sent_for_another_role(
 
 
 def unreached(database: Database, job: int) -> str:
-    """Wait until a job of shop says that its owner cannot be reached, and give the reason; health says the same."""
+    """Wait until a job of shop says that its owner cannot be reached, and give the reason;
+    health says the same.
+    """
 
     def told() -> str:
-        return str(database.job(job, role="postgres")["waits_for"]).partition(" cannot connect as its owner shop: ")[2]
+        return str(database.job(job, role="postgres")["waits_for"]).partition(
+            " cannot connect as its owner shop: "
+        )[2]
 
     reason = wait_until(told)
     assert state(database, job) == "queued"
     status, detail, remedy = database.admin(UNREACHED)[0]
     assert status == "warning"
-    expected = r"a supervisor cannot connect as: shop since [^(]* \(\S+ says: " + re.escape(reason) + r"\)"
+    expected = (
+        r"a supervisor cannot connect as: shop since [^(]* \(\S+ says: " + re.escape(reason) + r"\)"
+    )
     assert re.fullmatch(expected, detail)
     assert "How the supervisor connects as each owner" in remedy
     return reason
@@ -322,7 +380,10 @@ def reached(database: Database, job: int) -> None:
 
 @pytest.mark.parametrize(
     ("closed", "reason"),
-    [("rejected", "pg_hba.conf rejects connection"), ("wrong password", "password authentication failed for user")],
+    [
+        ("rejected", "pg_hba.conf rejects connection"),
+        ("wrong password", "password authentication failed for user"),
+    ],
 )
 def test_an_owner_that_cannot_be_reached_waits_and_says_why(
     opened: Doors, database: Database, supervise: Supervise, closed: str, reason: str
@@ -369,7 +430,8 @@ def test_an_owner_whose_job_is_cancelled_is_in_nobodys_way(
     wait_until(lambda: database.admin(UNREACHED)[0][0] == "ok")
     assert "rejects connection" in unreached(database, put(database, "app.who", role="shop"))
     assert one.stop() == 0
-    assert database.admin(UNREACHED)[0][0] == "ok"  # what a supervisor said that is gone does not count
+    # what a supervisor said that is gone does not count
+    assert database.admin(UNREACHED)[0][0] == "ok"
 
 
 def test_an_owner_that_is_reached_under_another_name(
@@ -390,7 +452,9 @@ def test_an_owner_that_is_reached_under_another_name(
 def test_the_host_that_refused_us_is_the_reason(opened: Doors, database: Database) -> None:
     """The first of two hosts rejects the owner, the second does not answer."""
     opened.set(["host all shop all reject"])
-    both = make_conninfo(host="db1,db2", hostaddr="127.0.0.1,127.0.0.1", port=f"{opened.port},{free_port()}")
+    both = make_conninfo(
+        host="db1,db2", hostaddr="127.0.0.1,127.0.0.1", port=f"{opened.port},{free_port()}"
+    )
     with pytest.raises(psycopg.OperationalError, match="Connection refused") as found:
         connect_owner(make_conninfo(both, dbname=database.name), "shop", "supervisor")
     assert "pg_hba.conf rejects connection" in reason_of(found.value)
@@ -403,18 +467,28 @@ def _hundred(database: Database) -> Iterator[list[str]]:
     for role in roles:
         database.admin(f"create role {role} login in role jobs_producer, jobs_runner")
     yield roles
-    database.admin("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pw idle'")
+    database.admin(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pw idle'"
+    )
     database.admin(f"drop role {', '.join(roles)}")
 
 
 @pytest.mark.timeout(180)
 def test_a_hundred_owners_with_nothing_to_do_cost_no_connection(
-    opened: Doors, database: Database, supervise: Supervise, hundred: list[str], monkeypatch: pytest.MonkeyPatch
+    opened: Doors,
+    database: Database,
+    supervise: Supervise,
+    hundred: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each has a job done, all at once: few connections at any moment, and only the supervisor's own soon after."""
-    monkeypatch.setenv("PYWORKER_SESSION_LINGER", "0.1")  # the server has worker slots for some sixty of them
+    """Each has a job done, all at once: few connections at any moment, and only the supervisor's
+    own soon after.
+    """
+    # the server has worker slots for some sixty of them
+    monkeypatch.setenv("PYWORKER_SESSION_LINGER", "0.1")
     ours = (
-        "select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name ~ 'pyworker'"
+        "select count(*) from pg_stat_activity where backend_type = 'client backend'"
+        " and application_name ~ 'pyworker'"
     )
     with database.server.connect(database=database.name) as line:
         for role in hundred:

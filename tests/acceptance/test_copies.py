@@ -1,4 +1,6 @@
-"""A dump surprises nobody: a copy runs nothing by itself; once reconciled, each job of the dump ends there, once."""
+"""A dump surprises nobody: a copy runs nothing by itself; once reconciled,
+each job of the dump ends there, once.
+"""
 
 import subprocess
 import sys
@@ -9,7 +11,17 @@ from typing import Any
 import pytest
 from kit import warm
 from kit.server import private_server
-from stage import age_history, attempts, gate_shut, make_lane, put, put_sql, state, step_history, wait_at_gate
+from stage import (
+    age_history,
+    attempts,
+    gate_shut,
+    make_lane,
+    put,
+    put_sql,
+    state,
+    step_history,
+    wait_at_gate,
+)
 from support import LOGINS, Database, Server, clone, drop, new_name, sqlstate_of, wait_until
 
 from pyworker.schema import apply_schema
@@ -18,30 +30,41 @@ from .conftest import Supervise
 
 pytestmark = pytest.mark.timeout(300)  # the first one sets up a second cluster
 
-#: Owners of the jobs that are dumped. In the other cluster each has the number that another one has here.
+#: Owners of the jobs that are dumped. In the other cluster each has the number that another one
+#: has here.
 OWNERS = ("ann", "bob")
 GROUPS = LOGINS["app"]
 
 
 def _role_numbers(server: Server) -> dict[str, int]:
     with server.connect() as line:
-        return {row[0]: row[1] for row in line.execute("select rolname::text, oid::bigint::integer from pg_roles")}
+        return {
+            row[0]: row[1]
+            for row in line.execute("select rolname::text, oid::bigint::integer from pg_roles")
+        }
 
 
 def _make_role(server: Server, name: str, number: int) -> None:
     """Make a login with that number: roles are made and dropped until it is the next one."""
     with server.connect() as line:
         line.execute(f"create role {name} login".encode())
-        row = line.execute("select oid::bigint::integer from pg_roles where rolname = %s", [name]).fetchone()
+        row = line.execute(
+            "select oid::bigint::integer from pg_roles where rolname = %s", [name]
+        ).fetchone()
         assert row is not None
         line.execute(f"drop role {name}".encode())
-        # Large objects take numbers from the same counter, many thousands a second; they are undone.
+        # Large objects take numbers from the same counter, many thousands a second;
+        # they are undone.
         line.execute("begin")
-        line.execute("select count(lo_create(0)) from generate_series(1, %s)", [number - row[0] - 100])
+        line.execute(
+            "select count(lo_create(0)) from generate_series(1, %s)", [number - row[0] - 100]
+        )
         line.execute("rollback")
         while True:
             line.execute(f"create role {name} login".encode())
-            row = line.execute("select oid::bigint::integer from pg_roles where rolname = %s", [name]).fetchone()
+            row = line.execute(
+                "select oid::bigint::integer from pg_roles where rolname = %s", [name]
+            ).fetchone()
             assert row is not None
             if row[0] == number:
                 return
@@ -64,7 +87,9 @@ def owners(server: Server) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def elsewhere(owners: dict[str, int], template: str) -> Iterator[Server]:
-    """Another cluster: the roles of ours were made by hand, ann has the number of bob and the other way round."""
+    """Another cluster: the roles of ours were made by hand, ann has the number of bob and the other
+    way round.
+    """
     with private_server("elsewhere", data=False) as private:
         other = Server(conninfo=private.dsn("postgres", "postgres"), private=private)
         _fill(other, owners)
@@ -75,9 +100,13 @@ def _fill(other: Server, owners: dict[str, int]) -> None:
     with other.connect(database="postgres") as line:
         for login in LOGINS:
             line.execute(
-                f"do $$ begin create role {login} login; exception when duplicate_object then null; end $$".encode()
+                (
+                    f"do $$ begin create role {login} login; exception when duplicate_object"
+                    " then null; end $$"
+                ).encode()
             )
-    # The roles of ours, and what they may do, as pg_dumpall --roles-only gives them: by an installation beside.
+    # The roles of ours, and what they may do, as pg_dumpall --roles-only gives them:
+    # by an installation beside.
     with other.connect() as line:
         line.execute("create database beside")
     apply_schema(other.dsn(database="beside"), "install")
@@ -101,7 +130,9 @@ def original(server: Server, template: str, owners: dict[str, int]) -> Iterator[
     database.admin("alter table app.ledger add owner text default session_user")
     database.admin("create procedure app.gated() language sql as 'select app.gate(7)'")
     yield database
-    database.admin("select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^pw '")
+    database.admin(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^pw '"
+    )
     drop(database)
 
 
@@ -113,7 +144,14 @@ def _tool(server: Server, name: str) -> str:
 def dump(source: Database, form: str, path: Path) -> None:
     """Dump a database, as it is at this moment."""
     dumped = subprocess.run(
-        [_tool(source.server, "pg_dump"), "--format", form, "--file", str(path), source.dsn("postgres")],
+        [
+            _tool(source.server, "pg_dump"),
+            "--format",
+            form,
+            "--file",
+            str(path),
+            source.dsn("postgres"),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -130,7 +168,17 @@ def restore(path: Path, form: str, server: Server) -> Database:
     command = (
         [_tool(server, "pg_restore"), "--exit-on-error", "--dbname", into, str(path)]
         if form == "custom"
-        else [_tool(server, "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "--file", str(path), "--dbname", into]
+        else [
+            _tool(server, "psql"),
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "--file",
+            str(path),
+            "--dbname",
+            into,
+        ]
     )
     restored = subprocess.run(command, capture_output=True, text=True, check=False)
     assert restored.returncode == 0, restored.stderr
@@ -151,7 +199,10 @@ def copies(tmp_path: Path) -> Iterator[Callable[[Database, str, Server], Databas
 
     yield copy
     for database in made:
-        database.admin("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pw idle'")
+        database.admin(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'pw idle'"
+        )
         drop(database)
 
 
@@ -170,7 +221,9 @@ def _cli(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("place", "form"), [("elsewhere", "custom"), ("elsewhere", "plain"), ("beside", "custom")])
+@pytest.mark.parametrize(
+    ("place", "form"), [("elsewhere", "custom"), ("elsewhere", "plain"), ("beside", "custom")]
+)
 def test_dumped_under_load(
     original: Database,
     request: pytest.FixtureRequest,
@@ -179,8 +232,12 @@ def test_dumped_under_load(
     place: str,
     form: str,
 ) -> None:
-    """A dump made while jobs run: nothing runs in the copy until it is reconciled, then each job ends there, once."""
-    target: Server = request.getfixturevalue("elsewhere") if place == "elsewhere" else original.server
+    """A dump made while jobs run: nothing runs in the copy until it is reconciled,
+    then each job ends there, once.
+    """
+    target: Server = (
+        request.getfixturevalue("elsewhere") if place == "elsewhere" else original.server
+    )
     for who in OWNERS:
         make_lane(original, role=who)
     done = [put(original, "app.note", {"n": n}, role="ann") for n in range(5)]
@@ -191,19 +248,32 @@ def test_dumped_under_load(
     original.admin("delete from app.ledger")
 
     with gate_shut(original):
-        gated = {who: put(original, "app.gate", {"n": 100 + i}, role=who) for i, who in enumerate(OWNERS)}
+        gated = {
+            who: put(original, "app.gate", {"n": 100 + i}, role=who) for i, who in enumerate(OWNERS)
+        }
         unseen = put_sql(original, "call app.gated()", role="ann")
-        vouched = put_sql(original, "do $$ begin perform app.gate(7); end $$", role="bob", done_when="select false")
+        vouched = put_sql(
+            original,
+            "do $$ begin perform app.gate(7); end $$",
+            role="bob",
+            done_when="select false",
+        )
         daemon = supervise(original.dsn("supervisor"), "--owner", "ann", "--owner", "bob")
         held = wait_at_gate(original, 4)
-        waiting = {who: [put(original, "app.note", {"n": n}, role=who) for n in range(10)] for who in OWNERS}
+        waiting = {
+            who: [put(original, "app.note", {"n": n}, role=who) for n in range(10)]
+            for who in OWNERS
+        }
         later = put(original, "app.note", {"n": 55}, role="bob", run_at="2200-01-01")
-        lows = [put(original, "app.note", {"n": 60 + n}, role="ann", priority="low") for n in range(3)]
+        lows = [
+            put(original, "app.note", {"n": 60 + n}, role="ann", priority="low") for n in range(3)
+        ]
         # The load goes on while the dump is made.
         for who in OWNERS:
             original.run(
                 "select count(*) from jobs.enqueue_many('app.nap',"
-                " array(select jsonb_build_object('seconds', 0.02, 'n', g) from generate_series(1000, 1049) as g))",
+                " array(select jsonb_build_object('seconds', 0.02, 'n', g)"
+                " from generate_series(1000, 1049) as g))",
                 role=who,
             )
         copy = copies(original, form, target)
@@ -218,12 +288,19 @@ def test_dumped_under_load(
         }
         assert before[gated["ann"]][0] == "running"
         assert (
-            copy.value("select status from jobs.health where \"check\" = 'installation'", role="operator") == "critical"
+            copy.value(
+                "select status from jobs.health where \"check\" = 'installation'", role="operator"
+            )
+            == "critical"
         )
         assert sqlstate_of(lambda: put(copy, "app.note", {"n": 1}, role="ann")) == "PW060"
         assert sqlstate_of(lambda: copy.run("select jobs.start()", role="ann")) == "PW060"
-        assert sqlstate_of(lambda: copy.run("select jobs.cancel(%s)", [gated["ann"]], role="operator")) == "PW060"
-        assert copy.run("select id from jobs.job", role="ann") == []  # the numbers are those of somebody else
+        assert (
+            sqlstate_of(lambda: copy.run("select jobs.cancel(%s)", [gated["ann"]], role="operator"))
+            == "PW060"
+        )
+        # the numbers are those of somebody else
+        assert copy.run("select id from jobs.job", role="ann") == []
         ran = _cli(copy.dsn("supervisor"), "run", "--until-empty")
         assert ran.returncode == 8
         assert "PW060" in ran.stdout
@@ -236,14 +313,20 @@ def test_dumped_under_load(
 
         facts = copy.value("select jobs.reconcile()", role="operator")
         # A procedure, and a statement at top level, ended unseen; all else goes back, uncharged.
-        unfinished = {job: row for job, row in before.items() if row[0] in ("scheduled", "queued", "running")}
+        unfinished = {
+            job: row for job, row in before.items() if row[0] in ("scheduled", "queued", "running")
+        }
         assert facts["jobs_interrupted"] == sum(row[0] == "running" for row in unfinished.values())
         assert facts["roles_missing"] == []
         assert facts["functions_missing"] == []
         assert (facts["roles_moved"] >= 2) == (place == "elsewhere")
         learned = copy.admin("select owner, avg_ms from jobs_internal.call_stats")
-        assert not learned or place == "beside", "what one role's calls took is not told of another's"
-        assert {job: row[1] for job, row in _states(copy).items()} == {job: owner[job] for job in before}
+        assert not learned or place == "beside", (
+            "what one role's calls took is not told of another's"
+        )
+        assert {job: row[1] for job, row in _states(copy).items()} == {
+            job: owner[job] for job in before
+        }
         assert {row[0] for row in copy.run("select id from jobs.job", role="ann")} == {
             job for job in before if owner[job] == "ann"
         }
@@ -256,22 +339,35 @@ def test_dumped_under_load(
         ]
 
         copy.admin("delete from app.ledger")
-        daemon = supervise(copy.dsn("supervisor"), "--owner", "ann", "--owner", "bob", "--until-empty")
+        daemon = supervise(
+            copy.dsn("supervisor"), "--owner", "ann", "--owner", "bob", "--until-empty"
+        )
         assert daemon.process.wait(60) == 0
 
     after = _states(copy)
     for job, row in before.items():
         assert after[job][1] == owner[job]
         if job not in unfinished:
-            assert (after[job][0], *after[job][2:]) == (row[0], *row[2:]), "what was finished stays as it was"
+            assert (after[job][0], *after[job][2:]) == (row[0], *row[2:]), (
+                "what was finished stays as it was"
+            )
     expected = {job for job in unfinished if job not in (later, vouched, unseen)}
     assert {job: after[job][0] for job in expected} == dict.fromkeys(expected, "succeeded")
-    effects = copy.admin("select job, owner, count(*) from app.ledger where job is not null group by 1, 2 order by 1")
+    effects = copy.admin(
+        "select job, owner, count(*) from app.ledger where job is not null group by 1, 2 order by 1"
+    )
     notes = {job for job in expected if before[job][3].startswith("app.")}
-    assert {row[0]: row[1:] for row in effects if row[0] != vouched} == {job: (owner[job], 1) for job in notes}
+    assert {row[0]: row[1:] for row in effects if row[0] != vouched} == {
+        job: (owner[job], 1) for job in notes
+    }
     assert after[later][0] == "scheduled"
-    assert set(waiting["ann"] + waiting["bob"] + lows) <= expected | {j for j in before if before[j][0] == "succeeded"}
-    assert [attempts(copy, job) for job in gated.values()] == [[(1, "succeeded")], [(1, "succeeded")]]
+    assert set(waiting["ann"] + waiting["bob"] + lows) <= expected | {
+        j for j in before if before[j][0] == "succeeded"
+    }
+    assert [attempts(copy, job) for job in gated.values()] == [
+        [(1, "succeeded")],
+        [(1, "succeeded")],
+    ]
     assert after[unseen][0] == "in_doubt"
     assert after[vouched][0] == "failed"  # asked, not true; run again; asked: never true
     assert set(done) <= set(after)
@@ -281,7 +377,9 @@ def test_dumped_under_load(
 def test_role_and_function_that_are_missing(
     original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database]
 ) -> None:
-    """Jobs of a role that the cluster lacks wait, and are told; jobs of a function that is gone fail with our error."""
+    """Jobs of a role that the cluster lacks wait, and are told; jobs of a function that is gone
+    fail with our error.
+    """
     with original.server.connect() as line:
         line.execute("drop role if exists lone")
         line.execute("create role lone login")
@@ -297,7 +395,10 @@ def test_role_and_function_that_are_missing(
     facts = copy.value("select jobs.reconcile()", role="operator")
     assert facts["roles_missing"] == ["lone"]
     assert facts["functions_missing"] == ["app.passing()"]
-    told = copy.record("""select status, detail, remedy from jobs.health where "check" = 'owners'""", role="operator")
+    told = copy.record(
+        """select status, detail, remedy from jobs.health where "check" = 'owners'""",
+        role="operator",
+    )
     assert told["status"] == "warning"
     assert "lone" in told["detail"]
     assert "create it" in told["remedy"]
@@ -311,7 +412,10 @@ def test_role_and_function_that_are_missing(
         line.execute(f"grant {', '.join(GROUPS)} to lone")
     assert copy.value("select jobs.reconcile()", role="operator")["roles_missing"] == []
     copy.drain(role="lone")
-    assert [copy.job(job, role="lone")["state"] for job in (lone, waits)] == ["succeeded", "succeeded"]
+    assert [copy.job(job, role="lone")["state"] for job in (lone, waits)] == [
+        "succeeded",
+        "succeeded",
+    ]
     with copy.server.connect() as line:
         line.execute(f"revoke {', '.join(GROUPS)} from lone")
         line.execute("drop role lone")
@@ -320,9 +424,14 @@ def test_role_and_function_that_are_missing(
 def test_what_belongs_to_owners_follows_their_names(
     original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database]
 ) -> None:
-    """Quotas, publications and the jobs enqueued by them; not what an administrator of the other cluster admitted."""
+    """Quotas, publications and the jobs enqueued by them; not what an administrator of the other
+    cluster admitted.
+    """
     original.admin("grant create on schema app to ann")
-    original.run("create function app.told(n integer) returns text language sql return current_user || n", role="ann")
+    original.run(
+        "create function app.told(n integer) returns text language sql return current_user || n",
+        role="ann",
+    )
     original.run("create function app.lost() returns integer language sql return 1", role="ann")
     for task in ("app.told", "app.lost"):
         original.run("select jobs.publish(%s, 'bob', pending => 2)", [task], role="ann")
@@ -335,16 +444,21 @@ def test_what_belongs_to_owners_follows_their_names(
     copy = copies(original, "custom", elsewhere)
     copy.run("select jobs.reconcile()", role="operator")
 
-    assert copy.run("select owner, pending from jobs.quotas", role="operator") == [("ann", 7), ("bob", 9)]
+    assert copy.run("select owner, pending from jobs.quotas", role="operator") == [
+        ("ann", 7),
+        ("bob", 9),
+    ]
     assert copy.run("select * from jobs.admitted_roles", role="operator") == []
     assert copy.run("select task, to_role from jobs.publications", role="ann") == [
         ("app.lost", "bob"),
         ("app.told", "bob"),
     ]
-    assert copy.run("select task, publisher from jobs.publications", role="bob") == [("app.told", "ann")]
-    assert copy.admin("select owner::regrole::text from jobs_internal.history_class where owner is not null") == [
-        ("ann",)
+    assert copy.run("select task, publisher from jobs.publications", role="bob") == [
+        ("app.told", "ann")
     ]
+    assert copy.admin(
+        "select owner::regrole::text from jobs_internal.history_class where owner is not null"
+    ) == [("ann",)]
     more = copy.value("""select jobs.enqueue_published('app.told', '{"n": 2}')""", role="bob")
     copy.drain(role="ann")
     assert [copy.job(one, role="ann")["result"] for one in (job, more)] == ["ann1", "ann2"]
@@ -352,9 +466,14 @@ def test_what_belongs_to_owners_follows_their_names(
 
 
 def test_renamed_role_is_known_by_its_new_name(
-    original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database], supervise: Supervise
+    original: Database,
+    elsewhere: Server,
+    copies: Callable[[Database, str, Server], Database],
+    supervise: Supervise,
 ) -> None:
-    """A role that was renamed is found by its name of now; one that was dropped is nobody, whoever has its name."""
+    """A role that was renamed is found by its name of now; one that was dropped is nobody,
+    whoever has its name.
+    """
     with original.server.connect() as line:
         line.execute("create role early login")
         line.execute(f"grant {', '.join(GROUPS)} to early")
@@ -405,22 +524,32 @@ def test_template_and_restart(original: Database, supervise: Supervise) -> None:
         line.execute(f"alter database {old} rename to {renamed}")
     original.name = renamed
     put(original, "app.note", {"n": 2}, role="ann")  # nobody was here since the restart
-    assert original.value("""select status from jobs.health where "check" = 'installation'""", role="operator") == "ok"
+    assert (
+        original.value(
+            """select status from jobs.health where "check" = 'installation'""", role="operator"
+        )
+        == "ok"
+    )
     daemon = supervise(original.dsn("supervisor"), "--until-empty", "--owner", "ann")
     assert daemon.process.wait(30) == 0
     assert original.value(
-        "select postmaster = pg_postmaster_start_time() from jobs_internal.installation", role="postgres"
+        "select postmaster = pg_postmaster_start_time() from jobs_internal.installation",
+        role="postgres",
     )
     apply_schema(original.dsn("postgres"), "upgrade")
     assert original.value("select jobs_internal.is_original()", role="postgres")
 
 
 def test_what_was_lost_is_mended(original: Database, supervise: Supervise) -> None:
-    """A message, or a whole pgmq queue, that was removed by hand: reconcile, or a supervisor's start, makes it good."""
+    """A message, or a whole pgmq queue, that was removed by hand: reconcile,
+    or a supervisor's start, makes it good.
+    """
     make_lane(original, role="ann")
     lane = original.value("select pgmq_queue from jobs_internal.lane", role="postgres")
     jobs = [put(original, "app.note", {"n": n}, role="ann") for n in range(5)]
-    original.admin(f"delete from pgmq.q_{lane} where (message ->> 'job')::bigint = any (%s)", [jobs[:2]])
+    original.admin(
+        f"delete from pgmq.q_{lane} where (message ->> 'job')::bigint = any (%s)", [jobs[:2]]
+    )
     original.admin("select pgmq.send(%s, '{\"job\": 424242}')", [lane])
     facts = original.value("select jobs.reconcile()", role="operator")
     assert (facts["jobs_due_again"], facts["messages_removed"]) == (2, 1)
@@ -429,7 +558,9 @@ def test_what_was_lost_is_mended(original: Database, supervise: Supervise) -> No
     daemon = supervise(original.dsn("supervisor"), "--until-empty", "--owner", "ann")
     assert daemon.process.wait(30) == 0
     assert [original.job(job, role="ann")["state"] for job in jobs] == ["succeeded"] * 5
-    counts = original.admin("select n, count(*) from app.ledger where job = any (%s) group by 1 order by 1", [jobs])
+    counts = original.admin(
+        "select n, count(*) from app.ledger where job = any (%s) group by 1 order by 1", [jobs]
+    )
     assert counts == [(n, 1) for n in range(5)]
 
 
@@ -440,8 +571,12 @@ def test_history_is_copied_with_its_partitions(
     copies: Callable[[Database, str, Server], Database],
     place: str,
 ) -> None:
-    """A dump made in the middle of upkeep, one partition half detached: the copy has all of it, and goes on."""
-    target: Server = request.getfixturevalue("elsewhere") if place == "elsewhere" else original.server
+    """A dump made in the middle of upkeep, one partition half detached: the copy has all of it,
+    and goes on.
+    """
+    target: Server = (
+        request.getfixturevalue("elsewhere") if place == "elsewhere" else original.server
+    )
     gone = put(original, "app.note", {"n": 1}, role="ann")
     original.drain(role="ann")
     age_history(original, "8 days")
@@ -452,12 +587,15 @@ def test_history_is_copied_with_its_partitions(
     reader.execute("begin")
     reader.execute("select * from jobs.finished")
     original.admin(
-        "update jobs_internal.history_bucket set opened_at = now() - interval '2 days' where left_at is null"
+        "update jobs_internal.history_bucket set opened_at = now() - interval '2 days'"
+        " where left_at is null"
     )
     for _ in range(2):
         original.run("select jobs_internal.maintain()", role="supervisor")
     child = wait_until(
-        lambda: original.admin("select pid from pg_stat_activity where query ~ 'detach' and wait_event_type = 'Lock'")
+        lambda: original.admin(
+            "select pid from pg_stat_activity where query ~ 'detach' and wait_event_type = 'Lock'"
+        )
     )
     original.admin("select pg_terminate_backend(%s)", [child[0][0]])
     wait_until(lambda: not original.background())
@@ -465,7 +603,8 @@ def test_history_is_copied_with_its_partitions(
     open_one = put(original, "app.note", {"n": 2}, role="ann")
     original.drain(role="ann")
     original.admin(
-        "update jobs_internal.history_bucket set left_by = '9000000000000' where closed_at is null and id = 2"
+        "update jobs_internal.history_bucket set left_by = '9000000000000' where closed_at is null"
+        " and id = 2"
     )
 
     copy = copies(original, "custom", target)
@@ -478,7 +617,8 @@ def test_history_is_copied_with_its_partitions(
     ]
     copy.admin("select jobs.reconcile()")
     assert {row[2] for row in copy.admin("select * from jobs.job")} == {"ann"}
-    # The number of another server's transaction says nothing about snapshots here: those of now are waited for.
+    # The number of another server's transaction says nothing about snapshots here:
+    # those of now are waited for.
     before, after = copy.connect("ann"), copy.connect("ann")
     for line in (before, after):
         line.execute("begin isolation level repeatable read")
@@ -491,7 +631,9 @@ def test_history_is_copied_with_its_partitions(
     assert copy.admin(is_closed) == [(True,)]
     after.execute("commit")
     step_history(copy)
-    assert copy.admin("select id, closed_at is not null from jobs_internal.history_bucket order by id") == [
+    assert copy.admin(
+        "select id, closed_at is not null from jobs_internal.history_bucket order by id"
+    ) == [
         (2, True),
         (3, False),
     ]
@@ -500,7 +642,9 @@ def test_history_is_copied_with_its_partitions(
     assert copy.value("select jobs.retry(%s)", [kept], role="ann") == "retrying"
     copy.drain(role="ann")
     assert attempts(copy, kept) == [(1, "failed"), (2, "failed")]
-    assert copy.run("select count(*) from jobs.log_lines where job_id = %s", [kept], role="ann") == [(2,)]
+    assert copy.run(
+        "select count(*) from jobs.log_lines where job_id = %s", [kept], role="ann"
+    ) == [(2,)]
     age_history(copy, "8 days")
     step_history(copy)
     assert copy.admin("select count(*) from jobs_internal.finished") == [(0,)]

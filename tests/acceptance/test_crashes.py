@@ -9,14 +9,27 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
-from stage import attempts, know_as_short, ledger, put, put_many, put_sql, quick_retries, state, wait_for, wait_running
+from stage import (
+    attempts,
+    know_as_short,
+    ledger,
+    put,
+    put_many,
+    put_sql,
+    quick_retries,
+    state,
+    wait_for,
+    wait_running,
+)
 from support import Database, wait_until
 
 from .conftest import Supervise
 
 
 class Assassin:
-    """Kills the server process that runs a certain job, each time it starts: such a job crashes the server."""
+    """Kills the server process that runs a certain job, each time it starts: such a job crashes the
+    server.
+    """
 
     def __init__(self, database: Database, job: int) -> None:
         self._database, self._job = database, job
@@ -79,7 +92,9 @@ def reconnect(database: Database) -> None:
 
 def wait_finished(database: Database, job: int) -> None:
     """Wait for the end of a job."""
-    through_crashes(database, lambda: state(database, job) in ("succeeded", "failed", "cancelled", "in_doubt"))
+    through_crashes(
+        database, lambda: state(database, job) in ("succeeded", "failed", "cancelled", "in_doubt")
+    )
 
 
 def test_a_restart_charges_nobody(database: Database, supervise: Supervise) -> None:
@@ -87,7 +102,9 @@ def test_a_restart_charges_nobody(database: Database, supervise: Supervise) -> N
     assert private is not None
     one = supervise(database.dsn("supervisor"))
     slow = put_sql(database, "insert into app.ledger (n) select 1 from pg_sleep(5)", max_attempts=1)
-    many = put_many(database, "app.nap", [{"seconds": 0.005, "n": n} for n in range(2, 200)], max_attempts=1)
+    many = put_many(
+        database, "app.nap", [{"seconds": 0.005, "n": n} for n in range(2, 200)], max_attempts=1
+    )
     child = put_sql(
         database,
         "do $$ begin perform pg_sleep(5); insert into app.ledger (n) values (1000); commit; end $$",
@@ -131,7 +148,9 @@ def test_a_job_that_crashes_the_server_is_set_aside_alone(
     assert one.stop() == 0
 
 
-def test_the_only_job_with_one_attempt_is_set_aside_at_once(database: Database, supervise: Supervise) -> None:
+def test_the_only_job_with_one_attempt_is_set_aside_at_once(
+    database: Database, supervise: Supervise
+) -> None:
     one = supervise(database.dsn("supervisor"))
     poison = put(database, "app.nap", {"seconds": 30}, max_attempts=1)
     with poisonous(database, poison) as assassin:
@@ -141,7 +160,9 @@ def test_the_only_job_with_one_attempt_is_set_aside_at_once(database: Database, 
     assert one.stop() == 0
 
 
-@pytest.mark.parametrize(("sessions", "crashes"), [(1, {2}), (8, {2, 3})], ids=["alone at work", "beside others"])
+@pytest.mark.parametrize(
+    ("sessions", "crashes"), [(1, {2}), (8, {2, 3})], ids=["alone at work", "beside others"]
+)
 def test_a_poison_job_in_a_chunk_drags_nobody_along(
     database: Database, supervise: Supervise, sessions: int, crashes: set[int]
 ) -> None:
@@ -152,9 +173,13 @@ def test_a_poison_job_in_a_chunk_drags_nobody_along(
     know_as_short(database)
     # Where a second session is at work, there may be a second suspect at a crash.
     database.run("select jobs.set_quota('app', running => %s)", [sessions], role="operator")
-    first = put_many(database, "app.nap", [{"seconds": 0, "n": n} for n in range(1, 20)], max_attempts=2)
+    first = put_many(
+        database, "app.nap", [{"seconds": 0, "n": n} for n in range(1, 20)], max_attempts=2
+    )
     poison = put(database, "app.nap", {"seconds": 5, "n": 20}, max_attempts=2)
-    after = put_many(database, "app.nap", [{"seconds": 0, "n": n} for n in range(21, 60)], max_attempts=2)
+    after = put_many(
+        database, "app.nap", [{"seconds": 0, "n": n} for n in range(21, 60)], max_attempts=2
+    )
     with poisonous(database, poison) as assassin:
         one = supervise(database.dsn("supervisor"))
         wait_until(lambda: assassin.killed, 20)
@@ -169,8 +194,12 @@ def test_a_poison_job_in_a_chunk_drags_nobody_along(
     assert one.stop() == 0
 
 
-def test_a_new_poison_job_does_not_convict_a_suspect(database: Database, supervise: Supervise) -> None:
-    """The one on trial is not to blame for a crash at which somebody ran whom nobody had suspected yet."""
+def test_a_new_poison_job_does_not_convict_a_suspect(
+    database: Database, supervise: Supervise
+) -> None:
+    """The one on trial is not to blame for a crash at which somebody ran whom nobody had
+    suspected yet.
+    """
     one = supervise(database.dsn("supervisor"))
     innocent = put(database, "app.nap", {"seconds": 12, "n": 1}, max_attempts=1)
     wait_running(database, innocent)

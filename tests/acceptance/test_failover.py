@@ -1,4 +1,6 @@
-"""A standby takes over: what was confirmed is there, each job takes effect once, and nobody is charged for it."""
+"""A standby takes over: what was confirmed is there, each job takes effect once,
+and nobody is charged for it.
+"""
 
 import shutil
 import threading
@@ -10,7 +12,17 @@ import psycopg
 import pytest
 from kit.server import furnish, open_directory
 from psycopg.conninfo import make_conninfo
-from stage import attempts, gate_shut, know_as_short, ledger, put, put_many, put_sql, wait_at_gate, wait_for
+from stage import (
+    attempts,
+    gate_shut,
+    know_as_short,
+    ledger,
+    put,
+    put_many,
+    put_sql,
+    wait_at_gate,
+    wait_for,
+)
 from support import Database, Server, wait_until
 
 from pyworker.server import PrivateServer
@@ -18,19 +30,31 @@ from pyworker.server import PrivateServer
 from .conftest import Supervise
 
 JOBS = 1500
-SOON = 25.0  # seconds from the promotion on in which all runs again: before a lease ends, or its own patience
+# seconds from the promotion on in which all runs again: before a lease ends, or its own patience
+SOON = 25.0
 
 
 @contextmanager
 def standby_of(primary: PrivateServer) -> Iterator[Server]:
-    """Make a standby that has all that the primary confirms; at the end it goes, and the primary stands alone again."""
+    """Make a standby that has all that the primary confirms; at the end it goes,
+    and the primary stands alone again.
+    """
     top = open_directory("pw-standby-")
     standby = furnish(top / "s")
     data = standby.dir / "data"
     for entry in data.iterdir():
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     copied = standby.run_as_server_user(
-        [standby.bin("pg_basebackup"), "-D", data, "-d", primary.dsn("postgres", "postgres"), "-R", "-c", "fast"]
+        [
+            standby.bin("pg_basebackup"),
+            "-D",
+            data,
+            "-d",
+            primary.dsn("postgres", "postgres"),
+            "-R",
+            "-c",
+            "fast",
+        ]
     )
     assert copied.returncode == 0, copied.stdout
     standby.start()
@@ -66,11 +90,16 @@ class Enqueuer:
     def _run(self) -> None:
         n = 100_000
         while not self._over.is_set():
-            with suppress(psycopg.OperationalError), psycopg.connect(self.dsn, autocommit=True) as line:
+            with (
+                suppress(psycopg.OperationalError),
+                psycopg.connect(self.dsn, autocommit=True) as line,
+            ):
                 while not self._over.wait(0.005):
                     n += 1
                     self.unknown.add(n)
-                    line.execute("select jobs.enqueue('app.note', jsonb_build_object('n', %s::integer))", [n])
+                    line.execute(
+                        "select jobs.enqueue('app.note', jsonb_build_object('n', %s::integer))", [n]
+                    )
                     self.unknown.remove(n)
                     self.confirmed.add(n)
 
@@ -80,8 +109,12 @@ class Enqueuer:
 
 
 @pytest.mark.timeout(300)
-def test_a_failover_loses_nothing_and_charges_nobody(database: Database, supervise: Supervise) -> None:
-    """The primary dies under load. Every job has one attempt: one that is charged for it fails, and shows."""
+def test_a_failover_loses_nothing_and_charges_nobody(
+    database: Database, supervise: Supervise
+) -> None:
+    """The primary dies under load. Every job has one attempt: one that is charged for it fails,
+    and shows.
+    """
     primary = database.server.private
     assert primary is not None
     database.run("create table app.large as select g as n from generate_series(1, 1000) as g")
@@ -101,10 +134,14 @@ def test_a_failover_loses_nothing_and_charges_nobody(database: Database, supervi
         assert "standby" in waiting.wait_for("server_lost")["reason"]
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
             put(after, "app.note", {"n": 0})
-        assert caught.value.diag.message_primary == "jobs.enqueue writes, and this server is a standby"
+        assert (
+            caught.value.diag.message_primary == "jobs.enqueue writes, and this server is a standby"
+        )
         assert "target_session_attrs" in str(caught.value.diag.message_hint)
         assert after.run("select distinct state from jobs.job") == [("succeeded",)]
-        assert after.admin("select status from jobs.health where \"check\" = 'installation'") == [("ok",)]
+        assert after.admin("select status from jobs.health where \"check\" = 'installation'") == [
+            ("ok",)
+        ]
 
         one = supervise(both)
         enqueuer = Enqueuer(make_conninfo(both, user="app", target_session_attrs="read-write"))
@@ -112,8 +149,15 @@ def test_a_failover_loses_nothing_and_charges_nobody(database: Database, supervi
             lone = put(database, "app.gate", {"n": 900_000}, max_attempts=1)
             unseen = put_sql(database, "call app.unseen()", max_attempts=1)
             wait_at_gate(database, 2)
-            index = put_sql(database, "create index concurrently large_n on app.large (n)", max_attempts=1)
-            many = put_many(database, "app.nap", [{"seconds": 0.004, "n": n} for n in range(JOBS)], max_attempts=1)
+            index = put_sql(
+                database, "create index concurrently large_n on app.large (n)", max_attempts=1
+            )
+            many = put_many(
+                database,
+                "app.nap",
+                [{"seconds": 0.004, "n": n} for n in range(JOBS)],
+                max_attempts=1,
+            )
             begun = len(ledger(database))
             wait_until(lambda: len(ledger(database)) > begun + 100, 30)
             primary.stop("immediate")
@@ -133,14 +177,25 @@ def test_a_failover_loses_nothing_and_charges_nobody(database: Database, supervi
         done = [n for n in ledger(after) if n is not None]
         assert len(done) == len(set(done)), "an effect twice"
         assert enqueuer.confirmed | set(range(JOBS)) | {900_000, -1, -2} <= set(done)
-        assert set(done) <= enqueuer.confirmed | enqueuer.unknown | set(range(JOBS)) | {900_000, -1, -2}
+        assert set(done) <= enqueuer.confirmed | enqueuer.unknown | set(range(JOBS)) | {
+            900_000,
+            -1,
+            -2,
+        }
         assert wait_for(after, unseen)["state"] == "in_doubt"
         assert wait_for(after, index)["state"] == "succeeded"
-        assert after.admin("select indisvalid from pg_index where indexrelid = 'app.large_n'::regclass") == [(True,)]
+        assert after.admin(
+            "select indisvalid from pg_index where indexrelid = 'app.large_n'::regclass"
+        ) == [(True,)]
         assert attempts(after, lone) == [(1, "succeeded")]
-        charged = "select job_id, outcome from jobs.attempts where outcome <> 'succeeded' and job_id <> %s"
+        charged = (
+            "select job_id, outcome from jobs.attempts where outcome <> 'succeeded'"
+            " and job_id <> %s"
+        )
         assert after.admin(charged, [unseen]) == []
-        assert after.admin("select distinct attempt from jobs.job where id = any (%s)", [many]) == [(1,)]
+        assert after.admin("select distinct attempt from jobs.job where id = any (%s)", [many]) == [
+            (1,)
+        ]
         assert one.stop() == 0
         assert waiting.stop() == 0
         wait_until(lambda: not after.background(), 20)

@@ -18,11 +18,13 @@ def test_a_launch_without_a_postmaster_is_no_missing_slot(database: Database) ->
     """A supervisor would wait for a free slot, and tell of slots that nothing has used up."""
     private = database.server.private
     assert private is not None
-    # All pages that a launch reads are in memory by now: to read one is to wait, where other processes do it.
+    # All pages that a launch reads are in memory by now: to read one is to wait,
+    # where other processes do it.
     put(database, "pg_catalog.now")
     database.drain()
     job = put(database, "pg_catalog.now")
-    # It computes until it is told that the postmaster is gone: a session that waits would end by itself.
+    # It computes until it is told that the postmaster is gone: a session that waits would end by
+    # itself.
     database.admin(
         "create function app.compute() returns void language plpgsql security definer as $$ begin"
         " loop exit when (pg_stat_file('postmaster.gone', true)).size is not null; end loop; end $$"
@@ -41,7 +43,9 @@ def test_a_launch_without_a_postmaster_is_no_missing_slot(database: Database) ->
     thread.start()
     try:
         wait_until(
-            lambda: database.admin("select 1 from pg_stat_activity where query = 'select app.compute(), jobs.start()'")
+            lambda: database.admin(
+                "select 1 from pg_stat_activity where query = 'select app.compute(), jobs.start()'"
+            )
         )
         pid = int((private.dir / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0])
         os.kill(pid, signal.SIGKILL)

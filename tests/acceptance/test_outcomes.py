@@ -8,7 +8,11 @@ from support import Database, wait_until
 from .conftest import Supervise
 
 DEEP = "[" * 3000 + "]" * 3000
-NOTES = {"many digits": f'{{"n": {"9" * 6000}}}', "deep": f'{{"n": {DEEP}}}', "large": '{"n": "' + "x" * 60_000 + '"}'}
+NOTES = {
+    "many digits": f'{{"n": {"9" * 6000}}}',
+    "deep": f'{{"n": {DEEP}}}',
+    "large": '{"n": "' + "x" * 60_000 + '"}',
+}
 
 
 @pytest.mark.parametrize("kind", NOTES)
@@ -23,17 +27,21 @@ def test_a_note_of_any_kind(database: Database, supervise: Supervise, kind: str)
     assert one.stop() == 0
 
 
-def test_an_outcome_that_cannot_be_read_is_told_and_hinders_no_other(database: Database, supervise: Supervise) -> None:
+def test_an_outcome_that_cannot_be_read_is_told_and_hinders_no_other(
+    database: Database, supervise: Supervise
+) -> None:
     """As an older version may have left it."""
     for bad in (DEEP, "9" * 6000):
         database.admin(
-            "insert into jobs_internal.outbox (bytes, body) values (length(%(body)s), %(body)s::text::jsonb)",
+            "insert into jobs_internal.outbox (bytes, body) values (length(%(body)s),"
+            " %(body)s::text::jsonb)",
             {"body": f'{{"others": [{{"job_id": {bad}}}]}}'},
         )
     one = supervise(database.dsn("supervisor"))
     job = put(database, "app.note", {"n": 1})
     wait_until(lambda: [line["job_id"] for line in one.events("job_succeeded")] == [job], 20)
     assert [line["problem"] for line in one.events("problem")] == ["outcome_unreadable"] * 2
-    # The lines are written before the rows are deleted: what is logged may still be in the feed for a moment.
+    # The lines are written before the rows are deleted: what is logged may still be in the feed for
+    # a moment.
     wait_until(lambda: database.admin("select count(*) from jobs_internal.outbox") == [(0,)], 20)
     assert one.stop() == 0

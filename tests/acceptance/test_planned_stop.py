@@ -1,4 +1,6 @@
-"""A planned stop of the server while maintenance runs: it is run again by itself, and nothing asks a person."""
+"""A planned stop of the server while maintenance runs: it is run again by itself,
+and nothing asks a person.
+"""
 
 import pytest
 from stage import put_sql, wait_for
@@ -14,13 +16,23 @@ create index parts_n on app.parts (n);
 create materialized view app.seen as select n from app.kept;
 create unique index on app.seen (n);
 create procedure app.repeats() language plpgsql as
-$$ begin commit; lock table app.kept in share mode; insert into app.ledger (n) values (1); commit; end $$;
+$$ begin
+  commit; lock table app.kept in share mode; insert into app.ledger (n) values (1); commit;
+end $$;
 """
 
 #: Groups that wait at the same time, each in a session of its own: what runs, and its options.
 GROUPS: dict[str, list[tuple[str, dict[str, bool]]]] = {
-    "vacuum": [("vacuum app.kept", {}), ("vacuum (full) app.kept", {}), ("vacuum (analyze) app.low", {})],
-    "analyze": [("analyze app.kept", {}), ("analyze app.parts", {}), ("cluster app.kept using kept_pkey", {})],
+    "vacuum": [
+        ("vacuum app.kept", {}),
+        ("vacuum (full) app.kept", {}),
+        ("vacuum (analyze) app.low", {}),
+    ],
+    "analyze": [
+        ("analyze app.kept", {}),
+        ("analyze app.parts", {}),
+        ("cluster app.kept using kept_pkey", {}),
+    ],
     "reindex": [("reindex table app.kept", {}), ("reindex index app.parts_n", {})],
     "table concurrently": [("reindex table concurrently app.kept", {})],
     "index concurrently": [("reindex index concurrently app.parts_n", {})],
@@ -37,8 +49,12 @@ GROUPS: dict[str, list[tuple[str, dict[str, bool]]]] = {
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 @pytest.mark.parametrize("group", GROUPS)
-def test_maintenance_is_run_again_after_a_stop(database: Database, supervise: Supervise, group: str, mode: str) -> None:
-    """All wait for locks when the server stops; each succeeds afterwards, with the one attempt that it may have."""
+def test_maintenance_is_run_again_after_a_stop(
+    database: Database, supervise: Supervise, group: str, mode: str
+) -> None:
+    """All wait for locks when the server stops; each succeeds afterwards, with the one attempt that
+    it may have.
+    """
     private = database.server.private
     assert private is not None
     database.run(STAGE)
@@ -51,12 +67,15 @@ def test_maintenance_is_run_again_after_a_stop(database: Database, supervise: Su
         else:
             holder.execute("lock table app.kept, app.parts in access exclusive mode")
         jobs = [
-            put_sql(database, statement, max_attempts=1, **({"options": options} if options else {}))
+            put_sql(
+                database, statement, max_attempts=1, **({"options": options} if options else {})
+            )
             for statement, options in GROUPS[group]
         ]
         # What waits behind a statement of its own group waits all the same.
         waiting = (
-            "select count(distinct j.id) from jobs_internal.job j join jobs_internal.session s on s.id = j.session_id"
+            "select count(distinct j.id) from jobs_internal.job j join jobs_internal.session s on"
+            " s.id = j.session_id"
             " join pg_stat_activity a on a.pid in (j.child_pid, s.pid)"
             " where j.id = any (%s) and a.wait_event_type = 'Lock'"
         )
@@ -70,4 +89,6 @@ def test_maintenance_is_run_again_after_a_stop(database: Database, supervise: Su
         assert (found["state"], found["attempt"], found["error"]) == ("succeeded", 1, None), found
     left = "select indexrelid::regclass from pg_index where not indisvalid"
     assert database.admin(left) == []
-    assert database.admin("select status from jobs.health where \"check\" = 'invalid indexes'") == [("ok",)]
+    assert database.admin("select status from jobs.health where \"check\" = 'invalid indexes'") == [
+        ("ok",)
+    ]

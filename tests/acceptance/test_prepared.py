@@ -1,4 +1,6 @@
-"""Two-phase commit: what enqueued something can be prepared always, whoever sleeps and whoever listens."""
+"""Two-phase commit: what enqueued something can be prepared always, whoever sleeps and whoever
+listens.
+"""
 
 from collections.abc import Iterator
 
@@ -25,8 +27,12 @@ def _prepared_transactions(server: Server) -> Iterator[None]:
     restarted(b"alter system reset max_prepared_transactions")
 
 
-def test_an_enqueue_is_prepared_while_the_supervisor_sleeps(database: Database, supervise: Supervise) -> None:
-    """It is refused in no state of supervisor, lane and session; and it is found soon after it was committed."""
+def test_an_enqueue_is_prepared_while_the_supervisor_sleeps(
+    database: Database, supervise: Supervise
+) -> None:
+    """It is refused in no state of supervisor, lane and session; and it is found soon after it was
+    committed.
+    """
     supervise(database.dsn("supervisor"), "--owner", "app")
     wait_for(database, put(database, "app.note", {"n": 0}))
     asleep = "select count(*) from jobs.supervisors where asleep"
@@ -37,7 +43,9 @@ def test_an_enqueue_is_prepared_while_the_supervisor_sleeps(database: Database, 
         connection.execute("select jobs.enqueue('app.note', '{\"n\": 1}')")
         connection.execute("select jobs.enqueue_many('app.note', array['{\"n\": 2}']::jsonb[])")
         connection.execute("select jobs.enqueue_sql('insert into app.ledger (n) values (3)')")
-        later = connection.execute("select jobs.enqueue('app.note', '{\"n\": 4}', run_at => 'infinity')").fetchone()
+        later = connection.execute(
+            "select jobs.enqueue('app.note', '{\"n\": 4}', run_at => 'infinity')"
+        ).fetchone()
         assert later is not None
         assert connection.execute("select jobs.run_now(%s)", later).fetchone() == ("queued",)
         for view in ("job", "queued", "health", "supervisors"):
@@ -59,7 +67,9 @@ def test_an_enqueue_is_prepared_while_the_supervisor_sleeps(database: Database, 
 
 
 def test_every_other_door_can_be_prepared(database: Database, supervise: Supervise) -> None:
-    """Steering, publications, queues, and the cancel of what runs, which a session of its own does at once."""
+    """Steering, publications, queues, and the cancel of what runs, which a session of its own does
+    at once.
+    """
     supervise(database.dsn("supervisor"), "--owner", "app")
     running = put(database, "app.nap", {"seconds": 60})
     wait_running(database, running)
@@ -72,7 +82,10 @@ def test_every_other_door_can_be_prepared(database: Database, supervise: Supervi
             f"select jobs.retry({failed})",
             f"select jobs.set_priority({waiting}, 'high')",
             "select jobs.publish('app.note', 'other')",
-            "select jobs.enqueue('app.note', '{\"n\": 2}', unique_key => 'k', options => '{\"notify\": \"told\"}')",
+            (
+                "select jobs.enqueue('app.note', '{\"n\": 2}', unique_key => 'k',"
+                ' options => \'{"notify": "told"}\')'
+            ),
         ),
         "operator": (
             "select jobs.create_queue('new')",
@@ -103,7 +116,9 @@ def test_every_other_door_can_be_prepared(database: Database, supervise: Supervi
 
 
 def test_a_cancel_that_tells_its_end_is_not_prepared(database: Database) -> None:
-    """A NOTIFY cannot be prepared: so a cancel of a job with option notify cannot, and PostgreSQL says why."""
+    """A NOTIFY cannot be prepared: so a cancel of a job with option notify cannot,
+    and PostgreSQL says why.
+    """
     quiet = put(database, "app.note", {"n": 1}, run_at="infinity")
     telling = put(database, "app.note", {"n": 1}, run_at="infinity", options={"notify": "told"})
     with database.connect() as connection:

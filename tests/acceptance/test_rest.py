@@ -1,7 +1,8 @@
-"""Ordinary rest: what is left after a drain, and how large the queue's tables are after many jobs with autovacuum off.
+"""Ordinary rest: what is left after a drain, and how large the queue's tables are after many jobs
+with autovacuum off.
 
-PYWORKER_REST_JOBS says how many jobs at least; their steady size is that after the first tenth and the first vacuums.
-Figures are printed (pytest -s).
+PYWORKER_REST_JOBS says how many jobs at least; their steady size is that after the first tenth and
+the first vacuums. Figures are printed (pytest -s).
 """
 
 import os
@@ -17,7 +18,8 @@ from .conftest import Supervise
 
 COUNT = int(os.environ.get("PYWORKER_REST_JOBS", "80000"))
 STEADY = max(COUNT // 10, 10_000)
-FIRST_VACUUMS, VACUUMS = 2, 10  # at least: a fast machine is through with a few jobs before the second one
+# at least: a fast machine is through with a few jobs before the second one
+FIRST_VACUUMS, VACUUMS = 2, 10
 BATCH = 2000
 BACKLOG = 6000
 SIZES = (
@@ -60,7 +62,9 @@ def countable_segments(server: Server) -> Iterator[Callable[[], int]]:
 
 
 def test_nothing_is_left_after_a_drain(database: Database, supervise: Supervise) -> None:
-    """No session, lock, slot or shared memory; a first round lets the server's own memory grow to its size."""
+    """No session, lock, slot or shared memory; a first round lets the server's own memory grow to
+    its size.
+    """
     database.admin("select jobs.create_queue('narrow', 3)")
     database.close()
     with countable_segments(database.server) as segments:
@@ -69,7 +73,9 @@ def test_nothing_is_left_after_a_drain(database: Database, supervise: Supervise)
         before = segments()
         all_kinds(database)
         assert database.admin("select count(*) from jobs_internal.session") == [(0,)]
-        assert database.admin("select count(*) from jobs_internal.slot where session_id is not null") == [(0,)]
+        assert database.admin(
+            "select count(*) from jobs_internal.slot where session_id is not null"
+        ) == [(0,)]
         assert database.admin("select count(*) from jobs_internal.stop_request") == [(0,)]
         assert database.admin(LOCKS) == [(0,)]
         wait_until(lambda: segments() <= before, 10)
@@ -96,7 +102,8 @@ def test_hot_tables_stay_small_with_autovacuum_off(
 ) -> None:
     monkeypatch.setenv("PYWORKER_VACUUM_JOBS", str(min(40000, COUNT // 25)))
     for (table,) in database.admin(
-        "select c.oid::regclass::text from pg_class as c join pg_namespace as n on n.oid = c.relnamespace"
+        "select c.oid::regclass::text from pg_class as c"
+        " join pg_namespace as n on n.oid = c.relnamespace"
         " where c.relkind = 'r' and n.nspname in ('jobs_internal', 'pgmq')"
     ):
         database.admin(f"alter table {table} set (autovacuum_enabled = off)")
@@ -112,9 +119,13 @@ def test_hot_tables_stay_small_with_autovacuum_off(
     put_in = vacuums = 0
     while put_in < COUNT or (vacuums < VACUUMS and put_in < 5 * COUNT):
         database.run(
-            "select count(*) from jobs.enqueue_many('pg_catalog.now', array_fill('{}'::jsonb, array[%s]))", [BATCH]
+            "select count(*) from jobs.enqueue_many('pg_catalog.now', array_fill('{}'::jsonb,"
+            " array[%s]))",
+            [BATCH],
         )
-        wait_until(lambda: database.admin("select count(*) from jobs_internal.job")[0][0] < BACKLOG, 60)
+        wait_until(
+            lambda: database.admin("select count(*) from jobs_internal.job")[0][0] < BACKLOG, 60
+        )
         sizes = dict(database.admin(SIZES))
         most = {table: max(size, most.get(table, 0)) for table, size in sizes.items()}
         if put_in < STEADY or vacuums < FIRST_VACUUMS:
@@ -123,10 +134,20 @@ def test_hot_tables_stay_small_with_autovacuum_off(
         vacuums = len(one.events("maintenance_done"))
     wait_until(lambda: database.admin("select count(*) from jobs_internal.job") == [(0,)], 60)
     seconds = time.monotonic() - begun
-    print(f"\n{put_in} jobs in {seconds:.0f} s ({put_in / seconds:.0f}/s), {vacuums} vacuums; kB steady -> most, times")
+    print(
+        f"\n{put_in} jobs in {seconds:.0f} s ({put_in / seconds:.0f}/s), {vacuums} vacuums;"
+        " kB steady -> most, times"
+    )
     for table, size in sorted(most.items(), key=lambda item: -item[1])[:5]:
-        print(f"  {table:16} {steady[table] // 1024:8} -> {size // 1024:8}  {size / steady[table]:.2f}")
+        print(
+            f"  {table:16} {steady[table] // 1024:8} -> {size // 1024:8}"
+            f"  {size / steady[table]:.2f}"
+        )
     assert vacuums >= VACUUMS
-    grown = {table: (steady[table], size) for table, size in most.items() if size > 3 * max(steady[table], 262144)}
+    grown = {
+        table: (steady[table], size)
+        for table, size in most.items()
+        if size > 3 * max(steady[table], 262144)
+    }
     assert grown == {}
     assert one.stop() == 0

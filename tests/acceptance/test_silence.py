@@ -1,4 +1,5 @@
-"""Silence is never the sign of a failure: whenever due jobs are not picked up, jobs.health says critical.
+"""Silence is never the sign of a failure: whenever due jobs are not picked up,
+jobs.health says critical.
 
 Nobody waits 30 s here: the lane is made to look as if nobody had come for a minute.
 """
@@ -26,14 +27,19 @@ def lane(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
 
 
 def a_minute_passes(database: Database) -> None:
-    """Make it look as if all that is due had been due for a minute, and nobody had claimed since."""
+    """Make it look as if all that is due had been due for a minute,
+    and nobody had claimed since.
+    """
     for (queue,) in database.admin(
         "update jobs_internal.lane set served_at = now() - interval '1 min' returning pgmq_queue"
     ):
         database.admin(
-            f"update pgmq.q_{queue} set vt = vt - interval '1 min', enqueued_at = enqueued_at - interval '1 min'"
+            f"update pgmq.q_{queue} set vt = vt - interval '1 min', enqueued_at = enqueued_at -"
+            " interval '1 min'"
         )
-    database.admin("update jobs_internal.job set due_at = due_at - interval '1 min' where due_at <= now()")
+    database.admin(
+        "update jobs_internal.job set due_at = due_at - interval '1 min' where due_at <= now()"
+    )
 
 
 def due(database: Database) -> tuple[str, str, str | None]:
@@ -80,8 +86,12 @@ def altered(database: Database, what: str, back: str) -> Iterator[None]:
         database.admin(f"alter role other {back}")
 
 
-@pytest.mark.parametrize(("what", "back"), [("nologin", "login"), ("connection limit 0", "connection limit -1")])
-def test_an_owner_that_cannot_connect(lane: Database, supervise: Supervise, what: str, back: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "back"), [("nologin", "login"), ("connection limit 0", "connection limit -1")]
+)
+def test_an_owner_that_cannot_connect(
+    lane: Database, supervise: Supervise, what: str, back: str
+) -> None:
     one = supervise(lane.dsn("supervisor"), "--owner", "other")
     with altered(lane, what, back):
         job = put(lane, "pg_catalog.now", role="other")
@@ -130,10 +140,12 @@ def test_no_free_worker_slot(lane: Database, supervise: Supervise) -> None:
 
 def test_workers_that_die_at_once(lane: Database, supervise: Supervise) -> None:
     source = lane.value(
-        "select pg_get_functiondef('jobs_internal.open_session(integer)'::regprocedure)", role="postgres"
+        "select pg_get_functiondef('jobs_internal.open_session(integer)'::regprocedure)",
+        role="postgres",
     )
     lane.admin(
-        "create or replace function jobs_internal.open_session(p_version integer) returns bigint language plpgsql as"
+        "create or replace function jobs_internal.open_session(p_version integer) returns bigint"
+        " language plpgsql as"
         " $$ begin raise exception 'planted'; end $$"
     )
     one = supervise(lane.dsn("supervisor"))
@@ -146,16 +158,24 @@ def test_workers_that_die_at_once(lane: Database, supervise: Supervise) -> None:
     one.stop()
 
 
-def test_a_tick_that_fails(lane: Database, supervise: Supervise, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server answers, with an error: the supervisor stays, goes on trying, and recovers by itself."""
+def test_a_tick_that_fails(
+    lane: Database, supervise: Supervise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server answers, with an error: the supervisor stays, goes on trying,
+    and recovers by itself.
+    """
     monkeypatch.setenv("PYWORKER_STALL_AFTER", "3")
     one = supervise(lane.dsn("supervisor"))
-    good = lane.admin("select pg_get_functiondef('jobs_internal.supervisor_tick(bigint)'::regprocedure)")[0][0]
+    good = lane.admin(
+        "select pg_get_functiondef('jobs_internal.supervisor_tick(bigint)'::regprocedure)"
+    )[0][0]
     lane.admin(
-        "create or replace function jobs_internal.supervisor_tick(p_supervisor bigint) returns jsonb"
+        "create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)"
+        " returns jsonb"
         " language plpgsql as $$ begin raise exception 'planted'; end $$"
     )
-    assert one.wait_for("duty_failed")["duty"] == "tick"  # the last good one, which might see the job, is over
+    # the last good one, which might see the job, is over
+    assert one.wait_for("duty_failed")["duty"] == "tick"
     job = put(lane, "pg_catalog.now", role="other")
     assert_alarm(lane)
     with pytest.raises(subprocess.TimeoutExpired):

@@ -1,4 +1,6 @@
-"""DDL that comes to no end: a trigger on it waits for somebody far away. A call is cut off, not the supervisor."""
+"""DDL that comes to no end: a trigger on it waits for somebody far away.
+A call is cut off, not the supervisor.
+"""
 
 from stage import make_lane, put, state
 from support import Database, wait_until
@@ -12,7 +14,9 @@ create event trigger far_away on ddl_command_end execute function public.ask_far
 """
 
 
-def test_a_lane_that_takes_for_ever_stops_nobody_else(database: Database, supervise: Supervise) -> None:
+def test_a_lane_that_takes_for_ever_stops_nobody_else(
+    database: Database, supervise: Supervise
+) -> None:
     make_lane(database, role="other")
     database.admin(SLOW)
     one = supervise(database.dsn("supervisor"), environment={"PYWORKER_STALL_AFTER": "4"})
@@ -21,7 +25,9 @@ def test_a_lane_that_takes_for_ever_stops_nobody_else(database: Database, superv
     assert (failed["duty"], failed["owner"], failed["sqlstate"]) == ("lanes", "app", "57014")
     theirs = put(database, "pg_catalog.now", role="other")
     wait_until(lambda: state(database, theirs) == "succeeded", 20)
-    status, detail = database.admin("select status, detail from jobs.health where \"check\" = 'rounds'")[0]
+    status, detail = database.admin(
+        "select status, detail from jobs.health where \"check\" = 'rounds'"
+    )[0]
     assert status == "warning"
     assert "app" in detail
     assert "57014" in database.admin("select waits_for from jobs.job where id = %s", [mine])[0][0]

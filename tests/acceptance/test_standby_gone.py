@@ -1,4 +1,6 @@
-"""A synchronous standby that is gone: no commit of a job ends, a supervisor goes on and what waits is named."""
+"""A synchronous standby that is gone: no commit of a job ends, a supervisor goes on and what waits
+is named.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +16,17 @@ CHECK = "select status, detail, remedy from jobs.health where \"check\" = 'commi
 
 @contextmanager
 def without_standby(database: Database) -> Iterator[None]:
-    """Have every commit of the server wait for a standby that is not there; in the end none does."""
+    """Have every commit of the server wait for a standby that is not there;
+    in the end none does.
+    """
     administrator = database.connect("postgres", synchronous_commit="local")
 
     def say(names: str) -> None:
         administrator.execute(f"alter system set synchronous_standby_names = '{names}'".encode())
         administrator.execute("select pg_reload_conf()")
-        wait_until(lambda: administrator.execute("show synchronous_standby_names").fetchone() == (names,))
+        wait_until(
+            lambda: administrator.execute("show synchronous_standby_names").fetchone() == (names,)
+        )
 
     say("gone")
     try:
@@ -45,27 +51,38 @@ def test_a_job_whose_own_commit_waits_says_so(database: Database) -> None:
         wait_at_gate(database)
         with without_standby(database):
             holder.execute("select pg_advisory_unlock(1)")
-            wait_until(lambda: database.record("select * from jobs.explain(%s)", [job])["code"] == "standby", 30)
+            wait_until(
+                lambda: (
+                    database.record("select * from jobs.explain(%s)", [job])["code"] == "standby"
+                ),
+                30,
+            )
             told = database.record("select * from jobs.explain(%s)", [job])
             assert told["state"] == "running"
             assert "synchronous_standby_names" in told["remedy"]
     wait_until(lambda: state(database, job) == "succeeded", 30)
 
 
-def test_a_supervisor_goes_on_and_says_what_waits(database: Database, supervise: Supervise, no_standby: None) -> None:
+def test_a_supervisor_goes_on_and_says_what_waits(
+    database: Database, supervise: Supervise, no_standby: None
+) -> None:
     one = supervise(database.dsn("supervisor"), environment={"PYWORKER_STALL_AFTER": "3"})
     with database.server.connect("app", database.name, synchronous_commit="local") as line:
         row = line.execute("select jobs.enqueue('app.note', '{\"n\": 1}')").fetchone()
     assert row is not None
-    waits = wait_until(lambda: [found for found in database.admin(CHECK) if "SyncRep" in found[1]], 20)
+    waits = wait_until(
+        lambda: [found for found in database.admin(CHECK) if "SyncRep" in found[1]], 20
+    )
     assert "synchronous_standby_names (now: gone)" in waits[0][2]
-    wait_until(lambda: database.admin(CHECK)[0][0] == "critical", 30)  # far beyond the patience of 3 s
+    # far beyond the patience of 3 s
+    wait_until(lambda: database.admin(CHECK)[0][0] == "critical", 30)
     told = database.record("select * from jobs.explain(%s)", [row[0]])
     assert (told["code"], told["state"]) == ("standby_session", "queued"), told
     assert "synchronous_standby_names" in told["remedy"]
     assert told["since"] is not None
     assert database.run("select waits_for from jobs.queued") == [(told["reason"],)]
-    assert len(database.background()) <= 2, database.background()  # no session after the other that hangs
+    # no session after the other that hangs
+    assert len(database.background()) <= 2, database.background()
     assert one.process.poll() is None
     assert one.events("server_stalled") == []
     with database.server.connect(database=database.name, synchronous_commit="local") as line:

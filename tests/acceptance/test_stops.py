@@ -27,10 +27,13 @@ end $$
 
 @pytest.mark.timeout(60 + 60 * STOPS)
 @pytest.mark.parametrize("mode", ["fast", "smart", "immediate"])
-def test_a_stop_under_load_charges_nobody(database: Database, supervise: Supervise, mode: str) -> None:
+def test_a_stop_under_load_charges_nobody(
+    database: Database, supervise: Supervise, mode: str
+) -> None:
     """Every job has one attempt: one that is charged for the stop fails, and shows.
 
-    `stop` gives up after a minute; those that run alone would take ten, until the server was started again.
+    `stop` gives up after a minute; those that run alone would take ten,
+    until the server was started again.
     """
     private = database.server.private
     assert private is not None

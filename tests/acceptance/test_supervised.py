@@ -1,4 +1,6 @@
-"""What holds with supervisors at work: time limits, cancels, retries, rescues, and a server that falls over."""
+"""What holds with supervisors at work: time limits, cancels, retries, rescues,
+and a server that falls over.
+"""
 
 import json
 import signal
@@ -29,7 +31,10 @@ from .conftest import Supervise, Supervisor
 SLOW: dict[str, tuple[str, dict[str, Any] | None]] = {
     "alone": ("app.nap", {"seconds": 600}),
     "statement": ("insert into app.ledger (n) select 1 from pg_sleep(600)", None),
-    "child": ("do $$ begin insert into app.ledger (n) values (1); commit; perform pg_sleep(600); end $$", None),
+    "child": (
+        "do $$ begin insert into app.ledger (n) values (1); commit; perform pg_sleep(600); end $$",
+        None,
+    ),
     "procedure": ("app.sleep_in_child", {"seconds": 600}),
 }
 PROCEDURE = (
@@ -40,7 +45,9 @@ PROCEDURE = (
 
 def enqueue(database: Database, kind: str, **options: Any) -> int:
     task, args = SLOW[kind]
-    return put_sql(database, task, **options) if args is None else put(database, task, args, **options)
+    return (
+        put_sql(database, task, **options) if args is None else put(database, task, args, **options)
+    )
 
 
 def told_to_stop(one: Supervisor) -> set[int]:
@@ -56,10 +63,21 @@ def test_time_limits_are_kept_by_the_supervisor(database: Database, supervise: S
     database.drain()
     know_as_short(database)
     one = supervise(database.dsn("supervisor"))
-    jobs = {kind: enqueue(database, kind, timeout="700 ms", max_attempts=1) for kind in SLOW if kind != "alone"}
-    jobs["in a chunk"] = put(database, "app.nap", {"seconds": 600}, timeout="700 ms", max_attempts=1)
+    jobs = {
+        kind: enqueue(database, kind, timeout="700 ms", max_attempts=1)
+        for kind in SLOW
+        if kind != "alone"
+    }
+    jobs["in a chunk"] = put(
+        database, "app.nap", {"seconds": 600}, timeout="700 ms", max_attempts=1
+    )
     jobs["alone"] = put(
-        database, "app.nap", {"seconds": 600}, timeout="700 ms", max_attempts=1, settings={"work_mem": "1MB"}
+        database,
+        "app.nap",
+        {"seconds": 600},
+        timeout="700 ms",
+        max_attempts=1,
+        settings={"work_mem": "1MB"},
     )
     neighbour = put(database, "app.note", {"n": 50})
     for kind, job in jobs.items():
@@ -67,11 +85,16 @@ def test_time_limits_are_kept_by_the_supervisor(database: Database, supervise: S
         assert (kind, found["state"], found["error"]["sqlstate"]) == (kind, "failed", "PWT01")
         assert attempts(database, job) == [(1, "timed_out")]
         assert database.run(
-            "select finished_at - started_at >= '700 ms' from jobs.attempts where job_id = %s", [job]
+            "select finished_at - started_at >= '700 ms' from jobs.attempts where job_id = %s",
+            [job],
         ) == [(True,)]
     assert wait_for(database, neighbour)["state"] == "succeeded"
     wait_until(
-        lambda: not database.admin("select 1 from pg_stat_activity where wait_event = 'PgSleep' and query ~ '600'")
+        lambda: (
+            not database.admin(
+                "select 1 from pg_stat_activity where wait_event = 'PgSleep' and query ~ '600'"
+            )
+        )
     )
     assert ledger(database).count(50) == 1
     assert one.stop() == 0
@@ -91,7 +114,9 @@ def test_cancel_stops_it_at_once(database: Database, supervise: Supervise, kind:
     one.stop()
 
 
-def test_a_cancel_of_a_stubborn_job_climbs_the_ladder(database: Database, supervise: Supervise) -> None:
+def test_a_cancel_of_a_stubborn_job_climbs_the_ladder(
+    database: Database, supervise: Supervise
+) -> None:
     """It swallows the first cancels; the last word is a terminate, and never anything stronger."""
     database.run(
         "create function app.stubborn() returns void language plpgsql as $$ begin"
@@ -107,14 +132,19 @@ def test_a_cancel_of_a_stubborn_job_climbs_the_ladder(database: Database, superv
     one.stop()
 
 
-def test_a_job_that_will_not_stop_costs_its_lane_only(database: Database, supervise: Supervise) -> None:
-    """Cancelled twice, terminated, and it goes on: quarantine, with the process and the runbook in jobs.health."""
+def test_a_job_that_will_not_stop_costs_its_lane_only(
+    database: Database, supervise: Supervise
+) -> None:
+    """Cancelled twice, terminated, and it goes on: quarantine, with the process and the runbook in
+    jobs.health.
+    """
     database.run(
         "create table app.enough (yes boolean);"
         "create function app.stubborn() returns void language plpgsql as $$ begin"
         " insert into app.ledger (n) values (1);"
         " while not exists (select from app.enough) loop"
-        " begin perform pg_sleep(0.05); exception when query_canceled then null; end; end loop; end $$"
+        " begin perform pg_sleep(0.05); exception when query_canceled then null; end;"
+        " end loop; end $$"
     )
     database.admin("grant usage on schema app to other; grant all on app.ledger to other")
     one = supervise(database.dsn("supervisor"))
@@ -123,18 +153,26 @@ def test_a_job_that_will_not_stop_costs_its_lane_only(database: Database, superv
     database.run("select jobs.cancel(%s)", [job])
     health = "select status, detail, remedy from jobs.health where \"check\" = 'unstoppable jobs'"
     wait_until(lambda: database.admin(health)[0][0] == "critical", 60)
-    after = "select (quarantine ->> 'since')::timestamptz - (select requested_at from jobs_internal.stop_request)"
-    assert database.admin(f"{after} >= '10 s' from jobs_internal.lane where quarantine is not null") == [(True,)]
+    after = (
+        "select (quarantine ->> 'since')::timestamptz - (select requested_at"
+        " from jobs_internal.stop_request)"
+    )
+    assert database.admin(
+        f"{after} >= '10 s' from jobs_internal.lane where quarantine is not null"
+    ) == [(True,)]
     _, detail, remedy = database.admin(health)[0]
     assert f"job {job} in process {pid}" in detail
     assert f"where id in ({job})" in remedy
     assert f"select pg_terminate_backend({pid});" in remedy
     assert "docs/operations.md: A job that will not stop" in remedy
-    assert database.admin("select signals_sent >= 3 from jobs_internal.stop_request where job_id = %s", [job]) == [
-        (True,)
-    ]
+    assert database.admin(
+        "select signals_sent >= 3 from jobs_internal.stop_request where job_id = %s", [job]
+    ) == [(True,)]
     held = put(database, "app.note", {"n": 2})
-    others = [put(database, "app.note", {"n": 3}, priority="high"), put(database, "app.note", {"n": 4}, role="other")]
+    others = [
+        put(database, "app.note", {"n": 3}, priority="high"),
+        put(database, "app.note", {"n": 4}, role="other"),
+    ]
     assert [wait_for(database, other)["state"] for other in others] == ["succeeded", "succeeded"]
     assert state(database, held) == "queued"
     assert state(database, job) == "running"
@@ -146,11 +184,18 @@ def test_a_job_that_will_not_stop_costs_its_lane_only(database: Database, superv
 
 
 def test_retries_come_when_they_are_due(database: Database, supervise: Supervise) -> None:
-    """It rests for an hour unless it planned to look: it did, for the time at which something is due."""
+    """It rests for an hour unless it planned to look: it did, for the time at which something
+    is due.
+    """
     quick_retries(database)
     one = supervise(database.dsn("supervisor"), looks=False)
     job = put(database, "app.stumble", {"n": 1, "times": 2})
-    later = put(database, "app.note", {"n": 2}, run_at=database.value("select clock_timestamp() + interval '1 second'"))
+    later = put(
+        database,
+        "app.note",
+        {"n": 2},
+        run_at=database.value("select clock_timestamp() + interval '1 second'"),
+    )
     assert wait_for(database, job)["state"] == "succeeded"
     found = wait_for(database, later)
     assert found["started_at"] >= found["run_at"]
@@ -158,12 +203,15 @@ def test_retries_come_when_they_are_due(database: Database, supervise: Supervise
     one.stop()
 
 
-def test_a_lost_session_is_rescued_without_being_asked(database: Database, supervise: Supervise) -> None:
+def test_a_lost_session_is_rescued_without_being_asked(
+    database: Database, supervise: Supervise
+) -> None:
     quick_retries(database)
     database.run(
         "create function app.die_first(n integer) returns void language plpgsql as $$ begin"
         " insert into app.ledger (n) values (n);"
-        " if app.attempt() = 1 then perform set_config('transaction_timeout', '1', false), pg_sleep(1); end if; end $$"
+        " if app.attempt() = 1 then perform set_config('transaction_timeout', '1', false),"
+        " pg_sleep(1); end if; end $$"
     )
     one = supervise(database.dsn("supervisor"))
     job = put(database, "app.die_first", {"n": 1})
@@ -186,10 +234,14 @@ def test_sessions_killed_under_load_lose_nothing(database: Database, supervise: 
     know_as_short(database)
     database.run("truncate app.ledger")
     both = [supervise(database.dsn("supervisor")) for _ in range(2)]
-    jobs = put_many(database, "app.nap", [{"seconds": 0.004, "n": n} for n in range(600)], max_attempts=5)
+    jobs = put_many(
+        database, "app.nap", [{"seconds": 0.004, "n": n} for n in range(600)], max_attempts=5
+    )
     hits = 0
     while len(ledger(database)) < 550 and hits < 25:
-        pid = database.admin("select pid from jobs.sessions where job_id is not null order by random() limit 1")
+        pid = database.admin(
+            "select pid from jobs.sessions where job_id is not null order by random() limit 1"
+        )
         if pid:
             signal_name = "pg_cancel_backend" if hits % 2 else "pg_terminate_backend"
             database.admin(f"select {signal_name}(%s)", [pid[0][0]])
@@ -207,7 +259,9 @@ def test_sessions_killed_under_load_lose_nothing(database: Database, supervise: 
     wait_until(lambda: not database.background(), 10)
 
 
-def test_a_supervisor_that_is_stopped_in_its_tracks(database: Database, supervise: Supervise) -> None:
+def test_a_supervisor_that_is_stopped_in_its_tracks(
+    database: Database, supervise: Supervise
+) -> None:
     """SIGSTOP: it holds connections and does nothing. Another one does it all."""
     first = supervise(database.dsn("supervisor"))
     first.signal(signal.SIGSTOP)
@@ -221,7 +275,9 @@ def test_a_supervisor_that_is_stopped_in_its_tracks(database: Database, supervis
     assert second.stop() == 0
 
 
-def test_the_concurrency_of_a_queue_holds_with_two_supervisors(database: Database, supervise: Supervise) -> None:
+def test_the_concurrency_of_a_queue_holds_with_two_supervisors(
+    database: Database, supervise: Supervise
+) -> None:
     database.admin("select jobs.create_queue('narrow', 2)")
     both = [supervise(database.dsn("supervisor")) for _ in range(2)]
     put_many(database, "app.crowd", [{} for _ in range(30)], queue="narrow")
@@ -231,7 +287,9 @@ def test_the_concurrency_of_a_queue_holds_with_two_supervisors(database: Databas
         one.stop()
 
 
-def test_a_left_child_is_watched_over_by_the_supervisor(database: Database, supervise: Supervise) -> None:
+def test_a_left_child_is_watched_over_by_the_supervisor(
+    database: Database, supervise: Supervise
+) -> None:
     one = supervise(database.dsn("supervisor"))
     job = put_sql(database, "call app.watched(1, 'x')", timeout="3 s", max_attempts=1)
     with gate_shut(database):
@@ -255,7 +313,8 @@ def test_a_server_that_falls_over_under_load(database: Database, supervise: Supe
     slow = put(database, "app.nap", {"seconds": 1.5, "n": 5000}, max_attempts=3)
     child = put_sql(
         database,
-        "do $$ begin perform pg_sleep(1.5); insert into app.ledger (n) values (6000); commit; end $$",
+        "do $$ begin perform pg_sleep(1.5); insert into app.ledger (n) values (6000);"
+        " commit; end $$",
         done_when="exists (select from app.ledger where n = 6000)",
     )
     put_many(database, "app.nap", [{"seconds": 0.002, "n": n} for n in range(1500)], max_attempts=3)
@@ -282,7 +341,9 @@ def test_a_fast_stop_is_fast_and_charges_nothing(database: Database, supervise: 
     assert private is not None
     one = supervise(database.dsn("supervisor"))
     job = put(database, "app.nap", {"seconds": 600, "n": 1}, max_attempts=1)
-    quick = put_many(database, "app.nap", [{"seconds": 0.005, "n": n} for n in range(2, 300)], max_attempts=1)
+    quick = put_many(
+        database, "app.nap", [{"seconds": 0.005, "n": n} for n in range(2, 300)], max_attempts=1
+    )
     wait_running(database, job)
     wait_until(lambda: len(ledger(database)) > 10, 20)
     database.close()
@@ -297,8 +358,12 @@ def test_a_fast_stop_is_fast_and_charges_nothing(database: Database, supervise: 
     one.stop()
 
 
-def test_old_history_goes_by_itself(database: Database, supervise: Supervise, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A supervisor rolls, closes and drops: once it has begun, step by step and at once, without waiting for work."""
+def test_old_history_goes_by_itself(
+    database: Database, supervise: Supervise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A supervisor rolls, closes and drops: once it has begun, step by step and at once,
+    without waiting for work.
+    """
     monkeypatch.setenv("PYWORKER_VACUUM_JOBS", "1000")  # upkeep after so many jobs
     one = supervise(database.dsn("supervisor"))
     buckets = "select id, closed_at is not null from jobs_internal.history_bucket order by id"
@@ -312,7 +377,9 @@ def test_old_history_goes_by_itself(database: Database, supervise: Supervise, mo
     database.admin("update jobs_internal.history_bucket set opened_at = now() - interval '1 day'")
     work()
     wait_until(lambda: database.admin(buckets) == [(1, True), (2, False)], 20)
-    database.admin("update jobs_internal.history_bucket set closed_at = now() - interval '8 days' where id = 1")
+    database.admin(
+        "update jobs_internal.history_bucket set closed_at = now() - interval '8 days' where id = 1"
+    )
     last = work()
     wait_until(lambda: database.admin(buckets) == [(2, False)], 25)
     assert database.run("select min(id) > %s - 1200 from jobs.job", [last]) == [(True,)]
@@ -321,7 +388,9 @@ def test_old_history_goes_by_itself(database: Database, supervise: Supervise, mo
     assert one.stop() == 0
 
 
-def test_owners_whose_names_have_spaces_and_commas(database: Database, supervise: Supervise) -> None:
+def test_owners_whose_names_have_spaces_and_commas(
+    database: Database, supervise: Supervise
+) -> None:
     """As PYWORKER_OWNERS names them: separated by commas, or in a JSON array."""
     roles = ("odd role", 'a, "b"')
     with database.server.administrate() as connection:
@@ -329,7 +398,10 @@ def test_owners_whose_names_have_spaces_and_commas(database: Database, supervise
             made = sql.SQL("create role {} login in role jobs_producer, jobs_runner")
             connection.execute(made.format(sql.Identifier(role)))
     try:
-        for owners, role in (("app, odd role", roles[0]), (json.dumps(["app", roles[1]]), roles[1])):
+        for owners, role in (
+            ("app, odd role", roles[0]),
+            (json.dumps(["app", roles[1]]), roles[1]),
+        ):
             one = supervise(database.dsn("supervisor"), environment={"PYWORKER_OWNERS": owners})
             job = put(database, "pg_catalog.now", role=role)
             assert wait_for(database, job)["state"] == "succeeded"
@@ -342,12 +414,16 @@ def test_owners_whose_names_have_spaces_and_commas(database: Database, supervise
 
 
 def test_sessions_follow_what_they_gain(database: Database, supervise: Supervise) -> None:
-    """With one processor: jobs that wait have all the sessions that an owner may have, those that compute a few."""
+    """With one processor: jobs that wait have all the sessions that an owner may have,
+    those that compute a few.
+    """
     database.run(
         "create function app.compute(n integer) returns void language plpgsql as"
         " $$ declare k bigint := 0; begin for i in 1 .. n loop k := k + i; end loop; end $$"
     )
-    most = int(database.admin("select value from jobs.settings where name = 'sessions_per_owner'")[0][0])
+    most = int(
+        database.admin("select value from jobs.settings where name = 'sessions_per_owner'")[0][0]
+    )
     one = supervise(database.dsn("supervisor"), environment={"PYWORKER_PROCESSORS": "1"})
     for _ in range(40):
         put(database, "app.compute", {"n": 1_000_000})

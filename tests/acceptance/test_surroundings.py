@@ -1,4 +1,6 @@
-"""What the surroundings refuse while a supervisor works: told once, tried again, and over when they yield."""
+"""What the surroundings refuse while a supervisor works: told once, tried again,
+and over when they yield.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -13,14 +15,19 @@ from support import Connection, Database, Row, wait_until
 from .conftest import Supervise
 
 #: Makes it look for a connection anew.
-LOSES_IT = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'pyworker supervisor'"
+LOSES_IT = (
+    "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+    " where application_name = 'pyworker supervisor'"
+)
 
 
 @contextmanager
 def renamed(database: Database, administrator: Connection[Row]) -> Iterator[str]:
     def rename(old: str, new: str) -> None:
         administrator.execute(f"alter database {old} allow_connections false".encode())
-        administrator.execute("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s", [old])
+        administrator.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s", [old]
+        )
         administrator.execute(f"alter database {old} rename to {new}".encode())
         administrator.execute(f"alter database {new} allow_connections true".encode())
 
@@ -54,7 +61,9 @@ def rule(database: Database, line: str) -> Iterator[None]:
         with database.server.connect() as one:
             (read,) = one.execute("select pg_conf_load_time()").fetchone() or (None,)
             one.execute("select pg_reload_conf()")
-            wait_until(lambda: one.execute("select pg_conf_load_time() > %s", [read]).fetchone() == (True,))
+            wait_until(
+                lambda: one.execute("select pg_conf_load_time() > %s", [read]).fetchone() == (True,)
+            )
 
     written(f"{line}\n{before}")
     try:
@@ -72,14 +81,21 @@ def rejected(database: Database, administrator: Connection[Row]) -> Iterator[str
 
 @contextmanager
 def another_password(database: Database, administrator: Connection[Row]) -> Iterator[str]:
-    with altered(administrator, "password 'the other'", "password 'the one'", "password authentication failed") as said:
+    with altered(
+        administrator,
+        "password 'the other'",
+        "password 'the one'",
+        "password authentication failed",
+    ) as said:
         yield said
 
 
 Refusal = Callable[[Database, Connection[Row]], AbstractContextManager[str]]
 REFUSALS: dict[str, Refusal] = {
     "the database is renamed": renamed,
-    "its role may not log in": lambda _, line: altered(line, "nologin", "login", "is not permitted to log in"),
+    "its role may not log in": lambda _, line: altered(
+        line, "nologin", "login", "is not permitted to log in"
+    ),
     "its role has no connection left": lambda _, line: altered(
         line, "connection limit 0", "connection limit -1", "too many connections"
     ),
@@ -89,8 +105,12 @@ REFUSALS: dict[str, Refusal] = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_why_the_supervisor_stays_out_is_told(database: Database, supervise: Supervise, refusal: str) -> None:
-    """What ended the connection (a signal, say) is seldom what keeps it away; nothing has to be started again."""
+def test_why_the_supervisor_stays_out_is_told(
+    database: Database, supervise: Supervise, refusal: str
+) -> None:
+    """What ended the connection (a signal, say) is seldom what keeps it away;
+    nothing has to be started again.
+    """
     make_lane(database)
     with ExitStack() as stack:
         administrator = stack.enter_context(database.server.connect())
@@ -110,7 +130,10 @@ def test_why_the_supervisor_stays_out_is_told(database: Database, supervise: Sup
 
 def test_an_owner_is_dropped_while_its_job_runs(database: Database, supervise: Supervise) -> None:
     """Its jobs wait and say why; those of others run; what it was doing is undone."""
-    database.admin("create role leaver login in role jobs_producer, jobs_runner; grant usage on schema app to leaver")
+    database.admin(
+        "create role leaver login in role jobs_producer, jobs_runner;"
+        " grant usage on schema app to leaver"
+    )
     database.admin("grant insert on app.ledger to leaver")
     make_lane(database, role="leaver")
     one = supervise(database.dsn("supervisor"))
@@ -123,15 +146,24 @@ def test_an_owner_is_dropped_while_its_job_runs(database: Database, supervise: S
     code = "select code from jobs.explain(%s)"
     for job in (runs, waits):
         wait_until(lambda job=job: database.admin(code, [job]) == [("owner_gone",)])
-    wait_until(lambda: database.admin("select status from jobs.health where \"check\" = 'owners'") == [("warning",)])
+    wait_until(
+        lambda: (
+            database.admin("select status from jobs.health where \"check\" = 'owners'")
+            == [("warning",)]
+        )
+    )
     assert ledger(database) == [3]
-    assert [database.admin("select jobs.cancel(%s)", [job]) for job in (runs, waits)] == [[("cancelled",)]] * 2
+    assert [database.admin("select jobs.cancel(%s)", [job]) for job in (runs, waits)] == [
+        [("cancelled",)]
+    ] * 2
     wait_for(database, put(database, "app.note", {"n": 4}))
     assert one.stop() == 0
 
 
 def test_a_database_is_made_read_only_by_default(database: Database, supervise: Supervise) -> None:
-    """A person does so for a migration, and it is meant for people: those who enqueue are refused, jobs go on."""
+    """A person does so for a migration, and it is meant for people: those who enqueue are refused,
+    jobs go on.
+    """
     make_lane(database)
     one = supervise(database.dsn("supervisor"))
     with gate_shut(database):
@@ -149,7 +181,9 @@ def test_a_database_is_made_read_only_by_default(database: Database, supervise: 
 
 
 def test_all_connections_are_used_up(database: Database, supervise: Supervise) -> None:
-    """The supervisor has its own, and gets none for an owner: it says so, and the job why it waits."""
+    """The supervisor has its own, and gets none for an owner: it says so,
+    and the job why it waits.
+    """
     make_lane(database)
     one = supervise(database.dsn("supervisor"))
     line = database.line()
@@ -159,14 +193,21 @@ def test_all_connections_are_used_up(database: Database, supervise: Supervise) -
         job = put(database, "pg_catalog.now")
         told = one.wait_for("owner_unreachable")
         assert "connection" in told["reason"]
-        wait_until(lambda: line.execute("select code from jobs.explain(%s)", [job]).fetchone() == ("owner_unreached",))
+        wait_until(
+            lambda: (
+                line.execute("select code from jobs.explain(%s)", [job]).fetchone()
+                == ("owner_unreached",)
+            )
+        )
     assert wait_for(database, job)["state"] == "succeeded"
     wait_until(lambda: state(database, job) == "succeeded")
     assert one.stop() == 0
 
 
 def test_a_person_locks_the_table_of_jobs(database: Database, supervise: Supervise) -> None:
-    """All wait for it, as they must; the supervisor lives, jobs.health answers, and both say who it is."""
+    """All wait for it, as they must; the supervisor lives, jobs.health answers,
+    and both say who it is.
+    """
     make_lane(database)
     one = supervise(database.dsn("supervisor"))
     with gate_shut(database):
@@ -179,7 +220,10 @@ def test_a_person_locks_the_table_of_jobs(database: Database, supervise: Supervi
     assert (told["sqlstate"], "jobs.health" in told["hint"]) == ("55P03", True)
     ((check, status, detail, remedy),) = database.run("select * from jobs.health", role="reader")
     assert (check, status) == ("checks", "critical")
-    assert f"jobs_internal.job by process {holder.info.backend_pid} of role postgres (AccessExclusiveLock" in detail
+    assert (
+        f"jobs_internal.job by process {holder.info.backend_pid} of role postgres"
+        " (AccessExclusiveLock"
+    ) in detail
     assert "pg_terminate_backend" in remedy
     assert one.process.poll() is None
     holder.execute("rollback")
@@ -197,7 +241,10 @@ def test_a_supervisor_that_comes_while_a_table_is_locked_waits_and_says_so(
         holder.execute("lock table jobs_internal.supervisor in access exclusive mode")
         one = supervise(database.dsn("supervisor"), started=False)
         told = one.wait_for("registration_waits")
-        assert f"jobs_internal.supervisor by process {holder.info.backend_pid} of role postgres" in told["reason"]
+        assert (
+            f"jobs_internal.supervisor by process {holder.info.backend_pid} of role postgres"
+            in told["reason"]
+        )
         holder.execute("rollback")
     one.wait_for("supervisor_started")
     assert len(one.events("registration_waits")) == 1
@@ -209,9 +256,14 @@ def test_a_table_that_stays_locked_against_writers_is_in_health(database: Databa
     holder = database.connect("postgres")
     holder.execute("begin")
     holder.execute("lock table jobs_internal.job in share mode")
-    ((status, detail),) = wait_until(lambda: [row for row in database.admin(check) if row[0] != "ok"])
+    ((status, detail),) = wait_until(
+        lambda: [row for row in database.admin(check) if row[0] != "ok"]
+    )
     assert status == "critical"
-    assert f"jobs_internal.job by process {holder.info.backend_pid} of role postgres (ShareLock" in detail
+    assert (
+        f"jobs_internal.job by process {holder.info.backend_pid} of role postgres (ShareLock"
+        in detail
+    )
     holder.execute("rollback")
     assert database.admin(check) == [("ok", "none")]
 

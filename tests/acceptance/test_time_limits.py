@@ -1,4 +1,5 @@
-"""How exactly time limits are kept, for jobs of every kind: with a supervisor, and by the server alone.
+"""How exactly time limits are kept, for jobs of every kind: with a supervisor,
+and by the server alone.
 
 PYWORKER_TIME_LIMIT_JOBS says how many jobs are measured; the figures are printed (pytest -s).
 """
@@ -20,7 +21,8 @@ from .conftest import Supervise
 COUNT = int(os.environ.get("PYWORKER_TIME_LIMIT_JOBS", "64"))
 WAVE = 8
 THINGS = """
-create function app.doze(seconds float8) returns void language plpgsql as $$ begin perform pg_sleep(seconds); end $$;
+create function app.doze(seconds float8) returns void language plpgsql as
+$$ begin perform pg_sleep(seconds); end $$;
 create function app.spin() returns void language plpgsql as
   $$ declare n bigint := 0; begin loop n := n + 1; end loop; end $$;
 create procedure app.commit_and_doze(seconds float8) language plpgsql as
@@ -29,11 +31,17 @@ create procedure app.commit_and_doze(seconds float8) language plpgsql as
 
 #: Jobs that never end by themselves. The first call of each kind makes its lane and shape.
 KINDS: dict[str, Callable[..., int]] = {
-    "alone": lambda base, **o: put(base, "app.nap", {"seconds": 600}, settings={"work_mem": "1MB"}, **o),
+    "alone": lambda base, **o: put(
+        base, "app.nap", {"seconds": 600}, settings={"work_mem": "1MB"}, **o
+    ),
     "in a chunk": lambda base, **o: put(base, "app.doze", {"seconds": 600}, **o),
     "pg_sleep": lambda base, **o: put(base, "pg_catalog.pg_sleep", {"$1": 600}, **o),
-    "statement": lambda base, **o: put_sql(base, "insert into app.ledger (n) select 1 from pg_sleep(600)", **o),
-    "child": lambda base, **o: put_sql(base, "do $$ begin commit; perform pg_sleep(600); end $$", **o),
+    "statement": lambda base, **o: put_sql(
+        base, "insert into app.ledger (n) select 1 from pg_sleep(600)", **o
+    ),
+    "child": lambda base, **o: put_sql(
+        base, "do $$ begin commit; perform pg_sleep(600); end $$", **o
+    ),
     "call": lambda base, **o: put(base, "app.commit_and_doze", {"seconds": 600}, **o),
     "lock": lambda base, **o: put(base, "app.gate", **o),
     "loop": lambda base, **o: put(base, "app.spin", queue="spin", **o),
@@ -77,7 +85,8 @@ def plain_timeouts(database: Database) -> Iterator[list[float]]:
 
 def test_overshoot_of_time_limits(database: Database, supervise: Supervise) -> None:
     prepare(database)
-    database.admin("select jobs.configure('timeout_margin_ms', '3600000')")  # the server's own limits do not help
+    # the server's own limits do not help
+    database.admin("select jobs.configure('timeout_margin_ms', '3600000')")
     dice = random.Random(COUNT)
     one = supervise(database.dsn("supervisor"))
     kinds = list(KINDS)
@@ -92,7 +101,8 @@ def test_overshoot_of_time_limits(database: Database, supervise: Supervise) -> N
             finish(database, list(wave), 60)
             asked |= wave
     rows = database.admin(
-        "select job_id, outcome, error ->> 'sqlstate', 1000 * extract(epoch from finished_at - started_at)::float8"
+        "select job_id, outcome, error ->> 'sqlstate', 1000 * extract(epoch"
+        " from finished_at - started_at)::float8"
         " from jobs.attempts where job_id = any (%s)",
         [list(asked)],
     )
@@ -101,24 +111,36 @@ def test_overshoot_of_time_limits(database: Database, supervise: Supervise) -> N
     overshoots = [ms - asked[job][1] for job, _, _, ms in rows]
     assert min(overshoots) >= 0
     cuts = quantiles(overshoots, n=100)
-    print(f"\n{len(overshoots)} jobs: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms, most {max(overshoots):.1f} ms")
+    print(
+        f"\n{len(overshoots)} jobs: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms,"
+        f" most {max(overshoots):.1f} ms"
+    )
     for kind in kinds:
         of_kind = [ms - asked[job][1] for job, _, _, ms in rows if asked[job][0] == kind]
-        print(f"  {kind:12} {len(of_kind):4} jobs: p50 {median(of_kind):6.1f} ms, most {max(of_kind):6.1f} ms")
+        print(
+            f"  {kind:12} {len(of_kind):4} jobs: p50 {median(of_kind):6.1f} ms,"
+            f" most {max(of_kind):6.1f} ms"
+        )
     # As late as the supervisor may be, and what this machine is late with by itself.
     late = max(plain)
-    print(f"  {len(plain)} plain statement timeouts: p50 {median(plain):.1f} ms, most {late:.1f} ms")
+    print(
+        f"  {len(plain)} plain statement timeouts: p50 {median(plain):.1f} ms, most {late:.1f} ms"
+    )
     assert cuts[49] <= 50 + 20 * median(plain)
     assert cuts[98] <= 250 + 20 * late
     assert one.stop() == 0
 
 
 def test_the_server_alone_keeps_time_limits(database: Database) -> None:
-    """No supervisor lives: the server's own limits end every kind long before it would end by itself, children too."""
+    """No supervisor lives: the server's own limits end every kind long before it would end by
+    itself, children too.
+    """
     prepare(database)
     database.admin("select jobs_internal.make_lanes()")
     with gate_shut(database):
-        jobs = {kind: make(database, timeout="500 ms", max_attempts=1) for kind, make in KINDS.items()}
+        jobs = {
+            kind: make(database, timeout="500 ms", max_attempts=1) for kind, make in KINDS.items()
+        }
         know_as_short(database)
         database.run("select jobs.start(%s)", [len(jobs)])
         at_work = "select count(*) from jobs.running"

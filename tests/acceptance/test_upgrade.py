@@ -37,19 +37,27 @@ def older(server: Server, template: str) -> Iterator[Database]:
     database = Database(server=server, name=new_name("upgraded"))
     with server.connect() as line:
         line.execute(f"create database {database.name} template template0".encode())
-    for text in (get_embedded_install_sql(), max(DUMPS.glob("*.sql")).read_text(encoding="utf-8"), STAGE):
+    for text in (
+        get_embedded_install_sql(),
+        max(DUMPS.glob("*.sql")).read_text(encoding="utf-8"),
+        STAGE,
+    ):
         assert server.private is not None
         subprocess.run(
             [server.private.bin("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"],
-            env=server.private.environment("postgres", database.name), input=text, text=True, check=True,
-            capture_output=True,
+            env=server.private.environment("postgres", database.name), input=text, text=True,
+            check=True, capture_output=True,
         )  # fmt: skip
     yield database
     drop(database)
 
 
-def test_a_supervisor_lives_through_an_upgrade(server: Server, older: Database, supervise: Supervise) -> None:
-    """It sees that all is paused, launches nothing of the old version, and goes on with the new one."""
+def test_a_supervisor_lives_through_an_upgrade(
+    server: Server, older: Database, supervise: Supervise
+) -> None:
+    """It sees that all is paused, launches nothing of the old version, and goes on with the
+    new one.
+    """
     database = older
     one = supervise(database.dsn("supervisor"), "--owner", "app", older=True)
     with server.connect("postgres", database.name) as holder:
@@ -65,20 +73,30 @@ def test_a_supervisor_lives_through_an_upgrade(server: Server, older: Database, 
     said, _ = upgrade.communicate(timeout=60)
     assert upgrade.returncode == 0, said
     assert "worker sessions end their jobs first" in said
-    assert [wait_for(database, number)["state"] for number in (job, later)] == ["succeeded", "succeeded"]
+    assert [wait_for(database, number)["state"] for number in (job, later)] == [
+        "succeeded",
+        "succeeded",
+    ]
     assert ledger(database) == [1, 2]
     assert one.process.poll() is None
     assert one.stop() == 0
 
 
-@pytest.mark.parametrize("asks", [False, True], ids=["a schema from before it was asked", "a schema that answers"])
-def test_a_newer_program_does_not_run_on_an_older_schema(older: Database, supervise: Supervise, asks: bool) -> None:
-    """It says so once, with the command that helps, and leaves with a code of its own, having done nothing."""
+@pytest.mark.parametrize(
+    "asks", [False, True], ids=["a schema from before it was asked", "a schema that answers"]
+)
+def test_a_newer_program_does_not_run_on_an_older_schema(
+    older: Database, supervise: Supervise, asks: bool
+) -> None:
+    """It says so once, with the command that helps, and leaves with a code of its own,
+    having done nothing.
+    """
     if asks:
         upgrade = [sys.executable, "-m", "pyworker", "upgrade", "--dsn", older.dsn("postgres")]
         subprocess.run(upgrade, check=True, capture_output=True)
         older.admin(
-            "create or replace function jobs_internal.schema_version() returns integer language sql immutable"
+            "create or replace function jobs_internal.schema_version() returns integer"
+            " language sql immutable"
             " set search_path = pg_catalog, pg_temp begin atomic select 1; end"
         )
     one = supervise(older.dsn("supervisor"), "--owner", "app", "--wait", started=False)
@@ -86,7 +104,11 @@ def test_a_newer_program_does_not_run_on_an_older_schema(older: Database, superv
     one.stop()
     (line,) = one.events("schema_mismatch")
     assert line["sqlstate"] == ("PW053" if asks else "42883")
-    assert "older than this program" in line["message"] if asks else "is not the one of this program" in line["message"]
+    assert (
+        "older than this program" in line["message"]
+        if asks
+        else "is not the one of this program" in line["message"]
+    )
     assert "`pyworker upgrade`" in line["hint"]
     assert one.events("supervisor_started") == []
     assert older.admin("select count(*) from jobs_internal.supervisor") == [(0,)]

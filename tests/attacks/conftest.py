@@ -1,4 +1,6 @@
-"""The databases of this tier hold what stage.sql makes, and a vault: app attacks, other is its victim."""
+"""The databases of this tier hold what stage.sql makes, and a vault: app attacks,
+other is its victim.
+"""
 
 from collections.abc import Iterator
 
@@ -15,7 +17,8 @@ from .ground import send_home
 VAULT = """
 create schema vault;
 grant usage on schema vault to public;
-create table vault.canary (what text, who text default current_user, login text default session_user);
+create table vault.canary (
+  what text, who text default current_user, login text default session_user);
 """
 ATTACKER = """
 create table app.witness (what text, who text default current_user, login text default session_user,
@@ -57,7 +60,8 @@ begin
   perform pg_advisory_xact_lock(1);
   return n;
 end $$;
-create function other.closed() returns void language sql as $$ insert into other.ledger (n) values (666) $$;
+create function other.closed() returns void language sql as
+$$ insert into other.ledger (n) values (666) $$;
 revoke execute on function other.closed() from public;
 """
 
@@ -80,14 +84,18 @@ def template(server: Server, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def watched(database: Database) -> Iterator[Database]:
-    """A database of the test's own for a supervisor; sessions that linger for more work are sent home at the end."""
+    """A database of the test's own for a supervisor; sessions that linger for more work are sent
+    home at the end.
+    """
     yield database
     send_home(database)
 
 
 @pytest.fixture(scope="session")
 def own_server() -> Iterator[Server]:
-    """A private server of this tier's own, with the settings that it comes with: to be filled, read and restarted."""
+    """A private server of this tier's own, with the settings that it comes with: to be filled,
+    read and restarted.
+    """
     with private_server("attacks") as private:
         yield Server(conninfo=private.dsn("postgres", "postgres"), private=private)
 

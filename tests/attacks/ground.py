@@ -2,7 +2,10 @@
 
 from support import Database
 
-IDLE = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pw idle' and datname = %s"
+IDLE = (
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pw idle'"
+    " and datname = %s"
+)
 
 
 def send_home(database: Database) -> None:

@@ -15,7 +15,9 @@ def impatient(database: Database) -> Iterator[Database]:
     """A database in which no call of ours may wait for a lock, or take long."""
     put(database, "app.note", {"n": 0})
     database.drain()
-    database.run("grant usage on schema app to other; grant execute on all functions in schema app to other")
+    database.run(
+        "grant usage on schema app to other; grant execute on all functions in schema app to other"
+    )
     database.run("grant insert, select on app.ledger to other")
     for role in ("app", "operator", "supervisor", "postgres"):
         database.run("set statement_timeout = '10 s'; set lock_timeout = '3 s'", role=role)
@@ -55,14 +57,22 @@ def _everything_goes_on(database: Database) -> None:
     database.run("select jobs_internal.maintain()", role="supervisor")
     age_history(database, "400 days")
     database.run("select jobs_internal.maintain()", role="supervisor")
-    assert database.run("select status from jobs.health where \"check\" = 'due jobs'", role="operator") == [("ok",)]
+    assert database.run(
+        "select status from jobs.health where \"check\" = 'due jobs'", role="operator"
+    ) == [("ok",)]
 
 
 def test_an_open_transaction_of_an_enqueuer(impatient: Database) -> None:
     """A19: jobs of every kind enqueued, cancelled and looked at in transactions that stay open."""
     database = impatient
-    views = [row[0] for row in database.admin("select viewname from pg_views where schemaname = 'jobs'")]
-    looks = [f"savepoint s; select * from jobs.{view} limit 1" for view in views if not view.startswith("audit")]
+    views = [
+        row[0] for row in database.admin("select viewname from pg_views where schemaname = 'jobs'")
+    ]
+    looks = [
+        f"savepoint s; select * from jobs.{view} limit 1"
+        for view in views
+        if not view.startswith("audit")
+    ]
     mine = put(database, "pg_catalog.now", role="other", run_at="2100-01-01")
     held = [
         _hold(
@@ -77,9 +87,24 @@ def test_an_open_transaction_of_an_enqueuer(impatient: Database) -> None:
         )
     ]
     # The same owner too, as far as it is not the same job or key.
-    held.append(_hold(database, "app", *looks, """select jobs.enqueue('app.note', '{"n": 1}', unique_key => 'mine')"""))
-    held.append(_hold(database, "producer", "select jobs.enqueue('pg_catalog.now', queue => 'default')"))
-    held.append(_hold(database, "reader", "lock table jobs.job, jobs.attempts, jobs.queues in access share mode"))
+    held.append(
+        _hold(
+            database,
+            "app",
+            *looks,
+            """select jobs.enqueue('app.note', '{"n": 1}', unique_key => 'mine')""",
+        )
+    )
+    held.append(
+        _hold(database, "producer", "select jobs.enqueue('pg_catalog.now', queue => 'default')")
+    )
+    held.append(
+        _hold(
+            database,
+            "reader",
+            "lock table jobs.job, jobs.attempts, jobs.queues in access share mode",
+        )
+    )
     _everything_goes_on(database)
     database.run("select jobs.drop_queue('another')", role="operator")
     for line in held:
@@ -87,22 +112,31 @@ def test_an_open_transaction_of_an_enqueuer(impatient: Database) -> None:
 
 
 def test_advisory_locks_on_all_our_keys(impatient: Database) -> None:
-    """A21: pgmq's locks of the queues that are there and of the next thousands, and keys that look like ours."""
+    """A21: pgmq's locks of the queues that are there and of the next thousands,
+    and keys that look like ours.
+    """
     database = impatient
     squatter = database.connect("nobody")
     squatter.execute(
-        "select pg_advisory_lock(hashtext('pgmq.queue_pyworker_' || g)) from generate_series(1, 2000) as g"
+        "select pg_advisory_lock(hashtext('pgmq.queue_pyworker_' || g)) from generate_series(1,"
+        " 2000) as g"
     )
     squatter.execute(
-        "select pg_advisory_lock(hashtext(k)), pg_advisory_lock(hashtextextended(k, 0)), pg_advisory_lock_shared(n, n)"
-        " from unnest(array['pyworker', 'jobs', 'jobs_internal', '_default_fifo_group', 'pgmq', '']) as k,"
+        "select pg_advisory_lock(hashtext(k)), pg_advisory_lock(hashtextextended(k, 0)),"
+        " pg_advisory_lock_shared(n, n)"
+        " from unnest(array['pyworker', 'jobs', 'jobs_internal', '_default_fifo_group', 'pgmq',"
+        " '']) as k,"
         " generate_series(1, 50) as n"
     )
     squatter.execute("select pg_advisory_lock(g) from generate_series(1, 500) as g")
     before = database.admin("select count(*) from jobs_internal.lane")[0][0]
-    new = [put(database, "pg_catalog.now", role="other", priority=p) for p in ("high", "normal", "low")]
+    new = [
+        put(database, "pg_catalog.now", role="other", priority=p) for p in ("high", "normal", "low")
+    ]
     database.admin("select jobs_internal.supervisor_tick(0)")
-    assert database.admin("select count(*) from jobs_internal.lane")[0][0] == before + 3, "made at the first try"
+    assert database.admin("select count(*) from jobs_internal.lane")[0][0] == before + 3, (
+        "made at the first try"
+    )
     assert [state(database, job) for job in new] == ["queued"] * 3
     _everything_goes_on(database)
     database.drain(role="other")
@@ -111,14 +145,17 @@ def test_advisory_locks_on_all_our_keys(impatient: Database) -> None:
 
 
 RELATIONS = (
-    "select c.oid::regclass::text, c.relkind::text from pg_class as c join pg_namespace as n on n.oid = c.relnamespace"
+    "select c.oid::regclass::text, c.relkind::text from pg_class as c"
+    " join pg_namespace as n on n.oid = c.relnamespace"
     " where n.nspname in ('jobs', 'jobs_internal', 'pgmq') and c.relkind in ('r', 'p', 'v')"
 )
 
 
 @pytest.mark.parametrize("role", LOGINS)
 def test_nobody_locks_a_table(shared: Database, role: str) -> None:
-    """A19: LOCK TABLE in any mode that hurts others: 42501, for every relation of ours and pgmq's."""
+    """A19: LOCK TABLE in any mode that hurts others: 42501, for every relation of ours and
+    pgmq's.
+    """
     relations = shared.admin(RELATIONS)
     assert len(relations) > 40
     for relation, kind in relations:
@@ -139,10 +176,14 @@ def test_nobody_locks_rows_through_a_view(shared: Database, role: str) -> None:
         if kind != "v":
             continue
         columns = shared.admin(
-            "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 limit 1", [relation]
+            "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 limit 1",
+            [relation],
         )
         for call in (
-            *(f"select * from {relation} for {how} nowait" for how in ("update", "share", "key share")),
+            *(
+                f"select * from {relation} for {how} nowait"
+                for how in ("update", "share", "key share")
+            ),
             f'update {relation} set "{columns[0][0]}" = null',
             f"delete from {relation}",
             f"insert into {relation} default values",
@@ -153,7 +194,9 @@ def test_nobody_locks_rows_through_a_view(shared: Database, role: str) -> None:
 
 
 def test_a_session_that_stays_open_holds_up_nobody(database: Database) -> None:
-    """A19: open_session in a transaction of its own, after another owner's session died and the server began a life."""
+    """A19: open_session in a transaction of its own, after another owner's session died and the
+    server began a life.
+    """
     job = put(database, "other.work", {"n": 1}, role="other")
     database.admin(
         "insert into jobs_internal.session (owner, pid, backend_start, epoch)"
@@ -175,9 +218,12 @@ def test_a_session_that_stays_open_holds_up_nobody(database: Database) -> None:
 
 
 def test_no_session_opens_before_the_crash_is_looked_into(database: Database) -> None:
-    """A19: where no slot is left for that, the session says so; the caller's transaction does nothing of it."""
+    """A19: where no slot is left for that, the session says so; the caller's transaction does
+    nothing of it.
+    """
     database.admin(
-        "create or replace function jobs_internal.launch_upkeep(p_statement text, p_label text) returns boolean"
+        "create or replace function jobs_internal.launch_upkeep(p_statement text, p_label text)"
+        " returns boolean"
         " language sql as 'select false'"
     )
     database.admin("update jobs_internal.server set epoch = null")

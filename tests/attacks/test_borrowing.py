@@ -1,9 +1,11 @@
-"""A3: code of app's that the server runs in a session of other's, as it does in ANALYZE, must not pass for other.
+"""A3: code of app's that the server runs in a session of other's, as it does in ANALYZE,
+must not pass for other.
 
-PostgreSQL runs the expressions of an index as the owner of its table, in a security-restricted operation, whoever
-analyzes, reindexes or vacuums it. The login of the session stays the other one's: what goes by the login would be done
-in its name (the class of CVE-2020-25695). A SECURITY DEFINER function that other calls of its own will is no such case:
-there the login counts, and the docs say so.
+PostgreSQL runs the expressions of an index as the owner of its table, in a security-restricted
+operation, whoever analyzes, reindexes or vacuums it. The login of the session stays the other
+one's: what goes by the login would be done in its name (the class of CVE-2020-25695). A SECURITY
+DEFINER function that other calls of its own will is no such case: there the login counts,
+and the docs say so.
 """
 
 import pytest
@@ -11,7 +13,8 @@ from stage import put
 from support import Database
 
 BAIT = """
-create table app.said (call text, code text, who text default current_user, login text default session_user);
+create table app.said (
+  call text, code text, who text default current_user, login text default session_user);
 create table app.calls (call text);
 create function app.borrow() returns void language plpgsql as $$
 declare
@@ -44,18 +47,34 @@ grant usage on schema app to other, operator;
 """
 
 OPERATIONS = (
-    *("analyze app.bait", "reindex table app.bait", "vacuum analyze app.bait", "cluster app.bait using bait_n"),
+    *(
+        "analyze app.bait",
+        "reindex table app.bait",
+        "vacuum analyze app.bait",
+        "cluster app.bait using bait_n",
+    ),
     "refresh materialized view app.view",
 )
 CALLS = (
     "select jobs.enqueue('pg_catalog.now')",
     "select jobs.enqueue_many('pg_catalog.now', array['{{}}'::jsonb])",
     "select jobs.enqueue_sql('insert into vault.canary values (''enqueued'')')",
-    "select jobs_internal.store_statement('insert into vault.canary values (''stored'')'" + 11 * ", null" + ")",
-    "select jobs_internal.store_job(1, '{{}}', null, null, null, null, null, null, null, null, null)",
-    "select jobs_internal.store_jobs(1, array['{{}}'::jsonb], null, null, null, null, null, null, null, null)",
+    "select jobs_internal.store_statement('insert into vault.canary values (''stored'')'"
+    + 11 * ", null"
+    + ")",
+    (
+        "select jobs_internal.store_job(1, '{{}}', null, null, null, null, null, null, null,"
+        " null, null)"
+    ),
+    (
+        "select jobs_internal.store_jobs(1, array['{{}}'::jsonb], null, null, null, null, null,"
+        " null, null, null)"
+    ),
     """select jobs.enqueue_published('app.note', '{{"n": 1}}')""",
-    "select jobs_internal.store_publication((select oid from pg_proc where proname = 'closed'), 'app'"
+    (
+        "select jobs_internal.store_publication((select oid from pg_proc"
+        " where proname = 'closed'), 'app'"
+    )
     + 4 * ", null"
     + ")",
     "select jobs.unpublish(1)",
@@ -79,8 +98,12 @@ CALLS = (
 
 
 @pytest.mark.parametrize("role", ["other", "operator"])
-def test_an_index_expression_does_nothing_in_the_name_of_who_analyzes(database: Database, role: str) -> None:
-    """A3: nothing is enqueued, steered or seen; 42501. Of an operator neither: it steers everybody's jobs."""
+def test_an_index_expression_does_nothing_in_the_name_of_who_analyzes(
+    database: Database, role: str
+) -> None:
+    """A3: nothing is enqueued, steered or seen; 42501. Of an operator neither:
+    it steers everybody's jobs.
+    """
     job = put(database, "other.work", role="other", run_at="2100-01-01")
     database.run(BAIT)
     database.run("select jobs.publish('app.note', %s)", [role])
@@ -93,7 +116,9 @@ def test_an_index_expression_does_nothing_in_the_name_of_who_analyzes(database: 
         assert {row[0]: row[1] for row in said if row[1] != "42501"} == {}, operation
         assert {row[0] for row in said} == set(calls), operation
         database.run("truncate app.said")
-    assert database.admin("select id, state, priority from jobs_internal.job") == [(job, "scheduled", 1)]
+    assert database.admin("select id, state, priority from jobs_internal.job") == [
+        (job, "scheduled", 1)
+    ]
     database.drain(role="other")
     assert database.admin("select * from vault.canary") == []
 

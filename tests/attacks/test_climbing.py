@@ -1,8 +1,9 @@
-"""A1 to A3, A15: a job that tries to be more than its owner, in every mode, and the next job of its session.
+"""A1 to A3, A15: a job that tries to be more than its owner, in every mode, and the next job of its
+session.
 
-Each attack runs as app and then strikes: app.witness says as whom, vault.canary takes rows of anybody but app. Modes:
-chunk (many jobs in one transaction), alone, in the worker's own statement, and in a child session, where procedures
-commit.
+Each attack runs as app and then strikes: app.witness says as whom, vault.canary takes rows of
+anybody but app. Modes: chunk (many jobs in one transaction), alone, in the worker's own statement,
+and in a child session, where procedures commit.
 """
 
 from typing import Any
@@ -117,20 +118,30 @@ def _attack(what: str) -> str:
 
 
 def _nobody_but_app(database: Database) -> int:
-    """Check that everything that ran was app's, in sessions of app's; gives how many strikes there were."""
+    """Check that everything that ran was app's, in sessions of app's; gives how many strikes
+    there were.
+    """
     assert database.admin("select * from vault.canary") == []
-    assert database.run("select distinct who, login from app.witness where who <> 'jobs_producer'") == [("app", "app")]
+    assert database.run(
+        "select distinct who, login from app.witness where who <> 'jobs_producer'"
+    ) == [("app", "app")]
     assert database.admin("select rolname from pg_roles where rolname = 'planted'") == []
-    assert database.admin("select rolsuper or rolcreaterole from pg_roles where rolname = 'app'") == [(False,)]
+    assert database.admin(
+        "select rolsuper or rolcreaterole from pg_roles where rolname = 'app'"
+    ) == [(False,)]
     return int(database.value("select count(*) from app.witness"))
 
 
 @pytest.mark.parametrize("mode", ["chunk", "alone", "statement"])
 def test_a_function_or_statement_stays_its_owner(database: Database, mode: str) -> None:
-    """A1: every way to another role or to a right of another; the next job of the session is unspoiled."""
+    """A1: every way to another role or to a right of another; the next job of the session is
+    unspoiled.
+    """
     database.run(SETUP)
     database.admin("update jobs_internal.queue set max_attempts = 1")
-    database.admin("grant insert on app.witness to jobs_producer; grant usage on schema app to jobs_producer")
+    database.admin(
+        "grant insert on app.witness to jobs_producer; grant usage on schema app to jobs_producer"
+    )
     for function, args in (("app.attack", {"what": "select 1"}), ("app.who", {})):
         put(database, function, args)
     database.drain()
@@ -146,7 +157,9 @@ def test_a_function_or_statement_stays_its_owner(database: Database, mode: str) 
         jobs[what] = (job, put(database, "app.who"))
     drain_once(database)
 
-    assert {what: state(database, job) for what, (job, _) in jobs.items()} == dict.fromkeys(TRIES, "succeeded")
+    assert {what: state(database, job) for what, (job, _) in jobs.items()} == dict.fromkeys(
+        TRIES, "succeeded"
+    )
     if mode != "statement":
         assert {what: database.result(job) for what, (job, _) in jobs.items()} == TRIES
     assert {database.result(probe) for _, probe in jobs.values()} == {"app app none"}
@@ -163,15 +176,22 @@ def _quote(text: str) -> str:
 def test_a_procedure_that_ends_transactions_stays_its_owner(database: Database) -> None:
     """A2: ROLLBACK first, COMMIT, nested CALL, DO with COMMIT, in child sessions of its owner."""
     database.run(SETUP)
-    database.admin("grant insert on app.witness to jobs_producer; grant usage on schema app to jobs_producer")
+    database.admin(
+        "grant insert on app.witness to jobs_producer; grant usage on schema app to jobs_producer"
+    )
     database.admin("grant execute on all functions in schema app to jobs_producer")
     climbing = [what for what in TRIES if "role" in what or "authorization" in what]
-    text = " ".join(f"perform app.attack({_quote(what)}, 'in one'); commit; rollback;" for what in climbing)
+    text = " ".join(
+        f"perform app.attack({_quote(what)}, 'in one'); commit; rollback;" for what in climbing
+    )
     jobs = [
         *(put(database, "app.assault", {"what": what, "name": what}) for what in climbing[:6]),
         *(put_sql(database, f"call app.assault({_quote(what)}, 'call')") for what in climbing[6:9]),
         put_sql(database, f"do $do$ begin rollback; {text} end $do$"),
-        put_sql(database, "do $do$ begin rollback; call app.nested('reset role', 'do'); commit; end $do$"),
+        put_sql(
+            database,
+            "do $do$ begin rollback; call app.nested('reset role', 'do'); commit; end $do$",
+        ),
     ]
     after = put(database, "app.who")
     database.drain(timeout=30)
@@ -181,13 +201,17 @@ def test_a_procedure_that_ends_transactions_stays_its_owner(database: Database) 
 
 
 def test_a_function_cannot_end_the_workers_transaction(database: Database) -> None:
-    """A2: in the worker's own transaction COMMIT and ROLLBACK are refused, in whatever they are wrapped."""
+    """A2: in the worker's own transaction COMMIT and ROLLBACK are refused, in whatever they are
+    wrapped.
+    """
     database.run(SETUP)
     database.admin("update jobs_internal.queue set max_attempts = 1")
     database.run(
         """create function app.end_it(what text) returns text language plpgsql as $$
         begin
-          if what = 'commit' then commit; elsif what = 'rollback' then rollback; else execute what; end if;
+          if what = 'commit' then commit;
+          elsif what = 'rollback' then rollback;
+          else execute what; end if;
           return 'ended';
         exception when others then
           perform app.strike(what);
@@ -218,36 +242,54 @@ def test_a_function_cannot_end_the_workers_transaction(database: Database) -> No
 LATE = """
 create table app.late (n integer);
 create function app.strike_late() returns trigger language plpgsql as
-$$ begin perform app.attack('reset role; set role none', tg_name || ' ' || tg_op); return null; end $$;
+$$ begin
+  perform app.attack('reset role; set role none', tg_name || ' ' || tg_op); return null;
+end $$;
 create constraint trigger deferred after insert or delete on app.late deferrable initially deferred
 for each row execute function app.strike_late();
 create table app.parent (n integer primary key);
 create table app.child (
-  n integer references app.parent on delete cascade on update cascade deferrable initially deferred);
-create trigger cascaded after delete or update on app.child for each row execute function app.strike_late();
+  n integer references app.parent on delete cascade on update cascade
+    deferrable initially deferred);
+create trigger cascaded after delete or update on app.child
+  for each row execute function app.strike_late();
 create function app.strike_and(n integer) returns integer language plpgsql as
 $$ begin perform app.strike('cursor'); return n; end $$;
 create domain app.checked as integer check (app.strike_and(value) is not null);
 create view app.peep as select app.strike_and(1) as n;
 create rule also as on insert to app.parent do also select app.strike_and(2);
 """
-#: What is done later than the statement itself: at the commit of the worker's transaction, or when it is dropped.
+#: What is done later than the statement itself: at the commit of the worker's transaction,
+#: or when it is dropped.
 LATER = {
-    "cursor with hold": "declare c cursor with hold for select app.strike_and(g) from generate_series(1, 3) as g",
-    "cursor with hold, scrolled": "declare c scroll cursor with hold for select n, app.strike_and(1) from app.peep",
+    "cursor with hold": (
+        "declare c cursor with hold for select app.strike_and(g) from generate_series(1, 3) as g"
+    ),
+    "cursor with hold, scrolled": (
+        "declare c scroll cursor with hold for select n, app.strike_and(1) from app.peep"
+    ),
     "deferred constraint trigger": "insert into app.late values (1)",
     "deferred from a temporary table": "create temporary table t (n integer); "
-    "create constraint trigger deferred_too after insert on t deferrable initially deferred for each row"
+    "create constraint trigger deferred_too after insert on t deferrable initially deferred for"
+    " each row"
     " execute function app.strike_late(); insert into t values (1)",
-    "referential action": "insert into app.parent values (1); insert into app.child values (1); delete from app.parent",
+    "referential action": (
+        "insert into app.parent values (1); insert into app.child values (1);"
+        " delete from app.parent"
+    ),
     "referential update": "insert into app.parent values (2); insert into app.child values (2);"
     " update app.parent set n = 3",
-    "on commit drop": "create temporary table gone (n app.checked) on commit drop; insert into gone values (1)",
+    "on commit drop": (
+        "create temporary table gone (n app.checked) on commit drop; insert into gone values (1)"
+    ),
     "on commit delete": "create temporary table emptied (n app.checked) on commit delete rows;"
     " insert into emptied values (1);"
-    " create trigger cascaded after delete on emptied for each row execute function app.strike_late()",
-    "temporary function": "create function pg_temp.set_config(text, text, boolean) returns text language plpgsql as"
-    " $x$ begin perform app.strike('temporary'); return 1; end $x$; select pg_temp.set_config('a', 'b', true)",
+    " create trigger cascaded after delete on emptied for each row execute function"
+    " app.strike_late()",
+    "temporary function": "create function pg_temp.set_config(text, text, boolean)"
+    " returns text language plpgsql as"
+    " $x$ begin perform app.strike('temporary'); return 1; end $x$;"
+    " select pg_temp.set_config('a', 'b', true)",
     "notify": "notify pyworker, 'planted'",
     "prepared": "prepare planted as select app.strike_and(5)",
     "a prepared line": "prepare pyworker_log_000000000 as select app.strike_and(6)",
@@ -258,7 +300,9 @@ LATER = {
 
 @pytest.mark.parametrize("mode", ["chunk", "alone", "child"])
 def test_what_is_done_at_the_commit_is_done_as_its_owner(database: Database, mode: str) -> None:
-    """A3: WITH HOLD cursors, deferred triggers, referential actions, ON COMMIT, temporary objects; others beside."""
+    """A3: WITH HOLD cursors, deferred triggers, referential actions, ON COMMIT, temporary objects;
+    others beside.
+    """
     database.run(SETUP + LATE)
     database.admin("update jobs_internal.queue set max_attempts = 1")
     put(database, "app.run", {"what": "select 1"})
@@ -271,29 +315,47 @@ def test_what_is_done_at_the_commit_is_done_as_its_owner(database: Database, mod
         if mode == "child":
             job = put_sql(
                 database,
-                f"do $do$ begin perform app.run({_quote(what)}); commit; perform app.strike('child'); end $do$",
+                f"do $do$ begin perform app.run({_quote(what)}); commit;"
+                " perform app.strike('child'); end $do$",
             )
         else:
             job = put(database, "app.run", {"what": what})
         jobs[name] = (job, put(database, "app.who"))
     drain_once(database)
-    assert {name: state(database, job) for name, (job, _) in jobs.items()} == dict.fromkeys(LATER, "succeeded")
+    assert {name: state(database, job) for name, (job, _) in jobs.items()} == dict.fromkeys(
+        LATER, "succeeded"
+    )
     assert {database.result(probe) for _, probe in jobs.values()} == {"app app none"}
     assert _nobody_but_app(database) > 8
     struck = {row[0] for row in database.run("select what from app.witness")}
-    assert {"deferred INSERT", "deferred_too INSERT", "cascaded DELETE", "cascaded UPDATE", "temporary"} <= struck
+    assert {
+        "deferred INSERT",
+        "deferred_too INSERT",
+        "cascaded DELETE",
+        "cascaded UPDATE",
+        "temporary",
+    } <= struck
     assert database.background() == []
 
 
 def test_a_role_that_a_job_may_take_is_not_kept(database: Database) -> None:
-    """A1: a job may become what its owner is a member of, as in any session; the worker and the next job do not."""
+    """A1: a job may become what its owner is a member of, as in any session;
+    the worker and the next job do not.
+    """
     database.run(SETUP)
-    database.admin("grant all on all tables in schema app to jobs_producer; grant usage on schema app to jobs_producer")
+    database.admin(
+        "grant all on all tables in schema app to jobs_producer;"
+        " grant usage on schema app to jobs_producer"
+    )
     jobs = [
         put(database, "app.run", {"what": "set role jobs_producer"}),
         put(database, "app.run", {"what": "set local role jobs_runner"}),
         put_sql(database, "select set_config('role', 'jobs_producer', false)"),
-        put_sql(database, "do $$ begin set role jobs_producer; commit; insert into app.ledger (n) values (1); end $$"),
+        put_sql(
+            database,
+            "do $$ begin set role jobs_producer; commit; insert into app.ledger (n)"
+            " values (1); end $$",
+        ),
     ]
     probes = [put(database, "app.who") for _ in jobs]
     database.drain()
@@ -305,7 +367,9 @@ def test_a_role_that_a_job_may_take_is_not_kept(database: Database) -> None:
 
 
 def test_a_job_signals_nobody_but_its_own_role(database: Database) -> None:
-    """A15: pg_cancel_backend and pg_terminate_backend on the supervisor, on other owners, on the administrator."""
+    """A15: pg_cancel_backend and pg_terminate_backend on the supervisor, on other owners,
+    on the administrator.
+    """
     database.run(
         """create function app.signal(pid integer) returns text language plpgsql as $$
         begin
@@ -321,18 +385,22 @@ def test_a_job_signals_nobody_but_its_own_role(database: Database) -> None:
         database.run("select jobs.start(2)", role="other")
         wait_at_gate(database, 2)
         supervisor = database.connect("supervisor")
-        assert supervisor.execute("select jobs_internal.supervisor_open('x', 'x', 1, 'x')").fetchone()
+        assert supervisor.execute(
+            "select jobs_internal.supervisor_open('x', 'x', 1, 'x')"
+        ).fetchone()
         targets = [
             row[0]
             for row in database.admin(
-                "select pid from pg_stat_activity where usename in ('other', 'supervisor', 'postgres')"
+                "select pid from pg_stat_activity where usename in ('other', 'supervisor',"
+                " 'postgres')"
                 " and datname = current_database()"
             )
         ]
         assert len(targets) >= 5
         jobs = [put(database, "app.signal", {"pid": pid}) for pid in targets]
         children = [
-            put_sql(database, f"do $$ begin perform pg_terminate_backend({pid}); commit; end $$") for pid in targets
+            put_sql(database, f"do $$ begin perform pg_terminate_backend({pid}); commit; end $$")
+            for pid in targets
         ]
         for job in (*jobs, *children):
             database.run("select jobs.start()")
@@ -347,7 +415,9 @@ def test_a_job_signals_nobody_but_its_own_role(database: Database) -> None:
 
 @pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
 def test_a_job_that_signals_a_sibling_costs_it_no_attempt(database: Database, how: str) -> None:
-    """A15: PostgreSQL lets a role signal its own sessions: the sibling is undone, and runs again, uncharged."""
+    """A15: PostgreSQL lets a role signal its own sessions: the sibling is undone, and runs again,
+    uncharged.
+    """
     with gate_shut(database):
         sibling = put(database, "app.gate", {"n": 1}, max_attempts=1)
         database.run("select jobs.start()")
@@ -358,13 +428,19 @@ def test_a_job_that_signals_a_sibling_costs_it_no_attempt(database: Database, ho
         wait_until(lambda: state(database, sibling) in ("queued", "scheduled"))
     database.drain()
     assert state(database, sibling) == "succeeded"
-    assert database.run("select attempt, outcome from jobs.attempts where job_id = %s", [sibling]) == [(1, "succeeded")]
+    assert database.run(
+        "select attempt, outcome from jobs.attempts where job_id = %s", [sibling]
+    ) == [(1, "succeeded")]
     assert database.run("select count(*) from app.ledger") == [(1,)]
 
 
 @pytest.mark.parametrize("noted", ["child_pid", "pid"])
-def test_a_supervisor_signals_only_the_session_that_ran_it(database: Database, server: Server, noted: str) -> None:
-    """A15: an owner cannot have the supervisor signal somebody else: by a noted child, by a name."""
+def test_a_supervisor_signals_only_the_session_that_ran_it(
+    database: Database, server: Server, noted: str
+) -> None:
+    """A15: an owner cannot have the supervisor signal somebody else: by a noted child,
+    by a name.
+    """
     put(database, "app.note", {"n": 0})
     database.drain()
     victim = database.connect("other")
@@ -372,19 +448,30 @@ def test_a_supervisor_signals_only_the_session_that_ran_it(database: Database, s
     job = put(database, "app.gate", {"n": 1})
     session = database.value("select jobs_internal.open_session(jobs_internal.schema_version())")
     lane, message, lease = database.run(
-        "select c.lane_id, c.msg_ids[1], c.lease from jobs_internal.claim(%s, 0, null, false, 1) as c", [session]
+        "select c.lane_id, c.msg_ids[1], c.lease from jobs_internal.claim(%s, 0, null, false,"
+        " 1) as c",
+        [session],
     )[0]
     item = database.value(
-        "select i::text from unnest(jobs_internal.open_chunk(%s, array[%s::bigint], %s, -1, false)) as i",
+        "select i::text from unnest(jobs_internal.open_chunk(%s, array[%s::bigint], %s, -1,"
+        " false)) as i",
         [lane, message, lease],
     )
-    database.run("select jobs_internal.begin_alone(%s, %s, %s::jobs_internal.work_item)", [session, lane, item])
+    database.run(
+        "select jobs_internal.begin_alone(%s, %s, %s::jobs_internal.work_item)",
+        [session, lane, item],
+    )
     if noted == "child_pid":
-        assert database.value("select jobs_internal.note_child(%s, %s, 1, %s)", [session, job, pid]) is None
+        assert (
+            database.value("select jobs_internal.note_child(%s, %s, 1, %s)", [session, job, pid])
+            is None
+        )
     else:
         # The name of a session counts for sessions of its own role alone.
         victim.execute("select set_config('application_name', %s, false)", [f"pw {job}/1 1"])
-    supervisor = database.value("select jobs_internal.supervisor_open('x', 'x', 1, 'x')", role="supervisor")
+    supervisor = database.value(
+        "select jobs_internal.supervisor_open('x', 'x', 1, 'x')", role="supervisor"
+    )
     database.admin(
         "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by) values"
         " (%s, 1, 'cancelled', 'x')",
@@ -395,7 +482,9 @@ def test_a_supervisor_signals_only_the_session_that_ran_it(database: Database, s
     def pressed() -> bool:
         signalled.extend(
             database.run(
-                "select * from jobs_internal.supervisor_send_stop_signals(%s)", [supervisor], role="supervisor"
+                "select * from jobs_internal.supervisor_send_stop_signals(%s)",
+                [supervisor],
+                role="supervisor",
             )
         )
         return bool(signalled)

@@ -1,4 +1,6 @@
-"""A17, A18: who takes all that there is costs others time, no attempt and no job; and who floods keeps nobody out."""
+"""A17, A18: who takes all that there is costs others time, no attempt and no job;
+and who floods keeps nobody out.
+"""
 
 import json
 
@@ -18,7 +20,8 @@ def _fill(database: Database) -> int:
 
     def one() -> None:
         line.execute(
-            "select pg_background_detach(h.pid, h.cookie) from pg_background_submit('select pg_sleep(600)', 65536) as h"
+            "select pg_background_detach(h.pid, h.cookie)"
+            " from pg_background_submit('select pg_sleep(600)', 65536) as h"
         )
 
     while True:
@@ -35,7 +38,9 @@ def _empty(database: Database) -> None:
 
 
 def test_no_worker_slot_is_left(own: Database, supervise: Supervise) -> None:
-    """A17: pg_background is open to every owner, without limit: others' jobs wait, uncharged, and health says why."""
+    """A17: pg_background is open to every owner, without limit: others' jobs wait, uncharged,
+    and health says why.
+    """
     database = own
     child = put(database, "app.two_commits", {"n": 10}, max_attempts=1)
     jobs = [child, *(put(database, "app.note", {"n": n}, max_attempts=1) for n in range(5))]
@@ -45,7 +50,8 @@ def test_no_worker_slot_is_left(own: Database, supervise: Supervise) -> None:
     one = supervise(database.dsn("supervisor"), "--owner", "app")
     one.wait_for("no_worker_slot")
     status, detail, remedy = database.run(
-        "select status, detail, remedy from jobs.health where \"check\" = 'free worker slots'", role="operator"
+        "select status, detail, remedy from jobs.health where \"check\" = 'free worker slots'",
+        role="operator",
     )[0]
     assert status == "critical"
     assert f"launched by hand: other ({launched})" in detail
@@ -60,11 +66,14 @@ def test_no_worker_slot_is_left(own: Database, supervise: Supervise) -> None:
 
 
 def test_slots_go_while_a_job_needs_one(own: Database) -> None:
-    """A17: a job inside of which no slot is left keeps its progress text, its log and its work; its child waits."""
+    """A17: a job inside of which no slot is left keeps its progress text, its log and its work;
+    its child waits.
+    """
     database = own
     database.run(
         "create function app.busy() returns text language plpgsql as $$ begin"
-        " perform pg_advisory_xact_lock(1); perform jobs.progress(1, 2, 'half'); perform jobs.log('told');"
+        " perform pg_advisory_xact_lock(1); perform jobs.progress(1, 2, 'half');"
+        " perform jobs.log('told');"
         " return 'done'; end $$"
     )
     with database.server.connect("postgres", database.name) as holder:
@@ -87,7 +96,9 @@ def test_slots_go_while_a_job_needs_one(own: Database) -> None:
 
 
 def test_nested_launches_meet_the_quota(own: Database) -> None:
-    """A17: a job that launches sessions of its own, without end, has no more of them than its quota."""
+    """A17: a job that launches sessions of its own, without end, has no more of them than
+    its quota.
+    """
     database = own
     database.run("select jobs.set_quota('other', running => 2)", role="operator")
     database.run(
@@ -106,7 +117,10 @@ def test_nested_launches_meet_the_quota(own: Database) -> None:
     database.run("select jobs.pause('default')", role="operator")
     wait_until(lambda: not database.background())
     results = [
-        row[0] for row in database.run("select result::integer from jobs.job where result is not null", role="other")
+        row[0]
+        for row in database.run(
+            "select result::integer from jobs.job where result is not null", role="other"
+        )
     ]
     assert max(results) <= 2
     codes = {row[0] for row in database.run("select sqlstate from jobs.failed", role="other")}
@@ -118,11 +132,17 @@ def test_nested_launches_meet_the_quota(own: Database) -> None:
 def test_a_flood_keeps_nobody_from_starting(
     watched: Database, supervise: Supervise, concurrency: int, known: bool
 ) -> None:
-    """A18: thousands of high priority hold every slot of a queue: the low one of another owner starts in between."""
+    """A18: thousands of high priority hold every slot of a queue: the low one of another owner
+    starts in between.
+    """
     database = watched
-    database.run("grant usage on schema app to other; grant execute on all functions in schema app to other")
+    database.run(
+        "grant usage on schema app to other; grant execute on all functions in schema app to other"
+    )
     database.run("grant insert, select on app.ledger to other")
-    database.run("select jobs.alter_queue('default', concurrency => %s)", [concurrency], role="operator")
+    database.run(
+        "select jobs.alter_queue('default', concurrency => %s)", [concurrency], role="operator"
+    )
     one = supervise(database.dsn("supervisor"), "--owner", "app", "--owner", "other")
     first = put(database, "app.nap", {"seconds": 0}, role="other")
     wait_for(database, first)
@@ -144,9 +164,13 @@ def test_a_flood_keeps_nobody_from_starting(
 
 
 def test_two_floods_in_one_slot_go_on_together(watched: Database, supervise: Supervise) -> None:
-    """A18: two owners who share a single slot take turns: neither waits for the end of the other."""
+    """A18: two owners who share a single slot take turns: neither waits for the end of
+    the other.
+    """
     database = watched
-    database.run("grant usage on schema app to other; grant execute on all functions in schema app to other")
+    database.run(
+        "grant usage on schema app to other; grant execute on all functions in schema app to other"
+    )
     database.run("select jobs.alter_queue('default', concurrency => 1)", role="operator")
     for role in ("app", "other"):
         put(database, "pg_catalog.pg_sleep", {"$1": 0}, role=role)
@@ -164,9 +188,12 @@ def test_two_floods_in_one_slot_go_on_together(watched: Database, supervise: Sup
 
 
 def test_a_queue_flood_meets_the_quota(database: Database) -> None:
-    """A18: more jobs, more a minute, and larger arguments than the quota: PW071, PW072, PW070; others do not notice."""
+    """A18: more jobs, more a minute, and larger arguments than the quota: PW071, PW072, PW070;
+    others do not notice.
+    """
     database.run(
-        "select jobs.set_quota('other', pending => 100, per_minute => 150, args_bytes => 1000)", role="operator"
+        "select jobs.set_quota('other', pending => 100, per_minute => 150, args_bytes => 1000)",
+        role="operator",
     )
 
     def flood(count: int, size: int = 1) -> str | None:
@@ -181,8 +208,12 @@ def test_a_queue_flood_meets_the_quota(database: Database) -> None:
 
 
 @pytest.mark.parametrize("where", ["args", "note", "settings"])
-def test_large_and_deep_values_are_refused_or_run(watched: Database, supervise: Supervise, where: str) -> None:
-    """A18: 20 MB, 1e100000 and JSON as deep as the server takes: refused, or run and logged; the supervisor lives."""
+def test_large_and_deep_values_are_refused_or_run(
+    watched: Database, supervise: Supervise, where: str
+) -> None:
+    """A18: 20 MB, 1e100000 and JSON as deep as the server takes: refused, or run and logged;
+    the supervisor lives.
+    """
     database = watched
     one = supervise(database.dsn("supervisor"), "--owner", "app")
     values = (
@@ -198,7 +229,9 @@ def test_large_and_deep_values_are_refused_or_run(watched: Database, supervise: 
     for value in values:
         call = f"select jobs.enqueue({task}, {where} => {value}, max_attempts => 1)"
         found.append(sqlstate_of(lambda call=call: database.run(call)))
-    assert set(found) <= {None, "PW003", "PW018", "PW012", "PW013", "54001", "22P02", "54000"}, found
+    assert set(found) <= {None, "PW003", "PW018", "PW012", "PW013", "54001", "22P02", "54000"}, (
+        found
+    )
     after = put(database, "app.note", {"n": 1})
     assert wait_for(database, after)["state"] == "succeeded"
     wait_until(lambda: database.admin("select count(*) from jobs_internal.job") == [(0,)])

@@ -1,7 +1,7 @@
 """A4, A5, A14: forged rows, messages, sessions, starts, endings, figures, progress and log lines.
 
-app is an ordinary owner, other its victim. What is refused has its SQLSTATE here; what is not refused changes no row of
-other's.
+app is an ordinary owner, other its victim. What is refused has its SQLSTATE here;
+what is not refused changes no row of other's.
 """
 
 import random
@@ -17,7 +17,8 @@ from support import LOGINS, Database, Server, clone, drop, sqlstate_of, wait_unt
 
 ROLES = [role for role in LOGINS if role != "nobody"]
 
-#: Each against every table of ours and of pgmq. A4: rows; A5: code that the worker or a supervisor would run.
+#: Each against every table of ours and of pgmq. A4: rows; A5: code that the worker or a supervisor
+#: would run.
 TABLE_ATTACKS = (
     "insert into {t} default values",
     "update {t} set {c} = default",
@@ -28,7 +29,10 @@ TABLE_ATTACKS = (
     "copy {t} to '/dev/null'",
     "merge into {t} as t using (select 1) as s on false when not matched then do nothing",
     "create trigger planted before insert on {t} for each row execute function {r}.planted()",
-    "create constraint trigger planted after insert on {t} deferrable for each row execute function {r}.planted()",
+    (
+        "create constraint trigger planted after insert on {t} deferrable for each row execute"
+        " function {r}.planted()"
+    ),
     "create rule planted as on insert to {t} do also select {r}.strike()",
     "create policy planted on {t} using ({r}.strike() is null)",
     "alter table {t} enable row level security",
@@ -73,7 +77,10 @@ SCHEMA_ATTACKS = (
     "alter schema {s} rename to planted",
     "alter schema {s} owner to {r}",
     "drop schema {s} cascade",
-    "alter default privileges in schema {s} for role jobs_owner grant execute on functions to public",
+    (
+        "alter default privileges in schema {s} for role jobs_owner"
+        " grant execute on functions to public"
+    ),
 )
 FUNCTION_ATTACKS = (
     "create or replace function {f} returns {t} language sql return null",
@@ -89,29 +96,39 @@ FUNCTION_ATTACKS = (
 def _refusals(database: Database, role: str, attacks: list[str]) -> dict[str, str | None]:
     """Try each as that role; gives what was not refused for want of a right."""
     line = database.connect(role)
-    found = {attack: sqlstate_of(lambda attack=attack: line.execute(attack.encode())) for attack in attacks}
-    # A partitioned table has no heirs, and a table without a key nobody who points to it, whoever asks.
+    found = {
+        attack: sqlstate_of(lambda attack=attack: line.execute(attack.encode()))
+        for attack in attacks
+    }
+    # A partitioned table has no heirs, and a table without a key nobody who points to it,
+    # whoever asks.
     impossible = {("42809", "inherits"), ("42704", "references")}
     return {
         attack: code
         for attack, code in found.items()
-        if code != "42501" and not any(code == known and word in attack for known, word in impossible)
+        if code != "42501"
+        and not any(code == known and word in attack for known, word in impossible)
     }
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_no_table_is_written_read_or_mined(shared: Database, role: str) -> None:
-    """A4, A5: no role can write, read, lock, change or put code on a table, sequence, schema or function of ours."""
+    """A4, A5: no role can write, read, lock, change or put code on a table, sequence,
+    schema or function of ours.
+    """
     shared.run(
-        f"create or replace function {role}.strike() returns text language sql immutable return 'x';"
-        f"create or replace function {role}.planted() returns trigger language plpgsql as 'begin return new; end'",
+        f"create or replace function {role}.strike() returns text"
+        " language sql immutable return 'x';"
+        f"create or replace function {role}.planted() returns trigger"
+        " language plpgsql as 'begin return new; end'",
         role=role,
     )
     tables = shared.admin(
         """select format('%I.%I', n.nspname, c.relname), c.relkind,
         (select attname from pg_attribute where attrelid = c.oid and attnum = 1)
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.relkind in ('r', 'p', 'S') and (n.nspname = 'jobs_internal' or n.nspname = 'pgmq')"""
+        where c.relkind in ('r', 'p', 'S')
+          and (n.nspname = 'jobs_internal' or n.nspname = 'pgmq')"""
     )
     attacks = [
         attack.format(t=table, c=column, r=role)
@@ -120,14 +137,20 @@ def test_no_table_is_written_read_or_mined(shared: Database, role: str) -> None:
     ]
     attacks += [attack.format() for attack in PGMQ_ATTACKS]
     attacks += [
-        attack.format(s=schema, r=role) for schema in ("jobs", "jobs_internal", "pgmq") for attack in SCHEMA_ATTACKS
+        attack.format(s=schema, r=role)
+        for schema in ("jobs", "jobs_internal", "pgmq")
+        for attack in SCHEMA_ATTACKS
     ]
     functions = shared.admin(
         "select oid::regprocedure::text, prorettype::regtype::text from pg_proc"
         " where pronamespace in ('jobs'::regnamespace, 'jobs_internal'::regnamespace)"
         " and proname in ('enqueue', 'me', 'may', 'claim', 'setting', 'cancel')"
     )
-    attacks += [attack.format(f=name, t=kind, r=role) for name, kind in functions for attack in FUNCTION_ATTACKS]
+    attacks += [
+        attack.format(f=name, t=kind, r=role)
+        for name, kind in functions
+        for attack in FUNCTION_ATTACKS
+    ]
 
     left = _refusals(shared, role, attacks)
     assert left == {}
@@ -156,7 +179,16 @@ def test_no_row_comes_in_by_copy(shared: Database, role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_no_view_is_written(shared: Database, role: str) -> None:
     """A4: a view of schema jobs takes no row, and no rule or trigger."""
-    for view in ("job", "queued", "queues", "settings", "retry_rules", "sessions", "quotas", "publications"):
+    for view in (
+        "job",
+        "queued",
+        "queues",
+        "settings",
+        "retry_rules",
+        "sessions",
+        "quotas",
+        "publications",
+    ):
         for attack in (
             f"insert into jobs.{view} default values",
             f"delete from jobs.{view}",
@@ -166,12 +198,16 @@ def test_no_view_is_written(shared: Database, role: str) -> None:
             f"alter view jobs.{view} set (security_invoker = on)",
         ):
             code = sqlstate_of(lambda attack=attack: shared.run(attack, role=role))
-            assert code == "42501" or (code == "55000" and attack.startswith(("insert", "delete"))), attack
+            assert code == "42501" or (
+                code == "55000" and attack.startswith(("insert", "delete"))
+            ), attack
 
 
 @dataclass
 class Scene:
-    """Jobs of other, one of which runs and stays so; and a session of app that says that it is a worker's."""
+    """Jobs of other, one of which runs and stays so; and a session of app that says that it is a
+    worker's.
+    """
 
     database: Database
     facts: dict[str, Any]
@@ -181,7 +217,10 @@ class Scene:
         return [
             self.database.admin(query.format(**self.facts))
             for query in (
-                "select j.*, j.xmin::text from jobs_internal.job as j where owner = 'other'::regrole order by id",
+                (
+                    "select j.*, j.xmin::text from jobs_internal.job as j where"
+                    " owner = 'other'::regrole order by id"
+                ),
                 "select * from jobs_internal.statement order by 1",
                 "select * from jobs_internal.session where owner = 'other'::regrole",
                 "select * from jobs_internal.finished where owner = 'other'::regrole order by id",
@@ -216,11 +255,13 @@ def scene(server: Server, template: str) -> Iterator[Scene]:
         wait_running(database, job)
         (pid,) = wait_at_gate(database)
         session, lane, start = database.admin(
-            "select s.id, l.id, s.backend_start from jobs_internal.session as s join jobs_internal.lane as l"
+            "select s.id, l.id, s.backend_start from jobs_internal.session as s"
+            " join jobs_internal.lane as l"
             " on l.owner = s.owner where s.owner = 'other'::regrole"
         )[0]
         messages = [row[0] for row in database.admin(f"select msg_id from pgmq.q_pyworker_{lane}")]
-        # A reason to stop that names its attempt, as a cancel leaves: what it says is for its owner.
+        # A reason to stop that names its attempt, as a cancel leaves: what it says is for
+        # its owner.
         database.admin(
             "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)"
             " values (%s, 1, 'cancelled', 'x')",
@@ -228,9 +269,25 @@ def scene(server: Server, template: str) -> Iterator[Scene]:
         )
         own = put(database, "app.note", {"n": 1})
         mine = database.value("select jobs_internal.open_session(jobs_internal.schema_version())")
-        my_lane = database.admin("select id from jobs_internal.lane where owner = 'app'::regrole")[0][0]
-        facts = {"job": job, "waiting": waiting, "statement": statement, "plain": plain, "planned": planned, "done": 2}
-        facts |= {"pid": pid, "session": session, "lane": lane, "start": start, "own": own, "mine": mine}
+        my_lane = database.admin("select id from jobs_internal.lane where owner = 'app'::regrole")[
+            0
+        ][0]
+        facts = {
+            "job": job,
+            "waiting": waiting,
+            "statement": statement,
+            "plain": plain,
+            "planned": planned,
+            "done": 2,
+        }
+        facts |= {
+            "pid": pid,
+            "session": session,
+            "lane": lane,
+            "start": start,
+            "own": own,
+            "mine": mine,
+        }
         facts |= {"messages": messages, "message": messages[0], "my_lane": my_lane}
         made = Scene(database, facts)
         before = made.rows()
@@ -240,17 +297,19 @@ def scene(server: Server, template: str) -> Iterator[Scene]:
         database.run("select jobs_internal.close_session(%s, null)", [mine])
     for one in (job, waiting, statement, plain):
         wait_until(lambda one=one: state(database, one) == "succeeded", 20)
-    assert database.admin("select attempt, finished_at - started_at < '1 hour' from jobs.job where id = %s", [job]) == [
-        (1, True)
-    ]
+    assert database.admin(
+        "select attempt, finished_at - started_at < '1 hour' from jobs.job where id = %s", [job]
+    ) == [(1, True)]
     assert sorted(row[0] for row in database.admin("select n from other.ledger")) == [1, 1, 2, 4]
     assert database.admin("select * from vault.canary") == []
     drop(database)
 
 
 ITEM = (
-    "jsonb_populate_record(null::jobs_internal.work_item, jsonb_build_object('msg_id', %(message)s::bigint,"
-    " 'job_id', {job}::bigint, 'attempt', 1, 'mode', '{mode}', 'call', 'select app.strike(''item'')',"
+    "jsonb_populate_record(null::jobs_internal.work_item, jsonb_build_object('msg_id',"
+    " %(message)s::bigint,"
+    " 'job_id', {job}::bigint, 'attempt', 1, 'mode', '{mode}', 'call',"
+    " 'select app.strike(''item'')',"
     " 'statement', 'select app.strike(''item'')', 'verify', false,"
     " 'done_when', 'select jobs_internal.is_done()', 'quick', true))"
 )
@@ -261,7 +320,8 @@ ENDING = (
     " 'logs', '[{{\"message\": \"forged\"}}]'::jsonb))"
 )
 LESSON = (
-    "array(select jsonb_populate_record(null::jobs_internal.run_stats, jsonb_build_object('lane_id', %(lane)s::int,"
+    "array(select jsonb_populate_record(null::jobs_internal.run_stats,"
+    " jsonb_build_object('lane_id', %(lane)s::int,"
     " 'task', 'forged', 'runs', 1, 'failed', 1, 'ms', 1)))"
 )
 RUNNING, WAITING, STATEMENT = "%(job)s", "%(waiting)s", "%(statement)s"
@@ -275,29 +335,56 @@ FORGED: dict[str, tuple[str, Any]] = {
     "claim with release": ("select jobs_internal.claim(%(session)s, 0, null, true, 10)", "PW050"),
     "close_session": ("select jobs_internal.close_session(%(session)s, null)", "PW050"),
     "begin_alone": (
-        f"select jobs_internal.begin_alone(%(session)s, %(lane)s, {ITEM.format(job=WAITING, mode='alone')})",
+        (
+            "select jobs_internal.begin_alone(%(session)s, %(lane)s,"
+            f" {ITEM.format(job=WAITING, mode='alone')})"
+        ),
         "PW050",
     ),
     "finish_alone": (
-        f"select jobs_internal.finish_alone(%(session)s, %(lane)s, {ENDING.format(job=RUNNING, outcome='succeeded')})",
+        (
+            "select jobs_internal.finish_alone(%(session)s, %(lane)s,"
+            f" {ENDING.format(job=RUNNING, outcome='succeeded')})"
+        ),
         "PW050",
     ),
-    "note_child": ("select jobs_internal.note_child(%(session)s, %(job)s, 1, pg_backend_pid())", "PW050"),
+    "note_child": (
+        "select jobs_internal.note_child(%(session)s, %(job)s, 1, pg_backend_pid())",
+        "PW050",
+    ),
     "find_child": ("select pid from jobs_internal.find_child(%(session)s, %(job)s, 1)", "PW050"),
-    "signal_late_child": ("select jobs_internal.signal_late_child(%(session)s, %(job)s, 1)", "PW050"),
-    "requeue_uncharged": ("select jobs_internal.requeue_uncharged(%(session)s, %(job)s, 1)", "PW050"),
-    "store_identity": ("select jobs_internal.store_identity(%(session)s, %(statement)s, '{}')", "PW050"),
+    "signal_late_child": (
+        "select jobs_internal.signal_late_child(%(session)s, %(job)s, 1)",
+        "PW050",
+    ),
+    "requeue_uncharged": (
+        "select jobs_internal.requeue_uncharged(%(session)s, %(job)s, 1)",
+        "PW050",
+    ),
+    "store_identity": (
+        "select jobs_internal.store_identity(%(session)s, %(statement)s, '{}')",
+        "PW050",
+    ),
     "store_made_index": (
-        "select jobs_internal.store_made_index(%(session)s, %(statement)s, 'pg_class_oid_index'::regclass)",
+        (
+            "select jobs_internal.store_made_index(%(session)s, %(statement)s,"
+            " 'pg_class_oid_index'::regclass)"
+        ),
         "PW050",
     ),
     "say_wait": ("select jobs_internal.say_wait(%(session)s, %(statement)s, 1, 'x')", "PW050"),
     "fence": ("select jobs_internal.fence(%(session)s, %(job)s, 1)", "PW041"),
     "no session": ("select jobs_internal.claim(null, 0, null, false, 10)", "PW050"),
     # In another lane.
-    "open_chunk": ("select jobs_internal.open_chunk(%(lane)s, %(messages)s, now(), 10, false)", "PW050"),
+    "open_chunk": (
+        "select jobs_internal.open_chunk(%(lane)s, %(messages)s, now(), 10, false)",
+        "PW050",
+    ),
     "begin_alone there": (
-        f"select jobs_internal.begin_alone(%(mine)s, %(lane)s, {ITEM.format(job=WAITING, mode='alone')})",
+        (
+            "select jobs_internal.begin_alone(%(mine)s, %(lane)s,"
+            f" {ITEM.format(job=WAITING, mode='alone')})"
+        ),
         "PW050",
     ),
     "finish_chunk there": (
@@ -305,17 +392,26 @@ FORGED: dict[str, tuple[str, Any]] = {
         "PW050",
     ),
     "finish_alone there": (
-        f"select jobs_internal.finish_alone(%(mine)s, %(lane)s, {ENDING.format(job=RUNNING, outcome='succeeded')})",
+        (
+            "select jobs_internal.finish_alone(%(mine)s, %(lane)s,"
+            f" {ENDING.format(job=RUNNING, outcome='succeeded')})"
+        ),
         "PW050",
     ),
     "no lane": ("select jobs_internal.open_chunk(null, %(messages)s, now(), 10, false)", "PW050"),
     # As oneself, with the job of somebody else.
     "begin_alone theirs": (
-        f"select (jobs_internal.begin_alone(%(mine)s, %(my_lane)s, {ITEM.format(job=WAITING, mode='alone')})).mode",
+        (
+            "select (jobs_internal.begin_alone(%(mine)s, %(my_lane)s,"
+            f" {ITEM.format(job=WAITING, mode='alone')})).mode"
+        ),
         "gone",
     ),
     "begin_alone their index": (
-        f"select (jobs_internal.begin_alone(%(mine)s, %(my_lane)s, {ITEM.format(job=STATEMENT, mode='child')})).mode",
+        (
+            "select (jobs_internal.begin_alone(%(mine)s, %(my_lane)s,"
+            f" {ITEM.format(job=STATEMENT, mode='child')})).mode"
+        ),
         "gone",
     ),
     "finish_chunk theirs": (
@@ -327,30 +423,51 @@ FORGED: dict[str, tuple[str, Any]] = {
         False,
     ),
     "finish_alone theirs": (
-        f"select jobs_internal.finish_alone(%(mine)s, %(my_lane)s, {ENDING.format(job=RUNNING, outcome='succeeded')})",
+        (
+            "select jobs_internal.finish_alone(%(mine)s, %(my_lane)s,"
+            f" {ENDING.format(job=RUNNING, outcome='succeeded')})"
+        ),
         "PW041",
     ),
     "finish_alone theirs as cancelled": (
-        f"select jobs_internal.finish_alone(%(mine)s, %(my_lane)s, {ENDING.format(job=RUNNING, outcome='cancelled')})",
+        (
+            "select jobs_internal.finish_alone(%(mine)s, %(my_lane)s,"
+            f" {ENDING.format(job=RUNNING, outcome='cancelled')})"
+        ),
         "PW041",
     ),
-    "note their process as a child": ("select jobs_internal.note_child(%(mine)s, %(job)s, 1, %(pid)s)", None),
-    "note their process as a child of mine": ("select jobs_internal.note_child(%(mine)s, %(own)s, 1, %(pid)s)", None),
+    "note their process as a child": (
+        "select jobs_internal.note_child(%(mine)s, %(job)s, 1, %(pid)s)",
+        None,
+    ),
+    "note their process as a child of mine": (
+        "select jobs_internal.note_child(%(mine)s, %(own)s, 1, %(pid)s)",
+        None,
+    ),
     "find their child": ("select pid from jobs_internal.find_child(%(mine)s, %(job)s, 1)", None),
     "press theirs": ("select jobs_internal.signal_late_child(%(mine)s, %(job)s, 1)", ""),
     "press theirs again": ("select jobs_internal.signal_late_child(%(mine)s, %(job)s, 2)", ""),
     "put theirs back": ("select jobs_internal.requeue_uncharged(%(mine)s, %(job)s, 1)", ""),
     "their identity": ("select jobs_internal.store_identity(%(mine)s, %(statement)s, '{}')", ""),
     "their index": (
-        "select jobs_internal.store_made_index(%(mine)s, %(statement)s, 'pg_class_oid_index'::regclass)",
+        (
+            "select jobs_internal.store_made_index(%(mine)s, %(statement)s,"
+            " 'pg_class_oid_index'::regclass)"
+        ),
         "",
     ),
-    "what theirs waits for, said": ("select jobs_internal.say_wait(%(mine)s, %(statement)s, 1, 'x')", ""),
+    "what theirs waits for, said": (
+        "select jobs_internal.say_wait(%(mine)s, %(statement)s, 1, 'x')",
+        "",
+    ),
     "their statement at top level": ("select jobs_internal.mark_top_level(%(plain)s)", ""),
     "their reason to stop": ("select jobs_internal.stop_reason(%(job)s, 1)", None),
     "their reason, waited for": ("select jobs_internal.why_stopped(%(job)s, 1)", None),
     "what their index is": ("select target from jobs_internal.noted(%(statement)s)", None),
-    "note what theirs is": ("select jobs_internal.note_identity(%(mine)s, %(statement)s, 'app')", None),
+    "note what theirs is": (
+        "select jobs_internal.note_identity(%(mine)s, %(statement)s, 'app')",
+        None,
+    ),
     "whether theirs is done": (
         "select jobs_internal.judge(%(statement)s) ->> 'why'",
         "nothing was noted before it ran",
@@ -372,28 +489,44 @@ FORGED: dict[str, tuple[str, Any]] = {
     "their handle, let go": ("select jobs_internal.detach_child(%(pid)s, 1)", "42704"),
     # Progress and log lines, by number and by a forged name of the session.
     "progress": ("select jobs_internal.store_progress(%(job)s, 1, 'forged')", ""),
-    "progress of one that waits": ("select jobs_internal.store_progress(%(waiting)s, 1, 'forged')", ""),
-    "log line": ('select jobs_internal.store_log_line(%(job)s, 1, \'{"message": "forged"}\')', None),
+    "progress of one that waits": (
+        "select jobs_internal.store_progress(%(waiting)s, 1, 'forged')",
+        "",
+    ),
+    "log line": (
+        'select jobs_internal.store_log_line(%(job)s, 1, \'{"message": "forged"}\')',
+        None,
+    ),
     "log line of one that is done": (
         'select jobs_internal.store_log_line(%(done)s, 1, \'{"message": "forged"}\')',
         None,
     ),
     "arguments": (
-        "select jobs_internal.my_arguments() from set_config('pyworker.job', %(waiting)s || '/1 1', false)",
+        (
+            "select jobs_internal.my_arguments() from set_config('pyworker.job',"
+            " %(waiting)s || '/1 1', false)"
+        ),
         None,
     ),
     "an argument": (
-        "select jobs_internal.argument('n', 0) from set_config('pyworker.job', %(waiting)s || '/1 1', false)",
+        (
+            "select jobs_internal.argument('n', 0) from set_config('pyworker.job',"
+            " %(waiting)s || '/1 1', false)"
+        ),
         None,
     ),
     "progress by name": (
-        "select jobs.progress(1, 2, 'forged') from set_config('pyworker.job', %(job)s || '/1 1', false)",
+        (
+            "select jobs.progress(1, 2, 'forged') from set_config('pyworker.job',"
+            " %(job)s || '/1 1', false)"
+        ),
         "",
     ),
     "log by name": (
-        "select jobs.log('forged') from set_config('pyworker.child', 'on', false) as a, {name} as b".replace(
-            "{name}", "set_config('pyworker.job', %(job)s || '/1 1', false)"
-        ),
+        (
+            "select jobs.log('forged') from set_config('pyworker.child', 'on', false) as a,"
+            " {name} as b"
+        ).replace("{name}", "set_config('pyworker.job', %(job)s || '/1 1', false)"),
         "",
     ),
     # Figures.
@@ -404,16 +537,25 @@ FORGED: dict[str, tuple[str, Any]] = {
     # The supervisor's part.
     "supervisor_open": ("select jobs_internal.supervisor_open('x', 'x', 1, 'x')", "42501"),
     "supervisor_tick": ("select jobs_internal.supervisor_tick(1)", "42501"),
-    "supervisor_send_stop_signals": ("select jobs_internal.supervisor_send_stop_signals(1)", "42501"),
+    "supervisor_send_stop_signals": (
+        "select jobs_internal.supervisor_send_stop_signals(1)",
+        "42501",
+    ),
     "supervisor_sleep": ("select jobs_internal.supervisor_sleep(1, true)", "42501"),
     "supervisor_close": ("select jobs_internal.supervisor_close(1)", "42501"),
     "take_outcomes": ("select jobs_internal.take_outcomes(1)", "42501"),
-    "note_unreached": ("""select jobs_internal.note_unreached(1, '{"other": "forged"}')""", "42501"),
+    "note_unreached": (
+        """select jobs_internal.note_unreached(1, '{"other": "forged"}')""",
+        "42501",
+    ),
     "runners": ("select jobs_internal.runners()", "42501"),
     "maintain": ("select jobs_internal.maintain()", "42501"),
     # What nobody calls from outside.
     "end_attempt": (
-        f"select jobs_internal.end_attempt(1, 'running', 1, {ENDING.format(job=RUNNING, outcome='succeeded')})",
+        (
+            "select jobs_internal.end_attempt(1, 'running', 1,"
+            f" {ENDING.format(job=RUNNING, outcome='succeeded')})"
+        ),
         "42501",
     ),
     "rescue": ("select jobs_internal.rescue()", "42501"),
@@ -433,7 +575,9 @@ FORGED: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.parametrize("name", FORGED)
 def test_a_forged_call_is_refused_or_changes_nothing(scene: Scene, name: str) -> None:
-    """A14, A13: what a worker's session may call, with the session, lane, job, attempt or process of another owner."""
+    """A14, A13: what a worker's session may call, with the session, lane, job,
+    attempt or process of another owner.
+    """
     query, expected = FORGED[name]
     before = scene.rows()
     given = {key: value for key, value in scene.facts.items() if f"%({key})s" in query}
@@ -492,12 +636,51 @@ OWN = {
         "assert_own_login",
         "read_call",
     ),
-    # The steps of a worker session, each invoker: what a step needs of ours it has from functions that are forged here.
-    *("open_worker", "worker_settings", "claim_work", "begin_claim", "wait_for_work", "wait_for_more", "work_alone"),
-    *("work_chunk", "run_alone", "run_call", "run_sql", "run_stats_of", "trust_after", "write_end", "write_end_later"),
-    *("attempt_name", "begin_attempt", "end_of_attempt", "end_before_start", "before_analyze", "after_analyze"),
-    *("prepare_child", "start_child", "note_started_child", "find_lost_child", "watch_child", "await_child"),
-    *("note_index", "note_watched_child", "child_result", "child_error", "child_unseen", "child_verdict"),
+    # The steps of a worker session, each invoker: what a step needs of ours it has from functions
+    # that are forged here.
+    *(
+        "open_worker",
+        "worker_settings",
+        "claim_work",
+        "begin_claim",
+        "wait_for_work",
+        "wait_for_more",
+        "work_alone",
+    ),
+    *(
+        "work_chunk",
+        "run_alone",
+        "run_call",
+        "run_sql",
+        "run_stats_of",
+        "trust_after",
+        "write_end",
+        "write_end_later",
+    ),
+    *(
+        "attempt_name",
+        "begin_attempt",
+        "end_of_attempt",
+        "end_before_start",
+        "before_analyze",
+        "after_analyze",
+    ),
+    *(
+        "prepare_child",
+        "start_child",
+        "note_started_child",
+        "find_lost_child",
+        "watch_child",
+        "await_child",
+    ),
+    *(
+        "note_index",
+        "note_watched_child",
+        "child_result",
+        "child_error",
+        "child_unseen",
+        "child_verdict",
+    ),
     *(
         "callers_path",
         "found_by",
@@ -553,7 +736,8 @@ OWN = {
         "type_name",
         "assert_controls",
     ),
-    # Invoker: two checks that only raise, and what stands behind jobs.start, which launches for session_user.
+    # Invoker: two checks that only raise, and what stands behind jobs.start,
+    # which launches for session_user.
     *("assert_size", "assert_member", "start"),
     # The manual, from the catalog and two public views; a sum of figures that are passed.
     *("help_of_function", "help_of_view", "errors_named", "wrapped", "eta", "with_child_cost"),
@@ -561,9 +745,17 @@ OWN = {
     # Of the caller's own statements: tests/execution/test_child_cost.py.
     "child_figures",
     # Figures of the caller's own; what it may see is in tests/catalog/test_visibility.py.
-    *("activity", "queue_figures", "live_supervisors", "look_at_health", "quota_figures", "lane_waits"),
+    *(
+        "activity",
+        "queue_figures",
+        "live_supervisors",
+        "look_at_health",
+        "quota_figures",
+        "lane_waits",
+    ),
     *("wait_codes", "shortened", "functions_gone"),  # numbers of call templates, no names
-    # What works behind a door decides by session_user, as it would if it were the door: see below, test_tenants.py.
+    # What works behind a door decides by session_user, as it would if it were the door: see below,
+    # test_tenants.py.
     *("cancel", "retry", "run_now", "set_priority", "dismiss", "dismiss_failed", "wait"),
     *("unpublish", "enqueue_published"),
     # For the caller by session_user, whatever is passed: see below, and test_rights.py.
@@ -585,16 +777,29 @@ def test_every_function_that_an_owner_may_call_is_attacked_or_harmless(shared: D
     granted = {
         row[0]
         for row in shared.admin(
-            "select distinct proname from pg_proc where pronamespace = 'jobs_internal'::regnamespace"
+            "select distinct proname from pg_proc"
+            " where pronamespace = 'jobs_internal'::regnamespace"
             " and has_function_privilege('app', oid, 'execute')"
         )
     }
-    forged = {name for name in granted if any(f"jobs_internal.{name}(" in query for query, _ in FORGED.values())}
+    forged = {
+        name
+        for name in granted
+        if any(f"jobs_internal.{name}(" in query for query, _ in FORGED.values())
+    }
     assert granted - forged == OWN
 
 
 @pytest.mark.parametrize(
-    "call", ["cancel(%s)", "retry(%s)", "run_now(%s)", "dismiss(%s)", "set_priority(%s, 'high')", "wait(%s, '1 ms')"]
+    "call",
+    [
+        "cancel(%s)",
+        "retry(%s)",
+        "run_now(%s)",
+        "dismiss(%s)",
+        "set_priority(%s, 'high')",
+        "wait(%s, '1 ms')",
+    ],
 )
 def test_steering_by_a_guessed_id(scene: Scene, call: str) -> None:
     """A13: what is not there and what is another's are refused alike."""
@@ -607,17 +812,28 @@ def test_steering_by_a_guessed_id(scene: Scene, call: str) -> None:
     ):
         for schema in ("jobs", "jobs_internal"):  # the door, and what works behind it
             query = f"select {schema}.{call}"
-            assert sqlstate_of(lambda query=query, job=job: scene.database.run(query, [job])) == "PW030", (query, job)
+            assert (
+                sqlstate_of(lambda query=query, job=job: scene.database.run(query, [job]))
+                == "PW030"
+            ), (query, job)
 
 
 @pytest.mark.parametrize("role", ["app", "producer", "runner", "supervisor"])
 def test_no_view_shows_it(scene: Scene, role: str) -> None:
     """A13: by id, by count, by any column."""
     for view in ("job", "queued", "failed", "finished", "attempts", "cost", "quotas"):
-        assert scene.database.run(f"select * from jobs.{view} as v where v::text ~ 'other'", role=role) == [], view
+        assert (
+            scene.database.run(f"select * from jobs.{view} as v where v::text ~ 'other'", role=role)
+            == []
+        ), view
     if role != "supervisor":
         for view in ("running", "sessions"):
-            assert scene.database.run(f"select * from jobs.{view} as v where v::text ~ 'other'", role=role) == [], view
+            assert (
+                scene.database.run(
+                    f"select * from jobs.{view} as v where v::text ~ 'other'", role=role
+                )
+                == []
+            ), view
 
 
 def _running_by_hand(database: Database) -> tuple[int, int, int]:
@@ -625,10 +841,13 @@ def _running_by_hand(database: Database) -> tuple[int, int, int]:
     job = put(database, "app.note", {"n": 1})
     session = database.value("select jobs_internal.open_session(jobs_internal.schema_version())")
     lane, message, lease = database.run(
-        "select c.lane_id, c.msg_ids[1], c.lease from jobs_internal.claim(%s, 0, null, false, 1) as c", [session]
+        "select c.lane_id, c.msg_ids[1], c.lease from jobs_internal.claim(%s, 0, null, false,"
+        " 1) as c",
+        [session],
     )[0]
     item = database.value(
-        "select i::text from unnest(jobs_internal.open_chunk(%s, array[%s::bigint], %s, -1, false)) as i",
+        "select i::text from unnest(jobs_internal.open_chunk(%s, array[%s::bigint], %s, -1,"
+        " false)) as i",
         [lane, message, lease],
     )
     begin = "select (jobs_internal.begin_alone(%s, %s, %s::jobs_internal.work_item)).mode"
@@ -646,12 +865,20 @@ def _laned(database: Database) -> Database:
 
 def _ending(job: int, **told: object) -> Jsonb:
     return Jsonb(
-        {"job_id": job, "attempt": 1, "outcome": "succeeded", "started_at": "now", "finished_at": "now", **told}
+        {
+            "job_id": job,
+            "attempt": 1,
+            "outcome": "succeeded",
+            "started_at": "now",
+            "finished_at": "now",
+            **told,
+        }
     )
 
 
 FINISH_ALONE = (
-    "select jobs_internal.finish_alone(%s, %s, jsonb_populate_record(null::jobs_internal.attempt_result, %s))"
+    "select jobs_internal.finish_alone(%s, %s,"
+    " jsonb_populate_record(null::jobs_internal.attempt_result, %s))"
 )
 FINISH_CHUNK = (
     "select jobs_internal.finish_chunk(%s, %s, '{}',"
@@ -666,9 +893,14 @@ def test_a_result_larger_than_a_quota_is_not_kept(laned: Database) -> None:
     session, lane, job = _running_by_hand(laned)
     waiting = put(laned, "app.note", {"n": 2})
     large = [random.random() for _ in range(200)]  # what does not shrink
-    assert sqlstate_of(lambda: laned.run(FINISH_ALONE, [session, lane, _ending(job, result=large)])) == "PW040"
+    assert (
+        sqlstate_of(lambda: laned.run(FINISH_ALONE, [session, lane, _ending(job, result=large)]))
+        == "PW040"
+    )
     assert laned.run(FINISH_CHUNK, [session, lane, _ending(waiting, result=large)]) == [(False,)]
-    assert laned.run(FINISH_CHUNK, [session, lane, _ending(waiting, result=large, logs=[])]) == [(False,)]
+    assert laned.run(FINISH_CHUNK, [session, lane, _ending(waiting, result=large, logs=[])]) == [
+        (False,)
+    ]
     laned.run(FINISH_ALONE, [session, lane, _ending(job, result="x" * 900)])
     assert laned.result(job) == "x" * 900
     laned.run(CLOSE, [session])
@@ -679,7 +911,8 @@ FORGE_LINES = r"""do $$ declare
 begin
   perform jobs.log('mine');
   for i in 1 .. 20 loop
-    execute format('prepare pyworker_log_%s as select ''pyworker:%s''', lpad((100 + i)::text, 9, '0'),
+    execute format('prepare pyworker_log_%s as select ''pyworker:%s''',
+      lpad((100 + i)::text, 9, '0'),
       translate(encode(convert_to(v_line, 'UTF8'), 'base64'), E'\n', ''));
   end loop;
 end $$"""
@@ -713,20 +946,35 @@ def test_what_another_attempt_says_is_not_taken_for_the_present_one(laned: Datab
     laned.run("select jobs_internal.store_progress(%s, 1, %s)", [job, "m" * 5000])
     for attempt in (-1, 0, 2, 1000):
         laned.run("select jobs_internal.store_progress(%s, %s, 'forged')", [job, attempt])
-        laned.run("select jobs_internal.store_log_line(%s, %s, %s)", [job, attempt, Jsonb({"message": "forged"})])
+        laned.run(
+            "select jobs_internal.store_log_line(%s, %s, %s)",
+            [job, attempt, Jsonb({"message": "forged"})],
+        )
         for query, arguments in (
             (FINISH_ALONE, [session, lane, _ending(job, attempt=attempt)]),
             ("select jobs_internal.fence(%s, %s, %s)", [session, job, attempt]),
         ):
-            assert sqlstate_of(lambda query=query, arguments=arguments: laned.run(query, arguments)) == "PW041"
+            assert (
+                sqlstate_of(lambda query=query, arguments=arguments: laned.run(query, arguments))
+                == "PW041"
+            )
         laned.run("select jobs_internal.requeue_uncharged(%s, %s, %s)", [session, job, attempt])
-    assert laned.admin("select attempt, length(message) from jobs_internal.progress_message") == [(1, 1000)]
+    assert laned.admin("select attempt, length(message) from jobs_internal.progress_message") == [
+        (1, 1000)
+    ]
     laned.run(FINISH_ALONE, [session, lane, _ending(job)])
     assert laned.run("select * from jobs.log_lines") == []
     # Once it is finished it is finished.
-    assert sqlstate_of(lambda: laned.run(FINISH_ALONE, [session, lane, _ending(job, outcome="failed")])) == "PW041"
+    assert (
+        sqlstate_of(
+            lambda: laned.run(FINISH_ALONE, [session, lane, _ending(job, outcome="failed")])
+        )
+        == "PW041"
+    )
     assert laned.run(FINISH_CHUNK, [session, lane, _ending(job, outcome="failed")]) == [(False,)]
-    assert laned.run("select state, attempt from jobs.job where id = %s", [job]) == [("succeeded", 1)]
+    assert laned.run("select state, attempt from jobs.job where id = %s", [job]) == [
+        ("succeeded", 1)
+    ]
     laned.run(CLOSE, [session])
 
 
@@ -734,9 +982,22 @@ ODD: dict[str, dict[str, Any]] = {
     "times without end": {"started_at": "-infinity", "finished_at": "infinity"},
     "times of another age": {"started_at": "4700-01-01 BC", "finished_at": "294276-01-01"},
     "no times": {"started_at": None, "finished_at": None},
-    "figures": {"rows": -(2**63), "wal_bytes": 2**63 - 1, "buffers_hit": -1, "temp_bytes": 2**63 - 1, "child_pid": -1},
-    "an error beside success": {"error": {"sqlstate": "00000", "message": "\x1b[31m", "x": [1e300]}},
-    "failed with odd times": {"outcome": "failed", "started_at": "infinity", "finished_at": "-infinity", "error": 5},
+    "figures": {
+        "rows": -(2**63),
+        "wal_bytes": 2**63 - 1,
+        "buffers_hit": -1,
+        "temp_bytes": 2**63 - 1,
+        "child_pid": -1,
+    },
+    "an error beside success": {
+        "error": {"sqlstate": "00000", "message": "\x1b[31m", "x": [1e300]}
+    },
+    "failed with odd times": {
+        "outcome": "failed",
+        "started_at": "infinity",
+        "finished_at": "-infinity",
+        "error": 5,
+    },
     "timed out": {"outcome": "timed_out", "started_at": "-infinity", "finished_at": "infinity"},
     "lost": {"outcome": "lost", "queued_at": "infinity"},
     "in doubt": {"outcome": "in_doubt", "task": "x" * 100_000},
@@ -746,10 +1007,19 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 def test_odd_endings_of_ones_own_hurt_nobody(laned: Database) -> None:
-    """A14: whatever a session says of its own attempts, views, supervisors and other owners go on."""
+    """A14: whatever a session says of its own attempts, views, supervisors and other
+    owners go on.
+    """
     theirs = put(laned, "other.work", role="other")
-    supervisor = laned.value("select jobs_internal.supervisor_open('x', 'x', 1, 'x')", role="supervisor")
-    views = [row[0] for row in laned.admin("select relname from pg_class where relnamespace = 'jobs'::regnamespace")]
+    supervisor = laned.value(
+        "select jobs_internal.supervisor_open('x', 'x', 1, 'x')", role="supervisor"
+    )
+    views = [
+        row[0]
+        for row in laned.admin(
+            "select relname from pg_class where relnamespace = 'jobs'::regnamespace"
+        )
+    ]
     for name, odd in ODD.items():
         session, lane, job = _running_by_hand(laned)
         waiting = put(laned, "app.note", {"n": 2})
@@ -760,7 +1030,9 @@ def test_odd_endings_of_ones_own_hurt_nobody(laned: Database) -> None:
             sqlstate_of(lambda query=query, arguments=arguments: laned.run(query, arguments))
         pid = laned.line().info.backend_pid
         laned.line().close()
-        wait_until(lambda pid=pid: not laned.admin("select 1 from pg_stat_activity where pid = %s", [pid]))
+        wait_until(
+            lambda pid=pid: not laned.admin("select 1 from pg_stat_activity where pid = %s", [pid])
+        )
         # As the gateway does and reads.
         laned.run("select jobs_internal.supervisor_tick(%s)", [supervisor], role="supervisor")
         assert laned.run("select * from jobs_internal.take_outcomes(1000)", role="supervisor"), name
@@ -777,16 +1049,21 @@ def test_odd_endings_of_ones_own_hurt_nobody(laned: Database) -> None:
 
 
 def test_a_start_that_is_not_committed_holds_up_nobody_elses_index(laned: Database) -> None:
-    """A14, A19: starts of index builds come one after another, of one owner: one that is open stops no other owner."""
+    """A14, A19: starts of index builds come one after another, of one owner: one that is open stops
+    no other owner.
+    """
     theirs = put_sql(laned, "create index concurrently on other.ledger (n)", role="other")
     index = put_sql(laned, "create index concurrently on app.ledger (n)")
     session = laned.value("select jobs_internal.open_session(jobs_internal.schema_version())")
     laned.run("begin")
     lane, message, lease = laned.run(
-        "select c.lane_id, c.msg_ids[1], c.lease from jobs_internal.claim(%s, 0, null, false, 1) as c", [session]
+        "select c.lane_id, c.msg_ids[1], c.lease from jobs_internal.claim(%s, 0, null, false,"
+        " 1) as c",
+        [session],
     )[0]
     item = laned.value(
-        "select i::text from unnest(jobs_internal.open_chunk(%s, array[%s::bigint], %s, -1, false)) as i",
+        "select i::text from unnest(jobs_internal.open_chunk(%s, array[%s::bigint], %s, -1,"
+        " false)) as i",
         [lane, message, lease],
     )
     begin = "select (jobs_internal.begin_alone(%s, %s, %s::jobs_internal.work_item)).mode"

@@ -1,4 +1,6 @@
-"""A25 to A29, as far as one machine shows them: powerful owners, copies, the Python side, what operators may."""
+"""A25 to A29, as far as one machine shows them: powerful owners, copies, the Python side,
+what operators may.
+"""
 
 import ast
 import os
@@ -18,7 +20,12 @@ import pyworker
 PACKAGE = Path(pyworker.__file__).parent
 TOP = PACKAGE.parent
 POWERS = (
-    *("alter role {} superuser", "alter role {} bypassrls", "alter role {} replication", "alter role {} createrole"),
+    *(
+        "alter role {} superuser",
+        "alter role {} bypassrls",
+        "alter role {} replication",
+        "alter role {} createrole",
+    ),
     *("grant pg_read_all_data to {}", "grant jobs_owner to {}", "grant jobs_supervisor to {}"),
 )
 
@@ -30,7 +37,9 @@ def mighty(watched: Database) -> Iterator[str]:
     watched.admin(f"create role {name} login in role jobs_producer, jobs_runner")
     if watched.server.password:
         watched.admin(f"alter role {name} password '{watched.server.password}'")
-    watched.admin(f"grant usage on schema app to {name}; grant all on all functions in schema app to {name}")
+    watched.admin(
+        f"grant usage on schema app to {name}; grant all on all functions in schema app to {name}"
+    )
     watched.admin(f"grant all on app.ledger to {name}")
     yield name
     wait_until(lambda: not watched.background())
@@ -39,8 +48,12 @@ def mighty(watched: Database) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("power", POWERS)
-def test_an_owner_that_becomes_powerful_in_the_middle(watched: Database, mighty: str, power: str) -> None:
-    """A25: the session that is at work then takes no other job: it would run with rights that nobody admitted."""
+def test_an_owner_that_becomes_powerful_in_the_middle(
+    watched: Database, mighty: str, power: str
+) -> None:
+    """A25: the session that is at work then takes no other job: it would run with rights that
+    nobody admitted.
+    """
     database = watched
     put(database, "app.note", {"n": 0}, role=mighty)
     database.drain(role=mighty)
@@ -55,8 +68,12 @@ def test_an_owner_that_becomes_powerful_in_the_middle(watched: Database, mighty:
     assert [attempts(database, job) for job in (next_one, child)] == [[], []]
 
 
-def test_a_supervisor_starts_nothing_for_a_powerful_owner(watched: Database, supervise: Supervise, mighty: str) -> None:
-    """A25: named by --owner: no session; PW019 for what it enqueues; a word in health and check; others go on."""
+def test_a_supervisor_starts_nothing_for_a_powerful_owner(
+    watched: Database, supervise: Supervise, mighty: str
+) -> None:
+    """A25: named by --owner: no session; PW019 for what it enqueues; a word in health and check;
+    others go on.
+    """
     database = watched
     job = put(database, "app.note", {"n": 1}, role=mighty)
     database.admin(f"alter role {mighty} superuser")
@@ -67,7 +84,9 @@ def test_a_supervisor_starts_nothing_for_a_powerful_owner(watched: Database, sup
     assert wait_for(database, other)["state"] == "succeeded"
     assert attempts(database, job) == []
     assert state(database, job) in ("queued", "scheduled")
-    detail = database.value("select detail from jobs.health where \"check\" = 'privileged owners'", role="operator")
+    detail = database.value(
+        "select detail from jobs.health where \"check\" = 'privileged owners'", role="operator"
+    )
     assert f"{mighty} (SUPERUSER)" in detail
     command = [sys.executable, "-m", "pyworker", "check", "--dsn", database.dsn("postgres")]
     done = warm.run(command, capture_output=True, text=True, check=False)
@@ -77,7 +96,9 @@ def test_a_supervisor_starts_nothing_for_a_powerful_owner(watched: Database, sup
 
 
 def test_a_supervisor_does_nothing_in_a_copy(server: Server, template: str) -> None:
-    """A27: a DSN that leads to a copy of an installation: the supervisor leaves, and nothing is run there."""
+    """A27: a DSN that leads to a copy of an installation: the supervisor leaves,
+    and nothing is run there.
+    """
     home = clone(server, template, "home")
     job = put(home, "app.note", {"n": 1})
     home.close()
@@ -85,13 +106,28 @@ def test_a_supervisor_does_nothing_in_a_copy(server: Server, template: str) -> N
     with server.administrate() as connection:
         connection.execute(f"create database {copy.name} template {home.name}".encode())
     try:
-        command = [sys.executable, "-m", "pyworker", "run", "--dsn", copy.dsn("supervisor"), "--until-empty"]
+        command = [
+            sys.executable,
+            "-m",
+            "pyworker",
+            "run",
+            "--dsn",
+            copy.dsn("supervisor"),
+            "--until-empty",
+        ]
         done = warm.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 8
         assert '"sqlstate": "PW060"' in done.stdout
-        for call in ("select jobs.enqueue('pg_catalog.now')", "select jobs.run_now(%s)", "select jobs.retry(%s)"):
+        for call in (
+            "select jobs.enqueue('pg_catalog.now')",
+            "select jobs.run_now(%s)",
+            "select jobs.retry(%s)",
+        ):
             given = [job] if "%s" in call else None
-            assert sqlstate_of(lambda call=call, given=given: copy.run(call, given)) in ("PW060", "PW031")  # type: ignore[misc]
+            assert sqlstate_of(lambda call=call, given=given: copy.run(call, given)) in (
+                "PW060",
+                "PW031",
+            )  # type: ignore[misc]
         assert attempts(copy, job) == []
         assert not copy.background()
     finally:
@@ -114,19 +150,33 @@ def test_the_python_side_runs_nothing_that_it_reads() -> None:
                 whole = ast.unparse(node)
                 if (name in calls and not whole.startswith("re.")) or "shell=True" in whole:
                     found.append(f"{path.name}: {whole}")
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("/tmp/"):
+            elif (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and node.value.startswith("/tmp/")
+            ):
                 found.append(f"{path.name}: {node.value}")
     assert found == []
 
 
 def _run_in(place: Path, database: Database) -> "subprocess.CompletedProcess[str]":
     program = Path(sys.executable).with_name("pyworker")
-    command = [program, "run", "--dsn", database.dsn("supervisor"), "--owner", "app", "--until-empty"]
+    command = [
+        program,
+        "run",
+        "--dsn",
+        database.dsn("supervisor"),
+        "--owner",
+        "app",
+        "--until-empty",
+    ]
     return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
 
 
 def test_what_lies_in_the_working_directory_is_not_run(watched: Database, tmp_path: Path) -> None:
-    """A28: modules, and settings of other programs, that somebody left where the daemon is started."""
+    """A28: modules, and settings of other programs, that somebody left where the daemon is
+    started.
+    """
     for name in (".env", ".pgpass", "pg_service.conf", ".pg_service.conf"):
         (tmp_path / name).write_text("PYWORKER_OWNERS=nobody\nPYWORKER_LOG_FORMAT=none\n")
     for name in ("psycopg.py", "structlog.py", "json.py", "sitecustomize.py"):
@@ -140,7 +190,9 @@ def test_what_lies_in_the_working_directory_is_not_run(watched: Database, tmp_pa
 
 @pytest.mark.parametrize("how", ["owner", "link", "mode"])
 def test_a_planted_configuration_is_refused(watched: Database, tmp_path: Path, how: str) -> None:
-    """A28: pyworker.toml of another user, or that everybody may write, would say where to connect and whom to trust."""
+    """A28: pyworker.toml of another user, or that everybody may write, would say where to connect
+    and whom to trust.
+    """
     if how != "mode" and os.geteuid() != 0:
         pytest.skip("only root gives files away")
     planted = tmp_path / "pyworker.toml"
@@ -161,7 +213,9 @@ def test_a_planted_configuration_is_refused(watched: Database, tmp_path: Path, h
 
 @pytest.mark.parametrize("power", ["alter role {} bypassrls", "grant pg_read_all_data to {}"])
 def test_an_operator_with_more_rights(database: Database, power: str) -> None:
-    """A29: BYPASSRLS shows no more, for no rule of ours is a policy; pg_read_all_data reads the tables, and says so."""
+    """A29: BYPASSRLS shows no more, for no rule of ours is a policy; pg_read_all_data reads the
+    tables, and says so.
+    """
     name = own_name("reads")
     database.admin(f"create role {name} login in role jobs_operator")
     try:

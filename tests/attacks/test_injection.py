@@ -1,7 +1,9 @@
-"""A9: every text that a caller passes or names, full of quotes, dollars, percents, backslashes and statements.
+"""A9: every text that a caller passes or names, full of quotes, dollars, percents,
+backslashes and statements.
 
-Each is refused with its SQLSTATE, or kept and given back as it is; nothing in it is ever run. The proof is the vault,
-in which a row of anybody but app would stand, and that every object of ours is still there.
+Each is refused with its SQLSTATE, or kept and given back as it is; nothing in it is ever run. The
+proof is the vault, in which a row of anybody but app would stand, and that every object of ours is
+still there.
 """
 
 from collections.abc import Iterator
@@ -47,7 +49,8 @@ def target(server: Server, template: str) -> Iterator[Database]:
     put(database, "app.note", {"n": 1})
     database.drain()
     objects = (
-        "select count(*) from pg_class where relnamespace in ('jobs'::regnamespace, 'jobs_internal'::regnamespace)"
+        "select count(*) from pg_class where relnamespace in ('jobs'::regnamespace,"
+        " 'jobs_internal'::regnamespace)"
     )
     before = database.admin(objects)
     yield database
@@ -62,7 +65,9 @@ def test_arguments_of_enqueue(target: Database, payload: str) -> None:
     """A9: task, keys and values of args, queue, unique_key, priority, settings, note."""
 
     def code(**options: Any) -> str | None:
-        return sqlstate_of(lambda: put(target, **{"task": "app.echo", "args": {"what": 1}, **options}))
+        return sqlstate_of(
+            lambda: put(target, **{"task": "app.echo", "args": {"what": 1}, **options})
+        )
 
     assert code(task=payload) in ("PW001", "PW002", "PW015")
     assert code(task=f"app.echo({payload})") == "PW001"
@@ -92,7 +97,9 @@ def test_arguments_of_enqueue(target: Database, payload: str) -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_statements_and_what_goes_with_them(target: Database, payload: str) -> None:
-    """A9: a statement is one statement; done_when and rollback are checked, and run as nobody but its owner."""
+    """A9: a statement is one statement; done_when and rollback are checked, and run as nobody but
+    its owner.
+    """
     for texts in (
         {"statement": payload},
         {"statement": f"select 1; {payload}"},
@@ -105,15 +112,25 @@ def test_statements_and_what_goes_with_them(target: Database, payload: str) -> N
         assert code in (None, "PW014", "PW017", "PW021"), texts
     literal = sql.Literal(payload).as_string(target.line())
     jobs = [
-        put_sql(target, f"select jobs.log({literal}, fields => jsonb_build_object({literal}, {literal}))"),
-        put_sql(target, f"select {literal}", done_when=f"{literal} is not null", rollback=f"select {literal}"),
+        put_sql(
+            target,
+            f"select jobs.log({literal}, fields => jsonb_build_object({literal}, {literal}))",
+        ),
+        put_sql(
+            target,
+            f"select {literal}",
+            done_when=f"{literal} is not null",
+            rollback=f"select {literal}",
+        ),
     ]
     assert len(jobs) == 2
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_texts_of_the_other_functions(target: Database, payload: str) -> None:
-    """A9: jobs.publish and its kin, jobs.log, what an operator names and sets, what a supervisor says."""
+    """A9: jobs.publish and its kin, jobs.log, what an operator names and sets,
+    what a supervisor says.
+    """
     for code, role, query in (
         (("PW001", "PW002", "PW015"), "app", "select jobs.publish(%s, 'other')"),
         (("PW075",), "app", "select jobs.publish('app.echo', %s)"),
@@ -131,11 +148,17 @@ def test_texts_of_the_other_functions(target: Database, payload: str) -> None:
         (("PW026",), "operator", "select jobs.configure('log_lines', %s)"),
         (("PW026",), "operator", "select jobs.set_retry_rule(%s, true, 'x')"),
         (("PW075",), "postgres", "select jobs.admit_role(%s)"),
-        ((None,), "supervisor", "select jobs_internal.note_unreached(1, jsonb_build_object(%s::text, 'x'))"),
+        (
+            (None,),
+            "supervisor",
+            "select jobs_internal.note_unreached(1, jsonb_build_object(%s::text, 'x'))",
+        ),
     ):
         found = sqlstate_of(lambda query=query, role=role: target.run(query, [payload], role=role))
         assert found in code, query
-    supervisor = target.value("select jobs_internal.supervisor_open(%s, %s, 1, %s)", [payload] * 3, role="supervisor")
+    supervisor = target.value(
+        "select jobs_internal.supervisor_open(%s, %s, 1, %s)", [payload] * 3, role="supervisor"
+    )
     target.run(
         "select jobs_internal.note_unreached(%s, jsonb_build_object('app', %s::text))",
         [supervisor, payload],
@@ -162,37 +185,60 @@ def test_values_that_are_run_come_back_as_they_are(target: Database) -> None:
         end $$"""
     )
     functions = [put(target, "app.tell", {"x": payload}) for payload in PAYLOADS]
-    procedures = [put(target, "app.tell_in_child", {"x": payload}, max_attempts=1) for payload in PAYLOADS]
+    procedures = [
+        put(target, "app.tell_in_child", {"x": payload}, max_attempts=1) for payload in PAYLOADS
+    ]
     target.drain(timeout=30)
     assert tuple(target.result(job) for job in functions) == PAYLOADS
     assert tuple(target.job(job)["error"]["message"] for job in procedures) == PAYLOADS
     for jobs in (functions, procedures):
-        lines = target.run("select message from jobs.log_lines where job_id = any (%s) order by job_id", [jobs])
+        lines = target.run(
+            "select message from jobs.log_lines where job_id = any (%s) order by job_id", [jobs]
+        )
         assert tuple(row[0] for row in lines) == PAYLOADS
 
 
-NAMES = ('a"b', "a'b", "a b;--", "a.b", "a%sI", "$1", "A\\b", "select", "\u00e9\u02bc", 'x"); select 1; --')
+NAMES = (
+    'a"b',
+    "a'b",
+    "a b;--",
+    "a.b",
+    "a%sI",
+    "$1",
+    "A\\b",
+    "select",
+    "\u00e9\u02bc",
+    'x"); select 1; --',
+)
 
 
 OBJECTS = (
     "create type {s}.{t} as enum ('x', {v})",
     "create domain {s}.{d} as text default {v} check (value <> 'never')",
-    """create function {s}.{f}({p} {s}.{t}, {q} {s}.{d} default {v}, {r} text[] default array[{v}]) returns text
+    """create function {s}.{f}({p} {s}.{t}, {q} {s}.{d} default {v}, {r} text[] default array[{v}])
+        returns text
     language sql as $body$ select format('%s %s %s', $1, $2, $3[1]) $body$""",
     """create function {s}.{g}({p} {s}.{t}, out {o} text, out n integer) returns setof record
     language sql as $body$ select $1::text, 1 $body$""",
     """create procedure {s}.{c}({p} {s}.{t}, {q} {s}.{d} default {v})
-    language plpgsql as $body$ begin commit; insert into app.ledger (n) values (4711); end $body$""",
+    language plpgsql as $body$ begin commit; insert into app.ledger (n) values (4711);
+      end $body$""",
 )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_of_schemas_functions_parameters_types_and_queues(target: Database, name: str) -> None:
+def test_names_of_schemas_functions_parameters_types_and_queues(
+    target: Database, name: str
+) -> None:
     """A9: names of objects go into the calls that are made; each is quoted there."""
     i = sql.Identifier
     schema = f"s {name}"
     target.admin(sql.SQL("create schema {}").format(i(schema)).as_string(target.line("postgres")))
-    target.admin(sql.SQL("grant all on schema {} to app").format(i(schema)).as_string(target.line("postgres")))
+    target.admin(
+        sql.SQL("grant all on schema {} to app")
+        .format(i(schema))
+        .as_string(target.line("postgres"))
+    )
     for text in OBJECTS:
         parts = {key: i(f"{key} {name}") for key in "tdfgcpqro"}
         target.line().execute(sql.SQL(text).format(s=i(schema), v=sql.Literal(name), **parts))
@@ -204,7 +250,10 @@ def test_names_of_schemas_functions_parameters_types_and_queues(target: Database
     assert target.result(jobs[0]) == f"x {name} {name}"
     assert target.result(jobs[1]) == [{f"o {name}": "x", "n": 1}]
     index = put_sql(
-        target, sql.SQL("create index concurrently {} on app.ledger (n)").format(i(name)).as_string(target.line())
+        target,
+        sql.SQL("create index concurrently {} on app.ledger (n)")
+        .format(i(name))
+        .as_string(target.line()),
     )
     target.drain()
     assert target.result(index)["verified"] is True
@@ -221,19 +270,32 @@ def test_names_of_roles(database: Database, name: str) -> None:
     try:
         waiting = put(database, "pg_catalog.now", role=role, run_at="2100-01-01")
         running = put(database, "pg_catalog.pg_sleep", {"$1": 60}, role=role)
-        statement = put_sql(database, "do $$ begin commit; perform jobs.log(session_user); end $$", role=role)
+        statement = put_sql(
+            database, "do $$ begin commit; perform jobs.log(session_user); end $$", role=role
+        )
         database.run(
-            "select jobs.create_queue('odd'), jobs.pause('odd'), jobs.set_quota(session_user, pending => 10)", role=role
+            "select jobs.create_queue('odd'), jobs.pause('odd'), jobs.set_quota(session_user,"
+            " pending => 10)",
+            role=role,
         )
         database.run("select jobs.start(2)", role=role)
-        wait_until(lambda: database.run("select 1 from jobs.running where id = %s", [running], role=role))
+        wait_until(
+            lambda: database.run("select 1 from jobs.running where id = %s", [running], role=role)
+        )
         assert database.value("select jobs.cancel(%s)", [waiting], role=role) == "cancelled"
         assert database.value("select jobs.cancel(%s)", [running], role=role) == "cancelling"
-        wait_until(lambda: state(database, running) == "cancelled" and state(database, statement) == "succeeded")
+        wait_until(
+            lambda: (
+                state(database, running) == "cancelled"
+                and state(database, statement) == "succeeded"
+            )
+        )
         database.drain(role=role)
         assert database.value("select message from jobs.log_lines", role=role) == role
         assert {row[0] for row in database.run("select owner from jobs.job", role=role)} == {role}
-        assert [row[0] for row in database.run("select distinct login from jobs.audit", role=role)] == [role]
+        assert [
+            row[0] for row in database.run("select distinct login from jobs.audit", role=role)
+        ] == [role]
         for view in ("sessions", "queues", "health", "quotas", "attempts"):
             database.run(f"select * from jobs.{view}", role=role)
     finally:

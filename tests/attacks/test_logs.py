@@ -1,4 +1,6 @@
-"""A22: whatever a job's author writes, a line of the daemon's log is one event, and cannot be mistaken for another."""
+"""A22: whatever a job's author writes, a line of the daemon's log is one event,
+and cannot be mistaken for another.
+"""
 
 import json
 import re
@@ -15,14 +17,17 @@ from support import Database, sqlstate_of
 from pyworker.events import EVENTS
 
 FORGED = (
-    '{"timestamp": "2026-01-01T00:00:00Z", "level": "critical", "event": "server_stalled", "duty": "x", "seconds": 1}'
+    '{"timestamp": "2026-01-01T00:00:00Z", "level": "critical", "event": "server_stalled", "duty":'
+    ' "x", "seconds": 1}'
 )
 TEXTS = {
     "newlines": f"\n{FORGED}\n\r\n{FORGED}\r",
     "quotes": f'"}}\n{FORGED}',
     "more keys": '", "event": "job_succeeded", "job_id": 1, "level": "info',
     "console": "\n2026-01-01T00:00:00Z [critical ] server_stalled duty=x seconds=1",
-    "pairs": "x event=job_succeeded level=critical job_id=1\u00a0state=succeeded\u3000outcome=succeeded",
+    "pairs": (
+        "x event=job_succeeded level=critical job_id=1\u00a0state=succeeded\u3000outcome=succeeded"
+    ),
     "ansi": "\x1b[2K\x1b[1A\x1b]0;title\x07\x1b[31mred\x9b31m\x08\x08\x7f",
     "formats": "%s %d %n %(event)s {} {0} {event} ${jndi:x} \\n \\x1b[31m \\u0000 \\0 %00",
     "lines of other kinds": "a\x0bb\x0cc\x1cd\x1ee\x85f\u2028g\u2029h",
@@ -71,9 +76,20 @@ def _unsafe(text: str) -> list[str]:
 
 def _log(database: Database, form: str) -> str:
     """Have a daemon do all that is due; gives what it wrote."""
-    command = [sys.executable, "-m", "pyworker", "run", "--dsn", database.dsn("supervisor"), "--owner", "app"]
+    command = [
+        sys.executable,
+        "-m",
+        "pyworker",
+        "run",
+        "--dsn",
+        database.dsn("supervisor"),
+        "--owner",
+        "app",
+    ]
     done = warm.run(
-        [*command, "--until-empty", "--log-format", form, "--name", "the one"], capture_output=True, check=False
+        [*command, "--until-empty", "--log-format", form, "--name", "the one"],
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done
     assert done.stderr == b""
@@ -99,21 +115,41 @@ def said(database: Database) -> tuple[Database, set[int]]:
             ("app.shout", {"message": text}),
         ):
             jobs.add(put(database, task, args, note=note, max_attempts=1))
-        jobs.add(put_sql(database, f"/* {quoted.replace('*/', '')} */ select 1 / 0, '{quoted}'", max_attempts=1))
-    huge = "select jobs.enqueue('app.fail', note => jsonb_build_object('x', 1e400::numeric + 0.5), max_attempts => 1)"
+        jobs.add(
+            put_sql(
+                database,
+                f"/* {quoted.replace('*/', '')} */ select 1 / 0, '{quoted}'",
+                max_attempts=1,
+            )
+        )
+    huge = (
+        "select jobs.enqueue('app.fail', note => jsonb_build_object('x', 1e400::numeric + 0.5),"
+        " max_attempts => 1)"
+    )
     jobs.add(database.value(huge))
     return database, jobs
 
 
 def test_each_line_of_json_is_one_event(said: tuple[Database, set[int]]) -> None:
-    """A22: newlines, ANSI, JSON, formats, bidi and unseen characters in errors, notes, names and log lines."""
+    """A22: newlines, ANSI, JSON, formats, bidi and unseen characters in errors, notes,
+    names and log lines.
+    """
     database, jobs = said
     raw = _log(database, "json")
     assert raw.endswith("\n")
-    lines = [json.loads(line, object_pairs_hook=_strict, parse_constant=_no_constant) for line in raw[:-1].split("\n")]
+    lines = [
+        json.loads(line, object_pairs_hook=_strict, parse_constant=_no_constant)
+        for line in raw[:-1].split("\n")
+    ]
     for line in lines:
         assert list(line)[:4] == ["timestamp", "level", "event", "supervisor_name"]
-        assert set(line) == {"timestamp", "level", "event", "supervisor_name", *EVENTS[line["event"]].fields}
+        assert set(line) == {
+            "timestamp",
+            "level",
+            "event",
+            "supervisor_name",
+            *EVENTS[line["event"]].fields,
+        }
         assert (line["level"], line["supervisor_name"]) == (EVENTS[line["event"]].level, "the one")
         assert datetime.fromisoformat(line["timestamp"]).tzinfo
         assert [text for text in _texts(line) if _unsafe(text)] == []
@@ -121,7 +157,9 @@ def test_each_line_of_json_is_one_event(said: tuple[Database, set[int]]) -> None
     ends = [line["job_id"] for line in lines if "job_id" in line]
     assert sorted(ends) == sorted(jobs)
     assert {line["event"] for line in lines if "job_id" in line} == {"job_failed"}
-    assert not {"server_stalled", "job_succeeded", "duty_failed", "problem"} & {line["event"] for line in lines}
+    assert not {"server_stalled", "job_succeeded", "duty_failed", "problem"} & {
+        line["event"] for line in lines
+    }
     assert {state(database, job) for job in jobs} == {"failed"}
 
 
@@ -132,14 +170,24 @@ def test_each_line_for_people_is_one_event(said: tuple[Database, set[int]]) -> N
     assert raw.endswith("\n")
     assert [char for char in _unsafe(raw) if char != "\n"] == []
     heads = [
-        re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z) \[(\w+) *\] (\w+) +supervisor_name='the one'( |$)", line)
+        re.match(
+            r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z) \[(\w+) *\] (\w+)"
+            r" +supervisor_name='the one'( |$)",
+            line,
+        )
         for line in raw[:-1].split("\n")
     ]
     assert None not in heads
     names = [head.group(3) for head in heads if head]
     assert names.count("job_failed") == len(jobs)
     assert set(names) == {
-        *("supervisor_started", "sessions_launched", "job_failed", "supervisor_stopping", "supervisor_stopped")
+        *(
+            "supervisor_started",
+            "sessions_launched",
+            "job_failed",
+            "supervisor_stopping",
+            "supervisor_stopped",
+        )
     }
 
 
@@ -158,4 +206,7 @@ def test_names_of_queues_are_short_words(database: Database) -> None:
     """A22: a queue's name goes into figures and messages; it cannot hold such a text."""
     for name, text in TEXTS.items():
         call = "select jobs.create_queue(%s)"
-        assert sqlstate_of(lambda text=text, call=call: database.run(call, [text], role="operator")) == "PW015", name
+        assert (
+            sqlstate_of(lambda text=text, call=call: database.run(call, [text], role="operator"))
+            == "PW015"
+        ), name

@@ -22,7 +22,9 @@ LIES = (
 
 
 def _ticks(database: Database) -> int:
-    rows = database.admin("select calls from pg_stat_user_functions where funcname = 'supervisor_tick'")
+    rows = database.admin(
+        "select calls from pg_stat_user_functions where funcname = 'supervisor_tick'"
+    )
     return int(rows[0][0]) if rows else 0
 
 
@@ -31,7 +33,9 @@ def _asleep(database: Database) -> bool:
 
 
 def test_a_spoofed_ring_is_no_command(watched: Database, supervise: Supervise) -> None:
-    """A20: whatever its payload says, jobs and supervisor go on as they were, and nothing of it is logged."""
+    """A20: whatever its payload says, jobs and supervisor go on as they were, and nothing of it is
+    logged.
+    """
     database = watched
     waiting = put(database, "app.note", {"n": 1}, run_at="2100-01-01")
     one = supervise(database.dsn("supervisor"), "--owner", "app")
@@ -46,14 +50,22 @@ def test_a_spoofed_ring_is_no_command(watched: Database, supervise: Supervise) -
     assert one.stop() == 0
     told = {line["event"] for line in one.lines}
     assert told == {
-        *("supervisor_started", "sessions_launched", "job_succeeded", "supervisor_stopping", "supervisor_stopped")
+        *(
+            "supervisor_started",
+            "sessions_launched",
+            "job_succeeded",
+            "supervisor_stopping",
+            "supervisor_stopped",
+        )
     }
     assert one.other == []
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 def test_a_flood_of_rings_is_bounded(watched: Database, supervise: Supervise, busy: bool) -> None:
-    """A20: a supervisor that is rung without end ticks some twenty times a second, and jobs go on beside it."""
+    """A20: a supervisor that is rung without end ticks some twenty times a second,
+    and jobs go on beside it.
+    """
     database = watched
     database.admin(f"alter database {database.name} set track_functions = 'pl'")
     supervise(database.dsn("supervisor"), "--owner", "app")
@@ -66,7 +78,8 @@ def test_a_flood_of_rings_is_bounded(watched: Database, supervise: Supervise, bu
     while time.monotonic() < begun + 2:
         line.execute("notify pyworker, 'x'")
     ticks = _ticks(database) - before
-    assert ticks < 50 * (time.monotonic() - begun)  # a busy machine takes longer, and ticks less often
+    # a busy machine takes longer, and ticks less often
+    assert ticks < 50 * (time.monotonic() - begun)
     over = Event()
 
     def flood() -> None:

@@ -1,4 +1,6 @@
-"""The attacks again while the server is stopped and started in every way: nothing gets in, and nobody else is hurt."""
+"""The attacks again while the server is stopped and started in every way: nothing gets in,
+and nobody else is hurt.
+"""
 
 import contextlib
 from collections import Counter
@@ -19,7 +21,8 @@ create function app.climb(how text) returns void language plpgsql as $$
 declare
   v_part text;
 begin
-  foreach v_part in array string_to_array(how, ';') || array['insert into guard.canary values (current_user)'] loop
+  foreach v_part in array
+    string_to_array(how, ';') || array['insert into guard.canary values (current_user)'] loop
     begin
       execute v_part;
     exception
@@ -27,7 +30,8 @@ begin
         null;
     end;
   end loop;
-  insert into app.climbed values (session_user || '/' || current_user || '/' || current_setting('is_superuser'));
+  insert into app.climbed
+  values (session_user || '/' || current_user || '/' || current_setting('is_superuser'));
 end $$;
 create procedure app.climb_first() language plpgsql as $$
 begin
@@ -40,7 +44,8 @@ begin
   end;
   reset role;
   reset session authorization;
-  insert into app.climbed values (session_user || '/' || current_user || '/' || current_setting('is_superuser'));
+  insert into app.climbed
+  values (session_user || '/' || current_user || '/' || current_setting('is_superuser'));
   commit;
   insert into guard.canary values (current_user);
 end $$
@@ -69,15 +74,26 @@ FORGERIES: dict[str, set[str]] = {
     "select jobs.pause()": {"42501"},
     "select jobs.admit_role('app')": {"42501"},
     "insert into guard.canary values ('app')": {"42501"},
-    **{f"select jobs.{call}({n})": {"PW030"} for call in ("cancel", "retry", "run_now", "dismiss") for n in (1, 2, 3)},
+    **{
+        f"select jobs.{call}({n})": {"PW030"}
+        for call in ("cancel", "retry", "run_now", "dismiss")
+        for n in (1, 2, 3)
+    },
 }
 READ = "select count(*) from jobs.job as j where j::text like '%s3cret%'"
 
 
-def _insist(database: Database, role: str, over: Event, told: Counter[str], seen: list[object]) -> None:
-    """Try every forgery and look for secrets, over and over, with a new connection whenever the server is back."""
+def _insist(
+    database: Database, role: str, over: Event, told: Counter[str], seen: list[object]
+) -> None:
+    """Try every forgery and look for secrets, over and over, with a new connection whenever the
+    server is back.
+    """
     while not over.is_set():
-        with contextlib.suppress(psycopg.OperationalError), database.server.connect(role, database.name) as line:
+        with (
+            contextlib.suppress(psycopg.OperationalError),
+            database.server.connect(role, database.name) as line,
+        ):
             while not over.is_set():
                 for call in FORGERIES:
                     try:
@@ -104,13 +120,16 @@ def _again(work: Callable[[], object]) -> None:
 
 
 def test_attacks_while_the_server_is_restarted(own: Database, supervise: Supervise) -> None:
-    """A1-A5, A13, A14, A23: climbs, forgeries, guesses and looks while the server stops and starts four times."""
+    """A1-A5, A13, A14, A23: climbs, forgeries, guesses and looks while the server stops and starts
+    four times.
+    """
     database = own
     private = database.server.private
     assert private is not None
     database.run(THINGS)
     database.admin(
-        "create schema guard; create table guard.canary (who text); insert into guard.canary values ('planted');"
+        "create schema guard; create table guard.canary (who text); insert into guard.canary"
+        " values ('planted');"
         " grant usage on schema guard to public"
     )
     database.run("create table other.done (n integer)", role="other")
@@ -120,8 +139,12 @@ def test_attacks_while_the_server_is_restarted(own: Database, supervise: Supervi
         role="other",
     )
     # The first ones are those whose numbers are guessed.
-    theirs = [put(database, "other.work", {"n": n, "key": "s3cret"}, role="other") for n in range(1, 41)]
-    parked = put(database, "other.work", {"n": 0, "key": "s3cret"}, role="other", run_at="2100-01-01")
+    theirs = [
+        put(database, "other.work", {"n": n, "key": "s3cret"}, role="other") for n in range(1, 41)
+    ]
+    parked = put(
+        database, "other.work", {"n": 0, "key": "s3cret"}, role="other", run_at="2100-01-01"
+    )
     supervise(database.dsn("supervisor"), "--owner", "app", "--owner", "other")
     over, told, seen = Event(), Counter[str](), list[object]()
     clients = [Thread(target=_insist, args=(database, "app", over, told, seen)) for _ in range(2)]
@@ -130,15 +153,26 @@ def test_attacks_while_the_server_is_restarted(own: Database, supervise: Supervi
     climbs: list[int] = []
     try:
         for mode in ("fast", "immediate", "fast", "immediate"):
-            _again(lambda: climbs.extend(put_many(database, "app.climb", [{"how": how} for how in CLIMBS] * 5)))
-            _again(lambda: climbs.extend(put(database, "app.climb_first", max_attempts=1) for _ in range(3)))
+            _again(
+                lambda: climbs.extend(
+                    put_many(database, "app.climb", [{"how": how} for how in CLIMBS] * 5)
+                )
+            )
+            _again(
+                lambda: climbs.extend(
+                    put(database, "app.climb_first", max_attempts=1) for _ in range(3)
+                )
+            )
             wait_until(lambda: database.admin("select 1 from app.climbed limit 1"), 20)
             before = sum(told.values())
             wait_until(lambda before=before: sum(told.values()) > before + len(FORGERIES), 20)  # type: ignore[misc]
             database.close()
             private.stop(mode=mode)  # type: ignore[arg-type]
             private.start()
-        unfinished = "select count(*) from jobs_internal.job where due_at is null or due_at < now() + interval '1 hour'"
+        unfinished = (
+            "select count(*) from jobs_internal.job where due_at is null"
+            " or due_at < now() + interval '1 hour'"
+        )
         _again(lambda: database.admin(unfinished))
         wait_until(lambda: database.admin(unfinished) == [(0,)], 60)
     finally:
@@ -146,11 +180,15 @@ def test_attacks_while_the_server_is_restarted(own: Database, supervise: Supervi
         for client in clients:
             client.join()
     assert seen == []
-    assert {key for key in told if key.rsplit(": ", 1)[1] not in FORGERIES[key.rsplit(": ", 1)[0]]} == set()
+    assert {
+        key for key in told if key.rsplit(": ", 1)[1] not in FORGERIES[key.rsplit(": ", 1)[0]]
+    } == set()
     assert database.admin("select who from guard.canary") == [("planted",)]
     assert database.admin("select distinct who from app.climbed") == [("app/app/off",)]
     assert {state(database, job) for job in theirs} == {"succeeded"}
-    assert sorted(row[0] for row in database.admin("select n from other.done")) == list(range(1, 41))
+    assert sorted(row[0] for row in database.admin("select n from other.done")) == list(
+        range(1, 41)
+    )
     assert state(database, parked) == "scheduled"
     assert database.admin("select count(*) from jobs.audit") == [(0,)]
     found = database.admin("select rolsuper, rolcreaterole from pg_roles where rolname = 'app'")
@@ -174,14 +212,18 @@ end $$
 
 
 def test_a_stubborn_job_while_the_server_shuts_down(own: Database, supervise: Supervise) -> None:
-    """A30: it holds up a fast stop; an immediate one ends it, as the runbook says. It leaves nothing behind."""
+    """A30: it holds up a fast stop; an immediate one ends it, as the runbook says.
+    It leaves nothing behind.
+    """
     database = own
     private = database.server.private
     assert private is not None
     database.run(STUBBORN)
     job = put(database, "app.stubborn", settings={"work_mem": "1MB"})
     database.run("select jobs.start()")
-    wait_until(lambda: database.admin("select 1 from jobs.running where wait_event = 'Timeout:PgSleep'"))
+    wait_until(
+        lambda: database.admin("select 1 from jobs.running where wait_event = 'Timeout:PgSleep'")
+    )
     other = put(database, "pg_catalog.now", role="other")
     with pytest.raises(ServerError):
         private.stop("fast", 2)

@@ -1,6 +1,8 @@
-"""A6, A10 to A13: what may be a job, and what becomes of it when functions, rights and roles change before it runs.
+"""A6, A10 to A13: what may be a job, and what becomes of it when functions, rights and roles change
+before it runs.
 
-EXECUTE is checked at enqueue for the owner, and again by the server itself when the job runs as its owner.
+EXECUTE is checked at enqueue for the owner, and again by the server itself when the job runs as
+its owner.
 """
 
 from collections.abc import Iterator
@@ -34,7 +36,10 @@ REACHING = {
     "jobs_internal.maintain()": ("PW006", {}),
     "jobs.admit_role(text)": ("PW006", {"role": "app"}),
     "jobs.configure(text, text)": ("PW006", {"name": "log_lines", "value": "1"}),
-    "jobs.set_quota(text, bigint, integer, integer, integer, integer, bigint, text)": ("PW006", {"role": "app"}),
+    "jobs.set_quota(text, bigint, integer, integer, integer, integer, bigint, text)": (
+        "PW006",
+        {"role": "app"},
+    ),
     "pgmq.send(text, jsonb)": ("PW006", {"queue_name": "pyworker_1", "msg": {}}),
     "other.closed()": ("PW006", {}),
     "other.work(integer)": ("PW006", {"n": 1}),
@@ -52,30 +57,46 @@ def test_by_number_it_is_no_job_either(shared: Database) -> None:
     """A10: the steps of enqueue, called one by one with the number of a closed function."""
     closed = shared.admin("select 'other.closed()'::regprocedure::oid::bigint")[0][0]
     assert (
-        sqlstate_of(lambda: shared.run("select jobs_internal.call_template_of(%s::bigint::oid, '{}')", [closed]))
+        sqlstate_of(
+            lambda: shared.run(
+                "select jobs_internal.call_template_of(%s::bigint::oid, '{}')", [closed]
+            )
+        )
         == "PW006"
     )
-    publish = "select jobs_internal.store_publication(%s::bigint::oid, 'producer', null, null, null, null)"
+    publish = (
+        "select jobs_internal.store_publication(%s::bigint::oid, 'producer', null, null,"
+        " null, null)"
+    )
     for number in (closed, 0, shared.admin("select 'now()'::regprocedure::oid::bigint")[0][0]):
         assert sqlstate_of(lambda number=number: shared.run(publish, [number])) == "PW006"
 
 
 STORE = (
-    "select (jobs_internal.store_job({shape}, {args}, null, null, null, 1, null, null, {settings}, null, null)).job_id"
+    "select (jobs_internal.store_job({shape}, {args}, null, null, null, 1, null, null, {settings},"
+    " null, null)).job_id"
 )
 
 
 def test_a_stored_shape_of_somebody_elses_function_fails_as_its_owner(database: Database) -> None:
-    """A10, A14: a job stored by hand, with the shape of a function that its owner may not execute, or with none."""
+    """A10, A14: a job stored by hand, with the shape of a function that its owner may not execute,
+    or with none.
+    """
     theirs = put(database, "other.closed", role="other")
     with_argument = put(database, "other.work", {"n": 5}, role="other")
-    shapes = {row[0]: row[1] for row in database.admin("select task, id from jobs_internal.call_template")}
+    shapes = {
+        row[0]: row[1] for row in database.admin("select task, id from jobs_internal.call_template")
+    }
     odd = {
         "closed": STORE.format(shape=shapes["other.closed"], args="null", settings="null"),
-        "in a closed schema": STORE.format(shape=shapes["other.work"], args="'{\"n\": 6}'", settings="null"),
+        "in a closed schema": STORE.format(
+            shape=shapes["other.work"], args="'{\"n\": 6}'", settings="null"
+        ),
         "no such shape": STORE.format(shape=-1, args="'{}'", settings="null"),
         "no shape": STORE.format(shape="null", args="null", settings="null"),
-        "arguments that are none": STORE.format(shape=shapes["other.work"], args="'[1]'", settings="null"),
+        "arguments that are none": STORE.format(
+            shape=shapes["other.work"], args="'[1]'", settings="null"
+        ),
     }
     for name in (
         '{"role": "other"}',
@@ -88,13 +109,17 @@ def test_a_stored_shape_of_somebody_elses_function_fails_as_its_owner(database: 
         odd[name] = STORE.format(shape=shapes["other.work"], args="'{}'", settings=f"'{name}'")
     jobs = {name: database.value(query) for name, query in odd.items()}
     many = (
-        "select jobs_internal.store_jobs(%s, array[['{}', '[]'], ['1', null]]::jsonb[], null, null, null, 1"
+        (
+            "select jobs_internal.store_jobs(%s, array[['{}', '[]'], ['1', null]]::jsonb[], null,"
+            " null, null, 1"
+        )
         + 4 * ", null"
         + ")"
     )
     jobs |= {f"many {job}": job for job in database.value(many, [shapes["other.work"]])}
     statement = (
-        "select jobs_internal.store_statement('select app.strike(''stored'')', null, null, null, 1, null, null, %s"
+        "select jobs_internal.store_statement('select app.strike(''stored'')', null, null, null,"
+        " 1, null, null, %s"
         ", null, null, null, null)"
     )
     jobs["as other"] = database.value(statement, [Jsonb({"role": "other"})])
@@ -102,9 +127,15 @@ def test_a_stored_shape_of_somebody_elses_function_fails_as_its_owner(database: 
         statement, [Jsonb({"search_path": "other", "session_authorization": "other"})]
     )
     database.drain()
-    assert {name: state(database, job) for name, job in jobs.items()} == dict.fromkeys(jobs, "failed")
+    assert {name: state(database, job) for name, job in jobs.items()} == dict.fromkeys(
+        jobs, "failed"
+    )
     codes = {name: database.job(job)["error"]["sqlstate"] for name, job in jobs.items()}
-    assert (codes["closed"], codes["in a closed schema"], codes["no such shape"]) == ("42501", "42501", "PW042")
+    assert (codes["closed"], codes["in a closed schema"], codes["no such shape"]) == (
+        "42501",
+        "42501",
+        "PW042",
+    )
     assert (codes["as other"], codes["in another's path"]) == ("42501", "42501")
     assert database.admin("select * from other.ledger") == []
     database.drain(role="other")
@@ -115,7 +146,9 @@ def test_a_stored_shape_of_somebody_elses_function_fails_as_its_owner(database: 
 
 
 def test_no_function_is_open_to_public(shared: Database) -> None:
-    """A6: a role without any of our roles can call nothing, by any route; nor through an operator or a cast of ours."""
+    """A6: a role without any of our roles can call nothing, by any route; nor through an operator
+    or a cast of ours.
+    """
     ours = "('jobs'::regnamespace, 'jobs_internal'::regnamespace)"
     names = shared.admin(
         f"select oid::regprocedure::text from pg_proc where pronamespace in {ours}"
@@ -134,7 +167,10 @@ def test_no_function_is_open_to_public(shared: Database) -> None:
         assert sqlstate_of(lambda query=query: shared.run(query, role="nobody")) == "42501", query
     assert shared.admin(f"select 1 from pg_operator where oprnamespace in {ours}") == []
     assert (
-        shared.admin(f"select 1 from pg_cast c join pg_proc p on p.oid = c.castfunc where p.pronamespace in {ours}")
+        shared.admin(
+            "select 1 from pg_cast c join pg_proc p on p.oid = c.castfunc"
+            f" where p.pronamespace in {ours}"
+        )
         == []
     )
 
@@ -145,19 +181,34 @@ PREY = "create function app.prey(n integer) returns text language sql as"
 TAKEN = f"{PREY} $$ select 'taken' $$"
 SWAPS = {
     "dropped": ("drop function app.prey(integer)", "PW042"),
-    "made anew by its owner": (f"drop function app.prey(integer); set role app; {PREY} $$ select 'anew' $$", None),
+    "made anew by its owner": (
+        f"drop function app.prey(integer); set role app; {PREY} $$ select 'anew' $$",
+        None,
+    ),
     "given to another": ("alter function app.prey(integer) owner to other", "PW042"),
     "made anew by another": (f"drop function app.prey(integer); set role other; {TAKEN}", "PW042"),
     "closed": ("revoke execute on function app.prey(integer) from public, app", "42501"),
     "moved to a closed schema": ("alter function app.prey(integer) set schema other", "42501"),
     "made an aggregate": (
-        "drop function app.prey(integer); create aggregate app.prey(integer) (sfunc = int4pl, stype = integer)",
+        (
+            "drop function app.prey(integer); create aggregate app.prey(integer) (sfunc = int4pl,"
+            " stype = integer)"
+        ),
         "PW042",
     ),
-    "made another": ("drop function app.prey(integer); " + TAKEN.replace("integer", "text"), "PW042"),
-    "renamed": (f"alter function app.prey(integer) rename to hidden; set role other; {TAKEN}", None),
+    "made another": (
+        "drop function app.prey(integer); " + TAKEN.replace("integer", "text"),
+        "PW042",
+    ),
+    "renamed": (
+        f"alter function app.prey(integer) rename to hidden; set role other; {TAKEN}",
+        None,
+    ),
     "its schema renamed": (
-        "alter schema app rename to moved; set role other; create schema app; grant all on schema app to public; "
+        (
+            "alter schema app rename to moved; set role other; create schema app;"
+            " grant all on schema app to public; "
+        )
         + TAKEN,
         None,
     ),
@@ -167,10 +218,16 @@ SWAPS = {
 @pytest.mark.parametrize("how", SWAPS)
 @pytest.mark.parametrize("known", [True, False], ids=["chunk", "alone"])
 def test_a_function_that_is_not_what_it_was(database: Database, how: str, *, known: bool) -> None:
-    """A11: by number and owner; another function of that name is never run in its place by accident of the name."""
-    database.admin(f"grant create on database {database.name} to other; grant all on schema app to other")
+    """A11: by number and owner; another function of that name is never run in its place by accident
+    of the name.
+    """
+    database.admin(
+        f"grant create on database {database.name} to other; grant all on schema app to other"
+    )
     database.admin("update jobs_internal.queue set max_attempts = 1")
-    database.run("create function app.prey(n integer) returns text language sql as $$ select 'prey ' || n $$")
+    database.run(
+        "create function app.prey(n integer) returns text language sql as $$ select 'prey ' || n $$"
+    )
     put(database, "app.prey", {"n": 0})
     database.drain()
     if known:
@@ -212,18 +269,25 @@ def _jobs_of(database: Database, role: str) -> list[int]:
     jobs = [
         put(database, "app.note", {"n": 1}, role=role),
         put_sql(database, "insert into app.ledger (n) values (2)", role=role),
-        put_sql(database, "do $$ begin insert into app.ledger (n) values (3); commit; end $$", role=role),
+        put_sql(
+            database, "do $$ begin insert into app.ledger (n) values (3); commit; end $$", role=role
+        ),
     ]
     database.line(role).close()
     return jobs
 
 
-def test_a_role_that_takes_the_name_of_a_dropped_one_gets_none_of_its_jobs(database: Database, victim: str) -> None:
-    """A12, A13: jobs belong to a number, not to a name: not run, not seen and not steered by who has the name now."""
+def test_a_role_that_takes_the_name_of_a_dropped_one_gets_none_of_its_jobs(
+    database: Database, victim: str
+) -> None:
+    """A12, A13: jobs belong to a number, not to a name: not run, not seen and not steered by who
+    has the name now.
+    """
     jobs = _jobs_of(database, victim)
     mine = put(database, "app.note", {"n": 9})
     database.admin(
-        f"drop owned by {victim}; drop role {victim}; create role {victim} login in role jobs_producer, jobs_runner"
+        f"drop owned by {victim}; drop role {victim};"
+        f" create role {victim} login in role jobs_producer, jobs_runner"
     )
     if database.server.password:
         database.admin(f"alter role {victim} password '{database.server.password}'")
@@ -231,7 +295,11 @@ def test_a_role_that_takes_the_name_of_a_dropped_one_gets_none_of_its_jobs(datab
     for call in ("cancel", "retry", "run_now"):
         for job in jobs:
             assert (
-                sqlstate_of(lambda call=call, job=job: database.run(f"select jobs.{call}(%s)", [job], role=victim))
+                sqlstate_of(
+                    lambda call=call, job=job: database.run(
+                        f"select jobs.{call}(%s)", [job], role=victim
+                    )
+                )
                 == "PW030"
             )
     database.run("select jobs.start()", role=victim)
@@ -240,14 +308,19 @@ def test_a_role_that_takes_the_name_of_a_dropped_one_gets_none_of_its_jobs(datab
     assert state(database, mine) == "succeeded", "one owner's loss is nobody else's"
     assert database.admin("select n from app.ledger") == [(9,)]
     assert {state(database, job) for job in jobs} == {"scheduled"}
-    assert [database.value("select jobs.cancel(%s)", [job], role="operator") for job in jobs] == ["cancelled"] * 3
+    assert [database.value("select jobs.cancel(%s)", [job], role="operator") for job in jobs] == [
+        "cancelled"
+    ] * 3
 
 
-def test_a_renamed_role_keeps_its_jobs_and_the_name_gives_none(database: Database, victim: str) -> None:
+def test_a_renamed_role_keeps_its_jobs_and_the_name_gives_none(
+    database: Database, victim: str
+) -> None:
     """A12: who takes the old name takes nothing with it."""
     jobs = _jobs_of(database, victim)
     database.admin(
-        f"alter role {victim} rename to {victim}_new; create role {victim} login in role jobs_producer, jobs_runner"
+        f"alter role {victim} rename to {victim}_new;"
+        f" create role {victim} login in role jobs_producer, jobs_runner"
     )
     if database.server.password:
         for role in (victim, f"{victim}_new"):
@@ -271,7 +344,9 @@ LOST = {
 
 
 @pytest.mark.parametrize("what", LOST)
-def test_an_owner_that_lost_a_right_runs_nothing_with_it(database: Database, victim: str, what: str) -> None:
+def test_an_owner_that_lost_a_right_runs_nothing_with_it(
+    database: Database, victim: str, what: str
+) -> None:
     """A12: fails closed, concerns that owner alone, and a right that comes back is enough."""
     lose, regain, code = LOST[what]
     jobs = _jobs_of(database, victim)
@@ -299,12 +374,16 @@ def test_an_owner_that_lost_a_right_runs_nothing_with_it(database: Database, vic
 
 
 def test_the_old_name_of_a_schema_is_not_enqueued(database: Database) -> None:
-    """A11: a call that was known before its schema was renamed is made anew; who has the name now gets nothing."""
+    """A11: a call that was known before its schema was renamed is made anew; who has the name now
+    gets nothing.
+    """
     database.admin(f"grant create on database {database.name} to other")
     database.run(f"{PREY} $$ select 'prey' $$")
     put(database, "app.prey", {"n": 0})
     database.drain()
-    database.admin(f"alter schema app rename to moved; set role other; create schema app; {TAKEN}; reset role")
+    database.admin(
+        f"alter schema app rename to moved; set role other; create schema app; {TAKEN}; reset role"
+    )
     database.admin("grant all on schema app to public")
     job = put(database, "moved.prey", {"n": 0})
     assert database.job(job)["task"] == "moved.prey"

@@ -1,4 +1,6 @@
-"""A23, A24: what is in a job is seen by its owner, and by nobody else anywhere: canaries are looked for."""
+"""A23, A24: what is in a job is seen by its owner, and by nobody else anywhere:
+canaries are looked for.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -21,18 +23,32 @@ $$ begin raise notice 'seen %', t; return true; end $$;
 create operator SCHEMA.=== (function = SCHEMA.peek_two, leftarg = text, rightarg = text);
 """
 KINDS = (
-    *("arg", "childarg", "pubarg", "result", "childresult", "statement", "donewhen", "rollback", "setting", "note"),
+    *(
+        "arg",
+        "childarg",
+        "pubarg",
+        "result",
+        "childresult",
+        "statement",
+        "donewhen",
+        "rollback",
+        "setting",
+        "note",
+    ),
     *("error", "detail", "hint", "log", "childlog", "progress", "key", "childerror"),
 )
 #: What an operator may see of others' jobs, to tell what is wrong with them. Keys are names.
 OPERATORS = {"error", "childerror", "hint", "note", "log", "childlog", "progress", "key"}
-#: What may be in the supervisor's log: the message of an error, its hint and what a person wrote beside the job.
+#: What may be in the supervisor's log: the message of an error, its hint and what a person wrote
+#: beside the job.
 DAEMONS = {"error", "childerror", "hint", "note"}
-# The source of functions is public, and some of it stands in pg_stats: so no canary stands in it as a whole.
+# The source of functions is public, and some of it stands in pg_stats: so no canary stands in it as
+# a whole.
 THINGS = """
 create function app.hold(a text) returns text language plpgsql as $$
 begin
-  perform jobs.log('s3' || 'cretlogs3cret', fields => jsonb_build_object('x', 's3' || 'cretlogs3cret'));
+  perform jobs.log('s3' || 'cretlogs3cret',
+    fields => jsonb_build_object('x', 's3' || 'cretlogs3cret'));
   perform jobs.progress(1, 2, 's3' || 'cretprogresss3cret');
   perform pg_advisory_xact_lock(1);
   return 's3' || 'cretresults3cret';
@@ -58,7 +74,8 @@ create function app.public(a text) returns text language sql return 's3' || 'cre
 
 
 VIEWS = "select viewname::text from pg_views where schemaname = 'jobs' order by 1"
-#: Whom views and statistics may tell what: nobody else anything. Who enqueued a published job knows its arguments.
+#: Whom views and statistics may tell what: nobody else anything.
+#: Who enqueued a published job knows its arguments.
 MAY = {"operator": OPERATORS, "reader": {"key"}, "other": {"pubarg"}}
 OTHERS = tuple(role for role in LOGINS if role != "app")
 
@@ -85,11 +102,19 @@ def _jobs(database: Database) -> list[int]:
             rollback="select 's3cretrollbacks3cret'",
             done_when="'s3cretdonewhens3cret' <> ''",
         ),
-        put(database, "app.lose", {"a": "s3cretargs3cret"}, run_at="2100-01-01", unique_key="s3cretkeys3cret"),
+        put(
+            database,
+            "app.lose",
+            {"a": "s3cretargs3cret"},
+            run_at="2100-01-01",
+            unique_key="s3cretkeys3cret",
+        ),
     ]
     found = (
         database.line("other")
-        .execute("select jobs.enqueue_published('app.public', %s)", [Jsonb({"a": "s3cretpubargs3cret"})])
+        .execute(
+            "select jobs.enqueue_published('app.public', %s)", [Jsonb({"a": "s3cretpubargs3cret"})]
+        )
         .fetchone()
     )
     assert found
@@ -107,7 +132,13 @@ def _seen(database: Database) -> dict[str, dict[str, str]]:
             assert refused in (None, "42501")
             if not refused:
                 mine[view] = str(database.value(call, role=role))
-        for view in ("pg_stat_activity", "pg_stat_statements", "pg_stats", "pg_prepared_statements", "pg_cursors"):
+        for view in (
+            "pg_stat_activity",
+            "pg_stat_statements",
+            "pg_stats",
+            "pg_prepared_statements",
+            "pg_cursors",
+        ):
             mine[view] = str(database.run(f"select * from {view}", role=role))
     return seen
 
@@ -126,11 +157,15 @@ class Kept:
 
 @pytest.fixture(scope="module")
 def kept(own_server: Server, own_template: str) -> Iterator[Kept]:
-    """Jobs of app's with a canary in every place, looked at while they run and when they are over."""
+    """Jobs of app's with a canary in every place, looked at while they run and when they
+    are over.
+    """
     database = clone(own_server, own_template, "secrets")
     database.run(THINGS)
     database.run("select jobs.publish('app.public', 'other')")
-    database.admin("create extension pg_stat_statements; grant select on pg_stat_statements to public")
+    database.admin(
+        "create extension pg_stat_statements; grant select on pg_stat_statements to public"
+    )
     database.admin("select pg_stat_statements_reset()")
     private = database.server.private
     assert private is not None
@@ -142,7 +177,16 @@ def kept(own_server: Server, own_template: str) -> Iterator[Kept]:
         wait_until(lambda: database.admin("select 1 from jobs.running where message is not null"))
         running = _seen(database)
     wait_until(lambda: not database.background())
-    daemon = [sys.executable, "-m", "pyworker", "run", "--dsn", database.dsn("supervisor"), "--owner", "app"]
+    daemon = [
+        sys.executable,
+        "-m",
+        "pyworker",
+        "run",
+        "--dsn",
+        database.dsn("supervisor"),
+        "--owner",
+        "app",
+    ]
     done = warm.run([*daemon, "--until-empty"], capture_output=True, text=True, check=True)
     database.admin("analyze")
     with private.log_file.open() as log:
@@ -163,7 +207,15 @@ def test_the_canaries_are_where_they_belong(kept: Kept) -> None:
     """A23: the owner sees all of them, so that their absence elsewhere says something."""
     database = kept.database
     states = [state(database, job) for job in kept.jobs]
-    assert states == ["succeeded", "succeeded", "failed", "failed", "succeeded", "scheduled", "succeeded"]
+    assert states == [
+        "succeeded",
+        "succeeded",
+        "failed",
+        "failed",
+        "succeeded",
+        "scheduled",
+        "succeeded",
+    ]
     seen = "".join([*kept.running["app"].values(), *kept.over["app"].values()])
     assert _found(seen) == set(KINDS) - {"childresult"}
     assert _found("".join(kept.over["operator"].values())) == OPERATORS - {"progress"}
@@ -172,23 +224,29 @@ def test_the_canaries_are_where_they_belong(kept: Kept) -> None:
 @pytest.mark.parametrize("when", ["running", "over"])
 @pytest.mark.parametrize("role", OTHERS)
 def test_views_and_statistics_tell_nothing(kept: Kept, role: str, when: str) -> None:
-    """A23: pg_stat_activity, pg_stat_statements, pg_stats, and every view, as everybody but the owner."""
+    """A23: pg_stat_activity, pg_stat_statements, pg_stats, and every view,
+    as everybody but the owner.
+    """
     seen = (kept.running if when == "running" else kept.over)[role]
-    assert {view: _found(text) - MAY.get(role, set()) for view, text in seen.items() if _found(text)} == {
-        view: set() for view, text in seen.items() if _found(text)
-    }
+    assert {
+        view: _found(text) - MAY.get(role, set()) for view, text in seen.items() if _found(text)
+    } == {view: set() for view, text in seen.items() if _found(text)}
     statistics = [text for view, text in seen.items() if view.startswith("pg_")]
     assert _found("".join(statistics)) == set()
 
 
 def test_logs_tell_what_is_meant_for_them(kept: Kept) -> None:
-    """A23: the server's log has what a top-level statement raised; the daemon's has messages, hints and notes."""
+    """A23: the server's log has what a top-level statement raised; the daemon's has messages,
+    hints and notes.
+    """
     assert _found(kept.server_log) == {"childerror"}
     assert _found(kept.daemon_log) == DAEMONS
 
 
 def test_no_refusal_shows_a_value(kept: Kept) -> None:
-    """A23: a call that is refused names parameters, never what was passed, but for a value that has no cast."""
+    """A23: a call that is refused names parameters, never what was passed, but for a value that has
+    no cast.
+    """
     database = kept.database
     private = database.server.private
     assert private is not None
@@ -218,7 +276,9 @@ def test_no_refusal_shows_a_value(kept: Kept) -> None:
 
 @pytest.mark.parametrize("role", ["other", "reader", "producer", "supervisor"])
 def test_leaky_functions_see_only_what_is_shown(kept: Kept, role: str) -> None:
-    """A24: cheap functions, operators, casts, divisions and EXPLAIN in a query of a view meet no hidden row."""
+    """A24: cheap functions, operators, casts, divisions and EXPLAIN in a query of a view meet no
+    hidden row.
+    """
     database = kept.database
     may = MAY.get(role, set())
     database.admin(f"grant create on database {database.name} to {role}")
@@ -226,11 +286,14 @@ def test_leaky_functions_see_only_what_is_shown(kept: Kept, role: str) -> None:
     line.execute(PEEK.replace("SCHEMA", role).encode())
     line.execute(f"set search_path = {role}, pg_catalog")
     heard: list[str] = []
-    line.add_notice_handler(lambda said: heard.append(f"{said.message_primary} {said.message_detail}"))
+    line.add_notice_handler(
+        lambda said: heard.append(f"{said.message_primary} {said.message_detail}")
+    )
     leak = "create function leak(text) returns boolean leakproof language sql return true"
     assert sqlstate_of(lambda: line.execute(leak)) == "42501"
     columns = database.admin(
-        "select c.table_name::text, array_agg(c.column_name::text) from information_schema.columns as c"
+        "select c.table_name::text, array_agg(c.column_name::text)"
+        " from information_schema.columns as c"
         " where c.table_schema = 'jobs' group by 1 order by 1"
     )
     shown = kept.over[role]
@@ -242,13 +305,22 @@ def test_leaky_functions_see_only_what_is_shown(kept: Kept, role: str) -> None:
             for query in (
                 f"select count(*) from jobs.{view} where peek({column})",
                 f"select 1 from jobs.{view} where {column} === 'x'",
-                f"select 1 from jobs.{view} as v where case when {column} is null then true else peek({column}) end",
+                (
+                    f"select 1 from jobs.{view} as v where case when {column} is null then true"
+                    f" else peek({column}) end"
+                ),
                 f"select 1 from jobs.{view} where {column}::integer = 1",
                 f"select 1 from jobs.{view} where {column}::jsonb = '1' or {column}::date > now()",
                 f"select 1 from jobs.{view} where 1 / (length({column}) - length({column})) = 1",
-                f"select 1 from jobs.{view} as v join lateral peek(v.{column}) as p on p group by 1",
+                (
+                    f"select 1 from jobs.{view} as v join lateral peek(v.{column}) as p on p"
+                    " group by 1"
+                ),
                 f"select max({column}) filter (where peek({column})) from jobs.{view} limit 0",
-                f"explain (analyze, verbose, costs off) select * from jobs.{view} where peek({column})",
+                (
+                    f"explain (analyze, verbose, costs off) select * from jobs.{view}"
+                    f" where peek({column})"
+                ),
             ):
                 try:
                     cursor = line.execute(query.encode())

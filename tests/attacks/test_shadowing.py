@@ -1,9 +1,11 @@
-"""A7, A8: names that app plants where others look, by every route: enqueue, the worker, views, the supervisor.
+"""A7, A8: names that app plants where others look, by every route: enqueue, the worker, views,
+the supervisor.
 
-The traps of tests/catalog/planted.sql stand in schema trap: every function and operator of pg_catalog that takes
-ordinary types, and the types that our functions name; each raises when it is used. Routes: the session, ALTER ROLE,
-ALTER DATABASE, connection options, a job's own setting, a function's own SET, temporary objects. What stands in the way
-of an installation is in tests/schema/test_install.py; A8 here: an upgrade.
+The traps of tests/catalog/planted.sql stand in schema trap: every function and operator of
+pg_catalog that takes ordinary types, and the types that our functions name; each raises when it is
+used. Routes: the session, ALTER ROLE, ALTER DATABASE, connection options, a job's own setting, a
+function's own SET, temporary objects. What stands in the way of an installation is in
+tests/schema/test_install.py; A8 here: an upgrade.
 """
 
 from collections.abc import Iterator
@@ -22,11 +24,15 @@ TRAPPED = "trap, app, pg_catalog"
 
 #: What other calls with the traps first on its path.
 CALLS = (
-    """select jobs.enqueue('other.work', '{"n": 1}', unique_key => 'k', settings => '{"work_mem": "1MB"}',
+    """select jobs.enqueue('other.work', '{"n": 1}', unique_key => 'k',
+        settings => '{"work_mem": "1MB"}',
     note => '{"x": 1}')""",
     """select jobs.enqueue('other.work', '{"n": 1}', unique_key => 'k')""",
     """select jobs.enqueue_many('other.work', '{"{\\"n\\": 1}"}')""",
-    "select jobs.enqueue_sql('insert into other.ledger (n) values (2)', done_when => 'true', timeout => '1 minute')",
+    (
+        "select jobs.enqueue_sql('insert into other.ledger (n) values (2)', done_when => 'true',"
+        " timeout => '1 minute')"
+    ),
     "select jobs.publish('other.work', 'app', timeout => '1 s', per_minute => 100)",
     """select jobs.enqueue_published('app.note', '{"n": 1}', note => '{}', unique_key => 'k')""",
     "select jobs.unpublish(2)",
@@ -42,16 +48,31 @@ CALLS = (
     "select jobs.start()",
     *(
         f"select * from jobs.{view}"
-        for view in ("job", "queued", "running", "failed", "finished", "attempts", "cost", "queues", "sessions")
+        for view in (
+            "job",
+            "queued",
+            "running",
+            "failed",
+            "finished",
+            "attempts",
+            "cost",
+            "queues",
+            "sessions",
+        )
     ),
-    *(f"select * from jobs.{view}" for view in ("health", "settings", "retry_rules", "quotas", "publications")),
+    *(
+        f"select * from jobs.{view}"
+        for view in ("health", "settings", "retry_rules", "quotas", "publications")
+    ),
     *(f"select * from jobs.{view}" for view in ("admitted_roles", "log_lines", "supervisors")),
 )
 
 
 @pytest.fixture(name="trapped")
 def _trapped(database: Database) -> Iterator[Database]:
-    """Traps of app, which every role may walk into; other has a job, and app has published a function to it."""
+    """Traps of app, which every role may walk into; other has a job, and app has published a
+    function to it.
+    """
     put(database, "other.work", {"n": 1}, role="other", run_at="2100-01-01")
     database.run("select jobs.publish('app.note', 'other')")
     database.admin(f"grant create on database {database.name} to app")
@@ -60,8 +81,12 @@ def _trapped(database: Database) -> Iterator[Database]:
     assert database.admin("select * from vault.canary") == []
 
 
-def _sprung(line: psycopg.Connection[tuple[object, ...]], calls: tuple[str, ...] = CALLS) -> list[tuple[str, str]]:
-    """Make the calls; gives those in which a trap was sprung, or that failed for another reason than one of ours."""
+def _sprung(
+    line: psycopg.Connection[tuple[object, ...]], calls: tuple[str, ...] = CALLS
+) -> list[tuple[str, str]]:
+    """Make the calls; gives those in which a trap was sprung, or that failed for another reason
+    than one of ours.
+    """
     found = []
     for call in calls:
         try:
@@ -74,18 +99,23 @@ def _sprung(line: psycopg.Connection[tuple[object, ...]], calls: tuple[str, ...]
 
 @pytest.mark.parametrize("route", ["session", "options", "role", "database", "function"])
 def test_a_path_by_every_route(trapped: Database, route: str) -> None:
-    """A7: SET, connection options, ALTER ROLE, ALTER DATABASE, the SET of a function: no trap is ever sprung."""
+    """A7: SET, connection options, ALTER ROLE, ALTER DATABASE, the SET of a function:
+    no trap is ever sprung.
+    """
     if route == "role":
         trapped.admin(f"alter role other in database {trapped.name} set search_path = {TRAPPED}")
     elif route == "database":
         trapped.admin(f"alter database {trapped.name} set search_path = {TRAPPED}")
-    with trapped.connect("other", **({"search_path": TRAPPED} if route == "options" else {})) as line:
+    with trapped.connect(
+        "other", **({"search_path": TRAPPED} if route == "options" else {})
+    ) as line:
         calls = CALLS
         if route == "session":
             line.execute(f"set search_path = {TRAPPED}".encode())
         elif route == "function":
             line.execute(
-                f"create function other.call(what text) returns void language plpgsql set search_path = {TRAPPED}"
+                "create function other.call(what text) returns void language plpgsql"
+                f" set search_path = {TRAPPED}"
                 " as $$ begin execute what; end $$".encode()
             )
             inside = [call for call in CALLS if not call.startswith("call") and "start" not in call]
@@ -102,7 +132,9 @@ def test_a_path_by_every_route(trapped: Database, route: str) -> None:
 
 @pytest.mark.parametrize("who", ["supervisor", "operator"])
 def test_the_path_of_those_who_serve_all(trapped: Database, who: str) -> None:
-    """A7: a supervisor's and an operator's own calls, with the traps first on the path of the whole database."""
+    """A7: a supervisor's and an operator's own calls, with the traps first on the path of the whole
+    database.
+    """
     trapped.admin(f"alter database {trapped.name} set search_path = {TRAPPED}")
     put(trapped, "other.work", role="other")
     with trapped.connect(who) as line:
@@ -163,7 +195,8 @@ create function pg_temp.set_config(a pg_catalog.text, b pg_catalog.text, c boole
   returns pg_catalog.text  language sql return app.strike_if(1)::pg_catalog.text;
 create function pg_temp.format(a pg_catalog.text, variadic b pg_catalog.text[])
   returns pg_catalog.text  language sql return app.strike_if(1)::pg_catalog.text;
-create function pg_temp.same(a integer, b integer) returns boolean language sql return app.strike_if(a);
+create function pg_temp.same(a integer, b integer) returns boolean language sql
+  return app.strike_if(a);
 create operator pg_temp.= (leftarg = integer, rightarg = integer, function = pg_temp.same);
 create cast (integer as app.mine) with function app.mine(integer) as implicit;
 """
@@ -171,12 +204,15 @@ STRIKE = """
 create function app.strike_if(anyelement) returns boolean language plpgsql as
 $$ begin perform app.strike('temporary'); return true; end $$;
 create type app.mine as (n integer);
-create function app.mine(integer) returns app.mine language sql as $$ select row(1)::app.mine from app.strike_if(1) $$;
+create function app.mine(integer) returns app.mine language sql as
+  $$ select row(1)::app.mine from app.strike_if(1) $$;
 """
 
 
 def test_temporary_objects_reach_nobody(database: Database) -> None:
-    """A7: everything of pg_temp that our functions might find, made by the caller, then every call of its own."""
+    """A7: everything of pg_temp that our functions might find, made by the caller,
+    then every call of its own.
+    """
     put(database, "app.note", {"n": 1}, run_at="2100-01-01")
     database.run(STRIKE)
     with database.connect() as line:
@@ -195,18 +231,27 @@ def test_temporary_objects_reach_nobody(database: Database) -> None:
 
 @pytest.mark.parametrize("mode", ["chunk", "alone"])
 def test_temporary_objects_of_a_job_do_not_reach_the_worker(database: Database, mode: str) -> None:
-    """A7: made by a job in the worker's session, whose own steps come right after, and the next job."""
-    statements = [text.strip().rstrip(";") for text in TEMPORARY.split(";\n") if text.strip() and "cast" not in text]
+    """A7: made by a job in the worker's session, whose own steps come right after,
+    and the next job.
+    """
+    statements = [
+        text.strip().rstrip(";")
+        for text in TEMPORARY.split(";\n")
+        if text.strip() and "cast" not in text
+    ]
     plants = "".join(f"execute $x${text}$x$; " for text in statements)
     path = "perform set_config('search_path', 'pg_temp, app, pg_catalog', false);"
     database.run(
-        f"{STRIKE} create function app.plant() returns void language plpgsql as $do$ begin {plants} {path} end $do$"
+        f"{STRIKE} create function app.plant() returns void language plpgsql as $do$"
+        f" begin {plants} {path} end $do$"
     )
     jobs = [put(database, task, args) for task, args in (("app.plant", {}), ("app.note", {"n": 1}))]
     database.drain()
     if mode == "chunk":
         know_as_short(database)
-    jobs += [put(database, task, args) for task, args in 2 * (("app.plant", {}), ("app.note", {"n": 1}))]
+    jobs += [
+        put(database, task, args) for task, args in 2 * (("app.plant", {}), ("app.note", {"n": 1}))
+    ]
     told = "perform jobs.log('x'), jobs.progress(1, 2, 'x');"
     jobs.append(put_sql(database, f"do $$ begin perform app.plant(); commit; {told} end $$"))
     jobs.append(put(database, "app.note", {"n": 1}))
@@ -217,14 +262,18 @@ def test_temporary_objects_of_a_job_do_not_reach_the_worker(database: Database, 
 
 
 def test_a_type_of_the_attackers_is_cast_with_no_rights_but_the_callers(database: Database) -> None:
-    """A7: a domain's check and a cast to json of app's types run as app, never as we do or as who enqueues for it."""
+    """A7: a domain's check and a cast to json of app's types run as app, never as we do or as who
+    enqueues for it.
+    """
     database.run(
         STRIKE
         + """
     create domain app.trapped as integer check (app.strike_if(value));
-    create function app.to_json(app.mine) returns json language sql as $$ select '1'::json from app.strike_if(1) $$;
+    create function app.to_json(app.mine) returns json language sql as
+      $$ select '1'::json from app.strike_if(1) $$;
     create cast (app.mine as json) with function app.to_json(app.mine);
-    create function app.take(a app.trapped, b app.mine default null, c app.trapped[] default null) returns app.mine
+    create function app.take(a app.trapped, b app.mine default null, c app.trapped[] default null)
+      returns app.mine
     language sql as $$ select row(1)::app.mine $$;
     """
     )
@@ -232,7 +281,11 @@ def test_a_type_of_the_attackers_is_cast_with_no_rights_but_the_callers(database
     jobs = [put(database, "app.take", args), put(database, "app.take", {"a": 2})]
     database.run("select jobs.enqueue_many('app.take', array[jsonb_build_object('a', 1)])")
     database.run("select jobs.publish('app.take', 'other')")
-    jobs.append(database.value("select jobs.enqueue_published('app.take', jsonb_build_object('a', 1))", role="other"))
+    jobs.append(
+        database.value(
+            "select jobs.enqueue_published('app.take', jsonb_build_object('a', 1))", role="other"
+        )
+    )
     database.drain()
     assert {state(database, job) for job in jobs} == {"succeeded"}
     assert database.run("select distinct who, login from app.witness") == [("app", "app")]
@@ -240,13 +293,19 @@ def test_a_type_of_the_attackers_is_cast_with_no_rights_but_the_callers(database
 
 
 def test_roles_and_databases_that_set_another_role(database: Database) -> None:
-    """A1, A7: ALTER ROLE SET role, whether the owner may take it or not: its jobs run as the owner."""
+    """A1, A7: ALTER ROLE SET role, whether the owner may take it or not:
+    its jobs run as the owner.
+    """
     name = own_name("shifty")
-    database.admin(f"create role {name} login in role jobs_producer, jobs_runner; grant usage on schema app to {name}")
+    database.admin(
+        f"create role {name} login in role jobs_producer, jobs_runner;"
+        f" grant usage on schema app to {name}"
+    )
     if database.server.password:
         database.admin(f"alter role {name} password '{database.server.password}'")
     database.run(
-        "grant all on app.witness to public; create function app.tell() returns text language sql as"
+        "grant all on app.witness to public; create function app.tell() returns text"
+        " language sql as"
         " $$ select current_user || ' ' || session_user $$"
     )
     try:
@@ -259,7 +318,9 @@ def test_roles_and_databases_that_set_another_role(database: Database) -> None:
                 line.execute("select jobs.start()")
                 wait_until(lambda job=found[0]: state(database, job) == "succeeded")
                 wait_until(lambda: not database.background())
-                said = line.execute("select result from jobs.job where id = %s", [found[0]]).fetchone()
+                said = line.execute(
+                    "select result from jobs.job where id = %s", [found[0]]
+                ).fetchone()
                 assert said == (f"{name} {name}",), role
     finally:
         wait_until(lambda: not database.background())
@@ -275,13 +336,20 @@ def test_roles_and_databases_that_set_another_role(database: Database) -> None:
         "create function jobs.enqueue(text) returns bigint language sql return 1",
         "create function jobs_internal.caller(integer) returns oid language sql return 10",
         "alter function jobs.cancel(bigint) owner to app",
-        "create table jobs_internal.planted (n integer); alter table jobs_internal.planted owner to app",
+        (
+            "create table jobs_internal.planted (n integer); alter table jobs_internal.planted"
+            " owner to app"
+        ),
         "create operator jobs_internal.= (leftarg = bigint, rightarg = bigint, function = int8eq)",
         "create schema planted; alter schema jobs owner to app",
     ],
 )
-def test_what_somebody_put_into_our_schemas_stops_an_upgrade(database: Database, plant: str) -> None:
-    """A8: with CREATE on a schema of ours for a moment, say: found before anything of it is run with more rights."""
+def test_what_somebody_put_into_our_schemas_stops_an_upgrade(
+    database: Database, plant: str
+) -> None:
+    """A8: with CREATE on a schema of ours for a moment, say: found before anything of it is run
+    with more rights.
+    """
     database.admin(plant)
     database.close()
     with pytest.raises(SchemaError):
@@ -289,7 +357,9 @@ def test_what_somebody_put_into_our_schemas_stops_an_upgrade(database: Database,
 
 
 def test_types_of_that_name_are_not_those_of_the_arguments(trapped: Database) -> None:
-    """A7: a domain of the attacker's that is called like a type of the server's, before it on the enqueuer's path."""
+    """A7: a domain of the attacker's that is called like a type of the server's,
+    before it on the enqueuer's path.
+    """
     trapped.admin("grant create on schema other to other")
     trapped.run(
         "create function other.typed(t text, j jsonb, n integer[] default '{1}') returns text"
@@ -299,7 +369,13 @@ def test_types_of_that_name_are_not_those_of_the_arguments(trapped: Database) ->
     with trapped.connect("other") as line:
         line.execute(f"set search_path = {TRAPPED}")
         for args in ('{"t": "a", "j": [1]}', '{"t": "a", "j": [1], "n": [2]}'):
-            line.execute("select jobs.enqueue('other.typed', $1::pg_catalog.jsonb)".replace("$1", f"'{args}'").encode())
+            line.execute(
+                "select jobs.enqueue('other.typed', $1::pg_catalog.jsonb)".replace(
+                    "$1", f"'{args}'"
+                ).encode()
+            )
     trapped.drain(role="other")
-    results = trapped.run("select result from jobs.job where task = 'other.typed' order by id", role="other")
+    results = trapped.run(
+        "select result from jobs.job where task = 'other.typed' order by id", role="other"
+    )
     assert results == [("a[1]{1}",), ("a[1]{2}",)]

@@ -7,29 +7,44 @@ from support import Database, sqlstate_of, wait_until
 from .ground import send_home
 
 OPEN = "select jobs_internal.open_session(jobs_internal.schema_version())"
-#: The number of a function of other's: the catalog tells it to everybody, the schema's USAGE or not.
+#: The number of a function of other's: the catalog tells it to everybody,
+#: the schema's USAGE or not.
 NUMBER = (
     "(select oid from pg_proc where proname = '{}'"
     " and pronamespace = (select oid from pg_namespace where nspname = 'other'))"
 )
-CLAIM = "select jobs_internal.claim(%s, 0, array[jsonb_populate_record(null::jobs_internal.run_stats, %s)], false, 1)"
+CLAIM = (
+    "select jobs_internal.claim(%s, 0, array[jsonb_populate_record(null::jobs_internal.run_stats,"
+    " %s)], false, 1)"
+)
 
 
 def test_a_lesson_that_is_not_committed_holds_up_nobody_else(database: Database) -> None:
-    """A14, A19: a claim that teaches the duration of a function of another, in a transaction that stays open."""
+    """A14, A19: a claim that teaches the duration of a function of another, in a transaction that
+    stays open.
+    """
     put(database, "other.work", {"n": 0}, role="other")
     database.drain(role="other")
-    shape = database.value(f"select (jobs_internal.call_template_of({NUMBER.format('work')}, '{{n}}')).id")
+    shape = database.value(
+        f"select (jobs_internal.call_template_of({NUMBER.format('work')}, '{{n}}')).id"
+    )
     session = database.value("select jobs_internal.open_session(jobs_internal.schema_version())")
     database.run("begin")
     database.run(
-        CLAIM, [session, Jsonb({"call_template_id": shape, "runs": 1, "failed": 0, "ms": 1e12, "renames": True})]
+        CLAIM,
+        [
+            session,
+            Jsonb({"call_template_id": shape, "runs": 1, "failed": 0, "ms": 1e12, "renames": True}),
+        ],
     )
     for n in range(60):
         put(database, "other.work", {"n": n}, role="other")
     database.drain(role="other", timeout=10)
     database.run("commit")
-    theirs = "select bool_or(renames), max(avg_ms) < 1000 from jobs_internal.call_stats where owner = 'other'::regrole"
+    theirs = (
+        "select bool_or(renames), max(avg_ms) < 1000 from jobs_internal.call_stats where"
+        " owner = 'other'::regrole"
+    )
     assert database.admin(theirs) == [(False, True)]
 
 
@@ -49,9 +64,12 @@ def test_a_claim_that_is_not_committed_keeps_nobodys_nudge(database: Database) -
 
 
 def test_the_settings_of_who_made_a_shape_are_in_nobodys_call(database: Database) -> None:
-    """A7: a default is written out with settings of our own; one that no server reads would fail for everybody."""
+    """A7: a default is written out with settings of our own; one that no server reads would fail
+    for everybody.
+    """
     database.run(
-        "create function other.since(t timestamptz default '2020-01-01 00:00+00') returns timestamptz"
+        "create function other.since(t timestamptz default '2020-01-01 00:00+00')"
+        " returns timestamptz"
         " language sql return t",
         role="other",
     )
@@ -69,7 +87,9 @@ def test_shapes_are_not_multiplied(database: Database) -> None:
     database.run("set quote_all_identifiers = on")
     for n in range(1, 20):
         database.run(
-            f"select jobs_internal.call_template_of({NUMBER.format('work')}, array_fill('n'::text, array[%s]))", [n]
+            f"select jobs_internal.call_template_of({NUMBER.format('work')}, array_fill('n'::text,"
+            " array[%s]))",
+            [n],
         )
     assert database.admin("select count(*) from jobs_internal.call_template") == before
 
@@ -79,22 +99,30 @@ def test_a_publication_without_a_timeout_has_its_queues(database: Database) -> N
     database.run("select jobs.create_queue('short', timeout => '2 seconds')", role="operator")
     database.run("select jobs.publish('other.work', 'app', queue => 'short')", role="other")
     for timeout in ("10 years", "infinity", "1 second"):
-        job = database.value("select jobs.enqueue_published('other.work', timeout => %s, note => null)", [timeout])
-        assert database.admin("select timeout <= '2 seconds' from jobs_internal.job where id = %s", [job]) == [(True,)]
+        job = database.value(
+            "select jobs.enqueue_published('other.work', timeout => %s, note => null)", [timeout]
+        )
+        assert database.admin(
+            "select timeout <= '2 seconds' from jobs_internal.job where id = %s", [job]
+        ) == [(True,)]
 
 
 def test_a_quota_holds_before_a_restart_is_noted(database: Database) -> None:
     """A18: nobody has written down the new start of the server yet, or who does leaves it open."""
     database.run("select jobs.set_quota('app', pending => 1)", role="operator")
     put(database, "app.note", {"n": 1}, run_at="infinity")
-    database.admin("update jobs_internal.installation set postmaster = postmaster - interval '1 day'")
+    database.admin(
+        "update jobs_internal.installation set postmaster = postmaster - interval '1 day'"
+    )
     database.run("begin")
     assert sqlstate_of(lambda: put(database, "app.note", {"n": 2})) == "PW071"
     database.run("rollback")
 
 
 def test_a_setting_that_the_login_may_not_see_stops_no_session(database: Database) -> None:
-    """session_preload_libraries of a role or a database: an ordinary thing to set, and hidden from the worker."""
+    """session_preload_libraries of a role or a database: an ordinary thing to set,
+    and hidden from the worker.
+    """
     database.admin(f"alter database {database.name} set session_preload_libraries = 'auto_explain'")
     job = put(database, "app.note", {"n": 1})
     database.drain()
@@ -116,7 +144,9 @@ def test_a_session_that_is_not_committed_holds_off_no_quota(database: Database) 
 def test_the_first_enqueue_after_a_restart_holds_off_nobody(database: Database) -> None:
     """A19: the row that says where home is, is never in the hands of a tenant."""
     put(database, "app.note", {"n": 1})
-    database.admin("update jobs_internal.installation set postmaster = postmaster - interval '1 day'")
+    database.admin(
+        "update jobs_internal.installation set postmaster = postmaster - interval '1 day'"
+    )
     database.run("begin")
     put(database, "app.note", {"n": 2})
     database.run("set lock_timeout = '5s'", role="operator")
@@ -129,7 +159,9 @@ def test_the_first_enqueue_after_a_restart_holds_off_nobody(database: Database) 
 
 
 def test_a_copy_that_took_the_name_of_the_original_is_a_copy(database: Database) -> None:
-    """A27: CREATE DATABASE ... TEMPLATE, and the names swapped, without a restart: the number tells."""
+    """A27: CREATE DATABASE ... TEMPLATE, and the names swapped, without a restart:
+    the number tells.
+    """
     put(database, "app.note", {"n": 1})
     database.admin("update jobs_internal.installation set database = '1'::oid")
     assert sqlstate_of(lambda: put(database, "app.note", {"n": 2})) == "PW060"
@@ -138,7 +170,9 @@ def test_a_copy_that_took_the_name_of_the_original_is_a_copy(database: Database)
 
 
 def test_a_trial_that_is_not_committed_holds_up_no_other_suspect(database: Database) -> None:
-    """A19: after a crash, an owner keeps the start of a suspect open, and with it the row of the trial."""
+    """A19: after a crash, an owner keeps the start of a suspect open, and with it the row of
+    the trial.
+    """
     put(database, "other.work", {"n": 0}, role="other")
     database.drain(role="other")
     job = put(database, "other.work", {"n": 1}, role="other")
@@ -151,7 +185,8 @@ def test_a_trial_that_is_not_committed_holds_up_no_other_suspect(database: Datab
         holder.execute("select pg_current_xact_id()")
 
         def done() -> bool:
-            database.run("select jobs.start()", role="other")  # as a supervisor does, while something is due
+            # as a supervisor does, while something is due
+            database.run("select jobs.start()", role="other")
             return bool(database.job(job, role="other")["state"] == "succeeded")
 
         wait_until(done, timeout=30, step=0.5)

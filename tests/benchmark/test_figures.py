@@ -14,7 +14,9 @@ from pyworker.errors import ConfigError
 @pytest.mark.parametrize(
     ("percent", "expected"), [(0, 1), (1, 1), (50, 50), (99, 99), (99.5, 100), (100, 100)]
 )  # fmt: skip
-def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(percent: float, expected: float) -> None:
+def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(
+    percent: float, expected: float
+) -> None:
     assert percentile([float(n) for n in range(100, 0, -1)], percent) == expected
 
 
@@ -48,21 +50,28 @@ def line(goal: str, figure: Figure) -> str:
 
 
 def test_a_goal_line_says_figure_goal_and_verdict() -> None:
-    figure = Figure(text="", unit="jobs/s", values=(14_582.4, 1.0, 30_000.0), rivals=(25_000, 2, 50_000))
+    figure = Figure(
+        text="", unit="jobs/s", values=(14_582.4, 1.0, 30_000.0), rivals=(25_000, 2, 50_000)
+    )
 
     assert line("drain", figure) == "goal drain: 14,582 jobs/s (goal >= 20,000 jobs/s) missed"
     assert line("drain_ratio", figure) == "goal drain_ratio: 0.58 (goal >= 0.50) met"
 
 
 def test_the_limit_itself_is_good_enough() -> None:
-    assert line("cold_p50", Figure(text="", unit="ms", values=(20.0,))).endswith("20.0 ms (goal <= 20.0 ms) met")
+    assert line("cold_p50", Figure(text="", unit="ms", values=(20.0,))).endswith(
+        "20.0 ms (goal <= 20.0 ms) met"
+    )
     assert (
-        line("idle_cpu", Figure(text="", unit="%", values=(0.21,))) == "goal idle_cpu: 0.21 % (goal <= 0.20 %) missed"
+        line("idle_cpu", Figure(text="", unit="%", values=(0.21,)))
+        == "goal idle_cpu: 0.21 % (goal <= 0.20 %) missed"
     )
 
 
 def test_the_whole_counts_where_there_is_one() -> None:
-    assert line("warm_p99", Figure(text="", unit="ms", values=(1, 1, 1), whole=16.0)).endswith("missed")
+    assert line("warm_p99", Figure(text="", unit="ms", values=(1, 1, 1), whole=16.0)).endswith(
+        "missed"
+    )
 
 
 def test_what_was_not_measured_or_failed_is_said() -> None:
@@ -78,8 +87,14 @@ def test_every_goal_has_a_part() -> None:
 
 
 def test_the_quick_form_leaves_out_what_takes_long() -> None:
-    assert {one.name for one in choose(QUICK, [])} == {one.name for one in MEASUREMENTS.values() if one.quick}
-    assert [one.name for one in choose(FULL, [])] == [one.name for one in choose(TINY, [])] == list(MEASUREMENTS)
+    assert {one.name for one in choose(QUICK, [])} == {
+        one.name for one in MEASUREMENTS.values() if one.quick
+    }
+    assert (
+        [one.name for one in choose(FULL, [])]
+        == [one.name for one in choose(TINY, [])]
+        == list(MEASUREMENTS)
+    )
 
 
 def test_one_measurement_goes_by_its_name_or_by_a_goal() -> None:
@@ -90,7 +105,12 @@ def test_one_measurement_goes_by_its_name_or_by_a_goal() -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "expected"),
-    [(14582.4, "jobs/s", "14,582 jobs/s"), (0.534, "ratio", "0.53"), (12.34, "ms", "12.3 ms"), (0.2, "%", "0.20 %")],
+    [
+        (14582.4, "jobs/s", "14,582 jobs/s"),
+        (0.534, "ratio", "0.53"),
+        (12.34, "ms", "12.3 ms"),
+        (0.2, "%", "0.20 %"),
+    ],
 )
 def test_a_figure_is_written_with_its_unit(value: float, unit: str, expected: str) -> None:
     assert in_unit(value, unit) == expected

@@ -45,7 +45,10 @@ def test_each_system_has_a_row_with_the_spread_of_its_runs() -> None:
 def test_where_another_is_better_is_said_of_rates_and_of_times() -> None:
     text = " ".join(grid.markdown(RUN).split())
 
-    assert "Better than ours 1: - drain: faster 2 (20,000 jobs/s), floor 4 (70,000 jobs/s); ours 11,000 jobs/s" in text
+    assert (
+        "Better than ours 1: - drain: faster 2 (20,000 jobs/s), floor 4 (70,000 jobs/s);"
+        " ours 11,000 jobs/s"
+    ) in text
     assert "- start p50: nimbler 3 (3.0 ms); ours 4.0 ms" in text
 
 

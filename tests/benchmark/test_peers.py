@@ -1,4 +1,6 @@
-"""pyworker beside other systems: what is compared with what, and that each system's program runs."""
+"""pyworker beside other systems: what is compared with what, and that each system's
+program runs.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,7 +40,8 @@ def test_rates_are_compared_with_the_fastest_of_the_same_run_and_costs_with_the_
     figures = by_goal(TAKEN)
 
     assert figures["peers_drain"].rivals == (40, 50)  # a handler is run: the floor does not count
-    assert figures["peers_processor"].rivals == (2, 12)  # a history is kept: graphile does not count
+    # a history is kept: graphile does not count
+    assert figures["peers_processor"].rivals == (2, 12)
     assert figures["peers_wal"].rivals == (5, 15)
     assert figures["shipped_drain"].rivals == (20, 30)
     assert figures["first_backlog"].values == (5, 15)
@@ -68,7 +71,9 @@ def test_a_peer_that_is_not_there_is_left_out_and_with_none_there_is_no_verdict(
     assert "goal peers_wal: not measured at this size" in verdicts(figures, {}, PEER_GOALS)
 
 
-def test_peers_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_peers_that_are_not_installed_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(systems, "_PYTHON", tmp_path)
     monkeypatch.setattr(systems, "_NODE", tmp_path)
     there, absent = find([])
@@ -98,8 +103,12 @@ def test_the_program_of_a_system_does_all_jobs(name: str, server: Server) -> Non
     found = take(server.private, system, replace(TINY, peer_jobs=100, peer_calls=5, peer_samples=2))
 
     expected = {column for column, _, _ in COLUMNS if system.runs or not column.startswith("warm")}
-    assert set(found) == (expected - {"one", "warm_p50", "warm_p95"} if system.variant else expected)
-    assert all(value > 0 for column, value in found.items() if column not in ("images", "processor"))
+    assert set(found) == (
+        expected - {"one", "warm_p50", "warm_p95"} if system.variant else expected
+    )
+    assert all(
+        value > 0 for column, value in found.items() if column not in ("images", "processor")
+    )
 
 
 def test_a_program_that_fails_tells_why(server: Server) -> None:

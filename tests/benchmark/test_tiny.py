@@ -1,4 +1,6 @@
-"""Every measurement runs and every goal has its line. No time is looked at: `make bench` measures."""
+"""Every measurement runs and every goal has its line. No time is looked at:
+`make bench` measures.
+"""
 
 import json
 import re
@@ -26,7 +28,17 @@ def server() -> Iterator[Server]:
 def test_every_part_runs_and_every_goal_has_a_line(server: Server, tmp_path: Path) -> None:
     assert server.private is not None
     file = tmp_path / "bench.json"
-    argv = [sys.executable, "-m", "pyworker", "bench", "--tiny", "--json", str(file), "--dir", str(server.private.dir)]
+    argv = [
+        sys.executable,
+        "-m",
+        "pyworker",
+        "bench",
+        "--tiny",
+        "--json",
+        str(file),
+        "--dir",
+        str(server.private.dir),
+    ]
     bench = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     printed, said = bench.communicate(timeout=280)
     assert bench.returncode == 0, printed + said
@@ -42,7 +54,12 @@ def test_every_part_runs_and_every_goal_has_a_line(server: Server, tmp_path: Pat
     assert kept["failures"] == {}
     assert {"machine_facts", "server_facts", "goals", "figures", "curves"} <= set(kept)
     assert kept["server_facts"]["fsync"] == kept["server_facts"]["synchronous_commit"] == "on"
-    assert {curve["plot"] for curve in kept["curves"]} == {"latency", "snapshot", "history", "backlog"}
+    assert {curve["plot"] for curve in kept["curves"]} == {
+        "latency",
+        "snapshot",
+        "history",
+        "backlog",
+    }
     with server.administrate() as admin:
         left = admin.execute(
             "select datname from pg_database where starts_with(datname, %s) union all"

@@ -25,11 +25,15 @@ def _generator(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def _difference(made: str) -> str:
     written = CATALOG.read_text(encoding="utf-8")
     return "\n".join(
-        difflib.unified_diff(written.splitlines(), made.splitlines(), "sql/catalog.txt", "made", lineterm="", n=2)
+        difflib.unified_diff(
+            written.splitlines(), made.splitlines(), "sql/catalog.txt", "made", lineterm="", n=2
+        )
     )
 
 
-def test_the_catalog_is_what_a_fresh_install_makes(server: Server, template: str, generator: ModuleType) -> None:
+def test_the_catalog_is_what_a_fresh_install_makes(
+    server: Server, template: str, generator: ModuleType
+) -> None:
     difference = _difference(generator.catalog(server.dsn(database=template)))
     assert difference == "", f"{REMEDY}\n{difference}"
 
@@ -48,9 +52,15 @@ def test_the_catalog_is_not_applied() -> None:
 #: A change of the schema, and what the difference says of it.
 CHANGES = {
     "alter table jobs_internal.job add planted integer default 7": "+  planted integer default 7",
-    "alter table jobs_internal.job alter created_at drop not null": ("-  created_at timestamp with time zone not null"),
-    "create index planted on jobs_internal.job (created_at)": ("+  index jobs_internal.planted btree (created_at)"),
-    "alter table jobs_internal.job add constraint planted check (id > 0)": ("+  constraint planted CHECK ((id > 0))"),
+    "alter table jobs_internal.job alter created_at drop not null": (
+        "-  created_at timestamp with time zone not null"
+    ),
+    "create index planted on jobs_internal.job (created_at)": (
+        "+  index jobs_internal.planted btree (created_at)"
+    ),
+    "alter table jobs_internal.job add constraint planted check (id > 0)": (
+        "+  constraint planted CHECK ((id > 0))"
+    ),
     "grant select on jobs_internal.job to jobs_reader": "+  select for jobs_reader",
     "revoke select on jobs.queued from jobs_reader": (
         "+  select for jobs_operator, jobs_producer, jobs_runner, jobs_supervisor"
@@ -59,13 +69,18 @@ CHANGES = {
     "alter function jobs_internal.wake(integer) security invoker": (
         "+  volatile, plpgsql, with the rights of the caller"
     ),
-    "alter function jobs_internal.wake(integer) stable": ("+  stable, plpgsql, with the rights of the owner"),
-    "alter function jobs_internal.wake(integer) reset search_path": ("-  set search_path=pg_catalog, pg_temp"),
+    "alter function jobs_internal.wake(integer) stable": (
+        "+  stable, plpgsql, with the rights of the owner"
+    ),
+    "alter function jobs_internal.wake(integer) reset search_path": (
+        "-  set search_path=pg_catalog, pg_temp"
+    ),
     "drop function jobs_internal.background(text) cascade": (
         "-function jobs_internal.background(p_function text) returns text"
     ),
     "grant usage on schema jobs to public": (
-        "+  usage for jobs_operator, jobs_producer, jobs_reader, jobs_runner, jobs_supervisor, public"
+        "+  usage for jobs_operator, jobs_producer, jobs_reader, jobs_runner,"
+        " jobs_supervisor, public"
     ),
 }
 

@@ -1,4 +1,6 @@
-"""The public contract: names, parameters, defaults and columns that people rely on. Added to freely, changed never."""
+"""The public contract: names, parameters, defaults and columns that people rely on.
+Added to freely, changed never.
+"""
 
 import pytest
 from support import Database
@@ -15,7 +17,10 @@ FUNCTIONS = {
     "enqueue": (f"task text, args jsonb DEFAULT '{{}}'::jsonb, {OPTIONS}{LAST}", "bigint", "f"),
     "enqueue_many": (f"task text, args jsonb[], {OPTIONS}{LAST}", "SETOF bigint", "f"),
     "enqueue_sql": (
-        f"statement text, {OPTIONS}, done_when text DEFAULT NULL::text, rollback text DEFAULT NULL::text{LAST}",
+        (
+            f"statement text, {OPTIONS}, done_when text DEFAULT NULL::text, rollback text DEFAULT"
+            f" NULL::text{LAST}"
+        ),
         *("bigint", "f"),
     ),
     "cancel": ("id bigint", "text", "f"),
@@ -24,19 +29,33 @@ FUNCTIONS = {
     "wait": ("id bigint, timeout interval", "text", "f"),
     "await": ("IN id bigint, IN timeout interval", None, "p"),
     "progress": ("done numeric, total numeric, message text DEFAULT NULL::text", "void", "f"),
-    "log": ("message text, level text DEFAULT 'info'::text, fields jsonb DEFAULT '{}'::jsonb", "void", "f"),
+    "log": (
+        "message text, level text DEFAULT 'info'::text, fields jsonb DEFAULT '{}'::jsonb",
+        "void",
+        "f",
+    ),
     "current_id": ("", "bigint", "f"),
     "start": ("sessions integer DEFAULT 1", "integer", "f"),
 }
 
 #: Functions whose name, and first parameter, are promised.
-NAMED = {"create_queue": "name", "alter_queue": "name", "pause": "queue", "resume": "queue", "drop_queue": "queue"}
+NAMED = {
+    "create_queue": "name",
+    "alter_queue": "name",
+    "pause": "queue",
+    "resume": "queue",
+    "drop_queue": "queue",
+}
 
 COLUMNS = {
-    "job": "id queue owner task state attempt max_attempts priority run_at created_at started_at finished_at"
+    "job": "id queue owner task state attempt max_attempts priority run_at created_at started_at"
+    " finished_at"
     " result error note",
     "attempts": "job_id attempt outcome started_at finished_at pid child_pid result error",
-    "running": "id task owner pid child_pid started_at done total percent eta message wait_event blocked_by",
+    "running": (
+        "id task owner pid child_pid started_at done total percent eta message wait_event"
+        " blocked_by"
+    ),
     "queues": "queue paused concurrency queued running scheduled oldest failed",
     "health": "check status detail remedy",
     "queued": "id",
@@ -59,7 +78,9 @@ TYPES = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function(shared: Database, name: str) -> None:
-    """A function of the contract has its parameters, in order, with names, types and defaults, and its result."""
+    """A function of the contract has its parameters, in order, with names, types and defaults,
+    and its result.
+    """
     found = shared.admin(
         "select pg_get_function_arguments(oid), pg_get_function_result(oid), prokind from pg_proc"
         " where pronamespace = 'jobs'::regnamespace and proname = %s",
@@ -73,7 +94,9 @@ def test_function(shared: Database, name: str) -> None:
 def test_queue_function(shared: Database, name: str) -> None:
     """The functions on queues are there, and their first parameter has its name."""
     found = shared.admin(
-        "select proargnames[1] from pg_proc where pronamespace = 'jobs'::regnamespace and proname = %s", [name]
+        "select proargnames[1] from pg_proc where pronamespace = 'jobs'::regnamespace"
+        " and proname = %s",
+        [name],
     )
 
     assert found == [(NAMED[name],)]
@@ -85,7 +108,9 @@ def test_view(shared: Database, view: str) -> None:
     found = {
         column
         for (column,) in shared.admin(
-            "select attname from pg_attribute where attrelid = ('jobs.' || %s)::regclass and attnum > 0", [view]
+            "select attname from pg_attribute where attrelid = ('jobs.' || %s)::regclass"
+            " and attnum > 0",
+            [view],
         )
     }
 
@@ -106,9 +131,12 @@ def test_type_of_column(shared: Database, view: str, column: str) -> None:
 
 
 def test_layout_of_pgmq(shared: Database) -> None:
-    """The claim reads pgmq's tables directly: their columns and their index are what it was written for."""
+    """The claim reads pgmq's tables directly: their columns and their index are what it was
+    written for.
+    """
     columns = shared.admin(
-        "select attname, format_type(atttypid, null) from pg_attribute where attrelid = 'pgmq.q_pyworker_1'::regclass"
+        "select attname, format_type(atttypid, null) from pg_attribute"
+        " where attrelid = 'pgmq.q_pyworker_1'::regclass"
         " and attnum > 0 and not attisdropped order by attnum"
     )
     indexes = shared.admin("select indexdef from pg_indexes where tablename = 'q_pyworker_1'")
@@ -122,4 +150,6 @@ def test_layout_of_pgmq(shared: Database) -> None:
         ("message", "jsonb"),
     }
     assert any("(msg_id)" in definition for (definition,) in indexes)
-    assert shared.admin("select relpersistence from pg_class where oid = 'pgmq.q_pyworker_1'::regclass") == [("p",)]
+    assert shared.admin(
+        "select relpersistence from pg_class where oid = 'pgmq.q_pyworker_1'::regclass"
+    ) == [("p",)]

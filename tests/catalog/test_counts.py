@@ -7,9 +7,11 @@ import pytest
 from support import Database
 
 SQL = Path(__file__).parents[2] / "sql"
-#: A count, and behind it what is counted as if there were always several. Units (bytes, s, ms) are no words.
+#: A count, and behind it what is counted as if there were always several.
+#: Units (bytes, s, ms) are no words.
 COUNTED = re.compile(
-    r"(?<!of )%s (?:\w+ )?(?:jobs|rows|sessions|slots|lines|attempts|times|items|commits|seconds|owners|lanes"
+    r"(?<!of )%s (?:\w+"
+    r" )?(?:jobs|rows|sessions|slots|lines|attempts|times|items|commits|seconds|owners|lanes"
     r"|indexes|supervisors|are|were|wait|more were)\b"
 )
 #: Where the count is never one.
@@ -48,6 +50,8 @@ def test_one_job_in_the_health(database: Database) -> None:
     database.run("select jobs.enqueue_sql('select 1/0', max_attempts => 1)")
     database.drain()
 
-    assert database.value("select detail from jobs.health where \"check\" = 'failures'").startswith("1 job, ")
+    assert database.value("select detail from jobs.health where \"check\" = 'failures'").startswith(
+        "1 job, "
+    )
     database.admin("update jobs_internal.finished set state = 'in_doubt' where state = 'failed'")
     assert database.value("select detail from jobs.health where \"check\" = 'in doubt'") == "1 job"

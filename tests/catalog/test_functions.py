@@ -78,8 +78,8 @@ UNPINNED = {
 }
 
 
-#: Functions that catch errors, and why exit_on_error, by which the server ends a session at each error, caught or
-#: not, does not matter there.
+#: Functions that catch errors, and why exit_on_error, by which the server ends a session at each
+#: error, caught or not, does not matter there.
 CATCHING = {
     **dict.fromkeys(
         ("jobs_internal.assert_size", "jobs_internal.canonical", "jobs_internal.canonical_many"),
@@ -91,14 +91,30 @@ CATCHING = {
         (
             *("jobs.log", "jobs.progress", "jobs_internal.claim", "jobs_internal.clear_leftover"),
             *(
-                *("jobs_internal.run_child", "jobs_internal.start_child", "jobs_internal.find_lost_child"),
+                *(
+                    "jobs_internal.run_child",
+                    "jobs_internal.start_child",
+                    "jobs_internal.find_lost_child",
+                ),
                 *("jobs_internal.note_started_child", "jobs_internal.watch_child"),
                 *("jobs_internal.child_error", "jobs_internal.child_verdict"),
-                *("jobs_internal.run_chunk", "jobs_internal.run_alone", "jobs_internal.run_in_savepoint"),
-                *("jobs_internal.end_of_attempt", "jobs_internal.write_end", "jobs_internal.write_end_later"),
+                *(
+                    "jobs_internal.run_chunk",
+                    "jobs_internal.run_alone",
+                    "jobs_internal.run_in_savepoint",
+                ),
+                *(
+                    "jobs_internal.end_of_attempt",
+                    "jobs_internal.write_end",
+                    "jobs_internal.write_end_later",
+                ),
                 *("jobs_internal.wait_for_work", "jobs_internal.wait_for_more"),
             ),
-            *("jobs_internal.find_scan_start", "jobs_internal.why_stopped", "jobs_internal.read_call"),
+            *(
+                "jobs_internal.find_scan_start",
+                "jobs_internal.why_stopped",
+                "jobs_internal.read_call",
+            ),
             *("jobs_internal.note_identity", "jobs_internal.first_skipped_table"),
         ),
         "the worker's own session",
@@ -119,19 +135,36 @@ SUPERVISORS = {
             "launch_upkeep",
             "leave_sessions",
         ),
-        *("make_buckets", "make_lanes", "repair_lanes", "note_overdue", "release", "rescue", "rescue_one"),
-        *("set_lane_idle", "signal", "reclaim_unstarted", "remove_dropped_queues", "session_demand"),
+        *(
+            "make_buckets",
+            "make_lanes",
+            "repair_lanes",
+            "note_overdue",
+            "release",
+            "rescue",
+            "rescue_one",
+        ),
+        *(
+            "set_lane_idle",
+            "signal",
+            "reclaim_unstarted",
+            "remove_dropped_queues",
+            "session_demand",
+        ),
         "count_queued",
     )
 }
 
 
 def test_functions_that_catch_errors_live_with_exit_on_error(shared: Database) -> None:
-    """A session with exit_on_error ends at an error that we catch: every door that does so switches it off."""
+    """A session with exit_on_error ends at an error that we catch: every door that does so switches
+    it off.
+    """
     catching = {
         name
         for (name,) in shared.admin(
-            "select n.nspname || '.' || p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
+            "select n.nspname || '.' || p.proname from pg_proc p"
+            " join pg_namespace n on n.oid = p.pronamespace"
             " where n.nspname in ('jobs', 'jobs_internal') and p.prosrc ~ '\\mexception\\s+when\\M'"
             " and not coalesce('exit_on_error=off' = any (p.proconfig), false)"
         )
@@ -145,8 +178,10 @@ def test_search_path(shared: Database) -> None:
     unpinned = {
         name
         for (name,) in shared.admin(
-            "select distinct n.nspname || '.' || p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
-            " where n.nspname in ('jobs', 'jobs_internal') and not coalesce(%s = any (p.proconfig), false)",
+            "select distinct n.nspname || '.' || p.proname from pg_proc p"
+            " join pg_namespace n on n.oid = p.pronamespace"
+            " where n.nspname in ('jobs', 'jobs_internal')"
+            " and not coalesce(%s = any (p.proconfig), false)",
             [PINNED],
         )
     }
@@ -157,7 +192,8 @@ def test_search_path(shared: Database) -> None:
 def test_unpinned_functions_are_invoker(shared: Database) -> None:
     """No SECURITY DEFINER function is without a pinned path, and no listed exception is one."""
     definer = shared.admin(
-        "select p.oid::regprocedure::text, p.proconfig from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
+        "select p.oid::regprocedure::text, p.proconfig from pg_proc p"
+        " join pg_namespace n on n.oid = p.pronamespace"
         " where n.nspname in ('jobs', 'jobs_internal') and p.prosecdef"
     )
 
@@ -170,13 +206,16 @@ def test_owner(shared: Database) -> None:
     """Every object of both schemas belongs to jobs_owner, who cannot log in and is no superuser."""
     owners = shared.admin(
         """select distinct o.owner::regrole::text from (
-        select proowner as owner, pronamespace as n from pg_proc union all select relowner, relnamespace from pg_class
-        union all select typowner, typnamespace from pg_type union all select oprowner, oprnamespace from pg_operator
+        select proowner as owner, pronamespace as n from pg_proc
+        union all select relowner, relnamespace from pg_class
+        union all select typowner, typnamespace from pg_type
+        union all select oprowner, oprnamespace from pg_operator
         union all select nspowner, oid from pg_namespace) as o
         where o.n in ('jobs'::regnamespace, 'jobs_internal'::regnamespace)"""
     )
     role = shared.admin(
-        "select rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication from pg_roles"
+        "select rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication"
+        " from pg_roles"
         " where rolname = 'jobs_owner'"
     )
 
@@ -189,10 +228,12 @@ def test_closed_to_public(shared: Database) -> None:
     found = shared.admin(
         """select 'function ' || p.oid::regprocedure from pg_proc p,
         aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-        where p.pronamespace in ('jobs'::regnamespace, 'jobs_internal'::regnamespace) and a.grantee = 0
+        where p.pronamespace in ('jobs'::regnamespace, 'jobs_internal'::regnamespace)
+          and a.grantee = 0
         union all
         select 'relation ' || c.oid::regclass from pg_class c, aclexplode(c.relacl) a
-        where c.relnamespace in ('jobs'::regnamespace, 'jobs_internal'::regnamespace) and a.grantee = 0
+        where c.relnamespace in ('jobs'::regnamespace, 'jobs_internal'::regnamespace)
+          and a.grantee = 0
         union all
         select 'schema ' || n.nspname from pg_namespace n, aclexplode(n.nspacl) a
         where n.nspname in ('jobs', 'jobs_internal') and a.grantee = 0"""
@@ -232,13 +273,15 @@ def test_comments(shared: Database) -> None:
         from pg_class c join pg_attribute a on a.attrelid = c.oid
         where c.relnamespace in ('jobs'::regnamespace, 'jobs_internal'::regnamespace)
         and c.relkind in ('r', 'v', 'p', 'm')
-        and a.attnum > 0 and not a.attisdropped and coalesce(col_description(c.oid, a.attnum), '') = ''
+        and a.attnum > 0 and not a.attisdropped
+        and coalesce(col_description(c.oid, a.attnum), '') = ''
         union all
         select 'role ' || rolname from pg_roles
         where rolname ~ '^jobs_' and coalesce(shobj_description(oid, 'pg_authid'), '') = ''
         union all
         select 'schema ' || nspname from pg_namespace
-        where nspname in ('jobs', 'jobs_internal') and coalesce(obj_description(oid, 'pg_namespace'), '') = ''"""
+        where nspname in ('jobs', 'jobs_internal')
+          and coalesce(obj_description(oid, 'pg_namespace'), '') = ''"""
     )
 
     assert missing == []
@@ -246,9 +289,12 @@ def test_comments(shared: Database) -> None:
 
 def test_only_public_things_in_jobs(shared: Database) -> None:
     """Schema jobs holds functions and views only; every name in it is plain lower case."""
-    kinds = shared.admin("select distinct relkind from pg_class where relnamespace = 'jobs'::regnamespace")
+    kinds = shared.admin(
+        "select distinct relkind from pg_class where relnamespace = 'jobs'::regnamespace"
+    )
     odd = shared.admin(
-        "select proname from pg_proc where pronamespace = 'jobs'::regnamespace and proname !~ '^[a-z]+(_[a-z]+)*$'"
+        "select proname from pg_proc where pronamespace = 'jobs'::regnamespace"
+        " and proname !~ '^[a-z]+(_[a-z]+)*$'"
     )
 
     assert kinds == [("v",)]
@@ -256,12 +302,18 @@ def test_only_public_things_in_jobs(shared: Database) -> None:
 
 
 def test_what_we_say_fits_every_encoding(shared: Database) -> None:
-    """A client with another encoding cannot read a row in which a word of ours is missing from it."""
+    """A client with another encoding cannot read a row in which a word of ours is missing
+    from it.
+    """
     said = shared.admin(
-        "select p.oid::regprocedure::text, pg_get_functiondef(p.oid) || coalesce(obj_description(p.oid), '')"
-        " from pg_proc as p where p.pronamespace = any ('{jobs, jobs_internal}'::regnamespace[]) union all"
-        " select c.oid::regclass::text, coalesce(pg_get_viewdef(c.oid), '') || coalesce(obj_description(c.oid), '')"
-        " || coalesce((select string_agg(d.description, '') from pg_description as d where d.objoid = c.oid), '')"
+        "select p.oid::regprocedure::text, pg_get_functiondef(p.oid)"
+        " || coalesce(obj_description(p.oid), '')"
+        " from pg_proc as p where p.pronamespace = any ('{jobs, jobs_internal}'::regnamespace[])"
+        " union all"
+        " select c.oid::regclass::text, coalesce(pg_get_viewdef(c.oid),"
+        " '') || coalesce(obj_description(c.oid), '')"
+        " || coalesce((select string_agg(d.description, '') from pg_description as d"
+        " where d.objoid = c.oid), '')"
         " from pg_class as c where c.relkind in ('v', 'r')"
         " and c.relnamespace = any ('{jobs, jobs_internal}'::regnamespace[])"
     )

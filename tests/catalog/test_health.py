@@ -1,14 +1,19 @@
-"""jobs.health: each check is a function and a line of jobs_internal.health(), in one order; all is well at first."""
+"""jobs.health: each check is a function and a line of jobs_internal.health(), in one order;
+all is well at first.
+"""
 
 from support import Database
 
 
 def test_each_check_is_a_function_and_a_line(shared: Database) -> None:
-    """A function that is not listed would check nothing; a name that is not its function's would not be found."""
+    """A function that is not listed would check nothing; a name that is not its function's would
+    not be found.
+    """
     functions = {
         name
         for (name,) in shared.admin(
-            "select proname from pg_proc where pronamespace = 'jobs_internal'::regnamespace and proname ~ '^health_'"
+            "select proname from pg_proc where pronamespace = 'jobs_internal'::regnamespace"
+            " and proname ~ '^health_'"
         )
     }
     names = [name for (name,) in shared.admin('select "check" from jobs.health')]
@@ -28,6 +33,8 @@ def test_all_is_well_at_first(database: Database) -> None:
     """Only a supervisor is missing; what is well needs no remedy, and what is not has one."""
     rows = database.admin('select "check", status, detail, remedy from jobs.health')
 
-    assert {check: status for check, status, *_ in rows if status != "ok"} == {"supervisors": "warning"}
+    assert {check: status for check, status, *_ in rows if status != "ok"} == {
+        "supervisors": "warning"
+    }
     assert [row for row in rows if (row[1] == "ok") != (row[3] is None)] == []
     assert [row for row in rows if not row[2]] == []

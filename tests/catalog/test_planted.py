@@ -11,13 +11,17 @@ PLANTED = Path(__file__).with_name("planted.sql")
 CALLS = (
     """select jobs.enqueue('app.add', '{"a": 1, "b": 2}')""",
     """select jobs.enqueue('app.add(integer, integer)', '{"a": 1, "b": 2}')""",
-    """select jobs.enqueue('app."add"', '{"a": 1, "b": 2}', settings => '{"work_mem": "1MB"}', note => '{"x": 1}',
-    timeout => '1 s', unique_key => 'k', priority => 'high', max_attempts => 2, run_at => '2100-01-01')""",
+    """select jobs.enqueue('app."add"', '{"a": 1, "b": 2}', settings => '{"work_mem": "1MB"}',
+        note => '{"x": 1}',
+    timeout => '1 s', unique_key => 'k', priority => 'high', max_attempts => 2,
+    run_at => '2100-01-01')""",
     """select jobs.enqueue('app.add', '{"a": 1, "b": 2}', unique_key => 'k')""",
     """select jobs.enqueue('app.over', '{"b": 2}')""",
-    """select jobs.enqueue_many('app.add', '{"{\\"a\\": 1, \\"b\\": 1}", "{\\"b\\": 1, \\"a\\": 2}"}',
+    """select jobs.enqueue_many('app.add',
+        '{"{\\"a\\": 1, \\"b\\": 1}", "{\\"b\\": 1, \\"a\\": 2}"}',
     settings => '{"work_mem": "1MB"}')""",
-    """select jobs.enqueue_sql('create index concurrently on app.t (i)', settings => '{"work_mem": "1MB"}',
+    """select jobs.enqueue_sql('create index concurrently on app.t (i)',
+        settings => '{"work_mem": "1MB"}',
     done_when => 'true', rollback => 'select 1')""",
     "select jobs.cancel(1)",
     "select jobs.retry(1)",
@@ -59,7 +63,10 @@ REFUSED = (
     ("PW005", """select jobs.enqueue_many('app.add', '{"{\\"a\\": \\"x\\", \\"b\\": 1}"}')"""),
     ("PW011", "select jobs.enqueue('app.add', '[]')"),
     ("PW012", """select jobs.enqueue('app.add', '{"a": 1, "b": 1}', settings => '{"x": 1}')"""),
-    ("PW013", """select jobs.enqueue('app.add', '{"a": 1, "b": 1}', settings => '{"work_mem": "x"}')"""),
+    (
+        "PW013",
+        """select jobs.enqueue('app.add', '{"a": 1, "b": 1}', settings => '{"work_mem": "x"}')""",
+    ),
     ("PW015", f"select jobs.enqueue('app.{'x' * 64}')"),
     ("PW022", "select jobs.enqueue_many('app.add', '{}', unique_key => 'k')"),
 )
@@ -97,7 +104,9 @@ def test_traps_work(trapped: Database) -> None:
 
 
 def test_nothing_planted_is_called(trapped: Database) -> None:
-    """With traps first on the path, every public function and view works, and none of the traps is sprung."""
+    """With traps first on the path, every public function and view works, and none of the traps is
+    sprung.
+    """
     with trapped.connect() as connection:
         connection.execute("set search_path = trap, pg_catalog")
         sprung = []
@@ -118,11 +127,15 @@ def test_nothing_planted_is_called(trapped: Database) -> None:
 
 
 def test_nothing_planted_is_called_by_the_worker(trapped: Database) -> None:
-    """A worker session whose login has the traps on its own path runs jobs of every mode, and springs none."""
+    """A worker session whose login has the traps on its own path runs jobs of every mode,
+    and springs none.
+    """
     trapped.admin(f"alter role app in database {trapped.name} set search_path = trap, pg_catalog")
     with trapped.connect(search_path="pg_catalog") as connection:
         connection.execute("""select jobs.enqueue('app.add', '{"a": 1, "b": 2}')""")
-        connection.execute("""select jobs.enqueue('app.add', '{"a": 1, "b": 2}', timeout => '10 s')""")
+        connection.execute(
+            """select jobs.enqueue('app.add', '{"a": 1, "b": 2}', timeout => '10 s')"""
+        )
         connection.execute("select jobs.enqueue_sql('vacuum app.t')")
         connection.execute("select jobs.enqueue_sql('create index concurrently on app.t (i)')")
         connection.execute("select jobs.start()")

@@ -13,7 +13,8 @@ RUNNERS = ("app", "runner")
 INSIDE = ("app", "runner", "producer")  # a job runs as a runner; a call outside of one does nothing
 OPERATORS = ("operator",)
 
-#: A call of each public function, and who may make it. A call that is allowed may be refused for another reason.
+#: A call of each public function, and who may make it.
+#: A call that is allowed may be refused for another reason.
 CALLS = {
     "enqueue": ("select jobs.enqueue('pg_catalog.no_such')", PRODUCERS),
     "enqueue_many": ("select jobs.enqueue_many('pg_catalog.no_such', '{\"{}\"}')", PRODUCERS),
@@ -61,7 +62,15 @@ VIEWS = (
         "sessions",
         "supervisors",
         "health",
-        *("job_list", "queued_list", "running_list", "failed_list", "attempt_list", "queue_list", "health_list"),
+        *(
+            "job_list",
+            "queued_list",
+            "running_list",
+            "failed_list",
+            "attempt_list",
+            "queue_list",
+            "health_list",
+        ),
         *("finished_list", "cost_list", "session_list", "supervisor_list", "publication_list"),
         *("option_list", "wait_reason_list"),
         "wait_reasons",
@@ -79,9 +88,17 @@ def _closed(database: Database, query: str, role: str) -> bool:
 def test_matrix_is_complete(shared: Database) -> None:
     """Every public function and view is in the matrix below."""
     functions = {
-        row[0] for row in shared.admin("select proname from pg_proc where pronamespace = 'jobs'::regnamespace")
+        row[0]
+        for row in shared.admin(
+            "select proname from pg_proc where pronamespace = 'jobs'::regnamespace"
+        )
     }
-    views = {row[0] for row in shared.admin("select relname from pg_class where relnamespace = 'jobs'::regnamespace")}
+    views = {
+        row[0]
+        for row in shared.admin(
+            "select relname from pg_class where relnamespace = 'jobs'::regnamespace"
+        )
+    }
 
     assert functions == set(CALLS)
     assert views == {*VIEWS, *NARROWER}
@@ -98,7 +115,9 @@ def test_calls(shared: Database, role: str) -> None:
 
 @pytest.mark.parametrize("role", LOGINS)
 def test_views(shared: Database, role: str) -> None:
-    """Every role of ours reads every view, log lines only with a right to the texts; nobody else reads any."""
+    """Every role of ours reads every view, log lines only with a right to the texts;
+    nobody else reads any.
+    """
     views = [*VIEWS, *NARROWER]
     refused = [view for view in views if _closed(shared, f"select * from jobs.{view}", role)]
 
@@ -112,19 +131,24 @@ def test_views(shared: Database, role: str) -> None:
 
 @pytest.mark.parametrize("role", LOGINS)
 def test_no_table_is_open(shared: Database, role: str) -> None:
-    """No login has a right on a table, a sequence or a queue of pgmq, nor may it write a view or make anything."""
+    """No login has a right on a table, a sequence or a queue of pgmq, nor may it write a view or
+    make anything.
+    """
     tables = shared.admin(
-        """select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        """select c.oid::regclass::text from pg_class c
+            join pg_namespace n on n.oid = c.relnamespace
         where (n.nspname = 'jobs_internal' or (n.nspname = 'pgmq' and c.relname ~ '_pyworker_'))
         and c.relkind in ('r', 'v', 'p', 'm') and has_table_privilege(%(role)s, c.oid,
         'select, insert, update, delete, truncate, references, trigger')
         union all
         select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where (n.nspname = 'jobs_internal' or (n.nspname = 'pgmq' and c.relname ~ '_pyworker_'))
-        and case c.relkind when 'S' then has_sequence_privilege(%(role)s, c.oid, 'select, usage, update') end
+        and case c.relkind when 'S' then
+          has_sequence_privilege(%(role)s, c.oid, 'select, usage, update') end
         union all
         select c.oid::regclass::text from pg_class c where c.relnamespace = 'jobs'::regnamespace
-        and has_table_privilege(%(role)s, c.oid, 'insert, update, delete, truncate, references, trigger')""",
+        and has_table_privilege(%(role)s, c.oid,
+          'insert, update, delete, truncate, references, trigger')""",
         {"role": role},
     )
     creates = shared.admin(
@@ -140,7 +164,9 @@ def test_no_table_is_open(shared: Database, role: str) -> None:
 
 
 def test_only_the_owner_has_rights_on_tables(shared: Database) -> None:
-    """No role but jobs_owner, and who installed, is granted anything on a table, a sequence or a queue of pgmq."""
+    """No role but jobs_owner, and who installed, is granted anything on a table,
+    a sequence or a queue of pgmq.
+    """
     granted = shared.admin(
         """select distinct c.oid::regclass::text, a.grantee::regrole::text
         from pg_class c join pg_namespace n on n.oid = c.relnamespace, aclexplode(c.relacl) a
@@ -153,7 +179,9 @@ def test_only_the_owner_has_rights_on_tables(shared: Database) -> None:
 
 
 def test_roles_do_not_include_each_other(shared: Database) -> None:
-    """No role of ours is a member of another of ours, and only the documented server roles are given to them."""
+    """No role of ours is a member of another of ours, and only the documented server roles are
+    given to them.
+    """
     members = set(
         shared.admin(
             """select m.member::regrole::text, m.roleid::regrole::text from pg_auth_members m
@@ -184,7 +212,9 @@ DOORS = {
 @pytest.mark.parametrize("role", SINGLE)
 @pytest.mark.parametrize("name", [name for name, roles in DOORS.items() if roles])
 def test_a_refusal_names_the_role_to_be_granted(shared: Database, name: str, role: str) -> None:
-    """Any role of ours that the function is not for is told in our words which one it is for; then it works."""
+    """Any role of ours that the function is not for is told in our words which one it is for;
+    then it works.
+    """
     query, allowed = CALLS[name]
     if role in allowed:
         assert not _closed(shared, query, role)
@@ -195,8 +225,14 @@ def test_a_refusal_names_the_role_to_be_granted(shared: Database, name: str, rol
     said = caught.value.diag
     named = DOORS[name]
     assert said.message_primary == f"permission denied for function {name}"
-    assert said.message_detail == f'It is for members of {" or ".join(named)}, and role "{role}" is not.'
-    assert said.message_hint == f"A retry helps once an administrator has run: grant {named[0]} to {role};"
+    assert (
+        said.message_detail
+        == f'It is for members of {" or ".join(named)}, and role "{role}" is not.'
+    )
+    assert (
+        said.message_hint
+        == f"A retry helps once an administrator has run: grant {named[0]} to {role};"
+    )
 
 
 @pytest.mark.parametrize("name", sorted(set(DOORS) - {"wait", "await", "progress", "log"}))
@@ -208,7 +244,10 @@ def test_what_writes_says_that_the_transaction_is_read_only(shared: Database, na
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
             line.execute(CALLS[name][0].encode())
 
-    assert caught.value.diag.message_primary == f"jobs.{name} writes, and this transaction is read-only"
+    assert (
+        caught.value.diag.message_primary
+        == f"jobs.{name} writes, and this transaction is read-only"
+    )
     assert "begin read write" in str(caught.value.diag.message_hint)
 
 
@@ -236,20 +275,26 @@ def test_a_refusal_names_administrators(shared: Database, name: str) -> None:
     assert "administrators" in str(caught.value.diag.message_detail)
 
 
-#: Doors without a function of the same name behind them: they are no definers, and what they call is closed.
+#: Doors without a function of the same name behind them: they are no definers,
+#: and what they call is closed.
 ASK_THEMSELVES = {"enqueue", "enqueue_many", "enqueue_sql", "publish", "await", "progress", "log"}
 
 
 def test_what_works_behind_a_door_is_closed_by_itself(shared: Database) -> None:
-    """The door only says it better: the function behind it is granted to the roles that it is for, and no other."""
+    """The door only says it better: the function behind it is granted to the roles that it is for,
+    and no other.
+    """
     granted = shared.admin(
         """select i.proname, array(select a.grantee::regrole::text from aclexplode(i.proacl) a
         where a.grantee <> i.proowner order by 1 desc), d.prosecdef
         from pg_proc d join pg_proc i on i.proname = d.proname and i.proargtypes = d.proargtypes
-        where d.pronamespace = 'jobs'::regnamespace and i.pronamespace = 'jobs_internal'::regnamespace"""
+        where d.pronamespace = 'jobs'::regnamespace
+          and i.pronamespace = 'jobs_internal'::regnamespace"""
     )
 
-    assert {name: roles for name, roles, _ in granted} == {name: DOORS[name] for name, _, _ in granted}
+    assert {name: roles for name, roles, _ in granted} == {
+        name: DOORS[name] for name, _, _ in granted
+    }
     assert {name for name, _, _ in granted} == set(DOORS) - ASK_THEMSELVES
     assert not any(definer for _, _, definer in granted)
 
@@ -257,7 +302,9 @@ def test_what_works_behind_a_door_is_closed_by_itself(shared: Database) -> None:
 def test_a_door_asks_the_role_that_acts(
     shared: Database, connect: Callable[..., psycopg.Connection[tuple[object, ...]]]
 ) -> None:
-    """SET ROLE to an operator opens it, SET ROLE to an ordinary role closes it, whoever has logged in."""
+    """SET ROLE to an operator opens it, SET ROLE to an ordinary role closes it,
+    whoever has logged in.
+    """
     administrator = connect("postgres", shared)
     administrator.execute("set role operator")
     assert sqlstate_of(lambda: administrator.execute("select jobs.pause('no such')")) == "PW007"

@@ -1,11 +1,15 @@
-"""Who sees and steers whose jobs: an owner its own, an operator all, a reader all without what is in them."""
+"""Who sees and steers whose jobs: an owner its own, an operator all, a reader all without what is
+in them.
+"""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 from support import Database, Server, clone, drop, sqlstate_of
 
-SECRETS = tuple(f"s3cret-{what}" for what in ["arg", "result", "error", "statement", "note", "setting", "log"])
+SECRETS = tuple(
+    f"s3cret-{what}" for what in ["arg", "result", "error", "statement", "note", "setting", "log"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +24,18 @@ def filled(server: Server, template: str) -> Iterator[Database]:
         role="other",
     )
     for query in (
-        """select jobs.enqueue('other.echo', '{"a": "s3cret-arg"}', note => '{"x": "s3cret-note"}')""",
+        """select jobs.enqueue('other.echo', '{"a": "s3cret-arg"}',
+            note => '{"x": "s3cret-note"}')""",
         """select jobs.enqueue('other.fail', '{"a": "s3cret-arg"}', max_attempts => 1)""",
-        """select jobs.enqueue_sql('select ''s3cret-statement''', rollback => 'select ''s3cret-statement''',
+        """select jobs.enqueue_sql('select ''s3cret-statement''',
+            rollback => 'select ''s3cret-statement''',
         done_when => 'select ''s3cret-statement'' <> ''''')""",
     ):
         database.run(query, role="other")
     database.drain(role="other")
     for query in (
-        """select jobs.enqueue('other.echo', '{"a": "s3cret-arg"}', run_at => '2100-01-01', unique_key => 'theirs',
+        """select jobs.enqueue('other.echo', '{"a": "s3cret-arg"}', run_at => '2100-01-01',
+            unique_key => 'theirs',
         settings => '{"my.own": "s3cret-setting"}')""",
         """select jobs.enqueue('other.echo', '{"a": "s3cret-arg"}')""",
         """select jobs.enqueue_sql('select ''s3cret-statement''', run_at => '2100-01-01')""",
@@ -39,7 +46,16 @@ def filled(server: Server, template: str) -> Iterator[Database]:
 
 
 VIEWS = ("job", "queued", "running", "failed", "finished", "attempts", "sessions", "log_lines")
-COUNTS = {"job": 6, "queued": 3, "running": 0, "failed": 1, "finished": 3, "attempts": 3, "sessions": 0, "log_lines": 1}
+COUNTS = {
+    "job": 6,
+    "queued": 3,
+    "running": 0,
+    "failed": 1,
+    "finished": 3,
+    "attempts": 3,
+    "sessions": 0,
+    "log_lines": 1,
+}
 
 
 def _counts(database: Database, role: str) -> dict[str, int]:
@@ -53,7 +69,9 @@ def _texts(database: Database, role: str) -> str:
         for view in (*VIEWS, "queues", "health", "supervisors")
         if not (view == "log_lines" and role in ("reader", "supervisor"))
     ]
-    return "\n".join(str(database.run(f"select v::text from jobs.{view} as v", role=role)) for view in views)
+    return "\n".join(
+        str(database.run(f"select v::text from jobs.{view} as v", role=role)) for view in views
+    )
 
 
 def test_owner_sees_everything_of_its_own(filled: Database) -> None:
@@ -71,7 +89,9 @@ def test_others_see_nothing(filled: Database, role: str) -> None:
     texts = _texts(filled, role)
     assert [secret for secret in SECRETS if secret in texts] == []
     if role != "supervisor":
-        figures = filled.run("select queued, running, scheduled, oldest, failed from jobs.queues", role=role)
+        figures = filled.run(
+            "select queued, running, scheduled, oldest, failed from jobs.queues", role=role
+        )
         assert figures == [(0, 0, 0, None, 0)]
 
 
@@ -79,13 +99,17 @@ def test_reader_sees_rows_without_texts(filled: Database) -> None:
     """A reader sees every job, its state and its SQLSTATE, and nothing that is in it."""
     texts = _texts(filled, "reader")
 
-    assert _counts(filled, "reader") == {view: count for view, count in COUNTS.items() if view != "log_lines"}
+    assert _counts(filled, "reader") == {
+        view: count for view, count in COUNTS.items() if view != "log_lines"
+    }
     assert [secret for secret in SECRETS if secret in texts] == []
     assert filled.run("select sqlstate from jobs.failed", role="reader") == [("P0001",)]
 
 
 def test_operator_sees_errors_and_notes(filled: Database) -> None:
-    """An operator sees every job with error, note and log, and no argument, statement, result or setting."""
+    """An operator sees every job with error, note and log, and no argument, statement,
+    result or setting.
+    """
     texts = _texts(filled, "operator").replace("s3cret-error s3cret-arg", "s3cret-error")
 
     assert _counts(filled, "operator") == COUNTS
@@ -103,9 +127,13 @@ CALLS: tuple[Callable[[int], str], ...] = (
 )
 
 
-@pytest.mark.parametrize("call", CALLS, ids=["cancel", "retry", "run_now", "dismiss", "wait", "await"])
+@pytest.mark.parametrize(
+    "call", CALLS, ids=["cancel", "retry", "run_now", "dismiss", "wait", "await"]
+)
 def test_others_steer_nothing(filled: Database, call: Callable[[int], str]) -> None:
-    """Another login's job cannot be steered by its id: PW030, the same as for one that is not there."""
+    """Another login's job cannot be steered by its id: PW030, the same as for one that is
+    not there.
+    """
     before = filled.run("select * from jobs.job order by id", role="other")
     codes = {sqlstate_of(lambda: filled.run(call(row[0]))) for row in before}  # noqa: B023
 
@@ -137,7 +165,13 @@ def test_function_in_a_condition_sees_no_hidden_row(filled: Database) -> None:
     seen: list[str] = []
     line = filled.line()
     line.add_notice_handler(lambda said: seen.append(str(said.message_primary)))
-    columns = {"job": "task", "failed": "task", "finished": "task", "queued": "task", "attempts": "outcome"}
+    columns = {
+        "job": "task",
+        "failed": "task",
+        "finished": "task",
+        "queued": "task",
+        "attempts": "outcome",
+    }
     for view, column in columns.items():
         filled.run(f"select * from jobs.{view} where app.peek({column}::text)")
 
@@ -146,8 +180,13 @@ def test_function_in_a_condition_sees_no_hidden_row(filled: Database) -> None:
 
 def test_operator_steers_others(filled: Database) -> None:
     """An operator cancels and retries anybody's job; the job stays its owner's."""
-    job = filled.value("""select jobs.enqueue('other.echo', '{"a": "x"}', run_at => '2100-01-01')""", role="other")
-    done = [filled.value(f"select jobs.{call}(%s)", [job], role="operator") for call in ("cancel", "retry", "cancel")]
+    job = filled.value(
+        """select jobs.enqueue('other.echo', '{"a": "x"}', run_at => '2100-01-01')""", role="other"
+    )
+    done = [
+        filled.value(f"select jobs.{call}(%s)", [job], role="operator")
+        for call in ("cancel", "retry", "cancel")
+    ]
     owner = filled.job(job, role="other")["owner"]
     filled.admin("delete from jobs_internal.finished where id = %s", [job])
 

@@ -1,4 +1,6 @@
-"""The views that people look at first fit a terminal of 160 columns, as psql prints them, with long values."""
+"""The views that people look at first fit a terminal of 160 columns, as psql prints them,
+with long values.
+"""
 
 import subprocess
 from collections.abc import Iterator
@@ -28,7 +30,10 @@ NARROW = {
 NAMED = ("settings", "retry_rules", "errors", "quotas", "admitted_roles")  # these fit by themselves
 OWNER = "reports_of_the_customer_portal"  # 30 characters
 LONG_NAME = "nightly_refresh_of_customer_totals"
-LONG = "insert or update on table ''orders'' violates foreign key constraint ''orders_customer_id_fkey'' and more"
+LONG = (
+    "insert or update on table ''orders'' violates foreign key constraint"
+    " ''orders_customer_id_fkey'' and more"
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,36 +44,49 @@ def psql(server: Server) -> str:
 
 @pytest.fixture(scope="module")
 def busy(server: Server, template: str) -> Iterator[Database]:
-    """Jobs of a long name in a queue of a long name, with long errors, results and reasons; trouble in the health."""
+    """Jobs of a long name in a queue of a long name, with long errors, results and reasons;
+    trouble in the health.
+    """
     database = clone(server, template, "wide")
     database.admin("select setval('jobs_internal.job_id_seq', 12345678)")
     database.run("select jobs.create_queue('maintenance_of_the_archive_tables')", role="operator")
     database.run(
         f"create function app.{LONG_NAME}(n integer) returns text language plpgsql as"
-        f" $$ begin if n = 0 then raise '{LONG}'; end if; return repeat('a result of some length ', 40); end $$"
+        f" $$ begin if n = 0 then raise '{LONG}'; end if;"
+        " return repeat('a result of some length ', 40); end $$"
     )
     for n in (0, 1):
         for queue in ("default", "maintenance_of_the_archive_tables"):
             database.run(
-                f"select jobs.enqueue('app.{LONG_NAME}', jsonb_build_object('n', %s), %s, max_attempts => 1)",
+                f"select jobs.enqueue('app.{LONG_NAME}', jsonb_build_object('n', %s), %s,"
+                " max_attempts => 1)",
                 [n, queue],
             )
     database.run(
         f"create procedure app.{LONG_NAME}_and_log() language plpgsql as"
         " $$ begin perform jobs.log(repeat('a message ', 20),"
-        " fields => jsonb_build_object('customer', 'a name of some length', 'table', repeat('a_long_word', 6))); end $$"
+        " fields => jsonb_build_object('customer', 'a name of some length', 'table',"
+        " repeat('a_long_word', 6))); end $$"
     )
-    database.run(f"select jobs.enqueue_sql('call app.{LONG_NAME}_and_log()', 'maintenance_of_the_archive_tables')")
+    database.run(
+        f"select jobs.enqueue_sql('call app.{LONG_NAME}_and_log()',"
+        " 'maintenance_of_the_archive_tables')"
+    )
     database.drain()
     _fill_the_rest(database)
-    database.run(f"select jobs.enqueue('app.{LONG_NAME}', '{{\"n\": 1}}', 'maintenance_of_the_archive_tables')")
+    database.run(
+        f"select jobs.enqueue('app.{LONG_NAME}', '{{\"n\": 1}}',"
+        " 'maintenance_of_the_archive_tables')"
+    )
     database.admin(
-        "update jobs_internal.job set run_at = now() - interval '400 days', created_at = now() - interval '400 days'"
+        "update jobs_internal.job set run_at = now() - interval '400 days', created_at = now() -"
+        " interval '400 days'"
     )
     database.run("select jobs.enqueue('pg_catalog.now')", role="producer")
     with database.connect("supervisor") as line:
         line.execute(
-            "select jobs_internal.supervisor_open('worker-host-17.example.org:123456', 'worker-host-17.example.org',"
+            "select jobs_internal.supervisor_open('worker-host-17.example.org:123456',"
+            " 'worker-host-17.example.org',"
             " 123456, '0.1.0')"
         )
         yield database
@@ -83,23 +101,29 @@ def server_wide(server: Server, statement: str) -> None:
 
 
 def _fill_the_rest(database: Database) -> None:
-    """Give the past to an owner of a long name; let there be costs of a day, a quota and a publication."""
+    """Give the past to an owner of a long name; let there be costs of a day,
+    a quota and a publication.
+    """
     server_wide(database.server, f"drop role if exists {OWNER}")
     server_wide(database.server, f"create role {OWNER} login in role jobs_producer, jobs_runner")
     database.admin(f"update jobs_internal.finished set owner = '{OWNER}'::regrole")
     database.admin(
         f"update jobs_internal.daily_cost set owner = '{OWNER}'::regrole, attempts = 86400,"
         " failed = 1200, ms = 86400123.4, waited_ms = 7654321.9, rows = 12345678, measured = 86400,"
-        " wal_bytes = 123456789012, buffers_hit = 1234567890, buffers_read = 123456789, buffers_dirtied = 12345678,"
+        " wal_bytes = 123456789012, buffers_hit = 1234567890, buffers_read = 123456789,"
+        " buffers_dirtied = 12345678,"
         " temp_bytes = 12345678901"
     )
     database.admin(
-        f"select jobs.set_quota('{OWNER}', pending => 1000000, running => 100, per_minute => 100000,"
-        " args_bytes => 1000000, result_bytes => 1000000, history_rows => 10000000, over_rate => 'refuse')"
+        f"select jobs.set_quota('{OWNER}', pending => 1000000, running => 100,"
+        " per_minute => 100000,"
+        " args_bytes => 1000000, result_bytes => 1000000, history_rows => 10000000,"
+        " over_rate => 'refuse')"
     )
     database.admin(f"select jobs.admit_role('{OWNER}')")
     database.run(
-        f"select jobs.publish('app.{LONG_NAME}(integer)', 'producer', pending => 100000, per_minute => 100000)"
+        f"select jobs.publish('app.{LONG_NAME}(integer)', 'producer', pending => 100000,"
+        " per_minute => 100000)"
     )
 
 
@@ -110,19 +134,25 @@ def shown(busy: Database, view: str) -> Iterator[Database]:
         yield busy
         return
     nap = busy.value(
-        "select jobs.enqueue('pg_catalog.pg_sleep', '{\"$1\": 600}', 'maintenance_of_the_archive_tables',"
+        "select jobs.enqueue('pg_catalog.pg_sleep', '{\"$1\": 600}',"
+        " 'maintenance_of_the_archive_tables',"
         " priority => 'high', options => jsonb_build_object('title', repeat('a long title ', 10)))"
     )
     busy.run("select jobs.start()")
     wait_until(lambda: busy.run("select 1 from jobs.running where id = %s", [nap]))
     yield busy
     busy.run("select jobs.cancel(%s)", [nap])
-    wait_until(lambda: busy.run("select 1 from jobs.job where state = 'cancelled' and id = %s", [nap]))
+    wait_until(
+        lambda: busy.run("select 1 from jobs.job where state = 'cancelled' and id = %s", [nap])
+    )
 
 
 def test_each_view_is_measured(busy: Database) -> None:
     """No public view is neither narrow, nor has a narrow one beside it."""
-    views = busy.admin("select relname::text from pg_class where relnamespace = 'jobs'::regnamespace and relkind = 'v'")
+    views = busy.admin(
+        "select relname::text from pg_class where relnamespace = 'jobs'::regnamespace"
+        " and relkind = 'v'"
+    )
 
     assert {view for (view,) in views} == {*NARROW, *NARROW.values(), *NAMED}
 
@@ -131,7 +161,16 @@ def test_each_view_is_measured(busy: Database) -> None:
 def test_it_fits_160_columns(shown: Database, psql: str, view: str) -> None:
     """No line that psql prints is longer, and there is something to print."""
     printed = subprocess.run(
-        [psql, "-X", "-P", "pager=off", "-d", shown.dsn("postgres"), "-c", f"select * from jobs.{view}"],
+        [
+            psql,
+            "-X",
+            "-P",
+            "pager=off",
+            "-d",
+            shown.dsn("postgres"),
+            "-c",
+            f"select * from jobs.{view}",
+        ],
         check=True,
         capture_output=True,
         text=True,
@@ -146,7 +185,9 @@ def test_it_fits_160_columns(shown: Database, psql: str, view: str) -> None:
 @pytest.mark.parametrize("view", NARROW)
 def test_it_has_what_the_wide_one_has(shown: Database, view: str) -> None:
     """As many rows as its wide sibling."""
-    counts = shown.admin(f"select (select count(*) from jobs.{view}), (select count(*) from jobs.{NARROW[view]})")[0]
+    counts = shown.admin(
+        f"select (select count(*) from jobs.{view}), (select count(*) from jobs.{NARROW[view]})"
+    )[0]
 
     assert counts[0] == counts[1]
     assert counts[0] > 0
@@ -155,7 +196,13 @@ def test_it_has_what_the_wide_one_has(shown: Database, view: str) -> None:
 def test_attempts_come_in_their_order(busy: Database) -> None:
     """Within a job the first attempt comes first."""
     job = busy.value(f"select jobs.enqueue('app.{LONG_NAME}', '{{\"n\": 0}}', max_attempts => 3)")
-    busy.run("select jobs.alter_queue('default', backoff => '0', backoff_cap => '0')", role="operator")
+    busy.run(
+        "select jobs.alter_queue('default', backoff => '0', backoff_cap => '0')", role="operator"
+    )
     busy.drain()
 
-    assert busy.run("select attempt from jobs.attempts where job_id = %s", [job]) == [(1,), (2,), (3,)]
+    assert busy.run("select attempt from jobs.attempts where job_id = %s", [job]) == [
+        (1,),
+        (2,),
+        (3,),
+    ]

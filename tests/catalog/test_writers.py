@@ -1,4 +1,6 @@
-"""History, the outbox and attempts have one writer each: what a function writes is read from its body."""
+"""History, the outbox and attempts have one writer each: what a function writes is read from
+its body.
+"""
 
 import re
 
@@ -21,7 +23,9 @@ WRITERS = {
     "update attempt": {"move_owners"},
     "update outbox": set(),
 }
-WRITES = re.compile(r"\b(insert into|update|delete from)\s+(?:jobs_internal\.)?([a-z_]+)", re.IGNORECASE)
+WRITES = re.compile(
+    r"\b(insert into|update|delete from)\s+(?:jobs_internal\.)?([a-z_]+)", re.IGNORECASE
+)
 
 
 def test_each_table_has_its_writers(shared: Database) -> None:
@@ -44,4 +48,6 @@ def test_each_table_has_its_writers(shared: Database) -> None:
 def test_a_second_writer_is_seen(table: str) -> None:
     """However its statement is laid out."""
     for schema in ("jobs_internal.", ""):
-        assert WRITES.findall(f"begin\n  INSERT INTO\n {schema}{table} as x values (1);") == [("INSERT INTO", table)]
+        assert WRITES.findall(f"begin\n  INSERT INTO\n {schema}{table} as x values (1);") == [
+            ("INSERT INTO", table)
+        ]

@@ -1,4 +1,6 @@
-"""A worker session by hand: the steps of jobs_internal.work one by one, on an ordinary connection."""
+"""A worker session by hand: the steps of jobs_internal.work one by one,
+on an ordinary connection.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +51,8 @@ class Worker:
     def claim(self, limit: int = 10) -> list[int]:
         """Claim messages; gives them."""
         row = self.line.execute(
-            "select c.lane_id, c.msg_ids, c.lease::text from jobs_internal.claim(%s, 0, null, false, %s) as c",
+            "select c.lane_id, c.msg_ids, c.lease::text from jobs_internal.claim(%s, 0, null,"
+            " false, %s) as c",
             [self.number, limit],
         ).fetchone()
         assert row is not None
@@ -57,9 +60,12 @@ class Worker:
         return self.messages
 
     def open(self, *, short_ms: float = 10.0) -> list[str]:
-        """Open a chunk of what was claimed; gives its items as composite values. With short_ms -1 none is short."""
+        """Open a chunk of what was claimed; gives its items as composite values.
+        With short_ms -1 none is short.
+        """
         rows = self.line.execute(
-            "select i::text from unnest(jobs_internal.open_chunk(%s, %s, %s::timestamptz, %s)) as i",
+            "select i::text from unnest(jobs_internal.open_chunk(%s, %s, %s::timestamptz,"
+            " %s)) as i",
             [self.lane, self.messages, self.lease, short_ms],
         ).fetchall()
         return [row[0] for row in rows]
@@ -68,7 +74,8 @@ class Worker:
         """Begin a job alone; gives the mode: alone, held, gone."""
         return str(
             self.ask(
-                "select (jobs_internal.begin_alone(%(me)s, %(lane)s, %(item)s::jobs_internal.work_item)).mode",
+                "select (jobs_internal.begin_alone(%(me)s, %(lane)s,"
+                " %(item)s::jobs_internal.work_item)).mode",
                 {"me": self.number, "lane": self.lane, "item": item},
             )
         )
@@ -96,7 +103,12 @@ class Worker:
             self.ask(
                 "select jobs_internal.finish_chunk("
                 "%(me)s, %(lane)s, %(messages)s, %(endings)s::jobs_internal.attempt_result[])",
-                {"me": self.number, "lane": self.lane, "messages": self.messages, "endings": endings},
+                {
+                    "me": self.number,
+                    "lane": self.lane,
+                    "messages": self.messages,
+                    "endings": endings,
+                },
             )
         )
 
@@ -105,7 +117,8 @@ class Worker:
         error = None if outcome == "succeeded" else {"sqlstate": "40001", "message": outcome}
         told = {"job_id": job, "attempt": attempt, "outcome": outcome, "result": {}, "error": error}
         query = (
-            "select jsonb_populate_record(null::jobs_internal.attempt_result, %(told)s || jsonb_build_object("
+            "select jsonb_populate_record(null::jobs_internal.attempt_result,"
+            " %(told)s || jsonb_build_object("
             "'started_at', clock_timestamp(), 'finished_at', clock_timestamp()))::text"
         )
         return str(self.ask(query, {"told": Jsonb(told)}))
@@ -116,13 +129,18 @@ class Worker:
 
     def show(self, job: int, attempt: int = 1) -> None:
         """Show which job of a chunk runs, as the worker does."""
-        self.line.execute("select set_config('application_name', %s, false)", [f"pw {job}/{attempt} 1767225600000"])
+        self.line.execute(
+            "select set_config('application_name', %s, false)",
+            [f"pw {job}/{attempt} 1767225600000"],
+        )
 
     def die(self) -> None:
         """End without a word; return when the server knows."""
         pid = self.pid
         self.line.close()
-        wait_until(lambda: not self.database.admin("select 1 from pg_stat_activity where pid = %s", [pid]))
+        wait_until(
+            lambda: not self.database.admin("select 1 from pg_stat_activity where pid = %s", [pid])
+        )
 
     def leave(self) -> None:
         """Close the session as a worker does."""

@@ -1,4 +1,6 @@
-"""A supervisor sleeps deep only when whoever enqueues is sure to ring: nobody who saw it awake is still at work."""
+"""A supervisor sleeps deep only when whoever enqueues is sure to ring: nobody who saw it awake is
+still at work.
+"""
 
 from typing import Any
 
@@ -60,7 +62,9 @@ def test_it_looks_until_who_saw_it_awake_has_ended(database: Database, sleeper: 
     assert [owner["session_demand"] for owner in found["owners"]] == [1]
 
 
-def test_it_sleeps_deep_when_all_have_ended_and_is_rung_for(database: Database, sleeper: Sleeper) -> None:
+def test_it_sleeps_deep_when_all_have_ended_and_is_rung_for(
+    database: Database, sleeper: Sleeper
+) -> None:
     sleeper.sleep()
     assert sleeper.tick()["must_poll"], "nobody has looked yet who there was"
     wait_until(lambda: not sleeper.tick()["must_poll"], 20)
@@ -74,7 +78,9 @@ def test_it_sleeps_deep_when_all_have_ended_and_is_rung_for(database: Database, 
     assert sleeper.rung()
 
 
-def test_one_who_writes_later_in_an_old_transaction_rings(database: Database, sleeper: Sleeper) -> None:
+def test_one_who_writes_later_in_an_old_transaction_rings(
+    database: Database, sleeper: Sleeper
+) -> None:
     late = database.connect()
     late.execute("begin")
     late.execute("select count(*) from app.ledger")

@@ -28,7 +28,13 @@ def test_sessions_that_wait_do_not_move(database: Database) -> None:
             put(database, "app.gate", {"n": number})
         database.run("select jobs.start(3)")
         wait_at_gate(database, 3)
-        assert facts(database, "active_sessions", "alone", "working", "moving", "in_chunks") == [3, 3, 3, 0, 0]
+        assert facts(database, "active_sessions", "alone", "working", "moving", "in_chunks") == [
+            3,
+            3,
+            3,
+            0,
+            0,
+        ]
         wait_until(lambda: facts(database, "occupied") == [3])
         put(database, "app.gate", {"n": 3})
         assert facts(database, "session_demand", "lanes", "new_lanes") == [4, 1, 1]
@@ -57,10 +63,22 @@ def test_a_session_that_watches_a_child_says_nothing(database: Database) -> None
 
 @pytest.mark.parametrize(
     ("jobs", "ms", "expected"),
-    [(1, 0.2, 1), (150, 0.2, 1), (1000, 0.2, 3), (1000, 0.01, 1), (2, 100, 2), (3, 20, 1), (300, 100, 8)],
+    [
+        (1, 0.2, 1),
+        (150, 0.2, 1),
+        (1000, 0.2, 3),
+        (1000, 0.01, 1),
+        (2, 100, 2),
+        (3, 20, 1),
+        (300, 100, 8),
+    ],
 )
-def test_sessions_for_a_tenth_of_a_second(database: Database, jobs: int, ms: float, expected: int) -> None:
-    """Counted to 200, and no further: beyond, the numbers of the messages say how many there are."""
+def test_sessions_for_a_tenth_of_a_second(
+    database: Database, jobs: int, ms: float, expected: int
+) -> None:
+    """Counted to 200, and no further: beyond, the numbers of the messages say how many
+    there are.
+    """
     make_lane(database)
     put_many(database, "app.note", [{"n": number} for number in range(jobs)])
     database.admin("update jobs_internal.lane set avg_ms = %s", [ms])

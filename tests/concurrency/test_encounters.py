@@ -1,6 +1,8 @@
-"""Two parties meet at one job: one is in the middle of its transaction when the other comes. Neither sleeps.
+"""Two parties meet at one job: one is in the middle of its transaction when the other comes.
+Neither sleeps.
 
-Worker sessions are played by hand, step by step (byhand.py), so that each can stand still wherever a test wants it.
+Worker sessions are played by hand, step by step (byhand.py), so that each can stand still wherever
+a test wants it.
 """
 
 from typing import Any
@@ -55,19 +57,25 @@ def test_a_claim_passes_by_what_a_rescue_holds(prepared: Database) -> None:
 
 
 def test_a_rescue_leaves_what_was_claimed_again(prepared: Database, ask: Ask) -> None:
-    """The dead one's lease ran out, another claims and has not committed: the rescue does not wait, nor touch that."""
+    """The dead one's lease ran out, another claims and has not committed: the rescue does not wait,
+    nor touch that.
+    """
     job = put(prepared, "app.note", {"n": 1})
     dead, alive = Worker(database=prepared), Worker(database=prepared)
     prepared.admin("select jobs.configure('lease_seconds', '1')")
     assert dead.claim()
     dead.die()
-    wait_until(lambda: prepared.admin(f"select 1 from {lane(prepared)} where vt < clock_timestamp()"))
+    wait_until(
+        lambda: prepared.admin(f"select 1 from {lane(prepared)} where vt < clock_timestamp()")
+    )
     prepared.admin("select jobs.configure('lease_seconds', '30')")
     alive.begin()
     assert alive.claim()
     assert ask(prepared.connect("postgres"), RESCUE).result(10) == 1
     alive.commit()
-    assert prepared.admin("select %s::timestamptz = %s::timestamptz", [alive.lease, message(prepared, job)[0]])[0][0]
+    assert prepared.admin(
+        "select %s::timestamptz = %s::timestamptz", [alive.lease, message(prepared, job)[0]]
+    )[0][0]
     assert message(prepared, job)[1] == 2
     alive.begin()
     assert len(alive.open()) == 1
@@ -111,12 +119,16 @@ def test_the_last_slot_is_taken_once(prepared: Database) -> None:
 
 
 def test_a_message_in_an_open_chunk_is_nobody_elses(prepared: Database) -> None:
-    """Its lease runs out, it is claimed again: who opens a chunk of it passes it by, and afterwards it is gone."""
+    """Its lease runs out, it is claimed again: who opens a chunk of it passes it by,
+    and afterwards it is gone.
+    """
     job = put(prepared, "app.note", {"n": 1})
     prepared.admin("select jobs.configure('lease_seconds', '1')")
     first, second = Worker(database=prepared), Worker(database=prepared)
     first.claim()
-    wait_until(lambda: prepared.admin(f"select 1 from {lane(prepared)} where vt < clock_timestamp()"))
+    wait_until(
+        lambda: prepared.admin(f"select 1 from {lane(prepared)} where vt < clock_timestamp()")
+    )
     first.begin()
     assert len(first.open()) == 1
     assert second.claim() == []
@@ -148,16 +160,26 @@ def test_a_job_that_is_being_written_down_is_not_signalled(prepared: Database, a
     wait_until(lambda: prepared.admin("select 1 from jobs_internal.stop_request"))
     assert prepared.value(PRESS, role="supervisor") == 0
     worker.commit()
-    assert (state(prepared, job), ledger(prepared), attempts(prepared, job)) == ("succeeded", [1], [(1, "succeeded")])
+    assert (state(prepared, job), ledger(prepared), attempts(prepared, job)) == (
+        "succeeded",
+        [1],
+        [(1, "succeeded")],
+    )
     wait_until(lambda: not prepared.background(), 20)
     assert (
-        prepared.value("select count(*) from jobs_internal.stop_request where signals_sent > 0", role="postgres") == 0
+        prepared.value(
+            "select count(*) from jobs_internal.stop_request where signals_sent > 0",
+            role="postgres",
+        )
+        == 0
     )
     worker.leave()
 
 
 def test_a_reason_that_is_there_first_decides(prepared: Database) -> None:
-    """The job was interrupted, and its session has not yet seen why: it is settled as what the reason says."""
+    """The job was interrupted, and its session has not yet seen why: it is settled as what the
+    reason says.
+    """
     job = put(prepared, "app.note", {"n": 1})
     worker = Worker(database=prepared)
     assert worker.start_first() == job
@@ -179,7 +201,10 @@ def test_a_cancel_does_not_take_a_job_out_of_an_open_chunk(prepared: Database) -
     worker.claim()
     worker.begin()
     assert len(worker.open()) == 1
-    assert prepared.value("select jobs_internal.cancel_waiting(%s, 'app')", [job], role="postgres") is False
+    assert (
+        prepared.value("select jobs_internal.cancel_waiting(%s, 'app')", [job], role="postgres")
+        is False
+    )
     worker.effect(1)
     assert worker.finish_chunk([job])
     worker.commit()
@@ -218,14 +243,17 @@ def test_a_timeout_that_comes_at_the_end_hurts_nobody(prepared: Database, ask: A
     worker.finish(job, "failed")
     supervisor = prepared.connect("supervisor")
     ask(supervisor, "select jobs_internal.supervisor_tick(1)").result(10)
-    assert prepared.admin("select attempt, reason from jobs_internal.stop_request") == [(1, "timed_out")]
+    assert prepared.admin("select attempt, reason from jobs_internal.stop_request") == [
+        (1, "timed_out")
+    ]
     assert prepared.value(PRESS, role="supervisor") == 0
     worker.commit()
     assert attempts(prepared, job) == [(1, "failed")]
     prepared.admin("update jobs_internal.job set timeout = null, due_at = now()")
     prepared.run("select jobs_internal.supervisor_tick(1)", role="supervisor")
     assert worker.start_first() == job
-    assert prepared.value(PRESS, role="supervisor") == 0  # what is there to say about the first says nothing about this
+    # what is there to say about the first says nothing about this
+    assert prepared.value(PRESS, role="supervisor") == 0
     worker.begin()
     worker.effect(1)
     worker.finish(job, attempt=2)
@@ -238,7 +266,9 @@ def test_a_timeout_that_comes_at_the_end_hurts_nobody(prepared: Database, ask: A
 
 
 def test_a_session_that_lives_is_not_rescued(prepared: Database) -> None:
-    """Its lease is over, its job runs alone, or it is being written down: it lives, and that is all that counts."""
+    """Its lease is over, its job runs alone, or it is being written down: it lives,
+    and that is all that counts.
+    """
     job = put(prepared, "app.note", {"n": 1})
     prepared.admin("select jobs.configure('lease_seconds', '1')")
     worker = Worker(database=prepared)
@@ -247,19 +277,27 @@ def test_a_session_that_lives_is_not_rescued(prepared: Database) -> None:
     (item,) = worker.open(short_ms=-1)
     assert worker.start(item) == "alone"
     worker.commit()
-    wait_until(lambda: prepared.admin("select 1 where clock_timestamp() > %s::timestamptz", [worker.lease]))
+    wait_until(
+        lambda: prepared.admin("select 1 where clock_timestamp() > %s::timestamptz", [worker.lease])
+    )
     assert prepared.admin(RESCUE) == [(0,)]
     worker.begin()
     worker.effect(1)
     worker.finish(job)
     assert prepared.admin(RESCUE) == [(0,)]
     worker.commit()
-    assert (state(prepared, job), ledger(prepared), attempts(prepared, job)) == ("succeeded", [1], [(1, "succeeded")])
+    assert (state(prepared, job), ledger(prepared), attempts(prepared, job)) == (
+        "succeeded",
+        [1],
+        [(1, "succeeded")],
+    )
     worker.leave()
 
 
 def test_an_end_that_finds_its_job_gone_is_undone(prepared: Database, ask: Ask) -> None:
-    """Somebody holds the job row and moves it on; the end waits for that, and must not be written beside it."""
+    """Somebody holds the job row and moves it on; the end waits for that, and must not be written
+    beside it.
+    """
     job = put(prepared, "app.note", {"n": 1})
     worker = Worker(database=prepared)
     assert worker.start_first() == job
@@ -268,7 +306,10 @@ def test_an_end_that_finds_its_job_gone_is_undone(prepared: Database, ask: Ask) 
     worker.begin()
     worker.effect(1)
     ending = worker.ending(job, "succeeded", 1)
-    answer = ask(worker.line, f"select jobs_internal.finish_alone({worker.number}, {worker.lane}, '{ending}')")
+    answer = ask(
+        worker.line,
+        f"select jobs_internal.finish_alone({worker.number}, {worker.lane}, '{ending}')",
+    )
     waits_for(prepared, worker.line, other)
     other.execute("commit")
     assert answer.result(10) == "PW041"
@@ -306,7 +347,9 @@ def test_a_chunk_whose_job_was_changed_is_undone(prepared: Database, ask: Ask) -
 
 
 def test_a_retry_waits_for_the_end_that_a_rescue_writes(prepared: Database) -> None:
-    """Until the rescue commits, the job runs, for whoever asks; then it has failed, and is retried once."""
+    """Until the rescue commits, the job runs, for whoever asks; then it has failed,
+    and is retried once.
+    """
     job = put(prepared, "app.note", {"n": 1}, max_attempts=1)
     worker = Worker(database=prepared)
     assert worker.start_first() == job
@@ -323,7 +366,9 @@ def test_a_retry_waits_for_the_end_that_a_rescue_writes(prepared: Database) -> N
 
 
 def test_a_rescue_does_not_touch_the_next_attempt(prepared: Database, ask: Ask) -> None:
-    """Of two dead sessions the first cannot be helped yet: the second one's job runs again, and stays untouched."""
+    """Of two dead sessions the first cannot be helped yet: the second one's job runs again,
+    and stays untouched.
+    """
     first, second = put_many(prepared, "app.note", [{"n": 1}, {"n": 2}], max_attempts=3)
     dead = [Worker(database=prepared), Worker(database=prepared)]
     assert [one.start_first() for one in dead] == [first, second]
@@ -331,7 +376,8 @@ def test_a_rescue_does_not_touch_the_next_attempt(prepared: Database, ask: Ask) 
         one.die()
     holder = prepared.connect("postgres")
     begin(holder, f"select id from jobs_internal.job where id = {first} for update")
-    assert ask(prepared.connect("postgres"), RESCUE).result(10) == 1  # the second session: the first one's job is held
+    # the second session: the first one's job is held
+    assert ask(prepared.connect("postgres"), RESCUE).result(10) == 1
     failed = "select duty, item, error ->> 'sqlstate' from jobs_internal.duty_failure"
     assert prepared.admin(failed) == [("rescue", str(dead[0].number), "55P03")]
     prepared.admin("update jobs_internal.job set due_at = now() where id = %s", [second])
@@ -342,7 +388,10 @@ def test_a_rescue_does_not_touch_the_next_attempt(prepared: Database, ask: Ask) 
     prepared.admin("update jobs_internal.duty_failure set retry_at = clock_timestamp()")
     assert prepared.admin(RESCUE) == [(1,)]
     assert prepared.admin(failed) == []
-    assert (state(prepared, second), attempts(prepared, second)) == ("running", [(1, "lost"), (2, None)])
+    assert (state(prepared, second), attempts(prepared, second)) == (
+        "running",
+        [(1, "lost"), (2, None)],
+    )
     alive.begin()
     alive.effect(2)
     alive.finish(second, attempt=2)

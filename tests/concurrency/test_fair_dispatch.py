@@ -1,4 +1,6 @@
-"""Scheduled jobs that are due go in turn by owner: what one has due does not keep another waiting."""
+"""Scheduled jobs that are due go in turn by owner: what one has due does not keep another
+waiting.
+"""
 
 from stage import make_lane, put
 from support import Database
@@ -8,14 +10,17 @@ FLOOD = (
     " run_at => '2999-01-01')"
 )
 DUE = (
-    "update jobs_internal.job set due_at = now() - interval '1 minute' where due_at is not null and owner = %s::regrole"
+    "update jobs_internal.job set due_at = now() - interval '1 minute' where due_at is not null and"
+    " owner = %s::regrole"
 )
 
 
 def _scheduled(database: Database, role: str) -> int:
     return int(
         database.admin(
-            "select count(*) from jobs_internal.job where due_at is not null and owner = %s::regrole", [role]
+            "select count(*) from jobs_internal.job where due_at is not null and"
+            " owner = %s::regrole",
+            [role],
         )[0][0]
     )
 
@@ -28,7 +33,9 @@ def test_one_job_behind_a_flood_of_another_owner(database: Database) -> None:
     database.admin(DUE, ["app"])
     database.admin("update jobs_internal.job set due_at = now() where owner = 'other'::regrole")
     assert database.admin("select jobs_internal.dispatch(null, 100)") == [(100,)]
-    assert _scheduled(database, "other") == 0, "it was due last, and is in its lane with the first hundred"
+    assert _scheduled(database, "other") == 0, (
+        "it was due last, and is in its lane with the first hundred"
+    )
     assert _scheduled(database, "app") == 201, "what it leaves of its share goes to the other"
     database.admin("select jobs_internal.dispatch(null, 1000)")
     assert _scheduled(database, "app") == 0
@@ -40,7 +47,9 @@ def test_the_oldest_of_each_owner_first(database: Database) -> None:
     make_lane(database)
     ids = [put(database, "pg_catalog.now", run_at="2999-01-01") for _ in range(4)]
     database.admin(
-        "update jobs_internal.job set due_at = now() - interval '1 s' * array_position(%s::bigint[], id)", [ids]
+        "update jobs_internal.job set due_at = now() - interval '1 s' *"
+        " array_position(%s::bigint[], id)",
+        [ids],
     )
     assert database.admin("select jobs_internal.dispatch(null, 2)") == [(2,)]
     left = database.admin("select id from jobs_internal.job where due_at is not null order by id")
@@ -53,14 +62,18 @@ READ = "select pg_stat_get_xact_tuples_returned(%s) + pg_stat_get_xact_tuples_fe
 
 
 def test_lanes_that_are_there_are_not_looked_for_at_every_due_job(database: Database) -> None:
-    """However much of an owner's is due, a look for lanes costs what one round moves; and what is new is found."""
+    """However much of an owner's is due, a look for lanes costs what one round moves;
+    and what is new is found.
+    """
     make_lane(database)
     database.run(FLOOD, [40000])
     database.admin(DUE, ["app"])
     database.admin("analyze jobs_internal.job")
     put(database, "pg_catalog.now", role="other", run_at="2999-01-01")
     database.admin(DUE, ["other"])
-    numbers = database.admin("select unnest(array['jobs_internal.job', 'jobs_internal.job_due_idx'])::regclass::oid")
+    numbers = database.admin(
+        "select unnest(array['jobs_internal.job', 'jobs_internal.job_due_idx'])::regclass::oid"
+    )
     with database.connect("postgres") as line:
         line.execute("begin")
         made = line.execute("select jobs_internal.make_lanes()").fetchone()

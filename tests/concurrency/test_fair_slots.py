@@ -10,7 +10,8 @@ from support import Database, Row, sqlstate_of, wait_until
 from .byhand import Worker
 
 HELD = (
-    "select count(*) from jobs_internal.slot as t join jobs_internal.session as s on s.id = t.session_id"
+    "select count(*) from jobs_internal.slot as t join jobs_internal.session as s on"
+    " s.id = t.session_id"
     " where s.owner = %s::regrole"
 )
 
@@ -37,7 +38,9 @@ def test_one_owner_leaves_a_slot_of_a_shared_queue(database: Database, concurren
     with gate_shut(database):
         database.run("select jobs.start(%s)", [concurrency + 2])
         wait_at_gate(database, concurrency - 1)
-        wait_until(lambda: len(database.admin("select 1 from jobs_internal.session")) == concurrency - 1)
+        wait_until(
+            lambda: len(database.admin("select 1 from jobs_internal.session")) == concurrency - 1
+        )
         assert _held(database, "app") == concurrency - 1
         job = put(database, "pg_catalog.now", role="other")
         database.run("select jobs.start()", role="other")
@@ -46,7 +49,9 @@ def test_one_owner_leaves_a_slot_of_a_shared_queue(database: Database, concurren
 
 
 def _started_by_hand(database: Database, sessions: int) -> None:
-    """Start worker sessions with no supervisor, and wait until each has asked for a slot, or has left."""
+    """Start worker sessions with no supervisor, and wait until each has asked for a slot,
+    or has left.
+    """
     ever = "select coalesce(pg_sequence_last_value('jobs_internal.session_id_seq'), 0)"
     before = database.admin(ever)[0][0]
     assert database.value("select jobs.start(%s)", [sessions]) == sessions
@@ -55,8 +60,12 @@ def _started_by_hand(database: Database, sessions: int) -> None:
     wait_until(lambda: not database.admin(asking, [before]))
 
 
-def test_a_claim_that_is_not_committed_yet_keeps_no_slot_from_its_own_owner(database: Database) -> None:
-    """While it is open, nobody can tell who may have the first slot or the last: the others wait for that moment."""
+def test_a_claim_that_is_not_committed_yet_keeps_no_slot_from_its_own_owner(
+    database: Database,
+) -> None:
+    """While it is open, nobody can tell who may have the first slot or the last:
+    the others wait for that moment.
+    """
     make_lane(database, role="other")
     make_lane(database)
     _limit(database, 3)
@@ -74,7 +83,9 @@ def test_a_claim_that_is_not_committed_yet_keeps_no_slot_from_its_own_owner(data
 
 
 def test_a_slot_that_its_session_is_about_to_give_back_is_waited_for(database: Database) -> None:
-    """It has looked for work before there was any, and leaves: who comes meanwhile is the only one for that job."""
+    """It has looked for work before there was any, and leaves: who comes meanwhile is the only one
+    for that job.
+    """
     make_lane(database)
     _limit(database, 1)
     put(database, "pg_catalog.now")
@@ -90,7 +101,9 @@ def test_a_slot_that_its_session_is_about_to_give_back_is_waited_for(database: D
 
 
 def test_who_finds_all_slots_at_work_leaves(database: Database) -> None:
-    """Without a supervisor: those who work come back for what is due, so nobody has to wait beside them."""
+    """Without a supervisor: those who work come back for what is due, so nobody has to wait
+    beside them.
+    """
     _limit(database, 1)
     for number in range(2):
         put(database, "app.gate", {"n": number})
@@ -124,11 +137,15 @@ def test_idle_sessions_by_hand_give_their_slots_back(database: Database) -> None
     waiting = put(database, "pg_catalog.now", role="other")
     database.admin("select jobs_internal.dispatch()")
     waiter = database.connect("other")
-    number = waiter.execute("select jobs_internal.open_session(jobs_internal.schema_version())").fetchone()
+    number = waiter.execute(
+        "select jobs_internal.open_session(jobs_internal.schema_version())"
+    ).fetchone()
     assert number
 
     def claimed() -> object:
-        row = waiter.execute("select c.msg_ids from jobs_internal.claim(%s, 0, null, false, 1) as c", number).fetchone()
+        row = waiter.execute(
+            "select c.msg_ids from jobs_internal.claim(%s, 0, null, false, 1) as c", number
+        ).fetchone()
         assert row
         if not row[0]:
             _tick(database)
@@ -146,18 +163,26 @@ def test_idle_sessions_by_hand_give_their_slots_back(database: Database) -> None
 
 
 def _held_up(database: Database) -> tuple[int, list[Connection[Row]]]:
-    """Let another owner's session wait for the one slot; gives its number and its connection, to be claimed with."""
+    """Let another owner's session wait for the one slot; gives its number and its connection,
+    to be claimed with.
+    """
     put(database, "pg_catalog.now", role="other")
     database.admin("select jobs_internal.dispatch()")
     waiter = database.connect("other")
-    number = waiter.execute("select jobs_internal.open_session(jobs_internal.schema_version())").fetchone()
+    number = waiter.execute(
+        "select jobs_internal.open_session(jobs_internal.schema_version())"
+    ).fetchone()
     assert number
     return number[0], [waiter]
 
 
 @pytest.mark.parametrize("held", ["open claim", "open claim at work", "open chunk", "job begun"])
-def test_a_session_by_hand_that_runs_nothing_is_ended_where_others_wait(database: Database, held: str) -> None:
-    """One slot, and somebody who has it, and sits there: after a lease the next one has it, and the job is done."""
+def test_a_session_by_hand_that_runs_nothing_is_ended_where_others_wait(
+    database: Database, held: str
+) -> None:
+    """One slot, and somebody who has it, and sits there: after a lease the next one has it,
+    and the job is done.
+    """
     make_lane(database)
     make_lane(database, role="other")
     _limit(database, 1)
@@ -176,7 +201,9 @@ def test_a_session_by_hand_that_runs_nothing_is_ended_where_others_wait(database
             worker.show(job)
     number, (waiter,) = _held_up(database)
     if held == "open claim at work":
-        sleeper = threading.Thread(target=lambda: sqlstate_of(lambda: worker.line.execute("select pg_sleep(600)")))
+        sleeper = threading.Thread(
+            target=lambda: sqlstate_of(lambda: worker.line.execute("select pg_sleep(600)"))
+        )
         sleeper.start()
 
     def claimed() -> object:
@@ -229,7 +256,9 @@ def test_a_session_in_an_open_chunk_keeps_its_slot(database: Database) -> None:
     put(database, "pg_catalog.now", role="other")
     database.admin("select jobs_internal.dispatch()")
     waiter = database.connect("other")
-    number = waiter.execute("select jobs_internal.open_session(jobs_internal.schema_version())").fetchone()
+    number = waiter.execute(
+        "select jobs_internal.open_session(jobs_internal.schema_version())"
+    ).fetchone()
     claim = "select c.waiting from jobs_internal.claim(%s, 0, null, false, 1) as c"
     assert waiter.execute(claim, number).fetchone() == (True,)
     database.admin("select pg_sleep(2.1)")

@@ -1,4 +1,6 @@
-"""A lane's front: where its messages begin. Dead ones are walked over once a second, and nothing is passed by."""
+"""A lane's front: where its messages begin. Dead ones are walked over once a second,
+and nothing is passed by.
+"""
 
 from stage import make_lane, put, state
 from support import Database
@@ -13,7 +15,9 @@ def front(database: Database) -> int:
 def pretend(database: Database, number: int, ago: str = "0 s") -> None:
     """Somebody has looked, and found the first message behind that number."""
     database.admin(
-        "update jobs_internal.lane set scan_start = %s, scan_start_at = clock_timestamp() - %s::interval", [number, ago]
+        "update jobs_internal.lane set scan_start = %s, scan_start_at = clock_timestamp() -"
+        " %s::interval",
+        [number, ago],
     )
 
 
@@ -27,7 +31,9 @@ def test_what_is_behind_the_front_is_claimed(database: Database) -> None:
 
 
 def test_a_message_that_was_committed_late_is_found_by_the_next_look(database: Database) -> None:
-    """Its number is lower than those that were done meanwhile: sessions and supervisors see it a second later."""
+    """Its number is lower than those that were done meanwhile: sessions and supervisors see it a
+    second later.
+    """
     make_lane(database)
     late = database.connect()
     begin(late, "select jobs.enqueue('app.note', '{\"n\": 1}')")

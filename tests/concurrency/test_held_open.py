@@ -1,4 +1,6 @@
-"""Locks that anybody may hold, and transactions that stay open: they cost those who hold them, and nobody else."""
+"""Locks that anybody may hold, and transactions that stay open: they cost those who hold them,
+and nobody else.
+"""
 
 from stage import (
     attempts,
@@ -21,12 +23,15 @@ def tick(database: Database) -> None:
 
 
 def test_who_holds_the_advisory_lock_of_a_queue_holds_up_nobody(database: Database) -> None:
-    """Any role may take pgmq's lock of the lane that comes next: other lanes go on, and that one is made meanwhile."""
+    """Any role may take pgmq's lock of the lane that comes next: other lanes go on,
+    and that one is made meanwhile.
+    """
     make_lane(database)
     known = put(database, "app.note", {"n": 1}, run_at="2200-01-01")
     with database.server.connect("nobody", database.name) as squatter:
         squatter.execute(
-            "select pg_advisory_lock(hashtext('pgmq.queue_pyworker_' || g)) from generate_series(2, 5) as g"
+            "select pg_advisory_lock(hashtext('pgmq.queue_pyworker_' || g))"
+            " from generate_series(2, 5) as g"
         )
         new = put(database, "pg_catalog.now", role="other")
         database.run("select jobs.run_now(%s)", [known])
@@ -43,12 +48,17 @@ def test_who_holds_the_advisory_lock_of_a_queue_holds_up_nobody(database: Databa
 
 
 def test_an_open_change_of_a_queue_holds_up_no_rescue(database: Database) -> None:
-    """An operator's transaction has changed the slots; sessions that hold them die: they are rescued all the same."""
+    """An operator's transaction has changed the slots; sessions that hold them die:
+    they are rescued all the same.
+    """
     database.admin("select jobs.create_queue('narrow', 2)")
     put(database, "app.note", {"n": 0}, queue="narrow")
     database.drain()
     with gate_shut(database):
-        jobs = [put(database, "app.gate", {"n": n}, queue="narrow", settings={"work_mem": "1MB"}) for n in (1, 2)]
+        jobs = [
+            put(database, "app.gate", {"n": n}, queue="narrow", settings={"work_mem": "1MB"})
+            for n in (1, 2)
+        ]
         for count in (1, 2):
             database.run("select jobs.start()")
             wait_at_gate(database, count)
@@ -66,7 +76,9 @@ def test_an_open_change_of_a_queue_holds_up_no_rescue(database: Database) -> Non
         holder.execute("rollback")
         operator.execute("rollback")
         tick(database)
-        assert database.admin("select count(*) from jobs_internal.slot where session_id is not null") == [(0,)]
+        assert database.admin(
+            "select count(*) from jobs_internal.slot where session_id is not null"
+        ) == [(0,)]
     database.drain(sessions=2)
     for job in jobs:
         assert wait_for(database, job)["state"] == "succeeded"
@@ -105,7 +117,8 @@ def test_a_reason_of_an_attempt_that_is_over_goes(database: Database) -> None:
     assert attempts(database, job) == [(1, "failed")]
     assert state(database, job) == "scheduled"
     database.admin(
-        "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by, requested_at)"
+        "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by,"
+        " requested_at)"
         " values (%s, 1, 'timed_out', 'nobody', now() - interval '1 min')",
         [job],
     )

@@ -16,7 +16,9 @@ def idle_state(database: Database) -> str:
 def look(database: Database, times: int = 1) -> None:
     """What a round of a supervisor does, long after the lane was served last."""
     for _ in range(times):
-        database.admin("update jobs_internal.lane set served_at = clock_timestamp() - interval '1 minute'")
+        database.admin(
+            "update jobs_internal.lane set served_at = clock_timestamp() - interval '1 minute'"
+        )
         database.admin("select count(*) from jobs_internal.session_demand()")
 
 
@@ -27,7 +29,9 @@ def fall_asleep(database: Database) -> None:
 
 
 def wait_asleep(database: Database) -> None:
-    """Three rounds are enough, unless somebody else's transaction, an autovacuum's say, takes its time."""
+    """Three rounds are enough, unless somebody else's transaction, an autovacuum's say,
+    takes its time.
+    """
 
     def asleep() -> bool:
         look(database)
@@ -60,7 +64,9 @@ def test_what_enters_a_lane_asleep_is_run(database: Database) -> None:
     job = put(database, "app.note", {"n": 1})
     assert idle_state(database) == "idle"
     assert database.run("select queued from jobs.queues where queue = 'default'") == [(1,)]
-    assert database.admin("select owner::text, session_demand from jobs_internal.session_demand()") == [("app", 1)]
+    assert database.admin(
+        "select owner::text, session_demand from jobs_internal.session_demand()"
+    ) == [("app", 1)]
     assert idle_state(database) == "active"
     database.drain()
     assert state(database, job) == "succeeded"
@@ -69,7 +75,9 @@ def test_what_enters_a_lane_asleep_is_run(database: Database) -> None:
 
 @pytest.mark.parametrize("steps", [0, 1, 2])
 def test_an_enqueuer_who_saw_it_awake_is_waited_for(database: Database, steps: int) -> None:
-    """His message comes to light whenever he commits: before his end the lane does not fall asleep."""
+    """His message comes to light whenever he commits: before his end the lane does not fall
+    asleep.
+    """
     make_lane(database)
     database.drain()
     look(database, steps)
@@ -138,7 +146,9 @@ def test_a_nudge_stays_while_its_lane_is_held(database: Database) -> None:
 
 
 def test_upkeep_wakes_a_lane_that_sleeps_on_a_message(database: Database) -> None:
-    """It cannot come to that by any way of ours; should it, the job waits for the next upkeep and no longer."""
+    """It cannot come to that by any way of ours; should it, the job waits for the next upkeep and
+    no longer.
+    """
     fall_asleep(database)
     job = put(database, "app.note", {"n": 1})
     database.admin("delete from jobs_internal.wakeup_request")

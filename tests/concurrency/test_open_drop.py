@@ -1,4 +1,6 @@
-"""A drop that stays open makes no enqueuer wait, and an enqueuer that stays open no drop; no accepted job is lost."""
+"""A drop that stays open makes no enqueuer wait, and an enqueuer that stays open no drop;
+no accepted job is lost.
+"""
 
 import pytest
 from psycopg import Connection
@@ -28,13 +30,16 @@ def doomed(database: Database) -> Database:
 def _enqueuer(database: Database, level: str) -> Connection[Row]:
     line = database.connect(lock_timeout="200ms")
     line.execute(f"begin isolation level {level}".encode())
-    line.execute("select count(*) from jobs.queues")  # from here on it has a snapshot, where it keeps one
+    # from here on it has a snapshot, where it keeps one
+    line.execute("select count(*) from jobs.queues")
     return line
 
 
 def _enqueue(line: Connection[Row], queue: str, **options: str) -> int:
     more = "".join(f", {name} => '{value}'" for name, value in options.items())
-    (row,) = line.execute(f"select jobs.enqueue('pg_catalog.now', queue => '{queue}'{more})".encode()).fetchall()
+    (row,) = line.execute(
+        f"select jobs.enqueue('pg_catalog.now', queue => '{queue}'{more})".encode()
+    ).fetchall()
     return int(row[0])
 
 
@@ -67,7 +72,9 @@ def test_an_open_drop_makes_no_enqueuer_wait(doomed: Database, level: str, end: 
     assert [state(doomed, job) for job in jobs] == ["succeeded"] * 6
     there = doomed.run("select queue from jobs.queues where queue = 'doomed'")
     assert there == ([] if end == "commit" else [("doomed",)])
-    assert (sqlstate_of(lambda: put(doomed, "pg_catalog.now", queue="doomed")) == "PW007") == (end == "commit")
+    assert (sqlstate_of(lambda: put(doomed, "pg_catalog.now", queue="doomed")) == "PW007") == (
+        end == "commit"
+    )
     if end == "commit":
         wait_until(lambda: _is_gone(doomed))
         assert doomed.admin(TABLES) == [(2,)], "those of the queue default"
@@ -93,7 +100,9 @@ def test_no_door_waits_for_an_open_drop(database: Database, door: str) -> None:
     late = _enqueue(inside, "doomed")
     begin(dropper, "select jobs.drop_queue('doomed')")
     inside.execute("commit")
-    database.connect("other" if "published" in door else "app", lock_timeout="200ms").execute(door.encode())
+    database.connect("other" if "published" in door else "app", lock_timeout="200ms").execute(
+        door.encode()
+    )
     dropper.execute("commit")
     _maintain(database)
     database.drain()
@@ -108,7 +117,11 @@ def test_no_door_waits_for_an_open_drop(database: Database, door: str) -> None:
 def test_an_open_enqueue_makes_no_drop_wait(doomed: Database, level: str) -> None:
     """Nor fail, wherever it has put its job; its job runs, and the queue's tables go after it."""
     elsewhere, inside = _enqueuer(doomed, LEVELS[0]), _enqueuer(doomed, level)
-    jobs = [_enqueue(elsewhere, "default"), _enqueue(inside, "doomed"), _enqueue(inside, "doomed", priority="low")]
+    jobs = [
+        _enqueue(elsewhere, "default"),
+        _enqueue(inside, "doomed"),
+        _enqueue(inside, "doomed", priority="low"),
+    ]
     dropper = doomed.connect("operator", lock_timeout="200ms")
     assert dropper.execute("select jobs.drop_queue('doomed')").fetchall() == [(True,)]
     _maintain(doomed)
@@ -124,7 +137,10 @@ def test_an_open_enqueue_makes_no_drop_wait(doomed: Database, level: str) -> Non
 
 def test_a_job_that_came_late_is_retried_and_cancelled_as_any_other(doomed: Database) -> None:
     enqueuer = _enqueuer(doomed, LEVELS[0])
-    begun = "select jobs.enqueue('app.fail', '{\"state\": \"40001\"}', queue => 'doomed', max_attempts => 2)"
+    begun = (
+        "select jobs.enqueue('app.fail', '{\"state\": \"40001\"}', queue => 'doomed',"
+        " max_attempts => 2)"
+    )
     fails = enqueuer.execute(begun.encode()).fetchall()[0][0]
     later = _enqueue(enqueuer, "doomed", run_at="2100-01-01")
     doomed.run("select jobs.drop_queue('doomed')", role="operator")
@@ -141,11 +157,17 @@ def test_a_job_that_came_late_is_retried_and_cancelled_as_any_other(doomed: Data
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_transaction_that_was_there_before_is_told_or_served(doomed: Database, level: str) -> None:
-    """Its snapshot may be older than the drop: one clear error, and never a job that nothing runs."""
+def test_a_transaction_that_was_there_before_is_told_or_served(
+    doomed: Database, level: str
+) -> None:
+    """Its snapshot may be older than the drop: one clear error, and never a job that
+    nothing runs.
+    """
     enqueuer = _enqueuer(doomed, level)
     doomed.run("select jobs.drop_queue('doomed')", role="operator")
-    assert sqlstate_of(lambda: _enqueue(enqueuer, "doomed")) == ("PW007" if level == LEVELS[0] else "40001")
+    assert sqlstate_of(lambda: _enqueue(enqueuer, "doomed")) == (
+        "PW007" if level == LEVELS[0] else "40001"
+    )
 
 
 def test_the_name_is_free_at_once(doomed: Database) -> None:
@@ -183,13 +205,18 @@ def test_a_paused_queue_runs_what_comes_late(doomed: Database) -> None:
 def test_a_lane_that_a_session_uses_goes_later(doomed: Database) -> None:
     doomed.run("select jobs.drop_queue('doomed')", role="operator")
     holder = doomed.connect("app")
-    lanes = "select pgmq_queue from jobs_internal.lane where queue_id = (select max(id) from jobs_internal.queue)"
+    lanes = (
+        "select pgmq_queue from jobs_internal.lane where queue_id = (select max(id)"
+        " from jobs_internal.queue)"
+    )
     ((name,),) = doomed.admin(lanes)
     doomed.admin(f"grant usage on schema pgmq to app; grant select on pgmq.q_{name} to app")
     begin(holder, f"select count(*) from pgmq.q_{name}")
     _maintain(doomed)
     assert doomed.admin(LEFT) == [(1, 0, False)]
     holder.execute("rollback")
-    doomed.admin("update jobs_internal.duty_failure set retry_at = clock_timestamp() - interval '1 s'")
+    doomed.admin(
+        "update jobs_internal.duty_failure set retry_at = clock_timestamp() - interval '1 s'"
+    )
     wait_until(lambda: _is_gone(doomed))
     assert doomed.admin("select * from jobs_internal.duty_failure") == []

@@ -1,4 +1,6 @@
-"""An operator's open transaction makes no enqueuer wait, whatever its isolation; a dropped queue takes no job."""
+"""An operator's open transaction makes no enqueuer wait, whatever its isolation;
+a dropped queue takes no job.
+"""
 
 import pytest
 from stage import make_lane
@@ -29,7 +31,9 @@ def test_an_open_pause_makes_no_enqueuer_wait(database: Database, level: str, st
 
 @pytest.mark.parametrize("level", LEVELS[1:])
 @pytest.mark.parametrize("before", ["", STEPS[0]])
-def test_an_old_snapshot_hears_that_its_queue_was_dropped(database: Database, level: str, before: str) -> None:
+def test_an_old_snapshot_hears_that_its_queue_was_dropped(
+    database: Database, level: str, before: str
+) -> None:
     """Also where the queue was changed first: the row that it sees is followed to its end."""
     database.run("select jobs.create_queue('gone')", role="operator")
     old = database.connect()
@@ -38,4 +42,7 @@ def test_an_old_snapshot_hears_that_its_queue_was_dropped(database: Database, le
     if before:
         database.run(before.replace("default", "gone"), role="operator")
     database.run("select jobs.drop_queue('gone')", role="operator")
-    assert sqlstate_of(lambda: old.execute("select jobs.enqueue('pg_catalog.now', queue => 'gone')")) == "40001"
+    assert (
+        sqlstate_of(lambda: old.execute("select jobs.enqueue('pg_catalog.now', queue => 'gone')"))
+        == "40001"
+    )

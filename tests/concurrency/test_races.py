@@ -1,4 +1,6 @@
-"""Races, each driven to its moment: a lock is held, the other side is seen to wait for it, the lock is let go."""
+"""Races, each driven to its moment: a lock is held, the other side is seen to wait for it,
+the lock is let go.
+"""
 
 from psycopg import Connection
 from stage import (
@@ -34,7 +36,9 @@ def test_two_cancels_at_once(database: Database, ask: Ask) -> None:
         first.execute("commit")
         assert answer.result(10) in ("cancelled", "cancelling")
         assert wait_for(database, job)["state"] == "cancelled"
-        assert database.admin("select count(*) from jobs_internal.finished where id = %s", [job]) == [(1,)]
+        assert database.admin(
+            "select count(*) from jobs_internal.finished where id = %s", [job]
+        ) == [(1,)]
     database.drain()
     assert ledger(database) == []
 
@@ -52,7 +56,9 @@ def test_a_cancel_that_is_rolled_back_never_was(database: Database) -> None:
 
 
 def test_a_cancel_is_open_while_its_job_is_claimed(database: Database, ask: Ask) -> None:
-    """The cancel holds the message: no session can start the job, none waits, and it is cancelled at the commit."""
+    """The cancel holds the message: no session can start the job, none waits,
+    and it is cancelled at the commit.
+    """
     make_lane(database)
     job = put(database, "app.note", {"n": 1})
     line = database.connect("app")
@@ -66,7 +72,9 @@ def test_a_cancel_is_open_while_its_job_is_claimed(database: Database, ask: Ask)
 
 
 def test_cancel_against_completion(database: Database, ask: Ask) -> None:
-    """The end of a job waits for its row; a cancel comes; one of both holds, and never half of each."""
+    """The end of a job waits for its row; a cancel comes; one of both holds,
+    and never half of each.
+    """
     make_lane(database)
     job = put(database, "app.gate", {"n": 1})
     blocker = database.connect("postgres")
@@ -76,7 +84,8 @@ def test_cancel_against_completion(database: Database, ask: Ask) -> None:
         begin(blocker, f"select 1 from jobs_internal.job where id = {job} for update")
     wait_until(
         lambda: database.admin(
-            "select 1 from pg_locks where pid = %s and not granted and locktype = 'transactionid'", [pid]
+            "select 1 from pg_locks where pid = %s and not granted and locktype = 'transactionid'",
+            [pid],
         )
     )
     assert database.value("select jobs.cancel(%s)", [job]) == "cancelling"
@@ -122,11 +131,14 @@ def test_two_ticks_at_once(database: Database, ask: Ask) -> None:
     """Both dispatch, both make lanes: each job gets one message, each lane is made once."""
     database.admin("select jobs.create_queue('side')")
     put_many(database, "app.note", [{"n": n} for n in range(50)])
-    put_many(database, "app.note", [{"n": n} for n in range(50, 100)], queue="side", priority="high")
+    put_many(
+        database, "app.note", [{"n": n} for n in range(50, 100)], queue="side", priority="high"
+    )
     assert database.admin("select count(*) from jobs_internal.lane") == [(0,)]
     first, second = database.connect("supervisor"), database.connect("supervisor")
     begin(first, "select jobs_internal.supervisor_tick(1)")
-    assert ask(second, "select jobs_internal.supervisor_tick(2) ->> 'dispatched'").result(10) == "0"  # it does not wait
+    # it does not wait
+    assert ask(second, "select jobs_internal.supervisor_tick(2) ->> 'dispatched'").result(10) == "0"
     first.execute("commit")
     assert database.admin("select count(*) from jobs_internal.duty_failure") == [(0,)]
     assert database.admin("select count(*) from jobs_internal.lane") == [(2,)]
@@ -202,7 +214,8 @@ def test_a_session_that_meets_a_dropped_lane_goes_on(database: Database) -> None
     (pid,) = wait_until(lambda: [row[0] for row in database.background()], 5)
     wait_until(
         lambda: (
-            database.admin("select 1 from pg_locks where pid = %s and not granted", [pid]) or not database.background()
+            database.admin("select 1 from pg_locks where pid = %s and not granted", [pid])
+            or not database.background()
         )
     )
     remover.execute("commit")
@@ -211,7 +224,9 @@ def test_a_session_that_meets_a_dropped_lane_goes_on(database: Database) -> None
     assert state(database, job) == "succeeded"
 
 
-def test_a_session_whose_lane_is_dropped_between_two_claims_goes_on(database: Database, ask: Ask) -> None:
+def test_a_session_whose_lane_is_dropped_between_two_claims_goes_on(
+    database: Database, ask: Ask
+) -> None:
     """It has just had a job there, so it does not ask first whether there is another."""
     database.admin("select jobs.create_queue('doomed')")
     make_lane(database, queue="doomed")
@@ -219,9 +234,13 @@ def test_a_session_whose_lane_is_dropped_between_two_claims_goes_on(database: Da
     put(database, "app.note", {"n": 1}, queue="doomed")
     worker = Worker(database=database)
     worker.finish(worker.start_first())
-    database.admin("update jobs_internal.session set full_scan_at = clock_timestamp() + interval '1 minute'")
+    database.admin(
+        "update jobs_internal.session set full_scan_at = clock_timestamp() + interval '1 minute'"
+    )
     remover = _begin_removal(database)
-    answer = ask(worker.line, f"select (jobs_internal.claim({worker.number}, 1, null, false, 1)).msg_ids")
+    answer = ask(
+        worker.line, f"select (jobs_internal.claim({worker.number}, 1, null, false, 1)).msg_ids"
+    )
     waits_for(database, worker.line, remover)
     remover.execute("commit")
     assert answer.result(10) is None
@@ -243,7 +262,9 @@ def test_claim_against_claim(database: Database) -> None:
 
 
 def test_claim_against_rescue(database: Database, ask: Ask) -> None:
-    """A message is with a rescuer that has not committed: nobody runs it beside; then it is run once."""
+    """A message is with a rescuer that has not committed: nobody runs it beside;
+    then it is run once.
+    """
     put(database, "app.note", {"n": -1})
     put(database, "app.gate", {"n": -1})
     database.drain()
@@ -258,14 +279,18 @@ def test_claim_against_rescue(database: Database, ask: Ask) -> None:
         keeper = database.connect("postgres")
         begin(keeper, "select 1 from jobs_internal.session for update")
         database.admin("select pg_terminate_backend(%s)", [pid])
-        row_wait = "select 1 from pg_locks where pid = %s and not granted and locktype <> 'advisory'"
+        row_wait = (
+            "select 1 from pg_locks where pid = %s and not granted and locktype <> 'advisory'"
+        )
         wait_until(lambda: database.admin(row_wait, [pid]) or not database.background(), 10)
         database.admin("select pg_terminate_backend(%s)", [pid])
         wait_until(lambda: not database.background(), 10)
         keeper.execute("rollback")
     first, second = database.connect("supervisor"), database.connect("supervisor")
     begin(first, "select jobs_internal.supervisor_tick(1)")
-    assert ask(second, "select (jobs_internal.supervisor_tick(2) ->> 'rescued')::int").result(10) == 0
+    assert (
+        ask(second, "select (jobs_internal.supervisor_tick(2) ->> 'rescued')::int").result(10) == 0
+    )
     database.run("select jobs.start(2)")
     wait_until(lambda: not database.background(), 10)
     assert ledger(database) == []
@@ -278,7 +303,8 @@ def test_claim_against_rescue(database: Database, ask: Ask) -> None:
 def test_a_function_renamed_while_its_chunk_is_open(database: Database) -> None:
     """The call goes by name; the job is found by its function, whatever that is called by now."""
     database.run(
-        "create function app.before(n integer) returns integer language sql begin atomic select app.note(n); end"
+        "create function app.before(n integer) returns integer language sql begin atomic"
+        " select app.note(n); end"
     )
     put(database, "app.before", {"n": -1})
     put(database, "app.gate", {"n": -1})
@@ -299,10 +325,13 @@ def test_a_function_renamed_while_its_chunk_is_open(database: Database) -> None:
 
 
 def test_a_function_renamed_while_its_job_runs_alone(database: Database) -> None:
-    """A job that misses a function, and whose own has another name now, may have missed that: it starts anew."""
+    """A job that misses a function, and whose own has another name now, may have missed that:
+    it starts anew.
+    """
     database.run(
         "create function app.before(n integer) returns integer language plpgsql as $$ begin"
-        " perform nextval('app.hits'), app.gate(n); perform app.before(n, 'no such'); return n; end $$"
+        " perform nextval('app.hits'), app.gate(n); perform app.before(n, 'no such');"
+        " return n; end $$"
     )
     job = put(database, "app.before", {"n": 1}, max_attempts=1)
     with gate_shut(database):
@@ -318,7 +347,9 @@ def test_a_function_renamed_while_its_job_runs_alone(database: Database) -> None
 
 
 def test_a_message_that_is_locked_for_a_moment_is_not_forgotten(database: Database) -> None:
-    """A claim with an older snapshot may hold our message: it goes back at once, and not when the lease ends."""
+    """A claim with an older snapshot may hold our message: it goes back at once,
+    and not when the lease ends.
+    """
     put(database, "app.note", {"n": -1})
     put(database, "app.gate", {"n": -1})
     database.drain()
@@ -331,7 +362,10 @@ def test_a_message_that_is_locked_for_a_moment_is_not_forgotten(database: Databa
         with gate_shut(database):
             database.run("select jobs.start()")
             (pid,) = wait_at_gate(database)
-            begin(holder, f"select msg_id from {lane(database)} where message ->> 'job' = '{job}' for update")
+            begin(
+                holder,
+                f"select msg_id from {lane(database)} where message ->> 'job' = '{job}' for update",
+            )
         blocked = "select %s = any (pg_blocking_pids(%s))"
         wait_until(lambda: database.admin(blocked, [holder.info.backend_pid, pid])[0][0], 10)
         assert ledger(database) == [1]
@@ -352,7 +386,10 @@ def test_a_lease_that_ran_out_makes_nothing_run_twice(database: Database) -> Non
     with gate_shut(database):
         database.run("select jobs.start()")
         (pid,) = wait_at_gate(database)
-        wait_until(lambda: database.admin(f"select 1 from {lane(database)} where vt < clock_timestamp()"), 5)
+        wait_until(
+            lambda: database.admin(f"select 1 from {lane(database)} where vt < clock_timestamp()"),
+            5,
+        )
         database.run("select jobs.start(2)")
         wait_until(lambda: [row[0] for row in database.background()] == [pid], 10)
         database.admin("select jobs_internal.rescue()")
@@ -375,7 +412,9 @@ def test_a_token_that_is_gone_opens_nothing(database: Database) -> None:
 
 
 def test_a_message_that_was_claimed_again_is_left_to_its_new_holder(database: Database) -> None:
-    """A session claims, stands still, and its lease runs out: what another has claimed meanwhile it does not run."""
+    """A session claims, stands still, and its lease runs out: what another has claimed meanwhile it
+    does not run.
+    """
     put(database, "app.note", {"n": -1})
     put(database, "app.gate", {"n": -1})
     database.drain()
@@ -389,7 +428,12 @@ def test_a_message_that_was_claimed_again_is_left_to_its_new_holder(database: Da
         database.run("select jobs.start()")
         wait_at_gate(database)
         # Its lease ends while it is in its first job; another session takes the rest.
-        wait_until(lambda: database.admin("select 1 from jobs_internal.session where lease < clock_timestamp()"), 5)
+        wait_until(
+            lambda: database.admin(
+                "select 1 from jobs_internal.session where lease < clock_timestamp()"
+            ),
+            5,
+        )
         database.run("select jobs.start()")
         wait_until(lambda: len(ledger(database)) > 50, 20)
     wait_until(lambda: not database.background(), 20)
@@ -410,14 +454,20 @@ def test_the_last_slot_goes_to_one(database: Database) -> None:
 def test_deadlocks_between_jobs_are_retried(database: Database) -> None:
     quick_retries(database)
     database.run(
-        "create table app.pair (id integer primary key, n integer); insert into app.pair values (1, 0), (2, 0)"
+        "create table app.pair (id integer primary key, n integer); insert into app.pair"
+        " values (1, 0), (2, 0)"
     )
     database.run(
         "create function app.cross(a integer, b integer) returns void language plpgsql as $$ begin"
         " update app.pair set n = n + 1 where id = a; perform pg_sleep(0.02);"
         " update app.pair set n = n + 1 where id = b; end $$"
     )
-    jobs = put_many(database, "app.cross", [{"a": 1 + i % 2, "b": 2 - i % 2} for i in range(10)], max_attempts=20)
+    jobs = put_many(
+        database,
+        "app.cross",
+        [{"a": 1 + i % 2, "b": 2 - i % 2} for i in range(10)],
+        max_attempts=20,
+    )
     database.drain(sessions=2, timeout=60)
     assert {state(database, job) for job in jobs} == {"succeeded"}
     assert database.run("select n from app.pair") == [(10,), (10,)]

@@ -1,4 +1,6 @@
-"""Each job that waits says why: one fixture for each code of jobs.explain, in which no other one holds."""
+"""Each job that waits says why: one fixture for each code of jobs.explain,
+in which no other one holds.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +23,11 @@ def explain(database: Database, job: int, role: str = "app") -> Told:
 
 def supervised(database: Database) -> int:
     """Connect a supervisor, which does nothing but be there."""
-    return int(database.value("select jobs_internal.supervisor_open('idle', 'here', 1, '0')", role="supervisor"))
+    return int(
+        database.value(
+            "select jobs_internal.supervisor_open('idle', 'here', 1, '0')", role="supervisor"
+        )
+    )
 
 
 def queued(database: Database) -> int:
@@ -34,7 +40,9 @@ def queued(database: Database) -> int:
 
 @contextmanager
 def tenant(database: Database) -> Iterator[tuple[str, int]]:
-    """Have an owner of the test's own, with a job that is due and a supervisor there; it is gone afterwards."""
+    """Have an owner of the test's own, with a job that is due and a supervisor there;
+    it is gone afterwards.
+    """
     name = own_name("tenant")
     database.admin(f"create role {name} login")
     try:
@@ -89,10 +97,15 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 
 @case("retry")
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
-    database.run("select jobs.alter_queue('default', backoff => '1 hour', backoff_cap => '1 hour')", role="operator")
+    database.run(
+        "select jobs.alter_queue('default', backoff => '1 hour', backoff_cap => '1 hour')",
+        role="operator",
+    )
     job = put(database, "app.fail", {"state": "40001"})
     database.run("select jobs.start()")
-    wait_until(lambda: database.job(job)["state"] == "scheduled" and database.job(job)["attempt"] == 1)
+    wait_until(
+        lambda: database.job(job)["state"] == "scheduled" and database.job(job)["attempt"] == 1
+    )
     wait_until(lambda: not database.background())
     supervised(database)
     yield job, "app", {"state": "scheduled", "waits_for": "its next attempt"}
@@ -103,7 +116,9 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)
     database.admin("update jobs_internal.installation set table_oid = 0")
     yield job, "reader", {"state": "queued"}
-    database.admin("update jobs_internal.installation set table_oid = 'jobs_internal.installation'::regclass")
+    database.admin(
+        "update jobs_internal.installation set table_oid = 'jobs_internal.installation'::regclass"
+    )
 
 
 @case("paused_all")
@@ -125,10 +140,15 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 @case("quota")
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)
-    database.run("select jobs.set_quota('app', running => 0, per_minute => 99, over_rate => 'wait')", role="operator")
+    database.run(
+        "select jobs.set_quota('app', running => 0, per_minute => 99, over_rate => 'wait')",
+        role="operator",
+    )
     yield job, "app", {"waits_for": "the quota of its owner app allows no worker session"}
     run_the_remedy(database, explain(database, job)["remedy"], "operator")
-    assert database.admin("select running, per_minute, over_rate from jobs.quotas") == [(1, 99, "wait")]
+    assert database.admin("select running, per_minute, over_rate from jobs.quotas") == [
+        (1, 99, "wait")
+    ]
 
 
 @case("concurrency")
@@ -145,7 +165,11 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
         database.run("select jobs.alter_queue('narrow', concurrency => 1)", role="operator")
         with_other = put(database, "pg_catalog.now", queue="narrow", role="other")
         told = explain(database, with_other, "other")
-        assert (told["code"], told["blocked_by_jobs"], told["blocked_by_pids"]) == ("concurrency", None, None)
+        assert (told["code"], told["blocked_by_jobs"], told["blocked_by_pids"]) == (
+            "concurrency",
+            None,
+            None,
+        )
         assert explain(database, job, "other")["code"] == "not_there"
     wait_for(database, job)
     database.admin("delete from jobs_internal.job")
@@ -176,14 +200,26 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     with tenant(database) as (name, job):
         database.admin(f"alter role {name} nologin")
-        yield job, "operator", {"remedy": f"alter role {name} login;  -- as a superuser, or who administers the role"}
+        yield (
+            job,
+            "operator",
+            {"remedy": f"alter role {name} login;  -- as a superuser, or who administers the role"},
+        )
 
 
 @case("owner_no_runner")
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     supervised(database)
     job = put(database, "pg_catalog.now", role="producer")
-    yield job, "producer", {"remedy": "grant jobs_runner to producer;  -- as a superuser, or who may grant jobs_runner"}
+    yield (
+        job,
+        "producer",
+        {
+            "remedy": (
+                "grant jobs_runner to producer;  -- as a superuser, or who may grant jobs_runner"
+            )
+        },
+    )
 
 
 @case("owner_refused")
@@ -198,8 +234,14 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)
     number = database.admin("select id from jobs_internal.supervisor")[0][0]
     reasons = '{"app": "no pg_hba.conf entry"}'
-    database.run("select jobs_internal.note_unreached(%s, %s)", [number, reasons], role="supervisor")
-    yield job, "app", {"waits_for": "supervisor idle cannot connect as its owner app: no pg_hba.conf entry"}
+    database.run(
+        "select jobs_internal.note_unreached(%s, %s)", [number, reasons], role="supervisor"
+    )
+    yield (
+        job,
+        "app",
+        {"waits_for": "supervisor idle cannot connect as its owner app: no pg_hba.conf entry"},
+    )
 
 
 @case("no_supervisor")
@@ -211,9 +253,13 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)
     number = database.admin("select id from jobs_internal.supervisor")[0][0]
-    database.run("select jobs_internal.supervisor_serves(%s, '{other}')", [number], role="supervisor")
+    database.run(
+        "select jobs_internal.supervisor_serves(%s, '{other}')", [number], role="supervisor"
+    )
     yield job, "app", {}
-    database.run("select jobs_internal.supervisor_serves(%s, '{other,app}')", [number], role="supervisor")
+    database.run(
+        "select jobs_internal.supervisor_serves(%s, '{other,app}')", [number], role="supervisor"
+    )
     assert explain(database, job)["code"] == "turn"
 
 
@@ -223,7 +269,9 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     lines = [database.connect("postgres")]
 
     def full() -> bool:
-        """Launch one more; a process that was launched a moment ago is not in pg_stat_activity yet."""
+        """Launch one more; a process that was launched a moment ago is not in
+        pg_stat_activity yet.
+        """
         try:
             lines[-1].execute("select pg_background_launch('select pg_sleep(600)')")
         except psycopg.errors.ConfigurationLimitExceeded:  # as many as one session may hold
@@ -246,7 +294,8 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)
     database.admin(
-        "select jobs_internal.note_failure('lanes', '1', jobs_internal.error_object('P0001', 'no DDL today'),"
+        "select jobs_internal.note_failure('lanes', '1', jobs_internal.error_object('P0001',"
+        " 'no DDL today'),"
         " j.queue_id, j.owner) from jobs_internal.job as j"
     )
     yield job, "app", {"waits_for": "its lane cannot be made or filled: no DDL today (P0001)"}
@@ -256,7 +305,8 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)
     database.admin(
-        'update jobs_internal.lane set quarantine = \'{"job_id": 1, "attempt": 1, "pid": 7, "since": "now"}\''
+        'update jobs_internal.lane set quarantine = \'{"job_id": 1, "attempt": 1, "pid": 7,'
+        ' "since": "now"}\''
     )
     yield job, "app", {"blocked_by_pids": [7]}
 
@@ -264,7 +314,8 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 @case("function_gone")
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     database.admin(
-        "create function app.short_lived() returns void language sql as ''; grant create on schema app to app"
+        "create function app.short_lived() returns void language sql as '';"
+        " grant create on schema app to app"
     )
     job = put(database, "app.short_lived")
     database.line("app").close()
@@ -300,7 +351,11 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
         database.run("select jobs.start()")
         wait_at_gate(database)
         wait_running(database, job)
-        yield job, "app", {"state": "running", "blocked_by_pids": [holder.info.backend_pid], "waits_for": None}
+        yield (
+            job,
+            "app",
+            {"state": "running", "blocked_by_pids": [holder.info.backend_pid], "waits_for": None},
+        )
     wait_for(database, job)
 
 
@@ -373,7 +428,8 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     database.drain()
 
 
-#: A commit that waits for a standby would hold up the whole test server: tests/acceptance/test_standby_gone.py.
+#: A commit that waits for a standby would hold up the whole test server:
+#: tests/acceptance/test_standby_gone.py.
 WITHOUT_A_STANDBY = {"standby", "standby_session"}
 
 
@@ -382,7 +438,9 @@ def test_a_code_that_is_the_only_one(database: Database, code: str) -> None:
     """The job says this code and nothing else, a remedy, and the same in short in the views."""
     for job, role, facts in CASES[code](database):
         told = explain(database, job, role)
-        others = [reason for reason in told["also"] or [] if not reason.startswith("its search_path is ")]
+        others = [
+            reason for reason in told["also"] or [] if not reason.startswith("its search_path is ")
+        ]
         assert (told["code"], others) == (code, []), told
         assert told["reason"]
         for column in told.keys() & facts.keys():
@@ -393,7 +451,9 @@ def test_a_code_that_is_the_only_one(database: Database, code: str) -> None:
                 assert row["waits_for"] == facts["waits_for"]
             if row["state"] in ("queued", "scheduled"):
                 assert (
-                    database.run("select waits_for from jobs.queued where id = %s", [job], role=role)
+                    database.run(
+                        "select waits_for from jobs.queued where id = %s", [job], role=role
+                    )
                     == [(row["waits_for"],)]
                     or role != "app"
                 )
@@ -401,7 +461,9 @@ def test_a_code_that_is_the_only_one(database: Database, code: str) -> None:
 
 def test_every_code_has_a_case(shared: Database) -> None:
     """The documented list has no code that nothing is known to lead to."""
-    assert {row[0] for row in shared.run("select code from jobs.wait_reasons")} == CASES.keys() | WITHOUT_A_STANDBY
+    assert {
+        row[0] for row in shared.run("select code from jobs.wait_reasons")
+    } == CASES.keys() | WITHOUT_A_STANDBY
 
 
 def test_the_first_that_holds_is_the_reason(database: Database) -> None:
@@ -410,7 +472,11 @@ def test_the_first_that_holds_is_the_reason(database: Database) -> None:
     database.run("select jobs.pause('default'), jobs.pause()", role="operator")
     told = explain(database, job)
     assert told["code"] == "time"
-    assert told["also"] == ["everything is paused", "its queue is paused", "no supervisor is connected"]
+    assert told["also"] == [
+        "everything is paused",
+        "its queue is paused",
+        "no supervisor is connected",
+    ]
     database.run("select jobs.run_now(%s)", [job])
     assert explain(database, job)["code"] == "paused_all"
     database.run("select jobs.resume(), jobs.resume('default')", role="operator")
@@ -421,7 +487,9 @@ def test_the_first_that_holds_is_the_reason(database: Database) -> None:
 def test_who_enqueued_a_published_job_sees_why_it_waits(database: Database) -> None:
     """By a publication: the reason, and no job of the owner that is in the way."""
     database.run("select jobs.publish('app.note', 'other')")
-    job = int(database.value("select jobs.enqueue_published('app.note', '{\"n\": 1}')", role="other"))
+    job = int(
+        database.value("select jobs.enqueue_published('app.note', '{\"n\": 1}')", role="other")
+    )
     assert explain(database, job, "other")["code"] == "no_supervisor"
     assert database.job(job, role="other")["waits_for"] == "no supervisor is connected"
 
@@ -434,8 +502,12 @@ def test_a_time_without_end_is_one_that_a_client_can_read(database: Database) ->
 
 
 @pytest.mark.parametrize("share_commits", [True, False])
-def test_a_session_that_a_row_lock_keeps_names_who_holds_it(database: Database, share_commits: bool) -> None:
-    """Its holder is named, also where the job runs alone: then the claim of the session that waits is not committed."""
+def test_a_session_that_a_row_lock_keeps_names_who_holds_it(
+    database: Database, share_commits: bool
+) -> None:
+    """Its holder is named, also where the job runs alone: then the claim of the session that waits
+    is not committed.
+    """
     database.admin("select jobs.alter_queue('default', share_commits => %s)", [share_commits])
     job = queued(database)
     holder = database.connect("postgres")
@@ -444,7 +516,10 @@ def test_a_session_that_a_row_lock_keeps_names_who_holds_it(database: Database, 
     database.run("select jobs.start()")
     try:
         wait_until(lambda: explain(database, job)["blocked_by_pids"] == [holder.info.backend_pid])
-        assert f"waits for a lock of process {holder.info.backend_pid}" in explain(database, job)["reason"]
+        assert (
+            f"waits for a lock of process {holder.info.backend_pid}"
+            in explain(database, job)["reason"]
+        )
     finally:
         holder.execute("rollback")
     wait_for(database, job)
@@ -454,11 +529,15 @@ def test_a_session_that_a_row_lock_keeps_names_who_holds_it(database: Database, 
 def test_a_million_lookups_are_one(database: Database) -> None:
     """The reasons of the lanes are found once a query, however many jobs wait."""
     put(database, "app.note", {"n": 1})
-    database.run("select jobs.enqueue_many('app.note', array(select '{\"n\": 1}'::jsonb from generate_series(1, 500)))")
+    database.run(
+        "select jobs.enqueue_many('app.note', array(select '{\"n\": 1}'::jsonb"
+        " from generate_series(1, 500)))"
+    )
     for view in ("jobs.queued", "jobs.job"):
         plan = str(
             database.value(
-                f"explain (analyze, timing off, format json) select waits_for, count(*) from {view} group by 1",
+                "explain (analyze, timing off, format json) select waits_for, count(*)"
+                f" from {view} group by 1",
             )
         )
         assert plan.count("lane_waits") <= 1, plan
@@ -471,14 +550,20 @@ def test_a_statement_says_with_which_path_it_runs(database: Database) -> None:
     """The enqueuer's, or that of its settings; to its owner, and to no reader."""
     database.run("set search_path = app, public")
     enqueued = int(database.value("select jobs.enqueue_sql('select 1')"))
-    given = int(database.value("select jobs.enqueue_sql('select 1', settings => '{\"search_path\": \"other\"}')"))
+    given = int(
+        database.value(
+            "select jobs.enqueue_sql('select 1', settings => '{\"search_path\": \"other\"}')"
+        )
+    )
     assert explain(database, enqueued)["also"][-1] == "its search_path is app, public"
     assert explain(database, given)["also"][-1] == "its search_path is other"
     assert "search_path" not in str(explain(database, enqueued, "reader"))
 
 
 def test_a_title_names_the_object(database: Database) -> None:
-    """While it waits, while it runs, and afterwards; a title that was given wins, and readers do not see it."""
+    """While it waits, while it runs, and afterwards; a title that was given wins,
+    and readers do not see it.
+    """
     built = put_sql(database, "create index concurrently note_at on app.ledger (n)")
     named = put_sql(database, "vacuum app.ledger", options={"title": "tidy up"})
     titles = "select title from jobs.{} where id = any (%s) order by id"

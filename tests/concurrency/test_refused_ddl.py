@@ -1,4 +1,6 @@
-"""K1: a lane or a bucket that the server refuses to make stops no other, and is named; publications for all tables."""
+"""K1: a lane or a bucket that the server refuses to make stops no other, and is named;
+publications for all tables.
+"""
 
 import pytest
 from psycopg import Connection
@@ -19,10 +21,15 @@ create function public.ddl_freeze() returns event_trigger language plpgsql as $$
 begin
   raise exception 'no DDL today' using errcode = '%s';
 end $$;
-create event trigger ddl_freeze on ddl_command_start when tag in ('CREATE TABLE', 'ALTER TABLE', 'DROP TABLE')
+create event trigger ddl_freeze on ddl_command_start
+  when tag in ('CREATE TABLE', 'ALTER TABLE', 'DROP TABLE')
 execute function public.ddl_freeze();
 """
-CASES = {"audit": (AUDIT, "42501"), "freeze": (FREEZE % "P0001", "P0001"), "cancel": (FREEZE % "57014", "57014")}
+CASES = {
+    "audit": (AUDIT, "42501"),
+    "freeze": (FREEZE % "P0001", "P0001"),
+    "cancel": (FREEZE % "57014", "57014"),
+}
 
 
 def _supervisor(database: Database) -> tuple[Connection[Row], int]:
@@ -39,13 +46,17 @@ def test_ddl_that_is_refused(database: Database, case: str) -> None:
     make_lane(database)
     make_lane(database, role="other")
     age_history(database, "400 days")
-    database.admin("update jobs_internal.history_bucket set opened_at = opened_at - interval '400 days'")
+    database.admin(
+        "update jobs_internal.history_bucket set opened_at = opened_at - interval '400 days'"
+    )
     database.admin(trigger)
     refused = put(database, "pg_catalog.now", priority="high")
     later = put(database, "pg_catalog.now", run_at="2200-01-01", role="other")
     database.admin("update jobs_internal.job set due_at = now() where id = %s", [later])
     line, number = _supervisor(database)
-    told = line.execute("select jobs_internal.supervisor_tick(%s) -> 'failures'", [number]).fetchone()
+    told = line.execute(
+        "select jobs_internal.supervisor_tick(%s) -> 'failures'", [number]
+    ).fetchone()
     line.execute("select jobs_internal.maintain()")
     assert told
     assert [(one["duty"], one["owner"], one["queue"], one["sqlstate"]) for one in told[0]] == [
@@ -59,10 +70,14 @@ def test_ddl_that_is_refused(database: Database, case: str) -> None:
     assert told_why["code"] == "lane_failed"
     assert sqlstate in told_why["reason"]
     assert told_why["reason"] == database.job(refused)["waits_for"]
-    status, detail = database.admin("select status, detail from jobs.health where \"check\" = 'rounds'")[0]
+    status, detail = database.admin(
+        "select status, detail from jobs.health where \"check\" = 'rounds'"
+    )[0]
     assert status == "warning"
     assert "app" in detail
-    database.admin("drop event trigger if exists ddl_audit; drop event trigger if exists ddl_freeze")
+    database.admin(
+        "drop event trigger if exists ddl_audit; drop event trigger if exists ddl_freeze"
+    )
     database.admin("update jobs_internal.duty_failure set retry_at = clock_timestamp()")
     line.execute("select jobs_internal.supervisor_tick(%s)", [number])
     line.execute("select jobs_internal.maintain()")
@@ -73,7 +88,9 @@ def test_ddl_that_is_refused(database: Database, case: str) -> None:
 def test_a_lane_whose_queue_cannot_be_mended_keeps_no_supervisor_out(database: Database) -> None:
     make_lane(database)
     make_lane(database, role="other")
-    database.admin("select pgmq.drop_queue(pgmq_queue) from jobs_internal.lane where owner = 'app'::regrole")
+    database.admin(
+        "select pgmq.drop_queue(pgmq_queue) from jobs_internal.lane where owner = 'app'::regrole"
+    )
     database.admin(FREEZE % "P0001")
     line, number = _supervisor(database)
     put(database, "pg_catalog.now", role="other")
@@ -84,17 +101,23 @@ def test_a_lane_whose_queue_cannot_be_mended_keeps_no_supervisor_out(database: D
 
 
 def test_a_lane_that_lost_its_table_holds_up_no_other(database: Database) -> None:
-    """Jobs of a lane whose pgmq table is gone cannot be dispatched; all others are, in the same round."""
+    """Jobs of a lane whose pgmq table is gone cannot be dispatched; all others are,
+    in the same round.
+    """
     make_lane(database)
     make_lane(database, role="other")
     line, number = _supervisor(database)
     mine = put(database, "pg_catalog.now", run_at="2200-01-01")
     theirs = put(database, "pg_catalog.now", run_at="2200-01-01", role="other")
     database.admin("update jobs_internal.job set due_at = now()")
-    database.admin("select pgmq.drop_queue(pgmq_queue) from jobs_internal.lane where owner = 'app'::regrole")
+    database.admin(
+        "select pgmq.drop_queue(pgmq_queue) from jobs_internal.lane where owner = 'app'::regrole"
+    )
     line.execute("select jobs_internal.supervisor_tick(%s)", [number])
     assert (state(database, mine), state(database, theirs)) == ("scheduled", "queued")
-    failed = database.admin("select duty, owner::regrole::text, error ->> 'sqlstate' from jobs_internal.duty_failure")
+    failed = database.admin(
+        "select duty, owner::regrole::text, error ->> 'sqlstate' from jobs_internal.duty_failure"
+    )
     assert failed == [("dispatch", "app", "42P01")]
 
 
@@ -103,18 +126,24 @@ def test_a_table_that_is_locked_holds_up_no_other(database: Database) -> None:
     make_lane(database)
     make_lane(database, role="other")
     line, number = _supervisor(database)
-    lane = database.admin("select pgmq_queue from jobs_internal.lane where owner = 'app'::regrole")[0][0]
+    lane = database.admin("select pgmq_queue from jobs_internal.lane where owner = 'app'::regrole")[
+        0
+    ][0]
     holder = database.connect("postgres")
     holder.execute("begin")
     holder.execute(f"lock table pgmq.q_{lane}".encode())
     mine = database.admin(
-        "insert into jobs_internal.job (id, queue_id, owner, priority, state, max_attempts, run_at, due_at, created_at)"
-        " select nextval('jobs_internal.job_id_seq'), 1, r.oid, 1, 'scheduled', 3, now(), now(), now()"
+        "insert into jobs_internal.job (id, queue_id, owner, priority, state, max_attempts,"
+        " run_at, due_at, created_at)"
+        " select nextval('jobs_internal.job_id_seq'), 1, r.oid, 1, 'scheduled', 3, now(),"
+        " now(), now()"
         " from pg_roles as r where r.rolname in ('app', 'other') returning id"
     )
     for _ in range(3):
         line.execute("select jobs_internal.supervisor_tick(%s)", [number])
-    wanted = line.execute("select jobs_internal.supervisor_tick(%s) -> 'owners'", [number]).fetchone()
+    wanted = line.execute(
+        "select jobs_internal.supervisor_tick(%s) -> 'owners'", [number]
+    ).fetchone()
     assert wanted
     assert [(one["owner"], one["session_demand"]) for one in wanted[0]] == [("other", 1)]
     assert sorted(state(database, job) for (job,) in mine) == ["queued", "scheduled"]
@@ -125,7 +154,9 @@ def test_a_table_that_is_locked_holds_up_no_other(database: Database) -> None:
 
 
 def test_a_publication_for_all_tables(database: Database) -> None:
-    """Debezium, logical upgrades: nothing that we update or delete is without a replica identity."""
+    """Debezium, logical upgrades: nothing that we update or delete is without a replica
+    identity.
+    """
     make_lane(database)
     database.admin("create publication everything for all tables")
     database.admin("select jobs.set_quota('app', per_minute => 1000)")
@@ -145,7 +176,8 @@ def test_a_publication_for_all_tables(database: Database) -> None:
     assert database.admin("select count(*) from jobs_internal.rate_use") == [(0,)]
     assert database.admin("select duty, item, error from jobs_internal.duty_failure") == []
     without = (
-        "select c.oid::regclass::text from pg_class as c where c.relkind = 'r' and c.relreplident <> 'f'"
+        "select c.oid::regclass::text from pg_class as c where c.relkind = 'r'"
+        " and c.relreplident <> 'f'"
         " and c.relnamespace in ('jobs_internal'::regnamespace, 'pgmq'::regnamespace)"
         " and not exists (select from pg_index as i where i.indrelid = c.oid and i.indisprimary)"
     )

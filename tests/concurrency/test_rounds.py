@@ -1,4 +1,6 @@
-"""K1: what one owner holds open, by hand or by accident, stops no round of a supervisor and no other owner."""
+"""K1: what one owner holds open, by hand or by accident, stops no round of a supervisor and no
+other owner.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -9,13 +11,18 @@ from support import Database, Row, wait_until
 
 from .byhand import Worker
 
-FAILURES = "select duty, item, owner::regrole::text, error ->> 'sqlstate' from jobs_internal.duty_failure order by 1, 2"
+FAILURES = (
+    "select duty, item, owner::regrole::text, error ->> 'sqlstate' from jobs_internal.duty_failure"
+    " order by 1, 2"
+)
 HELD = "55P03"
 
 
 @pytest.fixture
 def rounds(database: Database) -> Iterator[Callable[[], None]]:
-    """A supervisor's whole round, which must not wait: tick, press, outcomes, maintenance and a fresh registration."""
+    """A supervisor's whole round, which must not wait: tick, press, outcomes,
+    maintenance and a fresh registration.
+    """
     make_lane(database)
     make_lane(database, role="other")
     line = database.connect("supervisor")
@@ -45,7 +52,9 @@ def _every_round(line: Connection[Row], number: int) -> None:
 
 
 def hold(database: Database, *statements: str, role: str = "app") -> Connection[Row]:
-    """Do something in a transaction that stays open; a thousand lanes take their time on a machine that works."""
+    """Do something in a transaction that stays open; a thousand lanes take their time on a machine
+    that works.
+    """
     line = database.connect(role, statement_timeout="200s")
     line.execute("begin")
     for statement in statements:
@@ -80,10 +89,14 @@ def health(database: Database) -> tuple[str, str]:
     return row[0], row[1]
 
 
-def test_a_lane_that_an_open_transaction_makes(database: Database, rounds: Callable[[], None]) -> None:
+def test_a_lane_that_an_open_transaction_makes(
+    database: Database, rounds: Callable[[], None]
+) -> None:
     """An application enqueues, starts, and does not commit; the same owner enqueues once more."""
     database.admin("select jobs.create_queue('fresh')")
-    holder = hold(database, "select jobs.enqueue('pg_catalog.now', queue => 'fresh'); select jobs.start()")
+    holder = hold(
+        database, "select jobs.enqueue('pg_catalog.now', queue => 'fresh'); select jobs.start()"
+    )
     mine = put(database, "pg_catalog.now", queue="fresh")
     theirs = put(database, "pg_catalog.now", queue="fresh", role="other")
     rounds()
@@ -124,7 +137,9 @@ def test_a_lane_is_held_by_hand(database: Database, rounds: Callable[[], None]) 
     assert failures(database) == []
 
 
-def test_progress_of_a_job_whose_session_dies(database: Database, rounds: Callable[[], None]) -> None:
+def test_progress_of_a_job_whose_session_dies(
+    database: Database, rounds: Callable[[], None]
+) -> None:
     worker = Worker(database=database)
     job = put(database, "app.note", {"n": 1})
     rounds()
@@ -167,32 +182,46 @@ def test_a_slot_of_a_dead_session_is_given_back_though_its_job_is_held(
     job = put(database, "app.note", {"n": 1})
     rounds()
     worker.start_first()
-    assert database.admin("select count(*) from jobs_internal.slot where session_id is not null") == [(1,)]
+    assert database.admin(
+        "select count(*) from jobs_internal.slot where session_id is not null"
+    ) == [(1,)]
     holder = hold(database, f"select jobs_internal.store_progress({job}, 1, 'x')")
     worker.die()
     rounds()
-    assert database.admin("select count(*) from jobs_internal.slot where session_id is not null") == [(0,)]
+    assert database.admin(
+        "select count(*) from jobs_internal.slot where session_id is not null"
+    ) == [(0,)]
     holder.execute("rollback")
 
 
-def test_a_reason_that_a_session_writes_by_hand(database: Database, rounds: Callable[[], None]) -> None:
+def test_a_reason_that_a_session_writes_by_hand(
+    database: Database, rounds: Callable[[], None]
+) -> None:
     """signal_late_child in an open transaction: no tick and no press waits for its row."""
     worker = Worker(database=database)
     job = put(database, "app.note", {"n": 1}, timeout="10 ms")
     rounds()
     worker.start_first()
-    database.admin("update jobs_internal.job set started_at = started_at - interval '1 minute' where id = %s", [job])
+    database.admin(
+        "update jobs_internal.job set started_at = started_at - interval '1 minute' where id = %s",
+        [job],
+    )
     worker.begin()
     worker.ask(f"select jobs_internal.signal_late_child({worker.number}, {job}, 1)")
     rounds()
     others_go_on(database)
     worker.rollback()
     wait_until(
-        lambda: (rounds(), database.admin("select reason from jobs_internal.stop_request"))[1] == [("timed_out",)]
+        lambda: (
+            (rounds(), database.admin("select reason from jobs_internal.stop_request"))[1]
+            == [("timed_out",)]
+        )
     )
 
 
-def test_a_claim_that_stays_open_over_a_lane_that_sleeps(database: Database, rounds: Callable[[], None]) -> None:
+def test_a_claim_that_stays_open_over_a_lane_that_sleeps(
+    database: Database, rounds: Callable[[], None]
+) -> None:
     database.admin("update jobs_internal.lane set idle_state = 'idle' where owner = 'app'::regrole")
     put(database, "app.note", {"n": 1})
     worker = Worker(database=database)
@@ -203,7 +232,9 @@ def test_a_claim_that_stays_open_over_a_lane_that_sleeps(database: Database, rou
     worker.commit()
 
 
-def test_a_chunk_on_the_messages_of_a_dead_session(database: Database, rounds: Callable[[], None]) -> None:
+def test_a_chunk_on_the_messages_of_a_dead_session(
+    database: Database, rounds: Callable[[], None]
+) -> None:
     """Each of six dead sessions would be waited for, three seconds each."""
     put_many(database, "app.note", [{"n": n} for n in range(10)])
     know_as_short(database)
@@ -230,8 +261,12 @@ def test_a_chunk_on_the_messages_of_a_dead_session(database: Database, rounds: C
     assert len(database.admin("select n from app.ledger")) == 10
 
 
-def test_a_crash_is_looked_into_though_a_suspect_is_held(database: Database, rounds: Callable[[], None]) -> None:
-    """An owner holds the row of a job that ran when the server crashed: the crash is noted, and all else goes on."""
+def test_a_crash_is_looked_into_though_a_suspect_is_held(
+    database: Database, rounds: Callable[[], None]
+) -> None:
+    """An owner holds the row of a job that ran when the server crashed: the crash is noted,
+    and all else goes on.
+    """
     worker = Worker(database=database)
     job = put(database, "app.note", {"n": 1}, max_attempts=5)
     rounds()
@@ -242,7 +277,9 @@ def test_a_crash_is_looked_into_though_a_suspect_is_held(database: Database, rou
     database.admin("update jobs_internal.session set epoch = epoch - interval '1 hour'")
     database.admin("update jobs_internal.server set epoch = epoch - interval '1 hour'")
     rounds()
-    assert database.admin("select epoch = jobs_internal.epoch() from jobs_internal.server") == [(True,)]
+    assert database.admin("select epoch = jobs_internal.epoch() from jobs_internal.server") == [
+        (True,)
+    ]
     others_go_on(database)
     holder.execute("rollback")
     retry_now(database)
@@ -250,20 +287,26 @@ def test_a_crash_is_looked_into_though_a_suspect_is_held(database: Database, rou
     assert state(database, job) in ("scheduled", "queued")
 
 
-def test_figures_that_a_session_writes_by_hand(database: Database, rounds: Callable[[], None]) -> None:
+def test_figures_that_a_session_writes_by_hand(
+    database: Database, rounds: Callable[[], None]
+) -> None:
     """Minutes and sums of an hour ago, held open: maintenance leaves them for the next time."""
     worker = Worker(database=database)
     database.admin(
-        "insert into jobs_internal.queue_minute_stats (queue_id, minute, session_id, succeeded, failed)"
+        "insert into jobs_internal.queue_minute_stats (queue_id, minute, session_id, succeeded,"
+        " failed)"
         " values (1, now() - interval '2 hours', %s, 1, 0)",
         [worker.number],
     )
-    holder = hold(database, "update jobs_internal.queue_minute_stats set succeeded = 2", role="postgres")
+    holder = hold(
+        database, "update jobs_internal.queue_minute_stats set succeeded = 2", role="postgres"
+    )
     rounds()
     holder.execute("rollback")
     rounds()
     assert database.admin(
-        "select count(*) from jobs_internal.queue_minute_stats where minute < now() - interval '1 hour'"
+        "select count(*) from jobs_internal.queue_minute_stats where minute < now() - interval"
+        " '1 hour'"
     ) == [(0,)]
 
 
@@ -271,12 +314,14 @@ def _die(database: Database, count: int) -> None:
     """Leave so many sessions that are dead, each in the middle of a job."""
     database.admin(
         "insert into jobs_internal.session (owner, pid, backend_start, epoch, job_id, attempt)"
-        " select 'app'::regrole, 1, now() + g * interval '1 ms', jobs_internal.epoch(), 10000 + g, 1"
+        " select 'app'::regrole, 1, now() + g * interval '1 ms', jobs_internal.epoch(),"
+        " 10000 + g, 1"
         " from generate_series(1, %s) as g",
         [count],
     )
     database.admin(
-        "insert into jobs_internal.job (id, queue_id, owner, priority, state, attempt, max_attempts, run_at,"
+        "insert into jobs_internal.job (id, queue_id, owner, priority, state, attempt,"
+        " max_attempts, run_at,"
         " created_at, started_at, session_id)"
         " select s.job_id, 1, s.owner, 1, 'running', 1, 3, now(), now(), now(), s.id"
         " from jobs_internal.session as s where s.job_id > 10000"
@@ -284,7 +329,9 @@ def _die(database: Database, count: int) -> None:
 
 
 def test_a_round_begins_no_item_after_forty_subtransactions(database: Database) -> None:
-    """Each item has a savepoint of its own; more than 64 in a transaction would slow every session of the server."""
+    """Each item has a savepoint of its own; more than 64 in a transaction would slow every session
+    of the server.
+    """
     with database.connect("postgres") as line, line.transaction():
         line.execute("create temp table done (n integer)")
         for count, room in ((39, True), (1, False)):
@@ -297,23 +344,32 @@ def test_a_round_begins_no_item_after_forty_subtransactions(database: Database) 
 
 @pytest.mark.parametrize("kind", ["sessions", "lanes"])
 @pytest.mark.timeout(400)
-def test_a_tick_of_a_thousand_failing_items_is_short(database: Database, rounds: Callable[[], None], kind: str) -> None:
+def test_a_tick_of_a_thousand_failing_items_is_short(
+    database: Database, rounds: Callable[[], None], kind: str
+) -> None:
     """What fails is tried again a few at a time, and only now and then."""
     if kind == "lanes":
         database.admin(
-            "insert into jobs_internal.queue (name) select 'q' || g from generate_series(1, 1000) as g;"
+            "insert into jobs_internal.queue (name) select 'q' || g from generate_series(1,"
+            " 1000) as g;"
             " select jobs_internal.enter_class(id) from jobs_internal.queue where name <> 'default'"
         )
         database.admin(
-            "insert into jobs_internal.job (id, queue_id, owner, priority, state, max_attempts, run_at, due_at,"
+            "insert into jobs_internal.job (id, queue_id, owner, priority, state, max_attempts,"
+            " run_at, due_at,"
             " created_at)"
-            " select nextval('jobs_internal.job_id_seq'), q.id, 'app'::regrole, 1, 'scheduled', 3, now(), now(), now()"
+            " select nextval('jobs_internal.job_id_seq'), q.id, 'app'::regrole, 1, 'scheduled', 3,"
+            " now(), now(), now()"
             " from jobs_internal.queue as q where q.name <> 'default'"
         )
         holder = hold(database, "select jobs_internal.dispatch_mine()")
     else:
         _die(database, 1000)
-        holder = hold(database, "select count(*) from (select from jobs_internal.job for update) as j", role="postgres")
+        holder = hold(
+            database,
+            "select count(*) from (select from jobs_internal.job for update) as j",
+            role="postgres",
+        )
     line = database.connect("supervisor")
     number = _open(line)
     line.execute("set statement_timeout = '2 s'")
@@ -326,12 +382,16 @@ def test_a_tick_of_a_thousand_failing_items_is_short(database: Database, rounds:
     holder.execute("rollback")
 
 
-def test_a_part_that_was_cut_off_waits_its_turn(database: Database, rounds: Callable[[], None]) -> None:
+def test_a_part_that_was_cut_off_waits_its_turn(
+    database: Database, rounds: Callable[[], None]
+) -> None:
     """It would take as long again; other parts that fail are tried in each round."""
     rounds()
     due = database.admin(
-        "insert into jobs_internal.job (id, queue_id, owner, priority, state, max_attempts, run_at, due_at, created_at)"
-        " select nextval('jobs_internal.job_id_seq'), 1, 'other'::regrole, 1, 'scheduled', 3, now(), now(), now()"
+        "insert into jobs_internal.job (id, queue_id, owner, priority, state, max_attempts,"
+        " run_at, due_at, created_at)"
+        " select nextval('jobs_internal.job_id_seq'), 1, 'other'::regrole, 1, 'scheduled', 3,"
+        " now(), now(), now()"
         " returning id"
     )[0][0]
     database.admin(
@@ -348,7 +408,9 @@ def test_a_part_that_was_cut_off_waits_its_turn(database: Database, rounds: Call
     assert failures(database) == []
 
 
-def test_a_job_at_the_gate_goes_on_while_rounds_meet_its_locks(database: Database, rounds: Callable[[], None]) -> None:
+def test_a_job_at_the_gate_goes_on_while_rounds_meet_its_locks(
+    database: Database, rounds: Callable[[], None]
+) -> None:
     """A round beside a job that works in a real session changes nothing for it."""
     with gate_shut(database):
         job = put(database, "app.gate", {"n": 1}, settings={"work_mem": "1MB"})

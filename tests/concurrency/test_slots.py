@@ -1,4 +1,6 @@
-"""A queue runs no more jobs at once than it may, however its concurrency is changed while they run."""
+"""A queue runs no more jobs at once than it may, however its concurrency is changed while
+they run.
+"""
 
 import time
 from functools import partial
@@ -29,9 +31,9 @@ def test_lowered_and_raised_again_while_jobs_run(database: Database) -> None:
     database.drain()
 
     assert ledger(database) == list(range(8))
-    assert database.admin("select n, session_id from jobs_internal.slot where queue_id = 1 order by n") == [
-        (number, None) for number in (1, 2, 3, 4)
-    ]
+    assert database.admin(
+        "select n, session_id from jobs_internal.slot where queue_id = 1 order by n"
+    ) == [(number, None) for number in (1, 2, 3, 4)]
 
 
 def test_lowered_while_jobs_run(database: Database) -> None:
@@ -51,7 +53,9 @@ def test_lowered_while_jobs_run(database: Database) -> None:
 
 
 def test_claims_that_stay_open_leave_others_a_slot(database: Database) -> None:
-    """Sessions that one owner opened by hand claim in open transactions: another owner has a slot all the same."""
+    """Sessions that one owner opened by hand claim in open transactions: another owner has a slot
+    all the same.
+    """
     _limit(database, 4)
     make_lane(database)
     mine = put(database, "pg_catalog.now", role="other")

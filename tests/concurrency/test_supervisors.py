@@ -1,4 +1,6 @@
-"""Two supervisors do the same duty at the same moment: it is done once, and nobody waits who need not."""
+"""Two supervisors do the same duty at the same moment: it is done once,
+and nobody waits who need not.
+"""
 
 from typing import Any
 
@@ -80,7 +82,9 @@ def test_a_session_that_cannot_be_rescued_holds_up_no_other(prepared: Database, 
 
 
 def test_a_crash_is_counted_once(prepared: Database, ask: Ask) -> None:
-    """Two come at the same time after a crash: the second leaves the judgement to the first and adds nothing."""
+    """Two come at the same time after a crash: the second leaves the judgement to the first and
+    adds nothing.
+    """
     jobs = put_many(prepared, "app.note", [{"n": 1}, {"n": 2}], max_attempts=3)
     dead = [Worker(database=prepared), Worker(database=prepared)]
     assert [one.start_first() for one in dead] == jobs
@@ -88,7 +92,8 @@ def test_a_crash_is_counted_once(prepared: Database, ask: Ask) -> None:
         one.die()
     prepared.admin("update jobs_internal.session set epoch = '2020-01-01'")
     prepared.admin("update jobs_internal.server set epoch = '2020-01-01'")
-    # The judgement alone: a rescue would take the sessions away, too, and a second judge would find nobody.
+    # The judgement alone: a rescue would take the sessions away, too, and a second judge would find
+    # nobody.
     first, second = prepared.connect("postgres"), prepared.connect("postgres")
     begin(first, "select jobs_internal.note_crash()::text")
     ask(second, "select jobs_internal.note_crash()::text").result(10)
@@ -105,7 +110,9 @@ def test_a_crash_is_counted_once(prepared: Database, ask: Ask) -> None:
 
 
 def test_two_suspects_start_at_once(prepared: Database) -> None:
-    """While the first one's start is being committed the second goes back into its lane, and waits for nobody."""
+    """While the first one's start is being committed the second goes back into its lane,
+    and waits for nobody.
+    """
     jobs = put_many(prepared, "app.note", [{"n": 1}, {"n": 2}])
     prepared.admin("update jobs_internal.job set crashes = 1, crash_ran = '0'")
     first, second = Worker(database=prepared), Worker(database=prepared)
@@ -159,10 +166,13 @@ def test_an_overdue_attempt_is_noted_once(prepared: Database, ask: Ask) -> None:
     assert worker.start_first() == job
     first, second = two(prepared)
     begin(first, tick("stopping"))
-    assert ask(second, tick("stopping", 2)).result(10) == 0  # it neither waits nor notes it a second time
+    # it neither waits nor notes it a second time
+    assert ask(second, tick("stopping", 2)).result(10) == 0
     first.execute("commit")
     assert second.execute(tick("stopping", 2)).fetchall() == [(1,)]
-    assert prepared.admin("select job_id, attempt, reason from jobs_internal.stop_request") == [(job, 1, "timed_out")]
+    assert prepared.admin("select job_id, attempt, reason from jobs_internal.stop_request") == [
+        (job, 1, "timed_out")
+    ]
     worker.die()
     prepared.admin(RESCUE)
     assert attempts(prepared, job) == [(1, "timed_out")]
@@ -197,7 +207,9 @@ def test_outcomes_whose_taker_died_are_taken_again(prepared: Database) -> None:
 
 
 def test_what_is_taken_back_is_taken_back_once(prepared: Database) -> None:
-    """A session does not get to its claim: two supervisors give it to others, and count no delivery twice."""
+    """A session does not get to its claim: two supervisors give it to others,
+    and count no delivery twice.
+    """
     jobs = put_many(prepared, "app.note", [{"n": n} for n in range(3)])
     worker = Worker(database=prepared)
     worker.claim()
@@ -225,10 +237,15 @@ def test_supervisors_come_and_go_at_once(prepared: Database, ask: Ask) -> None:
     wait_until(lambda: not prepared.admin("select 1 from pg_stat_activity where pid = %s", [pid]))
     first, second = two(prepared)
     mine = begin(first, opening.format("first"))
-    yours = ask(second, opening.format("second")).result(10)  # it does not wait for the other one's clearing up
+    # it does not wait for the other one's clearing up
+    yours = ask(second, opening.format("second")).result(10)
     first.execute("commit")
     late = prepared.value(opening.format("fourth"), role="supervisor")
-    assert prepared.admin("select id from jobs_internal.supervisor order by id") == [(mine,), (yours,), (late,)]
+    assert prepared.admin("select id from jobs_internal.supervisor order by id") == [
+        (mine,),
+        (yours,),
+        (late,),
+    ]
     prepared.run(f"select jobs_internal.supervisor_close({late})", role="supervisor")
     begin(first, f"select jobs_internal.supervisor_close({mine})")
     ask(second, f"select jobs_internal.supervisor_close({yours})").result(10)
@@ -237,7 +254,9 @@ def test_supervisors_come_and_go_at_once(prepared: Database, ask: Ask) -> None:
 
 
 def test_mending_finds_nothing_wrong_in_the_middle_of_anything(prepared: Database) -> None:
-    """A supervisor that connects mends; whatever transactions are open then, no job is out of step with its message."""
+    """A supervisor that connects mends; whatever transactions are open then, no job is out of step
+    with its message.
+    """
     mend = "select jobs_internal.repair_lanes()"
     nothing = {"lanes_made": 0, "jobs_due_again": 0, "messages_removed": 0, "queues_removed": 0}
 
@@ -248,7 +267,11 @@ def test_mending_finds_nothing_wrong_in_the_middle_of_anything(prepared: Databas
 
     later = put(prepared, "app.note", {"n": 0}, run_at="2100-01-01")
     prepared.admin("update jobs_internal.job set due_at = now() where id = %s", [later])
-    enqueuer, ticking, client = prepared.connect("app"), prepared.connect("supervisor"), prepared.connect("app")
+    enqueuer, ticking, client = (
+        prepared.connect("app"),
+        prepared.connect("supervisor"),
+        prepared.connect("app"),
+    )
     begin(enqueuer, "select jobs.enqueue('app.note', '{\"n\": 1}')")
     assert begin(ticking, tick("dispatched")) == 1
     assert mended() == nothing
@@ -290,7 +313,11 @@ def test_a_supervisor_that_cannot_be_seen_is_not_called_silent(database: Databas
     line.execute("set track_activities = off")
     line.execute("select 1")
     ((status, detail, remedy),) = database.admin(look)
-    assert (status, "silent" in detail, "track_activities is off" in detail) == ("warning", False, True)
+    assert (status, "silent" in detail, "track_activities is off" in detail) == (
+        "warning",
+        False,
+        True,
+    )
     assert "track_activities = on" in remedy
     assert database.admin("select last_seen from jobs.supervisors") == [(None,)]
     line.close()

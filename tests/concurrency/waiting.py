@@ -15,14 +15,19 @@ def waits(database: Database, line: Connection[Row]) -> None:
     """Wait until a connection waits for a lock."""
     pid = line.info.backend_pid
     wait_until(
-        lambda: database.admin("select 1 from pg_stat_activity where pid = %s and wait_event_type = 'Lock'", [pid]), 10
+        lambda: database.admin(
+            "select 1 from pg_stat_activity where pid = %s and wait_event_type = 'Lock'", [pid]
+        ),
+        10,
     )
 
 
 def waits_for(database: Database, line: Connection[Row], holder: Connection[Row]) -> None:
     """Wait until a connection waits for another one."""
     question = "select %s = any (pg_blocking_pids(%s))"
-    wait_until(lambda: database.admin(question, [holder.info.backend_pid, line.info.backend_pid])[0][0], 10)
+    wait_until(
+        lambda: database.admin(question, [holder.info.backend_pid, line.info.backend_pid])[0][0], 10
+    )
 
 
 def begin(line: Connection[Row], statement: str) -> Any:
@@ -34,7 +39,9 @@ def begin(line: Connection[Row], statement: str) -> Any:
 
 def lane(database: Database) -> str:
     """Name the table of the first lane."""
-    return str(database.admin("select 'pgmq.q_' || pgmq_queue from jobs_internal.lane limit 1")[0][0])
+    return str(
+        database.admin("select 'pgmq.q_' || pgmq_queue from jobs_internal.lane limit 1")[0][0]
+    )
 
 
 #: All that a supervisor ever asks of the database.

@@ -18,7 +18,9 @@ HEADERS = {
     "airports": "faa,name,lat,lon,alt,tz,dst,tzone",
     "planes": "tailnum,year,type,manufacturer,model,engines,seats,speed,engine",
     "weather": "origin,year,month,day,hour,temp",
-    "flights": "month,year,day,dep_time,dep_delay,arr_delay,carrier,flight,tailnum,origin,dest,distance",
+    "flights": (
+        "month,year,day,dep_time,dep_delay,arr_delay,carrier,flight,tailnum,origin,dest,distance"
+    ),
 }
 FLIGHTS = """\
 1,2013,1,517,2,11,UA,1545,N14228,EWR,IAH,1400
@@ -50,7 +52,9 @@ def demo(database: Database, data: Path) -> Iterator[Connection]:
         connection.execute(read_file("tables.sql").encode())
         connection.execute(read_file("functions.sql").encode())
         load(connection, data, Quiet())
-        connection.execute("select demo.count_day('2013-01-01', 'EWR'), demo.count_day('2013-02-28', 'JFK')")
+        connection.execute(
+            "select demo.count_day('2013-01-01', 'EWR'), demo.count_day('2013-02-28', 'JFK')"
+        )
         connection.execute("refresh materialized view demo.monthly")
         yield connection
 
@@ -62,11 +66,13 @@ def found(connection: Connection, begin: str) -> str:
 
 def test_columns_go_by_name_and_na_is_null(demo: Connection) -> None:
     row = demo.execute(
-        "select flight_date::text, dep_time, dep_delay, tailnum, dest from demo.flights where flight = 1141"
+        "select flight_date::text, dep_time, dep_delay, tailnum, dest from demo.flights"
+        " where flight = 1141"
     )
     assert row.fetchone() == ("2013-01-01", None, None, None, "MIA")
     day = demo.execute(
-        "select flights, departed, cancelled, mean_dep_delay, median_dep_delay, max_arr_delay from demo.daily"
+        "select flights, departed, cancelled, mean_dep_delay, median_dep_delay, max_arr_delay"
+        " from demo.daily"
     )
     assert day.fetchone() == (3, 2, 1, 3, 3.0, 11)
 
@@ -108,4 +114,6 @@ def test_an_advisory_lock_is_found(demo: Connection) -> None:
 
 def test_missing_jobs_are_wrong_and_no_error(demo: Connection) -> None:
     wrong = {check.name for check in check_database(demo) if not check.ok}
-    assert {name for name in wrong if name.startswith(("the job", "jobs of", "create index", "queue"))} != set()
+    assert {
+        name for name in wrong if name.startswith(("the job", "jobs of", "create index", "queue"))
+    } != set()

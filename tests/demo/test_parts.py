@@ -1,4 +1,6 @@
-"""The parts of the demo: its data, its statements, its supervisor's log. The whole of it runs as `make demo`."""
+"""The parts of the demo: its data, its statements, its supervisor's log.
+The whole of it runs as `make demo`.
+"""
 
 import subprocess
 import sys
@@ -25,19 +27,26 @@ def test_the_data_is_found_without_importing_it() -> None:
     assert {path.name for path in Path(done.stdout.strip()).iterdir()} >= set(TABLES.values())
 
 
-def test_data_that_is_not_there_is_an_error_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_that_is_not_there_is_an_error_with_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(PyworkerError, match="not installed") as missing:
         data_directory("no_such_package_of_flights")
     assert "pyworker[demo]" in (missing.value.hint or "")
     (tmp_path / "half_a_package" / "data").mkdir(parents=True)
-    (tmp_path / "half_a_package" / "__init__.py").write_text("raise AssertionError('it was imported')")
+    (tmp_path / "half_a_package" / "__init__.py").write_text(
+        "raise AssertionError('it was imported')"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(PyworkerError, match="has not the files"):
         data_directory("half_a_package")
 
 
 def test_the_flights_are_all_there() -> None:
-    with ZipFile(data_directory() / TABLES["flights"]) as archive, archive.open("flights.csv") as file:
+    with (
+        ZipFile(data_directory() / TABLES["flights"]) as archive,
+        archive.open("flights.csv") as file,
+    ):
         assert sum(1 for _ in file) == 1 + 336_776
 
 
@@ -75,7 +84,10 @@ def test_a_supervisor_that_cannot_start_is_an_error_with_its_last_words(tmp_path
 def test_one_wrong_check_makes_the_demo_fail(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen()
     screen.console = Console(highlight=False, width=140)
-    good, bad = Check(name="one", found="1", expected="1"), Check(name="two", found="3", expected="2")
+    good, bad = (
+        Check(name="one", found="1", expected="1"),
+        Check(name="two", found="3", expected="2"),
+    )
     assert print_checks(screen, [good])
     assert not print_checks(screen, [good, bad])
     assert "WRONG  two: 3; it has to be 2" in capsys.readouterr().out
@@ -85,4 +97,14 @@ def test_a_table_is_as_wide_as_its_values(capsys: pytest.CaptureFixture[str]) ->
     Screen().table("select 1", ["id", "task"], [[7, "walk"], [1234, None]])
     Screen().table("select 2", ["id"], [])
     out = capsys.readouterr().out.splitlines()
-    assert out == ["", "select 1", "    id  task", "     7  walk", "  1234", "", "select 2", "  id", "  (no rows)"]
+    assert out == [
+        "",
+        "select 1",
+        "    id  task",
+        "     7  walk",
+        "  1234",
+        "",
+        "select 2",
+        "  id",
+        "  (no rows)",
+    ]

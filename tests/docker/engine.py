@@ -1,7 +1,9 @@
-"""An engine of the test's own: its data, socket and containers in one directory, which goes with it.
+"""An engine of the test's own: its data, socket and containers in one directory,
+which goes with it.
 
-It writes no packet filter rules and makes no bridge of its own, so that it meets no other engine and leaves nothing
-in the kernel; images are built in the machine's network, and containers meet on the bridge that compose makes.
+It writes no packet filter rules and makes no bridge of its own, so that it meets no other engine
+and leaves nothing in the kernel; images are built in the machine's network, and containers meet on
+the bridge that compose makes.
 """
 
 import os
@@ -49,7 +51,9 @@ class Engine:
         return call("docker", *arguments, env=self.environment)
 
     def answers(self) -> bool:
-        """Tell whether it takes requests; skips the tests, with the reason, where it cannot start at all."""
+        """Tell whether it takes requests; skips the tests, with the reason, where it cannot start
+        at all.
+        """
         if self.process.poll() is not None:
             said = (self.home / "log").read_text(errors="replace").strip().splitlines()
             pytest.skip(f"no engine can start here: {said[-1] if said else 'it said nothing'}")
@@ -68,7 +72,8 @@ def _end(engine: Engine) -> None:
     try:
         engine.process.wait(30)
     except TimeoutExpired:
-        os.killpg(engine.process.pid, signal.SIGKILL)  # the session that we started: the engine and its helpers
+        # the session that we started: the engine and its helpers
+        os.killpg(engine.process.pid, signal.SIGKILL)
         engine.process.wait(10)
     for place in _mounts(engine.home):
         call("umount", "--lazy", place)
@@ -77,7 +82,10 @@ def _end(engine: Engine) -> None:
 
 def _remains() -> set[str]:
     """List what an engine could leave: network interfaces, and files outside its directory."""
-    return {*map(str, Path("/sys/class/net").iterdir()), *(str(path) for path in _OUTSIDE if path.exists())}
+    return {
+        *map(str, Path("/sys/class/net").iterdir()),
+        *(str(path) for path in _OUTSIDE if path.exists()),
+    }
 
 
 @contextmanager
@@ -86,7 +94,15 @@ def started() -> Iterator[Engine]:
     before = _remains()
     home = Path(tempfile.mkdtemp(prefix="pyworker-docker-", dir="/var/tmp"))
     (home / "config").mkdir()
-    argv = ["dockerd", "--data-root", home / "data", "--exec-root", home / "exec", "--pidfile", home / "pid"]
+    argv = [
+        "dockerd",
+        "--data-root",
+        home / "data",
+        "--exec-root",
+        home / "exec",
+        "--pidfile",
+        home / "pid",
+    ]
     with (home / "log").open("wb") as log:
         process = Popen(
             [*map(str, argv), "--host", f"unix://{home}/docker.sock", *_OPTIONS],

@@ -1,6 +1,8 @@
-"""Base images under the names that docker/ uses, made from Debian's own packages: nothing is pulled from anywhere.
+"""Base images under the names that docker/ uses, made from Debian's own packages:
+nothing is pulled from anywhere.
 
-What the machine needs to reach its mirrors (certificates, proxies, an index of its own for pip) goes into them.
+What the machine needs to reach its mirrors (certificates, proxies, an index of its own for pip)
+goes into them.
 """
 
 import os
@@ -21,7 +23,9 @@ _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY"
 
 
 def _apt_options() -> list[str]:
-    """Give what apt of this machine was told and apt in the image needs too: proxies, how old a mirror may be."""
+    """Give what apt of this machine was told and apt in the image needs too: proxies,
+    how old a mirror may be.
+    """
     marks = ("Acquire::http::Proxy", "Acquire::https::Proxy", "Acquire::Check-Valid-Until")
     return [f"--aptopt={line}" for line in settings_of(["apt-config", "dump"], marks)]
 
@@ -33,8 +37,14 @@ def _index() -> dict[str, str]:
         name, _, value = line.partition("=")
         option = name.rpartition(".")[2]
         if option in ("index-url", "extra-index-url"):
-            found.setdefault(option, []).extend(w for w in value.strip("'\"").split() if w.startswith("http"))
-    return {f"PIP_{name.upper().replace('-', '_')}": " ".join(urls) for name, urls in found.items() if urls}
+            found.setdefault(option, []).extend(
+                w for w in value.strip("'\"").split() if w.startswith("http")
+            )
+    return {
+        f"PIP_{name.upper().replace('-', '_')}": " ".join(urls)
+        for name, urls in found.items()
+        if urls
+    }
 
 
 def _environment() -> dict[str, str]:

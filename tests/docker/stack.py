@@ -18,7 +18,8 @@ TOP = Path(__file__).parents[2]
 NAME = "pyworkertest"
 #: Images are built in the machine's network: the engine has no bridge of its own.
 _OVERRIDE = "version: '3.9'\nservices:\n" + "".join(
-    f"  {service}:\n    build:\n      network: host\n" for service in ("server", "install", "grant", "supervisor")
+    f"  {service}:\n    build:\n      network: host\n"
+    for service in ("server", "install", "grant", "supervisor")
 )
 
 
@@ -31,7 +32,8 @@ class Stack:
         self.passwords = {name: secrets.token_hex(8) for name in ("POSTGRES", "SUPERVISOR", "APP")}
         text = (TOP / "docker" / "compose.yaml").read_text(encoding="utf-8")
         if " 1." in call("docker-compose", "version", "--short").rjust(8):
-            # Compose 1 knows no project name in a file, and wants the version of the format that compose 2 forgot.
+            # Compose 1 knows no project name in a file, and wants the version of the format that
+            # compose 2 forgot.
             text = re.sub(r"^name: .*\n", "version: '3.9'\n", text, flags=re.MULTILINE)
         self._files = [engine.home / "compose.yaml", engine.home / "override.yaml"]
         self._files[0].write_text(text, encoding="utf-8")
@@ -56,7 +58,9 @@ class Stack:
     def state(self, service: str) -> tuple[str, int]:
         """Give a container's state and its exit code."""
         shown = "{{.State.Status}} {{.State.ExitCode}}"
-        status, code = self.engine.docker("inspect", f"--format={shown}", self.container(service)).split()
+        status, code = self.engine.docker(
+            "inspect", f"--format={shown}", self.container(service)
+        ).split()
         return status, int(code)
 
     def connect(self, role: str = "app") -> "Connection[TupleRow]":
@@ -88,7 +92,9 @@ class Stack:
 
 @contextmanager
 def running(engine: Engine) -> Iterator[Stack]:
-    """Build the images and bring everything up; at the end containers, volumes and networks are gone."""
+    """Build the images and bring everything up; at the end containers, volumes and networks
+    are gone.
+    """
     stack = Stack(engine)
     try:
         stack.compose("build")

@@ -1,4 +1,6 @@
-"""docker/, really built and run: `make test-docker`. Root on Debian; elsewhere it is skipped, with the reason."""
+"""docker/, really built and run: `make test-docker`. Root on Debian; elsewhere it is skipped,
+with the reason.
+"""
 
 import pytest
 from psycopg import Connection
@@ -24,17 +26,20 @@ def test_app_makes_a_table_and_its_jobs_run(stack: Stack) -> None:
     with stack.connect() as app:
         app.execute("create table visits (id int primary key, seen int not null)")
         app.execute(
-            "create function see(visit int) returns void begin atomic insert into visits values (visit, 1); end"
+            "create function see(visit int) returns void begin atomic insert into visits"
+            " values (visit, 1); end"
         )
         first = app.execute("""select jobs.enqueue('see', '{"visit": 7}')""").fetchone()
-        second = app.execute("select jobs.enqueue_sql('create index concurrently on visits (seen)')").fetchone()
+        second = app.execute(
+            "select jobs.enqueue_sql('create index concurrently on visits (seen)')"
+        ).fetchone()
         for row in (first, second):
             assert row is not None
             wait_until(lambda job=row[0]: _state(app, job) == "succeeded", 30, 0.1)
         assert app.execute("select id from visits").fetchall() == [(7,)]
-        assert app.execute("select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'app'").fetchone() == (
-            "app",
-        )
+        assert app.execute(
+            "select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'app'"
+        ).fetchone() == ("app",)
 
 
 def test_a_job_goes_on_after_the_server_was_killed(stack: Stack) -> None:

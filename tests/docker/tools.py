@@ -21,7 +21,12 @@ def why_not() -> str | None:
     return None
 
 
-def call(*argv: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 240) -> str:
+def call(
+    *argv: str | Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 240,
+) -> str:
     """Run a program to its end and give what it printed; an error that shows it when it failed."""
     words = [str(word) for word in argv]
     done = run(
@@ -43,7 +48,9 @@ def call(*argv: str | Path, env: Mapping[str, str] | None = None, cwd: Path | No
 
 def install_missing() -> None:
     """Install what is missing; it stays, as a user of this machine would have it."""
-    missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program, path=PATH)})
+    missing = sorted(
+        {package for program, package in PROGRAMS.items() if not shutil.which(program, path=PATH)}
+    )
     if missing:
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         call("apt-get", "-q", "update", env=quiet)

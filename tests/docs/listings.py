@@ -1,9 +1,11 @@
 """Listings of a Markdown page: found, run, and their output compared with what the page says.
 
-    ```sql            statements for psql as role app; the ```text block that follows is what psql prints
-    ```console        `$ command` with what it prints; a line `^C` interrupts it when what stands above it has come
+    ```sql            statements for psql as role app; the ```text block that follows is what psql
+    prints ```console        `$ command` with what it prints; a line `^C` interrupts it when what
+    stands above it has come
 
-A line `...` stands for any lines. What differs from run to run (times, process ids, paths, versions) is not compared.
+A line `...` stands for any lines. What differs from run to run (times, process ids, paths,
+versions) is not compared.
 """
 
 import os
@@ -22,12 +24,17 @@ TOP = Path(__file__).parents[2]
 
 #: Columns whose values differ from run to run.
 _VOLATILE = {
-    "pid", "child_pid", "started_at", "finished_at", "created_at", "due_at", "at", "eta", "age", "oldest", "wait_ms",
-    "run_ms", "rate", "done", "percent", "last_seen", "wait_event",
+    "pid", "child_pid", "started_at", "finished_at", "created_at", "due_at", "at", "eta", "age",
+    "oldest", "wait_ms", "run_ms", "rate", "done", "percent", "last_seen", "wait_event",
 }  # fmt: skip
 _MASKS = [
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d(:\d\d)?|Z)?"), "TIME"),
-    (re.compile(r"\b(supervisor|session|pid|ms|uptime|active_sessions|session_demand|count)=[\d.]+"), r"\1=N"),
+    (
+        re.compile(
+            r"\b(supervisor|session|pid|ms|uptime|active_sessions|session_demand|count)=[\d.]+"
+        ),
+        r"\1=N",
+    ),
     (re.compile(r"\b(supervisor_name|name|host|at|database)=('[^']*'|[^ &]+)"), r"\1=X"),
     (re.compile(r"@/\w+\?"), "@/DATABASE?"),
     (re.compile(r"server_version='[^']*'"), "server_version=X"),
@@ -69,7 +76,9 @@ def _listings(page: Path) -> Iterator[Listing]:
         kind, body, line = found[1], found[2], text[: found.start()].count("\n") + 2
         if pending is not None:
             output = body.splitlines() if kind == "text" else []
-            yield Listing(page=page.name, line=pending[0], kind="sql", source=pending[1], output=output)
+            yield Listing(
+                page=page.name, line=pending[0], kind="sql", source=pending[1], output=output
+            )
             pending = None
         if kind == "sql":
             pending = (line, body)
@@ -162,7 +171,9 @@ class Runner:
         if listing.kind == "sql":
             output = self._psql(source)
         else:
-            output = self._interrupt(source, listing) if listing.interrupted else self._command(source)
+            output = (
+                self._interrupt(source, listing) if listing.interrupted else self._command(source)
+            )
         for shown, real in self.names.items():
             output = output.replace(real, shown)
         return output.splitlines()
@@ -177,7 +188,12 @@ class Runner:
 
     def _shell(self) -> dict[str, str]:
         programs = str(Path(sys.executable).parent)
-        return {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "COLUMNS": "120", **self.shell}
+        return {
+            **os.environ,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "COLUMNS": "120",
+            **self.shell,
+        }
 
     def _command(self, source: str) -> str:
         done = subprocess.run(
@@ -187,7 +203,9 @@ class Runner:
         return done.stdout
 
     def _interrupt(self, source: str, listing: Listing) -> str:
-        """Interrupt it when everything that comes before the last `...` or the supervisor's end has been printed."""
+        """Interrupt it when everything that comes before the last `...` or the supervisor's end has
+        been printed.
+        """
         *above, _stopping, _stopped = listing.output
         process = subprocess.Popen(
             ["bash", "-c", f"exec {source}"], env=self._shell(), cwd=TOP, text=True,
@@ -203,7 +221,11 @@ class Runner:
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
         until = time.monotonic() + 20
-        while not fits(plain(above), plain(lines)) and time.monotonic() < until and process.poll() is None:
+        while (
+            not fits(plain(above), plain(lines))
+            and time.monotonic() < until
+            and process.poll() is None
+        ):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         process.wait(20)

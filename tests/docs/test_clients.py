@@ -1,4 +1,6 @@
-"""The Python listings of README.md run as they stand there, each with its library, and enqueue in its transaction."""
+"""The Python listings of README.md run as they stand there, each with its library,
+and enqueue in its transaction.
+"""
 
 import importlib.util
 import re
@@ -23,7 +25,8 @@ engine = create_engine("postgresql+psycopg://", creator=lambda: __import__("psyc
 from django.conf import settings
 from psycopg.conninfo import conninfo_to_dict
 given = conninfo_to_dict(dsn)
-place = {"NAME": given["dbname"], "USER": given["user"], "HOST": given.get("host", ""), "PORT": given.get("port", "")}
+place = {"NAME": given["dbname"], "USER": given["user"],
+         "HOST": given.get("host", ""), "PORT": given.get("port", "")}
 place["PASSWORD"] = given.get("password", "")
 settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", **place}})
 from django.db import connection, transaction
@@ -34,7 +37,11 @@ _MARK = {"psycopg": "Jsonb(", "sqlalchemy": "engine.begin()", "django": "transac
 
 def _listing(client: str) -> str:
     page = (TOP / "README.md").read_text(encoding="utf-8")
-    (found,) = [text for text in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S) if _MARK[client] in text]
+    (found,) = [
+        text
+        for text in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+        if _MARK[client] in text
+    ]
     assert len(found.splitlines()) <= 3
     return str(found)
 
@@ -46,7 +53,9 @@ def _run(client: str, program: str, database: Database) -> "subprocess.Completed
 
 @pytest.fixture(name="database")
 def _database(shared: Database) -> Database:
-    shared.run("create or replace function sales(customer text) returns text language sql return customer")
+    shared.run(
+        "create or replace function sales(customer text) returns text language sql return customer"
+    )
     return shared
 
 
@@ -66,7 +75,9 @@ def test_a_transaction_that_fails_enqueues_nothing(client: str, database: Databa
     if importlib.util.find_spec(client) is None:
         pytest.skip(f"{client} is not installed: it comes with the extra dev")
     before = database.value("select count(*) from jobs.job")
-    done = _run(client, _listing(client) + "    print(job, flush=True)\n    raise SystemExit(7)\n", database)
+    done = _run(
+        client, _listing(client) + "    print(job, flush=True)\n    raise SystemExit(7)\n", database
+    )
 
     assert done.returncode == 7, done.stderr
     assert int(done.stdout) > 0

@@ -29,7 +29,9 @@ def test_each_file_is_there() -> None:
 def test_each_name_is_where_it_is_looked_for() -> None:
     for name, file in CONSTANTS.items():
         assert f"`{name}" in TEXT, name
-        assert re.search(rf"^ *(def )?{name}\b", (TOP / file).read_text("utf-8"), re.MULTILINE), name
+        assert re.search(rf"^ *(def )?{name}\b", (TOP / file).read_text("utf-8"), re.MULTILINE), (
+            name
+        )
 
 
 def test_it_is_two_pages() -> None:

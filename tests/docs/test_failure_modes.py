@@ -21,7 +21,11 @@ def functions_of(path: str) -> frozenset[str]:
     file = TOP / path
     if not file.exists():
         return frozenset()
-    return frozenset(n.name for n in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(n, ast.FunctionDef))
+    return frozenset(
+        n.name
+        for n in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(n, ast.FunctionDef)
+    )
 
 
 PARTS = ["Seen", "By itself", "To do", "Shown by"]
@@ -35,13 +39,17 @@ def sections() -> list[tuple[str, dict[str, str]]]:
         points = re.split(r"^- ([A-Z][a-z ]+):", rest.partition("\n## ")[0], flags=re.MULTILINE)
         assert points[0].strip() == "", f"{mode}: text outside its points"
         assert points[1::2] == PARTS, f"{mode}: {points[1::2]}"
-        found.append((mode, dict(zip(PARTS, (" ".join(text.split()) for text in points[2::2]), strict=True))))
+        found.append(
+            (mode, dict(zip(PARTS, (" ".join(text.split()) for text in points[2::2]), strict=True)))
+        )
     return found
 
 
 def missing(shown_by: str) -> list[str]:
     """List what a section names and what does not exist."""
-    tests = [f"{path}::{name}" for path, name in TEST.findall(shown_by) if name not in functions_of(path)]
+    tests = [
+        f"{path}::{name}" for path, name in TEST.findall(shown_by) if name not in functions_of(path)
+    ]
     return tests + [name for name in SCENARIO.findall(shown_by) if name not in SCENARIOS]
 
 

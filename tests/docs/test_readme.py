@@ -1,4 +1,6 @@
-"""Every listing of README.md and docs/operations.md is run, in its order, and prints what the page says."""
+"""Every listing of README.md and docs/operations.md is run, in its order,
+and prints what the page says.
+"""
 
 import os
 from collections.abc import Iterator
@@ -39,7 +41,9 @@ def _runner(server: Server, template: str) -> Iterator[Runner]:
             "make demo": DEMO,
             "pyworker server psql": f"pyworker server psql --dbname {name}",
             "pyworker server start": "env -u PYWORKER_DSN pyworker server start",
-            "pyworker run": f"env PYWORKER_DSN={quoted(private.dsn('supervisor', name))} pyworker run",
+            "pyworker run": (
+                f"env PYWORKER_DSN={quoted(private.dsn('supervisor', name))} pyworker run"
+            ),
         },
         names=names,
     )

@@ -34,7 +34,13 @@ def test_every_error_that_the_sql_raises_is_listed() -> None:
         for file in (TOP / "sql").rglob("*.sql")
         for found in re.findall(r"'(PW[0-9A-Z]{3})'", file.read_text(encoding="utf-8"))
     }
-    listed = set(re.findall(r"^\| `(PW\w{3})` \|", (TOP / "docs/reference/errors.md").read_text("utf-8"), re.MULTILINE))
+    listed = set(
+        re.findall(
+            r"^\| `(PW\w{3})` \|",
+            (TOP / "docs/reference/errors.md").read_text("utf-8"),
+            re.MULTILINE,
+        )
+    )
     assert len(raised) > 50
     assert raised - {"PW000"} <= listed  # PW000 never leaves the function that raises it
 
@@ -42,11 +48,13 @@ def test_every_error_that_the_sql_raises_is_listed() -> None:
 def test_every_function_and_view_is_commented(server: Server, template: str) -> None:
     with psycopg.connect(server.dsn(database=template)) as connection:
         bare = connection.execute(
-            "select p.oid::regprocedure::text from pg_proc p where pronamespace = 'jobs'::regnamespace"
+            "select p.oid::regprocedure::text from pg_proc p"
+            " where pronamespace = 'jobs'::regnamespace"
             " and obj_description(p.oid, 'pg_proc') is null"
             " union all select format('%s.%s', c.oid::regclass, a.attname) from pg_class c"
             " join pg_attribute a on a.attrelid = c.oid and a.attnum > 0"
-            " where c.relnamespace = 'jobs'::regnamespace and col_description(c.oid, a.attnum) is null"
+            " where c.relnamespace = 'jobs'::regnamespace and col_description(c.oid, a.attnum)"
+            " is null"
         ).fetchall()
     assert bare == []
 
@@ -62,5 +70,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert found.exists(), f"{page.name} links to {target}"
         if anchor:
             headings = re.findall(r"^#+ (.*)$", found.read_text(encoding="utf-8"), re.MULTILINE)
-            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            slugs = {
+                re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
+            }
             assert anchor in slugs, f"{page.name} links to {target}"

@@ -1,4 +1,6 @@
-"""The walks of docs/architecture.md: each file is there, one before it uses it, and no room is entered twice."""
+"""The walks of docs/architecture.md: each file is there, one before it uses it,
+and no room is entered twice.
+"""
 
 import re
 from functools import cache
@@ -39,20 +41,31 @@ def entered(files: list[str]) -> list[str]:
 def code(file: str) -> str:
     """Read a file, without comments of SQL: what is named there is not used there."""
     text = (TOP / file).read_text("utf-8")
-    return re.sub(r"--.*|^comment on .*", "", text, flags=re.MULTILINE) if file.endswith(".sql") else text
+    return (
+        re.sub(r"--.*|^comment on .*", "", text, flags=re.MULTILINE)
+        if file.endswith(".sql")
+        else text
+    )
 
 
 def uses(user: str, used: str) -> bool:
     """Tell whether a file calls a function of an SQL file, or imports a Python module."""
     if used.endswith(".py"):
         module = used.removesuffix(".py").replace("/", ".")
-        return re.search(rf"^from {re.escape(module)} import ", code(user), re.MULTILINE) is not None
-    return any(re.search(rf"\b{re.escape(name)}\b\s*\(", code(user)) for name in MADE.findall(code(used)))
+        return (
+            re.search(rf"^from {re.escape(module)} import ", code(user), re.MULTILINE) is not None
+        )
+    return any(
+        re.search(rf"\b{re.escape(name)}\b\s*\(", code(user)) for name in MADE.findall(code(used))
+    )
 
 
 def test_there_are_two() -> None:
     assert [len(files) > 5 for files in walks().values()] == [True, True]
-    assert [files[0] for files in walks().values()] == ["sql/api/enqueue.sql", "pyworker/supervisor/loop.py"]
+    assert [files[0] for files in walks().values()] == [
+        "sql/api/enqueue.sql",
+        "pyworker/supervisor/loop.py",
+    ]
     args, launch = walks().values()
     assert "insert into jobs_internal.finished" in code(args[-1])
     assert "pg_background" in code(launch[-1])
@@ -80,10 +93,12 @@ def test_each_file_is_used_by_one_before_it(walk: str) -> None:
 
 
 def test_a_way_back_is_found() -> None:
-    assert entered(["sql/engine/run/a.sql", "sql/engine/run/b.sql", "sql/api/c.sql", "sql/engine/run/d.sql"]) == [
-        *("sql/engine/run", "sql/api", "sql/engine/run")
+    assert entered(
+        ["sql/engine/run/a.sql", "sql/engine/run/b.sql", "sql/api/c.sql", "sql/engine/run/d.sql"]
+    ) == [*("sql/engine/run", "sql/api", "sql/engine/run")]
+    assert entered(["pyworker/supervisor/loop.py", "pyworker/supervisor/duties/stop.py"]) == [
+        "pyworker/supervisor"
     ]
-    assert entered(["pyworker/supervisor/loop.py", "pyworker/supervisor/duties/stop.py"]) == ["pyworker/supervisor"]
 
 
 def test_what_is_not_used_is_found() -> None:

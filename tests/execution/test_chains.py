@@ -1,4 +1,6 @@
-"""A job that enqueues itself under its own unique_key gives up the key for its successor, and the chain goes on."""
+"""A job that enqueues itself under its own unique_key gives up the key for its successor,
+and the chain goes on.
+"""
 
 import pytest
 from stage import (
@@ -24,7 +26,8 @@ declare
 begin
   insert into app.ledger (n) values (n);
   if n < last then
-    v_id := jobs.enqueue('app.chain', jsonb_build_object('n', n + 1, 'last', last), unique_key => 'chain');
+    v_id := jobs.enqueue('app.chain',
+      jsonb_build_object('n', n + 1, 'last', last), unique_key => 'chain');
   end if;
   if app.attempt() <= fails then
     raise exception using errcode = '40001', message = 'not yet';
@@ -36,7 +39,8 @@ language plpgsql as $$
 begin
   insert into app.ledger (n) values (n);
   if n < last then
-    perform jobs.enqueue('app.chain_of_calls', jsonb_build_object('n', n + 1, 'last', last), unique_key => 'calls',
+    perform jobs.enqueue('app.chain_of_calls',
+      jsonb_build_object('n', n + 1, 'last', last), unique_key => 'calls',
       run_at => now() + case when how <> '' then interval '1 hour' else '0' end);
   end if;
   if how = 'waits' then
@@ -57,7 +61,12 @@ def functions(database: Database) -> None:
 
 
 def _kept(database: Database, key: str) -> list[str]:
-    return [row[0] for row in database.admin("select state from jobs.job where unique_key = %s order by id", [key])]
+    return [
+        row[0]
+        for row in database.admin(
+            "select state from jobs.job where unique_key = %s order by id", [key]
+        )
+    ]
 
 
 @pytest.mark.parametrize("short", [False, True], ids=["alone", "in a chunk"])
@@ -75,8 +84,12 @@ def test_a_function_that_enqueues_itself(database: Database, *, short: bool) -> 
 
 
 def test_a_function_that_fails_takes_its_successor_back(database: Database) -> None:
-    """Successor and work are one transaction: an attempt that fails has enqueued nothing, and the job has its key."""
-    first = put(database, "app.chain", {"n": 1, "last": 3, "fails": 2}, unique_key="chain", max_attempts=3)
+    """Successor and work are one transaction: an attempt that fails has enqueued nothing,
+    and the job has its key.
+    """
+    first = put(
+        database, "app.chain", {"n": 1, "last": 3, "fails": 2}, unique_key="chain", max_attempts=3
+    )
     database.admin("select jobs.alter_queue('default', backoff => '1 hour')")
     for _ in range(2):
         database.drain()
@@ -100,21 +113,37 @@ def test_a_procedure_and_a_statement_that_enqueue_themselves(database: Database)
 
 
 def test_a_call_that_is_tried_again_finds_its_successor(database: Database) -> None:
-    """What it committed stays: the second attempt gets the successor's number, and there are not two of them."""
-    first = put(database, "app.chain_of_calls", {"n": 1, "last": 2, "how": "fails"}, unique_key="calls", max_attempts=1)
+    """What it committed stays: the second attempt gets the successor's number,
+    and there are not two of them.
+    """
+    first = put(
+        database,
+        "app.chain_of_calls",
+        {"n": 1, "last": 2, "how": "fails"},
+        unique_key="calls",
+        max_attempts=1,
+    )
     database.drain()
     assert state(database, first) == "failed"
     (successor,) = database.run("select id from jobs.job where state = 'scheduled'")[0]
     assert put(database, "app.chain_of_calls", {"n": 7}, unique_key="calls") == successor
     # By hand it is refused as long as the successor is there.
     assert sqlstate_of(lambda: database.run("select jobs.retry(%s)", [first])) == "PW032"
-    again = put(database, "app.chain_of_calls", {"n": 5, "last": 6, "how": "fails"}, unique_key="other", max_attempts=2)
+    again = put(
+        database,
+        "app.chain_of_calls",
+        {"n": 5, "last": 6, "how": "fails"},
+        unique_key="other",
+        max_attempts=2,
+    )
     database.admin("update jobs_internal.job set unique_key = 'x' where id = %s", [successor])
     database.admin("update jobs_internal.job set unique_key = 'calls' where id = %s", [again])
     database.drain()
     assert wait_for(database, again)["state"] == "succeeded"
     assert attempts(database, again) == [(1, "failed"), (2, "succeeded")]
-    assert database.run("select count(*) from jobs.job where state = 'scheduled' and unique_key = 'calls'") == [(1,)]
+    assert database.run(
+        "select count(*) from jobs.job where state = 'scheduled' and unique_key = 'calls'"
+    ) == [(1,)]
 
 
 def test_who_does_not_run_the_job_takes_no_key(database: Database) -> None:
@@ -127,7 +156,9 @@ def test_who_does_not_run_the_job_takes_no_key(database: Database) -> None:
             for child in ("on", "off"):
                 connection.execute("select set_config('pyworker.job', %s, false)", [f"{job}/1 1"])
                 connection.execute("select set_config('pyworker.child', %s, false)", [child])
-                found = connection.execute("select jobs.enqueue('app.note', '{\"n\": 2}', unique_key => 'chain')")
+                found = connection.execute(
+                    "select jobs.enqueue('app.note', '{\"n\": 2}', unique_key => 'chain')"
+                )
                 assert found.fetchone() == (job,)
     database.drain()
     assert ledger(database) == [1]
@@ -135,7 +166,9 @@ def test_who_does_not_run_the_job_takes_no_key(database: Database) -> None:
 
 def test_a_child_that_holds_its_key_open_stops_no_supervisor(database: Database) -> None:
     """Its transaction has the job's row: neither its watcher nor a rescue waits for that."""
-    job = put(database, "app.chain_of_calls", {"n": 1, "last": 2, "how": "waits"}, unique_key="calls")
+    job = put(
+        database, "app.chain_of_calls", {"n": 1, "last": 2, "how": "waits"}, unique_key="calls"
+    )
     with gate_shut(database):
         database.run("select jobs.start()")
         (child,) = wait_at_gate(database)

@@ -1,4 +1,6 @@
-"""What a statement at top level cost, from pg_stat_statements where it is installed; else null, and the reason."""
+"""What a statement at top level cost, from pg_stat_statements where it is installed; else null,
+and the reason.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,11 +25,14 @@ def _counted(database: Database) -> Database:
         pytest.skip("this server does not load pg_stat_statements (shared_preload_libraries)")
     database.admin("create extension pg_stat_statements")
     database.run("create table app.heap (n integer, filler text)")
-    database.run("insert into app.heap select g, repeat('x', 100) from generate_series(1, 2000) as g")
+    database.run(
+        "insert into app.heap select g, repeat('x', 100) from generate_series(1, 2000) as g"
+    )
     database.run("create index heap_there on app.heap (n)")
     database.run(
         "create procedure app.told(inout n integer) language plpgsql as $$ begin"
-        " insert into app.heap select g, repeat('y', 100) from generate_series(1, n) as g; commit; end $$"
+        " insert into app.heap select g, repeat('y', 100) from generate_series(1, n) as g;"
+        " commit; end $$"
     )
     database.run(
         "create procedure app.fill(n integer) language plpgsql as $$ begin"
@@ -41,16 +46,28 @@ def _counted(database: Database) -> Database:
     "enqueue",
     [
         lambda d: put_sql(d, "create index concurrently heap_n on app.heap (n)"),
-        lambda d: put_sql(d, "  CREATE   INDEX concurrently\n heap_n on app.heap (n) where n <> 17;"),
+        lambda d: put_sql(
+            d, "  CREATE   INDEX concurrently\n heap_n on app.heap (n) where n <> 17;"
+        ),
         lambda d: put_sql(d, "vacuum (freeze) app.heap"),
         lambda d: put_sql(d, "call app.fill(500)"),
         lambda d: put(d, "app.fill", {"n": 500}),
         lambda d: put(d, "app.told", {"n": 500}),
         lambda d: put_sql(d, "reindex index concurrently app.heap_there"),
     ],
-    ids=["create index", "spaces and constants", "vacuum", "call", "procedure", "its result", "reindex"],
+    ids=[
+        "create index",
+        "spaces and constants",
+        "vacuum",
+        "call",
+        "procedure",
+        "its result",
+        "reindex",
+    ],
 )
-def test_what_a_statement_at_top_level_wrote(counted: Database, enqueue: Callable[[Database], int]) -> None:
+def test_what_a_statement_at_top_level_wrote(
+    counted: Database, enqueue: Callable[[Database], int]
+) -> None:
     """Each attempt has its own figures, and jobs.cost sums them."""
     job = enqueue(counted)
     counted.drain()
@@ -87,7 +104,10 @@ def test_what_another_session_runs_meanwhile_is_not_taken_for_it(counted: Databa
     wait_until(lambda: not counted.background())
     found = attempt(counted, job)
     assert [found[name] for name in MEASURED] == [None] * 5
-    assert found["not_measured"] == "pg_stat_statements did not count this statement exactly once meanwhile"
+    assert (
+        found["not_measured"]
+        == "pg_stat_statements did not count this statement exactly once meanwhile"
+    )
 
 
 def test_another_role_runs_the_same_meanwhile(counted: Database) -> None:
@@ -112,7 +132,10 @@ def test_without_the_extension_it_is_null_and_says_why(database: Database) -> No
     assert attempt(database, job)["not_measured"] == "it did not succeed"
     found = attempt(database, done)
     assert [found[name] for name in MEASURED] == [None] * 5
-    assert found["not_measured"] == "it ran at top level, and pg_stat_statements is not installed in this database"
+    assert (
+        found["not_measured"]
+        == "it ran at top level, and pg_stat_statements is not installed in this database"
+    )
     assert attempt(database, quick)["not_measured"] is None
     ((status, detail),) = database.run(CHECK)
     assert status == "ok"
@@ -121,11 +144,15 @@ def test_without_the_extension_it_is_null_and_says_why(database: Database) -> No
 
 def test_health_says_that_they_are_measured(counted: Database) -> None:
     """And no role of ours is told more than its own figures."""
-    assert counted.run(CHECK) == [("ok", "statements at top level are measured, by pg_stat_statements")]
+    assert counted.run(CHECK) == [
+        ("ok", "statements at top level are measured, by pg_stat_statements")
+    ]
     counted.run("vacuum app.heap")
     mine = counted.value("select jobs_internal.child_figures('vacuum app.heap')")
     assert [value["calls"] for value in mine.values()] == [1]
-    assert counted.value("select jobs_internal.child_figures('vacuum app.heap')", role="other") == {}
+    assert (
+        counted.value("select jobs_internal.child_figures('vacuum app.heap')", role="other") == {}
+    )
 
 
 def test_nothing_is_asked_where_costs_are_not_measured(counted: Database) -> None:

@@ -1,4 +1,6 @@
-"""The server's clock is set back: what was enqueued by the old time does not wait until it comes again."""
+"""The server's clock is set back: what was enqueued by the old time does not wait until it
+comes again.
+"""
 
 from stage import drain_once, make_lane, put
 from support import Database
@@ -7,7 +9,10 @@ from support import Database
 def test_messages_from_the_future_are_seen_at_the_next_round(database: Database) -> None:
     make_lane(database)
     job = put(database, "app.nap", {"seconds": 0, "n": 1})
-    of_job = "select pgmq_queue from jobs_internal.lane join jobs_internal.job as j on j.lane_id = lane.id"
+    of_job = (
+        "select pgmq_queue from jobs_internal.lane join jobs_internal.job as j on"
+        " j.lane_id = lane.id"
+    )
     lane = database.admin(of_job)[0][0]
     future = f"update pgmq.q_{lane} set vt = clock_timestamp() + interval '1 hour'"
     leased = f"update pgmq.q_{lane} set vt = clock_timestamp() + interval '30 s'"
@@ -16,7 +21,8 @@ def test_messages_from_the_future_are_seen_at_the_next_round(database: Database)
     database.admin("select jobs_internal.supervisor_tick(0)")
     assert database.admin(hidden), "a lease is left alone"
     database.admin(future)
-    database.admin("update jobs_internal.server set clock = clock_timestamp() + interval '1 hour'")  # the last look
+    # the last look
+    database.admin("update jobs_internal.server set clock = clock_timestamp() + interval '1 hour'")
     database.admin("select jobs_internal.supervisor_tick(0)")
     assert not database.admin(hidden)
     drain_once(database)
@@ -24,9 +30,13 @@ def test_messages_from_the_future_are_seen_at_the_next_round(database: Database)
 
 
 def _hide(database: Database, looked: str, count: int = 1) -> str:
-    """Make messages that an old clock hides, after a look at that time; gives the query for those still hidden."""
+    """Make messages that an old clock hides, after a look at that time; gives the query for those
+    still hidden.
+    """
     make_lane(database)
-    database.run("select count(jobs.enqueue('app.note', '{\"n\": 1}')) from generate_series(1, %s)", [count])
+    database.run(
+        "select count(jobs.enqueue('app.note', '{\"n\": 1}')) from generate_series(1, %s)", [count]
+    )
     lane = database.admin("select pgmq_queue from jobs_internal.lane")[0][0]
     database.admin(f"update pgmq.q_{lane} set vt = clock_timestamp() + interval '1 hour'")
     database.admin(f"update jobs_internal.server set clock = clock_timestamp() {looked}")
@@ -61,13 +71,21 @@ def test_more_than_a_round_can_mend_are_mended_by_the_next_ones(database: Databa
 
 
 def test_a_supervisor_goes_on_only_where_it_was_the_last_to_look(database: Database) -> None:
-    """It remembers how far it came; another one that has looked since then has begun anew, and so does the next."""
+    """It remembers how far it came; another one that has looked since then has begun anew,
+    and so does the next.
+    """
     database.run("select jobs.create_queue('second')", role="operator")
     make_lane(database)
     make_lane(database, queue="second")
-    first, second = (queue for (queue,) in database.admin("select pgmq_queue from jobs_internal.lane order by id"))
+    first, second = (
+        queue
+        for (queue,) in database.admin("select pgmq_queue from jobs_internal.lane order by id")
+    )
     put(database, "app.note", {"n": 1})
-    database.run("select jobs.enqueue_many('app.note', array_fill('{\"n\": 2}'::jsonb, array[5500]), 'second')")
+    database.run(
+        "select jobs.enqueue_many('app.note', array_fill('{\"n\": 2}'::jsonb, array[5500]),"
+        " 'second')"
+    )
     hide = "update pgmq.q_{} set vt = clock_timestamp() + interval '1 hour'"
     stepped = "update jobs_internal.server set clock = clock_timestamp() + interval '1 hour'"
     hidden = (

@@ -15,14 +15,17 @@ def functions(database: Database) -> None:
     database.run("create table app.heap (n integer, filler text)")
     database.run(
         "create function app.write(rows integer) returns integer language sql as"
-        " 'insert into app.heap select g, repeat(md5(g::text), 8) from generate_series(1, $1) as g; select $1'"
+        " 'insert into app.heap select g, repeat(md5(g::text), 8) from generate_series(1,"
+        " $1) as g; select $1'"
     )
     database.run(
-        "create function app.many(rows integer) returns setof integer language sql as 'select generate_series(1, $1)'"
+        "create function app.many(rows integer) returns setof integer"
+        " language sql as 'select generate_series(1, $1)'"
     )
     database.run(
         "create function app.spill() returns bigint language sql set work_mem = '64kB' as"
-        " 'select count(*) from (select g from generate_series(1, 50000) as g order by md5(g::text)) as s'"
+        " 'select count(*) from (select g from generate_series(1, 50000) as g"
+        " order by md5(g::text)) as s'"
     )
 
 
@@ -51,7 +54,10 @@ def test_temporary_files_are_counted(database: Database) -> None:
 
 
 def test_rows_are_those_of_the_statement_or_the_set(database: Database) -> None:
-    jobs = [put_sql(database, "insert into app.heap values (1, 'x'), (2, 'y')"), put(database, "app.many", {"rows": 7})]
+    jobs = [
+        put_sql(database, "insert into app.heap values (1, 'x'), (2, 'y')"),
+        put(database, "app.many", {"rows": 7}),
+    ]
     jobs.append(put(database, "app.write", {"rows": 3}))
     database.drain()
     assert [attempt(database, job)["rows"] for job in jobs] == [2, 7, None]
@@ -69,7 +75,15 @@ def test_what_failed_or_ran_in_a_child_is_not_measured(database: Database) -> No
 
 def test_a_result_is_the_same_measured_or_not(database: Database) -> None:
     """Null, a JSON null, texts and sets come through the detour unharmed."""
-    values = ["null", "'null'::jsonb", "''::text", "'\"'::text", "array[1, null]", "repeat('x', 200000)", "row(1, 'a')"]
+    values = [
+        "null",
+        "'null'::jsonb",
+        "''::text",
+        "'\"'::text",
+        "array[1, null]",
+        "repeat('x', 200000)",
+        "row(1, 'a')",
+    ]
     results = []
     for switch in ("on", "off"):
         database.run("select jobs.configure('measure_cost', %s)", [switch], role="operator")
@@ -80,7 +94,9 @@ def test_a_result_is_the_same_measured_or_not(database: Database) -> None:
             kind = {"unknown": "text", "record": "app.pair"}.get(kind, kind)
             if kind == "app.pair" and switch == "on":
                 database.run("create type app.pair as (a integer, b text)")
-            database.run(f"create function {name}() returns {kind} language sql as $f$ select {value} $f$")
+            database.run(
+                f"create function {name}() returns {kind} language sql as $f$ select {value} $f$"
+            )
             jobs.append(put(database, name))
         database.drain()
         results.append([database.result(job) for job in jobs])
@@ -109,7 +125,10 @@ def test_the_sums_survive_upkeep_and_show_statements_too(database: Database) -> 
     put_sql(database, "insert into app.heap values (1, 'x')")
     put(database, "app.fail", max_attempts=1)
     database.drain()
-    show = "select task, attempts, failed, rows, measured, wal_bytes is null from jobs.cost order by task"
+    show = (
+        "select task, attempts, failed, rows, measured, wal_bytes is null from jobs.cost"
+        " order by task"
+    )
     before = database.run(show)
     assert before == [("app.fail", 1, 1, 0, 0, True), ("insert", 1, 0, 1, 1, False)]
     for _ in range(2):

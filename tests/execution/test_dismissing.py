@@ -9,7 +9,9 @@ CHECK = """select status, detail, remedy from jobs.health where "check" = 'failu
 
 def fail(database: Database, *, role: str = "app", queue: str = "default") -> int:
     """Run a job that fails for good."""
-    job = put(database, "pg_catalog.int4div", {"$1": 1, "$2": 0}, role=role, queue=queue, max_attempts=1)
+    job = put(
+        database, "pg_catalog.int4div", {"$1": 1, "$2": 0}, role=role, queue=queue, max_attempts=1
+    )
     database.drain(role=role)
     assert state(database, job) == "failed"
     return job
@@ -22,14 +24,20 @@ def listed(database: Database, role: str = "app") -> list[int]:
 
 def audited(database: Database) -> list[tuple[object, ...]]:
     """Give what the audit keeps of dismissals."""
-    return database.admin("select login, action, object, before, after from jobs.audit order by at, object")
+    return database.admin(
+        "select login, action, object, before, after from jobs.audit order by at, object"
+    )
 
 
 def test_a_failure_is_in_health_until_it_is_dismissed(database: Database) -> None:
-    """How many, since when, and what to do; then none. Who dismissed it and when stands beside the job."""
+    """How many, since when, and what to do; then none.
+    Who dismissed it and when stands beside the job.
+    """
     assert database.admin(CHECK) == [("ok", "none that is not dismissed", None)]
     first, second = fail(database), fail(database)
-    since = database.value("select finished_at::timestamptz(0)::text from jobs.job where id = %s", [first])
+    since = database.value(
+        "select finished_at::timestamptz(0)::text from jobs.job where id = %s", [first]
+    )
 
     ((status, detail, remedy),) = database.run(CHECK)
     assert status == "warning"
@@ -46,7 +54,9 @@ def test_a_failure_is_in_health_until_it_is_dismissed(database: Database) -> Non
     assert job["dismissed_at"] > job["finished_at"]
     assert database.job(second)["dismissed_at"] is None
 
-    assert database.value("select jobs.dismiss(%s)", [first]) == "dismissed", "a second time changes nothing"
+    assert database.value("select jobs.dismiss(%s)", [first]) == "dismissed", (
+        "a second time changes nothing"
+    )
     assert database.job(first) == job
     database.run("select jobs.dismiss(%s)", [second])
     assert database.admin(CHECK) == [("ok", "none that is not dismissed", None)]
@@ -54,7 +64,9 @@ def test_a_failure_is_in_health_until_it_is_dismissed(database: Database) -> Non
 
 
 def test_a_dismissed_job_can_be_retried(database: Database) -> None:
-    """It runs again under its id, and what it fails with then is a failure that is not dismissed."""
+    """It runs again under its id, and what it fails with then is a failure that is not
+    dismissed.
+    """
     job = fail(database)
     database.run("select jobs.dismiss(%s)", [job])
     assert database.value("select jobs.retry(%s)", [job]) == "retrying"
@@ -114,7 +126,10 @@ def test_an_operator_dismisses_all_and_an_owner_its_own(database: Database) -> N
     mine, theirs = fail(database), fail(database, role="other")
     assert sqlstate_of(lambda: database.run("select jobs.dismiss(%s)", [theirs])) == "PW030"
     assert sqlstate_of(lambda: database.run("select jobs.dismiss(0)")) == "PW030"
-    assert sqlstate_of(lambda: database.run("select jobs.dismiss(%s)", [mine], role="reader")) == "42501"
+    assert (
+        sqlstate_of(lambda: database.run("select jobs.dismiss(%s)", [mine], role="reader"))
+        == "42501"
+    )
     assert database.value("select jobs.dismiss_failed('default')") == 1
     assert listed(database, "operator") == [theirs]
 

@@ -8,11 +8,14 @@ from support import Database, wait_until
 
 FAR = "select eta - clock_timestamp() > %s::interval from jobs.running where id = %s"
 
-#: Reports so many steps one after the other, with a pause before each but the first; waits at a gate at the end.
+#: Reports so many steps one after the other, with a pause before each but the first;
+#: waits at a gate at the end.
 STEPS = """
-create function app.steps(done numeric[], total numeric, resumed numeric[]) returns void language plpgsql as $$
+create function app.steps(done numeric[], total numeric, resumed numeric[]) returns void
+  language plpgsql as $$
 declare
-  v_again boolean := exists (select from jobs.attempts where job_id = jobs.current_id() and outcome is not null);
+  v_again boolean := exists (select from jobs.attempts
+    where job_id = jobs.current_id() and outcome is not null);
   v_steps numeric[] := case when v_again then resumed else done end;
 begin
   for i in 1 .. cardinality(v_steps) loop
@@ -32,9 +35,13 @@ end $$"""
 def at_gate(
     database: Database, done: list[float], resumed: list[float] | None = None, *, total: int = 100
 ) -> Iterator[int]:
-    """Have a job report these steps, in its second attempt where there are some for that, and wait at the gate."""
+    """Have a job report these steps, in its second attempt where there are some for that,
+    and wait at the gate.
+    """
     database.run(STEPS)
-    job = put(database, "app.steps", {"done": done, "total": total, "resumed": resumed}, max_attempts=2)
+    job = put(
+        database, "app.steps", {"done": done, "total": total, "resumed": resumed}, max_attempts=2
+    )
     if resumed is not None:
         database.run("select jobs.start()")
         wait_until(lambda: attempts(database, job) == [(1, "failed")])

@@ -1,4 +1,6 @@
-"""Enqueue and wait work from every client: bind parameters, exit_on_error, and whatever else a session is set to."""
+"""Enqueue and wait work from every client: bind parameters, exit_on_error,
+and whatever else a session is set to.
+"""
 
 import psycopg
 import pytest
@@ -12,14 +14,19 @@ AWAIT = "call jobs.await(%s, %s)"
 
 
 def test_await_with_bind_parameters(database: Database) -> None:
-    """The extended protocol begins a transaction before the statement: it is no transaction block for that."""
+    """The extended protocol begins a transaction before the statement: it is no transaction block
+    for that.
+    """
     job = put(database, "app.note", {"n": 1})
     database.run("select jobs.start()")
     with database.connect() as connection:
         for prepare in (False, True, True):
             connection.execute(AWAIT, [job, "20 s"], prepare=prepare)
         connection.execute(AWAIT, [job, "20 s"], binary=True)
-        connection.execute("call jobs.await($1, timeout => $2)".replace("$1", "%s").replace("$2", "%s"), [job, "20 s"])
+        connection.execute(
+            "call jobs.await($1, timeout => $2)".replace("$1", "%s").replace("$2", "%s"),
+            [job, "20 s"],
+        )
     assert state(database, job) == "succeeded"
     wait_until(lambda: not database.background())
 
@@ -48,7 +55,9 @@ def _in_a_pipeline(connection: Connection[Row], queries: list[str]) -> str | Non
 
 
 def test_await_refuses_where_nothing_can_be_committed(database: Database) -> None:
-    """In a block, in a function, beside other statements, with and without parameters: always PW037."""
+    """In a block, in a function, beside other statements, with and without parameters:
+    always PW037.
+    """
     job = put(database, "app.note", {"n": 1}, run_at="infinity")
     plain = AWAIT % (job, "'1 s'")
     database.run(
@@ -90,9 +99,18 @@ def test_exit_on_error_ends_no_connection(database: Database) -> None:
         for query in (
             "select jobs.enqueue('app.note', '{\"n\": 1}', settings => '{\"work_mem\": \"1MB\"}')",
             "select jobs.enqueue('app.note(integer)', '{\"n\": 2}')",
-            "select jobs.enqueue_many('app.note', array['{\"n\": 3}']::jsonb[], settings => '{\"work_mem\": \"1MB\"}')",
-            "select jobs.enqueue_sql('insert into app.ledger (n) values (4)', settings => '{\"work_mem\": \"1MB\"}')",
-            "select jobs.enqueue_sql('vacuum app.ledger', done_when => 'true', rollback => 'select 1')",
+            (
+                "select jobs.enqueue_many('app.note', array['{\"n\": 3}']::jsonb[],"
+                ' settings => \'{"work_mem": "1MB"}\')'
+            ),
+            (
+                "select jobs.enqueue_sql('insert into app.ledger (n) values (4)',"
+                ' settings => \'{"work_mem": "1MB"}\')'
+            ),
+            (
+                "select jobs.enqueue_sql('vacuum app.ledger', done_when => 'true',"
+                " rollback => 'select 1')"
+            ),
         ):
             (job,) = connection.execute(query.encode()).fetchone() or (0,)
             ids.append(job)
@@ -111,7 +129,9 @@ def test_exit_on_error_ends_no_connection(database: Database) -> None:
 
 
 def test_a_role_that_exits_on_error_has_its_jobs(database: Database) -> None:
-    """ALTER ROLE ... SET exit_on_error is for the role's own sessions: a job that fails ends no worker session."""
+    """ALTER ROLE ... SET exit_on_error is for the role's own sessions: a job that fails ends no
+    worker session.
+    """
     database.admin(f"alter role app in database {database.name} set exit_on_error = on")
     with database.connect() as connection:
         failing = connection.execute(
@@ -123,23 +143,29 @@ def test_a_role_that_exits_on_error_has_its_jobs(database: Database) -> None:
         connection.execute("select jobs.start()")
         connection.execute(AWAIT, [other[0], "20 s"])
     wait_until(lambda: not database.background())
-    job = database.record("select state, error from jobs.job where id = %s", [failing[0]], role="postgres")
+    job = database.record(
+        "select state, error from jobs.job where id = %s", [failing[0]], role="postgres"
+    )
     assert (job["state"], job["error"]["sqlstate"]) == ("failed", "22023")
 
 
 #: What a session may be set to: by its role, its driver, its pooler, or a person.
 SETTINGS = (
-    "plpgsql.extra_errors = 'all'", "plpgsql.extra_warnings = 'all'", "plpgsql.print_strict_params = on",
-    "quote_all_identifiers = on", "standard_conforming_strings = off", "array_nulls = off",
-    "transform_null_equals = on", "backslash_quote = off", "xmlbinary = hex", "bytea_output = escape",
+    "plpgsql.extra_errors = 'all'", "plpgsql.extra_warnings = 'all'",
+    "plpgsql.print_strict_params = on", "quote_all_identifiers = on",
+    "standard_conforming_strings = off", "array_nulls = off", "transform_null_equals = on",
+    "backslash_quote = off", "xmlbinary = hex", "bytea_output = escape",
     "datestyle = 'German, DMY'", "intervalstyle = sql_standard", "timezone = 'Asia/Kathmandu'",
-    "extra_float_digits = -15", "search_path = ''", "search_path = app, pg_catalog, jobs_internal, pgmq",
-    "client_encoding = 'LATIN1'", "client_min_messages = debug5", "check_function_bodies = off",
-    "default_transaction_isolation = 'serializable'", "default_transaction_isolation = 'repeatable read'",
-    "default_transaction_deferrable = on", "row_security = off", "lock_timeout = '2s'", "work_mem = '64kB'",
-    "plan_cache_mode = force_custom_plan", "plan_cache_mode = force_generic_plan", "debug_parallel_query = regress",
-    "enable_indexscan = off", "enable_seqscan = off", "enable_nestloop = off", "join_collapse_limit = 1",
-    "exit_on_error = on", "idle_in_transaction_session_timeout = '5s'", "synchronous_commit = off",
+    "extra_float_digits = -15", "search_path = ''",
+    "search_path = app, pg_catalog, jobs_internal, pgmq", "client_encoding = 'LATIN1'",
+    "client_min_messages = debug5", "check_function_bodies = off",
+    "default_transaction_isolation = 'serializable'",
+    "default_transaction_isolation = 'repeatable read'", "default_transaction_deferrable = on",
+    "row_security = off", "lock_timeout = '2s'", "work_mem = '64kB'",
+    "plan_cache_mode = force_custom_plan", "plan_cache_mode = force_generic_plan",
+    "debug_parallel_query = regress", "enable_indexscan = off", "enable_seqscan = off",
+    "enable_nestloop = off", "join_collapse_limit = 1", "exit_on_error = on",
+    "idle_in_transaction_session_timeout = '5s'", "synchronous_commit = off",
     "createrole_self_grant = 'set, inherit'",
 )  # fmt: skip
 
@@ -156,16 +182,26 @@ def test_any_session_can_enqueue_steer_and_wait(shared: Database, setting: str) 
         later = "run_at => '2100-01-01 00:00:00+00'"
         options = '\'{"title": "é", "notify": "told"}\''
         ids = [
-            value(f"select jobs.enqueue('app.note(n integer)', jsonb_build_object('n', %s::int), {later})", 1),
             value(
-                f"select jobs.enqueue('app.nap', '{{\"seconds\": 0.1, \"n\": null}}', {later}, unique_key => %s,"
-                f" timeout => '1 day', priority => 'low', note => '{{}}', settings => '{{\"work_mem\": \"1MB\"}}',"
+                "select jobs.enqueue('app.note(n integer)', jsonb_build_object('n', %s::int),"
+                f" {later})",
+                1,
+            ),
+            value(
+                f"select jobs.enqueue('app.nap', '{{\"seconds\": 0.1, \"n\": null}}', {later},"
+                " unique_key => %s,"
+                f" timeout => '1 day', priority => 'low', note => '{{}}',"
+                f' settings => \'{{"work_mem": "1MB"}}\','
                 f" options => {options})",
                 setting,
             ),
-            value(f"select jobs.enqueue_many('app.note', array['{{\"n\": 1}}', '{{\"n\": 2}}']::jsonb[], {later})"),
             value(
-                f"select jobs.enqueue_sql('vacuum app.ledger', {later}, done_when => 'true', rollback => 'select 1')"
+                f"select jobs.enqueue_many('app.note', array['{{\"n\": 1}}',"
+                f" '{{\"n\": 2}}']::jsonb[], {later})"
+            ),
+            value(
+                f"select jobs.enqueue_sql('vacuum app.ledger', {later}, done_when => 'true',"
+                " rollback => 'select 1')"
             ),
             value(f"select jobs.enqueue_sql(%s, {later})", "select $q$a;b$q$ -- ;"),
         ]
@@ -178,7 +214,17 @@ def test_any_session_can_enqueue_steer_and_wait(shared: Database, setting: str) 
             connection.execute(AWAIT, [job, "1 s"])
             assert value("select jobs.retry(%s)", job) == "retrying"
             assert value("select jobs.cancel(%s)", job) == "cancelled"
-        for view in ("job", "queued", "running", "failed", "attempts", "queues", "health", "options", "errors"):
+        for view in (
+            "job",
+            "queued",
+            "running",
+            "failed",
+            "attempts",
+            "queues",
+            "health",
+            "options",
+            "errors",
+        ):
             connection.execute(f"select * from jobs.{view}".encode())
         with pytest.raises(psycopg.Error) as caught:
             connection.execute("select jobs.enqueue('app.note', '{\"m\": 1}')")
@@ -187,7 +233,9 @@ def test_any_session_can_enqueue_steer_and_wait(shared: Database, setting: str) 
 
 
 def test_a_database_that_exits_on_error_has_its_supervisor(database: Database) -> None:
-    """The connections of a supervisor, on which rounds try and catch, do not take it from the database."""
+    """The connections of a supervisor, on which rounds try and catch, do not take it from the
+    database.
+    """
     database.admin(f"alter database {database.name} set exit_on_error = on")
     with (
         connect_control(database.dsn("supervisor"), 10) as control,

@@ -31,19 +31,28 @@ def test_exactly_once(database: Database) -> None:
     database.drain(sessions=3)
     assert ledger(database) == list(range(1, 1901))
     states: dict[str, int] = dict(
-        database.run("select state, count(*) from jobs.finished where id >= %s group by state", [good[0]])
+        database.run(
+            "select state, count(*) from jobs.finished where id >= %s group by state", [good[0]]
+        )
     )
     assert states == {"succeeded": 1900, "failed": 100}
-    assert database.run("select count(*), min(attempt), max(attempt) from jobs.finished where id >= %s", [good[0]]) == [
-        (2000, 1, 2)
-    ]
-    assert {attempts(database, job) == [(1, "failed"), (2, "succeeded")] for job in stumbling} == {True}
+    assert database.run(
+        "select count(*), min(attempt), max(attempt) from jobs.finished where id >= %s", [good[0]]
+    ) == [(2000, 1, 2)]
+    assert {attempts(database, job) == [(1, "failed"), (2, "succeeded")] for job in stumbling} == {
+        True
+    }
     assert {attempts(database, job) == [(1, "failed")] for job in bad[:5]} == {True}
     # Each row was written by the job that says so, and by no other.
-    wrong = "select count(*) from app.ledger as l join jobs.job as j on j.id = l.job where (j.args ->> 'n')::int <> l.n"
+    wrong = (
+        "select count(*) from app.ledger as l join jobs.job as j on j.id = l.job"
+        " where (j.args ->> 'n')::int <> l.n"
+    )
     assert database.value(wrong) == 0
     # Many to a transaction, in several sessions.
-    transactions, pids = database.run("select count(distinct xid), count(distinct pid) from app.ledger")[0]
+    transactions, pids = database.run(
+        "select count(distinct xid), count(distinct pid) from app.ledger"
+    )[0]
     assert transactions < 600
     assert pids >= 2
     # Nothing is left anywhere.
@@ -68,7 +77,9 @@ def test_a_failure_in_a_chunk_undoes_only_itself(database: Database) -> None:
     # Claims begin small: what stood around the failure shared its transaction.
     assert database.run("select count(distinct xid) from app.ledger where n > 4") == [(1,)]
     error = database.job(bad)["error"]
-    assert {name: error[name] for name in ("sqlstate", "message", "detail", "hint", "constraint")} == {
+    assert {
+        name: error[name] for name in ("sqlstate", "message", "detail", "hint", "constraint")
+    } == {
         "sqlstate": "22012",
         "message": "it failed",
         "detail": "a detail",
@@ -83,7 +94,8 @@ def test_a_deferred_constraint_blames_the_right_job(database: Database, *, knows
     database.run(
         "create table app.parent (id integer primary key);"
         "create table app.child (id integer references app.parent deferrable initially deferred);"
-        "create function app.adopt(child integer) returns void language sql as 'insert into app.child values (child)';"
+        "create function app.adopt(child integer) returns void"
+        " language sql as 'insert into app.child values (child)';"
         "insert into app.parent values (1), (2), (3)"
     )
     if knows:
@@ -94,13 +106,19 @@ def test_a_deferred_constraint_blames_the_right_job(database: Database, *, knows
     bad = put(database, "app.adopt", {"child": 99})
     last = put(database, "app.adopt", {"child": 2})
     drain_once(database)
-    assert [state(database, job) for job in (first, bad, last)] == ["succeeded", "failed", "succeeded"]
+    assert [state(database, job) for job in (first, bad, last)] == [
+        "succeeded",
+        "failed",
+        "succeeded",
+    ]
     error = database.job(bad)["error"]
     assert (error["sqlstate"], error["constraint"]) == ("23503", "child_id_fkey")
     assert database.run("select id from app.child where id < 3 order by id") == [(1,), (2,)]
     # The next job may still defer: what was made immediate for the check does not stay so.
     deferred = put_sql(
-        database, "with c as (insert into app.child values (5)) insert into app.parent values (5)", max_attempts=1
+        database,
+        "with c as (insert into app.child values (5)) insert into app.parent values (5)",
+        max_attempts=1,
     )
     drain_once(database)
     assert state(database, deferred) == "succeeded"
@@ -110,10 +128,12 @@ def test_a_constraint_trigger_that_fails_at_the_end(database: Database) -> None:
     database.run(
         "create table app.guarded (n integer);"
         "create function app.refuse() returns trigger language plpgsql as"
-        " $$ begin if new.n < 0 then raise exception 'negative' using errcode = '23514'; end if; return null; end $$;"
+        " $$ begin if new.n < 0 then raise exception 'negative' using errcode = '23514'; end if;"
+        " return null; end $$;"
         "create constraint trigger guard after insert on app.guarded deferrable initially deferred"
         " for each row execute function app.refuse();"
-        "create function app.guard(n integer) returns void language sql as 'insert into app.guarded values (n)'"
+        "create function app.guard(n integer) returns void"
+        " language sql as 'insert into app.guarded values (n)'"
     )
     put(database, "app.guard", {"n": 0})
     database.drain()
@@ -172,7 +192,9 @@ def test_a_job_may_cancel_its_neighbour_in_the_chunk(database: Database, place: 
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["short", "unknown"])
-def test_a_job_cannot_end_itself_behind_the_workers_back(database: Database, *, knows: bool) -> None:
+def test_a_job_cannot_end_itself_behind_the_workers_back(
+    database: Database, *, knows: bool
+) -> None:
     """It calls what a worker session calls, of its own session."""
     database.run(
         "create function app.forge() returns void language plpgsql as $$"
@@ -180,7 +202,8 @@ def test_a_job_cannot_end_itself_behind_the_workers_back(database: Database, *, 
         " begin"
         "  insert into app.ledger (n) values (666);"
         "  select id into v_session from jobs.sessions where pid = pg_backend_pid();"
-        "  v_result.job_id := jobs.current_id(); v_result.attempt := app.attempt(); v_result.outcome := 'succeeded';"
+        "  v_result.job_id := jobs.current_id(); v_result.attempt := app.attempt();"
+        " v_result.outcome := 'succeeded';"
         "  v_result.finished_at := now();"
         "  perform jobs_internal.finish_alone(v_session, 1, v_result);"
         " end $$"
@@ -191,7 +214,11 @@ def test_a_job_cannot_end_itself_behind_the_workers_back(database: Database, *, 
     assert database.job(first)["error"]["sqlstate"] in ("PW041", "PW050")
     if knows:
         know_as_short(database)
-    jobs = [put(database, "app.note", {"n": 1}), put(database, "app.forge"), put(database, "app.note", {"n": 2})]
+    jobs = [
+        put(database, "app.note", {"n": 1}),
+        put(database, "app.forge"),
+        put(database, "app.note", {"n": 2}),
+    ]
     database.drain()
     assert [state(database, job) for job in jobs] == ["succeeded", "failed", "succeeded"]
     assert ledger(database) == [0, 1, 2]
@@ -201,7 +228,8 @@ def test_a_job_cannot_close_its_session(database: Database) -> None:
     database.run(
         "create function app.close() returns void language plpgsql as $$ begin"
         "  insert into app.ledger (n) values (666);"
-        "  perform jobs_internal.close_session((select id from jobs.sessions where pid = pg_backend_pid()), null);"
+        "  perform jobs_internal.close_session((select id from jobs.sessions"
+        " where pid = pg_backend_pid()), null);"
         " end $$"
     )
     quick_retries(database)
@@ -237,14 +265,18 @@ def test_a_function_that_changes_owner_fails_its_job(database: Database, *, know
     if knows:
         know_as_short(database)
     job = put(database, "app.owned", {"n": 1})
-    database.admin("alter function app.owned owner to other; grant execute on function app.owned to app")
+    database.admin(
+        "alter function app.owned owner to other; grant execute on function app.owned to app"
+    )
     database.drain()
     assert (state(database, job), database.job(job)["error"]["sqlstate"]) == ("failed", "PW042")
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["short", "unknown"])
 @pytest.mark.parametrize("how", ["replace", "drop and create"])
-def test_a_function_that_is_replaced_runs_as_it_is(database: Database, how: str, *, knows: bool) -> None:
+def test_a_function_that_is_replaced_runs_as_it_is(
+    database: Database, how: str, *, knows: bool
+) -> None:
     database.run("create function app.versioned(n integer) returns integer language sql return n")
     put(database, "app.versioned", {"n": 1})
     database.drain()
@@ -253,7 +285,10 @@ def test_a_function_that_is_replaced_runs_as_it_is(database: Database, how: str,
     jobs = [put(database, "app.versioned", {"n": n}) for n in (1, 2)]
     if how != "replace":
         database.run("drop function app.versioned")
-    database.run("create or replace function app.versioned(n integer) returns integer language sql return n * 10")
+    database.run(
+        "create or replace function app.versioned(n integer) returns integer"
+        " language sql return n * 10"
+    )
     database.drain()
     assert [database.result(job) for job in jobs] == [10, 20]
 
@@ -268,7 +303,9 @@ def test_a_parameter_that_is_renamed_fails_its_job(database: Database) -> None:
 
 
 def test_a_right_that_is_lost_fails_its_job(database: Database) -> None:
-    database.run("create function other.lent(n integer) returns integer language sql return n", role="other")
+    database.run(
+        "create function other.lent(n integer) returns integer language sql return n", role="other"
+    )
     database.run("grant usage on schema other to app", role="other")
     job = put(database, "other.lent", {"n": 1})
     database.run("revoke execute on function other.lent from public", role="other")
@@ -290,7 +327,8 @@ def test_results_are_capped(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["plain", "it's", 'say "no"', "back\\slash", "two\nlines", "äöü 漢字", "$1 %s %L", "\t\x01"]
+    "text",
+    ["plain", "it's", 'say "no"', "back\\slash", "two\nlines", "äöü 漢字", "$1 %s %L", "\t\x01"],
 )
 def test_log_lines_keep_every_character(shared: Database, text: str) -> None:
     job = put(shared, "app.say", {"lines": 1, "message": text})
@@ -306,11 +344,15 @@ def test_log_lines_survive_a_failure(database: Database) -> None:
     job = put(database, "app.say", {"lines": 3, "fails": True}, max_attempts=2)
     database.drain()
     know_as_short(database)
-    in_chunk = [put(database, "app.say", {"lines": 2, "fails": fails}, max_attempts=1) for fails in (True, False)]
+    in_chunk = [
+        put(database, "app.say", {"lines": 2, "fails": fails}, max_attempts=1)
+        for fails in (True, False)
+    ]
     silent = put(database, "app.say", {"lines": 0})
     database.drain()
     lines = (
-        "select attempt, n, level, message, at is not null from jobs.log_lines where job_id = %s order by attempt, n"
+        "select attempt, n, level, message, at is not null from jobs.log_lines where job_id = %s"
+        " order by attempt, n"
     )
     assert database.run(lines, [job]) == [
         (attempt, n, "info", f"line {n}", True) for attempt in (1, 2) for n in (1, 2, 3)
@@ -328,7 +370,9 @@ def test_log_lines_are_bounded_and_the_cut_is_marked(database: Database) -> None
     long = put(database, "app.say", {"lines": 1, "message": "x" * 20_000})
     database.drain()
     lines = "select level, message from jobs.log_lines where job_id = %s order by n"
-    assert [message for _, message in database.run(lines, [jobs[0]])] == [f"line {n}" for n in range(1, 6)]
+    assert [message for _, message in database.run(lines, [jobs[0]])] == [
+        f"line {n}" for n in range(1, 6)
+    ]
     cut = database.run(lines, [jobs[1]])
     assert len(cut) == 6
     assert cut[5][0] == "warning"
@@ -355,7 +399,10 @@ def test_a_superusers_jobs_are_refused(database: Database) -> None:
 def test_a_job_that_enqueues_sees_its_jobs_run(database: Database) -> None:
     job = put(database, "app.run", {"what": "select jobs.enqueue('app.note', '{\"n\": 1}')"})
     failing = put(
-        database, "app.run_and_fail", {"what": "select jobs.enqueue('app.note', '{\"n\": 2}')"}, max_attempts=1
+        database,
+        "app.run_and_fail",
+        {"what": "select jobs.enqueue('app.note', '{\"n\": 2}')"},
+        max_attempts=1,
     )
     database.drain()
     assert [state(database, one) for one in (job, failing)] == ["succeeded", "failed"]
@@ -378,14 +425,17 @@ def test_from_plain_sql_in_the_enqueuing_transaction(database: Database) -> None
 
 
 def test_assert_failures_are_failures(database: Database) -> None:
-    job = put(database, "app.run", {"what": "do $$ begin assert false, 'wrong'; end $$"}, max_attempts=1)
+    job = put(
+        database, "app.run", {"what": "do $$ begin assert false, 'wrong'; end $$"}, max_attempts=1
+    )
     database.drain()
     assert (state(database, job), database.job(job)["error"]["sqlstate"]) == ("failed", "P0004")
 
 
 def test_a_job_finishes_though_it_made_many_subtransactions(database: Database) -> None:
     what = (
-        "do $$ begin for i in 1 .. 200 loop begin insert into app.ledger (n) values (i); exception when others then"
+        "do $$ begin for i in 1 .. 200 loop begin insert into app.ledger (n) values (i);"
+        " exception when others then"
         " null; end; end loop; end $$"
     )
     put(database, "app.run", {"what": "select 1"})

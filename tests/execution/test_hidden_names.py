@@ -1,10 +1,24 @@
-"""A job in a chunk is known to those who watch by application_name; a job may set that. It is found all the same."""
+"""A job in a chunk is known to those who watch by application_name; a job may set that.
+It is found all the same.
+"""
 
-from stage import attempts, gate_shut, know_as_short, ledger, make_lane, put, put_many, state, wait_at_gate, wait_for
+from stage import (
+    attempts,
+    gate_shut,
+    know_as_short,
+    ledger,
+    make_lane,
+    put,
+    put_many,
+    state,
+    wait_at_gate,
+    wait_for,
+)
 from support import Database, wait_until
 
 HIDES = """
-create function app.hide_and_wait(n integer, name text default 'my step') returns integer language plpgsql as $$
+create function app.hide_and_wait(n integer, name text default 'my step') returns integer
+  language plpgsql as $$
 begin
   perform set_config('application_name', name, false);
   return app.gate(n);
@@ -22,7 +36,9 @@ def tick(database: Database) -> None:
 
 
 def test_a_job_that_hides_in_a_chunk_is_shaken_off_and_seen(database: Database) -> None:
-    """Nobody sees which job of the chunk runs: it is run again, alone and uncharged, and the others go on."""
+    """Nobody sees which job of the chunk runs: it is run again, alone and uncharged,
+    and the others go on.
+    """
     database.run(HIDES)
     make_lane(database)
     put(database, "app.hide_and_wait", {"n": -1}, run_at="2200-01-01")
@@ -37,7 +53,9 @@ def test_a_job_that_hides_in_a_chunk_is_shaken_off_and_seen(database: Database) 
         def shaken() -> bool:
             tick(database)
             database.run("select jobs.start()")
-            return database.admin("select job_id from jobs_internal.session where job_id is not null") == [(slow,)]
+            return database.admin(
+                "select job_id from jobs_internal.session where job_id is not null"
+            ) == [(slow,)]
 
         wait_until(shaken, 15, step=0.3)
         assert database.run("select id from jobs.running") == [(slow,)]

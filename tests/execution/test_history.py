@@ -1,4 +1,6 @@
-"""Retention: finished jobs stay as long as their queue says, by age and by rows, and go in whole partitions."""
+"""Retention: finished jobs stay as long as their queue says, by age and by rows,
+and go in whole partitions.
+"""
 
 from stage import (
     age_history,
@@ -18,7 +20,9 @@ TABLES = ("finished", "finished_attempt", "finished_log_line", "finished_stateme
 
 
 def _bucket(database: Database, job: int) -> int:
-    return int(database.admin("select bucket from jobs_internal.finished where id = %s", [job])[0][0])
+    return int(
+        database.admin("select bucket from jobs_internal.finished where id = %s", [job])[0][0]
+    )
 
 
 def _partitions(database: Database, bucket: int) -> set[str]:
@@ -31,7 +35,9 @@ def _partitions(database: Database, bucket: int) -> set[str]:
 
 
 def _lines(database: Database, job: int) -> list[str]:
-    rows = database.run("select message from jobs.log_lines where job_id = %s order by attempt, n", [job])
+    rows = database.run(
+        "select message from jobs.log_lines where job_id = %s order by attempt, n", [job]
+    )
     return [row[0] for row in rows]
 
 
@@ -40,7 +46,9 @@ def _left(database: Database, jobs: list[int]) -> set[int]:
 
 
 def test_by_age(database: Database) -> None:
-    """What finished longer ago than its queue's retention goes with all that belongs to it; nothing else does."""
+    """What finished longer ago than its queue's retention goes with all that belongs to it;
+    nothing else does.
+    """
     database.admin("select jobs.create_queue('brief', retention => '1 hour')")
     step_history(database)
     make_lane(database)
@@ -50,7 +58,12 @@ def test_by_age(database: Database) -> None:
     waiting = put(database, "app.note", {"n": 1}, queue="brief", run_at="2100-01-01")
     database.drain()
     bucket = _bucket(database, old[0])
-    assert _bucket(database, statement) == _bucket(database, stumbled) == bucket != _bucket(database, old[1])
+    assert (
+        _bucket(database, statement)
+        == _bucket(database, stumbled)
+        == bucket
+        != _bucket(database, old[1])
+    )
     age_history(database, "59 minutes")
     assert step_history(database) == 0
     assert _left(database, [old[0], statement, stumbled]) == {old[0], statement, stumbled}
@@ -84,7 +97,9 @@ def test_by_rows(database: Database) -> None:
         database.drain()
         age_history(database, "1 minute")
         # A wave goes once two others, twenty jobs, have finished after it.
-        assert _left(database, [job for wave in waves for job in wave]) == {job for wave in waves[-2:] for job in wave}
+        assert _left(database, [job for wave in waves for job in wave]) == {
+            job for wave in waves[-2:] for job in wave
+        }
     assert _left(database, [kept]) == {kept}
     assert database.run("select retention_rows from jobs.queues order by queue") == [(None,), (20,)]
 
@@ -96,20 +111,28 @@ def test_by_rows(database: Database) -> None:
     age_history(database, "5 years")
     step_history(database)
     assert _left(database, [*waves[4], last]) == {*waves[4], last}
-    assert database.admin("select count(*) from jobs_internal.history_class where queue_id is not null") == [(1,)]
+    assert database.admin(
+        "select count(*) from jobs_internal.history_class where queue_id is not null"
+    ) == [(1,)]
 
 
 def test_a_bucket_of_rows_lasts_until_it_has_a_quarter(database: Database) -> None:
-    database.admin("select jobs.create_queue('few', retention => 'infinity', retention_rows => 8000)")
+    database.admin(
+        "select jobs.create_queue('few', retention => 'infinity', retention_rows => 8000)"
+    )
     step_history(database)
     first = put_many(database, "pg_catalog.now", [{} for _ in range(900)], queue="few")
     database.drain()
     step_history(database)
-    assert database.admin("select count(*) from jobs_internal.history_bucket where class_id <> 1") == [(1,)]
+    assert database.admin(
+        "select count(*) from jobs_internal.history_bucket where class_id <> 1"
+    ) == [(1,)]
     put_many(database, "pg_catalog.now", [{} for _ in range(2600)], queue="few")
     database.drain()
     step_history(database)
-    rows = database.admin("select rows from jobs_internal.history_bucket where class_id <> 1 order by id")
+    rows = database.admin(
+        "select rows from jobs_internal.history_bucket where class_id <> 1 order by id"
+    )
     assert rows == [(3500,), (None,)]
     assert _bucket(database, first[0]) == _bucket(database, first[-1])
 
@@ -118,16 +141,19 @@ def test_queues_share_partitions(database: Database) -> None:
     """Many queues with about the same retention do not make many partitions."""
     for number in range(40):
         database.admin(
-            "select jobs.create_queue(%s, retention => make_interval(hours => %s))", [f"q{number}", 7 + number % 17]
+            "select jobs.create_queue(%s, retention => make_interval(hours => %s))",
+            [f"q{number}", 7 + number % 17],
         )
     step_history(database)
-    assert database.admin("select retention from jobs_internal.history_class order by id") == database.admin(
-        "values (interval '7 days'), (interval '1 day')"
-    )
+    assert database.admin(
+        "select retention from jobs_internal.history_class order by id"
+    ) == database.admin("values (interval '7 days'), (interval '1 day')")
     assert database.admin("select count(*) from jobs_internal.history_bucket") == [(2,)]
 
 
-def test_a_shorter_retention_takes_effect_once_no_other_queue_needs_more(database: Database) -> None:
+def test_a_shorter_retention_takes_effect_once_no_other_queue_needs_more(
+    database: Database,
+) -> None:
     for queue in ("one", "two"):
         database.admin("select jobs.create_queue(%s, retention => '20 days')", [queue])
     step_history(database)
@@ -170,11 +196,15 @@ def test_the_history_of_a_dropped_queue_stays_as_long(database: Database) -> Non
     age_history(database, "2 hours")
     step_history(database)
     assert _left(database, [job]) == set()
-    assert database.admin("select id from jobs_internal.history_class") == [(1,)], "its class went with it"
+    assert database.admin("select id from jobs_internal.history_class") == [(1,)], (
+        "its class went with it"
+    )
 
 
 def test_nothing_of_an_unfinished_job_goes(database: Database) -> None:
-    """A job that is tried again and again keeps its attempts, lines and statement, however old they are."""
+    """A job that is tried again and again keeps its attempts, lines and statement,
+    however old they are.
+    """
     database.admin("select jobs.create_queue('none', retention => '0', backoff => '1 hour')")
     step_history(database)
     job = put(database, "app.say", {"lines": 1, "fails": True}, queue="none", max_attempts=50)
@@ -218,12 +248,17 @@ def test_a_retry_out_of_an_old_bucket(database: Database) -> None:
     database.drain()
     old = _bucket(database, job)
     age_history(database, "5 days")
-    assert [attempts(database, each) for each in (job, statement)] == [[(1, "failed"), (2, "failed")], [(1, "failed")]]
+    assert [attempts(database, each) for each in (job, statement)] == [
+        [(1, "failed"), (2, "failed")],
+        [(1, "failed")],
+    ]
     said = _lines(database, job)
     assert database.value("select jobs.retry(%s)", [job]) == "retrying"
     assert database.value("select jobs.retry(%s)", [statement]) == "retrying"
     for table in TABLES:
-        assert database.admin(f"select count(*) from jobs_internal.{table} where bucket = {old}") == [(0,)]
+        assert database.admin(
+            f"select count(*) from jobs_internal.{table} where bucket = {old}"
+        ) == [(0,)]
     assert attempts(database, job) == [(1, "failed"), (2, "failed")]
     assert _lines(database, job) == said
     assert database.job(statement)["task"] == "select"
@@ -240,14 +275,17 @@ def test_a_retry_out_of_an_old_bucket(database: Database) -> None:
 
 
 def test_a_chunk_takes_along_what_its_jobs_left_before(database: Database) -> None:
-    """Jobs that end in a shared transaction after attempts or lines of their own leave nothing with the live ones."""
+    """Jobs that end in a shared transaction after attempts or lines of their own leave nothing with
+    the live ones.
+    """
     jobs = put_many(database, "app.stumble", [{"n": n} for n in range(5)])
     said = put(database, "app.say", {"lines": 2})
     database.drain()
     assert [attempts(database, job) for job in jobs] == [[(1, "failed"), (2, "succeeded")]] * 5
     assert len(_lines(database, said)) == 2
     assert database.admin(
-        "select (select count(*) from jobs_internal.attempt), (select count(*) from jobs_internal.log_line),"
+        "select (select count(*) from jobs_internal.attempt), (select count(*)"
+        " from jobs_internal.log_line),"
         " (select count(*) from jobs_internal.finished_attempt)"
     ) == [(0, 0, 5)]
 
@@ -265,7 +303,9 @@ def test_an_operator_may_roll(database: Database) -> None:
     database.admin("update jobs_internal.history_bucket set opened_at = now() - interval '1 day'")
     for _ in range(3):
         database.run("select jobs_internal.maintain()", role="operator")
-    assert database.admin("select closed_at is not null from jobs_internal.history_bucket order by id") == [
+    assert database.admin(
+        "select closed_at is not null from jobs_internal.history_bucket order by id"
+    ) == [
         (True,),
         (False,),
     ]

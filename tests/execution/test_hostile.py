@@ -21,7 +21,11 @@ SETTINGS = {
         "default_transaction_read_only": "on",
         "default_transaction_deferrable": "on",
     },
-    "names": {"search_path": "pg_temp, app", "role": "jobs_producer", "application_name": "'hostile'"},
+    "names": {
+        "search_path": "pg_temp, app",
+        "role": "jobs_producer",
+        "application_name": "'hostile'",
+    },
     "texts": {
         "standard_conforming_strings": "off",
         "bytea_output": "'escape'",
@@ -52,7 +56,8 @@ def hostile(database: Database) -> Iterator[str]:
 def test_settings_of_the_role_do_not_hurt(database: Database, hostile: str, kind: str) -> None:
     for setting, value in SETTINGS[kind].items():
         database.admin(f"alter role {hostile} set {setting} = {value}")
-    # The enqueuer keeps its own settings; a client of its own starts the sessions, as a supervisor would.
+    # The enqueuer keeps its own settings; a client of its own starts the sessions,
+    # as a supervisor would.
     with database.server.connect(
         hostile,
         database.name,
@@ -62,7 +67,9 @@ def test_settings_of_the_role_do_not_hurt(database: Database, hostile: str, kind
         transaction_timeout="0",
     ) as line:
         line.execute("set role none")
-        slow = line.execute("select jobs.enqueue('app.nap', '{\"seconds\": 0.3, \"n\": 1}')").fetchone()
+        slow = line.execute(
+            "select jobs.enqueue('app.nap', '{\"seconds\": 0.3, \"n\": 1}')"
+        ).fetchone()
         many = line.execute(
             "select count(*) from jobs.enqueue_many('app.note',"
             " (select array_agg(jsonb_build_object('n', g)) from generate_series(2, 40) as g))"
@@ -101,13 +108,16 @@ def test_an_owner_that_may_not_log_in_any_more(database: Database, hostile: str)
     child = put_sql(database, "vacuum", role=hostile)
     database.admin(f"alter role {hostile} nologin")
     for _ in range(2):
-        with suppress(psycopg.Error):  # whether it is told depends on how fast the session is refused
+        # whether it is told depends on how fast the session is refused
+        with suppress(psycopg.Error):
             line.execute("select jobs.start()")
         wait_until(lambda: not database.background(), 10)
     line.close()
     assert {state(database, one) for one in (job, child)} <= {"queued", "scheduled"}
     assert attempts(database, job) == []
-    detail, remedy = database.admin("select detail, remedy from jobs.health where \"check\" = 'owners'")[0]
+    detail, remedy = database.admin(
+        "select detail, remedy from jobs.health where \"check\" = 'owners'"
+    )[0]
     assert hostile in detail
     assert remedy
     database.admin(f"alter role {hostile} login")
@@ -117,7 +127,9 @@ def test_an_owner_that_may_not_log_in_any_more(database: Database, hostile: str)
 
 
 def test_a_child_whose_owner_may_not_log_in_is_no_success(database: Database, hostile: str) -> None:
-    """The worker session lives, its child is refused: FATAL, which looks like an end without an error."""
+    """The worker session lives, its child is refused: FATAL, which looks like an end without
+    an error.
+    """
     put(database, "app.nap", {"seconds": 0.5, "n": 1}, role=hostile)
     child = put_sql(database, "vacuum", role=hostile, max_attempts=1)
     database.run("select jobs.start()", role=hostile)
@@ -138,13 +150,18 @@ def test_settings_of_the_database_do_not_hurt(database: Database) -> None:
         wait_until(lambda: len(ledger(database)) == 29 and not database.background(), 20)
 
 
-def test_an_owner_that_may_not_log_in_any_more_is_charged_for_no_child(database: Database, hostile: str) -> None:
+def test_an_owner_that_may_not_log_in_any_more_is_charged_for_no_child(
+    database: Database, hostile: str
+) -> None:
     """Children that never begin are no attempts: their jobs wait, however many."""
     database.admin("select jobs.create_queue('single', 1)")
     database.admin(f"grant execute on function app.gate(integer) to {hostile}")
     with gate_shut(database):
         put(database, "app.gate", {"n": 1}, role=hostile, queue="single")
-        children = [put_sql(database, "vacuum", role=hostile, max_attempts=1, queue="single") for _ in range(3)]
+        children = [
+            put_sql(database, "vacuum", role=hostile, max_attempts=1, queue="single")
+            for _ in range(3)
+        ]
         database.run("select jobs.start()", role=hostile)
         wait_at_gate(database)
         database.admin(f"alter role {hostile} nologin")

@@ -1,7 +1,20 @@
-"""Short functions that have proved themselves run in a row, without subtransactions; what goes wrong is told apart."""
+"""Short functions that have proved themselves run in a row, without subtransactions;
+what goes wrong is told apart.
+"""
 
 import pytest
-from stage import attempts, gate_shut, know_as_short, ledger, put, put_many, state, wait_at_gate, wait_for, wait_running
+from stage import (
+    attempts,
+    gate_shut,
+    know_as_short,
+    ledger,
+    put,
+    put_many,
+    state,
+    wait_at_gate,
+    wait_for,
+    wait_running,
+)
 from support import Database, wait_until
 
 PROOF = 60  # jobs, of which 20 in a row are asked for
@@ -11,7 +24,8 @@ PROOF = 60  # jobs, of which 20 in a row are asked for
 def functions(database: Database) -> None:
     """One function, which does what its arguments say."""
     database.run(
-        "create function app.one(n integer, does text default '') returns integer language plpgsql as $$ begin"
+        "create function app.one(n integer, does text default '') returns integer"
+        " language plpgsql as $$ begin"
         " insert into app.ledger (n) values (one.n);"
         " if does = 'fails' then raise exception 'on purpose'; end if;"
         " if does = 'waits' then perform nextval('app.hits'), pg_advisory_xact_lock(1); end if;"
@@ -28,16 +42,21 @@ def functions(database: Database) -> None:
 
 
 def put_row(database: Database, special: str, count: int = 40, **options: object) -> list[int]:
-    """Enqueue jobs that prove the function, then some with one in their middle that does something special."""
+    """Enqueue jobs that prove the function, then some with one in their middle that does something
+    special.
+    """
     put_many(database, "app.one", [{"n": n, "does": ""} for n in range(PROOF)])
     does = [special if n == count // 2 else "" for n in range(count)]
-    return put_many(database, "app.one", [{"n": PROOF + n, "does": d} for n, d in enumerate(does)], **options)
+    return put_many(
+        database, "app.one", [{"n": PROOF + n, "does": d} for n, d in enumerate(does)], **options
+    )
 
 
 def in_a_row(database: Database) -> int:
     """Count the jobs whose effects share a subtransaction with those of others."""
     found = database.run(
-        "select coalesce(sum(c), 0) from (select count(*) as c from app.ledger group by xmin having count(*) > 1) as x"
+        "select coalesce(sum(c), 0) from (select count(*) as c from app.ledger group by xmin"
+        " having count(*) > 1) as x"
     )
     return int(found[0][0])
 
@@ -71,31 +90,45 @@ def test_a_function_that_has_failed_is_not_trusted_again(database: Database) -> 
     put_many(database, "app.one", [{"n": 1000 + n, "does": ""} for n in range(100)])
     database.drain()
     found = database.run(
-        "select count(*) from (select from app.ledger where n >= 1000 group by xmin having count(*) > 1) as x"
+        "select count(*) from (select from app.ledger where n >= 1000 group by xmin"
+        " having count(*) > 1) as x"
     )
     assert found == [(0,)]
 
 
 def test_a_function_that_has_failed_alone_is_not_trusted(database: Database) -> None:
-    put(database, "app.one", {"n": 0, "does": "fails"}, settings={"work_mem": "8MB"}, max_attempts=1)
+    put(
+        database, "app.one", {"n": 0, "does": "fails"}, settings={"work_mem": "8MB"}, max_attempts=1
+    )
     put_row(database, "")
     database.drain()
     assert database.run("select count(*) from jobs.failed") == [(1,)]
     assert in_a_row(database) == 0
 
 
-def test_a_function_that_fails_alone_after_a_chunk_of_nothing_is_not_trusted(database: Database) -> None:
-    """A chunk may hold nothing but a message that is stale: it says nothing of the job that follows."""
+def test_a_function_that_fails_alone_after_a_chunk_of_nothing_is_not_trusted(
+    database: Database,
+) -> None:
+    """A chunk may hold nothing but a message that is stale: it says nothing of the job that
+    follows.
+    """
     put_row(database, "")
     put(database, "app.one", {"n": -2, "does": ""}, settings={"work_mem": "8MB"})
     lane = database.admin("select pgmq_queue from jobs_internal.lane")[0][0]
     database.admin("select pgmq.send(%s, '{\"job\": 999999}')", [lane])
-    put(database, "app.one", {"n": -1, "does": "fails"}, settings={"work_mem": "8MB"}, max_attempts=1)
+    put(
+        database,
+        "app.one",
+        {"n": -1, "does": "fails"},
+        settings={"work_mem": "8MB"},
+        max_attempts=1,
+    )
     put_many(database, "app.one", [{"n": 1000 + n, "does": ""} for n in range(40)])
     database.drain()
     assert in_a_row(database) >= 40, "before it failed"
     found = database.run(
-        "select count(*) from (select from app.ledger where n >= 1000 group by xmin having count(*) > 1) as x"
+        "select count(*) from (select from app.ledger where n >= 1000 group by xmin"
+        " having count(*) > 1) as x"
     )
     assert found == [(0,)]
 
@@ -109,7 +142,9 @@ def test_a_cancel_hits_the_one_that_runs(database: Database) -> None:
         assert database.value("select jobs.cancel(%s)", [jobs[20]]) == "cancelling"
         assert wait_for(database, jobs[20])["state"] == "cancelled"
     database.drain()
-    assert database.value("select last_value from app.hits") == 1, "it is not run again to be cancelled again"
+    assert database.value("select last_value from app.hits") == 1, (
+        "it is not run again to be cancelled again"
+    )
     assert ledger(database) == [n for n in range(PROOF + 40) if n != PROOF + 20]
     assert {state(database, job) for job in jobs[:20] + jobs[21:]} == {"succeeded"}
     assert database.run("select max(attempt) from jobs.attempts") == [(1,)]
@@ -147,7 +182,9 @@ def test_a_signal_that_nobody_explains_charges_none_of_them(database: Database) 
     assert database.run("select max(attempt) from jobs.attempts") == [(1,)]
 
 
-def test_functions_that_catch_errors_do_not_fill_a_transaction_with_subtransactions(database: Database) -> None:
+def test_functions_that_catch_errors_do_not_fill_a_transaction_with_subtransactions(
+    database: Database,
+) -> None:
     """Over 64 of them in one transaction would slow all other sessions."""
     longest = (
         "select max(jsonb_array_length(t -> 'job_ids'))"

@@ -1,4 +1,6 @@
-"""What ends in the middle: sessions signalled from inside and outside, watchers and children that die, time limits."""
+"""What ends in the middle: sessions signalled from inside and outside, watchers and children that
+die, time limits.
+"""
 
 import psycopg
 import pytest
@@ -33,16 +35,25 @@ def no_process(database: Database) -> None:
     wait_until(lambda: not database.background(), 60)
 
 
-@pytest.mark.parametrize(("how", "knows"), [("pg_cancel_backend", True), ("pg_terminate_backend", False)])
-def test_a_job_that_signals_itself_ends_as_failed_in_the_end(database: Database, how: str, *, knows: bool) -> None:
+@pytest.mark.parametrize(
+    ("how", "knows"), [("pg_cancel_backend", True), ("pg_terminate_backend", False)]
+)
+def test_a_job_that_signals_itself_ends_as_failed_in_the_end(
+    database: Database, how: str, *, knows: bool
+) -> None:
     if knows:
         put(database, "app.end_oneself", {"how": "pg_blocking_pids"})
-        database.run("create or replace function app.end_oneself(how text) returns void language sql as 'select null'")
+        database.run(
+            "create or replace function app.end_oneself(how text) returns void"
+            " language sql as 'select null'"
+        )
         database.drain()
     if knows:
         database.run(
-            "create or replace function app.end_oneself(how text) returns void language plpgsql as $$ begin"
-            " insert into app.ledger (n) values (0); execute format('select %I(pg_backend_pid())', how);"
+            "create or replace function app.end_oneself(how text) returns void language plpgsql as"
+            " $$ begin"
+            " insert into app.ledger (n) values (0);"
+            " execute format('select %I(pg_backend_pid())', how);"
             " perform pg_sleep(20); end $$"
         )
     job = put(database, "app.end_oneself", {"how": how}, max_attempts=5)
@@ -53,7 +64,9 @@ def test_a_job_that_signals_itself_ends_as_failed_in_the_end(database: Database,
     found = database.job(job)
     assert (found["state"], found["error"]["sqlstate"]) == ("failed", "PWC02")
     assert attempts(database, job) == [(1, "cancelled")]
-    assert database.admin("select outcome from jobs.finished where id = %s", [job]) == [("cancelled",)]
+    assert database.admin("select outcome from jobs.finished where id = %s", [job]) == [
+        ("cancelled",)
+    ]
     assert state(database, after) == "succeeded"
     assert ledger(database) == [1]
 
@@ -124,7 +137,8 @@ def test_a_lost_job_runs_again_exactly_once(database: Database) -> None:
     database.run(
         "create function app.die_first(n integer) returns void language plpgsql as $$ begin"
         " insert into app.ledger (n) values (n);"
-        " if app.attempt() = 1 then perform set_config('transaction_timeout', '1', false), pg_sleep(1); end if; end $$"
+        " if app.attempt() = 1 then perform set_config('transaction_timeout', '1', false),"
+        " pg_sleep(1); end if; end $$"
     )
     job = put(database, "app.die_first", {"n": 1})
     database.drain()
@@ -167,7 +181,9 @@ def test_a_child_that_is_signalled_charges_nothing(database: Database, how: str)
 
 @pytest.mark.parametrize("done", [None, "true", "exists (select from app.ledger where n = 1)"])
 @pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
-def test_a_watcher_that_dies_leaves_its_child(database: Database, how: str, done: str | None) -> None:
+def test_a_watcher_that_dies_leaves_its_child(
+    database: Database, how: str, done: str | None
+) -> None:
     database.admin("select jobs.create_queue('single', 1)")
     job = put_sql(database, "call app.watched(1, 'x')", done_when=done, queue="single")
     other = put(database, "app.note", {"n": 50}, queue="single")
@@ -179,7 +195,8 @@ def test_a_watcher_that_dies_leaves_its_child(database: Database, how: str, done
         assert row["pid"] != child
         database.admin(f"select {how}(%s)", [row["pid"]])
         wait_until(lambda: [one[0] for one in database.background()] == [child], 5)
-        # The child works on; nobody runs a second copy beside it, and its place in the queue is taken.
+        # The child works on; nobody runs a second copy beside it, and its place in the queue
+        # is taken.
         for _ in range(2):
             database.run("select jobs.start()")
             wait_until(lambda: [one[0] for one in database.background()] == [child], 5)
@@ -190,8 +207,11 @@ def test_a_watcher_that_dies_leaves_its_child(database: Database, how: str, done
         row = wait_running(database, job)
         assert (row["pid"], row["child_pid"], row["wait_event"]) == (None, child, "Lock:advisory")
         assert attempts(database, job) == [(1, None)]
-        assert database.run("select running, queued from jobs.queues where queue = 'single'") == [(1, 1)]
-        wait_until(lambda: database.run("select id from jobs.sessions") == [], 5)  # those just started have left
+        assert database.run("select running, queued from jobs.queues where queue = 'single'") == [
+            (1, 1)
+        ]
+        # those just started have left
+        wait_until(lambda: database.run("select id from jobs.sessions") == [], 5)
         ((status, detail),) = database.admin(HEALTH, ["dead sessions"])
         assert status == "ok"
         assert "1 more has a child session that goes on alone" in detail
@@ -217,7 +237,9 @@ def test_a_watcher_that_dies_leaves_its_child(database: Database, how: str, done
 
 
 def test_a_child_that_nobody_has_noted_yet_is_found(database: Database) -> None:
-    """The watcher dies after it launched a child and before it noted which: no second copy runs beside the first."""
+    """The watcher dies after it launched a child and before it noted which:
+    no second copy runs beside the first.
+    """
     database.admin(
         "create function app.hold() returns trigger language plpgsql as"
         " $$ begin perform pg_advisory_xact_lock_shared(2); return new; end $$"
@@ -226,14 +248,20 @@ def test_a_child_that_nobody_has_noted_yet_is_found(database: Database) -> None:
         "create trigger hold before update of child_pid on jobs_internal.job"
         " for each row when (new.child_pid is not null) execute function app.hold()"
     )
-    job = put_sql(database, "call app.watched(1, 'x')", done_when="(select count(*) from app.ledger) = 2")
+    job = put_sql(
+        database, "call app.watched(1, 'x')", done_when="(select count(*) from app.ledger) = 2"
+    )
     with gate_shut(database):
         with database.server.connect("postgres", database.name) as holder:
             holder.execute("select pg_advisory_lock(2)")
             database.run("select jobs.start()")
             (child,) = wait_at_gate(database)
             watcher = database.value("select pid from jobs.sessions")
-            wait_until(lambda: database.admin("select 1 from pg_locks where pid = %s and not granted", [watcher]))
+            wait_until(
+                lambda: database.admin(
+                    "select 1 from pg_locks where pid = %s and not granted", [watcher]
+                )
+            )
             database.admin("select pg_terminate_backend(%s)", [watcher])
             wait_until(lambda: [one[0] for one in database.background()] == [child], 5)
         noted = "select child_pid from jobs_internal.job where id = %s"
@@ -244,7 +272,8 @@ def test_a_child_that_nobody_has_noted_yet_is_found(database: Database) -> None:
         assert ledger(database) == [1]
     no_process(database)
     database.drain()
-    assert ledger(database) == [1, 1]  # its post-condition was not true, so it ran again, when the first had ended
+    # its post-condition was not true, so it ran again, when the first had ended
+    assert ledger(database) == [1, 1]
     assert state(database, job) == "succeeded"
 
 
@@ -253,20 +282,31 @@ def test_an_end_that_cannot_be_written_down_charges_nothing(database: Database, 
     """The disk is full when the outcome is to be written: the session waits until there is room."""
     database.admin(
         "create function app.is_full() returns trigger language plpgsql as"
-        " $$ begin perform nextval('app.hits'); raise disk_full using message = 'no space left'; end $$"
+        " $$ begin perform nextval('app.hits'); raise disk_full using message = 'no space left';"
+        " end $$"
     )
     database.admin("grant all on sequence app.hits to public")
     database.admin("grant usage on schema app to public")
     database.admin(
-        "create trigger is_full before insert on jobs_internal.finished for each row execute function app.is_full()"
+        "create trigger is_full before insert on jobs_internal.finished for each row execute"
+        " function app.is_full()"
     )
     if kind == "function":
         job = put(database, "app.note", {"n": 1}, max_attempts=1)
     else:
-        job = put_sql(database, "do $$ begin insert into app.ledger (n) values (1); commit; end $$", max_attempts=1)
+        job = put_sql(
+            database,
+            "do $$ begin insert into app.ledger (n) values (1); commit; end $$",
+            max_attempts=1,
+        )
     database.run("select jobs.start()")
     wait_until(lambda: database.value("select is_called from app.hits"), 10)
-    assert database.admin("select 1 from jobs.attempts where job_id = %s and outcome is not null", [job]) == []
+    assert (
+        database.admin(
+            "select 1 from jobs.attempts where job_id = %s and outcome is not null", [job]
+        )
+        == []
+    )
     database.admin("drop trigger is_full on jobs_internal.finished")
     database.drain()
     assert attempts(database, job) == [(1, "succeeded")]
@@ -274,7 +314,9 @@ def test_an_end_that_cannot_be_written_down_charges_nothing(database: Database, 
 
 
 def test_a_watcher_that_dies_and_a_child_that_did_not_do_it(database: Database) -> None:
-    job = put_sql(database, "call app.watched(1, 'x')", done_when="(select count(*) from app.ledger) = 2")
+    job = put_sql(
+        database, "call app.watched(1, 'x')", done_when="(select count(*) from app.ledger) = 2"
+    )
     with gate_shut(database):
         database.run("select jobs.start()")
         (child,) = wait_at_gate(database)
@@ -293,7 +335,10 @@ KINDS = {
     "alone": ("app.nap", {"seconds": 600}),
     "in a chunk": ("app.nap", {"seconds": 600}),
     "statement": ("select pg_sleep(600)", None),
-    "child": ("do $$ begin insert into app.ledger (n) values (1); commit; perform pg_sleep(600); end $$", None),
+    "child": (
+        "do $$ begin insert into app.ledger (n) values (1); commit; perform pg_sleep(600); end $$",
+        None,
+    ),
 }
 
 
@@ -335,7 +380,9 @@ def test_timeouts_are_retried_by_their_rule(database: Database) -> None:
 
 def test_a_timed_out_reason_of_a_chunk_that_died_stops_no_later_run(database: Database) -> None:
     job = put(database, "app.note", {"n": 1})
-    database.admin("insert into jobs_internal.stop_request values (%s, 1, 'timed_out', 'supervisor')", [job])
+    database.admin(
+        "insert into jobs_internal.stop_request values (%s, 1, 'timed_out', 'supervisor')", [job]
+    )
     database.drain()
     assert database.result(job) == 1
 
@@ -343,7 +390,9 @@ def test_a_timed_out_reason_of_a_chunk_that_died_stops_no_later_run(database: Da
 def test_an_old_reason_stops_no_other_attempt(database: Database) -> None:
     quick_retries(database)
     job = put(database, "app.stumble", {"n": 1, "times": 2}, max_attempts=5)
-    database.admin("insert into jobs_internal.stop_request values (%s, 7, 'cancelled', 'app')", [job])
+    database.admin(
+        "insert into jobs_internal.stop_request values (%s, 7, 'cancelled', 'app')", [job]
+    )
     database.drain()
     assert database.result(job) == 1
     assert len(attempts(database, job)) == 3
@@ -355,7 +404,12 @@ def test_worker_slots_used_up_are_back_pressure(database: Database) -> None:
     late = put(database, "app.note", {"n": 1})
     with database.server.connect("app", database.name) as hog:
         handles = 0
-        while sqlstate_of(lambda: hog.execute("select pg_background_submit('select pg_sleep(60)', 65536)")) is None:
+        while (
+            sqlstate_of(
+                lambda: hog.execute("select pg_background_submit('select pg_sleep(60)', 65536)")
+            )
+            is None
+        ):
             handles += 1
         assert handles > 4
         with pytest.raises(psycopg.Error) as caught:
@@ -379,7 +433,9 @@ def end_the_sleepers(database: Database) -> None:
 
 
 def test_a_child_without_a_slot_waits(database: Database) -> None:
-    """A job leaves its session without a handle to spare: the next one's child waits for another session."""
+    """A job leaves its session without a handle to spare: the next one's child waits for another
+    session.
+    """
     database.run(
         "create function app.hog() returns integer language plpgsql as $$"
         " declare v_count integer := 0; begin"
@@ -391,10 +447,12 @@ def test_a_child_without_a_slot_waits(database: Database) -> None:
     job = put_sql(database, "vacuum app.ledger", max_attempts=1)
     database.run("select jobs.start()")
     wait_for(database, hog)
-    # Put back, a second later than it was due, and not charged. One look at all of it: it is started again and again.
+    # Put back, a second later than it was due, and not charged. One look at all of it:
+    # it is started again and again.
     put_back = (
         "select j.state, j.attempt, (select count(*) from jobs.attempts as a where a.job_id = j.id)"
-        " from jobs_internal.job as j where j.id = %s and j.due_at > j.created_at + interval '1 second'"
+        " from jobs_internal.job as j where j.id = %s and j.due_at > j.created_at + interval"
+        " '1 second'"
     )
     wait_until(lambda: database.admin(put_back, [job]) == [("scheduled", 0, 0)], 20)
     end_the_sleepers(database)

@@ -26,7 +26,10 @@ def test_a_queue_that_was_dropped(database: Database, lane: str) -> None:
 
 
 def test_what_the_queue_says_of_its_jobs_by_now(database: Database, lane: str) -> None:
-    database.run("select jobs.alter_queue('known', timeout => '7 minutes', max_attempts => 9)", role="operator")
+    database.run(
+        "select jobs.alter_queue('known', timeout => '7 minutes', max_attempts => 9)",
+        role="operator",
+    )
     job = put(database, "app.note", {"n": 2}, queue=lane)
     kept = "select timeout = '7 minutes', max_attempts from jobs_internal.job where id = %s"
     assert database.admin(kept, [job]) == [(True, 9)]
@@ -34,7 +37,10 @@ def test_what_the_queue_says_of_its_jobs_by_now(database: Database, lane: str) -
 
 def test_a_function_that_was_replaced_is_called_as_it_is_now(database: Database) -> None:
     """A job of an older form would run alone, and look for the new one, each time."""
-    make = "create or replace function app.changing(a integer default {}) returns integer language sql return a"
+    make = (
+        "create or replace function app.changing(a integer default {}) returns integer"
+        " language sql return a"
+    )
     database.run(make.format(1))
     put(database, "app.changing")
     database.run(make.format(2))
@@ -50,11 +56,15 @@ def test_a_function_that_was_replaced_is_called_as_it_is_now(database: Database)
 
 
 def test_a_lease_writes_no_index(database: Database) -> None:
-    """A claim changes nothing of a message that is indexed, and finds room for the new version in its page."""
+    """A claim changes nothing of a message that is indexed, and finds room for the new version in
+    its page.
+    """
     put(database, "app.note", {"n": 1})
     database.drain()
     know_as_short(database)
-    database.run("select jobs.enqueue_many('app.note', array_fill('{\"n\": 2}'::jsonb, array[1000]))")
+    database.run(
+        "select jobs.enqueue_many('app.note', array_fill('{\"n\": 2}'::jsonb, array[1000]))"
+    )
     database.drain()
     query = (
         "select s.n_tup_upd > 1000, s.n_tup_hot_upd = s.n_tup_upd from jobs_internal.lane as l"

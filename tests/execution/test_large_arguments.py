@@ -1,6 +1,8 @@
-"""Large arguments: however many are claimed at once, they are passed whole, and their neighbours go on.
+"""Large arguments: however many are claimed at once, they are passed whole,
+and their neighbours go on.
 
-PYWORKER_LARGE_ARGUMENTS says how many; 40 are together more than PostgreSQL's largest array, and take minutes.
+PYWORKER_LARGE_ARGUMENTS says how many; 40 are together more than PostgreSQL's largest array,
+and take minutes.
 """
 
 import os
@@ -29,6 +31,7 @@ def test_a_claim_of_large_arguments(database: Database) -> None:
     know_as_short(database)
     database.drain(timeout=100)
     found = database.run(
-        "select result::bigint, attempt, count(*) from jobs.job where id = any (%s) group by 1, 2", [jobs]
+        "select result::bigint, attempt, count(*) from jobs.job where id = any (%s) group by 1, 2",
+        [jobs],
     )
     assert sorted(found) == [(1, 1, COUNT), (SIZE, 1, COUNT)]

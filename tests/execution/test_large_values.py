@@ -1,4 +1,6 @@
-"""Every text and every JSON value that a tenant may pass has a limit, and what refuses it says so in a few words."""
+"""Every text and every JSON value that a tenant may pass has a limit, and what refuses it says so
+in a few words.
+"""
 
 import psycopg
 from support import Database
@@ -23,7 +25,8 @@ REQUIRED = {
     "set_quota": {"role": "'app'"},
     "set_retry_rule": {"pattern": "'*'", "retry": "true"},
 }
-#: Outside of a job they do nothing, and in a job they cut what is long (tests/execution/test_job_log.py).
+#: Outside of a job they do nothing, and in a job they cut what is long
+#: (tests/execution/test_job_log.py).
 IN_A_JOB = {"log", "progress"}
 LARGE = {
     "text": "repeat('x', 3000000)",
@@ -37,14 +40,18 @@ KEYS = {
     "settings": ("app.x", "work_mem"),
     "options": ("title", "notify", "done_when", "rollback", "repeatable", "nothing"),
 }
-#: Our errors. Arguments of a job may be 128 MB, or what a quota says: here they are no number (PW005).
+#: Our errors. Arguments of a job may be 128 MB, or what a quota says: here they are no number
+#: (PW005).
 OURS = "PW"
 
 
 def _refusal(database: Database, function: str, given: dict[str, str]) -> psycopg.Error | None:
     call = ", ".join(f"{name} => {value}" for name, value in given.items())
     try:
-        database.run(f"select jobs.{function}({call})", role="other" if function == "enqueue_published" else "app")
+        database.run(
+            f"select jobs.{function}({call})",
+            role="other" if function == "enqueue_published" else "app",
+        )
     except psycopg.Error as error:
         return error
     return None
@@ -74,7 +81,9 @@ def test_names_of_keys_are_no_way_round(database: Database) -> None:
     """A key may be as long as a value."""
     for name in ("args", "settings", "note", "options"):
         error = _refusal(
-            database, "enqueue", REQUIRED["enqueue"] | {name: "jsonb_build_object(repeat('k', 3000000), 'x')"}
+            database,
+            "enqueue",
+            REQUIRED["enqueue"] | {name: "jsonb_build_object(repeat('k', 3000000), 'x')"},
         )
         assert error is not None
         assert len(str(error)) < 10000

@@ -1,4 +1,6 @@
-"""Nothing leaks from one job to the next of the same session, whether they share a transaction or not."""
+"""Nothing leaks from one job to the next of the same session, whether they share a transaction
+or not.
+"""
 
 from typing import Any
 
@@ -36,7 +38,8 @@ begin
   end;
   begin
     v_facts := v_facts || jsonb_build_object('lastval', lastval());
-  exception when object_not_in_prerequisite_state or insufficient_privilege then  -- the worker's own
+  -- the worker's own
+  exception when object_not_in_prerequisite_state or insufficient_privilege then
     v_facts := v_facts || '{"lastval": "none"}';
   end;
   insert into app.ledger (n) values (1);  -- it can write
@@ -61,22 +64,36 @@ PLANTS = {
     "isolation by default": "set default_transaction_isolation = 'serializable'",
     "constraints": "set constraints all deferred",
     "temporary table": "create temporary table planted (n integer); insert into planted values (1)",
-    "temporary table that hides ours": "create temporary table pg_prepared_statements (name text, statement text)",
-    "temporary function": "create function pg_temp.clock_timestamp() returns timestamptz return null::timestamptz",
+    "temporary table that hides ours": (
+        "create temporary table pg_prepared_statements (name text, statement text)"
+    ),
+    "temporary function": (
+        "create function pg_temp.clock_timestamp() returns timestamptz return null::timestamptz"
+    ),
     "on commit": "create temporary table planted (n integer) on commit preserve rows",
     "advisory lock": "select pg_advisory_lock(4711)",
     "shared advisory lock": "select pg_advisory_lock_shared(4711), pg_advisory_lock_shared(4711)",
     "prepared statement": "prepare planted as select 1",
     "a prepared statement named as ours": "prepare pyworker_log_000000000 as select 1",
     "cursor": "declare planted cursor for select generate_series(1, 10) as planted",
-    "cursor with hold": "declare planted cursor with hold for select generate_series(1, 10) as planted",
+    "cursor with hold": (
+        "declare planted cursor with hold for select generate_series(1, 10) as planted"
+    ),
     "listen": "listen planted",
     "notify": "notify planted",
     "currval": "select nextval('app.hits')",
-    "our own settings": "set pyworker.said = 'x'; set pyworker.logged = 'on'; set pyworker.job = '1/1 1'",
+    "our own settings": (
+        "set pyworker.said = 'x'; set pyworker.logged = 'on'; set pyworker.job = '1/1 1'"
+    ),
     "application_name": "set application_name = 'something else'",
-    "plan": "set plan_cache_mode = force_custom_plan; set enable_indexscan = off; set row_security = off",
-    "strings": "set standard_conforming_strings = off; set bytea_output = 'escape'; set datestyle = 'German'",
+    "plan": (
+        "set plan_cache_mode = force_custom_plan; set enable_indexscan = off;"
+        " set row_security = off"
+    ),
+    "strings": (
+        "set standard_conforming_strings = off; set bytea_output = 'escape';"
+        " set datestyle = 'German'"
+    ),
     "exit_on_error": "set exit_on_error = off",
 }
 #: Plants that a rollback does not undo by itself.
@@ -92,7 +109,9 @@ STUBBORN = (
 def _probe_after_each(database: Database, *, chunk: bool) -> dict[str, tuple[int, int]]:
     database.admin("update jobs_internal.queue set max_attempts = 1")
     # A chunk ends after chunk_ms, and a function is short below short_ms: not so on a busy machine.
-    database.admin("update jobs_internal.setting set value = '60000' where name in ('chunk_ms', 'short_ms')")
+    database.admin(
+        "update jobs_internal.setting set value = '60000' where name in ('chunk_ms', 'short_ms')"
+    )
     database.run(PROBE)
     put(database, "app.probe")
     put(database, "app.run", {"what": "select 1"})
@@ -126,7 +145,9 @@ def test_nothing_leaks_to_the_next_job(database: Database, *, chunk: bool) -> No
         elif planted["state"] != "succeeded":
             assert name in ("listen", "exit_on_error"), (name, planted["error"])
     assert len(ledger(database)) == len(jobs)
-    pids, transactions = database.run("select count(distinct pid), count(distinct xid) from app.ledger")[0]
+    pids, transactions = database.run(
+        "select count(distinct pid), count(distinct xid) from app.ledger"
+    )[0]
     assert pids == 1, database.run("select n, job, pid, xid::text from app.ledger order by job")
     if chunk:
         assert transactions < len(jobs) / 3
@@ -135,7 +156,9 @@ def test_nothing_leaks_to_the_next_job(database: Database, *, chunk: bool) -> No
 
 
 def test_settings_of_a_job_hold_for_it_alone(database: Database) -> None:
-    database.run("create function app.mem() returns text language sql return current_setting('work_mem')")
+    database.run(
+        "create function app.mem() returns text language sql return current_setting('work_mem')"
+    )
     before = put(database, "app.mem")
     own = put(database, "app.mem", settings={"work_mem": "33MB", "lock_timeout": "5s"})
     after = put(database, "app.mem")
@@ -162,7 +185,9 @@ def test_settings_of_a_child_session(database: Database) -> None:
         "do $$ begin insert into app.seen values (current_setting('work_mem')); commit; end $$",
         settings={"work_mem": "35MB"},
     )
-    again = put_sql(database, "do $$ begin insert into app.seen values (current_setting('work_mem')); end $$")
+    again = put_sql(
+        database, "do $$ begin insert into app.seen values (current_setting('work_mem')); end $$"
+    )
     database.drain()
     assert database.result(job)["command_tag"] == "DO"
     assert database.result(again)["command_tag"] == "DO"
@@ -172,7 +197,8 @@ def test_settings_of_a_child_session(database: Database) -> None:
 
 
 def test_a_job_has_what_alter_role_says_whatever_its_launcher_had_set(database: Database) -> None:
-    """pg_background hands the launcher's settings down and RESET ALL goes back to those, not to what the role has.
+    """pg_background hands the launcher's settings down and RESET ALL goes back to those,
+    not to what the role has.
 
     The path of a statement is the one of the session that enqueued it.
     """
@@ -198,5 +224,6 @@ def put_what_holds(database: Database) -> int:
     return put_sql(
         database,
         "insert into app.ledger (n) select 13"
-        " where current_setting('work_mem') = '13MB' and current_setting('search_path') = '\"$user\", public'",
+        " where current_setting('work_mem') = '13MB'"
+        " and current_setting('search_path') = '\"$user\", public'",
     )

@@ -1,4 +1,6 @@
-"""An index build that was interrupted does not stand in its own way, and waiters are told what a job waits for."""
+"""An index build that was interrupted does not stand in its own way, and waiters are told what a
+job waits for.
+"""
 
 import psycopg
 import pytest
@@ -12,7 +14,9 @@ def wait_running_child(database: Database, job: int) -> int:
 
 
 def test_another_attempt_drops_what_the_first_left(database: Database) -> None:
-    """The first attempt is timed out and leaves an invalid index; its error says so; the second drops it and builds."""
+    """The first attempt is timed out and leaves an invalid index; its error says so;
+    the second drops it and builds.
+    """
     database.run("create table app.points (n integer)")
     database.run("insert into app.points select generate_series(1, 2000)")
     database.run(
@@ -20,7 +24,10 @@ def test_another_attempt_drops_what_the_first_left(database: Database) -> None:
         " $$ begin perform pg_sleep(0.02); return n; end $$"
     )
     job = put_sql(
-        database, "create index concurrently points_slow on app.points (app.slow(n))", timeout="1 s", max_attempts=2
+        database,
+        "create index concurrently points_slow on app.points (app.slow(n))",
+        timeout="1 s",
+        max_attempts=2,
     )
     database.run("select jobs.start()")
     error = wait_for(database, job, "scheduled")["error"]
@@ -29,7 +36,8 @@ def test_another_attempt_drops_what_the_first_left(database: Database) -> None:
     assert "drops that first" in error["hint"]
 
     database.run(
-        "create or replace function app.slow(n integer) returns integer language sql immutable as $$ select n $$"
+        "create or replace function app.slow(n integer) returns integer language sql immutable as"
+        " $$ select n $$"
     )
     database.run("select jobs.run_now(%s)", (job,))
     database.drain()
@@ -52,7 +60,8 @@ def test_a_build_that_is_interrupted_for_ever_says_what_it_left(database: Databa
     job = put_sql(database, "create index concurrently points_slow on app.points (app.slow(n))")
     # Its child may be another one before, which drops what the last one left.
     building = (
-        "select p.pid from pg_stat_progress_create_index as p join jobs_internal.job as j on j.child_pid = p.pid"
+        "select p.pid from pg_stat_progress_create_index as p join jobs_internal.job as j on"
+        " j.child_pid = p.pid"
         " where j.id = %s and p.phase ~ '^building'"
     )
     for _ in range(3):
@@ -76,10 +85,15 @@ def test_a_build_that_is_interrupted_for_ever_says_what_it_left(database: Databa
     ],
 )
 def test_a_reindex_that_was_cut_off_leaves_nothing(database: Database, statement: str) -> None:
-    """The first attempt leaves a half-built copy; that the old index is valid is no success; the second clears up."""
+    """The first attempt leaves a half-built copy; that the old index is valid is no success;
+    the second clears up.
+    """
     database.run("create table app.points (n integer, filler text)")
     database.run("insert into app.points select generate_series(1, 2000)")
-    body = "returns integer language plpgsql immutable as $$ begin perform pg_sleep({}); return n; end $$"
+    body = (
+        "returns integer language plpgsql immutable as $$ begin perform pg_sleep({});"
+        " return n; end $$"
+    )
     database.run("create function app.slow(n integer) " + body.format(0))
     database.run("create index points_slow on app.points (app.slow(n))")
     database.run("create or replace function app.slow(n integer) " + body.format(0.02))
@@ -99,7 +113,10 @@ def test_a_reindex_that_was_cut_off_leaves_nothing(database: Database, statement
     assert database.result(job)["verified"] is True
     assert database.value("select 'app.points_slow'::regclass::oid::bigint") != before
     # That of the TOAST table stays: its owner may not drop it.
-    left = "select from pg_index as i where not i.indisvalid and i.indexrelid::regclass::text !~ '^pg_toast'"
+    left = (
+        "select from pg_index as i where not i.indisvalid and i.indexrelid::regclass::text !~"
+        " '^pg_toast'"
+    )
     assert database.admin(left) == []
 
 
@@ -114,31 +131,45 @@ def test_a_reindex_whose_session_died_is_no_success(database: Database) -> None:
         database.run("select jobs.start()")
         child = wait_running_child(database, job)
         watcher = database.value("select pid from jobs.running where id = %s", [job])
-        database.admin("select pg_terminate_backend(%s), pg_terminate_backend(%s)", [watcher, child])
+        database.admin(
+            "select pg_terminate_backend(%s), pg_terminate_backend(%s)", [watcher, child]
+        )
         wait_until(lambda: not database.background())
         holder.rollback()
     assert state(database, job) != "succeeded"
     database.drain()
     assert state(database, job) == "succeeded"
-    assert database.run("select indisvalid from pg_index where indrelid = 'app.points'::regclass") == [(True,)]
+    assert database.run(
+        "select indisvalid from pg_index where indrelid = 'app.points'::regclass"
+    ) == [(True,)]
 
 
-@pytest.mark.parametrize("table", ["app.points", "points", 'app."points"', "App.Points", 'U&"points"'])
+@pytest.mark.parametrize(
+    "table", ["app.points", "points", 'app."points"', "App.Points", 'U&"points"']
+)
 def test_builds_on_one_table_follow_each_other(database: Database, table: str) -> None:
-    """Beside each other one would be a deadlock's victim and leave an invalid index; however the table is named."""
+    """Beside each other one would be a deadlock's victim and leave an invalid index;
+    however the table is named.
+    """
     database.run("create table app.points (n integer)")
     database.run("create table app.lines (n integer)")
     with database.server.connect("app", database.name) as holder:
         holder.autocommit = False
-        # Both builds wait for this transaction, so that what runs can be seen for as long as it takes to look.
+        # Both builds wait for this transaction, so that what runs can be seen for as long as it
+        # takes to look.
         holder.execute("insert into app.points values (1)")
         holder.execute("insert into app.lines values (1)")
-        first = put_sql(database, "create index concurrently points_a on app.points (n)", max_attempts=1)
+        first = put_sql(
+            database, "create index concurrently points_a on app.points (n)", max_attempts=1
+        )
         database.run("select jobs.start()")
         wait_running_child(database, first)
-        second = put_sql(database, f"create index concurrently points_b on {table} (n)", max_attempts=1)
+        second = put_sql(
+            database, f"create index concurrently points_b on {table} (n)", max_attempts=1
+        )
         database.run("select jobs.start()")
-        # A session has decided about it: it started, or its message comes back in a moment (a claim lasts longer).
+        # A session has decided about it: it started, or its message comes back in a moment (a claim
+        # lasts longer).
         ((lane,),) = database.admin("select pgmq_queue from jobs_internal.lane")
         decided = (
             f"select not exists (select from pgmq.q_{lane}"
@@ -148,7 +179,9 @@ def test_builds_on_one_table_follow_each_other(database: Database, table: str) -
         assert state(database, second) == "queued"
         elsewhere = None
         if "U&" not in table:  # what it is on cannot be read from its text: it waits for all
-            elsewhere = put_sql(database, "create index concurrently lines_a on app.lines (n)", max_attempts=1)
+            elsewhere = put_sql(
+                database, "create index concurrently lines_a on app.lines (n)", max_attempts=1
+            )
             database.run("select jobs.start()")
             wait_running_child(database, elsewhere)
         assert state(database, second) == "queued"
@@ -161,7 +194,9 @@ def test_builds_on_one_table_follow_each_other(database: Database, table: str) -
 
 
 def test_an_index_that_another_builds_is_not_dropped(database: Database) -> None:
-    """A valid index of that name is nobody's leftover: the attempt fails with the server's own error, and it stays."""
+    """A valid index of that name is nobody's leftover: the attempt fails with the server's own
+    error, and it stays.
+    """
     database.run("create table app.points (n integer)")
     database.run("create index points_n on app.points (n)")
     job = put_sql(database, "create index concurrently points_n on app.points (n)", max_attempts=1)
@@ -170,7 +205,12 @@ def test_an_index_that_another_builds_is_not_dropped(database: Database) -> None
     database.drain()
     assert state(database, job) == "failed"
     assert database.job(job)["error"]["sqlstate"] == "42P07"
-    assert database.value("select indisvalid from pg_index where indexrelid = 'app.points_n'::regclass") is True
+    assert (
+        database.value(
+            "select indisvalid from pg_index where indexrelid = 'app.points_n'::regclass"
+        )
+        is True
+    )
 
 
 def test_await_is_refused_in_a_transaction_block(database: Database) -> None:

@@ -1,4 +1,6 @@
-"""What a build left is dropped when nobody is in the way, and else known of until it is gone, however its job ended."""
+"""What a build left is dropped when nobody is in the way, and else known of until it is gone,
+however its job ended.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,10 @@ from support import Database, Row, wait_until
 
 from .test_identity import indexes, kill_both, stop_child
 
-LEFT = "select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid where not i.indisvalid"
+LEFT = (
+    "select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid"
+    " where not i.indisvalid"
+)
 HEALTH = "select status, detail, remedy from jobs.health where \"check\" = 'invalid indexes'"
 
 
@@ -26,10 +31,14 @@ def held(database: Database, statement: str) -> Iterator[Connection[Row]]:
 
 
 def cut_off_build(database: Database) -> int:
-    """A job whose first attempt was interrupted and left app.points_n invalid; it waits for the second."""
+    """A job whose first attempt was interrupted and left app.points_n invalid;
+    it waits for the second.
+    """
     database.run("create table app.points (n integer)")
     with held(database, "insert into app.points values (1)") as holder:
-        job = put_sql(database, "create index concurrently points_n on app.points (n)", max_attempts=5)
+        job = put_sql(
+            database, "create index concurrently points_n on app.points (n)", max_attempts=5
+        )
         database.run("select jobs.start()")
         stop_child(database, job)
         wait_until(lambda: not database.background())
@@ -61,7 +70,9 @@ def test_what_a_rebuild_left_whose_watcher_died_is_in_health(database: Database)
 
 
 def test_a_rescue_waits_for_nobody_who_notes_an_index(database: Database) -> None:
-    """A transaction of another session that notes the same index is open: the dead session is seen to all the same."""
+    """A transaction of another session that notes the same index is open: the dead session is seen
+    to all the same.
+    """
     database.run("create table app.points (n integer); create index points_n on app.points (n)")
     with held(database, "insert into app.points values (1)") as holder:
         job = put_sql(database, "reindex index concurrently app.points_n", max_attempts=1)
@@ -72,7 +83,8 @@ def test_a_rescue_waits_for_nobody_who_notes_an_index(database: Database) -> Non
         other.autocommit = False
         other.execute(
             "insert into jobs_internal.made_index (index, job_id)"
-            " select indexrelid, 0 from pg_index where not indisvalid and indrelid = 'app.points'::regclass"
+            " select indexrelid, 0 from pg_index where not indisvalid"
+            " and indrelid = 'app.points'::regclass"
         )
         with database.connect("postgres", lock_timeout="5s") as line:
             assert line.execute("select jobs_internal.rescue()").fetchone() == (1,)
@@ -115,7 +127,12 @@ def test_a_clean_up_waits_no_longer_than_its_job_may_run(database: Database) -> 
     """No supervisor ends it here."""
     database.run("create table app.points (n integer)")
     with held(database, "insert into app.points values (1)") as holder:
-        job = put_sql(database, "create index concurrently points_n on app.points (n)", max_attempts=2, timeout="1 s")
+        job = put_sql(
+            database,
+            "create index concurrently points_n on app.points (n)",
+            max_attempts=2,
+            timeout="1 s",
+        )
         database.run("select jobs.start()")
         wait_for(database, job, "scheduled")
         wait_until(lambda: not database.background())
@@ -139,13 +156,20 @@ def test_a_build_that_failed_for_good_leaves_nothing(database: Database) -> None
     assert database.admin(HEALTH)[0][0] == "ok"
 
 
-def test_what_a_failed_build_left_stays_where_somebody_may_make_it_valid(database: Database) -> None:
-    """Its last attempt ends by a lock timeout while another session waits for the table: nothing is dropped."""
+def test_what_a_failed_build_left_stays_where_somebody_may_make_it_valid(
+    database: Database,
+) -> None:
+    """Its last attempt ends by a lock timeout while another session waits for the table:
+    nothing is dropped.
+    """
     database.run("create table app.points (n integer)")
     with held(database, "insert into app.points values (1)") as holder:
         settings = {"lock_timeout": "3s"}
         job = put_sql(
-            database, "create index concurrently points_n on app.points (n)", max_attempts=1, settings=settings
+            database,
+            "create index concurrently points_n on app.points (n)",
+            max_attempts=1,
+            settings=settings,
         )
         database.run("select jobs.start()")
         wait_until(lambda: database.admin("select 1 from pg_stat_progress_create_index"))
@@ -165,21 +189,37 @@ def test_what_a_failed_build_left_stays_where_somebody_may_make_it_valid(databas
 
 
 def test_what_is_left_of_a_toast_table_is_told_to_a_superuser(database: Database) -> None:
-    """The rebuild ends at its last step: its owner may not drop the old index of the TOAST table, the remedy does."""
-    database.run("create table app.points (n integer, filler text); create index points_n on app.points (n)")
+    """The rebuild ends at its last step: its owner may not drop the old index of the TOAST table,
+    the remedy does.
+    """
+    database.run(
+        "create table app.points (n integer, filler text); create index points_n on app.points (n)"
+    )
     with held(database, "insert into app.points values (1)") as first:
         settings = {"lock_timeout": "4s"}
-        job = put_sql(database, "reindex table concurrently app.points", max_attempts=1, settings=settings)
+        job = put_sql(
+            database, "reindex table concurrently app.points", max_attempts=1, settings=settings
+        )
         database.run("select jobs.start()")
         wait_until(lambda: database.admin("select 1 from pg_stat_progress_create_index"))
         # A reader without a snapshot is what its last steps wait for.
         with held(database, "select from app.points where n = 5") as last:
             first.rollback()
-            wait_until(lambda: database.admin("select 1 from pg_class where relname ~ '^pg_toast.*_ccold$'"), 20)
-            wait_until(lambda: not database.admin("select 1 from pg_stat_progress_create_index"), 20)
+            wait_until(
+                lambda: database.admin(
+                    "select 1 from pg_class where relname ~ '^pg_toast.*_ccold$'"
+                ),
+                20,
+            )
+            wait_until(
+                lambda: not database.admin("select 1 from pg_stat_progress_create_index"), 20
+            )
             last.rollback()
     found = wait_for(database, job)
-    assert (found["state"], found["result"] and found["result"]["verified"]) == ("succeeded", True), found
+    assert (found["state"], found["result"] and found["result"]["verified"]) == (
+        "succeeded",
+        True,
+    ), found
     wait_until(lambda: not database.background())
     assert indexes(database, "app.points") == [("points_n", True)]
     ((status, detail, remedy),) = database.admin(HEALTH)
@@ -193,14 +233,17 @@ def test_what_is_left_of_a_toast_table_is_told_to_a_superuser(database: Database
 
 
 @pytest.mark.parametrize("invalid", ["part", "parent"])
-def test_a_rebuild_of_a_partitioned_index_with_an_invalid_part(database: Database, invalid: str) -> None:
+def test_a_rebuild_of_a_partitioned_index_with_an_invalid_part(
+    database: Database, invalid: str
+) -> None:
     """What was invalid before is not rebuilt concurrently, and is nobody's leftover."""
     database.run(
         "create table app.parts (n integer) partition by range (n);"
         " create table app.low partition of app.parts for values from (0) to (10);"
         " create table app.high partition of app.parts for values from (10) to (20);"
         " create index parts_n on only app.parts (n); create index low_n on app.low (n);"
-        " alter index app.parts_n attach partition app.low_n; insert into app.high values (11), (11)"
+        " alter index app.parts_n attach partition app.low_n; insert into app.high"
+        " values (11), (11)"
     )
     if invalid == "part":
         unique = "create unique index concurrently high_n on app.high (n)"

@@ -16,10 +16,12 @@ HISTORY = """
 insert into jobs_internal.finished (id, bucket, queue_id, owner, priority, state, call_template_id,
   attempt, max_attempts,
   outcome, run_at, created_at, started_at, finished_at, pid, args, result, error)
-select 1000 + g, 2 + g / 25001, 1, case when g % 2 = 0 then 'app'::regrole else 'other'::regrole end, 1,
+select 1000 + g, 2 + g / 25001, 1,
+  case when g % 2 = 0 then 'app'::regrole else 'other'::regrole end, 1,
   s.state, (select min(id) from jobs_internal.call_template), 1, 3, s.state,
   t.at, t.at, t.at, t.at + interval '1 ms', 4711, '{"n": 1}', '1',
-  case when s.state = 'failed' then '{"sqlstate": "22012", "message": "division by zero"}'::jsonb end
+  case when s.state = 'failed'
+    then '{"sqlstate": "22012", "message": "division by zero"}'::jsonb end
 from generate_series(1, 1000000) as g,
   lateral (select now() - interval '6 days' + g * interval '0.4 s' as at) as t,
   lateral (select case when g % 50 = 0 then 'failed' when g % 997 = 0 then 'cancelled'
@@ -29,7 +31,8 @@ from generate_series(1, 1000000) as g,
 CLOSED = """
 update jobs_internal.history_bucket as b
 set opened_at = t.first, left_at = t.last, left_by = pg_current_xact_id(), closed_at = t.last
-from (select bucket, min(finished_at) as first, max(finished_at) as last from jobs_internal.finished group by 1) as t
+from (select bucket, min(finished_at) as first, max(finished_at) as last
+  from jobs_internal.finished group by 1) as t
 where b.id = t.bucket and b.id > 1
 """
 
@@ -53,13 +56,16 @@ VIEWS = {
 }
 
 
-#: Pages that a view may read; the history has some 30,000. What a view reads is the same on a busy machine.
+#: Pages that a view may read; the history has some 30,000.
+#: What a view reads is the same on a busy machine.
 MOST = 1500
 
 
 def pages(line: Connection[Row], query: str) -> int:
     """Count the pages that a query reads, in memory or not, with all that its functions read."""
-    row = line.execute(f"explain (analyze, buffers, timing off, format json) {query}".encode()).fetchone()
+    row = line.execute(
+        f"explain (analyze, buffers, timing off, format json) {query}".encode()
+    ).fetchone()
     assert row is not None
     plan = row[0][0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
@@ -85,7 +91,11 @@ def test_every_view_is_fast(lived: Database, role: str) -> None:
     for name, query in VIEWS.items():
         if "log_lines" in query and role == "reader":
             continue
-        most = lived.value("select count(*) from jobs_internal.health()", role="postgres") if name == "health" else 20
+        most = (
+            lived.value("select count(*) from jobs_internal.health()", role="postgres")
+            if name == "health"
+            else 20
+        )
         assert len(line.execute(query.encode()).fetchall()) <= most
         read[name] = pages(line, query)
     assert {name: count for name, count in read.items() if count > MOST} == {}
@@ -94,18 +104,22 @@ def test_every_view_is_fast(lived: Database, role: str) -> None:
 def test_the_figures_are_right(lived: Database) -> None:
     failed = lived.value("select failed from jobs.queues where queue = 'default'", role="operator")
     assert failed == lived.value(
-        "select count(*) from jobs_internal.finished where state in ('failed', 'in_doubt')", role="postgres"
+        "select count(*) from jobs_internal.finished where state in ('failed', 'in_doubt')",
+        role="postgres",
     )
     assert failed > 15_000
     newest = lived.run("select id from jobs.finished limit 5", role="operator")
-    assert newest == lived.admin("select id from jobs_internal.finished order by finished_at desc limit 5")
+    assert newest == lived.admin(
+        "select id from jobs_internal.finished order by finished_at desc limit 5"
+    )
     assert lived.run("select id from jobs.failed limit 5") == lived.admin(
-        "select id from jobs_internal.finished where state in ('failed', 'in_doubt') and owner = 'app'::regrole"
+        "select id from jobs_internal.finished where state in ('failed', 'in_doubt') and"
+        " owner = 'app'::regrole"
         " order by finished_at desc limit 5"
     )
-    assert lived.run("select state, outcome from jobs.job join jobs.finished using (id, state) where id = 501050") == [
-        ("failed", "failed")
-    ]
+    assert lived.run(
+        "select state, outcome from jobs.job join jobs.finished using (id, state) where id = 501050"
+    ) == [("failed", "failed")]
     # The jobs of others are not shown.
     assert lived.run("select count(*) from jobs.job where id = 501001") == [(0,)]
     assert lived.run("select count(*) from jobs.job where id = 501001", role="other") == [(1,)]
@@ -141,7 +155,8 @@ def test_retention_costs_the_same_however_long_the_history(lived: Database) -> N
     gone = "select min(finished_at) > now() - interval '5 days 4 hours' from jobs_internal.finished"
     wait_until(over, 60)
     left = lived.admin(
-        "select count(*), min(finished_at) > now() - interval '5 days 4 hours' from jobs_internal.finished"
+        "select count(*), min(finished_at) > now() - interval '5 days 4 hours'"
+        " from jobs_internal.finished"
     )
     assert left[0][1]
     assert 0.7 * before < left[0][0] < 0.85 * before

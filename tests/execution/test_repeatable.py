@@ -1,14 +1,22 @@
-"""Option repeatable: a procedure that ended unseen runs again, however it was enqueued; without it, it is in doubt."""
+"""Option repeatable: a procedure that ended unseen runs again, however it was enqueued; without it,
+it is in doubt.
+"""
 
 import pytest
 from stage import attempts, gate_shut, ledger, state, wait_at_gate, wait_running
 from support import Database, wait_until
 
 CALLS = {
-    "enqueue": ("app", 'select jobs.enqueue(\'app.watched\', \'{"n": 1, "secret": ""}\', options => %s)'),
+    "enqueue": (
+        "app",
+        'select jobs.enqueue(\'app.watched\', \'{"n": 1, "secret": ""}\', options => %s)',
+    ),
     "enqueue_many": (
         "app",
-        'select jobs.enqueue_many(\'app.watched\', array[\'{"n": 1, "secret": ""}\']::jsonb[], options => %s)',
+        (
+            'select jobs.enqueue_many(\'app.watched\', array[\'{"n": 1, "secret": ""}\']::jsonb[],'
+            " options => %s)"
+        ),
     ),
     "enqueue_sql": ("app", "select jobs.enqueue_sql('call app.watched(1, '''')', options => %s)"),
     "enqueue_published": (

@@ -1,4 +1,6 @@
-"""What ALTER ROLE says may be of no use any more: PostgreSQL passes over it at a login, and so do worker sessions."""
+"""What ALTER ROLE says may be of no use any more: PostgreSQL passes over it at a login,
+and so do worker sessions.
+"""
 
 import pytest
 from stage import put, put_sql, state, wait_for
@@ -15,7 +17,10 @@ def test_a_value_that_cannot_be_set_any_more_stops_no_job(database: Database, se
     database.admin(f"alter role app in database {database.name} set {setting} = 'gone'")
     database.admin(f"alter role app in database {database.name} set work_mem = '77MB'")
     database.run("create table app.small (n integer)")
-    jobs = [put(database, "pg_catalog.current_setting", {"$1": "work_mem"}), put_sql(database, "vacuum app.small")]
+    jobs = [
+        put(database, "pg_catalog.current_setting", {"$1": "work_mem"}),
+        put_sql(database, "vacuum app.small"),
+    ]
     database.run("select jobs.start()")
 
     results = [wait_for(database, job)["result"] for job in jobs]

@@ -1,7 +1,18 @@
 """Statement jobs: in a transaction where they may, else in a child session that is watched."""
 
 import pytest
-from stage import attempts, gate_shut, ledger, put, put_sql, running, state, wait_at_gate, wait_for, wait_running
+from stage import (
+    attempts,
+    gate_shut,
+    ledger,
+    put,
+    put_sql,
+    running,
+    state,
+    wait_at_gate,
+    wait_for,
+    wait_running,
+)
 from support import Database, sqlstate_of, wait_until
 
 
@@ -11,19 +22,28 @@ def test_a_statement_that_may_run_in_a_transaction_does(database: Database) -> N
         put_sql(database, "update app.ledger set n = n + 100 where n > 5"),
         put_sql(database, "select * from app.ledger"),
         put_sql(database, "create table app.made (id integer)"),
-        put_sql(database, "with d as (delete from app.ledger where n = 1 returning n) select n from d"),
+        put_sql(
+            database, "with d as (delete from app.ledger where n = 1 returning n) select n from d"
+        ),
     ]
     broken = put_sql(database, "insert into app.ledger (n) values (1 / 0)")
     database.drain()
     assert [database.result(job)["rows"] for job in jobs] == [7, 2, 7, 0, 1]
     assert ledger(database) == [2, 3, 4, 5, 106, 107]
-    assert (state(database, broken), database.job(broken)["error"]["sqlstate"]) == ("failed", "22012")
+    assert (state(database, broken), database.job(broken)["error"]["sqlstate"]) == (
+        "failed",
+        "22012",
+    )
     assert {row[0] for row in database.run("select child_pid from jobs.attempts")} == {None}
 
 
 def test_effect_and_outcome_are_one_commit(database: Database) -> None:
     job = put_sql(database, "insert into app.ledger (n) values (1)", done_when="false")
-    good = put_sql(database, "insert into app.ledger (n) values (2)", done_when="exists (select from app.ledger)")
+    good = put_sql(
+        database,
+        "insert into app.ledger (n) values (2)",
+        done_when="exists (select from app.ledger)",
+    )
     database.drain()
     assert database.job(job)["error"]["sqlstate"] == "PW043"
     assert [state(database, one) for one in (job, good)] == ["failed", "succeeded"]
@@ -31,16 +51,24 @@ def test_effect_and_outcome_are_one_commit(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "sqlstate"), [("table app.ledger", "42601"), ("1 / 0 = 1", "22012"), ("select * from gone", "42P01")]
+    ("condition", "sqlstate"),
+    [("table app.ledger", "42601"), ("1 / 0 = 1", "22012"), ("select * from gone", "42P01")],
 )
 def test_a_condition_that_cannot_be_asked_leaves_its_statement_in_doubt(
     database: Database, condition: str, sqlstate: str
 ) -> None:
-    job = put_sql(database, "create index concurrently one on app.ledger (n)", done_when=condition, max_attempts=1)
+    job = put_sql(
+        database,
+        "create index concurrently one on app.ledger (n)",
+        done_when=condition,
+        max_attempts=1,
+    )
     database.drain()
     found = database.job(job)
     assert (found["state"], found["error"]["sqlstate"]) == ("in_doubt", sqlstate)
-    assert found["error"]["detail"].startswith("It ran without an error, but its post-condition could not be asked")
+    assert found["error"]["detail"].startswith(
+        "It ran without an error, but its post-condition could not be asked"
+    )
     assert condition in found["error"]["detail"]
     assert "jobs.dismiss" in found["error"]["hint"]
     assert database.run("select to_regclass('app.one') is not null") == [(True,)]
@@ -60,14 +88,18 @@ def test_a_condition_that_cannot_be_asked_leaves_its_statement_in_doubt(
         ("analyze", "ANALYZE"),
     ],
 )
-def test_top_level_statements_run_in_a_child_session(database: Database, statement: str, tag: str) -> None:
+def test_top_level_statements_run_in_a_child_session(
+    database: Database, statement: str, tag: str
+) -> None:
     database.run("create index there on app.ledger (job)")
     job = put_sql(database, statement)
     database.drain()
     found = database.job(job)
     assert (found["state"], found["error"]) == ("succeeded", None)
     assert found["result"]["command_tag"] == tag
-    assert database.run("select child_pid is not null from jobs.attempts where job_id = %s", [job]) == [(True,)]
+    assert database.run(
+        "select child_pid is not null from jobs.attempts where job_id = %s", [job]
+    ) == [(True,)]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +142,9 @@ def test_what_must_run_at_top_level_is_found_out(database: Database) -> None:
     assert [state(database, job) for job in jobs] == ["succeeded"] * 4
     assert {attempts(database, job) == [(1, "succeeded")] for job in jobs} == {True}
     assert ledger(database) == [5, 6]
-    assert database.admin("select bool_and(top_level) from jobs_internal.finished_statement") == [(True,)]
+    assert database.admin("select bool_and(top_level) from jobs_internal.finished_statement") == [
+        (True,)
+    ]
 
 
 def test_create_database_says_why_not(database: Database) -> None:
@@ -127,7 +161,10 @@ def test_the_full_error_of_a_child(database: Database) -> None:
         found = database.job(one)
         assert found["state"] == "failed"
         error = found["error"]
-        assert {name: error[name] for name in ("sqlstate", "message", "detail", "hint", "constraint", "table")} == {
+        assert {
+            name: error[name]
+            for name in ("sqlstate", "message", "detail", "hint", "constraint", "table")
+        } == {
             "sqlstate": "23514",
             "message": "broken",
             "detail": "d",
@@ -148,12 +185,15 @@ def test_an_index_that_comes_out_invalid_is_no_success(database: Database) -> No
     assert attempts(database, job) == [(1, "failed")]
     assert database.run("select 1 from pg_class where relname = 'u'") == []
 
-    assert sqlstate_of(lambda: database.run(build.format(""))) == "23505"  # by hand: that of somebody else stays
+    # by hand: that of somebody else stays
+    assert sqlstate_of(lambda: database.run(build.format(""))) == "23505"
     again = put_sql(database, build.format("if not exists"))
     database.drain()
     assert database.job(again)["error"]["sqlstate"] == "PW043"
     assert [state(database, one) for one in (job, again)] == ["failed", "failed"]
-    assert database.run("select indisvalid from pg_index where indexrelid = 'app.u'::regclass") == [(False,)]
+    assert database.run("select indisvalid from pg_index where indexrelid = 'app.u'::regclass") == [
+        (False,)
+    ]
     mend = put_sql(database, "drop index concurrently app.u")
     database.drain()
     assert state(database, mend) == "succeeded"
@@ -165,7 +205,9 @@ def test_arguments_of_a_call_are_seen_nowhere(database: Database) -> None:
         job = put(database, "app.watched", {"n": 1, "secret": secret})
         database.run("select jobs.start()")
         wait_at_gate(database)
-        shown = database.admin("select query, application_name from pg_stat_activity where pid <> pg_backend_pid()")
+        shown = database.admin(
+            "select query, application_name from pg_stat_activity where pid <> pg_backend_pid()"
+        )
         assert not [row for row in shown if secret in f"{row[0]}{row[1]}"]
     assert wait_for(database, job)["state"] == "succeeded"
     assert ledger(database) == [1]
@@ -180,8 +222,13 @@ def test_a_procedure_by_name(database: Database) -> None:
 
 @pytest.mark.parametrize("level", ["info", "notice"])
 def test_a_child_that_talks_too_much_does_not_hang(database: Database, level: str) -> None:
-    # INFO is the one level that cannot be turned off: nobody reads it, and the post-condition tells what came of it.
-    job = put_sql(database, f"call app.chatter('{level}', 100000)", done_when="exists (select from app.ledger)")
+    # INFO is the one level that cannot be turned off: nobody reads it, and the post-condition tells
+    # what came of it.
+    job = put_sql(
+        database,
+        f"call app.chatter('{level}', 100000)",
+        done_when="exists (select from app.ledger)",
+    )
     unknown = put_sql(database, f"call app.chatter('{level}', 50000)")
     database.drain(timeout=60)
     assert state(database, job) == "succeeded"
@@ -192,8 +239,12 @@ def test_a_child_that_talks_too_much_does_not_hang(database: Database, level: st
 
 @pytest.mark.parametrize("top_level", [False, True])
 def test_strings_are_read_as_they_were_checked(database: Database, *, top_level: bool) -> None:
-    """One statement to us is one statement to the server, whatever ALTER ROLE says about backslashes."""
-    database.admin(f"alter role app in database {database.name} set standard_conforming_strings = off")
+    """One statement to us is one statement to the server, whatever ALTER ROLE says about
+    backslashes.
+    """
+    database.admin(
+        f"alter role app in database {database.name} set standard_conforming_strings = off"
+    )
     insert = r"insert into app.ledger (n) select 1 where 'a\' <> '; delete from app.ledger; --'"
     statement = f"do $$ begin {insert}; commit; end $$" if top_level else insert
     with database.connect() as app:
@@ -226,15 +277,23 @@ def test_vacuum_verbose_of_many_tables(database: Database) -> None:
 
 def test_a_million_rows_are_counted(database: Database) -> None:
     job = put_sql(database, "select g, 'x' from generate_series(1, 1000000) as g")
-    child = put_sql(database, "do $$ begin perform g from generate_series(1, 1000000) as g; commit; end $$")
+    child = put_sql(
+        database, "do $$ begin perform g from generate_series(1, 1000000) as g; commit; end $$"
+    )
     database.drain()
     assert database.result(job) == {"rows": 1_000_000}
     assert database.result(child) == {"command_tag": "DO"}
 
 
-@pytest.mark.parametrize("done", [None, "exists (select from app.ledger)", "not exists (select from app.ledger)"])
-def test_a_child_that_dies_is_never_a_success_by_itself(database: Database, done: str | None) -> None:
-    """transaction_timeout ends its process (FATAL), which pg_background reports as completed without an error."""
+@pytest.mark.parametrize(
+    "done", [None, "exists (select from app.ledger)", "not exists (select from app.ledger)"]
+)
+def test_a_child_that_dies_is_never_a_success_by_itself(
+    database: Database, done: str | None
+) -> None:
+    """transaction_timeout ends its process (FATAL), which pg_background reports as completed
+    without an error.
+    """
     text = (
         "do $$ begin insert into app.ledger (n) values (1); commit;"
         " perform set_config('transaction_timeout', '50', false); perform pg_sleep(10); end $$"
@@ -278,6 +337,8 @@ def test_the_views_show_the_child(database: Database) -> None:
         assert row["child_pid"] is not None
         assert row["child_pid"] != row["pid"]
         assert (row["owner"], row["task"]) == ("app", "vacuum app.ledger")
-        seen = database.admin("select usename from pg_stat_activity where pid = %s", [row["child_pid"]])
+        seen = database.admin(
+            "select usename from pg_stat_activity where pid = %s", [row["child_pid"]]
+        )
         assert seen == [("app",)]
     assert wait_for(database, job)["state"] == "succeeded"

@@ -26,7 +26,9 @@ from support import Database, sqlstate_of, wait_until
 
 
 def test_retry_delays_grow_with_jitter_up_to_the_cap(database: Database) -> None:
-    database.admin("select jobs.alter_queue('default', backoff => '8 s', backoff_cap => '1 minute')")
+    database.admin(
+        "select jobs.alter_queue('default', backoff => '8 s', backoff_cap => '1 minute')"
+    )
     for attempt, base in [(1, 8), (2, 16), (3, 32), (4, 60), (30, 60), (1000, 60)]:
         (low, high, kinds) = database.admin(
             "select extract(epoch from min(b)), extract(epoch from max(b)), count(distinct b)"
@@ -39,7 +41,8 @@ def test_retry_delays_grow_with_jitter_up_to_the_cap(database: Database) -> None
     job = put(database, "app.stumble", {"n": 1})
     drain_once(database)
     due, ended = database.run(
-        "select q.due_at, a.finished_at from jobs.queued as q join jobs.attempts as a on a.job_id = q.id"
+        "select q.due_at, a.finished_at from jobs.queued as q"
+        " join jobs.attempts as a on a.job_id = q.id"
         " where q.id = %s",
         [job],
     )[0]
@@ -68,7 +71,9 @@ def test_retry_rules_are_the_operators(database: Database) -> None:
     database.drain()
     assert attempts(database, first) == [(1, "failed")]
     database.run("select jobs.set_retry_rule('22012', true, 'they pass here')", role="operator")
-    assert database.run("select retry, why from jobs.retry_rules where pattern = '22012'") == [(True, "they pass here")]
+    assert database.run("select retry, why from jobs.retry_rules where pattern = '22012'") == [
+        (True, "they pass here")
+    ]
     second = put(database, "app.fail", {"state": "22012"})
     other = put(database, "app.fail", {"state": "22003"})
     database.drain()
@@ -76,7 +81,10 @@ def test_retry_rules_are_the_operators(database: Database) -> None:
     assert len(attempts(database, other)) == 1
     database.run("select jobs.set_retry_rule('22012', null)", role="operator")
     database.run("select jobs.set_retry_rule('*', false)", role="operator")
-    third, fourth = put(database, "app.fail", {"state": "22012"}), put(database, "app.fail", {"state": "P0001"})
+    third, fourth = (
+        put(database, "app.fail", {"state": "22012"}),
+        put(database, "app.fail", {"state": "P0001"}),
+    )
     database.drain()
     assert [len(attempts(database, one)) for one in (third, fourth)] == [1, 1]
     assert sqlstate_of(lambda: database.run("select jobs.set_retry_rule('*', true)")) == "42501"
@@ -104,7 +112,9 @@ def test_a_job_that_becomes_due_runs(database: Database) -> None:
     soon = database.value("select clock_timestamp() + interval '3 s'")
     job = put(database, "app.note", {"n": 1}, run_at=soon)
     database.run("select jobs.start()")
-    assert state(database, job) == "scheduled" or database.value("select clock_timestamp() >= %s", [soon])
+    assert state(database, job) == "scheduled" or database.value(
+        "select clock_timestamp() >= %s", [soon]
+    )
 
     def started() -> bool:
         database.run("select jobs.start()")
@@ -174,9 +184,15 @@ def test_cancel_of_what_runs(database: Database, kind: str) -> None:
         assert found["error"]["sqlstate"] == "PWC01"
         # It is really stopped.
         if kind in ("child", "procedure"):
-            wait_until(lambda: not database.admin("select 1 from pg_stat_activity where pid = %s", [pid]), 5)
+            wait_until(
+                lambda: not database.admin("select 1 from pg_stat_activity where pid = %s", [pid]),
+                5,
+            )
         here = "database = (select oid from pg_database where datname = current_database())"
-        waiting = f"select 1 from pg_locks where locktype = 'advisory' and objid = 1 and not granted and {here}"
+        waiting = (
+            "select 1 from pg_locks where locktype = 'advisory' and objid = 1 and not granted"
+            f" and {here}"
+        )
         wait_until(lambda: not database.admin(waiting), 5)
     assert attempts(database, job) == [(1, "cancelled")]
     wait_for(database, after)
@@ -193,7 +209,10 @@ def test_an_operator_cancels_anybodys_job(database: Database) -> None:
     with gate_shut(database):
         database.run("select jobs.start()")
         wait_at_gate(database)
-        assert sqlstate_of(lambda: database.run("select jobs.cancel(%s)", [job], role="other")) == "PW030"
+        assert (
+            sqlstate_of(lambda: database.run("select jobs.cancel(%s)", [job], role="other"))
+            == "PW030"
+        )
         assert database.value("select jobs.cancel(%s)", [job], role="operator") == "cancelling"
         assert wait_for(database, job)["state"] == "cancelled"
 
@@ -204,7 +223,9 @@ def test_cancels_between_short_jobs_hit_no_innocent(database: Database) -> None:
     database.drain()
     know_as_short(database)
     database.run("truncate app.ledger")
-    jobs = put_many(database, "app.nap", [{"seconds": 0.002, "n": n} for n in range(500)], max_attempts=1)
+    jobs = put_many(
+        database, "app.nap", [{"seconds": 0.002, "n": n} for n in range(500)], max_attempts=1
+    )
     database.run("select jobs.start(2)")
     asked = set()
     answers = set()
@@ -212,7 +233,9 @@ def test_cancels_between_short_jobs_hit_no_innocent(database: Database) -> None:
         answers.add(database.value("select jobs.cancel(%s)", [job]))
         asked.add(job)
     database.drain()
-    states: dict[int, str] = dict(database.run("select id, state from jobs.job where id = any (%s)", [jobs]))
+    states: dict[int, str] = dict(
+        database.run("select id, state from jobs.job where id = any (%s)", [jobs])
+    )
     assert {job for job, what in states.items() if what == "cancelled"} <= asked
     assert {what for job, what in states.items() if job not in asked} == {"succeeded"}
     assert {states[job] for job in asked} <= {"cancelled", "succeeded"}
@@ -222,20 +245,31 @@ def test_cancels_between_short_jobs_hit_no_innocent(database: Database) -> None:
 
 
 def test_a_cancelled_job_is_not_retried_when_it_fails_by_itself(database: Database) -> None:
-    """The reason is there, and the attempt ends with an error of its own before the signal comes."""
-    job = put(database, "app.run", {"what": "select pg_advisory_xact_lock(1); select 1 / 0"}, max_attempts=5)
+    """The reason is there, and the attempt ends with an error of its own before the
+    signal comes.
+    """
+    job = put(
+        database,
+        "app.run",
+        {"what": "select pg_advisory_xact_lock(1); select 1 / 0"},
+        max_attempts=5,
+    )
     database.admin("select jobs.set_retry_rule('22012', true)")
     with gate_shut(database):
         database.run("select jobs.start()")
         wait_at_gate(database)
-        database.admin("insert into jobs_internal.stop_request values (%s, 1, 'cancelled', 'app')", [job])
+        database.admin(
+            "insert into jobs_internal.stop_request values (%s, 1, 'cancelled', 'app')", [job]
+        )
     assert wait_for(database, job)["state"] == "cancelled"
     wait_until(lambda: not database.background(), 10)
     assert attempts(database, job) == [(1, "failed")]
 
 
 def test_a_cancel_whose_reason_comes_after_the_attempt_holds(database: Database) -> None:
-    """Between the look at a running job and the reason, the attempt failed and waits for its retry."""
+    """Between the look at a running job and the reason, the attempt failed and waits for
+    its retry.
+    """
     job = put(database, "app.stumble", {"n": 1, "times": 9}, max_attempts=5)
     drain_once(database)
     assert state(database, job) == "scheduled"
@@ -256,7 +290,10 @@ def test_pause_and_resume(database: Database) -> None:
     wait_for(database, free)
     wait_until(lambda: not database.background(), 10)
     assert state(database, held) == "queued"
-    assert database.run("select queue, paused from jobs.queues order by 1") == [("default", True), ("side", False)]
+    assert database.run("select queue, paused from jobs.queues order by 1") == [
+        ("default", True),
+        ("side", False),
+    ]
     assert database.value("select jobs.pause()", role="operator") is True
     later = put(database, "app.note", {"n": 3}, queue="side")
     assert database.value("select jobs.resume('default')", role="operator") is True
@@ -315,9 +352,12 @@ def test_the_concurrency_of_a_queue_holds(database: Database) -> None:
     assert len(ledger(database)) == 24
     assert max(n or 0 for n in ledger(database)) <= 2
     for concurrency in (3, 1):
-        database.run("select jobs.alter_queue('narrow', concurrency => %s)", [concurrency], role="operator")
+        database.run(
+            "select jobs.alter_queue('narrow', concurrency => %s)", [concurrency], role="operator"
+        )
         put_many(database, "app.gate", [{} for _ in range(6)], queue="narrow")
-        database.admin("update jobs_internal.call_stats set avg_ms = 1000")  # so that no claim takes more than one
+        # so that no claim takes more than one
+        database.admin("update jobs_internal.call_stats set avg_ms = 1000")
         database.admin("update jobs_internal.lane set avg_ms = 1000")
         with gate_shut(database):
             database.run("select jobs.start(5)")
@@ -325,9 +365,9 @@ def test_the_concurrency_of_a_queue_holds(database: Database) -> None:
             # The other sessions found no free slot, and left.
             wait_until(partial(_sessions_are, database, concurrency), 10)
             assert len(wait_at_gate(database)) == concurrency
-            assert database.run("select running, slots from jobs.queues where queue = 'narrow'") == [
-                (concurrency, concurrency)
-            ]
+            assert database.run(
+                "select running, slots from jobs.queues where queue = 'narrow'"
+            ) == [(concurrency, concurrency)]
         database.drain()
 
 
@@ -337,7 +377,9 @@ def test_priorities_decide_the_order(database: Database) -> None:
     for priority, n in [("low", 3), ("normal", 2), ("high", 1)]:
         put_many(database, "app.note", [{"n": n} for _ in range(5)], priority=priority)
     drain_once(database)
-    assert [row[0] for row in database.run("select n from app.ledger order by at")] == [1] * 5 + [2] * 5 + [3] * 5
+    assert [row[0] for row in database.run("select n from app.ledger order by at")] == [1] * 5 + [
+        2
+    ] * 5 + [3] * 5
 
 
 @pytest.mark.parametrize("slow", [None, 1.2], ids=["short jobs", "with a slow one"])
@@ -358,11 +400,14 @@ def test_first_in_first_out_in_a_lane(database: Database, slow: float | None) ->
 
 
 def test_order_when_a_claim_is_given_back(database: Database) -> None:
-    """A job of unknown duration sends the rest of its claim back; what comes behind it does not overtake."""
+    """A job of unknown duration sends the rest of its claim back; what comes behind it does not
+    overtake.
+    """
     put(database, "app.note", {"n": -1})
     database.drain()
     know_as_short(database)
-    database.admin("select jobs.configure('claim_jobs', '100')")  # so that there is something behind a claim
+    # so that there is something behind a claim
+    database.admin("select jobs.configure('claim_jobs', '100')")
     database.run("truncate app.ledger")
     put_many(database, "app.note", [{"n": n} for n in range(30)])
     put(database, "app.echo", {"what": 1})
@@ -376,7 +421,10 @@ def test_the_life_of_a_unique_key(database: Database) -> None:
     make_lane(database)
     first = put(database, "app.fail", {"state": "22012"}, unique_key="k")
     assert put(database, "app.note", {"n": 1}, unique_key="k") == first
-    assert put(database, "app.note", {"n": 9}, unique_key="k", role="app", run_at="2100-01-01") == first
+    assert (
+        put(database, "app.note", {"n": 9}, unique_key="k", role="app", run_at="2100-01-01")
+        == first
+    )
     database.drain()
     assert state(database, first) == "failed"
     second = put(database, "app.gate", {"n": 2}, unique_key="k")
@@ -396,7 +444,13 @@ def test_the_life_of_a_unique_key(database: Database) -> None:
 
 def test_a_retry_keeps_the_history(database: Database) -> None:
     quick_retries(database)
-    job = put(database, "app.stumble", {"n": 1, "state": "22012", "times": 2}, max_attempts=1, note={"ticket": "T-1"})
+    job = put(
+        database,
+        "app.stumble",
+        {"n": 1, "state": "22012", "times": 2},
+        max_attempts=1,
+        note={"ticket": "T-1"},
+    )
     database.drain()
     for expected in ("failed", "succeeded"):
         assert database.value("select jobs.retry(%s)", [job]) == "retrying"
@@ -418,7 +472,9 @@ def test_wait_and_what_it_refuses(database: Database) -> None:
     begun = time.monotonic()
     assert refused(f"select jobs.wait({job}, '100 ms')") == "PW036"
     assert time.monotonic() - begun >= 0.1
-    assert refused(f"begin isolation level repeatable read; select jobs.wait({job}, '1 s')") == "PW033"
+    assert (
+        refused(f"begin isolation level repeatable read; select jobs.wait({job}, '1 s')") == "PW033"
+    )
     line.execute("rollback")
     child = put_sql(database, "vacuum app.ledger")
     procedure = put(database, "app.two_commits", {"n": 10})
@@ -450,7 +506,9 @@ def test_wait_and_what_it_refuses(database: Database) -> None:
 
 
 def test_a_process_that_blocks_in_several_ways_is_named_once(database: Database) -> None:
-    """A parallel query holds its locks in each of its processes, and the server names its leader for each."""
+    """A parallel query holds its locks in each of its processes, and the server names its leader
+    for each.
+    """
     database.admin("create table app.many as select 1 as n")
     database.admin("alter table app.many owner to app")
     with database.connect("app") as holder:
@@ -458,14 +516,18 @@ def test_a_process_that_blocks_in_several_ways_is_named_once(database: Database)
         leader = holder.info.backend_pid
         holder.pgconn.send_query(b"select n, pg_sleep(600) from app.many")
         try:
-            members = "select count(*) from pg_locks where relation = 'app.many'::regclass and granted"
+            members = (
+                "select count(*) from pg_locks where relation = 'app.many'::regclass and granted"
+            )
             wait_until(lambda: database.admin(members)[0][0] >= 2)
             job = put_sql(database, "truncate app.many")
             database.run("select jobs.start()")
             wait_until(lambda: (running(database, job) or {}).get("blocked_by"), 10)
             row = running(database, job)
             assert row is not None
-            assert database.admin("select pg_blocking_pids(%s)", [row["pid"]]) == [([leader, leader],)]
+            assert database.admin("select pg_blocking_pids(%s)", [row["pid"]]) == [
+                ([leader, leader],)
+            ]
             assert row["blocked_by"] == [leader]
         finally:
             database.admin("select pg_cancel_backend(%s)", [leader])
@@ -482,7 +544,12 @@ def test_progress_is_seen_in_the_middle_of_the_transaction(database: Database) -
         wait_until(lambda: (running(database, job) or {}).get("message"), 5)
         row = running(database, job)
         assert row is not None
-        assert (row["done"], row["total"], row["percent"], row["message"]) == (30, 120, 25, "reading")
+        assert (row["done"], row["total"], row["percent"], row["message"]) == (
+            30,
+            120,
+            25,
+            "reading",
+        )
         assert (row["task"], row["owner"], row["child_pid"]) == ("app.report", "app", None)
         assert row["eta"] >= row["started_at"]
         assert row["wait_event"] == "Lock:advisory"
@@ -492,11 +559,14 @@ def test_progress_is_seen_in_the_middle_of_the_transaction(database: Database) -
         )
         assert row["blocked_by"] == [holders[0][0]]
         assert database.run("select pid from jobs.sessions") == [(row["pid"],)]
-        assert database.run("select count(*) from jobs.running where id = %s", [job], role="other") == [(0,)]
+        assert database.run(
+            "select count(*) from jobs.running where id = %s", [job], role="other"
+        ) == [(0,)]
     assert wait_for(database, job)["state"] == "succeeded"
     wait_until(lambda: not database.background(), 10)
     assert running(database, job) is None
-    assert sqlstate_of(lambda: database.run("select jobs.progress(-1, 10)")) is None  # outside a job it does nothing
+    # outside a job it does nothing
+    assert sqlstate_of(lambda: database.run("select jobs.progress(-1, 10)")) is None
     bad = put(database, "app.run", {"what": "select jobs.progress(-1, 10)"})
     database.drain()
     assert database.job(bad)["error"]["sqlstate"] == "PW023"
@@ -513,7 +583,9 @@ def test_progress_of_a_job_in_a_chunk(database: Database) -> None:
         row = wait_running(database, job)
         assert (row["done"], row["total"], row["percent"]) == (1.5, 2, 75)
         assert state(database, job) == "running"
-        assert database.run("select queued, running from jobs.queues where queue = 'default'") == [(0, 1)]
+        assert database.run("select queued, running from jobs.queues where queue = 'default'") == [
+            (0, 1)
+        ]
         assert attempts(database, job) == [(1, None)]
     assert wait_for(database, job)["state"] == "succeeded"
 
@@ -522,7 +594,10 @@ def test_a_job_in_doubt_can_be_left_at_that(database: Database) -> None:
     """Somebody looked: it is not asked about any more, and what is known of its attempt stays."""
     job = put(database, "app.fail", max_attempts=1)
     database.drain()
-    database.admin("update jobs_internal.finished set state = 'in_doubt', outcome = 'in_doubt' where id = %s", [job])
+    database.admin(
+        "update jobs_internal.finished set state = 'in_doubt', outcome = 'in_doubt' where id = %s",
+        [job],
+    )
     health = "select status from jobs.health where \"check\" = 'in doubt'"
     assert database.admin(health) == [("warning",)]
     assert database.value("select jobs.cancel(%s)", [job]) == "cancelled"
@@ -544,7 +619,9 @@ PRESSING = "select count(*) from pg_stat_activity where query like 'call jobs_in
 
 
 def test_who_cancels_many_jobs_leaves_worker_slots_to_others(database: Database) -> None:
-    """It has a few sessions for that at most, and with no supervisor all of its jobs are signalled all the same."""
+    """It has a few sessions for that at most, and with no supervisor all of its jobs are signalled
+    all the same.
+    """
     database.run(STUBBORN)
     jobs = [put(database, "app.stubborn", max_attempts=1) for _ in range(7)]
     database.run("select jobs.start(7)")
@@ -561,7 +638,9 @@ def test_who_cancels_many_jobs_leaves_worker_slots_to_others(database: Database)
 
 
 def test_who_cancels_again_and_again_takes_no_further_worker_slot(database: Database) -> None:
-    """One session presses a job that does not listen; the calls that come meanwhile leave it to that one."""
+    """One session presses a job that does not listen; the calls that come meanwhile leave it to
+    that one.
+    """
     database.run(STUBBORN)
     job = put(database, "app.stubborn", max_attempts=1)
     database.run("select jobs.start()")

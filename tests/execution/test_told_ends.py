@@ -1,4 +1,6 @@
-"""Option notify: the end of a job is told on a channel, in the transaction that writes it, whoever writes it."""
+"""Option notify: the end of a job is told on a channel, in the transaction that writes it,
+whoever writes it.
+"""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +8,17 @@ from typing import Any
 
 import pytest
 from psycopg import Connection
-from stage import gate_shut, know_as_short, put, put_many, put_sql, quick_retries, state, wait_at_gate, wait_running
+from stage import (
+    gate_shut,
+    know_as_short,
+    put,
+    put_many,
+    put_sql,
+    quick_retries,
+    state,
+    wait_at_gate,
+    wait_running,
+)
 from support import Database, Row, wait_until
 
 TOLD = {"notify": "told"}
@@ -36,15 +48,23 @@ def _end(job: int, how: str, task: str) -> dict[str, Any]:
 
 
 def test_every_kind_of_end_is_told_once(database: Database, listener: Connection[Row]) -> None:
-    """In a chunk, alone, failed, retried, cancelled, of a statement and of a procedure; and none that did not ask."""
+    """In a chunk, alone, failed, retried, cancelled, of a statement and of a procedure;
+    and none that did not ask.
+    """
     quick_retries(database)
     put(database, "app.note", {"n": 1})
     ends = {
         put(database, "app.note", {"n": 2}, options=TOLD): ("succeeded", "app.note"),
-        put(database, "app.note", {"n": 3}, options=TOLD, settings={"work_mem": "1MB"}): ("succeeded", "app.note"),
+        put(database, "app.note", {"n": 3}, options=TOLD, settings={"work_mem": "1MB"}): (
+            "succeeded",
+            "app.note",
+        ),
         put(database, "app.fail", {"state": "22023"}, options=TOLD): ("failed", "app.fail"),
         put(database, "app.stumble", {"n": 4}, options=TOLD): ("succeeded", "app.stumble"),
-        put_sql(database, "insert into app.ledger (n) values (5)", options=TOLD): ("succeeded", "insert app.ledger"),
+        put_sql(database, "insert into app.ledger (n) values (5)", options=TOLD): (
+            "succeeded",
+            "insert app.ledger",
+        ),
         put_sql(database, "vacuum app.ledger", options=TOLD): ("succeeded", "vacuum app.ledger"),
         put_sql(database, "vacuum no_such", options=TOLD): ("failed", "vacuum no_such"),
         put(database, "app.two_commits", {"n": 6}, options=TOLD): ("succeeded", "app.two_commits"),
@@ -55,20 +75,28 @@ def test_every_kind_of_end_is_told_once(database: Database, listener: Connection
     database.run("select jobs.cancel(%s)", [gone])
     assert heard(listener) == [_end(gone, "cancelled", "app.note")]
     database.drain()
-    assert sorted(heard(listener), key=lambda end: end["id"]) == [_end(job, *end) for job, end in ends.items()]
+    assert sorted(heard(listener), key=lambda end: end["id"]) == [
+        _end(job, *end) for job, end in ends.items()
+    ]
 
 
 def test_jobs_of_a_chunk_are_told_each(database: Database, listener: Connection[Row]) -> None:
-    """Short jobs that share a transaction: one message for each that asks, with the one that fails among them."""
+    """Short jobs that share a transaction: one message for each that asks, with the one that fails
+    among them.
+    """
     put_many(database, "app.note", [{"n": 0}])
     database.drain()
     know_as_short(database)
-    asking = put_many(database, "app.note", [{"n": n} for n in range(30)], options='{"notify": "told"}')
+    asking = put_many(
+        database, "app.note", [{"n": n} for n in range(30)], options='{"notify": "told"}'
+    )
     put_many(database, "app.note", [{"n": n} for n in range(30)])
     failing = put(database, "app.fail", {"state": "22023"}, options=TOLD, max_attempts=1)
     database.drain()
     told = sorted(heard(listener), key=lambda end: end["id"])
-    assert told == [_end(job, "succeeded", "app.note") for job in asking] + [_end(failing, "failed", "app.fail")]
+    assert told == [_end(job, "succeeded", "app.note") for job in asking] + [
+        _end(failing, "failed", "app.fail")
+    ]
 
 
 def test_it_is_there_when_it_is_told(database: Database, listener: Connection[Row]) -> None:
@@ -81,7 +109,9 @@ def test_it_is_there_when_it_is_told(database: Database, listener: Connection[Ro
     database.drain()
 
 
-def test_a_cancel_that_is_rolled_back_tells_nothing(database: Database, listener: Connection[Row]) -> None:
+def test_a_cancel_that_is_rolled_back_tells_nothing(
+    database: Database, listener: Connection[Row]
+) -> None:
     """The end and its message are one commit."""
     job = put(database, "app.note", {"n": 1}, run_at="infinity", options=TOLD)
     with database.connect() as connection, connection.transaction(force_rollback=True):
@@ -91,7 +121,9 @@ def test_a_cancel_that_is_rolled_back_tells_nothing(database: Database, listener
 
 
 def test_ends_that_others_write(database: Database, listener: Connection[Row]) -> None:
-    """A running job that is cancelled, one that is rescued as in doubt, and the person who leaves it at that."""
+    """A running job that is cancelled, one that is rescued as in doubt, and the person who leaves
+    it at that.
+    """
     stopped = put(database, "app.nap", {"seconds": 60}, options=TOLD)
     database.run("select jobs.start()")
     wait_running(database, stopped)
@@ -117,12 +149,18 @@ def test_ends_that_others_write(database: Database, listener: Connection[Row]) -
 def test_of_a_published_function(database: Database, listener: Connection[Row]) -> None:
     """The role that enqueued it chooses the channel; a revocation is an end as well."""
     publication = database.value("select jobs.publish('app.note', 'other')")
-    query = "select jobs.enqueue_published('app.note', '{\"n\": 1}', options => '{\"notify\": \"told\"}')"
+    query = (
+        "select jobs.enqueue_published('app.note', '{\"n\": 1}',"
+        ' options => \'{"notify": "told"}\')'
+    )
     first = database.value(query, role="other")
     database.drain()
     second = database.value(query, role="other")
     database.run("select jobs.unpublish(%s)", [publication])
-    assert heard(listener) == [_end(first, "succeeded", "app.note"), _end(second, "cancelled", "app.note")]
+    assert heard(listener) == [
+        _end(first, "succeeded", "app.note"),
+        _end(second, "cancelled", "app.note"),
+    ]
 
 
 def test_any_name_of_a_channel(database: Database, listener: Connection[Row]) -> None:
@@ -130,17 +168,25 @@ def test_any_name_of_a_channel(database: Database, listener: Connection[Row]) ->
     job = put(database, "app.note", {"n": 1}, options={"notify": 'An odd "name'})
     database.drain()
     (message,) = listener.notifies(timeout=10, stop_after=1)
-    assert (message.channel, json.loads(message.payload)) == ('An odd "name', _end(job, "succeeded", "app.note"))
+    assert (message.channel, json.loads(message.payload)) == (
+        'An odd "name',
+        _end(job, "succeeded", "app.note"),
+    )
 
 
-def test_a_listener_that_does_not_read_stops_no_job(database: Database, listener: Connection[Row]) -> None:
+def test_a_listener_that_does_not_read_stops_no_job(
+    database: Database, listener: Connection[Row]
+) -> None:
     """While the server's queue of messages is half full, jobs end without a word."""
     database.admin(
-        "create function public.half_full() returns double precision language sql as 'select 0.5::double precision'"
+        "create function public.half_full() returns double precision"
+        " language sql as 'select 0.5::double precision'"
     )
     definition = str(
         database.admin(
-            "select pg_get_functiondef('jobs_internal.notify_of_end(jsonb,bigint,text,text)'::regprocedure)"
+            "select"
+            " pg_get_functiondef('jobs_internal.notify_of_end(jsonb,bigint,text,"
+            "text)'::regprocedure)"
         )[0][0]
     )
     assert definition.count("pg_notification_queue_usage()") == 1

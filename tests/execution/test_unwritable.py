@@ -1,4 +1,6 @@
-"""An ending that can never be written down ends its job all the same: as failed, with the reason."""
+"""An ending that can never be written down ends its job all the same: as failed,
+with the reason.
+"""
 
 import json
 import time
@@ -18,7 +20,9 @@ def lines(content: str) -> str:
 @pytest.mark.parametrize(
     "content",
     [
-        b64encode(json.dumps({"at": "not a time", "level": "loud", "message": "x"}).encode()).decode(),
+        b64encode(
+            json.dumps({"at": "not a time", "level": "loud", "message": "x"}).encode()
+        ).decode(),
         b64encode(json.dumps("no object").encode()).decode(),
         b64encode(b"\xff\xfe").decode(),
         "abc",
@@ -26,7 +30,8 @@ def lines(content: str) -> str:
 )
 def test_log_lines_that_are_none_cost_nobody_anything(database: Database, content: str) -> None:
     database.run(
-        "create function app.bad_log() returns void language plpgsql as $$ begin perform nextval('app.hits');"
+        "create function app.bad_log() returns void language plpgsql as $$ begin"
+        " perform nextval('app.hits');"
         f" execute '{lines(content)}'; raise exception 'on purpose'; end $$"
     )
     job = put(database, "app.bad_log", max_attempts=1)
@@ -67,12 +72,16 @@ def test_what_a_child_did_is_kept_until_there_is_room(database: Database, known:
     database.admin("create sequence app.tries")
     database.admin(
         "create function app.no_room() returns trigger language plpgsql as"
-        " $$ begin if nextval('app.tries') <= 2 then raise disk_full using message = 'no space left'; end if;"
+        " $$ begin if nextval('app.tries') <= 2 then raise disk_full"
+        " using message = 'no space left'; end if;"
         " return new; end $$"
     )
-    database.admin("grant usage on schema app to public; grant usage on sequence app.tries to public")
     database.admin(
-        "create trigger no_room before insert on jobs_internal.finished for each row execute function app.no_room()"
+        "grant usage on schema app to public; grant usage on sequence app.tries to public"
+    )
+    database.admin(
+        "create trigger no_room before insert on jobs_internal.finished for each row execute"
+        " function app.no_room()"
     )
     job = put_sql(database, "call app.two_commits(1)")
     if not known:
@@ -83,14 +92,23 @@ def test_what_a_child_did_is_kept_until_there_is_room(database: Database, known:
 
 
 def test_a_note_of_any_kind_does_not_reach_the_log_whole(database: Database) -> None:
-    """What a supervisor reads is short: a number with many digits or a deep nesting is cut off as text."""
+    """What a supervisor reads is short: a number with many digits or a deep nesting is cut off
+    as text.
+    """
     deep = "[" * 2000 + "]" * 2000
-    for note in (f'{{"n": {"9" * 5000}}}', f'{{"n": {deep}}}', f'{{"n": "{"x" * 5000}"}}', '{"a": 1}'):
+    for note in (
+        f'{{"n": {"9" * 5000}}}',
+        f'{{"n": {deep}}}',
+        f'{{"n": "{"x" * 5000}"}}',
+        '{"a": 1}',
+    ):
         put(database, "app.fail", note=Jsonb(note, dumps=str), max_attempts=1)
     database.drain()
     notes = [
         other["note"]
-        for (body,) in wait_until(lambda: database.admin("select body from jobs_internal.outbox order by id"), 5)
+        for (body,) in wait_until(
+            lambda: database.admin("select body from jobs_internal.outbox order by id"), 5
+        )
         for other in body["others"]
     ]
     assert notes[3] == {"a": 1}

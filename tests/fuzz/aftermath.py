@@ -1,4 +1,6 @@
-"""What must be true when accepted calls have run: everything ended, nothing died, and the next job runs."""
+"""What must be true when accepted calls have run: everything ended, nothing died,
+and the next job runs.
+"""
 
 from typing import Any
 
@@ -34,10 +36,12 @@ def assert_all_well(database: Database, *, internal_errors: tuple[str, ...] = ()
         " left join jobs_internal.finished as f on f.id = o.job_id"
         " left join jobs_internal.call_template as h on h.id = f.call_template_id"
         " where (o.outcome in ('lost', 'interrupted', 'in_doubt', 'timed_out')"
-        # A condition of the caller's own that cannot be asked leaves its statement in doubt, and says so.
+        # A condition of the caller's own that cannot be asked leaves its statement in doubt,
+        # and says so.
         " and not (o.outcome = 'in_doubt' and s.done_when not like '%%jobs_internal.is_done%%'"
         "  and o.error ->> 'detail' like '%%its post-condition could not be asked%%'))"
-        " or o.error ->> 'sqlstate' ~ '^(XX|57P|PWL|PWC02|PWD)' and not o.error ->> 'message' = any (%s)",
+        " or o.error ->> 'sqlstate' ~ '^(XX|57P|PWL|PWC02|PWD)'"
+        " and not o.error ->> 'message' = any (%s)",
         [list(internal_errors)],
     )
     assert suspects == [], "\n".join(shortened(row, 1_500) for row in suspects)
@@ -55,7 +59,10 @@ def canary(database: Database) -> Any:
 def _read_all_views(database: Database) -> None:
     """Read every column of every view: none chokes on what was stored."""
     views = database.admin(
-        "select relname from pg_class where relnamespace = 'jobs'::regnamespace and relkind = 'v' order by relname"
+        "select relname from pg_class where relnamespace = 'jobs'::regnamespace and relkind = 'v'"
+        " order by relname"
     )
     for (view,) in views:
-        database.line(VIEWS_OF).execute(sql.SQL("select count(v::text) from jobs.{} as v").format(sql.Identifier(view)))
+        database.line(VIEWS_OF).execute(
+            sql.SQL("select count(v::text) from jobs.{} as v").format(sql.Identifier(view))
+        )

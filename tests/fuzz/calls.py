@@ -21,13 +21,17 @@ MOST_SAID = 12_000
 
 #: Errors that are not ours, and why. Nothing else is.
 EXCEPTIONS: dict[str, str] = {
-    "42501": "the role may not execute the function at all: PostgreSQL refuses before it is entered",
+    "42501": (
+        "the role may not execute the function at all: PostgreSQL refuses before it is entered"
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """A function of schema jobs: the role that calls it here, and what each parameter may be given."""
+    """A function of schema jobs: the role that calls it here, and what each parameter may
+    be given.
+    """
 
     role: str
     parameters: Mapping[str, Values]
@@ -45,7 +49,9 @@ class Fuzzed:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the call did: a value, or a refusal by us, or one by the server before we were called."""
+    """What the call did: a value, or a refusal by us, or one by the server before we were
+    called.
+    """
 
     rows: list[Row] = field(default_factory=list)
     refused: str | None = None
@@ -57,14 +63,17 @@ class Answer:
 
 
 def fuzz(examples: int) -> settings:
-    """Give the settings of a fuzz test: the same examples in every run, unless more are asked for."""
+    """Give the settings of a fuzz test: the same examples in every run,
+    unless more are asked for.
+    """
     return settings(
         max_examples=examples * FACTOR,
         derandomize=FACTOR == 1,
         database=None,
         print_blob=True,
         deadline=None,
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),  # explaining takes longer than looking
+        # explaining takes longer than looking
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
 
@@ -74,7 +83,8 @@ def types_of(connection: Connection[Row], function: str) -> dict[str, str]:
     rows = connection.execute(
         "select a.name, format_type(a.type, null) from pg_proc as p,"
         " unnest(p.proargnames, p.proargtypes::oid[]) with ordinality as a(name, type, n)"
-        " where p.pronamespace = 'jobs'::regnamespace and p.proname = %s and a.n <= p.pronargs order by a.n",
+        " where p.pronamespace = 'jobs'::regnamespace and p.proname = %s and a.n <= p.pronargs"
+        " order by a.n",
         [function],
     ).fetchall()
     return dict(rows)
@@ -93,7 +103,9 @@ class Caller:
     _codes: set[str] = field(default_factory=set)
 
     def __call__(self, arguments: Mapping[str, Value]) -> Answer:
-        """Call it: it succeeds, or refuses with an error of ours that says what, why and what to do."""
+        """Call it: it succeeds, or refuses with an error of ours that says what,
+        why and what to do.
+        """
         if self._line is None:
             self._line = self.connect()
             self._types = types_of(self._line, self.function)
@@ -120,7 +132,9 @@ class Caller:
             return
         if error.sqlstate in EXCEPTIONS or self._refused_before_us(error, arguments):
             return
-        raise AssertionError(f"{error.sqlstate} is no error of ours: {str(error)[:2000]} {said.context}") from error
+        raise AssertionError(
+            f"{error.sqlstate} is no error of ours: {str(error)[:2000]} {said.context}"
+        ) from error
 
     def _refused_before_us(self, error: psycopg.Error, arguments: Mapping[str, Value]) -> bool:
         """Whether the server refuses the values themselves: then our function was never entered."""

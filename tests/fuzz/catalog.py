@@ -1,4 +1,6 @@
-"""Every public function, and what each of its parameters is given. test_covered.py compares it with the catalog."""
+"""Every public function, and what each of its parameters is given.
+test_covered.py compares it with the catalog.
+"""
 
 from .calls import Fuzzed
 from .statements import CONDITIONS, STATEMENTS
@@ -21,10 +23,28 @@ from .values import (
 
 #: Longer waits only take time.
 #: null is without end, and jobs.await, which takes every job, would be as good as its word.
-_LIMITS = either("0", "-1 s", "1 ms", "-infinity", "-178000000 years", "1 month -31 days", "x", "20 ms")
-_WAITS = either(None, "0", "-1 s", "1 ms", "-infinity", "-178000000 years", "1 month -31 days", "x", "20 ms")
+_LIMITS = either(
+    "0", "-1 s", "1 ms", "-infinity", "-178000000 years", "1 month -31 days", "x", "20 ms"
+)
+_WAITS = either(
+    None, "0", "-1 s", "1 ms", "-infinity", "-178000000 years", "1 month -31 days", "x", "20 ms"
+)
 _QUEUE_NAMES = (
-    either("default", "fuzz", "fuzz.2", "another", None, "", "a b", "x" * 63, "x" * 64, LARGE, "q\n", "-", "é")
+    either(
+        "default",
+        "fuzz",
+        "fuzz.2",
+        "another",
+        None,
+        "",
+        "a b",
+        "x" * 63,
+        "x" * 64,
+        LARGE,
+        "q\n",
+        "-",
+        "é",
+    )
     | ANY_TEXT
 )
 _QUEUE_OPTIONS = {
@@ -37,23 +57,31 @@ _QUEUE_OPTIONS = {
     "share_commits": BOOLEANS,
 }
 _NAMES_OF_SETTINGS = either(
-    "chunk_jobs", "chunk_ms", "claim_jobs", "claim_ms", "lease_seconds", "session_seconds", "session_jobs",
-    "sessions_per_owner", "measure_cost", "log_lines", "result_rows", "result_bytes",
-    "child_queue_bytes",
+    "chunk_jobs", "chunk_ms", "claim_jobs", "claim_ms", "lease_seconds", "session_seconds",
+    "session_jobs", "sessions_per_owner", "measure_cost", "log_lines", "result_rows",
+    "result_bytes", "child_queue_bytes",
     "no_such", "", None, LARGE,
 )  # fmt: skip
-_PATTERNS = either("*", "22", "40001", "PW", "XX000", "**", "4", "", None, "22p02", "22\n", "é0", LARGE) | ANY_TEXT
+_PATTERNS = (
+    either("*", "22", "40001", "PW", "XX000", "**", "4", "", None, "22p02", "22\n", "é0", LARGE)
+    | ANY_TEXT
+)
 
 _PRIORITIES = either("high", "normal", "low", None, "", LARGE) | ANY_TEXT
-_ROLES = either("app", "other", "nobody", "public", None, "", "no such", '"app"', "x" * 64, LARGE) | ANY_TEXT
+_ROLES = (
+    either("app", "other", "nobody", "public", None, "", "no such", '"app"', "x" * 64, LARGE)
+    | ANY_TEXT
+)
 
 FUZZED: dict[str, Fuzzed] = {
     "enqueue": Fuzzed("app", {"task": TASKS, "args": ARGS, **OPTIONS}, ("task",)),
     "enqueue_many": Fuzzed("app", {"task": TASKS, "args": ARRAYS, **OPTIONS}, ("task", "args")),
     "enqueue_sql": Fuzzed(
         "app", {
-            "statement": STATEMENTS, **{name: values for name, values in OPTIONS.items() if name != "options"},
-            "done_when": CONDITIONS, "rollback": CONDITIONS | STATEMENTS, "options": OPTIONS["options"],
+            "statement": STATEMENTS,
+            **{name: values for name, values in OPTIONS.items() if name != "options"},
+            "done_when": CONDITIONS, "rollback": CONDITIONS | STATEMENTS,
+            "options": OPTIONS["options"],
         }, ("statement",)
     ),
     "cancel": Fuzzed("app", {"id": BIGINTS}, ("id",)),
@@ -65,17 +93,19 @@ FUZZED: dict[str, Fuzzed] = {
     "help": Fuzzed("app", {"name": TASKS}, ()),
     "set_priority": Fuzzed("app", {"id": BIGINTS, "priority": _PRIORITIES}, ("id", "priority")),
     "publish": Fuzzed("app", {
-        "task": TASKS, "to_role": _ROLES, "queue": QUEUES, "timeout": INTERVALS, "per_minute": INTEGERS,
-        "pending": BIGINTS,
+        "task": TASKS, "to_role": _ROLES, "queue": QUEUES, "timeout": INTERVALS,
+        "per_minute": INTEGERS, "pending": BIGINTS,
     }, ("task", "to_role")),
     "unpublish": Fuzzed("app", {"publication": INTEGERS}, ("publication",)),
     "enqueue_published": Fuzzed("app", {
-        "task": TASKS, "args": ARGS, "publisher": _ROLES, "run_at": OPTIONS["run_at"], "timeout": INTERVALS,
-        "unique_key": OPTIONS["unique_key"], "note": OPTIONS["note"], "options": OPTIONS["options"],
+        "task": TASKS, "args": ARGS, "publisher": _ROLES, "run_at": OPTIONS["run_at"],
+        "timeout": INTERVALS, "unique_key": OPTIONS["unique_key"], "note": OPTIONS["note"],
+        "options": OPTIONS["options"],
     }, ("task",)),
     "set_quota": Fuzzed("operator", {
-        "role": _ROLES, "pending": BIGINTS, "running": INTEGERS, "args_bytes": INTEGERS, "result_bytes": INTEGERS,
-        "per_minute": INTEGERS, "history_rows": BIGINTS, "over_rate": either("refuse", "wait", None, "", LARGE),
+        "role": _ROLES, "pending": BIGINTS, "running": INTEGERS, "args_bytes": INTEGERS,
+        "result_bytes": INTEGERS, "per_minute": INTEGERS, "history_rows": BIGINTS,
+        "over_rate": either("refuse", "wait", None, "", LARGE),
     }, ("role",)),
     "admit_role": Fuzzed("postgres", {"role": _ROLES}, ("role",)),
     "dismiss_role": Fuzzed("postgres", {"role": _ROLES}, ("role",)),
@@ -86,7 +116,8 @@ FUZZED: dict[str, Fuzzed] = {
     )}, ()),
     "reconcile": Fuzzed("operator", {}, ()),
     "current_id": Fuzzed("app", {}, ()),
-    "progress": Fuzzed("app", {"done": NUMERICS, "total": NUMERICS, "message": ANY_TEXT | either(None)}, (
+    "progress": Fuzzed("app", {"done": NUMERICS, "total": NUMERICS,
+        "message": ANY_TEXT | either(None)}, (
         "done", "total",
     )),
     "log": Fuzzed(
@@ -114,7 +145,8 @@ FUZZED: dict[str, Fuzzed] = {
         ) | ANY_TEXT},
         ("name", "value"),
     ),
-    "set_retry_rule": Fuzzed("operator", {"pattern": _PATTERNS, "retry": BOOLEANS, "why": ANY_TEXT | either(None)}, (
+    "set_retry_rule": Fuzzed("operator", {"pattern": _PATTERNS, "retry": BOOLEANS,
+        "why": ANY_TEXT | either(None)}, (
         "pattern", "retry",
     )),
 }  # fmt: skip

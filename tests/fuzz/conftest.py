@@ -1,8 +1,8 @@
 """Fuzzing of every function of schema jobs.
 
-`pytest tests/fuzz` runs the same examples every time, some 60 s of them; a failing one is printed, shortened.
-`PYWORKER_FUZZ=20 pytest tests/fuzz --timeout 3600` runs twenty times as many, chosen at random in each run; the failure
-then also prints a @reproduce_failure line.
+`pytest tests/fuzz` runs the same examples every time, some 60 s of them; a failing one is printed,
+shortened. `PYWORKER_FUZZ=20 pytest tests/fuzz --timeout 3600` runs twenty times as many,
+chosen at random in each run; the failure then also prints a @reproduce_failure line.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +24,9 @@ def template(server: Server, template: str) -> Iterator[str]:
     """The template of this tier: the common one, and functions to call."""
     name = f"{template}_fuzz"
     with server.administrate() as connection:
-        connection.execute(f"create database {name} template {template} strategy {server.copying}".encode())
+        connection.execute(
+            f"create database {name} template {template} strategy {server.copying}".encode()
+        )
     with server.connect("app", name) as connection:
         connection.execute(FUNCTIONS.read_bytes())
     yield name
@@ -34,11 +36,18 @@ def template(server: Server, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def database(server: Server, template: str) -> Iterator[Database]:
-    """A database of the test's own, where a job that failed is not tried again before the test is over."""
+    """A database of the test's own, where a job that failed is not tried again before the test
+    is over.
+    """
     made = clone(server, template, "fuzz")
-    made.admin(f"alter database {made.name} set synchronous_commit = off")  # what is fuzzed is not the disk
+    # what is fuzzed is not the disk
+    made.admin(f"alter database {made.name} set synchronous_commit = off")
     for queue in ("fuzz", "fuzz.2"):
-        made.run("select jobs.create_queue(%s, share_commits => %s)", [queue, queue == "fuzz"], role="operator")
+        made.run(
+            "select jobs.create_queue(%s, share_commits => %s)",
+            [queue, queue == "fuzz"],
+            role="operator",
+        )
     for queue in ("default", "fuzz", "fuzz.2"):
         made.run("select jobs.alter_queue(%s, backoff => '1 hour')", [queue], role="operator")
     yield made
@@ -51,6 +60,8 @@ def caller(database: Database) -> Callers:
 
     def of(function: str) -> Caller:
         fuzzed = FUZZED[function]
-        return Caller(lambda: database.connect(fuzzed.role, statement_timeout="20s"), function, fuzzed)
+        return Caller(
+            lambda: database.connect(fuzzed.role, statement_timeout="20s"), function, fuzzed
+        )
 
     return of

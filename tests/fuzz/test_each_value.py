@@ -1,4 +1,6 @@
-"""Each known odd value where chance would seldom put it: settings with every kind of job; what is very large."""
+"""Each known odd value where chance would seldom put it: settings with every kind of job;
+what is very large.
+"""
 
 import pytest
 from support import Database
@@ -16,14 +18,18 @@ MEGABYTES = (
 )
 LARGE_JSON = {
     "string": """jsonb_build_object('j', repeat('x', %s))""",
-    "array": """jsonb_build_object('j', (select jsonb_agg(i) from generate_series(1, %s / 10) as i))""",
+    "array": """jsonb_build_object('j',
+      (select jsonb_agg(i) from generate_series(1, %s / 10) as i))""",
     "key": """jsonb_build_object(repeat('k', %s), 1)""",
-    "numbers": """jsonb_build_object('j', (select jsonb_agg(1e131000) from generate_series(1, %s / 131000)))""",
+    "numbers": """jsonb_build_object('j',
+      (select jsonb_agg(1e131000) from generate_series(1, %s / 131000)))""",
 }
 
 
 def test_settings(database: Database, caller: Callers) -> None:
-    """A setting is refused at enqueue, or no job of any kind, that ends well or badly, dies of it."""
+    """A setting is refused at enqueue, or no job of any kind, that ends well or badly,
+    dies of it.
+    """
     enqueue, enqueue_sql = caller("enqueue"), caller("enqueue_sql")
     database.run(
         "create function app.fail(what text) returns void language plpgsql"
@@ -34,12 +40,32 @@ def test_settings(database: Database, caller: Callers) -> None:
         if not enqueue({"task": "app.nothing", "settings": settings}).accepted:
             continue
         accepted += 1
-        enqueue({"task": "app.whole", "args": '{"a": "\\ud83d\\ude00é\\\\"}', "settings": settings, "queue": "fuzz"})
         enqueue(
-            {"task": "app.fail", "args": '{"what": "\\ud83d\\ude00é\\\\"}', "settings": settings, "queue": "fuzz.2"}
+            {
+                "task": "app.whole",
+                "args": '{"a": "\\ud83d\\ude00é\\\\"}',
+                "settings": settings,
+                "queue": "fuzz",
+            }
         )
-        enqueue({"task": "app.log", "args": '{"message": "\\ud83d\\ude00é\\\\"}', "settings": settings})
-        enqueue({"task": "app.progress", "args": '{"done": 1, "total": 2, "message": "é\\\\"}', "settings": settings})
+        enqueue(
+            {
+                "task": "app.fail",
+                "args": '{"what": "\\ud83d\\ude00é\\\\"}',
+                "settings": settings,
+                "queue": "fuzz.2",
+            }
+        )
+        enqueue(
+            {"task": "app.log", "args": '{"message": "\\ud83d\\ude00é\\\\"}', "settings": settings}
+        )
+        enqueue(
+            {
+                "task": "app.progress",
+                "args": '{"done": 1, "total": 2, "message": "é\\\\"}',
+                "settings": settings,
+            }
+        )
         enqueue({"task": "app.proc", "settings": settings})
         enqueue({"task": "app.set_of", "settings": settings})
         enqueue_sql({"statement": "select 1", "settings": settings, "done_when": "true"})
@@ -51,7 +77,9 @@ def test_settings(database: Database, caller: Callers) -> None:
                 "done_when": "true",
             }
         )
-        enqueue_sql({"statement": "do $$begin raise exception '\U0001f600\\'; end$$", "settings": settings})
+        enqueue_sql(
+            {"statement": "do $$begin raise exception '\U0001f600\\'; end$$", "settings": settings}
+        )
     assert accepted > 30
     aftermath.run_all(database)
     aftermath.assert_all_well(database)
@@ -69,17 +97,26 @@ def test_tasks_and_arguments(database: Database, caller: Callers) -> None:
             enqueue_many(
                 {
                     "task": task,
-                    "args": None if args is None else "{" + '"' + args.replace("\\", "\\\\").replace('"', '\\"') + '"}',
+                    "args": None
+                    if args is None
+                    else "{" + '"' + args.replace("\\", "\\\\").replace('"', '\\"') + '"}',
                 }
             )
-        enqueue({"task": "app.types", "args": '{"j": ' + args + ', "n": ' + args + ', "x": [' + args + "]}"})
+        enqueue(
+            {
+                "task": "app.types",
+                "args": '{"j": ' + args + ', "n": ' + args + ', "x": [' + args + "]}",
+            }
+        )
     aftermath.run_all(database)
     aftermath.assert_all_well(database)
 
 
 @pytest.mark.parametrize("kind", LARGE_JSON)
 def test_large_arguments(database: Database, kind: str) -> None:
-    """Arguments of up to 100 MB are stored and passed, or refused by name; so is what a function gives back of them."""
+    """Arguments of up to 100 MB are stored and passed, or refused by name; so is what a function
+    gives back of them.
+    """
     database.run(
         "create function app.size(j jsonb, n integer default 1) returns bigint"
         " language sql return octet_length(j::text)"
@@ -88,7 +125,11 @@ def test_large_arguments(database: Database, kind: str) -> None:
     line = database.connect(statement_timeout="60s")
     for task in ("app.size", "app.whole"):
         refusal = line.execute(
-            "do $$ begin perform jobs.enqueue('" + task + "', " + LARGE_JSON[kind].replace("%s", str(size)) + ");"
+            "do $$ begin perform jobs.enqueue('"
+            + task
+            + "', "
+            + LARGE_JSON[kind].replace("%s", str(size))
+            + ");"
             " exception when others then if sqlstate not like 'PW%' then raise; end if; end $$"
         ).statusmessage
         assert refusal == "DO"

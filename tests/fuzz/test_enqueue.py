@@ -1,4 +1,6 @@
-"""jobs.enqueue and jobs.enqueue_many with anything: refused by name or stored, and what is stored runs."""
+"""jobs.enqueue and jobs.enqueue_many with anything: refused by name or stored,
+and what is stored runs.
+"""
 
 import pytest
 from hypothesis import given

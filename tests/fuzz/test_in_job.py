@@ -72,7 +72,9 @@ def test_in_a_session_that_pretends(database: Database, caller: Callers, functio
 
 @pytest.mark.parametrize("function", ["progress", "log"])
 def test_inside(database: Database, caller: Callers, function: str) -> None:
-    """In a job the call succeeds or raises an error of ours, which is then the job's; so in a child session."""
+    """In a job the call succeeds or raises an error of ours, which is then the job's;
+    so in a child session.
+    """
     enqueue, enqueue_sql = caller("enqueue"), caller("enqueue_sql")
 
     @fuzz(150)
@@ -86,25 +88,42 @@ def test_inside(database: Database, caller: Callers, function: str) -> None:
                 raw = raw[:-1] + (", " if given else "") + f'"fields": {fields}' + "}"
             enqueue({"task": f"app.{function}", "args": raw})
         else:
-            literals = ", ".join(f"{name} => {_literal(value)}" for name, value in arguments.items())
-            enqueue_sql({"statement": f"do $fuzz$ begin perform jobs.{function}({literals}); end $fuzz$"})
+            literals = ", ".join(
+                f"{name} => {_literal(value)}" for name, value in arguments.items()
+            )
+            enqueue_sql(
+                {"statement": f"do $fuzz$ begin perform jobs.{function}({literals}); end $fuzz$"}
+            )
 
     one()
     aftermath.run_all(database)
     failed = database.admin(
         "select f.error, f.args, s.body from jobs_internal.finished as f"
         " left join jobs_internal.finished_statement as s on s.job_id = f.id"
-        " where f.error ->> 'context' like '%%function jobs.%%' and f.error ->> 'sqlstate' not like 'PW%%'"
+        " where f.error ->> 'context' like '%%function jobs.%%' and f.error ->> 'sqlstate' not"
+        " like 'PW%%'"
     )
     assert failed == [], "\n".join(shortened(row, 1_000) for row in failed)
     aftermath.assert_all_well(database)
-    assert function != "log" or database.admin("select count(*) > 20 from jobs.log_lines") == [(True,)]
+    assert function != "log" or database.admin("select count(*) > 20 from jobs.log_lines") == [
+        (True,)
+    ]
 
 
 def test_current_id(database: Database) -> None:
     """Inside a job it is the job's own, whatever else runs."""
-    jobs = [row[0] for row in database.run("select jobs.enqueue('jobs.current_id') from generate_series(1, 20)")]
-    jobs += [row[0] for row in database.run("select jobs.enqueue_sql('insert into app.t select jobs.current_id()')")]
+    jobs = [
+        row[0]
+        for row in database.run(
+            "select jobs.enqueue('jobs.current_id') from generate_series(1, 20)"
+        )
+    ]
+    jobs += [
+        row[0]
+        for row in database.run(
+            "select jobs.enqueue_sql('insert into app.t select jobs.current_id()')"
+        )
+    ]
     database.drain()
 
     assert [database.result(job) for job in jobs[:-1]] == jobs[:-1]
@@ -122,7 +141,8 @@ def test_values_are_kept_as_they_are(database: Database) -> None:
     @given(st.lists(FUZZED["log"].parameters["message"], min_size=1, max_size=20))
     def one(messages: list[Value]) -> None:
         jobs = database.run(
-            "select * from jobs.enqueue_many('app.log', %s)", [[Jsonb({"message": text}) for text in messages]]
+            "select * from jobs.enqueue_many('app.log', %s)",
+            [[Jsonb({"message": text}) for text in messages]],
         )
         database.drain()
         lines = database.admin(

@@ -25,7 +25,9 @@ Call = tuple[str, dict[str, Value]]
 
 
 def _any_call() -> st.SearchStrategy[Call]:
-    return st.one_of(*[st.tuples(st.just(name), FUZZED[name].arguments()) for name in FOR_OPERATORS])
+    return st.one_of(
+        *[st.tuples(st.just(name), FUZZED[name].arguments()) for name in FOR_OPERATORS]
+    )
 
 
 def test_anything(database: Database, caller: Callers) -> None:
@@ -41,7 +43,9 @@ def test_anything(database: Database, caller: Callers) -> None:
 
 
 def test_queues_of_any_kind_work(database: Database, caller: Callers) -> None:
-    """A queue with any options that were accepted runs a job, retries a failing one and is kept house for."""
+    """A queue with any options that were accepted runs a job, retries a failing one and is kept
+    house for.
+    """
     create, alter = caller("create_queue"), caller("alter_queue")
     number = 0
 
@@ -61,10 +65,14 @@ def test_queues_of_any_kind_work(database: Database, caller: Callers) -> None:
         if create({**created, "name": name}).accepted:
             alter({**altered, "name": name})
             database.run(
-                "select jobs.enqueue('app.nothing', queue => %s), jobs.enqueue_sql('select 1/0', queue => %s)",
+                "select jobs.enqueue('app.nothing', queue => %s), jobs.enqueue_sql('select 1/0',"
+                " queue => %s)",
                 [name, name],
             )
-            database.run("select jobs.enqueue_sql('do $$begin raise exception ''x''; end$$', queue => %s)", [name])
+            database.run(
+                "select jobs.enqueue_sql('do $$begin raise exception ''x''; end$$', queue => %s)",
+                [name],
+            )
 
     one()
     assert number > 15

@@ -14,7 +14,9 @@ from .values import INTERVALS, MOMENTS, NUMERICS, ODD_JSON, ODD_TEXT, TEXT, Valu
 # Results have a largest size; JSON null passes NULL, as the manual says;
 # a JSON number has no -0; "now" is another moment each time.
 _JSON: Values = either(*[text for text in ODD_JSON if text != "null" and "1e100000" not in text])
-_DATES = MOMENTS.filter(lambda moment: moment != "now") | either("44-03-15 BC", "2000-02-29", "5874897-12-31")
+_DATES = MOMENTS.filter(lambda moment: moment != "now") | either(
+    "44-03-15 BC", "2000-02-29", "5874897-12-31"
+)
 _INTEGERS = either(
     "0",
     "1",
@@ -49,7 +51,8 @@ VALUES: dict[str, Values] = {
     "jsonb": _JSON,
     "json": _JSON,
     "jsonpath": either("$.a[*] ? (@ > 1)", "strict $", "lax $.\"a b\""),
-    "bytea": st.binary(max_size=40).map(lambda data: "\\x" + data.hex()) | either("", "abc", "\\000\\\\"),
+    "bytea": st.binary(max_size=40).map(lambda data: "\\x" + data.hex()) | either("", "abc",
+        "\\000\\\\"),
     "date": _DATES,
     "timestamp": _DATES,
     "timestamptz": _DATES,
@@ -74,14 +77,16 @@ VALUES: dict[str, Values] = {
     "xml": either("<a>&amp;<b/></a>", "text", ""),
     "int4range": either("empty", "[1,5)", "(,)", "[,3]", "[2147483646,]"),
     "numrange": either("(NaN,]", "[1.10,1e40)", "[-Infinity,Infinity]"),
-    "tstzrange": either('["2020-01-01 00:00+00",infinity]', "[epoch,)", "(-infinity,4713-01-01 BC)"),
+    "tstzrange": either('["2020-01-01 00:00+00",infinity]', "[epoch,)",
+        "(-infinity,4713-01-01 BC)"),
     "daterange": either("[2020-01-01,2020-02-01]", "[,infinity)"),
     "datemultirange": either("{}", "{[2020-01-01,2020-01-02),[2021-01-01,)}"),
     "integer[]": either("{}", "{1,NULL,3}", "{{1,2},{3,NULL}}", "{{{1}},{{2}}}"),
     "text[]": either("{}", '{NULL,"NULL","",",","\\"","\\\\","{}"," "}', '{{a,b},{c,d}}'),
     "numeric[]": either("{NaN,1e100,-0.00}"),
     "bytea[]": either('{"\\\\x00ff",NULL}'),
-    # Elements that are arrays, or null, are not told from further dimensions and NULL by PostgreSQL's jsonb_to_record.
+    # Elements that are arrays, or null, are not told from further dimensions and NULL by
+    # PostgreSQL's jsonb_to_record.
     "jsonb[]": either('{"{\\"a\\": [null]}",NULL,"\\"x\\""}', '{{"{}"},{"1"}}'),
     "json[]": either('{"1e40","{\\"a\\": 1}",NULL}'),
     "timestamptz[]": either("{infinity,epoch,NULL}"),
@@ -99,25 +104,36 @@ VALUES: dict[str, Values] = {
 
 _GIVEN: st.SearchStrategy[tuple[str, Value]] = st.one_of(
     *[
-        st.tuples(st.just(kind), st.sampled_from((0, 1, 1, 1)).flatmap(lambda some, v=values: v if some else st.none()))
+        st.tuples(
+            st.just(kind),
+            st.sampled_from((0, 1, 1, 1)).flatmap(lambda some, v=values: v if some else st.none()),
+        )
         for kind, values in VALUES.items()
     ]
 )
 
 
 def test_result_is_that_of_a_direct_call(database: Database) -> None:
-    """What a function sees, as text, and what it gives back, as it is: the same in a job as by hand."""
+    """What a function sees, as text, and what it gives back, as it is: the same in a job as
+    by hand.
+    """
     names = {}
     for number, kind in enumerate(VALUES):
         # json is kept as jsonb: without white space, with every number written out
-        shown = f"v::{kind.replace('json', 'jsonb')}::text" if kind in ("json", "json[]") else "v::text"
+        shown = (
+            f"v::{kind.replace('json', 'jsonb')}::text" if kind in ("json", "json[]") else "v::text"
+        )
         try:
             database.run(
-                f"create function app.seen_{number}(v {kind}, n integer) returns text language sql return {shown}"
+                f"create function app.seen_{number}(v {kind}, n integer) returns text"
+                f" language sql return {shown}"
             )
         except psycopg.errors.FeatureNotSupported:
             continue  # a server without XML
-        database.run(f"create function app.back_{number}(v {kind}, n integer) returns {kind} language sql return v")
+        database.run(
+            f"create function app.back_{number}(v {kind}, n integer) returns {kind}"
+            " language sql return v"
+        )
         names[kind] = number
     wanted: dict[int, tuple[Any, ...]] = {}
 
@@ -130,7 +146,8 @@ def test_result_is_that_of_a_direct_call(database: Database) -> None:
         number = names[kind]
         try:
             seen, back = database.run(
-                f"select to_jsonb(app.seen_{number}(v, 1))::text, to_jsonb(app.back_{number}(v, 1))::text"
+                f"select to_jsonb(app.seen_{number}(v, 1))::text, to_jsonb(app.back_{number}(v,"
+                " 1))::text"
                 f" from (select %s::{kind} as v) as x",
                 [value],
             )[0]

@@ -38,11 +38,15 @@ def test_each_odd_statement(database: Database, caller: Callers) -> None:
 
 
 def test_agrees_with_the_server(database: Database) -> None:
-    """What the server takes for one statement is one to us, and what it takes for several never is."""
+    """What the server takes for one statement is one to us, and what it takes for several
+    never is.
+    """
     server = database.connect()
 
     def says(text: str) -> tuple[bool | None, str]:
-        """Ask the server to parse the text: True one statement, False several, None a syntax error."""
+        """Ask the server to parse the text: True one statement, False several,
+        None a syntax error.
+        """
         result = server.pgconn.prepare(b"", text.encode())
         state, message = result.error_field(67), result.error_message.decode()
         if SEVERAL in message:
@@ -54,10 +58,15 @@ def test_agrees_with_the_server(database: Database) -> None:
     @example("select E'a'\n'b\\''; select 2 --'")
     @example("create table x as select 1 begin, 2 atomic; select 1 end")
     @example("create table x as select begin atomic from t; drop table t; select 1 end")
-    @example("create function f() returns int begin atomic select 1 case; end; drop table t; select 1 end")
+    @example(
+        "create function f() returns int begin atomic select 1 case; end; drop table t;"
+        " select 1 end"
+    )
     def one(text: str) -> None:
         single, message = says(text)
-        statements, finished = database.admin("select statements, finished from jobs_internal.lex(%s)", [text])[0]
+        statements, finished = database.admin(
+            "select statements, finished from jobs_internal.lex(%s)", [text]
+        )[0]
         if single is False:
             assert statements != 1 or not finished, message
         elif single:

@@ -14,15 +14,19 @@ STEERING = ("cancel", "retry", "run_now", "wait", "await")
 
 
 def _some_jobs(database: Database) -> list[int]:
-    """Enqueue jobs that succeed, fail, wait, are cancelled, or run as procedures; run what is due."""
+    """Enqueue jobs that succeed, fail, wait, are cancelled, or run as procedures;
+    run what is due.
+    """
     enqueued = database.run(
-        """select jobs.enqueue('app.nothing'), jobs.enqueue('app.whole', '{"x": 1}'), jobs.enqueue('app.proc'),
+        """select jobs.enqueue('app.nothing'), jobs.enqueue('app.whole', '{"x": 1}'),
+            jobs.enqueue('app.proc'),
         jobs.enqueue_sql('select 1/0'), jobs.enqueue_sql('vacuum app.t'),
         jobs.enqueue('app.nothing', run_at => 'infinity', unique_key => 'k')"""
     )[0]
     database.drain()
     waiting = database.run(
-        "select jobs.enqueue('app.nothing', run_at => 'infinity'), jobs.enqueue('app.proc', run_at => '294276-01-01'),"
+        "select jobs.enqueue('app.nothing', run_at => 'infinity'), jobs.enqueue('app.proc',"
+        " run_at => '294276-01-01'),"
         " jobs.enqueue('app.nothing'), jobs.enqueue_sql('vacuum app.t')"
     )[0]
     return [*enqueued, *waiting]
@@ -45,7 +49,9 @@ def test_any_job(database: Database, caller: Callers, function: str) -> None:
 
 @pytest.mark.parametrize("timeout", [None, "infinity", "178000000 years", "1000 years"])
 @pytest.mark.parametrize("function", ["wait", "await"])
-def test_waits_without_end(database: Database, caller: Callers, function: str, timeout: str | None) -> None:
+def test_waits_without_end(
+    database: Database, caller: Callers, function: str, timeout: str | None
+) -> None:
     """A wait that is too long to count is refused or ends with its job."""
     (job,) = database.run("select jobs.enqueue('app.nothing')")[0]
     database.run("select jobs.start(1)")

@@ -1,9 +1,9 @@
 """Which functions of ours no test calls.
 
-PYWORKER_TESTS_FUNCTIONS names a directory (`make functions` does): the servers of the tests then count calls
-(`track_functions = all`), and each database that is dropped leaves a list of what was called in it. What is missing in
-all lists was not called, or it is one that the planner puts into the statement that calls it: the server does not count
-those, so they are listed apart.
+PYWORKER_TESTS_FUNCTIONS names a directory (`make functions` does): the servers of the tests then
+count calls (`track_functions = all`), and each database that is dropped leaves a list of what was
+called in it. What is missing in all lists was not called, or it is one that the planner puts into
+the statement that calls it: the server does not count those, so they are listed apart.
 """
 
 import os
@@ -42,7 +42,9 @@ def note_calls(connection: Connection[tuple[object, ...]]) -> None:
 
 
 def report(directory: Path) -> int:
-    """Print what was never called; returns how many those are that the server would have counted."""
+    """Print what was never called; returns how many those are that the server would have
+    counted.
+    """
     seen: dict[str, set[str]] = {"called": set(), "inlined": set(), "not": set()}
     for path in directory.glob("*.txt"):
         for line in set(path.read_text(encoding="utf-8").splitlines()):
@@ -52,7 +54,14 @@ def report(directory: Path) -> int:
     uncounted = sorted(seen["inlined"] - seen["called"])
     print(f"{len(seen['called'])} functions were called")
     print("\n".join([f"{len(missing)} were not:", *missing]))
-    print("\n".join([f"{len(uncounted)} may have been inlined, which the server does not count:", *uncounted]))
+    print(
+        "\n".join(
+            [
+                f"{len(uncounted)} may have been inlined, which the server does not count:",
+                *uncounted,
+            ]
+        )
+    )
     return len(missing)
 
 

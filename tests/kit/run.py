@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 
-#: How long a run of all tests may take on two cores. A run that takes longer says so; it does not fail, because the
-#: machine may have had other work.
+#: How long a run of all tests may take on two cores. A run that takes longer says so;
+#: it does not fail, because the machine may have had other work.
 GOAL = 480
 #: Most tests wait for a server most of the time.
 WORKERS_PER_CORE = 2
@@ -30,14 +30,19 @@ def main(given: list[str]) -> int:
     workers = os.environ.get("WORKERS") or str(min(8, WORKERS_PER_CORE * (os.cpu_count() or 1)))
     slowest = ["--durations=15", "--durations-min=1"]
     begun = time.monotonic()
-    parallel = _pytest("--numprocesses", workers, "--dist", "worksteal", "-m", "not alone", *slowest, *given)
+    parallel = _pytest(
+        "--numprocesses", workers, "--dist", "worksteal", "-m", "not alone", *slowest, *given
+    )
     if parallel in (2, 3, 4):  # interrupted, an error of pytest's own, wrong usage
         return parallel
     print("== the tests that measure time, one after the other", flush=True)
     alone = _pytest("-m", "alone", *slowest, *given)
     took = time.monotonic() - begun
     verdict = "within" if took <= GOAL else "LONGER THAN"
-    print(f"== the tests took {_minutes(took)}, {verdict} the {_minutes(GOAL)} that all of them may take on two cores")
+    print(
+        f"== the tests took {_minutes(took)}, {verdict} the {_minutes(GOAL)} that all of them may"
+        " take on two cores"
+    )
     return parallel or alone
 
 

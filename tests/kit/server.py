@@ -1,7 +1,8 @@
 """Private servers for tests: unpacked and initialised once a run, then copied.
 
-A server made from nothing takes 14 seconds of CPU; a copy takes less than one. The programs are those of the default
-private server, which a copy links to. Tests of the unpacking itself make their servers with `PrivateServer` alone.
+A server made from nothing takes 14 seconds of CPU; a copy takes less than one. The programs are
+those of the default private server, which a copy links to.
+Tests of the unpacking itself make their servers with `PrivateServer` alone.
 """
 
 import atexit
@@ -26,25 +27,29 @@ from pyworker.server.progress import Quiet
 
 #: Names the directory of this run to the processes of the run.
 _RUN = "PYWORKER_TESTS_RUN"
-#: Names the server that the programs come from; PYWORKER_SERVER_DIR is each xdist worker's own server.
+#: Names the server that the programs come from; PYWORKER_SERVER_DIR is each xdist worker's own
+#: server.
 _PROGRAMS = "PYWORKER_TESTS_PROGRAMS"
 
-#: What a test server need not survive is a crash of the machine. Many databases are made and dropped on it: each page
-#: that is written in between is written in vain.
+#: What a test server need not survive is a crash of the machine.
+#: Many databases are made and dropped on it: each page that is written in between is written
+#: in vain.
 _FAST = """\
 fsync = off
 shared_buffers = 256MB
 bgwriter_lru_maxpages = 0
 checkpoint_timeout = 1h
 """
-#: A file system in memory, and the bytes that must be free there and in memory: making and dropping databases is a
-#: tenth of the work that it is on a disk.
+#: A file system in memory, and the bytes that must be free there and in memory:
+#: making and dropping databases is a tenth of the work that it is on a disk.
 _MEMORY = Path("/dev/shm")
 _ROOM = 6 << 30
 
 
 def _top() -> Path:
-    """Give the directory for all that a run makes: TMPDIR where it is set, else memory where there is enough."""
+    """Give the directory for all that a run makes: TMPDIR where it is set, else memory where there
+    is enough.
+    """
     if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK | os.X_OK):
         return Path(tempfile.gettempdir())
     disk = os.statvfs(_MEMORY)
@@ -54,15 +59,21 @@ def _top() -> Path:
 
 
 def copy_strategy(connection: Connection[tuple[object, ...]]) -> str:
-    """Tell how a database is copied in the least time: file by file, unless the disk is waited for."""
-    shown = connection.execute("select current_setting('fsync'), current_setting('data_directory')").fetchone()
+    """Tell how a database is copied in the least time: file by file,
+    unless the disk is waited for.
+    """
+    shown = connection.execute(
+        "select current_setting('fsync'), current_setting('data_directory')"
+    ).fetchone()
     assert shown is not None
     fsync, directory = map(str, shown)
     return "file_copy" if fsync == "off" or Path(directory).is_relative_to(_MEMORY) else "wal_log"
 
 
 def open_directory(prefix: str) -> Path:
-    """Make a directory that the server's OS user may pass; pytest's own are closed to all others."""
+    """Make a directory that the server's OS user may pass; pytest's own are closed to all
+    others.
+    """
     place = Path(tempfile.mkdtemp(prefix=prefix, dir=_top()))
     place.chmod(0o755)
     return place
@@ -110,8 +121,8 @@ def _master() -> Layout:
 def furnish(directory: Path, *, data: bool = True, durable: bool = False) -> PrivateServer:
     """Put a server into an empty directory, so that starting it is all that is left to do.
 
-    `data=False`: programs only, so that the first start makes a cluster with an identity of its own.
-    `durable=True`: it waits for the disk, as a server of a user does.
+    `data=False`: programs only, so that the first start makes a cluster with an identity of its
+    own. `durable=True`: it waits for the disk, as a server of a user does.
     """
     master = _master()
     server = PrivateServer(directory)

@@ -1,9 +1,11 @@
-"""Processes of `python -m pyworker` that need not load it first: a copy of a process that has loaded it runs it.
+"""Processes of `python -m pyworker` that need not load it first: a copy of a process that has
+loaded it runs it.
 
-Loading takes up to a second of processor time, and the tests start some hundred supervisors and commands. A helper
-process of each process of the run imports pyworker once, and forks for each start. What it forks is a process like any
-other: a child of the test's process, with arguments, environment, directory and files of its own, real signals and a
-real exit code. Tests that look at how `python -m pyworker` itself starts use `subprocess`.
+Loading takes up to a second of processor time, and the tests start some hundred supervisors and
+commands. A helper process of each process of the run imports pyworker once, and forks for each
+start. What it forks is a process like any other: a child of the test's process, with arguments,
+environment, directory and files of its own, real signals and a real exit code.
+Tests that look at how `python -m pyworker` itself starts use `subprocess`.
 """
 
 import atexit
@@ -26,7 +28,8 @@ from typing import Any
 
 _TESTS = Path(__file__).parents[1]
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220}.get(os.uname().machine)
-#: The parent of the new process is the parent of the one that forks: the test, which can wait for its end.
+#: The parent of the new process is the parent of the one that forks: the test,
+#: which can wait for its end.
 _CLONE_PARENT = 0x8000
 _PYWORKER = [sys.executable, "-m", "pyworker"]
 _CODE = [sys.executable, "-c"]
@@ -35,20 +38,29 @@ _AT_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "COV")
 
 
 class Warm(subprocess.Popen[Any]):
-    """`subprocess.Popen` for `python -m pyworker ...` and for `python -c CODE ...`; of all else, the plain one."""
+    """`subprocess.Popen` for `python -m pyworker ...` and for `python -c CODE ...`; of all else,
+    the plain one.
+    """
 
     def _execute_child(self, *values: Any) -> None:
         given = inspect.signature(subprocess.Popen._execute_child).bind(self, *values).arguments  # type: ignore[attr-defined]
         argv = [os.fspath(one) for one in given["args"]]
         env = {**(os.environ if given["env"] is None else given["env"])}
-        plain = not (given["preexec_fn"] or given["pass_fds"] or given["start_new_session"] or given["shell"])
+        plain = not (
+            given["preexec_fn"] or given["pass_fds"] or given["start_new_session"] or given["shell"]
+        )
         known = argv[:3] == _PYWORKER or argv[:2] == _CODE
         if _SYS_CLONE is None or not plain or not known or not _starts_alike(env):
             super()._execute_child(*values)  # type: ignore[misc]
             return
         ends = [("p2cread", "p2cwrite"), ("c2pwrite", "c2pread"), ("errwrite", "errread")]
-        files = [standard if given[mine] == -1 else given[mine] for standard, (mine, _) in enumerate(ends)]
-        self.pid = _forker().fork([argv, env, os.fspath(given["cwd"] or Path.cwd()), given["umask"]], files)
+        files = [
+            standard if given[mine] == -1 else given[mine]
+            for standard, (mine, _) in enumerate(ends)
+        ]
+        self.pid = _forker().fork(
+            [argv, env, os.fspath(given["cwd"] or Path.cwd()), given["umask"]], files
+        )
         self._child_created = True
         devnull = getattr(self, "_devnull", None)
         for mine, ours in ends:
@@ -61,7 +73,11 @@ class Warm(subprocess.Popen[Any]):
 
 def run(argv: list[str], **options: Any) -> "subprocess.CompletedProcess[Any]":
     """`subprocess.run`, with a warm process."""
-    text, timeout, check = options.pop("input", None), options.pop("timeout", None), options.pop("check", False)
+    text, timeout, check = (
+        options.pop("input", None),
+        options.pop("timeout", None),
+        options.pop("check", False),
+    )
     if text is not None:
         options["stdin"] = subprocess.PIPE
     if options.pop("capture_output", False):
@@ -82,7 +98,11 @@ def _starts_alike(env: dict[str, str]) -> bool:
     """Tell whether a Python of this environment starts as the helper did."""
 
     def read(given: dict[str, str]) -> dict[str, str]:
-        return {name: given[name] for name in given if name.startswith(_AT_START) and name != "PYTHONWARNINGS"}
+        return {
+            name: given[name]
+            for name in given
+            if name.startswith(_AT_START) and name != "PYTHONWARNINGS"
+        }
 
     return "COVERAGE_PROCESS_CONFIG" not in env and read(env) == read({**os.environ})
 
@@ -95,7 +115,9 @@ class _Forker:
         with theirs:
             # Its directory is the first place where it looks for modules.
             argv = [sys.executable, "-m", "kit.warm", str(theirs.fileno())]
-            self._process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], cwd=_TESTS, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                argv, pass_fds=[theirs.fileno()], cwd=_TESTS, stdin=subprocess.DEVNULL
+            )
         atexit.register(self.close)
 
     def fork(self, order: list[Any], files: list[int]) -> int:
@@ -144,7 +166,9 @@ def _fork() -> int:
 
 
 def _wait_for_order(line: socket.socket) -> list[Any]:
-    """Fork for each order that comes; returns it in the new process, which has the files of the order."""
+    """Fork for each order that comes; returns it in the new process, which has the files of
+    the order.
+    """
     while True:
         said, files, _, _ = socket.recv_fds(line, 1, 4)
         if not said:

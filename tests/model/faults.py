@@ -15,29 +15,45 @@ def fail(world: World, state: State) -> Iterator[Step]:
         if session is None or not lives(session):
             continue
         if state.deaths:
-            yield f"session {number} dies", die(state, number, "fault")._replace(deaths=state.deaths - 1)
+            yield (
+                f"session {number} dies",
+                die(state, number, "fault")._replace(deaths=state.deaths - 1),
+            )
         if state.strays:
             yield (
                 f"session {number} is signalled by nobody",
                 interrupt(state, number, "fault")._replace(strays=state.strays - 1),
             )
         running = (
-            session.job if session.at == "run" else next((r.job for r in session.chunk if r.outcome is None), None)
+            session.job
+            if session.at == "run"
+            else next((r.job for r in session.chunk if r.outcome is None), None)
         )
         if running is not None and world.kinds[running] == "poison":
             late = state.trial is not None and not state.trial.fresh and state.trial.job == running
             if not late or world.slow_poison:
                 yield f"job {running} crashes the server", stop_server(world, state, "crash")
-    # From outside only while there is no suspect: a crash during a trial cannot be told from the suspect's own.
+    # From outside only while there is no suspect: a crash during a trial cannot be told from the
+    # suspect's own.
     if state.crashes and not any(job.crashes for job in state.jobs):
-        yield "the server crashes", stop_server(world, state, "crash")._replace(crashes=state.crashes - 1)
+        yield (
+            "the server crashes",
+            stop_server(world, state, "crash")._replace(crashes=state.crashes - 1),
+        )
     if state.restarts:
-        yield "the server is restarted", stop_server(world, state, "stop")._replace(restarts=state.restarts - 1)
+        yield (
+            "the server is restarted",
+            stop_server(world, state, "stop")._replace(restarts=state.restarts - 1),
+        )
     for number, intent in enumerate(state.supervisors):
         if intent is not None:
-            yield f"supervisor {number} dies", state._replace(supervisors=put(state.supervisors, number, None))
+            yield (
+                f"supervisor {number} dies",
+                state._replace(supervisors=put(state.supervisors, number, None)),
+            )
     trial = state.trial
-    slow = world.slow_poison and trial and state.jobs[trial.job].crashes == 1  # later trials are longer than it needs
+    # later trials are longer than it needs
+    slow = world.slow_poison and trial and state.jobs[trial.job].crashes == 1
     if trial and trial.fresh and (slow or world.kinds[trial.job] != "poison"):
         yield "the time of the trial is over", state._replace(trial=trial._replace(fresh=False))
 
@@ -49,7 +65,9 @@ def stop_server(world: World, state: State, cause: str) -> State:
             continue
         if lives(session):
             state = die(state, number, cause)
-        rest = state.sessions[number]._replace(stale=True, foreign=session.foreign or cause == "stop")
+        rest = state.sessions[number]._replace(
+            stale=True, foreign=session.foreign or cause == "stop"
+        )
         state = state._replace(sessions=put(state.sessions, number, rest))
     state = roll_back(state)
     if "unlogged" in world.bugs:
@@ -58,7 +76,9 @@ def stop_server(world: World, state: State, cause: str) -> State:
 
 
 def steer(world: World, state: State) -> Iterator[Step]:
-    """Cancel: at once in the client's own transaction, else by a reason that a session of its own commits."""
+    """Cancel: at once in the client's own transaction, else by a reason that a session of its own
+    commits.
+    """
     if state.client is not None:
         number = state.client
         job = state.jobs[number]
@@ -67,7 +87,11 @@ def steer(world: World, state: State) -> Iterator[Step]:
             done = with_message(done, job.message, None)
         yield (
             f"the cancel of job {number} commits",
-            with_job(done, number, job._replace(state=CANCELLED, message=None, session=None, locked=False)),
+            with_job(
+                done,
+                number,
+                job._replace(state=CANCELLED, message=None, session=None, locked=False),
+            ),
         )
         yield f"the cancel of job {number} is rolled back", roll_back(state)
         return
@@ -77,16 +101,18 @@ def steer(world: World, state: State) -> Iterator[Step]:
             if job.state == RUNNING and number not in held:
                 yield (
                     f"somebody deletes the row of job {number}",
-                    with_job(state, number, job._replace(state=CANCELLED, session=None, asked=True))._replace(
-                        tampers=state.tampers - 1
-                    ),
+                    with_job(
+                        state, number, job._replace(state=CANCELLED, session=None, asked=True)
+                    )._replace(tampers=state.tampers - 1),
                 )
     if not state.cancels:
         return
     for number, job in enumerate(state.jobs):
         if job.state in OVER or job.state == NEW:
             continue
-        asked = with_job(state, number, job._replace(asked=True))._replace(cancels=state.cancels - 1)
+        asked = with_job(state, number, job._replace(asked=True))._replace(
+            cancels=state.cancels - 1
+        )
         message = state.messages[job.message] if job.message is not None else None
         if job.state == RUNNING or (job.state == QUEUED and message and message.lock is not None):
             attempt = job.attempt + (job.state != RUNNING)
@@ -96,7 +122,9 @@ def steer(world: World, state: State) -> Iterator[Step]:
                     asked._replace(stops=asked.stops | {Stop(number, attempt, "cancelled")}),
                 )
             continue
-        held = with_job(asked, number, asked.jobs[number]._replace(locked=True))._replace(client=number)
+        held = with_job(asked, number, asked.jobs[number]._replace(locked=True))._replace(
+            client=number
+        )
         if message:
             held = with_message(held, job.message, message._replace(lock=CLIENT))
         yield f"a client cancels job {number}, and has not committed", held
@@ -107,4 +135,6 @@ def roll_back(state: State) -> State:
     if state.client is None:
         return state
     job = state.jobs[state.client]
-    return with_job(unlock(state, CLIENT), state.client, job._replace(locked=False))._replace(client=None)
+    return with_job(unlock(state, CLIENT), state.client, job._replace(locked=False))._replace(
+        client=None
+    )

@@ -48,7 +48,11 @@ def broken_promise(state: State) -> str | None:
 
 def is_over(state: State) -> bool:
     """Say whether everything has come to its end."""
-    return all(job.state in OVER for job in state.jobs) and not any(state.sessions) and state.client is None
+    return (
+        all(job.state in OVER for job in state.jobs)
+        and not any(state.sessions)
+        and state.client is None
+    )
 
 
 @dataclass
@@ -103,7 +107,9 @@ def _explore(world: World) -> Finding:
     finding.states = len(numbers)
     finding.kinds = {re.sub(r"[\d(].*?(?= [a-z]|$)", "#", label) for label in labels}
     stuck = _stuck(sources, ends)
-    return _found(finding, "it never comes to an end", came, stuck) if stuck is not None else finding
+    return (
+        _found(finding, "it never comes to an end", came, stuck) if stuck is not None else finding
+    )
 
 
 def _stuck(sources: list[list[int]], ends: list[int]) -> int | None:

@@ -1,8 +1,23 @@
-"""What several parts of the protocol do: each function is a piece of a transaction, named after its SQL function."""
+"""What several parts of the protocol do: each function is a piece of a transaction,
+named after its SQL function.
+"""
 
 from typing import TypeVar
 
-from .states import CANCELLED, FAILED, QUEUED, RUNNING, SCHEDULED, SUCCEEDED, Job, Message, Session, State, Stop, World
+from .states import (
+    CANCELLED,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    SCHEDULED,
+    SUCCEEDED,
+    Job,
+    Message,
+    Session,
+    State,
+    Stop,
+    World,
+)
 
 Item = TypeVar("Item")
 Broken = str | None
@@ -42,7 +57,9 @@ def send(state: State, job: int) -> State:
     """Put a job into its lane: a new message and the job's new state, in one transaction."""
     number = state.messages.index(None)
     state = with_message(state, number, Message(job))
-    return with_job(state, job, state.jobs[job]._replace(state=QUEUED, message=number, session=None))
+    return with_job(
+        state, job, state.jobs[job]._replace(state=QUEUED, message=number, session=None)
+    )
 
 
 def release(state: State, number: int, *, counted: bool) -> State:
@@ -51,7 +68,12 @@ def release(state: State, number: int, *, counted: bool) -> State:
     assert session is not None
     for one in session.messages:
         message = state.messages[one]
-        if message and session.token is not None and message.token == session.token and message.lock is None:
+        if (
+            message
+            and session.token is not None
+            and message.token == session.token
+            and message.lock is None
+        ):
             back = message._replace(token=None, visible=True, reads=message.reads - (not counted))
             state = with_message(state, one, back)
     return with_session(state, number, session._replace(messages=(), token=None))
@@ -84,14 +106,17 @@ def settle(
 ) -> State:
     """End one attempt that was not a plain success in a chunk.
 
-    The reasons in `seen` are those that its transaction saw and deletes. `cause` says why this attempt must not be
-    charged for; None: it may be. `last`: it is not run again, whatever its number of attempts.
+    The reasons in `seen` are those that its transaction saw and deletes. `cause` says why this
+    attempt must not be charged for; None: it may be. `last`: it is not run again,
+    whatever its number of attempts.
     """
     job = state.jobs[number]
     cancelled = any(s.attempt == attempt and s.reason == "cancelled" for s in seen)
     if cancelled and outcome == "interrupted":
         outcome = "cancelled"
-    state = state._replace(stops=state.stops - {s for s in state.stops if any(s[:3] == x[:3] for x in seen)})
+    state = state._replace(
+        stops=state.stops - {s for s in state.stops if any(s[:3] == x[:3] for x in seen)}
+    )
     job = job._replace(message=None, session=None)
     back = job._replace(state=SCHEDULED)
     if outcome == "interrupted" and "shutdown is charged" in world.bugs:
@@ -102,7 +127,11 @@ def settle(
             return with_job(state, number, back._replace(attempt=attempt - 1, interruptions=hits))
         return with_job(state, number, job._replace(state=FAILED, attempt=attempt))
     if outcome == "succeeded":
-        return with_job(state, number, job._replace(state=SUCCEEDED, attempt=attempt, effects=min(job.effects + 1, 2)))
+        return with_job(
+            state,
+            number,
+            job._replace(state=SUCCEEDED, attempt=attempt, effects=min(job.effects + 1, 2)),
+        )
     if outcome == "cancelled":
         if not job.asked:
             state = broken(state, "a job was cancelled that nobody asked to cancel")
@@ -114,7 +143,9 @@ def settle(
         return with_job(
             state,
             number,
-            (job if cancelled else back)._replace(state=CANCELLED if cancelled else SCHEDULED, attempt=attempt),
+            (job if cancelled else back)._replace(
+                state=CANCELLED if cancelled else SCHEDULED, attempt=attempt
+            ),
         )
     return with_job(state, number, job._replace(state=FAILED, attempt=attempt))
 

@@ -1,7 +1,9 @@
-"""The states of the model: what is committed, what open transactions hold, and what nobody in the database can know.
+"""The states of the model: what is committed, what open transactions hold, and what nobody in the
+database can know.
 
-One state is one tuple, so that it can be compared and kept in a set. Numbers of sessions, messages and claim tokens are
-the smallest ones that are free: two states that differ in such names only are one state.
+One state is one tuple, so that it can be compared and kept in a set. Numbers of sessions, messages
+and claim tokens are the smallest ones that are free: two states that differ in such names only are
+one state.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ OVER = frozenset((SUCCEEDED, FAILED, CANCELLED))
 
 
 class Job(NamedTuple):
-    """One row of jobs_internal.job, or of jobs_internal.finished once it is over; and its effects."""
+    """One row of jobs_internal.job, or of jobs_internal.finished once it is over;
+    and its effects.
+    """
 
     state: str = NEW
     attempt: int = 0
@@ -39,7 +43,9 @@ class Message(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A job that an open chunk holds: its message, its attempt, and how it ended (None: not yet)."""
+    """A job that an open chunk holds: its message, its attempt, and how it ended (None:
+    not yet).
+    """
 
     message: int
     job: int | None  #: None: the message is stale
@@ -124,7 +130,8 @@ CLIENT = -1
 class World:
     """How large the model is, what may go wrong, and which bugs are planted."""
 
-    kinds: tuple[str, ...] = ("short",)  #: short, long, stumbling (fails once), poison (crashes the server)
+    #: short, long, stumbling (fails once), poison (crashes the server)
+    kinds: tuple[str, ...] = ("short",)
     sessions: int = 2
     supervisors: int = 1
     max_attempts: int = 2
@@ -143,7 +150,9 @@ class World:
 
     @property
     def signals(self) -> bool:
-        """Say whether a session may be signalled: else steps that only a signal could tell apart are one."""
+        """Say whether a session may be signalled: else steps that only a signal could tell apart
+        are one.
+        """
         return bool(self.strays or self.cancels or self.overdue)
 
     def first(self) -> State:

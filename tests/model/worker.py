@@ -76,22 +76,32 @@ def claim(world: World, state: State, me: int, session: Session) -> Iterator[Ste
                 runs.append(Run(n, message.job, state.jobs[message.job].attempt + 1))
             yield (
                 f"session {me} claims {mine} in its effect",
-                with_session(after, me, session._replace(at="chunk", chunk=tuple(runs), messages=(), token=None)),
+                with_session(
+                    after,
+                    me,
+                    session._replace(at="chunk", chunk=tuple(runs), messages=(), token=None),
+                ),
             )
             continue
         for n in mine:
             message = state.messages[n]
             after = with_message(
-                after, n, message._replace(token=token, visible=False, reads=min(message.reads + 1, 2))
+                after,
+                n,
+                message._replace(token=token, visible=False, reads=min(message.reads + 1, 2)),
             )
         yield (
             f"session {me} claims {mine}",
-            with_session(after, me, session._replace(at="claimed", messages=mine, token=token, todo=mine)),
+            with_session(
+                after, me, session._replace(at="claimed", messages=mine, token=token, todo=mine)
+            ),
         )
 
 
 def mode(world: World, state: State, number: int, lone: bool) -> tuple[str, int | None, int]:
-    """Say how open_chunk would have a message run: gone, stop, chunk or alone; with its job and attempt."""
+    """Say how open_chunk would have a message run: gone, stop, chunk or alone;
+    with its job and attempt.
+    """
     message = state.messages[number]
     job = state.jobs[message.job]
     if job.state != QUEUED or job.message != number:
@@ -99,7 +109,13 @@ def mode(world: World, state: State, number: int, lone: bool) -> tuple[str, int 
     attempt = job.attempt + 1
     if reason(state, message.job, attempt) == "cancelled":
         return "stop", message.job, attempt
-    apart = world.kinds[message.job] == "long" or message.reads > 1 or job.interruptions or job.crashes or lone
+    apart = (
+        world.kinds[message.job] == "long"
+        or message.reads > 1
+        or job.interruptions
+        or job.crashes
+        or lone
+    )
     return ("alone" if apart else "chunk"), message.job, attempt
 
 
@@ -140,7 +156,12 @@ def open_chunk(world: World, state: State, me: int, session: Session) -> Iterato
 
 
 def begin_alone(
-    world: World, state: State, me: int, session: Session, number: int, how: tuple[str, int | None, int]
+    world: World,
+    state: State,
+    me: int,
+    session: Session,
+    number: int,
+    how: tuple[str, int | None, int],
 ) -> Iterator[Step]:
     """Commit the start of a job that runs alone: its message goes, it is running."""
     _, job, attempt = how
@@ -159,7 +180,9 @@ def begin_alone(
         locked = with_message(state, number, state.messages[number]._replace(lock=me))
         yield (
             f"session {me} starts job {job} and does not commit",
-            with_session(locked, me, session._replace(at="chunk", chunk=(Run(number, job, attempt),))),
+            with_session(
+                locked, me, session._replace(at="chunk", chunk=(Run(number, job, attempt),))
+            ),
         )
         return
     if world.kinds[job] == "long":
@@ -167,14 +190,26 @@ def begin_alone(
         session = state.sessions[me]
         assert session is not None
     state = with_message(state, number, None)
-    state = with_job(state, job, state.jobs[job]._replace(state=RUNNING, message=None, session=me, attempt=attempt))
-    state = state._replace(stops=frozenset(s for s in state.stops if s[:3] != (job, attempt, "timed_out")))
+    state = with_job(
+        state,
+        job,
+        state.jobs[job]._replace(state=RUNNING, message=None, session=me, attempt=attempt),
+    )
+    state = state._replace(
+        stops=frozenset(s for s in state.stops if s[:3] != (job, attempt, "timed_out"))
+    )
     yield (
         f"session {me} begins job {job} alone",
         with_session(
             state,
             me,
-            session._replace(at="begun" if world.signals else "run", job=job, attempt=attempt, todo=todo, lone=False),
+            session._replace(
+                at="begun" if world.signals else "run",
+                job=job,
+                attempt=attempt,
+                todo=todo,
+                lone=False,
+            ),
         ),
     )
 
@@ -182,15 +217,27 @@ def begin_alone(
 def take_trial(world: World, state: State, me: int, job: int, attempt: int) -> bool:
     """Say whether a job may start now: a suspect may not while another one is on trial."""
     trial = state.trial
-    if not state.jobs[job].crashes or trial is None or not trial.fresh or "suspects in parallel" in world.bugs:
+    if (
+        not state.jobs[job].crashes
+        or trial is None
+        or not trial.fresh
+        or "suspects in parallel" in world.bugs
+    ):
         return True
     other = state.sessions[trial.session]
-    return trial.session == me or not lives(other) or (other.job, other.attempt) != (trial.job, trial.attempt)
+    return (
+        trial.session == me
+        or not lives(other)
+        or (other.job, other.attempt) != (trial.job, trial.attempt)
+    )
 
 
 def begin(world: World, state: State, me: int, session: Session) -> Iterator[Step]:
     """Enter the block that catches what the job throws."""
-    yield f"session {me} runs job {session.job}", with_session(state, me, session._replace(at="run"))
+    yield (
+        f"session {me} runs job {session.job}",
+        with_session(state, me, session._replace(at="run")),
+    )
 
 
 def ends(world: World, state: State, number: int, attempt: int) -> tuple[str, ...]:
@@ -208,7 +255,10 @@ def run(world: World, state: State, me: int, session: Session) -> Iterator[Step]
         if "effect before outcome" in world.bugs and outcome == "succeeded":
             job = state.jobs[session.job]
             after = with_job(state, session.job, job._replace(effects=min(job.effects + 1, 2)))
-        yield f"job {session.job} {outcome}", with_session(after, me, session._replace(at="end", outcome=outcome))
+        yield (
+            f"job {session.job} {outcome}",
+            with_session(after, me, session._replace(at="end", outcome=outcome)),
+        )
 
 
 def why(world: World, state: State, me: int, session: Session) -> Iterator[Step]:
@@ -226,7 +276,10 @@ def why(world: World, state: State, me: int, session: Session) -> Iterator[Step]
     chunk = put(session.chunk, place, one._replace(outcome=outcome))
     if outcome == "interrupted":
         chunk = chunk[: place + 1]
-    yield f"session {me} takes it for {outcome}", with_session(state, me, session._replace(at="chunk", chunk=chunk))
+    yield (
+        f"session {me} takes it for {outcome}",
+        with_session(state, me, session._replace(at="chunk", chunk=chunk)),
+    )
 
 
 def verdict(world: World, state: State, job: int, attempt: int) -> str:
@@ -238,10 +291,16 @@ def verdict(world: World, state: State, job: int, attempt: int) -> str:
 def end(world: World, state: State, me: int, session: Session) -> Iterator[Step]:
     """finish_alone, before its commit: the fence, and the reasons that it sees and deletes."""
     if "no fence" not in world.bugs and not is_running(state, session.job, me, session.attempt):
-        yield f"session {me} meets the fence", with_session(unlock(state, me), me, session._replace(died="fault"))
+        yield (
+            f"session {me} meets the fence",
+            with_session(unlock(state, me), me, session._replace(died="fault")),
+        )
         return
     seen = reasons(state, session.job)
-    yield f"session {me} settles job {session.job}", with_session(state, me, session._replace(at="commit", seen=seen))
+    yield (
+        f"session {me} settles job {session.job}",
+        with_session(state, me, session._replace(at="commit", seen=seen)),
+    )
 
 
 def commit(world: World, state: State, me: int, session: Session) -> Iterator[Step]:
@@ -253,7 +312,13 @@ def commit(world: World, state: State, me: int, session: Session) -> Iterator[St
         state,
         me,
         session._replace(
-            at=at, job=None, attempt=0, outcome=None, seen=frozenset(), told=False, todo=() if leave else session.todo
+            at=at,
+            job=None,
+            attempt=0,
+            outcome=None,
+            seen=frozenset(),
+            told=False,
+            todo=() if leave else session.todo,
         ),
     )
     if is_running(state, number, me, session.attempt):
@@ -275,13 +340,20 @@ def run_chunk(world: World, state: State, me: int, session: Session) -> Iterator
         one = session.chunk[place]
         for outcome in ends(world, state, one.job, one.attempt):
             chunk = put(session.chunk, place, one._replace(outcome=outcome))
-            yield f"job {one.job} {outcome} in a chunk", with_session(state, me, session._replace(chunk=chunk))
+            yield (
+                f"job {one.job} {outcome} in a chunk",
+                with_session(state, me, session._replace(chunk=chunk)),
+            )
     if place != 0:
         yield finish_chunk(world, state, me, session, session.chunk[:place])
 
 
-def finish_chunk(world: World, state: State, me: int, session: Session, runs: tuple[Run, ...]) -> Step:
-    """Delete the messages, write the outcomes, commit; or undo it all when one job is not what it was."""
+def finish_chunk(
+    world: World, state: State, me: int, session: Session, runs: tuple[Run, ...]
+) -> Step:
+    """Delete the messages, write the outcomes, commit; or undo it all when one job is not what
+    it was.
+    """
     leave = runs[-1].outcome == "interrupted"
     todo = tuple(n for n in session.todo if n > runs[-1].message)
     at = "leave" if leave else "claimed" if todo else "idle"

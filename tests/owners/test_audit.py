@@ -5,7 +5,9 @@ from support import Database, sqlstate_of
 
 
 def _deeds(database: Database) -> list[tuple[object, ...]]:
-    return database.run("select login, action, object, before, after from jobs.audit order by id", role="operator")
+    return database.run(
+        "select login, action, object, before, after from jobs.audit order by id", role="operator"
+    )
 
 
 def test_what_operators_do_is_kept(database: Database) -> None:
@@ -76,7 +78,10 @@ def test_nobody_changes_it(database: Database) -> None:
             "select jobs_internal.record_audit('x', 'y', null, null)",
             "select jobs_internal.record_control('x', 1, 1, null, null)",
         ):
-            assert sqlstate_of(lambda query=query, role=role: database.run(query, role=role)) == "42501", (query, role)
+            assert (
+                sqlstate_of(lambda query=query, role=role: database.run(query, role=role))
+                == "42501"
+            ), (query, role)
     assert len(_deeds(database)) == 1
     assert sqlstate_of(lambda: database.run("select * from jobs.audit")) == "42501"
 
@@ -89,7 +94,10 @@ def test_an_operator_reads_the_arguments_of_those_whose_member_it_is(database: D
     database.admin("create role pw_alice login in role jobs_operator, app")
     database.admin("create role pw_mate login in role jobs_reader, app")
     try:
-        assert database.run(texts, role="pw_alice") == [({"n": 7}, {}, None), ({}, {}, "select 4711")]
+        assert database.run(texts, role="pw_alice") == [
+            ({"n": 7}, {}, None),
+            ({}, {}, "select 4711"),
+        ]
         assert database.run(texts, role="pw_mate") == [(None, None, None), (None, None, None)]
         assert database.value("select jobs.set_priority(%s, 'high')", [job], role="pw_alice")
     finally:

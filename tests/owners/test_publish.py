@@ -1,4 +1,6 @@
-"""Delegation: an owner publishes one function, and another role enqueues exactly that, to run as the owner."""
+"""Delegation: an owner publishes one function, and another role enqueues exactly that,
+to run as the owner.
+"""
 
 import psycopg
 import pytest
@@ -22,7 +24,9 @@ def _published(database: Database) -> tuple[Database, int]:
     return database, database.value("select jobs.publish('app.refund', 'other', pending => 3)")
 
 
-def _put(database: Database, task: str = "app.refund", role: str = "other", **options: object) -> int:
+def _put(
+    database: Database, task: str = "app.refund", role: str = "other", **options: object
+) -> int:
     given = {"args": Jsonb(options.pop("args", {"n": 1})), **options}
     names = "".join(f", {name} => %({name})s" for name in given)
     query = f"select jobs.enqueue_published(%(task)s{names})"
@@ -40,7 +44,9 @@ def test_it_runs_as_its_publisher(published: tuple[Database, int]) -> None:
     assert (row["owner"], row["enqueued_by"], row["result"]) == ("app", "other", "app:broken")
 
 
-def test_who_enqueued_it_sees_its_state_and_nothing_of_the_publisher(published: tuple[Database, int]) -> None:
+def test_who_enqueued_it_sees_its_state_and_nothing_of_the_publisher(
+    published: tuple[Database, int],
+) -> None:
     database, _ = published
     job = _put(database)
     failing = _put(database, args={"n": None})
@@ -48,14 +54,21 @@ def test_who_enqueued_it_sees_its_state_and_nothing_of_the_publisher(published: 
     database.drain()
 
     row = database.job(job, role="other")
-    assert (row["state"], row["args"], row["result"], row["error"]) == ("succeeded", {"n": 1}, None, None)
+    assert (row["state"], row["args"], row["result"], row["error"]) == (
+        "succeeded",
+        {"n": 1},
+        None,
+        None,
+    )
     assert database.job(failing, role="other")["error"] is None
     assert database.job(failing)["error"]["sqlstate"] == "23502"
     assert database.value("select jobs.wait(%s, '1 s')", [job], role="other") == "succeeded"
     for view in ("attempts", "log_lines", "finished", "failed"):
         assert database.run(f"select * from jobs.{view}", role="other") == [], view
     for call in ("retry", "run_now"):
-        refused = sqlstate_of(lambda call=call: database.run(f"select jobs.{call}(%s)", [failing], role="other"))
+        refused = sqlstate_of(
+            lambda call=call: database.run(f"select jobs.{call}(%s)", [failing], role="other")
+        )
         assert refused == "PW030"
 
 
@@ -119,7 +132,9 @@ def test_its_limits_hold(published: tuple[Database, int]) -> None:
     assert sqlstate_of(lambda: _put(database)) == "PW074"
     database.run("select jobs.cancel(%s)", [jobs[0]], role="other")
     assert _put(database) > 0
-    again = database.value("select jobs.publish('app.refund', 'other', timeout => '5 s', per_minute => 5)")
+    again = database.value(
+        "select jobs.publish('app.refund', 'other', timeout => '5 s', per_minute => 5)"
+    )
     assert again == number
     job = _put(database, timeout="1 hour")
     assert database.job(job)["timeout"].total_seconds() == 5
@@ -140,7 +155,9 @@ def test_what_is_revoked_never_starts(published: tuple[Database, int]) -> None:
     waiting = _put(database)
     with database.connect("other") as open_one:
         open_one.autocommit = False
-        found = open_one.execute("select jobs.enqueue_published('app.refund', '{\"n\": 2}')").fetchone()
+        found = open_one.execute(
+            "select jobs.enqueue_published('app.refund', '{\"n\": 2}')"
+        ).fetchone()
         assert found
         assert database.value("select jobs.unpublish(%s)", [number]) == 1
         open_one.commit()
@@ -172,7 +189,8 @@ def test_another_function_of_that_name_is_not_run(published: tuple[Database, int
     job = _put(database)
     database.run("drop function app.refund; grant usage, create on schema app to other")
     database.run(
-        "create function app.refund(n integer, why text default 'x') returns text language sql return 'taken'",
+        "create function app.refund(n integer, why text default 'x') returns text"
+        " language sql return 'taken'",
         role="other",
     )
     database.drain()
@@ -182,9 +200,14 @@ def test_another_function_of_that_name_is_not_run(published: tuple[Database, int
 
 def test_operators_revoke_and_it_is_kept(published: tuple[Database, int]) -> None:
     database, number = published
-    assert sqlstate_of(lambda: database.run("select jobs.unpublish(%s)", [number], role="other")) == "PW077"
+    assert (
+        sqlstate_of(lambda: database.run("select jobs.unpublish(%s)", [number], role="other"))
+        == "PW077"
+    )
     database.run("select jobs.unpublish(%s)", [number], role="operator")
-    deeds = database.run("select login, action, object from jobs.audit order by id", role="operator")
+    deeds = database.run(
+        "select login, action, object from jobs.audit order by id", role="operator"
+    )
     assert deeds == [
         ("app", "publish", "app.refund(integer,text) to other"),
         ("operator", "unpublish", "app.refund(integer,text) to other"),
@@ -225,9 +248,11 @@ def test_its_signature_as_psql_prints_it(published: tuple[Database, int]) -> Non
     """What \\df shows of it names it too."""
     database, _ = published
     shown = database.run(
-        "select pg_get_function_arguments(oid), pg_get_function_identity_arguments(oid), oidvectortypes(proargtypes)"
+        "select pg_get_function_arguments(oid), pg_get_function_identity_arguments(oid),"
+        " oidvectortypes(proargtypes)"
         " from pg_proc where proname = 'refund'"
     )[0]
     for arguments in shown:
-        listed = arguments.replace(", ", ",") if arguments == shown[2] else arguments  # as regprocedure writes it
+        # as regprocedure writes it
+        listed = arguments.replace(", ", ",") if arguments == shown[2] else arguments
         assert _put(database, f"app.refund({listed})") > 0

@@ -16,14 +16,19 @@ def _note(database: Database, **options: object) -> int:
 
 
 def test_pending(database: Database) -> None:
-    """Scheduled, queued and running jobs count, those of the open transaction too; finished ones do not."""
+    """Scheduled, queued and running jobs count, those of the open transaction too;
+    finished ones do not.
+    """
     _quota(database, pending=3)
     _note(database, run_at="infinity")
     _note(database)
     with database.connect() as line:
         line.autocommit = False
         line.execute("""select jobs.enqueue('app.note', '{"n": 1}')""")
-        assert sqlstate_of(lambda: line.execute("""select jobs.enqueue('app.note', '{"n": 1}')""")) == "PW071"
+        assert (
+            sqlstate_of(lambda: line.execute("""select jobs.enqueue('app.note', '{"n": 1}')"""))
+            == "PW071"
+        )
     database.drain()
     assert _note(database) > 0
     assert sqlstate_of(lambda: put_many(database, "app.note", [{"n": 1}] * 2)) == "PW071"
@@ -50,7 +55,9 @@ def test_pending_is_counted_where_lanes_were_used_for_long(database: Database) -
 
 
 def test_an_owner_without_any_session_is_told_so(database: Database) -> None:
-    """The job, the health and jobs.start say what it waits for; nobody is called upon to start a supervisor."""
+    """The job, the health and jobs.start say what it waits for; nobody is called upon to start a
+    supervisor.
+    """
     job = _note(database)
     database.drain()
     job = _note(database)
@@ -61,7 +68,10 @@ def test_an_owner_without_any_session_is_told_so(database: Database) -> None:
     database.admin(f"update pgmq.q_{lane} set vt = '2000-01-01', enqueued_at = '2000-01-01'")
     assert database.job(job)["waits_for"] == "the quota of its owner app allows no worker session"
     assert database.value("select jobs.start(3)") == 0
-    health = {row[0]: row[1:] for row in database.admin('select "check", status, detail, remedy from jobs.health')}
+    health = {
+        row[0]: row[1:]
+        for row in database.admin('select "check", status, detail, remedy from jobs.health')
+    }
     assert health["due jobs"][0] == "ok"
     assert health["owners"][:2] == ("warning", "their quota allows no worker session: app")
     assert "jobs.set_quota" in health["owners"][2]
@@ -69,7 +79,9 @@ def test_an_owner_without_any_session_is_told_so(database: Database) -> None:
     _quota(database, running=1)
     assert database.value("select jobs.start(3)") == 1
     assert wait_for(database, job)["state"] == "succeeded"
-    assert database.admin("select status, remedy from jobs.health where \"check\" = 'owners'") == [("ok", None)]
+    assert database.admin("select status, remedy from jobs.health where \"check\" = 'owners'") == [
+        ("ok", None)
+    ]
 
 
 def test_due_jobs_of_an_owner_with_a_quota_are_missed_as_others_are(database: Database) -> None:
@@ -80,12 +92,17 @@ def test_due_jobs_of_an_owner_with_a_quota_are_missed_as_others_are(database: Da
     database.admin("update jobs_internal.lane set served_at = '2000-01-01'")
     lane = database.admin("select pgmq_queue from jobs_internal.lane")[0][0]
     database.admin(f"update pgmq.q_{lane} set vt = '2000-01-01', enqueued_at = '2000-01-01'")
-    assert database.admin("select status from jobs.health where \"check\" = 'due jobs'") == [("critical",)]
+    assert database.admin("select status from jobs.health where \"check\" = 'due jobs'") == [
+        ("critical",)
+    ]
 
 
 def test_a_quota_that_changes_nothing_is_no_deed(database: Database) -> None:
     calls = ("select jobs.set_quota('app')", "select jobs.set_quota('app', running => 3)")
-    done = [database.value(call, role="operator") for call in (calls[0], *(2 * calls[1:]), *(2 * calls[:1]))]
+    done = [
+        database.value(call, role="operator")
+        for call in (calls[0], *(2 * calls[1:]), *(2 * calls[:1]))
+    ]
     assert done == [False, True, False, True, False]
     assert database.run("select count(*) from jobs.audit", role="operator") == [(2,)]
     waits = "select jobs.set_quota('app', running => 3, over_rate => 'wait')"
@@ -112,7 +129,10 @@ def test_size_of_arguments(database: Database) -> None:
     _quota(database, args_bytes=30)
     assert put(database, "app.note", {"n": 12}) > 0
     assert sqlstate_of(lambda: put(database, "app.echo", {"what": "x" * 100})) == "PW070"
-    assert sqlstate_of(lambda: put_many(database, "app.echo", [{"what": "x"}, {"what": "x" * 100}])) == "PW070"
+    assert (
+        sqlstate_of(lambda: put_many(database, "app.echo", [{"what": "x"}, {"what": "x" * 100}]))
+        == "PW070"
+    )
 
 
 def test_size_of_results(database: Database) -> None:
@@ -136,7 +156,10 @@ def test_jobs_per_minute_are_refused(database: Database) -> None:
 def test_or_wait(database: Database) -> None:
     _quota(database, per_minute=2, over_rate="wait")
     waits = [
-        database.record("select run_at - created_at as waits, state from jobs.job where id = %s", [_note(database)])
+        database.record(
+            "select run_at - created_at as waits, state from jobs.job where id = %s",
+            [_note(database)],
+        )
         for _ in range(5)
     ]
     minutes = [round(one["waits"].total_seconds() / 60) for one in waits]
@@ -152,7 +175,9 @@ def test_running(database: Database) -> None:
     database.run("select jobs.start(3)")
     wait_until(lambda: database.value("select count(*) from jobs.running") == 1)
     wait_until(lambda: len(database.background()) == 1)
-    assert database.admin("select session_demand, active_sessions from jobs_internal.session_demand()") == [(1, 1)]
+    assert database.admin(
+        "select session_demand, active_sessions from jobs_internal.session_demand()"
+    ) == [(1, 1)]
     database.admin("select pg_advisory_unlock(4711)")
     for job in jobs:
         assert wait_for(database, job)["state"] == "succeeded"
@@ -219,14 +244,20 @@ def test_a_quota_is_kept_in_the_audit(database: Database) -> None:
     _quota(database, pending=3)
     _quota(database)
     rows = database.run(
-        "select login, action, object, before ->> 'pending', after ->> 'pending' from jobs.audit order by id",
+        "select login, action, object, before ->> 'pending', after ->> 'pending' from jobs.audit"
+        " order by id",
         role="operator",
     )
-    assert rows == [("operator", "set_quota", "role app", None, "3"), ("operator", "set_quota", "role app", "3", None)]
+    assert rows == [
+        ("operator", "set_quota", "role app", None, "3"),
+        ("operator", "set_quota", "role app", "3", None),
+    ]
 
 
 def test_an_owner_that_holds_its_lanes_gets_a_quota_all_the_same(database: Database) -> None:
-    """A claim in an open transaction locks them: neither the operator nor the quota waits for that."""
+    """A claim in an open transaction locks them: neither the operator nor the quota waits
+    for that.
+    """
     _note(database)
     database.drain()
     _note(database)
@@ -236,7 +267,10 @@ def test_an_owner_that_holds_its_lanes_gets_a_quota_all_the_same(database: Datab
     operator = database.connect("operator", lock_timeout="2s")
     operator.execute("select jobs.set_quota('app', pending => 1)")
     with database.connect() as other:
-        assert sqlstate_of(lambda: other.execute("""select jobs.enqueue('app.note', '{"n": 1}')""")) == "PW071"
+        assert (
+            sqlstate_of(lambda: other.execute("""select jobs.enqueue('app.note', '{"n": 1}')"""))
+            == "PW071"
+        )
     database.run("rollback")
 
 

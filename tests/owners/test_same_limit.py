@@ -1,4 +1,6 @@
-"""Every door has the same limit: what passes none of them by enqueue passes none by another way either."""
+"""Every door has the same limit: what passes none of them by enqueue passes none by another way
+either.
+"""
 
 import json
 
@@ -24,11 +26,15 @@ def test_cancel_and_retry_do_not_pass_pending(database: Database) -> None:
     for _ in range(5):
         jobs.append(_note(database, run_at="infinity"))
         database.run("select jobs.cancel(%s)", [jobs[-1]])
-    came_back = [sqlstate_of(lambda job=job: database.run("select jobs.retry(%s)", [job])) for job in jobs]
+    came_back = [
+        sqlstate_of(lambda job=job: database.run("select jobs.retry(%s)", [job])) for job in jobs
+    ]
     assert came_back == [None, None, "PW071", "PW071", "PW071"]
     assert sqlstate_of(lambda: _note(database)) == "PW071"
     assert state(database, jobs[4]) == "cancelled", "what was refused is as it was"
-    by_operator = sqlstate_of(lambda: database.run("select jobs.retry(%s)", [jobs[4]], role="operator"))
+    by_operator = sqlstate_of(
+        lambda: database.run("select jobs.retry(%s)", [jobs[4]], role="operator")
+    )
     assert by_operator == "PW071", "the limit is the owner's, whichever login asks"
 
 
@@ -57,11 +63,15 @@ def test_a_retry_over_the_rate_waits(database: Database) -> None:
     _quota(database, per_minute=1, over_rate="wait")
     _note(database)
     assert database.value("select jobs.retry(%s)", [job]) == "retrying"
-    due = database.value("select due_at - now() > interval '30 s' from jobs.queued where id = %s", [job])
+    due = database.value(
+        "select due_at - now() > interval '30 s' from jobs.queued where id = %s", [job]
+    )
     assert (state(database, job), due) == ("scheduled", True)
 
 
-def test_a_published_job_comes_back_within_the_limits_of_its_publication(database: Database) -> None:
+def test_a_published_job_comes_back_within_the_limits_of_its_publication(
+    database: Database,
+) -> None:
     database.run("select jobs.publish('app.note', 'other', pending => 1)")
     call = "select jobs.enqueue_published('app.note', '{\"n\": 1}', run_at => 'infinity')"
     job = database.value(call, role="other")
@@ -86,7 +96,17 @@ LARGE = {"x": "y" * 300}
         lambda d: put_sql(d, "select 1", rollback=f"select 2 /* {'y' * 300} */"),
         lambda d: put_sql(d, "select 1", options={"done_when": f"true /* {'y' * 300} */"}),
     ],
-    ids=["settings", "note", "options", "many note", "many settings", "text", "done_when", "rollback", "option"],
+    ids=[
+        "settings",
+        "note",
+        "options",
+        "many note",
+        "many settings",
+        "text",
+        "done_when",
+        "rollback",
+        "option",
+    ],
 )
 def test_all_that_a_job_carries_counts_as_its_arguments(shared: Database, call) -> None:  # type: ignore[no-untyped-def]
     _quota(shared, args_bytes=200)
@@ -107,7 +127,9 @@ def test_so_it_is_with_a_publication(database: Database) -> None:
 
 
 def test_a_session_cannot_hide_its_jobs_from_the_quota(database: Database) -> None:
-    """A lane that sleeps is not counted until a nudge names it: no setting of a session keeps the nudge away."""
+    """A lane that sleeps is not counted until a nudge names it: no setting of a session keeps the
+    nudge away.
+    """
     make_lane(database)
     lane = database.admin("select id from jobs_internal.lane")[0][0]
     database.admin("update jobs_internal.lane set idle_state = 'idle', horizon_xid = null")
@@ -118,7 +140,9 @@ def test_a_session_cannot_hide_its_jobs_from_the_quota(database: Database) -> No
             line.execute("select set_config('pyworker.nudged', %s, false)", [str(lane)])
             stored = 0
             while stored < 10:
-                if sqlstate_of(lambda: line.execute("""select jobs.enqueue('app.note', '{"n": 1}')""")):
+                if sqlstate_of(
+                    lambda: line.execute("""select jobs.enqueue('app.note', '{"n": 1}')""")
+                ):
                     break
                 stored += 1
             return stored
@@ -128,7 +152,9 @@ def test_a_session_cannot_hide_its_jobs_from_the_quota(database: Database) -> No
     assert database.admin("select count(*) from jobs.finished where task = 'app.note'") == [(3,)]
 
 
-def test_a_lane_is_nudged_once_in_a_transaction_and_again_after_a_savepoint(database: Database) -> None:
+def test_a_lane_is_nudged_once_in_a_transaction_and_again_after_a_savepoint(
+    database: Database,
+) -> None:
     make_lane(database)
     database.admin("update jobs_internal.lane set idle_state = 'idle', horizon_xid = null")
     nudges = "select count(*) from jobs_internal.wakeup_request"
@@ -150,9 +176,13 @@ def test_settings_are_bounded(shared: Database, where: str) -> None:
     large = json.dumps({"my.own": "x" * 70_000})
     calls = {
         "enqueue": "select jobs.enqueue('pg_catalog.now', settings => %s)",
-        "enqueue_many": "select jobs.enqueue_many('pg_catalog.now', array['{}']::jsonb[], settings => %s)",
+        "enqueue_many": (
+            "select jobs.enqueue_many('pg_catalog.now', array['{}']::jsonb[], settings => %s)"
+        ),
         "enqueue_sql": "select jobs.enqueue_sql('select 1', settings => %s)",
-        "by hand": "select jobs_internal.store_job((jobs_internal.resolve('pg_catalog.now', '{}')).id, null, 'default',"
+        "by hand": "select"
+        " jobs_internal.store_job((jobs_internal.resolve('pg_catalog.now', '{}')).id,"
+        " null, 'default',"
         " now(), null, null, null, 'normal', %s, '{}', '{}')",
     }
     assert sqlstate_of(lambda: shared.run(calls[where], [large])) == "PW018"

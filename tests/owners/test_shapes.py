@@ -1,4 +1,6 @@
-"""Shapes are shared: in however many ways one login calls things, others notice nothing; unused ones go."""
+"""Shapes are shared: in however many ways one login calls things, others notice nothing;
+unused ones go.
+"""
 
 import pytest
 from stage import put, state
@@ -17,8 +19,14 @@ begin
   end loop;
 end $$
 """
-READ = "select coalesce(sum(seq_tup_read + idx_tup_fetch), 0) from pg_stat_xact_all_tables where relid = %s::regclass"
-ASKED = "select coalesce(sum(calls), 0) from pg_stat_xact_user_functions where funcname = 'why_function_gone'"
+READ = (
+    "select coalesce(sum(seq_tup_read + idx_tup_fetch), 0) from pg_stat_xact_all_tables"
+    " where relid = %s::regclass"
+)
+ASKED = (
+    "select coalesce(sum(calls), 0) from pg_stat_xact_user_functions"
+    " where funcname = 'why_function_gone'"
+)
 SWEEP = "select jobs_internal.sweep_call_templates()"
 SHAPES = "select count(*) from jobs_internal.call_template where task = %s"
 
@@ -57,11 +65,14 @@ def test_one_login_calls_a_function_in_a_thousand_ways(wide: Database) -> None:
 
 def _make_many(database: Database) -> None:
     database.admin(
-        "insert into jobs_internal.call_template (func, version, func_ctid, func_owner, maker, keys,"
+        "insert into jobs_internal.call_template (func, version, func_ctid, func_owner,"
+        " maker, keys,"
         " fit, signature, task, whole,"
-        " procedure, call) select s.func, s.version, s.func_ctid, s.func_owner, 'other'::regrole, array['x' || g],"
+        " procedure, call) select s.func, s.version, s.func_ctid, s.func_owner, 'other'::regrole,"
+        " array['x' || g],"
         " hash_array(array['x' || g]), s.signature, s.task, false, false, s.call"
-        " from jobs_internal.call_template as s, generate_series(1, 20000) as g where s.task = 'app.wide'"
+        " from jobs_internal.call_template as s, generate_series(1, 20000) as g"
+        " where s.task = 'app.wide'"
     )
 
 
@@ -74,7 +85,12 @@ def test_a_million_ways_cost_an_enqueue_nothing(wide: Database, keys: dict[str, 
     put(database, "app.wide", keys, run_at="infinity")
     with database.connect() as line, line.transaction():
         names = ", ".join(f"'{name}', {value}" for name, value in keys.items())
-        line.execute(f"select jobs.enqueue('app.wide', jsonb_build_object({names}), run_at => 'infinity')".encode())
+        line.execute(
+            (
+                f"select jobs.enqueue('app.wide', jsonb_build_object({names}),"
+                " run_at => 'infinity')"
+            ).encode()
+        )
         row = line.execute(READ, ["jobs_internal.call_template"]).fetchone()
     assert row is not None
     assert row[0] < 10
@@ -82,7 +98,9 @@ def test_a_million_ways_cost_an_enqueue_nothing(wide: Database, keys: dict[str, 
 
 @pytest.mark.parametrize("gone", [False, True])
 def test_many_ways_cost_a_look_little(wide: Database, gone: bool) -> None:
-    """Whether a function is gone is asked once, and not for each set of names; before any statistics are there, too."""
+    """Whether a function is gone is asked once, and not for each set of names;
+    before any statistics are there, too.
+    """
     database = wide
     job = put(database, "app.wide", {"p11": 0})
     _make_many(database)
@@ -116,7 +134,10 @@ def test_shapes_that_no_job_has_go(database: Database) -> None:
     _age(database)
     assert [database.admin(SWEEP)[0][0] for _ in range(3)] == [0, 0, 2]
     left = database.admin("select task from jobs_internal.call_template order by task")
-    assert [row[0] for row in left if row[0] != "pg_catalog.now"] == ["app.note", "pg_catalog.pg_sleep"]
+    assert [row[0] for row in left if row[0] != "pg_catalog.now"] == [
+        "app.note",
+        "pg_catalog.pg_sleep",
+    ]
     orphans = (
         "select from jobs_internal.call_stats as d where d.call_template_id not in (select"
         " id from jobs_internal.call_template)"
@@ -128,7 +149,9 @@ def test_shapes_that_no_job_has_go(database: Database) -> None:
 
 
 def test_a_shape_that_an_open_transaction_has_taken_stays(database: Database) -> None:
-    """Whoever read it before it was retired may commit its job much later; then it is kept for that job."""
+    """Whoever read it before it was retired may commit its job much later;
+    then it is kept for that job.
+    """
     with database.connect() as line:
         line.execute("select jobs_internal.resolve('pg_catalog.version', '{}')")
     _age(database)
@@ -139,7 +162,9 @@ def test_a_shape_that_an_open_transaction_has_taken_stays(database: Database) ->
             database.admin(SWEEP)
         assert _count(database, "pg_catalog.version") == 1
         other = put(database, "pg_catalog.version")
-        assert _count(database, "pg_catalog.version") == 2, "it is retired: others do not take it any more"
+        assert _count(database, "pg_catalog.version") == 2, (
+            "it is retired: others do not take it any more"
+        )
         line.commit()
     for _ in range(5):
         database.admin(SWEEP)
@@ -165,4 +190,6 @@ def test_upkeep_sweeps_in_a_session_of_its_own(database: Database) -> None:
     database.admin("select jobs_internal.maintain()")
     at = database.admin("select call_templates_swept_at from jobs_internal.server")
     database.admin("select jobs_internal.maintain()")
-    assert database.admin("select call_templates_swept_at from jobs_internal.server") == at, "not each time"
+    assert database.admin("select call_templates_swept_at from jobs_internal.server") == at, (
+        "not each time"
+    )

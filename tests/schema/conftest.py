@@ -82,14 +82,17 @@ def new_database(schema_server: PrivateServer) -> Iterator[Callable[[], Database
         database = Database(server=schema_server, name=f"schema_{uuid4().hex[:12]}")
         with psycopg.connect(schema_server.dsn(), autocommit=True) as connection:
             connection.execute(
-                f"create database {database.name} template template0 strategy {copy_strategy(connection)}"
+                f"create database {database.name} template template0 strategy"
+                f" {copy_strategy(connection)}"
             )
         made.append(database)
         return database
 
     yield make
     for database in made if counting() else ():
-        with psycopg.connect(database.dsn(), autocommit=True, options="-c statement_timeout=0") as connection:
+        with psycopg.connect(
+            database.dsn(), autocommit=True, options="-c statement_timeout=0"
+        ) as connection:
             note_calls(connection)
     with psycopg.connect(schema_server.dsn(), autocommit=True) as connection:
         for database in made:
@@ -106,18 +109,23 @@ def installed_template(schema_server: PrivateServer) -> str:
     """The name of a database with pyworker in it, to which nobody is connected."""
     name = "schema_installed"
     with psycopg.connect(schema_server.dsn(), autocommit=True) as connection:
-        connection.execute(f"create database {name} template template0 strategy {copy_strategy(connection)}")
+        connection.execute(
+            f"create database {name} template template0 strategy {copy_strategy(connection)}"
+        )
     apply_schema(schema_server.dsn(dbname=name), "install")
     return name
 
 
 @pytest.fixture
-def installed(schema_server: PrivateServer, database: Database, installed_template: str) -> Database:
+def installed(
+    schema_server: PrivateServer, database: Database, installed_template: str
+) -> Database:
     """The database of the test, with pyworker in it: as installed, and told that it is no copy."""
     with psycopg.connect(schema_server.dsn(), autocommit=True) as connection:
         connection.execute(f"drop database {database.name}")
         connection.execute(
-            f"create database {database.name} template {installed_template} strategy {copy_strategy(connection)}"
+            f"create database {database.name} template {installed_template} strategy"
+            f" {copy_strategy(connection)}"
         )
     database.run("select jobs.reconcile()")
     return database
@@ -162,7 +170,8 @@ def add(path: Path, text: str) -> None:
 
 
 A_JOB = """
-insert into jobs_internal.job (id, queue_id, owner, priority, state, max_attempts, run_at, due_at, created_at)
+insert into jobs_internal.job (
+  id, queue_id, owner, priority, state, max_attempts, run_at, due_at, created_at)
 select 42, q.id, 'postgres'::regrole, 1, 'scheduled', 1, now(), now(), now()
 from jobs_internal.queue q where q.name = 'default'
 """

@@ -21,7 +21,9 @@ begin
   insert into app.ledger values (n);
 end $$;
 create function app.fail(state text default 'P0001') returns void
-language plpgsql as $$ begin raise exception using errcode = state, message = 'it failed', detail = 'a detail'; end $$;
+language plpgsql as $$ begin
+  raise exception using errcode = state, message = 'it failed', detail = 'a detail';
+end $$;
 create function app.gate(n integer) returns integer
 language plpgsql as $$
 begin
@@ -33,7 +35,8 @@ end $$;
 #: Runs at top level, and waits in the middle.
 CHILD = "do $$ begin commit; perform pg_advisory_xact_lock(2); end $$"
 ENDED = (
-    "select count(*) = 0 from pg_stat_activity where datname = current_database() and backend_type ~ '^pg_background'"
+    "select count(*) = 0 from pg_stat_activity where datname = current_database()"
+    " and backend_type ~ '^pg_background'"
 )
 
 
@@ -77,7 +80,9 @@ def held(database: Database, lock: int) -> Iterator[None]:
 
 
 def fill(old: Old) -> None:
-    """Put jobs of every state into it, through its own functions; what needs a crash is written by hand."""
+    """Put jobs of every state into it, through its own functions; what needs a crash is written
+    by hand.
+    """
     database, put = old.database, old.put
     for statement in (
         "jobs.configure('lease_seconds', '77')",
@@ -98,17 +103,34 @@ def fill(old: Old) -> None:
         put("in_doubt", f"jobs.enqueue_sql($s${CHILD}$s$, max_attempts => 1)")
         old.start()
         wait_until(lambda: old.waits_at(2))
-        database.run("select pg_terminate_backend(pid, 5000) from jobs.running where id = %s", old.jobs["in_doubt"])
+        database.run(
+            "select pg_terminate_backend(pid, 5000) from jobs.running where id = %s",
+            old.jobs["in_doubt"],
+        )
     wait_until(lambda: database.value(ENDED))
     old.drain()
     database.run("select jobs.pause('shut')")
     database.run("select jobs.retry(%s)", old.jobs["to_retry"], role=old.app)
-    put("waiting", "jobs.enqueue('app.note', '{\"n\": 2}', unique_key => 'k', queue => 'shut', priority => 'high')")
+    put(
+        "waiting",
+        "jobs.enqueue('app.note', '{\"n\": 2}', unique_key => 'k', queue => 'shut',"
+        " priority => 'high')",
+    )
     put("suspect", "jobs.enqueue('app.note', '{\"n\": 3}', 'shut')")
     put("cancelled", "jobs.enqueue('app.note', '{\"n\": 4}', 'shut')")
-    put("scheduled", "jobs.enqueue('app.note', '{\"n\": 5}', run_at => now() + interval '1 day', timeout => '1 min')")
-    put("set", "jobs.enqueue('app.note', '{\"n\": 6}', 'shut', settings => '{\"work_mem\": \"8MB\"}')")
-    put("statement", "jobs.enqueue_sql('vacuum app.ledger', 'shut', done_when => 'true', rollback => 'analyze')")
+    put(
+        "scheduled",
+        "jobs.enqueue('app.note', '{\"n\": 5}', run_at => now() + interval '1 day',"
+        " timeout => '1 min')",
+    )
+    put(
+        "set",
+        "jobs.enqueue('app.note', '{\"n\": 6}', 'shut', settings => '{\"work_mem\": \"8MB\"}')",
+    )
+    put(
+        "statement",
+        "jobs.enqueue_sql('vacuum app.ledger', 'shut', done_when => 'true', rollback => 'analyze')",
+    )
     put("top", "jobs.enqueue_sql('insert into app.ledger values (7)', queue => 'shut')")
     database.run("select jobs.cancel(%s)", old.jobs["cancelled"], role=old.app)
     database.run("update jobs_internal.job set crashes = 1 where id = %s", old.jobs["suspect"])
@@ -123,6 +145,8 @@ def die_with_a_claim(old: Old) -> None:
     (takes,) = old.database.run("select pronargs from pg_proc where proname = 'open_session'")[0]
     version = "jobs_internal.schema_version()" if takes else ""
     with psycopg.connect(old.database.dsn(old.app), autocommit=True) as line:
-        (session,) = line.execute(f"select jobs_internal.open_session({version})".encode()).fetchone() or (0,)
+        (session,) = line.execute(
+            f"select jobs_internal.open_session({version})".encode()
+        ).fetchone() or (0,)
         claim = "select cardinality((jobs_internal.claim(%s, 0, null, false, 10)).msg_ids)"
         assert line.execute(claim, [session]).fetchone() == (1,)

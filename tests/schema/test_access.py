@@ -1,4 +1,6 @@
-"""The doctor on the ways in: each careless line is found, its remedy mends it, and careful ones are left alone."""
+"""The doctor on the ways in: each careless line is found, its remedy mends it,
+and careful ones are left alone.
+"""
 
 import os
 import shlex
@@ -21,13 +23,17 @@ STRANGER = "stranger"  # an OS user who is not the server's
 
 
 class Host:
-    """A server of the tests' own, whose access files they write: nothing reads them but the doctor."""
+    """A server of the tests' own, whose access files they write: nothing reads them but the
+    doctor.
+    """
 
     def __init__(self, server: PrivateServer) -> None:
         self.dsn = server.dsn()
         self.folder = server.dir / "data"
         self.socket = server.dir / "run"
-        self._kept = {name: (self.folder / name).read_text() for name in ("pg_hba.conf", "pg_ident.conf")}
+        self._kept = {
+            name: (self.folder / name).read_text() for name in ("pg_hba.conf", "pg_ident.conf")
+        }
 
     def write(self, hba: str | None = None, ident: str | None = None) -> None:
         for name, text in (("pg_hba.conf", hba), ("pg_ident.conf", ident)):
@@ -57,7 +63,10 @@ class Host:
             else:
                 self.run(finding.remedy)
         with psycopg.connect(self.dsn) as connection:
-            files = "select error from pg_hba_file_rules union all select error from pg_ident_file_mappings"
+            files = (
+                "select error from pg_hba_file_rules union all select error"
+                " from pg_ident_file_mappings"
+            )
             assert [row for row in connection.execute(files) if row[0]] == []
 
 
@@ -66,7 +75,18 @@ def _switch_tls_on(server: PrivateServer) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("openssl makes the certificate")
     folder = server.dir / "data"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
     made += ["-keyout", str(folder / "server.key"), "-out", str(folder / "server.crt")]
     subprocess.run(made, check=True, capture_output=True)
     for name in ("server.key", "server.crt"):
@@ -107,31 +127,48 @@ def test_the_private_server_as_it_is_made_is_well(host: Host) -> None:
 
 
 CARELESS = {
-    "trust from anywhere": ("host all all 0.0.0.0/0 trust", "critical", "any client that reaches 0.0.0.0 is"),
-    "trust from here": ("host all app 127.0.0.1/32 trust", "critical", "that reaches 127.0.0.1 is app (runner)"),
-    "trust in two fields": ("host all app 127.0.0.1 255.255.255.255 trust", "critical", "app (runner)"),
-    "trust for a group": ("host all +jobs_runner samenet trust", "critical", "app (runner), odd name (runner)"),
-    "trust for the supervisor": ("hostssl all supervisor all trust", "critical", "supervisor (supervisor)"),
-    "trust for an expression": ("host all /^post 10.0.0.0/8 trust", "critical", "postgres (superuser)"),
-    "trust for an odd name": ('host pyworker "odd name" 10.0.0.0/8 trust', "critical", "odd name (runner)"),
+    "trust from anywhere": ("host all all 0.0.0.0/0 trust", "critical",
+        "any client that reaches 0.0.0.0 is"),
+    "trust from here": ("host all app 127.0.0.1/32 trust", "critical",
+        "that reaches 127.0.0.1 is app (runner)"),
+    "trust in two fields": ("host all app 127.0.0.1 255.255.255.255 trust", "critical",
+        "app (runner)"),
+    "trust for a group": ("host all +jobs_runner samenet trust", "critical",
+        "app (runner), odd name (runner)"),
+    "trust for the supervisor": ("hostssl all supervisor all trust", "critical",
+        "supervisor (supervisor)"),
+    "trust for an expression": ("host all /^post 10.0.0.0/8 trust", "critical",
+        "postgres (superuser)"),
+    "trust for an odd name": ('host pyworker "odd name" 10.0.0.0/8 trust', "critical",
+        "odd name (runner)"),
     "a user called trust": ("host all app,trust 10.0.0.0/8 trust", "critical", "app (runner)"),
-    "trust for every database's namesake": ("host sameuser app 10.0.0.0/8 trust", "critical", "app (runner)"),
-    "ident from elsewhere": ("host all all 192.0.2.0/24 ident map=m", "critical", "says itself who its user is"),
-    "clear passwords": ("host all all 192.0.2.0/24 password", "warning", "may pass in clear from 192.0.2.0"),
-    "clear passwords, insisted on": ("hostnossl all all 192.0.2.0/24 password", "warning", "in clear"),
+    "trust for every database's namesake": ("host sameuser app 10.0.0.0/8 trust", "critical",
+        "app (runner)"),
+    "ident from elsewhere": ("host all all 192.0.2.0/24 ident map=m", "critical",
+        "says itself who its user is"),
+    "clear passwords": ("host all all 192.0.2.0/24 password", "warning",
+        "may pass in clear from 192.0.2.0"),
+    "clear passwords, insisted on": ("hostnossl all all 192.0.2.0/24 password", "warning",
+        "in clear"),
     "clear passwords for another server": (
-        "host all all 192.0.2.0/24 ldap ldapserver=l ldapprefix=a ldapsuffix=b", "warning", "ldap without TLS",
+        "host all all 192.0.2.0/24 ldap ldapserver=l ldapprefix=a ldapsuffix=b", "warning",
+        "ldap without TLS",
     ),
-    "every address": ("host all all all scram-sha-256", "warning", "may come from every address (all)"),
-    "every address, in numbers": ("host all app 0.0.0.0/0 scram-sha-256", "warning", "every address"),
+    "every address": ("host all all all scram-sha-256", "warning",
+        "may come from every address (all)"),
+    "every address, in numbers": ("host all app 0.0.0.0/0 scram-sha-256", "warning",
+        "every address"),
     "behind a line for others": (
-        "host all harmless all scram-sha-256\nhost all app 127.0.0.1/32 trust", "critical", "line 3",
+        "host all harmless all scram-sha-256\nhost all app 127.0.0.1/32 trust", "critical",
+        "line 3",
     ),
     "behind a line for other addresses": (
-        "host all app 127.0.0.1/32 scram-sha-256\nhost all app 10.0.0.0/8 trust", "critical", "line 3",
+        "host all app 127.0.0.1/32 scram-sha-256\nhost all app 10.0.0.0/8 trust", "critical",
+        "line 3",
     ),
     "behind a line for TLS": (
-        "hostssl all all 10.0.0.0/8 scram-sha-256\nhost all app 10.0.0.0/8 trust", "critical", "line 3",
+        "hostssl all all 10.0.0.0/8 scram-sha-256\nhost all app 10.0.0.0/8 trust", "critical",
+        "line 3",
     ),
     "behind a line for another database": (
         "host postgres all all scram-sha-256\nhost all app 10.0.0.0/8 trust", "critical", "line 3",
@@ -148,7 +185,9 @@ def test_a_careless_line_is_found_and_its_remedy_mends_it(host: Host, what: str)
     assert [(one.check, one.status) for one in found] == [("pg_hba", status)], found
     assert says in found[0].detail
     host.mend(found)
-    assert [one for one in host.look("pg_hba") if one.status == "critical" or says in one.detail] == []
+    assert [
+        one for one in host.look("pg_hba") if one.status == "critical" or says in one.detail
+    ] == []
 
 
 CAREFUL = [
@@ -195,7 +234,9 @@ def test_where_tls_is_off_it_comes_first(host: Host, own_server: PrivateServer) 
 def test_trust_on_a_socket_is_as_bad_as_the_socket_is_open(host: Host) -> None:
     host.write(hba="local all all trust")
     found = host.look("pg_hba")
-    assert [(one.status, "any client that reaches the socket" in one.detail) for one in found] == [("warning", True)]
+    assert [(one.status, "any client that reaches the socket" in one.detail) for one in found] == [
+        ("warning", True)
+    ]
     host.socket.chmod(0o755)
     try:
         found = host.look("pg_hba")
@@ -213,13 +254,29 @@ MAPS: dict[str, tuple[str, str | None, str]] = {
     "one as one": (f"m {STRANGER} app", None, ""),
     "root as all": ("m root all", None, ""),
     "a map that no line uses": ("n /.* all", None, ""),
-    "everybody as every runner": ("m /.* +jobs_runner", "critical", "every OS user (/.*) may be app (runner)"),
+    "everybody as every runner": (
+        "m /.* +jobs_runner",
+        "critical",
+        "every OS user (/.*) may be app (runner)",
+    ),
     "everybody as one": ("m /^ app", "critical", "may be app (runner)"),
     "everybody as all": ("m /^(.*)$ all", "critical", "supervisor (supervisor)"),
-    "another as every runner": (f"m {STRANGER} +jobs_runner\nm pyworker supervisor", "warning", f"OS user {STRANGER}"),
-    "some as every runner": ("m /^str.*r$ +jobs_runner", "warning", "OS user /^str.*r$ may be app (runner)"),
+    "another as every runner": (
+        f"m {STRANGER} +jobs_runner\nm pyworker supervisor",
+        "warning",
+        f"OS user {STRANGER}",
+    ),
+    "some as every runner": (
+        "m /^str.*r$ +jobs_runner",
+        "warning",
+        "OS user /^str.*r$ may be app (runner)",
+    ),
     "another as an expression": (f"m {STRANGER} /^a", "warning", "may be app (runner)"),
-    "another as a word called all": ("m all +jobs_runner", "warning", "OS user all may be app (runner)"),
+    "another as a word called all": (
+        "m all +jobs_runner",
+        "warning",
+        "OS user all may be app (runner)",
+    ),
 }
 
 
@@ -262,7 +319,12 @@ def test_a_socket_that_others_can_replace_is_found(own_server: PrivateServer, ho
         found = host.look("socket")
         assert [one.status for one in found] == ["warning"]
         assert "anybody may listen there" in found[0].detail
-        assert shlex.split(found[0].remedy or "")[:4] == ["alter", "system", "set", "unix_socket_directories"]
+        assert shlex.split(found[0].remedy or "")[:4] == [
+            "alter",
+            "system",
+            "set",
+            "unix_socket_directories",
+        ]
         host.mend(found)
     finally:
         own_server.stop()

@@ -40,7 +40,13 @@ def test_a_fresh_installation_has_no_critical_problem(database: Database, runner
     assert wrong(database) == []
     result = database.cli("check")
     assert result.exit_code == 0, result.output
-    for check in ("server version", "extension pg_background", "worker slots", "connections", "functions and views"):
+    for check in (
+        "server version",
+        "extension pg_background",
+        "worker slots",
+        "connections",
+        "functions and views",
+    ):
         assert check in result.output
 
 
@@ -63,7 +69,8 @@ def test_without_a_schema_it_says_install(database: Database) -> None:
 
 
 LAUNCH_FOR_ALL = """
-do $$ begin execute format('grant execute on function %s to public', (select max(objid)::regprocedure from pg_depend
+do $$ begin execute format('grant execute on function %s to public',
+  (select max(objid)::regprocedure from pg_depend
   where classid = 'pg_proc'::regclass and deptype = 'e'
   and refobjid = (select oid from pg_extension where extname = 'pg_background'))); end $$
 """
@@ -73,21 +80,57 @@ PLANTED = {
         "function rights",
         "schema_now()",
     ),
-    "a right on a table": ("grant select on jobs_internal.job to app", "table rights", "app has SELECT"),
-    "a right on a column": ("grant update (note) on jobs_internal.job to app", "table rights", "app has UPDATE"),
+    "a right on a table": (
+        "grant select on jobs_internal.job to app",
+        "table rights",
+        "app has SELECT",
+    ),
+    "a right on a column": (
+        "grant update (note) on jobs_internal.job to app",
+        "table rights",
+        "app has UPDATE",
+    ),
     "a right on a queue": (
         "select pgmq.create('pyworker_9'); grant delete on pgmq.q_pyworker_9 to app",
         "table rights",
         "app has DELETE",
     ),
-    "a view": ("grant select on jobs.job to public", "table rights", "public has SELECT on jobs.job"),
-    "a schema of ours": ("grant usage on schema jobs to public", "table rights", "public has USAGE on schema jobs"),
-    "the queues' schema": ("grant usage on schema pgmq to public", "table rights", "public has USAGE on schema pgmq"),
-    "everybody may launch": (LAUNCH_FOR_ALL, "function rights", "everybody (PUBLIC) may run public.pg_background"),
+    "a view": (
+        "grant select on jobs.job to public",
+        "table rights",
+        "public has SELECT on jobs.job",
+    ),
+    "a schema of ours": (
+        "grant usage on schema jobs to public",
+        "table rights",
+        "public has USAGE on schema jobs",
+    ),
+    "the queues' schema": (
+        "grant usage on schema pgmq to public",
+        "table rights",
+        "public has USAGE on schema pgmq",
+    ),
+    "everybody may launch": (
+        LAUNCH_FOR_ALL,
+        "function rights",
+        "everybody (PUBLIC) may run public.pg_background",
+    ),
     "an open schema": ("grant create on schema jobs to app", "table rights", "app has CREATE"),
-    "a member of the owner": ("grant jobs_owner to app", "memberships", "app is a member of jobs_owner"),
-    "a lost membership": ("revoke pg_signal_backend from jobs_owner", "memberships", "pg_signal_backend"),
-    "a runner without its role": ("revoke pgbackground_role from jobs_runner", "memberships", "pgbackground_role"),
+    "a member of the owner": (
+        "grant jobs_owner to app",
+        "memberships",
+        "app is a member of jobs_owner",
+    ),
+    "a lost membership": (
+        "revoke pg_signal_backend from jobs_owner",
+        "memberships",
+        "pg_signal_backend",
+    ),
+    "a runner without its role": (
+        "revoke pgbackground_role from jobs_runner",
+        "memberships",
+        "pgbackground_role",
+    ),
     "a role that logs in": ("alter role jobs_reader login", "roles", "LOGIN"),
     "a foreign function": (
         "create function jobs.extra() returns int language sql as 'select 1'",
@@ -98,7 +141,9 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("what", PLANTED)
-def test_what_was_planted_is_found_and_its_line_mends_it(database: Database, runner: str, what: str) -> None:
+def test_what_was_planted_is_found_and_its_line_mends_it(
+    database: Database, runner: str, what: str
+) -> None:
     plant, check, says = PLANTED[what]
     database.run(plant)
     found = wrong(database)
@@ -112,10 +157,13 @@ def test_what_was_planted_is_found_and_its_line_mends_it(database: Database, run
 
 def test_a_function_changed_by_hand_is_found(database: Database, runner: str) -> None:
     database.run(
-        "create or replace function jobs_internal.schema_now() returns table (kind text, identity text, md5 text)"
+        "create or replace function jobs_internal.schema_now() returns table (kind text,"
+        " identity text, md5 text)"
         " language sql stable as 'select null::text, null::text, null::text where false'"
     )
-    found = [finding for finding in run_checks(database.dsn()) if finding.check == "functions and views"]
+    found = [
+        finding for finding in run_checks(database.dsn()) if finding.check == "functions and views"
+    ]
     assert found[0].status != "ok"
     apply_schema(database.dsn(), "install")
     assert wrong(database) == []
@@ -126,15 +174,23 @@ def test_a_powerful_runner_is_refused_and_one_that_was_admitted_is_named_with_wh
     database: Database, runner: str, power: str
 ) -> None:
     def said() -> Finding | None:
-        found = [one for one in run_checks(database.dsn()) if one.check == "runners" and f" {runner} " in one.detail]
+        found = [
+            one
+            for one in run_checks(database.dsn())
+            if one.check == "runners" and f" {runner} " in one.detail
+        ]
         assert all(one.status == "warning" for one in found)
         return found[0] if found else None
 
     assert said() is None
-    database.run(f"grant {power} to {runner}" if power.startswith("pg_") else f"alter role {runner} {power}")
+    database.run(
+        f"grant {power} to {runner}" if power.startswith("pg_") else f"alter role {runner} {power}"
+    )
     refused = said()
     assert refused is not None
-    assert refused.detail.startswith(f"jobs of {runner} are refused: it has {power if '_' in power else power.upper()}")
+    assert refused.detail.startswith(
+        f"jobs of {runner} are refused: it has {power if '_' in power else power.upper()}"
+    )
     database.run(f"select jobs.admit_role('{runner}')")
     admitted = said()
     assert admitted is not None
@@ -147,8 +203,12 @@ def test_a_powerful_runner_is_refused_and_one_that_was_admitted_is_named_with_wh
     assert said() is None
 
 
-def test_the_script_runs_whatever_is_wrong_and_decides_nothing(database: Database, runner: str) -> None:
-    """What jobs.health says is for people: an installation that is paused on purpose stays paused."""
+def test_the_script_runs_whatever_is_wrong_and_decides_nothing(
+    database: Database, runner: str
+) -> None:
+    """What jobs.health says is for people: an installation that is paused on purpose stays
+    paused.
+    """
     database.run("select jobs.pause()")
     found = run_checks(database.dsn())
     assert {"supervisors", "switch"} <= {one.check for one in found if one.status != "ok"}, found
@@ -156,38 +216,66 @@ def test_the_script_runs_whatever_is_wrong_and_decides_nothing(database: Databas
     assert database.value("select paused from jobs_internal.switch") is True
 
 
-def test_a_superuser_that_was_admitted_without_being_a_runner_is_found(database: Database, runner: str) -> None:
+def test_a_superuser_that_was_admitted_without_being_a_runner_is_found(
+    database: Database, runner: str
+) -> None:
     database.run("select jobs.admit_role('postgres')")
-    found = [finding for finding in run_checks(database.dsn()) if "admitted by postgres" in finding.detail]
+    found = [
+        finding
+        for finding in run_checks(database.dsn())
+        if "admitted by postgres" in finding.detail
+    ]
     assert [finding.check for finding in found] == ["runners"]
     type_remedy(database, found[0])
-    assert not [finding for finding in run_checks(database.dsn()) if "admitted by postgres" in finding.detail]
+    assert not [
+        finding
+        for finding in run_checks(database.dsn())
+        if "admitted by postgres" in finding.detail
+    ]
 
 
-def test_a_supervisor_with_too_much_is_found(database: Database, runner: str, new_role: Callable[[str], str]) -> None:
+def test_a_supervisor_with_too_much_is_found(
+    database: Database, runner: str, new_role: Callable[[str], str]
+) -> None:
     role = new_role("login superuser createrole")
     database.run(f"grant jobs_supervisor to {role}")
-    found = [one for one in run_checks(database.dsn()) if one.check == "supervisor roles" and one.status != "ok"]
+    found = [
+        one
+        for one in run_checks(database.dsn())
+        if one.check == "supervisor roles" and one.status != "ok"
+    ]
     assert [one.detail.partition(",")[0] for one in found] == [f"{role} has SUPERUSER"]
     mend(database, found)
-    assert [one.status for one in run_checks(database.dsn()) if one.check == "supervisor roles"] == ["ok"]
+    assert [
+        one.status for one in run_checks(database.dsn()) if one.check == "supervisor roles"
+    ] == ["ok"]
 
 
-@pytest.mark.parametrize("power", ["superuser", "createrole", "replication", "bypassrls", "pg_write_server_files"])
+@pytest.mark.parametrize(
+    "power", ["superuser", "createrole", "replication", "bypassrls", "pg_write_server_files"]
+)
 @pytest.mark.parametrize("check", ["supervisor roles", "runners"])
 def test_power_by_membership_is_found(
     database: Database, runner: str, new_role: Callable[[str], str], check: str, power: str
 ) -> None:
     """Not directly, and through SET ROLE alone."""
     boss, between, role = new_role("nologin"), new_role("nologin"), new_role("login")
-    database.run(f"grant {power} to {boss}" if power.startswith("pg_") else f"alter role {boss} {power}")
+    database.run(
+        f"grant {power} to {boss}" if power.startswith("pg_") else f"alter role {boss} {power}"
+    )
     database.run(f"grant {boss} to {between} with inherit false, set true")
     database.run(f"grant {between} to {role} with inherit false, set true")
-    database.run(f"grant {'jobs_supervisor' if check == 'supervisor roles' else 'jobs_runner'} to {role}")
+    database.run(
+        f"grant {'jobs_supervisor' if check == 'supervisor roles' else 'jobs_runner'} to {role}"
+    )
     has = power if power.startswith("pg_") else f"{power.upper()} by membership in {boss}"
 
     def found() -> list[Finding]:
-        return [one for one in run_checks(database.dsn()) if one.check == check and f"{role}" in one.detail]
+        return [
+            one
+            for one in run_checks(database.dsn())
+            if one.check == check and f"{role}" in one.detail
+        ]
 
     assert [one.status for one in found()] == ["warning"]
     assert f"it has {has}" in found()[0].detail or f"{role} has {has}, which" in found()[0].detail
@@ -199,17 +287,23 @@ def test_files_of_another_version_are_named(database: Database, runner: str, tre
     add(tree / "engine" / "more.sql", "-- nothing")
     found = [finding for finding in run_checks(database.dsn(), tree) if finding.status == "warning"]
     assert "functions and views" in [finding.check for finding in found]
-    (tree / "migrations" / f"{read_source().version + 1:04}_next.sql").write_text("-- Adds nothing.\nselect 1;\n")
+    (tree / "migrations" / f"{read_source().version + 1:04}_next.sql").write_text(
+        "-- Adds nothing.\nselect 1;\n"
+    )
     assert "schema version" in [finding.check for finding in wrong(database, tree)]
 
 
 def test_too_few_worker_slots_are_computed(database: Database, runner: str) -> None:
-    database.run("update jobs_internal.setting set value = '1000' where name = 'sessions_per_owner'")
+    database.run(
+        "update jobs_internal.setting set value = '1000' where name = 'sessions_per_owner'"
+    )
     found = {finding.check: finding for finding in run_checks(database.dsn())}["worker slots"]
     assert found.status == "warning"
     assert "2 x " in found.detail
     assert re.match(r"alter system set max_worker_processes = \d{4}", found.remedy or "")
-    database.run("update jobs_internal.setting set value = '1000' where name = 'worker_slot_reserve'")
+    database.run(
+        "update jobs_internal.setting set value = '1000' where name = 'worker_slot_reserve'"
+    )
     assert "worker slots" in [finding.check for finding in wrong(database)]
 
 
@@ -226,7 +320,9 @@ def test_sql_prints_the_lines_that_mend(database: Database, runner: str) -> None
 
 
 def test_a_table_without_replica_identity(database: Database, runner: str) -> None:
-    """It stops what we change once a publication holds it: found before, critical then, mended by the line."""
+    """It stops what we change once a publication holds it: found before, critical then,
+    mended by the line.
+    """
     database.run("alter table pgmq.meta replica identity default")
 
     def found() -> list[str]:

@@ -11,7 +11,13 @@ from pyworker.errors import ConnectionFailed, SchemaError
 from pyworker.schema import Applied, apply_schema, read_source
 from tests.schema.conftest import A_JOB, Database, add
 
-RIGHTS = ["CREATEROLE", "CREATE on database", "pg_read_all_stats", "pg_signal_backend", "extension pg_background"]
+RIGHTS = [
+    "CREATEROLE",
+    "CREATE on database",
+    "pg_read_all_stats",
+    "pg_signal_backend",
+    "extension pg_background",
+]
 
 
 def refused(database: Database, role: str = "postgres", root: Path | None = None) -> SchemaError:
@@ -70,7 +76,9 @@ def test_installs_into_several_databases_at_once(new_database: Callable[[], Data
 
 def test_a_newer_schema_is_refused_and_untouched(database: Database) -> None:
     apply_schema(database.dsn(), "install")
-    database.run("insert into jobs_internal.schema_migration (version, name) values (9999, 'of_tomorrow')")
+    database.run(
+        "insert into jobs_internal.schema_migration (version, name) values (9999, 'of_tomorrow')"
+    )
     before = database.dump()
     error = refused(database)
     assert error.sqlstate == "PW094"
@@ -103,7 +111,9 @@ def test_an_ordinary_role_is_told_every_right_it_lacks(database: Database) -> No
     assert result.exit_code == 1
     for right in RIGHTS:
         assert right in result.output
-    assert "HINT: Connect as a superuser, or have one run: alter role app createrole;" in result.output
+    assert (
+        "HINT: Connect as a superuser, or have one run: alter role app createrole;" in result.output
+    )
     assert database.value("select to_regnamespace('jobs') is null")
 
 
@@ -114,8 +124,16 @@ def test_a_role_with_just_those_rights_installs(
     role = new_role("login createrole")
     database.run("create extension pg_background")
     given = "pg_read_all_stats, pg_signal_backend, pgbackground_role"
-    for name in ["jobs_owner", "jobs_producer", "jobs_runner", "jobs_operator", "jobs_reader", "jobs_supervisor"]:
-        if database.run("select 1 from pg_roles where rolname = %s", name):  # made by other databases' installs
+    for name in [
+        "jobs_owner",
+        "jobs_producer",
+        "jobs_runner",
+        "jobs_operator",
+        "jobs_reader",
+        "jobs_supervisor",
+    ]:
+        # made by other databases' installs
+        if database.run("select 1 from pg_roles where rolname = %s", name):
             given += f", {name}"
     database.run(f"grant {given} to {role} with admin option")
     database.run(f"grant create on database {database.name} to {role}")
@@ -157,8 +175,13 @@ def test_a_planted_pgmq_is_refused(database: Database) -> None:
 
 
 def test_functions_planted_in_public_are_never_found(database: Database) -> None:
-    database.run("create function public.format(text, text) returns text language plpgsql as 'begin raise; end'")
-    database.run("create function public.hashtext(text) returns int language plpgsql as 'begin raise; end'")
+    database.run(
+        "create function public.format(text, text) returns text"
+        " language plpgsql as 'begin raise; end'"
+    )
+    database.run(
+        "create function public.hashtext(text) returns int language plpgsql as 'begin raise; end'"
+    )
     database.run(f"alter database {database.name} set search_path = public, pg_catalog")
     assert apply_schema(database.dsn(), "install").fresh
 

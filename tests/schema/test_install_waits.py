@@ -18,7 +18,9 @@ DOORS: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_the_holder_of_the_lock_is_named(installed: Database, monkeypatch: pytest.MonkeyPatch, door: str) -> None:
+def test_the_holder_of_the_lock_is_named(
+    installed: Database, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c pyworker.install_wait=100ms")
     with psycopg.connect(installed.dsn()) as holder:
         holder.execute("select pg_advisory_lock(hashtext('pyworker install'))")

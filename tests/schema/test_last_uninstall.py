@@ -1,4 +1,5 @@
-"""The last uninstall on a server: what was granted to our roles is granted no more, whoever is still their member.
+"""The last uninstall on a server: what was granted to our roles is granted no more,
+whoever is still their member.
 
 A server of the test's own: on another, some database may still use pyworker.
 """
@@ -16,7 +17,8 @@ from pyworker.schema import apply_schema
 from pyworker.server import PrivateServer
 
 DATABASES = ("one", "two")
-#: What is granted to the roles of ours that app and supervisor are members of, and what they can do with it.
+#: What is granted to the roles of ours that app and supervisor are members of,
+#: and what they can do with it.
 LAUNCH = "select (h).pid from (select public.pg_background_launch('select 1', 65536) as h) as l"
 
 
@@ -32,7 +34,9 @@ def _host(own_server: PrivateServer) -> Iterator[PrivateServer]:
     for name in DATABASES:
         _run(own_server, f"create database {name}")
         apply_schema(own_server.dsn(dbname=name), "install")
-    _run(own_server, "grant jobs_producer, jobs_runner to app", "grant jobs_supervisor to supervisor")
+    _run(
+        own_server, "grant jobs_producer, jobs_runner to app", "grant jobs_supervisor to supervisor"
+    )
     yield own_server
     for name in DATABASES:
         _run(own_server, f"drop database {name} with (force)")
@@ -40,7 +44,9 @@ def _host(own_server: PrivateServer) -> Iterator[PrivateServer]:
         _run(own_server, f"drop role if exists jobs_{role}")
 
 
-def _run(server: PrivateServer, *statements: str, database: str = "postgres", role: str = "postgres") -> list[tuple]:  # type: ignore[type-arg]
+def _run(
+    server: PrivateServer, *statements: str, database: str = "postgres", role: str = "postgres"
+) -> list[tuple]:  # type: ignore[type-arg]
     with psycopg.connect(server.dsn(role, database), autocommit=True) as connection:
         rows: list[tuple] = []  # type: ignore[type-arg]
         for statement in statements:
@@ -61,12 +67,17 @@ def _holds(server: PrivateServer) -> set[tuple[str, str]]:
     """Which of the server's own powers the two logins hold."""
     powers = "array['pg_signal_backend', 'pg_read_all_stats', 'pgbackground_role']"
     query = (
-        f"select m, p from unnest(array['app', 'supervisor']) m, unnest({powers}) p where pg_has_role(m, p, 'member')"
+        f"select m, p from unnest(array['app', 'supervisor']) m, unnest({powers}) p"
+        " where pg_has_role(m, p, 'member')"
     )
     return set(_run(server, query))
 
 
-ALL = {("app", "pgbackground_role"), ("supervisor", "pg_signal_backend"), ("supervisor", "pg_read_all_stats")}
+ALL = {
+    ("app", "pgbackground_role"),
+    ("supervisor", "pg_signal_backend"),
+    ("supervisor", "pg_read_all_stats"),
+}
 
 
 def test_rights_go_with_the_last_database(host: PrivateServer) -> None:
@@ -89,7 +100,12 @@ def test_rights_go_with_the_last_database(host: PrivateServer) -> None:
         assert "It grants nothing any more" in kept
         assert f"drop role {role};" in kept
     assert (
-        _run(host, "select rolname from pg_roles where rolname in ('jobs_owner', 'jobs_operator', 'jobs_reader')") == []
+        _run(
+            host,
+            "select rolname from pg_roles where rolname in ('jobs_owner', 'jobs_operator',"
+            " 'jobs_reader')",
+        )
+        == []
     )
 
     _run(host, "drop role jobs_producer, jobs_runner, jobs_supervisor")  # as it says
@@ -101,7 +117,11 @@ def test_what_others_granted_stays(host: PrivateServer) -> None:
         assert _uninstall(host, name).exit_code == 0
 
     assert _launches(host, "one") is None
-    kept = _run(host, "select roleid::regrole::text from pg_auth_members where member = 'jobs_supervisor'::regrole")
+    kept = _run(
+        host,
+        "select roleid::regrole::text from pg_auth_members"
+        " where member = 'jobs_supervisor'::regrole",
+    )
     assert kept == [("pg_monitor",)]
     _run(host, "revoke pgbackground_role from app")
 
@@ -115,7 +135,9 @@ def test_who_may_not_revoke_gets_the_lines(host: PrivateServer) -> None:
 
     lines = [line.partition(": ")[2] for line in done.output.splitlines() if "revoke" in line]
     assert "as a superuser" in done.output
-    statements = [statement for line in lines for statement in line.split(";") if "revoke" in statement]
+    statements = [
+        statement for line in lines for statement in line.split(";") if "revoke" in statement
+    ]
     assert len(statements) == 6
     _run(host, *(statement[statement.index("revoke") :] for statement in statements))
     assert _holds(host) == set()

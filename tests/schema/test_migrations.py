@@ -1,4 +1,6 @@
-"""Each older schema comes to the present one with jobs of every state in it and a session at work; none is lost."""
+"""Each older schema comes to the present one with jobs of every state in it and a session at work;
+none is lost.
+"""
 
 import re
 import threading
@@ -38,14 +40,27 @@ FIGURES = {
 PRESENT = read_source(SQL).version
 #: Tables whose rows are of sessions and supervisors that come and go.
 #: Tables to which an upgrade, and a session that ends, add.
-ADDED = {"audit", "queue_minute_stats", "call_stats", "daily_cost", "history_use", "rate_use", "wakeup_request"}
+ADDED = {
+    "audit",
+    "queue_minute_stats",
+    "call_stats",
+    "daily_cost",
+    "history_use",
+    "rate_use",
+    "wakeup_request",
+}
 PASSING = {
-    "session", "slot", "attempt", "lane", "supervisor", "duty", "server", "schema_migration", "schema_object", "outbox",
+    "session", "slot", "attempt", "lane", "supervisor", "duty", "server", "schema_migration",
+    "schema_object", "outbox",
 }  # fmt: skip
 
 
 @pytest.fixture(params=OLD, ids=lambda path: path.stem)
-def old(request: pytest.FixtureRequest, new_role: Callable[[str], str], new_database: Callable[[], Database]) -> Old:
+def old(
+    request: pytest.FixtureRequest,
+    new_role: Callable[[str], str],
+    new_database: Callable[[], Database],
+) -> Old:
     """The older schema, without jobs."""
     database = new_database()
     for text in (get_embedded_install_sql(), request.param.read_text(encoding="utf-8")):
@@ -65,7 +80,9 @@ def seen(database: Database, views: dict[str, list[str]] | None = None) -> "Seen
     with psycopg.connect(database.dsn(), autocommit=True, row_factory=dict_row) as line:
         for view, order in SEEN.items():
             columns = ", ".join(f'"{name}"' for name in views[view]) if views else "*"
-            found[view] = line.execute(f"select {columns} from {view} order by {order}".encode()).fetchall()
+            found[view] = line.execute(
+                f"select {columns} from {view} order by {order}".encode()
+            ).fetchall()
     return found
 
 
@@ -86,7 +103,11 @@ def without(found: Seen, job: int) -> Seen:
     """Leave out one job, and what is of a moment only."""
     return {
         view: [
-            {name: value for name, value in row.items() if name not in MOMENTARY | FIGURES.get(view, set())}
+            {
+                name: value
+                for name, value in row.items()
+                if name not in MOMENTARY | FIGURES.get(view, set())
+            }
             for row in rows
             if job not in (row.get("id"), row.get("job_id"))
         ]
@@ -99,7 +120,9 @@ def version(database: Database) -> int:
 
 
 def test_everything_is_there_again(old: Old, new_database: Callable[[], Database]) -> None:
-    """The session at work ends its job, once; then tables change; nothing runs on functions of two versions."""
+    """The session at work ends its job, once; then tables change; nothing runs on functions of two
+    versions.
+    """
     database = old.database
     fill(old)
     done: list[Result] = []
@@ -113,16 +136,24 @@ def test_everything_is_there_again(old: Old, new_database: Callable[[], Database
         impatient = database.cli("upgrade", "--wait", "1")
         assert impatient.exit_code == 1
         assert f"process {pid} of role {old.app}, job {job}" in impatient.output
-        assert (version(database), database.value("select paused from jobs_internal.switch")) == (number, False)
+        assert (version(database), database.value("select paused from jobs_internal.switch")) == (
+            number,
+            False,
+        )
 
-        thread = threading.Thread(target=lambda: done.append(database.cli("upgrade", "--wait", "60")))
+        thread = threading.Thread(
+            target=lambda: done.append(database.cli("upgrade", "--wait", "60"))
+        )
         thread.start()
         wait_until(lambda: database.value("select paused from jobs_internal.switch"))
         assert version(database) == number
     thread.join(90)
     assert done[0].exit_code == 0, done[0].output
 
-    assert (version(database), database.value("select paused from jobs_internal.switch")) == (PRESENT, False)
+    assert (version(database), database.value("select paused from jobs_internal.switch")) == (
+        PRESENT,
+        False,
+    )
     assert old.state("running") == "succeeded"
     assert database.run("select n from app.ledger order by n") == [(1,), (100,)]
     after = seen(database, {view: list(found[0]) for view, found in before.items()})
@@ -130,7 +161,9 @@ def test_everything_is_there_again(old: Old, new_database: Callable[[], Database
     left = {"job": -1, "finished": 1}
     there = counts(database)
     assert {name: there[name] for name in rows if name in there and name not in ADDED} == {
-        name: count + left.get(name, 0) for name, count in rows.items() if name in there and name not in ADDED
+        name: count + left.get(name, 0)
+        for name, count in rows.items()
+        if name in there and name not in ADDED
     }
     fresh = new_database()
     apply_schema(fresh.dsn(), "install")
@@ -151,26 +184,30 @@ def finish(old: Old) -> None:
         database.run("select jobs.start()", role=role)
         wait_until(lambda: database.value(ENDED))
     wanted = {2, 3, 5, 6, 7, 8, 9}
-    assert [n for (n,) in database.run("select n from app.ledger order by n")] == sorted({1, 100} | wanted)
+    assert [n for (n,) in database.run("select n from app.ledger order by n")] == sorted(
+        {1, 100} | wanted
+    )
     assert {name: old.state(name) for name in LAST} == LAST
 
 
 #: What each is before the upgrade and after it, and at the end.
 ENDS = {
-    "succeeded": "succeeded", "failed": "failed", "dismissed": "failed", "again": "scheduled", "to_retry": "queued",
-    "in_doubt": "in_doubt", "waiting": "queued", "suspect": "queued", "cancelled": "cancelled",
-    "scheduled": "scheduled", "set": "queued", "statement": "queued", "top": "queued", "published": "queued",
-    "claimed": "queued",
+    "succeeded": "succeeded", "failed": "failed", "dismissed": "failed", "again": "scheduled",
+    "to_retry": "queued", "in_doubt": "in_doubt", "waiting": "queued", "suspect": "queued",
+    "cancelled": "cancelled", "scheduled": "scheduled", "set": "queued", "statement": "queued",
+    "top": "queued", "published": "queued", "claimed": "queued",
 }  # fmt: skip
 LAST = {
-    **ENDS, "again": "scheduled", "to_retry": "failed", "waiting": "succeeded", "suspect": "succeeded",
-    "scheduled": "succeeded", "set": "succeeded", "statement": "succeeded", "top": "succeeded",
-    "published": "succeeded", "claimed": "succeeded",
+    **ENDS, "again": "scheduled", "to_retry": "failed", "waiting": "succeeded",
+    "suspect": "succeeded", "scheduled": "succeeded", "set": "succeeded", "statement": "succeeded",
+    "top": "succeeded", "published": "succeeded", "claimed": "succeeded",
 }  # fmt: skip
 
 
 def test_psql_alone_waits_for_nobody(old: Old) -> None:
-    """It refuses while a session of the older version is at work, with what to do; then it does the same."""
+    """It refuses while a session of the older version is at work, with what to do;
+    then it does the same.
+    """
     database = old.database
     with held(database, 1):
         job = old.put("running", "jobs.enqueue('app.gate', '{\"n\": 1}')")
@@ -195,13 +232,17 @@ def test_psql_alone_waits_for_nobody(old: Old) -> None:
 
 
 def test_a_session_that_begins_during_the_upgrade_does_nothing(old: Old) -> None:
-    """It was launched before, and gets its number after: it would call functions that it was not written for."""
+    """It was launched before, and gets its number after: it would call functions that it was not
+    written for.
+    """
     database = old.database
     old.put("first", "jobs.enqueue('app.note', '{\"n\": 1}')")
     old.drain()
     old.put("waiting", "jobs.enqueue('app.note', '{\"n\": 2}')")
     number = version(database)
-    opened = "jobs_internal.open_session()" if number == 0 else f"jobs_internal.open_session({number})"
+    opened = (
+        "jobs_internal.open_session()" if number == 0 else f"jobs_internal.open_session({number})"
+    )
     found: list[Any] = []
     blocked = "select count(*) from pg_locks where not granted and relation = %s::regclass"
 
@@ -215,7 +256,8 @@ def test_a_session_that_begins_during_the_upgrade_does_nothing(old: Old) -> None
 
     done: list[Result] = []
     with psycopg.connect(database.dsn()) as holder:
-        holder.execute("select from jobs.queues limit 0")  # the upgrade waits for this after it has locked the sessions
+        # the upgrade waits for this after it has locked the sessions
+        holder.execute("select from jobs.queues limit 0")
         upgrade = threading.Thread(target=lambda: done.append(database.cli("upgrade")))
         upgrade.start()
         wait_until(lambda: database.value(blocked, "jobs.queues"))
@@ -228,7 +270,10 @@ def test_a_session_that_begins_during_the_upgrade_does_nothing(old: Old) -> None
     assert done[0].exit_code == 0, done[0].output
     assert found[1:] == ["PW052"]
     assert old.state("waiting") == "queued"
-    with psycopg.connect(database.dsn(old.app), autocommit=True) as late, pytest.raises(psycopg.Error) as refused:
+    with (
+        psycopg.connect(database.dsn(old.app), autocommit=True) as late,
+        pytest.raises(psycopg.Error) as refused,
+    ):
         late.execute(f"select {opened}".encode())
     assert refused.value.sqlstate in ("42883", "PW052")
     old.drain()
@@ -240,7 +285,9 @@ def test_the_version_is_the_same_wherever_it_stands(database: Database) -> None:
     apply_schema(database.dsn(), "install")
     assert database.value("select jobs_internal.schema_version()") == PRESENT == version(database)
     loop = database.value("select prosrc from pg_proc where proname = 'work'")
-    assert [int(number) for number in re.findall(r"open_\w+\((?:[^()]*, )?(\d+)\b", loop)] == [PRESENT]
+    assert [int(number) for number in re.findall(r"open_\w+\((?:[^()]*, )?(\d+)\b", loop)] == [
+        PRESENT
+    ]
     install = (SQL / "install.sql").read_text(encoding="utf-8")
     assert f"set local pyworker.schema_version = '{PRESENT}';" in install
 

@@ -14,7 +14,9 @@ from tests.schema.conftest import SQL, Database
 def test_the_table_of_contents_names_each_file_once() -> None:
     script = (SQL / "install.sql").read_text()
     included = re.findall(r"^\\ir (\S+)$", script, re.MULTILINE)
-    on_disk = {path.relative_to(SQL).as_posix() for path in SQL.rglob("*.sql") if path.parent != SQL}
+    on_disk = {
+        path.relative_to(SQL).as_posix() for path in SQL.rglob("*.sql") if path.parent != SQL
+    }
     assert set(included) == on_disk
     assert len(included) == len(on_disk)
     assert f"set local pyworker.schema_version = '{read_source(SQL).version}';" in script
@@ -49,11 +51,20 @@ def test_psql_alone_installs_from_the_files(new_database: Callable[[], Database]
     assert by_psql.dump() == by_install.dump()
     gone = by_psql.psql("-1", "-f", SQL / "uninstall.sql")
     assert gone.returncode == 0, gone.stderr
-    assert by_psql.value("select to_regnamespace('jobs') is null and to_regnamespace('jobs_internal') is null")
+    assert by_psql.value(
+        "select to_regnamespace('jobs') is null and to_regnamespace('jobs_internal') is null"
+    )
 
 
 def test_a_script_that_fails_leaves_nothing(database: Database) -> None:
     printed = CliRunner().invoke(main, ["install", "--sql"]).output
-    done = database.psql("-f", "-", text=printed.replace("\ncommit;\n", "\nselect 1 / 0;\ncommit;\n"))
+    done = database.psql(
+        "-f", "-", text=printed.replace("\ncommit;\n", "\nselect 1 / 0;\ncommit;\n")
+    )
     assert done.returncode == 3
-    assert database.value("select count(*) from pg_namespace where nspname in ('jobs', 'jobs_internal', 'pgmq')") == 0
+    assert (
+        database.value(
+            "select count(*) from pg_namespace where nspname in ('jobs', 'jobs_internal', 'pgmq')"
+        )
+        == 0
+    )

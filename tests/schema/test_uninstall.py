@@ -12,7 +12,8 @@ from tests.schema.conftest import A_JOB, Database
 
 OURS = """
 select count(*) from pg_shdepend s join pg_roles r on r.oid = s.refobjid
-where s.refclassid = 'pg_authid'::regclass and r.rolname ~ '^jobs_(owner|producer|runner|operator|reader|supervisor)$'
+where s.refclassid = 'pg_authid'::regclass
+  and r.rolname ~ '^jobs_(owner|producer|runner|operator|reader|supervisor)$'
 and s.dbid = (select oid from pg_database where datname = current_database())
 """
 
@@ -32,7 +33,12 @@ def test_it_says_what_goes_and_leaves_nothing(installed: Database) -> None:
     assert "1 unfinished, 0 finished" in result.output
     assert "pgmq queues: 1" in result.output
     assert "pg_background and pgmq stay" in result.output
-    assert installed.value("select count(*) from pg_namespace where nspname in ('jobs', 'jobs_internal')") == 0
+    assert (
+        installed.value(
+            "select count(*) from pg_namespace where nspname in ('jobs', 'jobs_internal')"
+        )
+        == 0
+    )
     assert installed.value(OURS) == 0
     assert installed.run("select queue_name from pgmq.meta") == [("mine",)]
     again = installed.cli("uninstall", "--yes")
@@ -58,7 +64,9 @@ def test_roles_with_members_stay(installed: Database, new_role: Callable[[str], 
     assert installed.value(OURS) == 0
 
 
-def test_other_databases_keep_their_roles(installed: Database, new_database: Callable[[], Database]) -> None:
+def test_other_databases_keep_their_roles(
+    installed: Database, new_database: Callable[[], Database]
+) -> None:
     other = new_database()
     apply_schema(other.dsn(), "install")
     before = other.dump()
@@ -68,7 +76,10 @@ def test_other_databases_keep_their_roles(installed: Database, new_database: Cal
 
 
 def test_running_jobs_are_not_cut_off(installed: Database) -> None:
-    installed.run("update jobs_internal.job set state = 'running', due_at = null, session_id = 1, started_at = now()")
+    installed.run(
+        "update jobs_internal.job set state = 'running', due_at = null, session_id = 1,"
+        " started_at = now()"
+    )
     with pytest.raises(SchemaError) as caught:
         drop_schema(installed.dsn())
     assert caught.value.sqlstate == "PW099"

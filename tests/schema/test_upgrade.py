@@ -1,4 +1,6 @@
-"""Upgrading: migrations change tables, functions and views are made anew, nothing of others is lost."""
+"""Upgrading: migrations change tables, functions and views are made anew,
+nothing of others is lost.
+"""
 
 import re
 import threading
@@ -72,7 +74,9 @@ def test_migrations_need_numbers_without_a_gap_and_a_sentence(tree: Path) -> Non
     migrate(tree, TWO, "late", "")
     with pytest.raises(SchemaError, match="not numbered"):
         read_source(tree)
-    late = (tree / "migrations" / f"{TWO:04}_late.sql").rename(tree / "migrations" / f"{ONE:04}_late.sql")
+    late = (tree / "migrations" / f"{TWO:04}_late.sql").rename(
+        tree / "migrations" / f"{ONE:04}_late.sql"
+    )
     late.write_text("select 1;")
     with pytest.raises(SchemaError, match="does not say"):
         read_source(tree)
@@ -82,9 +86,11 @@ OLD = """
 create or replace function jobs_internal.call_template_of() returns int language sql set
   search_path = pg_catalog, pg_temp
 as $$ select 1 $$;
-create or replace function jobs_internal.obsolete() returns int language sql set search_path = pg_catalog, pg_temp
+create or replace function jobs_internal.obsolete() returns int language sql
+  set search_path = pg_catalog, pg_temp
 as $$ select 1 $$;
-create or replace function jobs_internal.touch() returns trigger language plpgsql set search_path = pg_catalog, pg_temp
+create or replace function jobs_internal.touch() returns trigger language plpgsql
+  set search_path = pg_catalog, pg_temp
 as $$ begin return new; end $$;
 create or replace trigger touch before update on jobs_internal.switch
 for each row execute function jobs_internal.touch();
@@ -94,7 +100,8 @@ NEW = """
 create or replace function jobs_internal.call_template_of() returns text language sql set
   search_path = pg_catalog, pg_temp
 as $$ select 'x' $$;
-create or replace function jobs_internal.touch() returns trigger language plpgsql set search_path = pg_catalog, pg_temp
+create or replace function jobs_internal.touch() returns trigger language plpgsql
+  set search_path = pg_catalog, pg_temp
 as $$ begin new.changed_by := 'touched'; return new; end $$;
 create or replace view jobs.seen as select {columns};
 """
@@ -109,7 +116,9 @@ def old_and_new(database: Database, tree: Path) -> tuple[Database, Path]:
     return database, tree
 
 
-def test_what_changed_is_made_anew_and_what_is_gone_is_dropped(old_and_new: tuple[Database, Path]) -> None:
+def test_what_changed_is_made_anew_and_what_is_gone_is_dropped(
+    old_and_new: tuple[Database, Path],
+) -> None:
     database, tree = old_and_new
     apply_schema(database.dsn(), "install", tree)
     assert database.value("select jobs_internal.call_template_of()") == "x"
@@ -171,11 +180,19 @@ def test_a_session_at_work_goes_on_with_the_new_functions(database: Database, tr
                 file.write_text(AT_WORK.replace("return 'old'", f"return '{said}'"))
                 apply_schema(database.dsn(), "install", tree)
             name, waited = "", time.monotonic()
-            while thread.is_alive() and not name.endswith(f" {said}") and time.monotonic() < waited + 20:
-                name = database.value("select application_name from pg_stat_activity where pid = %s", pid)
+            while (
+                thread.is_alive()
+                and not name.endswith(f" {said}")
+                and time.monotonic() < waited + 20
+            ):
+                name = database.value(
+                    "select application_name from pg_stat_activity where pid = %s", pid
+                )
         thread.join(20)
         assert not failed, failed
-        assert database.value("select application_name like '%% newer' from pg_stat_activity where pid = %s", pid)
+        assert database.value(
+            "select application_name like '%% newer' from pg_stat_activity where pid = %s", pid
+        )
 
 
 def test_psql_alone_upgrades(database: Database, tree: Path) -> None:
@@ -193,6 +210,8 @@ def test_tables_and_functions_are_made_where_the_rules_say() -> None:
         made = set(re.findall(r"(?m)^create (?:or replace )?\w+", file.text.lower()))
         if file.fresh_only:
             repeatable = {"create function", "create procedure", "create view", "create trigger"}
-            assert not {one for one in made if one.startswith("create or replace")} | made & repeatable, file.path
+            assert (
+                not {one for one in made if one.startswith("create or replace")} | made & repeatable
+            ), file.path
         elif file.path.startswith(("engine/", "api/", "views/")):
             assert all(one.startswith("create or replace") for one in made), file.path

@@ -1,4 +1,6 @@
-"""Whatever the umask is: what is secret only its owner reads, and what we make nobody else writes."""
+"""Whatever the umask is: what is secret only its owner reads, and what we make nobody else
+writes.
+"""
 
 import os
 import stat
@@ -16,11 +18,13 @@ WIDE_OPEN = 0o000
 
 def test_whatever_a_command_makes_nobody_else_writes(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import atexit, pathlib\natexit.register(lambda: pathlib.Path('made').write_text('at the end'))\n"
+        "import atexit, pathlib\natexit.register(lambda: pathlib.Path('made').write_text('at the"
+        " end'))\n"
     )
     subprocess.run(
         [sys.executable, "-m", "pyworker", "bench", "--list"],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path, check=True, capture_output=True, umask=WIDE_OPEN,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path, check=True,
+        capture_output=True, umask=WIDE_OPEN,
     )  # fmt: skip
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o644
 
@@ -41,7 +45,10 @@ def test_the_demo_keeps_its_daemons_log_to_itself(tmp_path: Path) -> None:
     log = tmp_path / "log"
     before = os.umask(WIDE_OPEN)
     try:
-        with pytest.raises(Exception, match="the supervisor left"), Daemon("host=/nowhere", "app", log, {}):
+        with (
+            pytest.raises(Exception, match="the supervisor left"),
+            Daemon("host=/nowhere", "app", log, {}),
+        ):
             pass
     finally:
         os.umask(before)

@@ -69,7 +69,15 @@ COMMANDS = [
     ["upgrade"],
     ["install", "--sql"],
     ["uninstall"],
-    ["run", "--until-empty", "--owner", "nobody-of-that-name", "--log-level", "debug", "--allow-superuser"],
+    [
+        "run",
+        "--until-empty",
+        "--owner",
+        "nobody-of-that-name",
+        "--log-level",
+        "debug",
+        "--allow-superuser",
+    ],
     ["run"],  # a superuser: refused
     ["server", "status"],
     ["bench", "--list"],
@@ -79,7 +87,9 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("form", [uri, keywords])
-def test_no_command_prints_it(database: Database, run: Run, command: list[str], form: Callable[..., str]) -> None:
+def test_no_command_prints_it(
+    database: Database, run: Run, command: list[str], form: Callable[..., str]
+) -> None:
     done = run(*command, PYWORKER_DSN=form(database))
     assert "Traceback" not in done.stderr
     if command[0] in ("status", "check", "install", "upgrade"):
@@ -101,7 +111,9 @@ UNREADABLE = [
 @pytest.mark.parametrize("dsn", UNREADABLE)
 @pytest.mark.parametrize("way", ["flag", "variable", "file"])
 @pytest.mark.parametrize("command", ["status", "run"])
-def test_what_cannot_be_read_is_not_quoted(run: Run, tmp_path: Path, dsn: str, way: str, command: str) -> None:
+def test_what_cannot_be_read_is_not_quoted(
+    run: Run, tmp_path: Path, dsn: str, way: str, command: str
+) -> None:
     if way == "file":
         (tmp_path / "pyworker.toml").write_text(f"dsn = {json.dumps(dsn)}\n")
     environment = {"PYWORKER_DSN": dsn} if way == "variable" else {}
@@ -124,7 +136,9 @@ def test_what_cannot_be_read_is_not_quoted(run: Run, tmp_path: Path, dsn: str, w
     ],
 )
 @pytest.mark.parametrize("command", ["status", "check", "run", "install", "demo"])
-def test_a_server_that_cannot_be_reached_is_told_of_without_it(run: Run, dsn: str, command: str) -> None:
+def test_a_server_that_cannot_be_reached_is_told_of_without_it(
+    run: Run, dsn: str, command: str
+) -> None:
     done = run(command, PYWORKER_DSN=dsn, PGPASSWORD="kanarienvogel")
     assert done.returncode in (1, 4), done.stderr
 
@@ -138,10 +152,14 @@ def test_a_password_on_the_command_line_is_warned_about(database: Database, run:
     assert (done.returncode, "postgresql://u:***@h/d" in done.stderr) == (2, True)
 
 
-def test_pass_files_and_service_files_show_nothing(database: Database, run: Run, tmp_path: Path) -> None:
+def test_pass_files_and_service_files_show_nothing(
+    database: Database, run: Run, tmp_path: Path
+) -> None:
     given = conninfo_to_dict(database.dsn("postgres"))
     services, passes = tmp_path / "services", tmp_path / "pass"
-    services.write_text(f"[here]\nhost={given['host']}\ndbname={database.name}\nuser=postgres\npassword={CANARY}\n")
+    services.write_text(
+        f"[here]\nhost={given['host']}\ndbname={database.name}\nuser=postgres\npassword={CANARY}\n"
+    )
     passes.write_text("*:*:*:*:kanarienvogel\n")
     passes.chmod(0o644)  # libpq says that it is too open, and does not use it
     files = {"PGSERVICEFILE": str(services), "PGPASSFILE": str(passes)}
@@ -154,7 +172,8 @@ def test_pass_files_and_service_files_show_nothing(database: Database, run: Run,
 def test_an_error_that_nobody_expected_hides_it_too(run: Run, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import pyworker.cli.status as s\n"
-        "def fail(*_a, **_k):\n    raise LookupError('no postgresql://u:kanarienvogel@h/d and password = kanarien')\n"
+        "def fail(*_a, **_k):\n    raise LookupError('no postgresql://u:kanarienvogel@h/d"
+        " and password = kanarien')\n"
         "s.resolve_dsn = fail\n"
     )
     done = run("status", PYTHONPATH=str(tmp_path))
@@ -162,7 +181,9 @@ def test_an_error_that_nobody_expected_hides_it_too(run: Run, tmp_path: Path) ->
 
 
 class Watch:
-    """Reads the command lines of the processes that this one started, and that those started, over and over."""
+    """Reads the command lines of the processes that this one started, and that those started,
+    over and over.
+    """
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
@@ -183,10 +204,22 @@ class Watch:
             for folder in Path("/proc").iterdir():
                 if folder.name.isdigit():
                     with contextlib.suppress(OSError):
-                        line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                        parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+                        line = (
+                            (folder / "cmdline")
+                            .read_bytes()
+                            .replace(b"\0", b" ")
+                            .decode(errors="replace")
+                        )
+                        parent = (
+                            (folder / "stat")
+                            .read_text(errors="replace")
+                            .rpartition(")")[2]
+                            .split()[1]
+                        )
                         found[int(folder.name)] = (int(parent), line)
-            self.seen |= {line for pid, (_parent, line) in found.items() if self._is_ours(pid, found)}
+            self.seen |= {
+                line for pid, (_parent, line) in found.items() if self._is_ours(pid, found)
+            }
 
     def _is_ours(self, pid: int, found: dict[int, tuple[int, str]]) -> bool:
         while pid in found:
@@ -202,18 +235,24 @@ def watch() -> Iterator[Watch]:
         yield watching
 
 
-def test_the_daemon_neither_logs_it_nor_shows_it(database: Database, watch: Watch, tmp_path: Path) -> None:
-    """A loss, an owner that is not there, a job whose error quotes a DSN: the log tells of all, without a password."""
+def test_the_daemon_neither_logs_it_nor_shows_it(
+    database: Database, watch: Watch, tmp_path: Path
+) -> None:
+    """A loss, an owner that is not there, a job whose error quotes a DSN: the log tells of all,
+    without a password.
+    """
     database.run(
         "create function app.leak() returns void language plpgsql as $$ begin"
-        " raise exception 'cannot open %, nor %', 'postgresql://u:kanarienvogel@h/d', 'host=h password=''kanarien v'''"
+        " raise exception 'cannot open %, nor %', 'postgresql://u:kanarienvogel@h/d',"
+        " 'host=h password=''kanarien v'''"
         " using errcode = '22012', hint = 'look at password=kanarienvogel'; end $$"
     )
     job = database.value("select jobs.enqueue('leak')")
     log = tmp_path / "log"
     with log.open("wb") as file:
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "pyworker", "run", "--owner", "app", "--owner", "nobody", "--log-level", "debug"],
+            [sys.executable, "-m", "pyworker", "run", "--owner", "app", "--owner", "nobody",
+                "--log-level", "debug"],
             env={**os.environ, "PYWORKER_DSN": uri(database, "supervisor"), "PGPASSWORD": CANARY},
             stdout=file, stderr=file, stdin=subprocess.DEVNULL,
         )  # fmt: skip
@@ -239,7 +278,9 @@ def test_the_daemon_neither_logs_it_nor_shows_it(database: Database, watch: Watc
 
 @pytest.fixture
 def own_server() -> Iterator[PrivateServer]:
-    """A server of the test's own: the demo makes a database that somebody may have kept on the shared one."""
+    """A server of the test's own: the demo makes a database that somebody may have kept on the
+    shared one.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -248,8 +289,12 @@ def own_server() -> Iterator[PrivateServer]:
 
 
 @pytest.mark.timeout(300)
-def test_the_demo_shows_no_password_and_none_is_in_argv(own_server: PrivateServer, watch: Watch, run: Run) -> None:
-    """Over TCP, where passwords count: the administrator's, and those that it makes for its roles."""
+def test_the_demo_shows_no_password_and_none_is_in_argv(
+    own_server: PrivateServer, watch: Watch, run: Run
+) -> None:
+    """Over TCP, where passwords count: the administrator's, and those that it makes for
+    its roles.
+    """
     given = own_server.dsn(tcp=True)
     done = run("demo", PYWORKER_DSN=given, PYWORKER_SERVER_DIR="/nonexistent")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,6 @@
-"""What the private server's tests share: packages fetched once, and places that clean up after themselves."""
+"""What the private server's tests share: packages fetched once, and places that clean up after
+themselves.
+"""
 
 import os
 import shutil
@@ -19,7 +21,9 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
-    """A directory of packages that the whole run shares: the first start downloads, the others do not."""
+    """A directory of packages that the whole run shares: the first start downloads,
+    the others do not.
+    """
     given = os.environ.get("PYWORKER_SERVER_PACKAGES")
     return Path(given) if given else run_directory() / "packages"
 
@@ -58,7 +62,9 @@ def running(shared: PrivateServer) -> PrivateServer:
 def cli(packages: Path) -> Cli:
     """Run `pyworker server ...` in a process of its own."""
 
-    def call(*arguments: object, umask: int = -1, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def call(
+        *arguments: object, umask: int = -1, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
         return warm.run(
             [sys.executable, "-m", "pyworker", "server", *map(str, arguments)],
             env={**os.environ, "PYWORKER_SERVER_PACKAGES": str(packages), **environment},

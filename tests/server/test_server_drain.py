@@ -1,4 +1,6 @@
-"""`pyworker server stop` says which jobs it cuts; with --drain it waits for them, and the next start goes on."""
+"""`pyworker server stop` says which jobs it cuts; with --drain it waits for them,
+and the next start goes on.
+"""
 
 import os
 import signal
@@ -47,7 +49,16 @@ def _stand(server: PrivateServer) -> int:
 
 
 def _stop(server: PrivateServer, *arguments: str) -> "subprocess.Popen[str]":
-    argv = [sys.executable, "-m", "pyworker", "server", "stop", "--dir", str(server.dir), *arguments]
+    argv = [
+        sys.executable,
+        "-m",
+        "pyworker",
+        "server",
+        "stop",
+        "--dir",
+        str(server.dir),
+        *arguments,
+    ]
     # What runs the tests in the background has SIGINT ignored, and so would this.
     return warm.Warm(
         argv,
@@ -78,7 +89,10 @@ def test_a_stop_says_what_it_cuts(ready: PrivateServer, holder: object) -> None:
         _, said = process.communicate(timeout=60)
 
     assert process.returncode == 0
-    assert said == f'pyworker: this stop cuts 1 running job ({job} in database "pyworker"); --drain waits for them\n'
+    assert said == (
+        f'pyworker: this stop cuts 1 running job ({job} in database "pyworker");'
+        " --drain waits for them\n"
+    )
 
 
 def test_a_stop_of_an_idle_server_says_nothing(ready: PrivateServer) -> None:
@@ -93,9 +107,13 @@ def test_a_drain_waits_and_the_next_start_goes_on(
     job = _stand(ready)
     with _stop(ready, "--drain") as process:
         assert process.stderr is not None
-        assert process.stderr.readline() == f'pyworker: waiting for 1 running job ({job} in database "pyworker")\n'
+        assert (
+            process.stderr.readline()
+            == f'pyworker: waiting for 1 running job ({job} in database "pyworker")\n'
+        )
         assert _paused(ready)
-        late = _run(ready, "select jobs.enqueue('pg_catalog.now')")[0][0]  # it does not begin any more
+        # it does not begin any more
+        late = _run(ready, "select jobs.enqueue('pg_catalog.now')")[0][0]
         assert process.poll() is None
         holder.execute("select pg_advisory_unlock(4711)")
         assert process.wait(60) == 0

@@ -36,8 +36,12 @@ def works(server: PrivateServer) -> bool:
         return connection.execute("select 1").fetchone() == (1,)
 
 
-def test_two_servers_live_side_by_side_and_destroy_leaves_nothing(place: Path, settings: Settings) -> None:
-    left, right = (PrivateServer(place / "deep" / name, settings=settings) for name in ("left", "right"))
+def test_two_servers_live_side_by_side_and_destroy_leaves_nothing(
+    place: Path, settings: Settings
+) -> None:
+    left, right = (
+        PrivateServer(place / "deep" / name, settings=settings) for name in ("left", "right")
+    )
     for server in (left, right):
         furnish(server.dir)
         server.start()
@@ -54,7 +58,9 @@ def test_two_servers_live_side_by_side_and_destroy_leaves_nothing(place: Path, s
 
 @pytest.mark.parametrize("content", ["a file", "a directory"])
 def test_foreign_content_is_left_alone(place: Path, settings: Settings, content: str) -> None:
-    (place / "data").mkdir() if content == "a directory" else (place / "precious").write_text("mine")
+    (place / "data").mkdir() if content == "a directory" else (place / "precious").write_text(
+        "mine"
+    )
     server = PrivateServer(place, settings=settings)
     for action in (server.start, server.stop, server.destroy):
         with pytest.raises(ServerError, match="is not a private server's"):
@@ -63,7 +69,13 @@ def test_foreign_content_is_left_alone(place: Path, settings: Settings, content:
 
 
 def test_an_unreachable_mirror_is_one_clear_error(place: Path, cli: Cli) -> None:
-    done = cli("start", "--dir", place / "s", PYWORKER_SERVER_MIRROR=CLOSED, PYWORKER_SERVER_PACKAGES=str(place / "p"))
+    done = cli(
+        "start",
+        "--dir",
+        place / "s",
+        PYWORKER_SERVER_MIRROR=CLOSED,
+        PYWORKER_SERVER_PACKAGES=str(place / "p"),
+    )
 
     assert done.returncode == 1
     assert "failed" in done.stderr
@@ -74,7 +86,13 @@ def test_an_unreachable_mirror_is_one_clear_error(place: Path, cli: Cli) -> None
 
 def test_a_missing_apt_is_one_clear_error(place: Path, cli: Cli) -> None:
     (place / "bin").mkdir()
-    done = cli("start", "--dir", place / "s", PATH=str(place / "bin"), PYWORKER_SERVER_PACKAGES=str(place / "p"))
+    done = cli(
+        "start",
+        "--dir",
+        place / "s",
+        PATH=str(place / "bin"),
+        PYWORKER_SERVER_PACKAGES=str(place / "p"),
+    )
 
     assert done.returncode == 1
     assert 'program "apt-get" was not found' in done.stderr
@@ -82,7 +100,9 @@ def test_a_missing_apt_is_one_clear_error(place: Path, cli: Cli) -> None:
 
 
 def test_a_missing_keyring_is_one_clear_error(place: Path, packages: Path) -> None:
-    server = PrivateServer(place / "s", settings=Settings(server_keyring=place / "none", server_packages=place / "p"))
+    server = PrivateServer(
+        place / "s", settings=Settings(server_keyring=place / "none", server_packages=place / "p")
+    )
 
     with pytest.raises(ServerError, match="keyring"):
         server.start()
@@ -108,14 +128,22 @@ def fetched(place: Path, settings: Settings, packages: Path) -> Path:
 
 
 def assert_private(directory: Path) -> None:
-    """Assert that what is secret only its owner reads, and what was made there no other user writes."""
+    """Assert that what is secret only its owner reads, and what was made there no other user
+    writes.
+    """
     modes = {path: path.lstat() for path in directory.rglob("*") if not path.is_symlink()}
     writable = [
-        str(path) for path, found in modes.items() if not stat.S_ISSOCK(found.st_mode) and found.st_mode & 0o022
+        str(path)
+        for path, found in modes.items()
+        if not stat.S_ISSOCK(found.st_mode) and found.st_mode & 0o022
     ]
     assert writable == []
     assert stat.S_IMODE((directory / "passwords.json").stat().st_mode) == 0o600
-    assert set(json.loads((directory / "passwords.json").read_text())) == {"postgres", "app", "supervisor"}
+    assert set(json.loads((directory / "passwords.json").read_text())) == {
+        "postgres",
+        "app",
+        "supervisor",
+    }
     for name in ("data", "run"):  # the socket itself is open: its directory is what is closed
         assert stat.S_IMODE((directory / name).stat().st_mode) == 0o700
     for path in (directory / "data").glob("*.conf"):
@@ -125,7 +153,9 @@ def assert_private(directory: Path) -> None:
     assert [path for path in logs if path.stat().st_mode & 0o077] == []
 
 
-def test_three_starts_at_the_same_moment_make_one_server_that_is_private(place: Path, cli: Cli, fetched: Path) -> None:
+def test_three_starts_at_the_same_moment_make_one_server_that_is_private(
+    place: Path, cli: Cli, fetched: Path
+) -> None:
     """They need no network: the set of packages is complete. It is private under any umask."""
     results: list[subprocess.CompletedProcess[str]] = []
 
@@ -140,7 +170,9 @@ def test_three_starts_at_the_same_moment_make_one_server_that_is_private(place: 
 
     assert [(done.returncode, done.stderr) for done in results if done.returncode] == []
     assert len({done.stdout for done in results}) == 1
-    server = PrivateServer(place / "s", settings=Settings(server_packages=fetched, server_mirror=CLOSED))
+    server = PrivateServer(
+        place / "s", settings=Settings(server_packages=fetched, server_mirror=CLOSED)
+    )
     assert works(server)
     assert_private(server.dir)
     server.destroy()
@@ -151,7 +183,9 @@ MOMENTS = ("reading", "downloading", "unpacking", "preparing", "creating")
 
 
 def end_midway(directory: Path, settings: Settings, moment: str) -> int:
-    """Start a server in a process that ends itself the hard way when the given step begins; gives its exit code."""
+    """Start a server in a process that ends itself the hard way when the given step begins;
+    gives its exit code.
+    """
     code = f"""
 import os, threading
 from pyworker.server import PrivateServer
@@ -183,14 +217,16 @@ def truncate_a_package(fetched: Path, packages: Path) -> tuple[Path, bytes]:
 
 
 def test_a_start_that_was_ended_midway_is_taken_up(place: Path, fetched: Path) -> None:
-    """Each start takes up what the one before it left, as far as its own end; the last one finishes the work.
+    """Each start takes up what the one before it left, as far as its own end; the last one finishes
+    the work.
 
     The first of them finds a package that is truncated, and fetches it again.
     """
     victim, whole = truncate_a_package(fetched, place / "p")
     settings = Settings(server_packages=place / "p")
     for moment in MOMENTS:
-        # What a dead process had started may hold apt's lock for a moment; then the next one fails with 1.
+        # What a dead process had started may hold apt's lock for a moment; then the next one fails
+        # with 1.
         wait_until(lambda moment=moment: end_midway(place / "s", settings, moment) in (0, 9), 60)  # type: ignore[misc]
     server = PrivateServer(place / "s", settings=settings)
 
@@ -282,7 +318,11 @@ def test_a_disk_that_fills_up_is_one_clear_error(
     """Whichever step meets the end of the disk: the download, the unpacking or the cluster."""
     for name in ("download", "prefix", "cluster"):
         monkeypatch.setattr(f"pyworker.server.{name}.require_space", lambda *_args, **_kwargs: None)
-    server = furnish(small_disk / "s", data=False) if moment == "creating" else PrivateServer(small_disk / "s")
+    server = (
+        furnish(small_disk / "s", data=False)
+        if moment == "creating"
+        else PrivateServer(small_disk / "s")
+    )
     server.settings = Settings(server_packages=fetched if moment == "unpacking" else None)
 
     with pytest.raises(ServerError, match="no space left") as failure:
@@ -313,7 +353,12 @@ def test_an_ordinary_user_needs_no_rights(place: Path, packages: Path) -> None:
 
     def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [*argv, *arguments], env=environment, cwd="/", capture_output=True, text=True, check=False
+            [*argv, *arguments],
+            env=environment,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     started = call("start")
@@ -324,7 +369,9 @@ def test_an_ordinary_user_needs_no_rights(place: Path, packages: Path) -> None:
     assert list(home.iterdir()) == []
 
 
-def test_a_directory_closed_to_the_servers_user_is_one_clear_error(place: Path, settings: Settings) -> None:
+def test_a_directory_closed_to_the_servers_user_is_one_clear_error(
+    place: Path, settings: Settings
+) -> None:
     if not IS_ROOT:
         pytest.skip("an ordinary user's server runs as that user")
     closed = place / "closed"
@@ -339,7 +386,9 @@ def test_an_interrupted_start_says_so(place: Path) -> None:
     interruptible = ["env", "--default-signal=INT", sys.executable]
     argv = [*interruptible, "-m", "pyworker", "server", "start", "--dir", str(place / "s")]
     environment = {**os.environ, "PYWORKER_SERVER_PACKAGES": ""}
-    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        argv, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         while not (place / "s" / "apt").exists() and process.poll() is None:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)

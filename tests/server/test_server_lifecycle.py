@@ -1,4 +1,6 @@
-"""A server that is installed: starting, stopping, reaching it, and starting again after everything that can happen."""
+"""A server that is installed: starting, stopping, reaching it, and starting again after everything
+that can happen.
+"""
 
 import json
 import os
@@ -59,9 +61,15 @@ def test_ordinary_roles_have_no_special_rights(running: PrivateServer) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("listen_addresses", ""), ("fsync", "on"), ("max_worker_processes", "64"), ("track_io_timing", "on"),
-     ("server_encoding", "UTF8"), ("shared_preload_libraries", "pg_stat_statements")],
-)  # fmt: skip
+    [
+        ("listen_addresses", ""),
+        ("fsync", "on"),
+        ("max_worker_processes", "64"),
+        ("track_io_timing", "on"),
+        ("server_encoding", "UTF8"),
+        ("shared_preload_libraries", "pg_stat_statements"),
+    ],
+)
 def test_settings(running: PrivateServer, setting: str, value: str) -> None:
     assert one(running, f"select current_setting('{setting}')") == value
 
@@ -80,7 +88,8 @@ def test_status_tells_the_facts(running: PrivateServer, cli: Cli) -> None:
     assert done.returncode == 0
     assert facts["state"] == "running"
     assert facts["pid"] == running.status().pid
-    assert facts["disk_bytes"] > 20_000_000  # the cluster; the programs are a link to those that all tests share
+    # the cluster; the programs are a link to those that all tests share
+    assert facts["disk_bytes"] > 20_000_000
     assert "PostgreSQL" in facts["version"]
 
 
@@ -116,7 +125,9 @@ def test_a_stranger_with_the_pid_of_the_file_does_not_stop_a_start(running: Priv
     switch = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid}
     with subprocess.Popen(["sleep", "60"], cwd="/", **switch) as stranger:  # type: ignore[call-overload]
         pid_file = running.dir / "data" / "postmaster.pid"
-        pid_file.write_text(f"{stranger.pid}\n{running.dir}/data\n1\n5432\n/nowhere\n\n  0 0\nready\n")
+        pid_file.write_text(
+            f"{stranger.pid}\n{running.dir}/data\n1\n5432\n/nowhere\n\n  0 0\nready\n"
+        )
         try:
             assert running.status().state == "stopped"
             running.start()
@@ -166,7 +177,10 @@ def test_a_taken_port_is_one_clear_error(running: PrivateServer) -> None:
 
 
 def test_a_busy_session_delays_a_smart_stop_with_a_clear_error(running: PrivateServer) -> None:
-    with psycopg.connect(running.dsn()), pytest.raises(ServerError, match="did not stop within") as failure:
+    with (
+        psycopg.connect(running.dsn()),
+        pytest.raises(ServerError, match="did not stop within") as failure,
+    ):
         running.stop("smart", timeout=1)
     assert "--mode" in str(failure.value)
     running.stop()
@@ -183,8 +197,20 @@ def test_destroy_asks_first(running: PrivateServer, cli: Cli) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up the right to trace")
 def test_root_without_the_right_to_trace_sees_its_server(running: PrivateServer, cli: Cli) -> None:
     """As in a container: root may then not look at another user's processes."""
-    code = f"from pyworker.server import PrivateServer as P; print(P({str(running.dir)!r}).status().state)"
-    argv = ["setpriv", "--bounding-set", "-sys_ptrace", "--inh-caps", "-all", sys.executable, "-c", code]
+    code = (
+        "from pyworker.server import PrivateServer as P;"
+        f" print(P({str(running.dir)!r}).status().state)"
+    )
+    argv = [
+        "setpriv",
+        "--bounding-set",
+        "-sys_ptrace",
+        "--inh-caps",
+        "-all",
+        sys.executable,
+        "-c",
+        code,
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "running"

@@ -13,7 +13,12 @@ TOP = Path(__file__).parents[2]
 
 
 def test_newest_major_is_found_by_number_not_by_text() -> None:
-    names = ["postgresql-9-pg-background", "postgresql-18-pg-background", "postgresql-99", "postgresql-19-cron"]
+    names = [
+        "postgresql-9-pg-background",
+        "postgresql-18-pg-background",
+        "postgresql-99",
+        "postgresql-19-cron",
+    ]
 
     assert newest_major(names) == 18
     assert newest_major(["postgresql-18"]) is None
@@ -21,7 +26,10 @@ def test_newest_major_is_found_by_number_not_by_text() -> None:
 
 def test_optional_packages_are_taken_where_they_exist() -> None:
     assert wanted(18, []) == ("postgresql-18-pg-background",)
-    assert wanted(18, ["postgresql-18-pgmq"]) == ("postgresql-18-pg-background", "postgresql-18-pgmq")
+    assert wanted(18, ["postgresql-18-pgmq"]) == (
+        "postgresql-18-pg-background",
+        "postgresql-18-pgmq",
+    )
 
 
 def test_the_container_installs_the_same_packages() -> None:
@@ -34,7 +42,11 @@ def test_the_container_installs_the_same_packages() -> None:
 def test_no_host_name_is_in_the_code() -> None:
     host = re.compile(r"\w\.(org|com|net|io)\b")
 
-    assert [path.name for path in (TOP / "pyworker" / "server").glob("*.py") if host.search(path.read_text())] == []
+    assert [
+        path.name
+        for path in (TOP / "pyworker" / "server").glob("*.py")
+        if host.search(path.read_text())
+    ] == []
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ def template(server: Server, template: str) -> Iterator[str]:
     """The template of this tier: the common one, and functions to call."""
     name = f"{template}_sql"
     with server.administrate() as connection:
-        connection.execute(f"create database {name} template {template} strategy {server.copying}".encode())
+        connection.execute(
+            f"create database {name} template {template} strategy {server.copying}".encode()
+        )
     with server.connect(database=name) as connection:
         connection.execute(f"grant create on database {name} to app".encode())
     with server.connect("app", name) as connection:
@@ -37,12 +39,19 @@ def template(server: Server, template: str) -> Iterator[str]:
         connection.execute(f"drop database {name} with (force)".encode())
 
 
-def enqueue_on(connection: Connection[Row], task: str | None, args: Any = None, **options: Any) -> int:
+def enqueue_on(
+    connection: Connection[Row], task: str | None, args: Any = None, **options: Any
+) -> int:
     """Call jobs.enqueue with named options."""
     names = "".join(f", {name} => %({name})s" for name in options)
-    given = {name: Jsonb(value) if isinstance(value, dict | list) else value for name, value in options.items()}
+    given = {
+        name: Jsonb(value) if isinstance(value, dict | list) else value
+        for name, value in options.items()
+    }
     query = f"select jobs.enqueue(%(task)s::text, %(args)s::jsonb{names})"
-    row = connection.execute(query.encode(), {"task": task, "args": Jsonb(args or {}), **given}).fetchone()
+    row = connection.execute(
+        query.encode(), {"task": task, "args": Jsonb(args or {}), **given}
+    ).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -61,7 +70,9 @@ def put(database: Database) -> Enqueue:
 
 @pytest.fixture
 def refused(sql: Connection[Row]) -> Callable[..., psycopg.errors.Diagnostic]:
-    """Run something that must be refused; gives what the server says of it. The transaction goes on."""
+    """Run something that must be refused; gives what the server says of it.
+    The transaction goes on.
+    """
 
     def run(code: str, query: str, arguments: Any = None) -> psycopg.errors.Diagnostic:
         with pytest.raises(psycopg.Error) as caught, sql.transaction():

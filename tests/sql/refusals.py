@@ -1,4 +1,6 @@
-"""Every refusal of the calls that people make: how to provoke it, its SQLSTATE, and what it must name."""
+"""Every refusal of the calls that people make: how to provoke it, its SQLSTATE,
+and what it must name.
+"""
 
 from dataclasses import dataclass
 
@@ -17,7 +19,9 @@ class Refusal:
     prepare: tuple[str, ...] = ()  #: run before, in the same transaction, as that role
 
 
-def _r(name: str, code: str, query: str, *says: str, role: str = "app", prepare: tuple[str, ...] = ()) -> Refusal:
+def _r(
+    name: str, code: str, query: str, *says: str, role: str = "app", prepare: tuple[str, ...] = ()
+) -> Refusal:
     return Refusal(name=name, code=code, query=query, says=says, role=role, prepare=prepare)
 
 
@@ -48,8 +52,22 @@ TASKS = (
     _r("three parts with signature", "PW001", _task("a.b.c.d(integer)")),
     _r("unclosed quote", "PW001", _task('app."add')),
     _r("two words", "PW001", _task("app.add; select 1")),
-    _r("schema without usage", "PW006", _task("nobody.hidden"), "nobody.hidden", "schema nobody", "app", "USAGE"),
-    _r("schema without usage, by signature", "PW006", _task("nobody.hidden(integer)"), "schema nobody", "USAGE"),
+    _r(
+        "schema without usage",
+        "PW006",
+        _task("nobody.hidden"),
+        "nobody.hidden",
+        "schema nobody",
+        "app",
+        "USAGE",
+    ),
+    _r(
+        "schema without usage, by signature",
+        "PW006",
+        _task("nobody.hidden(integer)"),
+        "schema nobody",
+        "USAGE",
+    ),
     _r(
         "schema without usage, of many",
         "PW006",
@@ -61,8 +79,19 @@ TASKS = (
     _r("empty task", "PW001", _task(" ")),
     _r("ambiguous", "PW002", _task("app.over", '{"a": 1}'), "over(integer)", "over(text)"),
     _r("overloads, none fits", "PW002", _task("app.over", '{"z": 1}'), "over(integer)"),
-    _r("beside one with defaults", "PW002", _task("app.short(integer)", '{"a": 1}'), "app.short(integer,integer)"),
-    _r("unknown argument", "PW003", _task("app.add", '{"a": 1, "z": 2}'), '"z"', "a integer, b integer"),
+    _r(
+        "beside one with defaults",
+        "PW002",
+        _task("app.short(integer)", '{"a": 1}'),
+        "app.short(integer,integer)",
+    ),
+    _r(
+        "unknown argument",
+        "PW003",
+        _task("app.add", '{"a": 1, "z": 2}'),
+        '"z"',
+        "a integer, b integer",
+    ),
     _r("unknown argument, of none", "PW003", _task("app.nothing", '{"z": 2}'), '"z"', "none"),
     _r("argument in another case", "PW003", _task("app.add", '{"A": 1, "a": 1}'), '"A"'),
     _r("pure OUT argument", "PW003", _task("app.outs", '{"a": 1, "doubled": 2}'), '"doubled"'),
@@ -82,19 +111,39 @@ TASKS = (
     _r("date", "PW005", _task("app.day", '{"d": "2026-02-30"}'), '"d"', "date", "22008"),
     _r("jsonb beside others", "PW005", _task("app.day", '{"d": []}'), '"d"'),
     _r("no right", "PW006", _task("other.secret", '{"a": 1}'), "app", "other.secret(integer)"),
-    _r("no right, by signature", "PW006", _task("other.secret(integer)", '{"a": 1}'), "other.secret(integer)"),
+    _r(
+        "no right, by signature",
+        "PW006",
+        _task("other.secret(integer)", '{"a": 1}'),
+        "other.secret(integer)",
+    ),
     _r("array as args", "PW011", _task("app.add", "[1]"), "array"),
     _r("null as args", "PW011", _task("app.add", "null"), "null"),
     _r("text as args", "PW011", _task("app.whole", '"x"'), "string"),
-    _r("array among many args", "PW011", "select jobs.enqueue_many('app.add', array['{\"a\": 1}', '[]']::jsonb[])"),
+    _r(
+        "array among many args",
+        "PW011",
+        "select jobs.enqueue_many('app.add', array['{\"a\": 1}', '[]']::jsonb[])",
+    ),
     _r("very long task", "PW018", "select jobs.enqueue(repeat('a', 50001))", "50000"),
     _r("long function name", "PW015", _task(f"app.{LONG}"), LONG),
     _r("long schema name", "PW015", _task(f"{LONG}.f"), LONG),
     _r("long name with umlaut", "PW015", _task("ä" * 32)),
     _r("trigger", "PW016", _task("app.on_row"), "trigger function"),
     _r("aggregate", "PW016", _task("app.summed", '{"$1": 1}'), "aggregate"),
-    _r("several aggregates", "PW016", _task("count"), "count cannot be a job", "It is an aggregate."),
-    _r("several aggregates, with arguments", "PW016", _task("pg_catalog.max", '{"$1": 1}'), "aggregate"),
+    _r(
+        "several aggregates",
+        "PW016",
+        _task("count"),
+        "count cannot be a job",
+        "It is an aggregate.",
+    ),
+    _r(
+        "several aggregates, with arguments",
+        "PW016",
+        _task("pg_catalog.max", '{"$1": 1}'),
+        "aggregate",
+    ),
     _r("several window functions", "PW016", _task("lag"), "window"),
     _r("window function", "PW016", _task("pg_catalog.row_number"), "window"),
     _r("polymorphic", "PW016", _task("app.poly", '{"a": 1}'), "anyelement"),
@@ -114,13 +163,29 @@ OPTIONS = (
     ),
     _r("zero timeout", "PW009", _task("app.nothing", timeout="'0'"), "00:00:00"),
     _r("negative timeout", "PW009", _task("app.nothing", timeout="'-1 s'"), "-00:00:01"),
-    _r("timeout that is over at once", "PW009", _task("app.nothing", timeout="'-1 year 361 days'"), "-367200"),
-    _r("endless negative timeout", "PW009", _task("app.nothing", timeout="'-infinity'"), "-infinity"),
+    _r(
+        "timeout that is over at once",
+        "PW009",
+        _task("app.nothing", timeout="'-1 year 361 days'"),
+        "-367200",
+    ),
+    _r(
+        "endless negative timeout",
+        "PW009",
+        _task("app.nothing", timeout="'-infinity'"),
+        "-infinity",
+    ),
     _r("no attempt", "PW010", _task("app.nothing", max_attempts="0"), "0"),
     _r("array as settings", "PW011", _task("app.nothing", settings="'[]'"), "settings", "array"),
     _r("array as note", "PW011", _task("app.nothing", note="'[]'"), "note", "array"),
     _r("long note", "PW018", _task("app.nothing", note=_text(65536)), "note", "65545", "65536"),
-    _r("note of short numbers", "PW018", _task("app.nothing", note="'{\"x\": 1e131000}'"), "note", "131008"),
+    _r(
+        "note of short numbers",
+        "PW018",
+        _task("app.nothing", note="'{\"x\": 1e131000}'"),
+        "note",
+        "131008",
+    ),
     _r("very long note", "PW018", _task("app.nothing", note=_text(20_000_000)), "note", "65536"),
     _r(
         "note of many",
@@ -128,11 +193,38 @@ OPTIONS = (
         f"select jobs.enqueue_many('app.nothing', array['{{}}']::jsonb[], note => {_text(65536)})",
         "note",
     ),
-    _r("note of a statement", "PW018", f"select jobs.enqueue_sql('select 1', note => {_text(65536)})", "note"),
-    _r("long args", "PW018", f"select jobs.enqueue('app.whole', {_text(134217720)})", "args", "134217728"),
-    _r("args of short numbers", "PW018", f"select jobs.enqueue('app.whole', {NUMBERS})", "args", "134217728"),
-    _r("long args among many", "PW018", f"select jobs.enqueue_many('app.whole', array['{{}}', {NUMBERS}])", "args"),
-    _r("unknown setting", "PW012", _task("app.nothing", settings="""'{"work_memory": "1MB"}'"""), "work_memory"),
+    _r(
+        "note of a statement",
+        "PW018",
+        f"select jobs.enqueue_sql('select 1', note => {_text(65536)})",
+        "note",
+    ),
+    _r(
+        "long args",
+        "PW018",
+        f"select jobs.enqueue('app.whole', {_text(134217720)})",
+        "args",
+        "134217728",
+    ),
+    _r(
+        "args of short numbers",
+        "PW018",
+        f"select jobs.enqueue('app.whole', {NUMBERS})",
+        "args",
+        "134217728",
+    ),
+    _r(
+        "long args among many",
+        "PW018",
+        f"select jobs.enqueue_many('app.whole', array['{{}}', {NUMBERS}])",
+        "args",
+    ),
+    _r(
+        "unknown setting",
+        "PW012",
+        _task("app.nothing", settings="""'{"work_memory": "1MB"}'"""),
+        "work_memory",
+    ),
     _r("nameless setting", "PW012", _task("app.nothing", settings="""'{"": "1MB"}'""")),
     _r(
         "setting of superusers",
@@ -146,10 +238,26 @@ OPTIONS = (
         _task("app.nothing", settings="""'{"max_connections": "7"}'"""),
         "max_connections",
     ),
-    _r("setting out of range", "PW013", _task("app.nothing", settings="""'{"work_mem": "-1"}'"""), "work_mem", "22023"),
-    _r("setting null", "PW013", _task("app.nothing", settings="""'{"work_mem": null}'"""), "work_mem"),
+    _r(
+        "setting out of range",
+        "PW013",
+        _task("app.nothing", settings="""'{"work_mem": "-1"}'"""),
+        "work_mem",
+        "22023",
+    ),
+    _r(
+        "setting null",
+        "PW013",
+        _task("app.nothing", settings="""'{"work_mem": null}'"""),
+        "work_mem",
+    ),
     _r("setting role", "PW013", _task("app.nothing", settings="""'{"Role": "other"}'"""), "Role"),
-    _r("setting of ours", "PW013", _task("app.nothing", settings="""'{"pyworker.job": "1/1 1"}'"""), "pyworker.job"),
+    _r(
+        "setting of ours",
+        "PW013",
+        _task("app.nothing", settings="""'{"pyworker.job": "1/1 1"}'"""),
+        "pyworker.job",
+    ),
     _r(
         "statement_timeout",
         "PW013",
@@ -161,21 +269,39 @@ OPTIONS = (
     _r("empty unique_key", "PW015", _task("app.nothing", unique_key="''")),
     _r("superuser", "PW019", _task("pg_catalog.now"), "postgres", role=ADMINISTRATOR),
     _r("unknown priority", "PW020", _task("app.nothing", priority="'urgent'"), "urgent"),
-    _r("key of many", "PW022", "select jobs.enqueue_many('app.nothing', array['{}']::jsonb[], unique_key => 'k')"),
-    _r("option of many", "PW010", "select jobs.enqueue_many('app.nothing', array['{}']::jsonb[], max_attempts => 0)"),
+    _r(
+        "key of many",
+        "PW022",
+        "select jobs.enqueue_many('app.nothing', array['{}']::jsonb[], unique_key => 'k')",
+    ),
+    _r(
+        "option of many",
+        "PW010",
+        "select jobs.enqueue_many('app.nothing', array['{}']::jsonb[], max_attempts => 0)",
+    ),
     _r(
         "setting of many",
         "PW012",
         "select jobs.enqueue_many('app.nothing', array['{}']::jsonb[], settings => '{\"x\": 1}')",
     ),
     _r("option of a statement", "PW009", "select jobs.enqueue_sql('select 1', timeout => '-1 s')"),
-    _r("setting of a statement", "PW012", "select jobs.enqueue_sql('select 1', settings => '{\"x\": 1}')"),
+    _r(
+        "setting of a statement",
+        "PW012",
+        "select jobs.enqueue_sql('select 1', settings => '{\"x\": 1}')",
+    ),
     _r("superuser's statement", "PW019", "select jobs.enqueue_sql('select 1')", role=ADMINISTRATOR),
     _r("closed queue", "PW008", _task("app.nothing", queue="'closed'"), "closed"),
     _r("array as options", "PW011", _task("app.nothing", options="'[]'"), "options", "array"),
     _r("null as options", "PW011", _task("app.nothing", options="'null'"), "options", "null"),
     *(
-        _r(f"options of {name}: {given[:40]}", "PW029", query.replace("$", given), f"jobs.{name}", *says)
+        _r(
+            f"options of {name}: {given[:40]}",
+            "PW029",
+            query.replace("$", given),
+            f"jobs.{name}",
+            *says,
+        )
         for given, *says in (
             ('{"tilte": "x"}', "tilte", "notify (text)", "repeatable (boolean)", "title (text)"),
             ('{"": "x"}', '""'),
@@ -194,28 +320,47 @@ OPTIONS = (
             ("enqueue", "select jobs.enqueue('app.keep', '{\"tag\": \"a\"}', options => e'$')"),
             (
                 "enqueue_many",
-                "select jobs.enqueue_many('app.keep', array['{\"tag\": \"a\"}']::jsonb[], options => e'$')",
+                (
+                    "select jobs.enqueue_many('app.keep', array['{\"tag\": \"a\"}']::jsonb[],"
+                    " options => e'$')"
+                ),
             ),
             ("enqueue_sql", "select jobs.enqueue_sql('vacuum', options => e'$')"),
         )
     ),
     *(
-        _r(f"{key} of a call", "PW029", _task("app.nothing", options=f'\'{{"{key}": "x"}}\''), key, "jobs.enqueue:")
+        _r(
+            f"{key} of a call",
+            "PW029",
+            _task("app.nothing", options=f'\'{{"{key}": "x"}}\''),
+            key,
+            "jobs.enqueue:",
+        )
         for key in ("done_when", "rollback")
     ),
-    _r("repeatable function", "PW029", _task("app.nothing", options="'{\"repeatable\": true}'"), "functions"),
+    _r(
+        "repeatable function",
+        "PW029",
+        _task("app.nothing", options="'{\"repeatable\": true}'"),
+        "functions",
+    ),
     *(
         _r(
             f"{key} twice",
             "PW029",
-            f"select jobs.enqueue_sql('vacuum', {key} => 'select true', options => '{{\"{key}\": \"select false\"}}')",
+            f"select jobs.enqueue_sql('vacuum', {key} => 'select true',"
+            f' options => \'{{"{key}": "select false"}}\')',
             key,
             "twice",
             "options",
         )
         for key in ("done_when", "rollback")
     ),
-    _r("done_when in options", "PW017", "select jobs.enqueue_sql('vacuum', options => '{\"done_when\": \"a; b\"}')"),
+    _r(
+        "done_when in options",
+        "PW017",
+        "select jobs.enqueue_sql('vacuum', options => '{\"done_when\": \"a; b\"}')",
+    ),
 )
 
 STEERING = (
@@ -236,9 +381,27 @@ QUEUES = (
     _r("empty queue name", "PW015", "select jobs.create_queue('')", role="operator"),
     _r("null queue name", "PW015", "select jobs.create_queue(null)", role="operator"),
     _r("long queue name", "PW015", f"select jobs.create_queue('{LONG}')", role="operator"),
-    _r("no concurrency", "PW026", "select jobs.create_queue('q', concurrency => 0)", "concurrency", role="operator"),
-    _r("negative timeout", "PW026", "select jobs.create_queue('q', timeout => '-1 s')", "timeout", role="operator"),
-    _r("endless backoff", "PW026", "select jobs.create_queue('q', backoff => 'infinity')", "backoff", role="operator"),
+    _r(
+        "no concurrency",
+        "PW026",
+        "select jobs.create_queue('q', concurrency => 0)",
+        "concurrency",
+        role="operator",
+    ),
+    _r(
+        "negative timeout",
+        "PW026",
+        "select jobs.create_queue('q', timeout => '-1 s')",
+        "timeout",
+        role="operator",
+    ),
+    _r(
+        "endless backoff",
+        "PW026",
+        "select jobs.create_queue('q', backoff => 'infinity')",
+        "backoff",
+        role="operator",
+    ),
     _r(
         "backoff out of range",
         "PW026",
@@ -259,23 +422,62 @@ QUEUES = (
         "select jobs.alter_queue('default', timeout => '-infinity')",
         role="operator",
     ),
-    _r("no attempts", "PW026", "select jobs.create_queue('q', max_attempts => 0)", "max_attempts", role="operator"),
     _r(
-        "null attempts", "PW026", "select jobs.create_queue('q', max_attempts => null)", "max_attempts", role="operator"
+        "no attempts",
+        "PW026",
+        "select jobs.create_queue('q', max_attempts => 0)",
+        "max_attempts",
+        role="operator",
+    ),
+    _r(
+        "null attempts",
+        "PW026",
+        "select jobs.create_queue('q', max_attempts => null)",
+        "max_attempts",
+        role="operator",
     ),
     _r("alter unknown", "PW007", "select jobs.alter_queue('no_such')", "no_such", role="operator"),
-    _r("alter out of range", "PW026", "select jobs.alter_queue('default', concurrency => 1001)", role="operator"),
+    _r(
+        "alter out of range",
+        "PW026",
+        "select jobs.alter_queue('default', concurrency => 1001)",
+        role="operator",
+    ),
     _r("pause unknown", "PW007", "select jobs.pause('no_such')", "no_such", role="operator"),
     _r("resume unknown", "PW007", "select jobs.resume('no_such')", "no_such", role="operator"),
     _r("drop unknown", "PW007", "select jobs.drop_queue('no_such')", "no_such", role="operator"),
     _r("drop null", "PW007", "select jobs.drop_queue(null)", role="operator"),
     _r("drop default", "PW027", "select jobs.drop_queue('default')", "default", role="operator"),
-    _r("unknown setting", "PW012", "select jobs.configure('no_such', '1')", "no_such", role="operator"),
+    _r(
+        "unknown setting",
+        "PW012",
+        "select jobs.configure('no_such', '1')",
+        "no_such",
+        role="operator",
+    ),
     _r("setting null", "PW026", "select jobs.configure('chunk_jobs', null)", role="operator"),
-    _r("setting not a number", "PW026", "select jobs.configure('chunk_jobs', 'many')", "many", role="operator"),
-    _r("setting too large", "PW026", "select jobs.configure('chunk_jobs', '1001')", "1001", role="operator"),
+    _r(
+        "setting not a number",
+        "PW026",
+        "select jobs.configure('chunk_jobs', 'many')",
+        "many",
+        role="operator",
+    ),
+    _r(
+        "setting too large",
+        "PW026",
+        "select jobs.configure('chunk_jobs', '1001')",
+        "1001",
+        role="operator",
+    ),
     _r("setting zero", "PW026", "select jobs.configure('claim_jobs', '0')", "0", role="operator"),
-    _r("switch not on or off", "PW026", "select jobs.configure('measure_cost', 'yes')", "yes", role="operator"),
+    _r(
+        "switch not on or off",
+        "PW026",
+        "select jobs.configure('measure_cost', 'yes')",
+        "yes",
+        role="operator",
+    ),
     _r("retry pattern", "PW026", "select jobs.set_retry_rule('4', true)", "4", role="operator"),
     _r("retry pattern null", "PW026", "select jobs.set_retry_rule(null, true)", role="operator"),
     _r("retry rule of all", "PW026", "select jobs.set_retry_rule('*', null)", "*", role="operator"),
@@ -340,35 +542,48 @@ STATEMENTS = (
         "PW017",
         "create table x as select begin atomic from t; drop table t; select 1 end",
     ),
-    *(_s("syntax error", "PW017", text, "syntax error", "42601", says) for text, says in SYNTAX_ERRORS),
-    _r("syntax error in done_when", "PW017", _sql("done_when => 'selec 1'"), "done_when", "42601", '"1"'),
-    _r("syntax error in a query", "PW017", _sql("done_when => 'select from where'"), "done_when", "42601", '"where"'),
-    _r("syntax error in rollback", "PW017", _sql("rollback => 'garbage !!'"), "rollback", "42601", '"garbage"'),
+    *(_s("syntax error", "PW017", text, "syntax error", "42601", says)
+      for text, says in SYNTAX_ERRORS),
+    _r("syntax error in done_when", "PW017", _sql("done_when => 'selec 1'"), "done_when", "42601",
+        '"1"'),
+    _r("syntax error in a query", "PW017", _sql("done_when => 'select from where'"), "done_when",
+        "42601", '"where"'),
+    _r("syntax error in rollback", "PW017", _sql("rollback => 'garbage !!'"), "rollback", "42601",
+        '"garbage"'),
     _r(
         "comments in comments",
         "PW018",
         "select jobs.enqueue_sql(repeat('/*', 200000) || repeat('*/', 200000) || 'select 1')",
     ),
     _r("comments without end", "PW018", "select jobs.enqueue_sql(repeat('/*', 400000))"),
-    _r("comments one by one", "PW018", "select jobs.enqueue_sql(repeat('/**/', 200000) || 'select 1')"),
-    _r("comments in a run", "PW018", "select jobs.enqueue_sql('select 1 ' || repeat('/*', 9000) || repeat('-', 9999))"),
-    _r("signs in a run", "PW018", "select jobs.enqueue_sql('select ' || repeat('+', 400000) || '1')"),
-    _r("signs and a comment", "PW018", "select jobs.enqueue_sql('select ' || repeat('+', 999) || repeat('-', 900000))"),
-    _r("signs in done_when", "PW018", _sql("done_when => 'select ' || repeat('+-', 200000) || '1'")),
+    _r("comments one by one", "PW018",
+        "select jobs.enqueue_sql(repeat('/**/', 200000) || 'select 1')"),
+    _r("comments in a run", "PW018",
+        "select jobs.enqueue_sql('select 1 ' || repeat('/*', 9000) || repeat('-', 9999))"),
+    _r("signs in a run", "PW018",
+        "select jobs.enqueue_sql('select ' || repeat('+', 400000) || '1')"),
+    _r("signs and a comment", "PW018",
+        "select jobs.enqueue_sql('select ' || repeat('+', 999) || repeat('-', 900000))"),
+    _r("signs in done_when", "PW018",
+        _sql("done_when => 'select ' || repeat('+-', 200000) || '1'")),
     _r("comments in rollback", "PW018", _sql("rollback => repeat('/**/', 200000) || 'select 1'")),
-    _r("long statement", "PW018", "select jobs.enqueue_sql('select ' || repeat('1', 1000000))", "1000007", "1000000"),
-    _r("long condition", "PW018", "select jobs.enqueue_sql('select 1', rollback => repeat('1', 1000001))"),
+    _r("long statement", "PW018", "select jobs.enqueue_sql('select ' || repeat('1', 1000000))",
+        "1000007", "1000000"),
+    _r("long condition", "PW018",
+        "select jobs.enqueue_sql('select 1', rollback => repeat('1', 1000001))"),
     _s("open comment", "PW017", "select 1 /* /* */"),
     *(
         _s(text, "PW021", text, text.split()[0])
         for text in (
-            "BEGIN", "START TRANSACTION", "COMMIT", "COMMIT AND CHAIN", "END", "ROLLBACK", "ABORT", "SAVEPOINT a",
-            "RELEASE a", "ROLLBACK TO a", "PREPARE TRANSACTION 'x'", "COMMIT PREPARED 'x'", "SET work_mem = '1MB'",
-            "SET LOCAL work_mem = '1MB'", "SET ROLE other", "SET SESSION AUTHORIZATION other", "RESET ALL",
-            "LISTEN x", "UNLISTEN *", "PREPARE p AS SELECT 1", "EXECUTE p", "DEALLOCATE ALL",
-            "DECLARE c CURSOR FOR SELECT 1", "FETCH c", "MOVE c", "CLOSE c", "DISCARD ALL", "LOAD 'x'",
-            "COPY app.marks FROM STDIN", "COPY app.marks TO STDOUT", "COPY (SELECT 1) TO STDOUT WITH (FORMAT csv)",
-            "SELECT 1 INTO app.copy", "SELECT * INTO TEMP x FROM app.marks",
+            "BEGIN", "START TRANSACTION", "COMMIT", "COMMIT AND CHAIN", "END", "ROLLBACK", "ABORT",
+            "SAVEPOINT a", "RELEASE a", "ROLLBACK TO a", "PREPARE TRANSACTION 'x'",
+            "COMMIT PREPARED 'x'", "SET work_mem = '1MB'", "SET LOCAL work_mem = '1MB'",
+            "SET ROLE other", "SET SESSION AUTHORIZATION other", "RESET ALL", "LISTEN x",
+            "UNLISTEN *", "PREPARE p AS SELECT 1", "EXECUTE p", "DEALLOCATE ALL",
+            "DECLARE c CURSOR FOR SELECT 1", "FETCH c", "MOVE c", "CLOSE c", "DISCARD ALL",
+            "LOAD 'x'", "COPY app.marks FROM STDIN", "COPY app.marks TO STDOUT",
+            "COPY (SELECT 1) TO STDOUT WITH (FORMAT csv)", "SELECT 1 INTO app.copy",
+            "SELECT * INTO TEMP x FROM app.marks",
             "WITH a AS (SELECT 1) SELECT * INTO app.copy FROM a",
         )
     ),
@@ -378,10 +593,14 @@ STATEMENTS = (
     _s("no word", "PW021", "1 + 1"),
     _s("no word at all", "PW021", "$", "$"),
     _s("a backslash command", "PW021", "\\d"),
-    _r("bad done_when", "PW017", "select jobs.enqueue_sql('select 1', done_when => 'true; select 2')"),
-    _r("done_when that makes", "PW021", "select jobs.enqueue_sql('select 1', done_when => 'select 1 into x')"),
-    _r("bad rollback", "PW017", "select jobs.enqueue_sql('select 1', rollback => 'select 1; select 2')"),
-    _r("rollback that is none", "PW021", "select jobs.enqueue_sql('select 1', rollback => 'rollback')"),
+    _r("bad done_when", "PW017",
+        "select jobs.enqueue_sql('select 1', done_when => 'true; select 2')"),
+    _r("done_when that makes", "PW021",
+        "select jobs.enqueue_sql('select 1', done_when => 'select 1 into x')"),
+    _r("bad rollback", "PW017",
+        "select jobs.enqueue_sql('select 1', rollback => 'select 1; select 2')"),
+    _r("rollback that is none", "PW021",
+        "select jobs.enqueue_sql('select 1', rollback => 'rollback')"),
 )  # fmt: skip
 
 ALL = (*TASKS, *OPTIONS, *STEERING, *QUEUES, *STATEMENTS)

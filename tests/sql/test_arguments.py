@@ -1,4 +1,6 @@
-"""What is given at enqueue is what the function gets when the job runs: every kind of parameter, for real."""
+"""What is given at enqueue is what the function gets when the job runs: every kind of parameter,
+for real.
+"""
 
 from typing import Any
 
@@ -20,14 +22,16 @@ CALLS: tuple[tuple[str, dict[str, Any], Any], ...] = (
     ("app.add", {"a": 2147483647, "b": 0}, 2147483647),
     ("app.greet", {"name": "you"}, "hello you"),
     ("app.greet", {"greeting": "bye", "name": "you"}, "bye you"),
-    ("app.greet", {"name": 'q"u\\o\'te; -- $$ {} %s', "greeting": "\n"}, '\n q"u\\o\'te; -- $$ {} %s'),
+    ("app.greet", {"name": 'q"u\\o\'te; -- $$ {} %s', "greeting": "\n"},
+        '\n q"u\\o\'te; -- $$ {} %s'),
     ("app.greet", {"name": "žluťoučký 🐎", "greeting": "日本"}, "日本 žluťoučký 🐎"),
     ("app.is_null", {"t": None}, True),
     ("app.is_null", {"t": ""}, False),
     ("app.is_null", {"t": "null"}, False),
     ("app.greet", {"name": {"an": "object"}}, 'hello {"an": "object"}'),
     # jsonb
-    ("app.whole", {"anything": 1, "more": [1, None, {"x": "y"}]}, {"anything": 1, "more": [1, None, {"x": "y"}]}),
+    ("app.whole", {"anything": 1, "more": [1, None, {"x": "y"}]},
+        {"anything": 1, "more": [1, None, {"x": "y"}]}),
     ("app.whole", {}, {}),
     ("app.jsons", {"a": [1, {"b": None}], "b": "text"}, [[1, {"b": None}], "text"]),
     # variadic and arrays
@@ -109,7 +113,9 @@ def test_every_kind_of_call(database: Database, put: Enqueue) -> None:
 
     jobs = {
         job: (state, result, error)
-        for job, state, result, error in database.run("select id, state, result, error from jobs.job")
+        for job, state, result, error in database.run(
+            "select id, state, result, error from jobs.job"
+        )
     }
     wrong = [
         (task, args, jobs[job])
@@ -121,9 +127,12 @@ def test_every_kind_of_call(database: Database, put: Enqueue) -> None:
 
 
 def test_many_at_once(database: Database) -> None:
-    """enqueue_many keeps the order of its arguments, whatever keys each of them has, and gives each its own values."""
+    """enqueue_many keeps the order of its arguments, whatever keys each of them has,
+    and gives each its own values.
+    """
     ids = database.run(
-        """select * from jobs.enqueue_many('app.add', array['{"a": 1}', '{"a": 2, "b": 2}', '{"b": 1, "a": 3}',
+        """select * from jobs.enqueue_many('app.add', array['{"a": 1}', '{"a": 2, "b": 2}',
+            '{"b": 1, "a": 3}',
         '{"a": null}', '{"a": 5}']::jsonb[], note => '{"batch": 1}')"""
     )
     database.drain()
@@ -145,7 +154,9 @@ def test_many_at_once(database: Database) -> None:
         ("app.nothing", '{{"{}"},{"{}"}}', [None, None]),
     ],
 )
-def test_many_in_an_array_of_any_form(database: Database, task: str, many: str, results: list[Any]) -> None:
+def test_many_in_an_array_of_any_form(
+    database: Database, task: str, many: str, results: list[Any]
+) -> None:
     ids = database.run("select * from jobs.enqueue_many(%s, %s::jsonb[])", [task, many])
     database.drain()
     assert [database.result(job) for (job,) in ids] == results
@@ -168,9 +179,14 @@ def test_many_in_a_lane_that_is_there(database: Database) -> None:
 
 
 def test_many_with_thousands_of_keys_each(database: Database) -> None:
-    """What is looked at grows with the keys, and not with their square, which the statement's timeout would end."""
+    """What is looked at grows with the keys, and not with their square, which the statement's
+    timeout would end.
+    """
     database.run("create function app.keys(args jsonb) returns void language sql as ''")
-    keys = "(select jsonb_object_agg('some_rather_long_key_' || i, i) from generate_series(1, 20000) as i)"
+    keys = (
+        "(select jsonb_object_agg('some_rather_long_key_' || i, i) from generate_series(1,"
+        " 20000) as i)"
+    )
     many = f"select count(*) from jobs.enqueue_many('app.keys', array_fill({keys}, array[20]))"
     assert database.run(many) == [(20,)]
 
@@ -181,12 +197,14 @@ MEANINGS: tuple[tuple[dict[str, str], str, dict[str, Any], Any], ...] = (
     ({"datestyle": "SQL,MDY"}, "app.day", {"d": "01/02/2026"}, "2026-01-02"),
     ({"datestyle": "SQL,DMY"}, "app.days", {"r": "[01/02/2026,05/02/2026)"}, "2026-02-01"),
     ({"datestyle": "German"}, "app.days", {"r": "[01.02.2026,05.02.2026)"}, "2026-02-01"),
-    ({"timezone": "Asia/Tokyo"}, "app.moment", {"t": "2026-01-02 03:04:05"}, "2026-01-01 18:04:05.000000"),
+    ({"timezone": "Asia/Tokyo"}, "app.moment", {"t": "2026-01-02 03:04:05"},
+        "2026-01-01 18:04:05.000000"),
     ({"intervalstyle": "sql_standard"}, "app.seconds", {"i": "-1 02:00:00"}, -93600.0),
     ({"intervalstyle": "iso_8601"}, "app.seconds", {"i": "P1DT2H"}, 93600.0),
     ({"extra_float_digits": "-15"}, "app.float", {"f": 0.123456789}, "0.123456789"),
     ({"bytea_output": "escape"}, "app.bytes", {"b": "\\x5c00ff"}, "5c00ff"),
-    ({"search_path": '"odd ""na\'me; -- $$ /*",app'}, "app.table_name", {"r": "here"}, 'odd "na\'me; -- $$ /*.here'),
+    ({"search_path": '"odd ""na\'me; -- $$ /*",app'}, "app.table_name", {"r": "here"},
+        'odd "na\'me; -- $$ /*.here'),
     ({"search_path": '"odd ""na\'me; -- $$ /*"'}, '"f""(x);"', {"a": 2}, 6),
 )  # fmt: skip
 
@@ -202,11 +220,16 @@ def test_meaning_is_fixed_at_enqueue(database: Database) -> None:
             connection.execute("select set_config(%s, %s, false)", [name, value])
         ids.append(enqueue_on(connection, task, args, max_attempts=1))
         many = connection.execute(
-            "select * from jobs.enqueue_many(%s, %s, max_attempts => 1)", [task, [Jsonb(args), Jsonb(args)]]
+            "select * from jobs.enqueue_many(%s, %s, max_attempts => 1)",
+            [task, [Jsonb(args), Jsonb(args)]],
         )
         ids += [job for (job,) in many]
     # The session that runs them has other settings.
-    for setting in ("datestyle = 'SQL, YMD'", "intervalstyle = sql_standard", "search_path = pg_catalog"):
+    for setting in (
+        "datestyle = 'SQL, YMD'",
+        "intervalstyle = sql_standard",
+        "search_path = pg_catalog",
+    ):
         database.admin(f"alter role app in database {database.name} set {setting}")
     database.drain()
 
@@ -217,17 +240,23 @@ def test_meaning_is_fixed_at_enqueue(database: Database) -> None:
 
 @pytest.mark.parametrize(("task", "key"), [("app.moment", "t"), ("app.day", "d")])
 def test_now_is_the_time_of_enqueue(database: Database, task: str, key: str) -> None:
-    """'now' as an argument is the moment of the enqueue, not of the run: the stored value is no word any more."""
+    """'now' as an argument is the moment of the enqueue, not of the run: the stored value is no
+    word any more.
+    """
     job = database.value(f"select jobs.enqueue('{task}', '{{\"{key}\": \"now\"}}')")
 
     stored = database.value("select args ->> %s from jobs.job where id = %s", [key, job])
 
     assert stored.startswith("20")
-    assert database.value(f"select abs(extract(epoch from now() - '{stored}'::timestamptz)) < 100000")
+    assert database.value(
+        f"select abs(extract(epoch from now() - '{stored}'::timestamptz)) < 100000"
+    )
 
 
 def test_casts_use_the_rights_of_the_caller(database: Database) -> None:
-    """A domain's check that is run by a cast at enqueue runs as the caller, and never as the owner of the schema."""
+    """A domain's check that is run by a cast at enqueue runs as the caller, and never as the owner
+    of the schema.
+    """
     database.run(
         "create function app.spy(value text) returns boolean language plpgsql as "
         "$$ begin insert into app.marks (tag) values (value); return true; end $$"
@@ -243,14 +272,29 @@ def test_casts_use_the_rights_of_the_caller(database: Database) -> None:
 def test_many_are_refused_together(database: Database) -> None:
     """One bad argument among many refuses them all, and names the value."""
     with pytest.raises(psycopg.Error) as caught:
-        database.run("""select jobs.enqueue_many('app.add', array['{"a": 1}', '{"a": "x"}', '{"a": 3}']::jsonb[])""")
+        database.run(
+            """select jobs.enqueue_many('app.add',
+                array['{"a": 1}', '{"a": "x"}', '{"a": 3}']::jsonb[])"""
+        )
 
     assert caught.value.sqlstate == "PW005"
     assert '"x"' in str(caught.value.diag.message_detail)
     assert database.value("select count(*) from jobs.job") == 0
 
 
-ODD_NAMES = ("x($1)", "$1)", "(u.a)", 'q"($1)', "pyworker_args", "n", "a", "%s %I", "IN", "x($1) y", "select")
+ODD_NAMES = (
+    "x($1)",
+    "$1)",
+    "(u.a)",
+    'q"($1)',
+    "pyworker_args",
+    "n",
+    "a",
+    "%s %I",
+    "IN",
+    "x($1) y",
+    "select",
+)
 
 
 def test_any_name_of_a_parameter(database: Database) -> None:
@@ -258,13 +302,20 @@ def test_any_name_of_a_parameter(database: Database) -> None:
     for number, name in enumerate(ODD_NAMES):
         database.line().execute(
             sql.SQL(
-                "create function app.{}({} integer, plain text default 'd') returns text language sql as {}"
-            ).format(sql.Identifier(f"odd{number}"), sql.Identifier(name), sql.Literal("select $1::text || $2"))
+                "create function app.{}({} integer, plain text default 'd') returns text"
+                " language sql as {}"
+            ).format(
+                sql.Identifier(f"odd{number}"),
+                sql.Identifier(name),
+                sql.Literal("select $1::text || $2"),
+            )
         )
     jobs = {}
     for number, name in enumerate(ODD_NAMES):
         task = f"app.odd{number}"
-        jobs[name, "one"] = database.value("select jobs.enqueue(%s, %s)", [task, Jsonb({name: number})])
+        jobs[name, "one"] = database.value(
+            "select jobs.enqueue(%s, %s)", [task, Jsonb({name: number})]
+        )
         many = [Jsonb({name: number}), Jsonb({name: number, "plain": "d"})]
         rows = database.run("select jobs.enqueue_many(%s, %s::jsonb[])", [task, many])
         jobs[name, "first"], jobs[name, "second"] = (row[0] for row in rows)
@@ -274,7 +325,9 @@ def test_any_name_of_a_parameter(database: Database) -> None:
 
 
 def test_signatures_as_psql_prints_them(database: Database) -> None:
-    """What \\df shows of a function names it: with names, modes, defaults, quotes, and the types' other names."""
+    """What \\df shows of a function names it: with names, modes, defaults, quotes,
+    and the types' other names.
+    """
     database.run(
         "create type app.\"Odd type\" as enum ('a, b');"
         "create function app.sig(a integer, \"B, (c)\" text default 'x, (y) ''z',"
@@ -284,22 +337,33 @@ def test_signatures_as_psql_prints_them(database: Database) -> None:
         'create function app.sig(e app."Odd type", double precision,'
         ' "in" character varying default $$it\'s =, default$$) returns'
         "  integer language sql return 3;"
-        'create function app.sig("timestamp" time, "bit" bit varying, "default" int[] default array[1, 2])'
+        'create function app.sig("timestamp" time, "bit" bit varying, "default" int[] default'
+        " array[1, 2])"
         " returns integer language sql return 4;"
-        "create procedure app.sig(in a json, out b integer, inout c xml) language plpgsql as $$ begin b := 5; end $$;"
+        "create procedure app.sig(in a json, out b integer, inout c xml) language plpgsql as $$"
+        " begin b := 5; end $$;"
         "create function app.sig() returns integer language sql return 6;"
         "create function app.sig(t app.marks, u app.marks[]) returns integer language sql return 7"
     )
     for path in ("pg_catalog", "app, pg_catalog"):
         database.run(f"set search_path = {path}")
         rows = database.run(
-            "select p.oid, pg_get_function_arguments(p.oid), pg_get_function_identity_arguments(p.oid),"
+            "select p.oid, pg_get_function_arguments(p.oid),"
+            " pg_get_function_identity_arguments(p.oid),"
             " oidvectortypes(p.proargtypes) from pg_proc as p where p.proname = 'sig'"
         )
         assert len(rows) == 7
         for oid, full, identity, types in rows:
-            for arguments in (full, identity, types, full.upper() if '"' not in full else full, f"\n {full}\t"):
-                found = database.value("select jobs_internal.functions_by_name(%s)", [f"app.sig({arguments})"])
+            for arguments in (
+                full,
+                identity,
+                types,
+                full.upper() if '"' not in full else full,
+                f"\n {full}\t",
+            ):
+                found = database.value(
+                    "select jobs_internal.functions_by_name(%s)", [f"app.sig({arguments})"]
+                )
                 assert found == [oid], arguments
     database.run("reset search_path")
     named = {

@@ -31,22 +31,34 @@ def test_replaced(database: Database, job: int) -> None:
 
 def test_replaced_with_a_new_default(database: Database, put: Enqueue) -> None:
     """A default is the one that the function has when the job runs."""
-    database.run("create function app.defaults(a integer default 1) returns integer language sql return a")
+    database.run(
+        "create function app.defaults(a integer default 1) returns integer language sql return a"
+    )
     job = put("app.defaults")
-    database.run("create or replace function app.defaults(a integer default 2) returns integer language sql return a")
+    database.run(
+        "create or replace function app.defaults(a integer default 2) returns integer"
+        " language sql return a"
+    )
     database.drain()
 
     assert database.result(job) == 2
 
 
 def test_replaced_in_the_transaction_that_enqueues(database: Database) -> None:
-    """The same where the function was made, used and replaced by one transaction, also in savepoints of it."""
-    make = "create or replace function app.defaults(a integer default {}) returns integer language sql return a"
+    """The same where the function was made, used and replaced by one transaction,
+    also in savepoints of it.
+    """
+    make = (
+        "create or replace function app.defaults(a integer default {}) returns integer"
+        " language sql return a"
+    )
     jobs = {}
     with database.connect() as connection, connection.transaction():
         for number in range(1, 4):
             connection.execute(make.format(number).encode())
-            jobs["call", number] = connection.execute("select jobs.enqueue('app.defaults')").fetchone()
+            jobs["call", number] = connection.execute(
+                "select jobs.enqueue('app.defaults')"
+            ).fetchone()
             jobs["call of many", number] = connection.execute(
                 "select jobs.enqueue_many('app.defaults', array['{}']::jsonb[])"
             ).fetchone()
@@ -55,20 +67,29 @@ def test_replaced_in_the_transaction_that_enqueues(database: Database) -> None:
             connection.execute("select jobs.enqueue('app.defaults')")
         with connection.transaction():
             connection.execute(make.format(9).encode())
-            jobs["in a savepoint", 9] = connection.execute("select jobs.enqueue('app.defaults')").fetchone()
+            jobs["in a savepoint", 9] = connection.execute(
+                "select jobs.enqueue('app.defaults')"
+            ).fetchone()
         connection.execute(make.format(4).encode())
     after = database.value("select jobs.enqueue('app.defaults')")
     database.drain()
 
-    assert {name: database.result(job[0]) for name, job in jobs.items() if job} == dict.fromkeys(jobs, 4)
+    assert {name: database.result(job[0]) for name, job in jobs.items() if job} == dict.fromkeys(
+        jobs, 4
+    )
     assert database.result(after) == 4
 
 
 def test_another_kind_of_routine(database: Database, put: Enqueue) -> None:
-    """A function that a procedure took the place of, and the reverse, is not what was enqueued: PW042 says so."""
+    """A function that a procedure took the place of, and the reverse, is not what was enqueued:
+    PW042 says so.
+    """
     function = "create {} function app.kind(a integer) returns integer language sql return a"
     procedure = "create {} procedure app.kind(a integer) language plpgsql as $$ begin null; end $$"
-    for before, after, kind in ((function, procedure, "function"), (procedure, function, "procedure")):
+    for before, after, kind in (
+        (function, procedure, "function"),
+        (procedure, function, "procedure"),
+    ):
         database.run(before.format(""))
         job = put("app.kind", {"a": 1})
         database.run(f"drop {kind} app.kind")
@@ -92,7 +113,9 @@ def test_renamed(database: Database, job: int) -> None:
 
 
 def test_renamed_and_replaced_by_another(database: Database, job: int) -> None:
-    """When another function takes the old name, the job goes with its function, not with the name."""
+    """When another function takes the old name, the job goes with its function,
+    not with the name.
+    """
     database.run("alter function app.change rename to changed")
     database.run(TWICE)
     database.drain()
@@ -134,7 +157,9 @@ def test_dropped_with_its_schema(database: Database, put: Enqueue) -> None:
 
 
 def test_dropped_and_made_anew(database: Database, job: int) -> None:
-    """A function that was dropped and made anew by the same owner with the same arguments is found again."""
+    """A function that was dropped and made anew by the same owner with the same arguments is
+    found again.
+    """
     database.run("drop function app.change")
     database.run(TWICE)
     database.drain()
@@ -143,7 +168,9 @@ def test_dropped_and_made_anew(database: Database, job: int) -> None:
 
 
 def test_made_anew_with_other_arguments(database: Database, job: int) -> None:
-    """A function of the same name and other arguments is another one: the job is not guessed into it."""
+    """A function of the same name and other arguments is another one: the job is not guessed
+    into it.
+    """
     database.run("drop function app.change")
     database.run("create function app.change(a text) returns text language sql return a")
     database.drain()
@@ -166,7 +193,10 @@ def test_made_anew_by_another(database: Database, put: Enqueue) -> None:
     database.run("create function common.change(a integer) returns integer language sql return a")
     job = put("common.change", {"a": 1})
     database.run("drop function common.change")
-    database.run("create function common.change(a integer) returns integer language sql return a * 2", role="other")
+    database.run(
+        "create function common.change(a integer) returns integer language sql return a * 2",
+        role="other",
+    )
     database.drain()
 
     error = _error(database, job)
@@ -193,9 +223,13 @@ def test_right_taken_away(database: Database, put: Enqueue) -> None:
 
 
 def test_replaced_after_it_was_known_to_be_short(database: Database, put: Enqueue) -> None:
-    """A function whose jobs share a transaction is replaced under the queue: each job runs the new one."""
+    """A function whose jobs share a transaction is replaced under the queue:
+    each job runs the new one.
+    """
     database.run("create function app.change(a integer) returns integer language sql return a")
-    database.run("select jobs.enqueue_many('app.change', array_fill('{\"a\": 1}'::jsonb, array[50]))")
+    database.run(
+        "select jobs.enqueue_many('app.change', array_fill('{\"a\": 1}'::jsonb, array[50]))"
+    )
     database.drain()
     ids = [put("app.change", {"a": 1}) for _ in range(5)]
     database.run(TWICE)

@@ -23,17 +23,22 @@ def _count(sql: Connection[Row]) -> int:
 
 
 def test_plain(sql: Connection[Row], enqueue: Enqueue) -> None:
-    """A job has the queue's defaults, is queued at once where its lane exists, and belongs to the login."""
+    """A job has the queue's defaults, is queued at once where its lane exists,
+    and belongs to the login.
+    """
     job = enqueue("app.add", {"a": 1})
 
-    columns = "queue, owner, task, state, attempt, max_attempts, priority, timeout, unique_key, args, settings, note"
+    columns = (
+        "queue, owner, task, state, attempt, max_attempts, priority, timeout, unique_key, args,"
+        " settings, note"
+    )
     assert _job(sql, job, columns) == (
         *("default", "app", "app.add", "queued", 0, 3, "normal", None, None),
         *({"a": 1}, {}, {}),
     )
-    assert _job(sql, job, "run_at = now(), created_at = now(), started_at, finished_at, result, error") == (
-        *(True, True, None, None, None, None),
-    )
+    assert _job(
+        sql, job, "run_at = now(), created_at = now(), started_at, finished_at, result, error"
+    ) == (*(True, True, None, None, None, None),)
 
 
 def test_every_option(sql: Connection[Row], enqueue: Enqueue) -> None:
@@ -51,7 +56,10 @@ def test_every_option(sql: Connection[Row], enqueue: Enqueue) -> None:
         note={"ticket": "OPS-1"},
     )
 
-    columns = "state, max_attempts, unique_key, priority, settings, note, timeout, date_part('year', run_at + '1 day')"
+    columns = (
+        "state, max_attempts, unique_key, priority, settings, note, timeout, date_part('year',"
+        " run_at + '1 day')"
+    )
     assert _job(sql, job, columns) == (
         *("scheduled", 7, "k", "low", {"work_mem": "8MB", "my.own": "x"}, {"ticket": "OPS-1"}),
         *(timedelta(seconds=90), 2100),
@@ -70,7 +78,8 @@ def test_nulls_mean_the_default(sql: Connection[Row]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("run_at", "state"), [("infinity", "scheduled"), ("-infinity", "queued"), ("tomorrow", "scheduled")]
+    ("run_at", "state"),
+    [("infinity", "scheduled"), ("-infinity", "queued"), ("tomorrow", "scheduled")],
 )
 def test_run_at(sql: Connection[Row], enqueue: Enqueue, run_at: str, state: str) -> None:
     """A job that is not due is scheduled; one that was due already is queued."""
@@ -99,7 +108,9 @@ def test_rolled_back(database: Database) -> None:
         connection.autocommit = False
         enqueue_on(connection, "app.mark", {"tag": "a"})
         connection.execute("select jobs.enqueue_sql('insert into app.marks values (''b'')')")
-        connection.execute("select jobs.enqueue_many('app.mark', array['{\"tag\": \"c\"}']::jsonb[])")
+        connection.execute(
+            "select jobs.enqueue_many('app.mark', array['{\"tag\": \"c\"}']::jsonb[])"
+        )
         connection.rollback()
     database.drain()
 
@@ -126,7 +137,10 @@ def test_not_before_commit(database: Database) -> None:
         connection.autocommit = False
         job = enqueue_on(connection, "app.mark", {"tag": "x"})
         database.drain()
-        seen = database.value("select count(*) from app.marks"), database.value("select count(*) from jobs.job")
+        seen = (
+            database.value("select count(*) from app.marks"),
+            database.value("select count(*) from jobs.job"),
+        )
         connection.commit()
     database.drain()
 
@@ -135,7 +149,9 @@ def test_not_before_commit(database: Database) -> None:
 
 
 def test_enqueue_and_start_in_one_transaction(database: Database) -> None:
-    """jobs.start in the transaction that enqueued runs those jobs after its commit, and needs no second call."""
+    """jobs.start in the transaction that enqueued runs those jobs after its commit,
+    and needs no second call.
+    """
     with database.connect() as connection, connection.transaction():
         job = enqueue_on(connection, "app.mark", {"tag": "x"})
         connection.execute("select jobs.start()")
@@ -144,13 +160,18 @@ def test_enqueue_and_start_in_one_transaction(database: Database) -> None:
 
 
 def test_in_a_trigger(database: Database) -> None:
-    """A trigger enqueues as part of the statement that fired it: a row that fails takes its job with it."""
+    """A trigger enqueues as part of the statement that fired it: a row that fails takes its job
+    with it.
+    """
     database.run("create table app.orders (id integer check (id < 10))")
     database.run(
         """create function app.on_order() returns trigger language plpgsql as $$ begin
         perform jobs.enqueue('app.mark', jsonb_build_object('tag', new.id)); return new; end $$"""
     )
-    database.run("create trigger enqueue before insert on app.orders for each row execute function app.on_order()")
+    database.run(
+        "create trigger enqueue before insert on app.orders for each row execute function"
+        " app.on_order()"
+    )
     database.run("insert into app.orders values (1), (2)")
     with pytest.raises(psycopg.errors.CheckViolation):
         database.run("insert into app.orders values (3), (11)")
@@ -160,7 +181,9 @@ def test_in_a_trigger(database: Database) -> None:
 
 
 def test_owner_is_the_login_in_a_definer_function(database: Database) -> None:
-    """Inside another role's SECURITY DEFINER function the owner is the login, never the function's owner."""
+    """Inside another role's SECURITY DEFINER function the owner is the login,
+    never the function's owner.
+    """
     database.run(
         "create function other.helper() returns bigint language sql security definer "
         "as $$ select jobs.enqueue('pg_catalog.now') $$",
@@ -173,7 +196,9 @@ def test_owner_is_the_login_in_a_definer_function(database: Database) -> None:
 
 
 def test_owner_is_the_login_under_set_role(database: Database) -> None:
-    """Under SET ROLE the owner is the login, and worker sessions are not launched under another name."""
+    """Under SET ROLE the owner is the login, and worker sessions are not launched under
+    another name.
+    """
     group = f"group_of_{database.name}"
     database.admin(f"create role {group}")
     database.admin(f"grant {group} to app; grant jobs_producer, jobs_runner to {group}")
@@ -194,7 +219,9 @@ def test_owner_is_the_login_under_set_role(database: Database) -> None:
 
 def test_notes_and_settings_travel(database: Database, put: Enqueue) -> None:
     """Settings hold for that job alone; the note stays with it."""
-    first = put("app.show", {"name": "work_mem"}, settings={"work_mem": "7MB"}, note={"why": "test"})
+    first = put(
+        "app.show", {"name": "work_mem"}, settings={"work_mem": "7MB"}, note={"why": "test"}
+    )
     second = put("app.show", {"name": "work_mem"})
     path = put("app.path", settings={"search_path": "other, app"})
     own = put("app.show", {"name": "my.own"}, settings={"my.own": "o'wn"})
@@ -209,17 +236,25 @@ def test_notes_and_settings_travel(database: Database, put: Enqueue) -> None:
 
 def test_trying_settings_leaves_them_alone(sql: Connection[Row], enqueue: Enqueue) -> None:
     """Checking a job's settings changes nothing in the session that enqueues."""
-    before = sql.execute("select current_setting('work_mem'), current_setting('search_path')").fetchone()
+    before = sql.execute(
+        "select current_setting('work_mem'), current_setting('search_path')"
+    ).fetchone()
     enqueue("app.nothing", settings={"work_mem": "7MB", "search_path": "other"})
 
-    assert sql.execute("select current_setting('work_mem'), current_setting('search_path')").fetchone() == before
+    assert (
+        sql.execute("select current_setting('work_mem'), current_setting('search_path')").fetchone()
+        == before
+    )
 
 
 def test_path_of_the_role(database: Database, put: Enqueue) -> None:
-    """A job runs with its owner's own search_path, and a name at enqueue is looked up with the caller's."""
+    """A job runs with its owner's own search_path, and a name at enqueue is looked up with the
+    caller's.
+    """
     database.admin(f"alter role app in database {database.name} set search_path = other, app")
     database.run(
-        "create function other.add(a integer, b integer default 1) returns text language sql return 'other'",
+        "create function other.add(a integer, b integer default 1) returns text"
+        " language sql return 'other'",
         role="other",
     )
     with database.connect() as connection:
@@ -238,7 +273,10 @@ def test_many_of_none(sql: Connection[Row]) -> None:
     """No arguments are no jobs."""
     before = _count(sql)
 
-    assert sql.execute("select * from jobs.enqueue_many('app.nothing', '{}'::jsonb[])").fetchall() == []
+    assert (
+        sql.execute("select * from jobs.enqueue_many('app.nothing', '{}'::jsonb[])").fetchall()
+        == []
+    )
     assert sql.execute("select * from jobs.enqueue_many('app.nothing', null)").fetchall() == []
     assert _count(sql) == before
 
@@ -246,8 +284,10 @@ def test_many_of_none(sql: Connection[Row]) -> None:
 def test_many_keep_options(sql: Connection[Row]) -> None:
     """Options of enqueue_many are those of each of its jobs."""
     ids = sql.execute(
-        "select * from jobs.enqueue_many('app.add', array['{\"a\": 1}', '{\"a\": 2}']::jsonb[], run_at => '2100-01-01',"
-        " timeout => '5 s', max_attempts => 2, priority => 'high', settings => '{\"work_mem\": \"1MB\"}')"
+        "select * from jobs.enqueue_many('app.add', array['{\"a\": 1}', '{\"a\": 2}']::jsonb[],"
+        " run_at => '2100-01-01',"
+        " timeout => '5 s', max_attempts => 2, priority => 'high',"
+        ' settings => \'{"work_mem": "1MB"}\')'
     ).fetchall()
 
     for (job,) in ids:
@@ -261,12 +301,16 @@ def test_open_transaction_blocks_nobody(database: Database) -> None:
     with database.connect() as slow, database.connect(lock_timeout="500ms") as quick:
         slow.autocommit = False
         enqueue_on(slow, "app.add", {"a": 1})
-        slow.execute("select jobs.enqueue_many('app.add', array['{\"a\": 1}', '{\"a\": 2}']::jsonb[])")
+        slow.execute(
+            "select jobs.enqueue_many('app.add', array['{\"a\": 1}', '{\"a\": 2}']::jsonb[])"
+        )
         slow.execute("select jobs.enqueue_sql('select 1')")
         enqueue_on(quick, "app.add", {"a": 1})
         enqueue_on(quick, "app.add", {"a": 1, "b": 1})
         enqueue_on(quick, "app.add", {"a": 1}, unique_key="k")
-        quick.execute("select jobs.enqueue_many('app.add', array['{\"a\": 1}', '{\"a\": 2}']::jsonb[])")
+        quick.execute(
+            "select jobs.enqueue_many('app.add', array['{\"a\": 1}', '{\"a\": 2}']::jsonb[])"
+        )
         quick.execute("select jobs.enqueue_sql('select 1')")
         committed = quick.execute("select count(*) from jobs.job").fetchone()
         slow.rollback()
@@ -311,16 +355,24 @@ def test_read_only_transaction(database: Database) -> None:
         connection.autocommit = False
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
             enqueue_on(connection, "app.nothing")
-        assert caught.value.diag.message_primary == "jobs.enqueue writes, and this transaction is read-only"
+        assert (
+            caught.value.diag.message_primary
+            == "jobs.enqueue writes, and this transaction is read-only"
+        )
         assert "begin read write" in str(caught.value.diag.message_hint)
 
 
 def test_prepared_enqueue_survives_a_replaced_function(database: Database) -> None:
-    """A session that has enqueued many times goes on when the function is replaced, with its new parameters."""
+    """A session that has enqueued many times goes on when the function is replaced,
+    with its new parameters.
+    """
     with database.connect() as connection:
         for _ in range(8):
             enqueue_on(connection, "app.add", {"a": 1})
-        database.run("drop function app.add; create function app.add(a text) returns text language sql return a || '!'")
+        database.run(
+            "drop function app.add; create function app.add(a text) returns text"
+            " language sql return a || '!'"
+        )
         job = enqueue_on(connection, "app.add", {"a": "x"})
     database.drain()
 
@@ -340,12 +392,17 @@ def test_prepared_enqueue_survives_a_replaced_function(database: Database) -> No
     ],
 )
 def test_timeout_means_seconds(shared: Database, given: str, seconds: float) -> None:
-    """What is stored is what is enforced: a number of seconds, which added to any start on any day is the same."""
-    job = shared.value("select jobs.enqueue('app.nothing', run_at => '2100-01-01', timeout => %s)", [given])
+    """What is stored is what is enforced: a number of seconds, which added to any start on any day
+    is the same.
+    """
+    job = shared.value(
+        "select jobs.enqueue('app.nothing', run_at => '2100-01-01', timeout => %s)", [given]
+    )
     stored, shift = shared.run(
         """select extract(epoch from timeout)::float8, array(
         select distinct extract(epoch from t + timeout - t)::float8
-        from unnest(array['2026-03-01', '2026-03-29', '2026-10-25', '2028-02-29']::timestamptz[]) as t)
+        from unnest(
+          array['2026-03-01', '2026-03-29', '2026-10-25', '2028-02-29']::timestamptz[]) as t)
         from jobs.job where id = %s""",
         [job],
     )[0]

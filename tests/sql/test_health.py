@@ -17,5 +17,8 @@ def test_supervisors_of_different_versions(database: Database) -> None:
         status, detail, remedy = database.admin(VERSIONS)[0]
 
     assert alike == [("ok", "all supervisors are of one version", None)]
-    assert (status, detail) == ("warning", "supervisors of different versions: 1.9 (one), 2.0 (two)")
+    assert (status, detail) == (
+        "warning",
+        "supervisors of different versions: 1.9 (one), 2.0 (two)",
+    )
     assert "the older" in remedy

@@ -17,7 +17,8 @@ def names(database: Database) -> list[str]:
         name
         for (name,) in database.admin(
             "select proname::text from pg_proc where pronamespace = 'jobs'::regnamespace"
-            " union select relname from pg_class where relnamespace = 'jobs'::regnamespace and relkind = 'v' order by 1"
+            " union select relname from pg_class where relnamespace = 'jobs'::regnamespace"
+            " and relkind = 'v' order by 1"
         )
     ]
 
@@ -33,7 +34,8 @@ def test_no_line_is_wider_than_a_screen(shared: Database) -> None:
 def test_nothing_of_a_comment_is_lost(shared: Database) -> None:
     """All words of the comments are there, in order, and each parameter and column."""
     functions = shared.admin(
-        "select proname::text, obj_description(oid, 'pg_proc'), coalesce(proargnames[:pronargs], '{}')"
+        "select proname::text, obj_description(oid, 'pg_proc'),"
+        " coalesce(proargnames[:pronargs], '{}')"
         " from pg_proc where pronamespace = 'jobs'::regnamespace"
     )
     views = shared.admin(
@@ -60,7 +62,9 @@ def test_the_manual_of_enqueue(shared: Database) -> None:
     text = "\n".join(lines)
     assert "\n  notify (text): " in text
     assert "done_when (text)" not in text
-    for code, meaning in shared.run("select sqlstate, meaning from jobs.errors where sqlstate <= 'PW020'"):
+    for code, meaning in shared.run(
+        "select sqlstate, meaning from jobs.errors where sqlstate <= 'PW020'"
+    ):
         assert f"  {code}: {meaning[:30]}" in text
 
 

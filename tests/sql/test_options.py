@@ -1,4 +1,6 @@
-"""The parameter options of every enqueue function: checked keys, kept with the job, and listed in jobs.options."""
+"""The parameter options of every enqueue function: checked keys, kept with the job,
+and listed in jobs.options.
+"""
 
 from typing import Any
 
@@ -21,10 +23,18 @@ def _enqueued(database: Database, options: object) -> dict[str, int]:
     given = [Jsonb(options)]
     queries = {
         "enqueue": "select jobs.enqueue('app.keep', '{\"tag\": \"x\"}', options => %s)",
-        "enqueue, later": "select jobs.enqueue('app.keep', '{\"tag\": \"x\"}', run_at => 'infinity', options => %s)",
-        "enqueue_many": "select jobs.enqueue_many('app.keep', array['{\"tag\": \"x\"}']::jsonb[], options => %s)",
+        "enqueue, later": (
+            "select jobs.enqueue('app.keep', '{\"tag\": \"x\"}', run_at => 'infinity',"
+            " options => %s)"
+        ),
+        "enqueue_many": (
+            "select jobs.enqueue_many('app.keep', array['{\"tag\": \"x\"}']::jsonb[],"
+            " options => %s)"
+        ),
         "enqueue_sql": "select jobs.enqueue_sql('call app.keep(''x'', 1)', options => %s)",
-        "enqueue_published": "select jobs.enqueue_published('app.keep', '{\"tag\": \"x\"}', options => %s)",
+        "enqueue_published": (
+            "select jobs.enqueue_published('app.keep', '{\"tag\": \"x\"}', options => %s)"
+        ),
     }
     return {
         name: database.value(query, given, role="other" if "published" in name else "app")
@@ -33,7 +43,9 @@ def _enqueued(database: Database, options: object) -> dict[str, int]:
 
 
 def test_they_are_kept_from_enqueue_to_history_and_back(database: Database) -> None:
-    """Every function keeps them, null when empty; a cancelled job has them in its history, a retried one again."""
+    """Every function keeps them, null when empty; a cancelled job has them in its history,
+    a retried one again.
+    """
     database.run("select jobs.publish('app.keep', 'other')")
     for options, kept in ((KEPT, KEPT), ({}, None), ({"title": "x"}, {"title": "x"})):
         for name, job in _enqueued(database, options).items():
@@ -50,9 +62,14 @@ def test_a_null_is_no_option(database: Database) -> None:
     database.run("select jobs.publish('app.keep', 'other')")
     jobs = (
         database.value("select jobs.enqueue('app.nothing', options => null)"),
-        database.value("select jobs.enqueue_many('app.nothing', array['{}']::jsonb[], options => null)"),
+        database.value(
+            "select jobs.enqueue_many('app.nothing', array['{}']::jsonb[], options => null)"
+        ),
         database.value("select jobs.enqueue_sql('select 1', options => null)"),
-        database.value("select jobs.enqueue_published('app.keep', '{\"tag\": \"x\"}', options => null)", role="other"),
+        database.value(
+            "select jobs.enqueue_published('app.keep', '{\"tag\": \"x\"}', options => null)",
+            role="other",
+        ),
     )
     assert [_kept(database, job) for job in jobs] == 4 * [None]
 
@@ -78,12 +95,21 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
     database.run("select jobs.publish('app.keep', 'other')")
     sample = {"boolean": True, "text": "select true"}
     listed = database.run("select key, type, functions from jobs.options")
-    assert {key for key, _, _ in listed} == {"repeatable", "done_when", "rollback", "title", "notify"}
+    assert {key for key, _, _ in listed} == {
+        "repeatable",
+        "done_when",
+        "rollback",
+        "title",
+        "notify",
+    }
     calls = {
         "enqueue": ("app", "select jobs.enqueue('app.keep', '{\"tag\": \"x\"}', options => %s)"),
         "enqueue_many": (
             "app",
-            "select jobs.enqueue_many('app.keep', array['{\"tag\": \"x\"}']::jsonb[], options => %s)",
+            (
+                "select jobs.enqueue_many('app.keep', array['{\"tag\": \"x\"}']::jsonb[],"
+                " options => %s)"
+            ),
         ),
         "enqueue_sql": ("app", "select jobs.enqueue_sql('vacuum', options => %s)"),
         "enqueue_published": (
@@ -94,7 +120,9 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
     for key, kind, functions in listed:
         for function, (role, query) in calls.items():
             given = [Jsonb({key: sample[kind]})]
-            refused = sqlstate_of(lambda query=query, given=given, role=role: database.run(query, given, role=role))
+            refused = sqlstate_of(
+                lambda query=query, given=given, role=role: database.run(query, given, role=role)
+            )
             assert refused == (None if function in functions else "PW029"), (key, function)
 
 
@@ -108,14 +136,28 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
         ("select jobs.enqueue_sql('refresh materialized view app.marks')", True),
         ("select jobs.enqueue_sql('vacuum', options => '{\"repeatable\": false}')", False),
         ("select jobs.enqueue_sql('call app.keep(''x'', 1)')", False),
-        ("select jobs.enqueue_sql('call app.keep(''x'', 1)', options => '{\"repeatable\": true}')", True),
+        (
+            (
+                "select jobs.enqueue_sql('call app.keep(''x'', 1)', options => '{\"repeatable\":"
+                " true}')"
+            ),
+            True,
+        ),
         ("select jobs.enqueue_sql('create index concurrently on app.marks (tag)')", False),
         ("select jobs.enqueue_sql('explain analyze select 1')", False),
         ("select jobs.enqueue('app.keep', '{\"tag\": \"x\"}')", False),
-        ("select jobs.enqueue('app.keep', '{\"tag\": \"x\"}', options => '{\"repeatable\": true}')", True),
+        (
+            (
+                'select jobs.enqueue(\'app.keep\', \'{"tag": "x"}\', options => \'{"repeatable":'
+                " true}')"
+            ),
+            True,
+        ),
     ],
 )
 def test_what_may_simply_be_run_again(shared: Database, query: str, repeatable: bool) -> None:
-    """What was declared holds; VACUUM, ANALYZE, REINDEX and REFRESH are repeatable by themselves."""
+    """What was declared holds; VACUUM, ANALYZE, REINDEX and REFRESH are repeatable by
+    themselves.
+    """
     job = shared.value(query)
     assert shared.admin("select jobs_internal.is_repeatable(%s)", [job]) == [(repeatable,)]

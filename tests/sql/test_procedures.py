@@ -21,7 +21,9 @@ def test_that_commits(database: Database, put: Enqueue) -> None:
 
 
 def test_out_and_inout(database: Database, put: Enqueue) -> None:
-    """OUT parameters need no argument, INOUT ones do; what they give back is the result, as of a function."""
+    """OUT parameters need no argument, INOUT ones do; what they give back is the result,
+    as of a function.
+    """
     job = put("app.proc_out", {"a": 3, "c": 4})
     database.drain()
 
@@ -40,7 +42,9 @@ def test_sole_jsonb(database: Database, put: Enqueue) -> None:
 
 def test_every_kind_of_argument(database: Database, put: Enqueue) -> None:
     """Enum, composite, array and VARIADIC arguments of a procedure arrive as they were given."""
-    job = put("app.proc_kinds", {"m": "ok", "p": {"x": 1, "y": "(,)"}, "n": [1, 2], "rest": ["a b"]})
+    job = put(
+        "app.proc_kinds", {"m": "ok", "p": {"x": 1, "y": "(,)"}, "n": [1, 2], "rest": ["a b"]}
+    )
     database.drain()
 
     assert database.job(job)["state"] == "succeeded", database.job(job)["error"]
@@ -61,13 +65,19 @@ def test_padded_types(database: Database, put: Enqueue) -> None:
 
 
 def test_out_values_of_every_kind(database: Database, put: Enqueue) -> None:
-    """Whatever its type, its name and the settings of the job: an OUT value is kept as a function's would be."""
+    """Whatever its type, its name and the settings of the job: an OUT value is kept as a function's
+    would be.
+    """
     database.run(
         "create type app.\"Odd type\" as enum ('a, b');"
-        'create procedure app.kinds(out day date, out span daterange, out "Odd name" app."Odd type", out p app.pair,'
-        " out n numeric(10, 2), out many int[], out nothing text, out j jsonb, inout b bytea, out double precision)"
-        " language plpgsql as $$ begin day := '2026-04-03'; span := '[2026-04-03,2026-05-06)'; \"Odd name\" := 'a, b';"
-        " p := row(1, '(,)'); n := 1.5; many := array[1, null]; j := '{\"a\": [1]}'; b := b || '\\x01'; $10 := 0.1;"
+        'create procedure app.kinds(out day date, out span daterange, out "Odd name" app."Odd'
+        ' type", out p app.pair,'
+        " out n numeric(10, 2), out many int[], out nothing text, out j jsonb, inout b bytea,"
+        " out double precision)"
+        " language plpgsql as $$ begin day := '2026-04-03'; span := '[2026-04-03,2026-05-06)';"
+        " \"Odd name\" := 'a, b';"
+        " p := row(1, '(,)'); n := 1.5; many := array[1, null]; j := '{\"a\": [1]}';"
+        " b := b || '\\x01'; $10 := 0.1;"
         " commit; end $$;"
         "create procedure app.large_out(out t text, inout n integer) language plpgsql as"
         " $$ begin insert into app.marks (tag) values ('large'); t := repeat('x', n); end $$;"
@@ -96,23 +106,29 @@ def test_out_values_of_every_kind(database: Database, put: Enqueue) -> None:
     }
     assert database.result(styled) == {**kept, "b": "\\x0001"}
     assert "1000000 bytes" in database.result(large)["unread"]
-    assert "1000000 bytes" in database.result(larger)["unread"]  # nor does its row fit into the queue of the child
+    # nor does its row fit into the queue of the child
+    assert "1000000 bytes" in database.result(larger)["unread"]
     assert _tags(database) == ["large", "large"]
     assert database.job(failing)["error"]["sqlstate"] == "22012"
     assert database.result(silent) == {"command_tag": "CALL"}
 
 
 def test_out_values_of_a_call_as_text(database: Database) -> None:
-    """Its name in its path says which procedure it is; where it could be one of several, the tag is kept."""
+    """Its name in its path says which procedure it is; where it could be one of several,
+    the tag is kept.
+    """
     database.admin("create schema sa authorization app; create schema sb authorization app")
     database.run(
-        "create procedure sa.p(a integer, out b integer, inout c text default 'x') language plpgsql as"
+        "create procedure sa.p(a integer, out b integer, inout c text default 'x')"
+        " language plpgsql as"
         " $$ begin b := a + 1; commit; c := c || 'y'; end $$;"
-        "create procedure sb.\"P q\"(out day date) language plpgsql as $$ begin day := '2026-04-03'; end $$;"
+        'create procedure sb."P q"(out day date) language plpgsql as $$'
+        " begin day := '2026-04-03'; end $$;"
         "create procedure sb.many(out n integer) language plpgsql as $$ begin n := 1; end $$;"
         "create procedure sa.many(out n text) language plpgsql as $$ begin n := 'a'; end $$;"
         "create procedure sb.two(out n integer) language plpgsql as $$ begin n := 1; end $$;"
-        "create procedure sb.two(a integer, out n text) language plpgsql as $$ begin n := 'a'; end $$;"
+        "create procedure sb.two(a integer, out n text) language plpgsql as $$ begin n := 'a';"
+        " end $$;"
         "create procedure sb.every(inout n anyelement) language plpgsql as $$ begin commit; end $$;"
         "create procedure sb.silent() language plpgsql as $$ begin commit; end $$;"
         "create procedure sb.large(out t text, inout n integer) language plpgsql as"
@@ -122,7 +138,8 @@ def test_out_values_of_a_call_as_text(database: Database) -> None:
         "call sa.p(1, null)": {"b": 2, "c": "xy"},
         "/* c */ call\nsa . P (a => 1, b => null, c => 'z;')": {"b": 2, "c": "z;y"},
         'call "P q"(null)': {"day": "2026-04-03"},
-        "call many(null)": {"command_tag": "CALL"},  # PostgreSQL looks at the types of OUT parameters too
+        # PostgreSQL looks at the types of OUT parameters too
+        "call many(null)": {"command_tag": "CALL"},
         "call two(null)": {"command_tag": "CALL"},
         "call two(1, null)": {"command_tag": "CALL"},
         "call every(1)": {"command_tag": "CALL"},
@@ -132,9 +149,16 @@ def test_out_values_of_a_call_as_text(database: Database) -> None:
     }
     with database.connect() as line:
         line.execute("set search_path = sb, sa")
-        jobs = {text: line.execute("select jobs.enqueue_sql(%s)", [text]).fetchone()[0] for text in wanted}  # type: ignore[index]
-        large = line.execute("select jobs.enqueue_sql('call large(null, 1500000)', max_attempts => 1)").fetchone()[0]  # type: ignore[index]
-        kept = line.execute("select jobs.enqueue_sql('call sa.p(1, null)', done_when => 'true')").fetchone()[0]  # type: ignore[index]
+        jobs = {
+            text: line.execute("select jobs.enqueue_sql(%s)", [text]).fetchone()[0]
+            for text in wanted
+        }  # type: ignore[index]
+        large = line.execute(
+            "select jobs.enqueue_sql('call large(null, 1500000)', max_attempts => 1)"
+        ).fetchone()[0]  # type: ignore[index]
+        kept = line.execute(
+            "select jobs.enqueue_sql('call sa.p(1, null)', done_when => 'true')"
+        ).fetchone()[0]  # type: ignore[index]
         moved = line.execute(
             "select jobs.enqueue_sql('call many(null)', settings => '{\"search_path\": \"sa\"}')"
         ).fetchone()[0]  # type: ignore[index]

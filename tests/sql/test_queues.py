@@ -29,9 +29,13 @@ def test_create(database: Database) -> None:
     assert _queue(
         database,
         "mail",
-        "concurrency, timeout, max_attempts, retention, share_commits, retention_rows, paused, accepting",
+        "concurrency, timeout, max_attempts, retention, share_commits, retention_rows, paused,"
+        " accepting",
     ) == (*(2, timedelta(minutes=1), 5, timedelta(days=1), False, 1000, False, True),)
-    assert (database.job(job)["timeout"], database.job(job)["max_attempts"]) == (timedelta(minutes=1), 5)
+    assert (database.job(job)["timeout"], database.job(job)["max_attempts"]) == (
+        timedelta(minutes=1),
+        5,
+    )
 
 
 @pytest.mark.parametrize("name", ["a", "A.b:c-d_9", "9", "_x", "q" * 63, "select"])
@@ -61,12 +65,16 @@ def test_create_again(database: Database) -> None:
 def test_alter(database: Database) -> None:
     """What is given changes, what is not stays; 0 and infinity take a limit away."""
     database.run(
-        "select jobs.create_queue('mail', concurrency => 2, timeout => '1 min', retention_rows => 5)", role="operator"
+        "select jobs.create_queue('mail', concurrency => 2, timeout => '1 min',"
+        " retention_rows => 5)",
+        role="operator",
     )
     database.run("select jobs.alter_queue('mail', max_attempts => 9)", role="operator")
     one = _queue(database, "mail", "concurrency, timeout, max_attempts, retention_rows")
     database.run(
-        "select jobs.alter_queue('mail', concurrency => 0, timeout => 'infinity', retention_rows => 0)", role="operator"
+        "select jobs.alter_queue('mail', concurrency => 0, timeout => 'infinity',"
+        " retention_rows => 0)",
+        role="operator",
     )
     two = _queue(database, "mail", "concurrency, timeout, max_attempts, retention_rows")
 
@@ -86,14 +94,24 @@ def test_alter(database: Database) -> None:
         ("max_attempts => 0", "max_attempts", "1 to 2147483647"),
         ("backoff => '-1 s'", "backoff of queue", "0 to 1000 years"),
         ("backoff => '-1 year 361 days'", "backoff of queue", "0 to 1000 years"),
-        ("backoff => '2 hours'", "backoff_cap of queue", "not less than backoff, which is 02:00:00"),
+        (
+            "backoff => '2 hours'",
+            "backoff_cap of queue",
+            "not less than backoff, which is 02:00:00",
+        ),
         ("backoff => '2 s', backoff_cap => '1 s'", "cannot be 00:00:01", "not less than backoff"),
         ("backoff_cap => '1001 years'", "1001 years", "0 to 1000 years"),
         ("retention => '-1 day'", "-1 days", "0 to 1000 years"),
-        ("retention_rows => -1", "retention_rows of queue", "1 to 9223372036854775807; for no limit null in"),
+        (
+            "retention_rows => -1",
+            "retention_rows of queue",
+            "1 to 9223372036854775807; for no limit null in",
+        ),
     ],
 )
-def test_an_option_out_of_range(shared: Database, call: str, given: str, said: str, reach: str) -> None:
+def test_an_option_out_of_range(
+    shared: Database, call: str, given: str, said: str, reach: str
+) -> None:
     """The error names the option, its value and its range; nothing is made or changed."""
     before = shared.admin("select * from jobs_internal.queue")
     with pytest.raises(psycopg.Error) as caught:
@@ -119,29 +137,43 @@ def test_an_option_out_of_range(shared: Database, call: str, given: str, said: s
         ("178000000 years", None),
     ],
 )
-def test_a_timeout_is_kept_in_seconds(shared: Database, call: str, given: str, kept: str | None) -> None:
+def test_a_timeout_is_kept_in_seconds(
+    shared: Database, call: str, given: str, kept: str | None
+) -> None:
     """Whatever units it was given in; what no job lives to see is none."""
     operator = shared.line("operator")
     with operator.transaction(force_rollback=True):
         operator.execute(call.format(f"timeout => '{given}'").encode())
 
         query = "select timeout::text from jobs.queues where queue = %s"
-        assert operator.execute(query, ["mail" if call == CREATE else "default"]).fetchall() == [(kept,)]
+        assert operator.execute(query, ["mail" if call == CREATE else "default"]).fetchall() == [
+            (kept,)
+        ]
 
 
 def test_held_slots_outlive_a_lower_number(database: Database) -> None:
-    """Slots beyond the number go when they are free; one that is held or locked stays, and counts."""
+    """Slots beyond the number go when they are free; one that is held or locked stays,
+    and counts.
+    """
 
     def slots() -> list[tuple[object, ...]]:
-        return database.admin("select n, session_id from jobs_internal.slot where queue_id = 1 order by n")
+        return database.admin(
+            "select n, session_id from jobs_internal.slot where queue_id = 1 order by n"
+        )
 
     def limit(concurrency: int) -> None:
-        database.run("select jobs.alter_queue('default', concurrency => %s)", [concurrency], role="operator")
+        database.run(
+            "select jobs.alter_queue('default', concurrency => %s)", [concurrency], role="operator"
+        )
 
     limit(6)
-    database.admin("update jobs_internal.slot set session_id = n where queue_id = 1 and n in (1, 3, 4)")
+    database.admin(
+        "update jobs_internal.slot set session_id = n where queue_id = 1 and n in (1, 3, 4)"
+    )
     with database.connect("postgres").transaction() as other:
-        other.connection.execute("select from jobs_internal.slot where queue_id = 1 and n = 6 for update")
+        other.connection.execute(
+            "select from jobs_internal.slot where queue_id = 1 and n = 6 for update"
+        )
         limit(1)
     assert slots() == [(1, 1), (3, 3), (4, 4), (6, None)]
     limit(4)
@@ -204,7 +236,9 @@ def test_pause_everything(database: Database, put: Enqueue) -> None:
 
 
 def test_drop(database: Database) -> None:
-    """A queue with unfinished jobs is not dropped (PW028); without, it goes, and its history stays."""
+    """A queue with unfinished jobs is not dropped (PW028); without, it goes,
+    and its history stays.
+    """
     database.run("select jobs.create_queue('mail')", role="operator")
     job = enqueue_on(database.line(), "app.add", {"a": 1}, queue="mail")
     with pytest.raises(psycopg.Error) as caught:
@@ -227,7 +261,9 @@ def test_drop(database: Database) -> None:
 
 
 def test_same_name_again(database: Database) -> None:
-    """A name is free again after a drop; a failed job of the dropped queue is not retried into the new one."""
+    """A name is free again after a drop; a failed job of the dropped queue is not retried into the
+    new one.
+    """
     database.run("select jobs.create_queue('mail')", role="operator")
     job = enqueue_on(database.line(), "app.nothing", queue="mail")
     database.run("select jobs.cancel(%s)", [job])
@@ -247,7 +283,9 @@ def test_configure(database: Database) -> None:
     old = database.value("select jobs.configure('result_rows', '5')", role="operator")
 
     assert old == "1000"
-    assert database.run("select value, unit from jobs.settings where name = 'result_rows'") == [("5", "rows")]
+    assert database.run("select value, unit from jobs.settings where name = 'result_rows'") == [
+        ("5", "rows")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -262,7 +300,9 @@ def test_configure(database: Database) -> None:
         ("chunk_jobs", None, "a whole number from 1 to 1000"),
     ],
 )
-def test_the_range_of_a_setting_is_told(shared: Database, name: str, value: str | None, reach: str) -> None:
+def test_the_range_of_a_setting_is_told(
+    shared: Database, name: str, value: str | None, reach: str
+) -> None:
     """The hint names the range of that setting, and of no other."""
     with pytest.raises(psycopg.Error) as caught:
         shared.run("select jobs.configure(%s, %s)", [name, value], role="operator")
@@ -283,9 +323,15 @@ def test_retry_rules(database: Database) -> None:
     assert (one, two, database.run(rule)) == ([(False,)], [(True,)], [])
 
 
-@pytest.mark.parametrize(("code", "attempts"), [("P0001", 2), ("40001", 2), ("23505", 1), ("42601", 1), ("PW123", 1)])
-def test_which_errors_are_retried(database: Database, put: Enqueue, code: str, attempts: int) -> None:
-    """An error that may pass is tried again up to max_attempts; one that cannot, once. Each attempt is kept."""
+@pytest.mark.parametrize(
+    ("code", "attempts"), [("P0001", 2), ("40001", 2), ("23505", 1), ("42601", 1), ("PW123", 1)]
+)
+def test_which_errors_are_retried(
+    database: Database, put: Enqueue, code: str, attempts: int
+) -> None:
+    """An error that may pass is tried again up to max_attempts; one that cannot, once.
+    Each attempt is kept.
+    """
     database.run(
         "create function app.fail(code text) returns void language plpgsql as $$ begin"
         " raise exception using errcode = code, message = 'it failed'; end $$"
@@ -296,5 +342,7 @@ def test_which_errors_are_retried(database: Database, put: Enqueue, code: str, a
 
     assert (database.job(job)["state"], database.job(job)["attempt"]) == ("failed", attempts)
     assert database.job(job)["error"]["sqlstate"] == code
-    outcomes = database.run("select attempt, outcome from jobs.attempts where job_id = %s order by attempt", [job])
+    outcomes = database.run(
+        "select attempt, outcome from jobs.attempts where job_id = %s order by attempt", [job]
+    )
     assert outcomes == [(n, "failed") for n in range(1, attempts + 1)]

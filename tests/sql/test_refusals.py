@@ -1,4 +1,6 @@
-"""What a call refuses, it refuses at once, with a SQLSTATE of its own, facts in DETAIL and an action in HINT."""
+"""What a call refuses, it refuses at once, with a SQLSTATE of its own, facts in DETAIL and an
+action in HINT.
+"""
 
 import re
 from pathlib import Path
@@ -18,13 +20,18 @@ def prepared(shared: Database) -> Database:
     """The shared database, with a closed queue, and a function that app cannot reach."""
     shared.run("select jobs.create_queue('closed')", role="operator")
     shared.run("select jobs.alter_queue('closed', accepting => false)", role="operator")
-    shared.run("create function nobody.hidden(a integer) returns integer language sql return a", role="nobody")
+    shared.run(
+        "create function nobody.hidden(a integer) returns integer language sql return a",
+        role="nobody",
+    )
     return shared
 
 
 @pytest.mark.parametrize("refusal", ALL, ids=lambda r: f"{r.code} {r.name}")
 def test_refusal(prepared: Database, refusal: Refusal) -> None:
-    """A mistake has its SQLSTATE, names what is wrong, and comes with a non-empty DETAIL and HINT."""
+    """A mistake has its SQLSTATE, names what is wrong, and comes with a non-empty DETAIL
+    and HINT.
+    """
     with pytest.raises(psycopg.Error) as caught:
         prepared.run(refusal.query, role=refusal.role)
 
@@ -60,7 +67,9 @@ def test_view_is_complete(shared: Database) -> None:
         raised |= set(re.findall(r"'(PW[0-9A-Z]{3})'", code))
     raised -= {"PW000"}  # raised and caught in one block, never seen
     # The installer's are raised before there is a view.
-    raised = {code for code in raised if code not in ("PW088", "PW089") and not code.startswith("PW09")}
+    raised = {
+        code for code in raised if code not in ("PW088", "PW089") and not code.startswith("PW09")
+    }
 
     listed = {row[0] for row in shared.run("select sqlstate from jobs.errors")}
 
@@ -70,15 +79,19 @@ def test_view_is_complete(shared: Database) -> None:
 def test_every_error_of_a_call_is_provoked() -> None:
     """The refusals above, and the tests named here, provoke every error of an API call."""
     elsewhere = {
-        *("PW028", "PW031", "PW032", "PW033", "PW034", "PW035", "PW036", "PW037", "PW051"),  # queues, steering
+        # queues, steering
+        *("PW028", "PW031", "PW032", "PW033", "PW034", "PW035", "PW036", "PW037", "PW051"),
         "PW038",  # test_help
-        *("PW070", "PW071", "PW072", "PW073", "PW074", "PW075", "PW076", "PW077", "PW079", "PW080"),  # tier owners
+        # tier owners
+        *("PW070", "PW071", "PW072", "PW073", "PW074", "PW075", "PW076", "PW077", "PW079", "PW080"),
         "PW078",  # tier attacks
         "PW052",  # tier schema
         "PW053",  # acceptance: test_upgrade
         "PW060",  # acceptance: test_copies
-        *("PW023", "PW040", "PW042", "PW043"),  # while a job runs: test_results, test_changes, test_statements
-        *("PW041", "PW050", "PWC01", "PWC02", "PWD01", "PWL01", "PWL02", "PWT01"),  # the worker's: tier concurrency
+        # while a job runs: test_results, test_changes, test_statements
+        *("PW023", "PW040", "PW042", "PW043"),
+        # the worker's: tier concurrency
+        *("PW041", "PW050", "PWC01", "PWC02", "PWD01", "PWL01", "PWL02", "PWT01"),
     }  # fmt: skip
     view = (SQL / "views" / "errors.sql").read_text(encoding="utf-8")
     listed = set(re.findall(r"\('(PW[0-9A-Z]{3})'", view))
@@ -87,10 +100,16 @@ def test_every_error_of_a_call_is_provoked() -> None:
 
 
 def test_view_agrees_with_the_retry_rules(shared: Database) -> None:
-    """What the view says of outcomes is what the retry rules do; a refusal is never worth another attempt."""
+    """What the view says of outcomes is what the retry rules do; a refusal is never worth another
+    attempt.
+    """
     with shared.line().cursor(row_factory=dict_row) as cursor:
-        rules = {row["pattern"]: row["retry"] for row in cursor.execute("select * from jobs.retry_rules")}
-        errors = {row["sqlstate"]: row["retry"] for row in cursor.execute("select * from jobs.errors")}
+        rules = {
+            row["pattern"]: row["retry"] for row in cursor.execute("select * from jobs.retry_rules")
+        }
+        errors = {
+            row["sqlstate"]: row["retry"] for row in cursor.execute("select * from jobs.errors")
+        }
 
     assert rules["PW"] is False
     for code in ("PWL01", "PWT01"):

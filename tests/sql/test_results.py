@@ -23,7 +23,8 @@ def test_too_large_undoes_the_job(database: Database, put: Enqueue) -> None:
     """A result of more than result_bytes is PW040, and what the job did is undone."""
     database.run(
         "create function app.large(n integer) returns text language plpgsql as "
-        "$$ begin insert into app.marks (tag) values (n); return (select string_agg(md5(i::text), '')"
+        "$$ begin insert into app.marks (tag) values (n);"
+        " return (select string_agg(md5(i::text), '')"
         " from generate_series(1, n) as i); end $$"
     )
     fits = put("app.large", {"n": 20000})
@@ -43,13 +44,18 @@ def test_progress_out_of_range(database: Database) -> None:
     )
     good = database.value("""select jobs.enqueue('app.advance', '{"done": 1, "total": 2}')""")
     bad = [
-        database.value("select jobs.enqueue('app.advance', jsonb_build_object('done', %s::text, 'total', 2))", [done])
+        database.value(
+            "select jobs.enqueue('app.advance', jsonb_build_object('done', %s::text, 'total', 2))",
+            [done],
+        )
         for done in ("-1", "NaN", "1e19")
     ]
     database.drain()
 
     assert database.job(good)["state"] == "succeeded"
     assert [database.job(job)["error"]["sqlstate"] for job in bad] == ["PW023"] * 3
-    assert all(database.job(job)["error"]["detail"] and database.job(job)["error"]["hint"] for job in bad)
+    assert all(
+        database.job(job)["error"]["detail"] and database.job(job)["error"]["hint"] for job in bad
+    )
     assert database.value("select jobs.progress(-1, 0)") == ""
     assert database.value("select jobs.current_id() is null")

@@ -1,4 +1,6 @@
-"""jobs.enqueue_sql: one statement, whatever is inside its quotes and comments, run in a transaction or at top level."""
+"""jobs.enqueue_sql: one statement, whatever is inside its quotes and comments,
+run in a transaction or at top level.
+"""
 
 from contextlib import suppress
 from typing import Any
@@ -16,21 +18,27 @@ TRAPS = (
     ("backslashes", "insert into app.marks (tag) values ('\\\\' || ';')", "\\\\;"),
     ("E string", r"insert into app.marks (tag) values (E'a\';b\\')", "a';b\\"),
     ("E string in lower case", r"insert into app.marks (tag) values (e'\'; --')", "'; --"),
-    ("a word that ends with e", "insert into app.marks (tag) select tag from (select ';' as tag) as same", ";"),
+    ("a word that ends with e",
+        "insert into app.marks (tag) select tag from (select ';' as tag) as same", ";"),
     ("unicode string", r"insert into app.marks (tag) values (U&'\0061;')", "a;"),
     ("string over two lines", "insert into app.marks (tag) values ('a;'\n'b')", "a;b"),
     ("dollar quote", "insert into app.marks (tag) values ($$a;'b$$)", "a;'b"),
     ("dollar quote with a tag", "insert into app.marks (tag) values ($q$a;$$b$q$)", "a;$$b"),
     ("dollar tags that nest", "insert into app.marks (tag) values ($a$ $b$;$b$ $a$)", " $b$;$b$ "),
     ("dollar tag with a letter of its own", "insert into app.marks (tag) values ($ä$;$ä$)", ";"),
-    ("dollar in a name", "insert into app.marks (tag) select a$b$ from (select 'x' as a$b$) as c$b$", "x"),
-    ("identifier with a semicolon", 'insert into app.marks (tag) select "a;b" from (select 1 as "a;b") as "x"";"', "1"),
+    ("dollar in a name",
+        "insert into app.marks (tag) select a$b$ from (select 'x' as a$b$) as c$b$", "x"),
+    ("identifier with a semicolon",
+        'insert into app.marks (tag) select "a;b" from (select 1 as "a;b") as "x"";"', "1"),
     ("line comment", "insert into app.marks (tag) -- ; 'x\nvalues ('b')", "b"),
     ("block comment", "insert /* ; ' */ into app.marks (tag) values /* /* ; */ $$ */ ('b')", "b"),
-    ("a comment that ends with a backslash", "insert into app.marks (tag) -- \\\nvalues ('b')", "b"),
+    ("a comment that ends with a backslash", "insert into app.marks (tag) -- \\\nvalues ('b')",
+        "b"),
     ("a comment behind a star", "insert into app.marks (tag) values (2*/*;*/3)", "6"),
-    ("stars in a comment", "insert into app.marks (tag) values (/** ; **/ 'b' /*/ ; */ /* */)", "b"),
-    ("E string that begins with a quote", r"insert into app.marks (tag) values (E'''\';b')", "'';b"),
+    ("stars in a comment", "insert into app.marks (tag) values (/** ; **/ 'b' /*/ ; */ /* */)",
+        "b"),
+    ("E string that begins with a quote", r"insert into app.marks (tag) values (E'''\';b')",
+        "'';b"),
     ("backslash and two quotes", r"insert into app.marks (tag) values ('\'';')", r"\';"),
     ("dollar tag inside another", "insert into app.marks (tag) values ($q$a$b$q$)", "a$b"),
     ("word before the closing dollars", "insert into app.marks (tag) values ($$;b$$)", ";b"),
@@ -41,7 +49,8 @@ TRAPS = (
     ("operators", "insert into app.marks (tag) values ('{\"a\":\"b\"}'::json->>'a')", "b"),
     ("umlauts", "insert into app.marks (tag) values ('ä;ö🐎')", "ä;ö🐎"),
     ("percent signs", "insert into app.marks (tag) values ('%I %L %% %s $1')", "%I %L %% %s $1"),
-    ("a CTE that writes", "with a as (select ';x' as t) insert into app.marks (tag) select t from a", ";x"),
+    ("a CTE that writes",
+        "with a as (select ';x' as t) insert into app.marks (tag) select t from a", ";x"),
     ("long", "insert into app.marks (tag) values ('" + "x;" * 20000 + "')", "x;" * 20000),
     ("a parameter", "insert into app.marks (tag) select x from app.twice_of(';') as f(x)", ";;"),
     ("DO", "do $$ begin insert into app.marks (tag) values ('do;'); commit; end $$", "do;"),
@@ -50,7 +59,9 @@ TRAPS = (
 
 
 def test_quoting_traps(database: Database) -> None:
-    """One statement is one statement, whatever its quotes and comments hold, and it runs as it was written."""
+    """One statement is one statement, whatever its quotes and comments hold, and it runs as it was
+    written.
+    """
     ids = [
         database.value("select jobs.enqueue_sql(%s, max_attempts => 1)", [f"/* {n} */ {text}"])
         for n, (_, text, _) in enumerate(TRAPS)
@@ -78,7 +89,8 @@ KINDS: tuple[tuple[str, str, Any], ...] = (
     ("table app.marks", "table", {"rows": 0}),
     ("with x as (select 1) select * from x", "with", {"rows": 1}),
     ("insert into app.marks (tag) values ('a'), ('b')", "insert app.marks", {"rows": 2}),
-    ("with x as (select 'c' as t) insert into app.marks (tag) select t from x", "with", {"rows": 1}),
+    ("with x as (select 'c' as t) insert into app.marks (tag) select t from x", "with",
+        {"rows": 1}),
     ("update app.marks set tag = tag || '!'", "update app.marks", {"rows": 3}),
     ("delete from app.marks where tag = 'a!'", "delete app.marks", {"rows": 1}),
     (
@@ -90,7 +102,8 @@ KINDS: tuple[tuple[str, str, Any], ...] = (
     ("create table app.copied as select 1 as i", "create table app.copied", {"rows": 1}),
     ("create unique index made_i on app.made (i)", "create unique index app.made_i", {"rows": 0}),
     ("analyze app.made", "analyze app.made", {"rows": 0}),
-    ("create materialized view app.seen as select 1 as i", "create materialized view app.seen", {"rows": 1}),
+    ("create materialized view app.seen as select 1 as i", "create materialized view app.seen",
+        {"rows": 1}),
     ("refresh materialized view app.seen", "refresh materialized view app.seen", {"rows": 0}),
     ("truncate app.made", "truncate app.made", {"rows": 0}),
     ("grant select on app.made to other", "grant", {"rows": 0}),
@@ -98,16 +111,19 @@ KINDS: tuple[tuple[str, str, Any], ...] = (
     ("explain select 1", "explain", {"rows": 1}),
     ("vacuum app.made", "vacuum app.made", VACUUMED),
     ("VACUUM (ANALYZE) app.made", "vacuum app.made", VACUUMED),
-    ("create index concurrently made_c on app.made (i)", "create index concurrently app.made_c", MADE),
+    ("create index concurrently made_c on app.made (i)", "create index concurrently app.made_c",
+        MADE),
     (
         'create unique index concurrently if not exists "Made;u" on app.made (i)',
         'create index concurrently app."Made;u"',
         MADE,
     ),
     ("reindex index concurrently app.made_c", "reindex concurrently index app.made_c", REBUILT),
-    ("reindex (verbose) table concurrently app.made", "reindex concurrently table app.made", REBUILT),
+    ("reindex (verbose) table concurrently app.made", "reindex concurrently table app.made",
+        REBUILT),
     ("drop index concurrently app.made_c", "drop index concurrently app.made_c", DROPPED),
-    ('drop index concurrently if exists app."Made;u"', 'drop index concurrently app."Made;u"', DROPPED),
+    ('drop index concurrently if exists app."Made;u"', 'drop index concurrently app."Made;u"',
+        DROPPED),
     ("call app.keep('x', 2)", "call app.keep", {"command_tag": "CALL"}),
     ("do $$ begin perform 1; end $$", "do", {"command_tag": "DO"}),
     ("drop table app.made", "drop table app.made", {"rows": 0}),
@@ -115,11 +131,19 @@ KINDS: tuple[tuple[str, str, Any], ...] = (
 
 
 def test_kinds_of_statements(database: Database) -> None:
-    """Every kind of statement runs, in the order of its lane; the task names it, and its object if it can be read."""
-    ids = [database.value("select jobs.enqueue_sql(%s, max_attempts => 1)", [text]) for text, _, _ in KINDS]
+    """Every kind of statement runs, in the order of its lane; the task names it,
+    and its object if it can be read.
+    """
+    ids = [
+        database.value("select jobs.enqueue_sql(%s, max_attempts => 1)", [text])
+        for text, _, _ in KINDS
+    ]
     database.drain()
 
-    rows = {job: rest for job, *rest in database.run("select id, task, state, result, error from jobs.job")}
+    rows = {
+        job: rest
+        for job, *rest in database.run("select id, task, state, result, error from jobs.job")
+    }
     wrong = [
         (text, rows[job])
         for job, (text, task, result) in zip(ids, KINDS, strict=True)
@@ -129,7 +153,9 @@ def test_kinds_of_statements(database: Database) -> None:
 
 
 def test_error_is_kept_whole(database: Database) -> None:
-    """The error of a statement has its SQLSTATE, message, detail and constraint, in a transaction and at top level."""
+    """The error of a statement has its SQLSTATE, message, detail and constraint,
+    in a transaction and at top level.
+    """
     database.run("create table app.twice (i integer, constraint only_one unique (i))")
     insert = "insert into app.twice values (1), (1)"
     plain = database.value("select jobs.enqueue_sql(%s)", [insert])
@@ -145,13 +171,17 @@ def test_error_is_kept_whole(database: Database) -> None:
 
 
 def test_done_when(database: Database) -> None:
-    """A post-condition that is true makes a success; one that is not undoes the statement: PW043."""
+    """A post-condition that is true makes a success; one that is not undoes the
+    statement: PW043.
+    """
     yes = database.value(
         "select jobs.enqueue_sql('insert into app.marks (tag) values (''yes'')',"
-        " done_when => 'exists (select from app.marks where tag = ''yes'')', rollback => 'delete from app.marks')"
+        " done_when => 'exists (select from app.marks where tag = ''yes'')', rollback => 'delete"
+        " from app.marks')"
     )
     no = database.value(
-        "select jobs.enqueue_sql('insert into app.marks (tag) values (''no'')', done_when => 'select false')"
+        "select jobs.enqueue_sql('insert into app.marks (tag) values (''no'')',"
+        " done_when => 'select false')"
     )
     database.drain()
 
@@ -179,8 +209,14 @@ def test_one_word(database: Database, word: str) -> None:
 
 
 BODIES = (
-    "create function app.body() returns integer begin atomic select case when true then 1; end; select 2; end",
-    "create or replace procedure app.body(n integer) begin atomic insert into app.marks (tag) values ('a'); end;",
+    (
+        "create function app.body() returns integer begin atomic select case when true then 1; end;"
+        " select 2; end"
+    ),
+    (
+        "create or replace procedure app.body(n integer) begin atomic insert into app.marks (tag)"
+        " values ('a'); end;"
+    ),
     "create rule twice as on insert to app.marks do also (notify a; notify b)",
     "create function app.body() returns text language sql as 'select 1; select ''x;'''",
     "create index concurrently on app.marks (tag)",
@@ -209,7 +245,9 @@ NOT_YET = (
 
 @pytest.mark.parametrize("text", NOT_YET)
 def test_what_is_missing_is_no_mistake(sql: Connection[Row], text: str) -> None:
-    """Only what PostgreSQL cannot read is refused: what does not exist may be there when the job runs."""
+    """Only what PostgreSQL cannot read is refused: what does not exist may be there when the
+    job runs.
+    """
     row = sql.execute(
         "select jobs.enqueue_sql(%s, done_when => 'no_such_thing', rollback => %s)", [text, text]
     ).fetchone()
@@ -244,8 +282,13 @@ EVIL = (
 
 @pytest.mark.parametrize("conforming", ["on", "off"])
 def test_nothing_runs_while_it_is_read(shared: Database, conforming: str) -> None:
-    """The look at the grammar runs no part of a text, whatever is in it and however the session is set."""
-    before = shared.run("select count(*) from app.marks"), shared.run("select count(*) from pg_class")
+    """The look at the grammar runs no part of a text, whatever is in it and however the session
+    is set.
+    """
+    before = (
+        shared.run("select count(*) from app.marks"),
+        shared.run("select count(*) from pg_class"),
+    )
     with shared.connect() as connection:
         connection.execute(f"set standard_conforming_strings = {conforming}".encode())
         for text in EVIL:
@@ -253,21 +296,27 @@ def test_nothing_runs_while_it_is_read(shared: Database, conforming: str) -> Non
                 connection.execute("select jobs.enqueue_sql(%s, run_at => '2100-01-01')", [text])
             with suppress(psycopg.Error), connection.transaction():
                 connection.execute(
-                    "select jobs.enqueue_sql('select 1', run_at => '2100-01-01', done_when => %s, rollback => %s)",
+                    "select jobs.enqueue_sql('select 1', run_at => '2100-01-01', done_when => %s,"
+                    " rollback => %s)",
                     [text, text],
                 )
     for text in EVIL:
         with suppress(psycopg.Error):
             shared.admin("select jobs_internal.assert_readable(%s, 'it')", [text])
 
-    assert (shared.run("select count(*) from app.marks"), shared.run("select count(*) from pg_class")) == before
+    assert (
+        shared.run("select count(*) from app.marks"),
+        shared.run("select count(*) from pg_class"),
+    ) == before
 
 
 #: Texts of 100 kB are made of these: a head, and a piece again and again.
 TEDIOUS = (
-    ("select ", "$a"), ("select a", "$"), ("", '"'), ("select ", '"'), ("", "'"), ("select ", "'"), ("select ", "/*"),
-    ("select ", "/* "), ("select ", "E'\\\\'"), ("select E'", "\\"), ("select 1", "--\n"), ("select 1 as ", '"a'),
-    ("select ", "$$"), ("copy a from ", "stdin "), ("select ", "("), ("create rule a as on insert to b do (", ";"),
+    ("select ", "$a"), ("select a", "$"), ("", '"'), ("select ", '"'), ("", "'"), ("select ", "'"),
+    ("select ", "/*"), ("select ", "/* "), ("select ", "E'\\\\'"), ("select E'", "\\"),
+    ("select 1", "--\n"), ("select 1 as ", '"a'),
+    ("select ", "$$"), ("copy a from ", "stdin "), ("select ", "("),
+    ("create rule a as on insert to b do (", ";"),
     ("select 1", "+1"), ("select ", "+"), ("select ", "/**/"),
 )  # fmt: skip
 
@@ -277,7 +326,11 @@ def test_a_text_is_read_in_time(shared: Database, head: str, piece: str) -> None
     """A text is stored, or refused by name, in a time that grows with its length and no more."""
     text = head + piece * (100_000 // len(piece))
     with shared.connect(statement_timeout="10s") as connection:
-        state = sqlstate_of(lambda: connection.execute("select jobs.enqueue_sql(%s, run_at => '2100-01-01')", [text]))
+        state = sqlstate_of(
+            lambda: connection.execute(
+                "select jobs.enqueue_sql(%s, run_at => '2100-01-01')", [text]
+            )
+        )
 
     assert state in (None, "PW014", "PW017", "PW018", "PW021")
 
@@ -286,8 +339,11 @@ def test_a_text_is_read_in_time(shared: Database, head: str, piece: str) -> None
     "text",
     [
         "insert into app.marks (tag) values ('" + "some words, and ''more'' " * 39_000 + "')",
-        "insert into app.marks (tag) values " + ",".join(f"('/*{n}*/ ++ -- it')" for n in range(40_000)),
-        "create function app.large() returns text language sql as $$ select '" + "/**/++--" * 15_000 + "' $$",
+        "insert into app.marks (tag) values "
+        + ",".join(f"('/*{n}*/ ++ -- it')" for n in range(40_000)),
+        "create function app.large() returns text language sql as $$ select '"
+        + "/**/++--" * 15_000
+        + "' $$",
         "/" + "*" * 300 + "/ select 1 /*\n" + ("-" * 100 + "\n") * 2_000 + "*/ --" + "-" * 100_000,
         "/* " * 30_000 + " */" * 30_000 + " select 1",
     ],
@@ -314,7 +370,9 @@ def test_index_with_an_odd_name(database: Database) -> None:
     """The known post-condition of an index finds it by whatever name it has."""
     table, index = '"a table; ""x"""', '"an index; ""x"""'
     database.run(f"create table app.{table} (i integer)")
-    job = database.value("select jobs.enqueue_sql(%s)", [f"create index concurrently {index} on app.{table} (i)"])
+    job = database.value(
+        "select jobs.enqueue_sql(%s)", [f"create index concurrently {index} on app.{table} (i)"]
+    )
     database.drain()
 
     assert database.job(job)["result"] == MADE

@@ -78,7 +78,9 @@ def test_retry(database: Database, put: Enqueue) -> None:
     assert said == ["retrying", "queued"]
     assert database.result(job) == 1
     assert (database.job(job)["attempt"], database.job(job)["max_attempts"]) == (2, 2)
-    outcomes = database.run("select attempt, outcome from jobs.attempts where job_id = %s order by attempt", [job])
+    outcomes = database.run(
+        "select attempt, outcome from jobs.attempts where job_id = %s order by attempt", [job]
+    )
     assert outcomes == [(1, "failed"), (2, "succeeded")]
 
 
@@ -167,7 +169,9 @@ def test_wait_at_another_isolation(database: Database, put: Enqueue, level: str)
     ],
 )
 def test_wait_for_top_level(database: Database, query: str) -> None:
-    """jobs.wait refuses a job that may wait for the waiter's own snapshot, PW034; jobs.await takes it."""
+    """jobs.wait refuses a job that may wait for the waiter's own snapshot, PW034;
+    jobs.await takes it.
+    """
     job = database.value(query)
     said = _refusal(database, f"select jobs.wait({job}, '1 s')")
     database.run("select jobs.start()")

@@ -12,12 +12,16 @@ TITLES = {
     "update only sales set n = 1": "update sales",
     "delete from app.sales where n = 1": "delete app.sales",
     "merge into app.sales using app.new on true when matched then do nothing": "merge app.sales",
-    "create materialized view if not exists app.totals as select 1": "create materialized view app.totals",
+    (
+        "create materialized view if not exists app.totals as select 1"
+    ): "create materialized view app.totals",
     "drop materialized view app.totals": "drop materialized view app.totals",
     "alter materialized view app.totals rename to sums": "alter materialized view app.totals",
     "create statistics app.s on a, b from app.sales": "create statistics app.s",
     "with old as (delete from app.sales returning *) select 1": "with",
-    "create index concurrently events_at on app.events (at)": "create index concurrently app.events_at",
+    (
+        "create index concurrently events_at on app.events (at)"
+    ): "create index concurrently app.events_at",
     "drop index concurrently app.events_at": "drop index concurrently app.events_at",
     "truncate app.sales": "truncate app.sales",
     "vacuum (analyze) app.sales, app.events": "vacuum app.sales, app.events",

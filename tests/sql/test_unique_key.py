@@ -18,7 +18,9 @@ def _noticed(connection: Connection[Row]) -> list[str]:
 
 
 def test_again_is_the_same_job(database: Database) -> None:
-    """Enqueueing a key again returns the existing id and says so in a NOTICE; the first job stays as it is."""
+    """Enqueueing a key again returns the existing id and says so in a NOTICE;
+    the first job stays as it is.
+    """
     with database.connect() as connection:
         notices = _noticed(connection)
         first = enqueue_on(connection, "app.add", {"a": 1}, unique_key="k", note={"n": 1})
@@ -64,17 +66,24 @@ def test_any_text_is_a_key(enqueue: Enqueue, key: str) -> None:
 
 @pytest.mark.parametrize("commits", [True, False], ids=["commit", "rollback"])
 def test_concurrent_enqueuers(database: Database, *, commits: bool) -> None:
-    """The second of two concurrent enqueuers waits for the first; then it has that job, else its own."""
+    """The second of two concurrent enqueuers waits for the first; then it has that job,
+    else its own.
+    """
     first, second, watch = database.connect(), database.connect(), database.connect("postgres")
     notices = _noticed(second)
     first.autocommit = False
     id_of_first = enqueue_on(first, "app.nothing", unique_key="k")
     found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(enqueue_on(second, "app.nothing", unique_key="k")))
+    thread = threading.Thread(
+        target=lambda: found.append(enqueue_on(second, "app.nothing", unique_key="k"))
+    )
     thread.start()
     pids = {"blocked": second.info.backend_pid, "by": first.info.backend_pid}
     blocked = wait_until(
-        lambda: watch.execute("select %(by)s = any (pg_blocking_pids(%(blocked)s))", pids).fetchone() == (True,)
+        lambda: (
+            watch.execute("select %(by)s = any (pg_blocking_pids(%(blocked)s))", pids).fetchone()
+            == (True,)
+        )
     )
     if commits:
         first.commit()

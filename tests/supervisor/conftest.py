@@ -1,4 +1,6 @@
-"""A server for the daemon's tests, a database that does as a test tells it, and the daemon as a process of its own."""
+"""A server for the daemon's tests, a database that does as a test tells it,
+and the daemon as a process of its own.
+"""
 
 import contextlib
 import json
@@ -24,7 +26,8 @@ SCRIPT = Path(__file__).with_name("scripted.sql")
 REAL = Path(__file__).with_name("real.sql")
 
 
-#: Python that runs the daemon with no look of its own while nothing is there: only a ring or a signal ends its rest.
+#: Python that runs the daemon with no look of its own while nothing is there:
+#: only a ring or a signal ends its rest.
 _NEVER_LOOKS = """
 from pyworker.cli import main
 from pyworker.supervisor import decisions
@@ -58,13 +61,15 @@ def wait_until(fact: Callable[[], Any], timeout: float = 60.0) -> Any:
 
 
 def statements_a_second(sql: Callable[[str], list[tuple[Any, ...]]], *roles: str) -> float:
-    """Measure how many statements a supervisor at rest sends, the first looks after it fell asleep among them.
+    """Measure how many statements a supervisor at rest sends, the first looks after it fell asleep
+    among them.
 
     A busy machine makes the looks later, and the figure smaller.
     """
     names = ", ".join(f"'{role}'" for role in roles)
     count = (
-        "select coalesce(sum(calls), 0) from pg_stat_statements s join pg_roles r on r.oid = s.userid "
+        "select coalesce(sum(calls), 0) from pg_stat_statements s"
+        " join pg_roles r on r.oid = s.userid "
         f"where rolname in ({names}) and toplevel "
         "and dbid = (select oid from pg_database where datname = current_database())"
     )
@@ -80,11 +85,20 @@ def statements_a_second(sql: Callable[[str], list[tuple[Any, ...]]], *roles: str
 class Daemon:
     """`pyworker run` as a process; its lines are read as they come."""
 
-    def __init__(self, dsn: str, *arguments: str, looks: bool = True, loses: bool = True, **environment: str) -> None:
-        """`looks`: again by itself, while it is idle; `loses`: patience with a session that does not show up."""
+    def __init__(
+        self, dsn: str, *arguments: str, looks: bool = True, loses: bool = True, **environment: str
+    ) -> None:
+        """`looks`: again by itself, while it is idle; `loses`: patience with a session that does
+        not show up.
+        """
         program = ("-c", _NEVER_COUNTS_AS_LOST if looks else _NEVER_LOOKS)
         self.process = warm.Warm(
-            [sys.executable, *(("-m", "pyworker") if looks and loses else program), "run", *arguments],
+            [
+                sys.executable,
+                *(("-m", "pyworker") if looks and loses else program),
+                "run",
+                *arguments,
+            ],
             env={**os.environ, "PYWORKER_DSN": dsn, "PYTHONWARNINGS": "default", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -93,7 +107,10 @@ class Daemon:
         self.lines: list[dict[str, Any]] = []
         self.text: list[str] = []
         self.complaints: list[str] = []
-        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read, self._read_complaints)]
+        self._readers = [
+            threading.Thread(target=read, daemon=True)
+            for read in (self._read, self._read_complaints)
+        ]
         for reader in self._readers:
             reader.start()
 
@@ -142,7 +159,9 @@ Start = Callable[..., Daemon]
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[PrivateServer]:
-    """One private server for all of the daemon's tests, in a place that the server's OS user may pass."""
+    """One private server for all of the daemon's tests, in a place that the server's OS user
+    may pass.
+    """
     with private_server("supervisor") as private:
         yield private
 
@@ -182,7 +201,8 @@ class Scripted:
     def feed(self, *rows: dict[str, Any]) -> None:
         with psycopg.connect(self._admin) as connection:
             connection.cursor().executemany(
-                "insert into jobs_internal.outbox (row) values (%s)", [(json.dumps(row),) for row in rows]
+                "insert into jobs_internal.outbox (row) values (%s)",
+                [(json.dumps(row),) for row in rows],
             )
 
 
@@ -215,7 +235,9 @@ def template(server: PrivateServer) -> str:
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name} strategy file_copy")
     dsn = server.dsn("postgres", name)
-    warm.run([sys.executable, "-m", "pyworker", "install", "--dsn", dsn], check=True, capture_output=True)
+    warm.run(
+        [sys.executable, "-m", "pyworker", "install", "--dsn", dsn], check=True, capture_output=True
+    )
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(REAL.read_text(encoding="utf-8"))
     return name
@@ -240,7 +262,11 @@ class Real:
         return int(self.sql(statement, task, json.dumps(args))[0][0])
 
     def enqueue_many(self, task: str, args: list[dict[str, object]]) -> None:
-        self.sql("select count(*) from jobs.enqueue_many(%s, %s::jsonb[])", task, [json.dumps(one) for one in args])
+        self.sql(
+            "select count(*) from jobs.enqueue_many(%s, %s::jsonb[])",
+            task,
+            [json.dumps(one) for one in args],
+        )
 
     def wait_for(self, job: int, *states: str, timeout: float = 60.0) -> str:
         def reached() -> str | None:

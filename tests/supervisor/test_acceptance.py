@@ -19,13 +19,18 @@ from .conftest import RESTS, Daemon, Real, Start, statements_a_second, wait_unti
 def successes(*daemons: Daemon) -> int:
     """How many successes they have logged, one by one or summed."""
     return sum(
-        len(daemon.events("job_succeeded")) + sum(line["count"] for line in daemon.events("jobs_succeeded"))
+        len(daemon.events("job_succeeded"))
+        + sum(line["count"] for line in daemon.events("jobs_succeeded"))
         for daemon in daemons
     )
 
 
 def wait_for_rest(real: Real) -> None:
-    wait_until(lambda: real.sql(f"select asleep and {RESTS} from jobs.supervisors", admin=True) == [(True,)])
+    wait_until(
+        lambda: (
+            real.sql(f"select asleep and {RESTS} from jobs.supervisors", admin=True) == [(True,)]
+        )
+    )
 
 
 def test_every_outcome_has_its_line(real: Real, start: Start) -> None:
@@ -55,7 +60,9 @@ def test_a_cancelled_job_has_its_line(real: Real, start: Start) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopping_it_leaves_running_jobs_alone(real: Real, start: Start, number: signal.Signals) -> None:
+def test_stopping_it_leaves_running_jobs_alone(
+    real: Real, start: Start, number: signal.Signals
+) -> None:
     first = start(real.dsn)
     with psycopg.connect(real.admin) as holder:
         holder.execute("select pg_advisory_lock(1)")
@@ -79,14 +86,17 @@ def test_drain_waits_for_the_running_job(real: Real, start: Start) -> None:
     assert daemon.events("job_succeeded")[0]["job_id"] == job
 
 
-def test_a_restart_of_the_server_under_load(server: PrivateServer, real: Real, start: Start) -> None:
+def test_a_restart_of_the_server_under_load(
+    server: PrivateServer, real: Real, start: Start
+) -> None:
     daemon = start(real.dsn)
     long = real.enqueue("nap", seconds=1)
     real.enqueue_many("leave", [{"number": number} for number in range(2000)])
     real.wait_for(long, "running")
     server.restart()
     daemon.wait_for("server_back")
-    assert LONGEST_PAUSE < 5  # seconds between two tries: how long it takes to be back, on a machine that has time
+    # seconds between two tries: how long it takes to be back, on a machine that has time
+    assert LONGEST_PAUSE < 5
     wait_until(lambda: successes(daemon) == 2001, 40)
     daemon.stop()
     assert [len(daemon.events(name)) for name in ("server_lost", "server_back")] == [1, 1]
@@ -98,7 +108,12 @@ def test_two_supervisors_log_each_outcome_once(real: Real, start: Start) -> None
     both = [start(real.dsn), start(real.dsn)]
     real.enqueue_many("leave", [{"number": number} for number in range(3000)])
     bad = [real.enqueue("fail") for _ in range(10)]
-    wait_until(lambda: successes(*both) == 3000 and sum(len(one.events("job_failed")) for one in both) == 10, 30)
+    wait_until(
+        lambda: (
+            successes(*both) == 3000 and sum(len(one.events("job_failed")) for one in both) == 10
+        ),
+        30,
+    )
     for daemon in both:
         assert daemon.stop() == 0
     assert sorted(line["job_id"] for daemon in both for line in daemon.events("job_failed")) == bad
@@ -144,7 +159,10 @@ def test_pause_without_a_name_stops_everything(real: Real, start: Start) -> None
     daemon.wait_for("everything_paused")
     job = real.enqueue("leave", number=1)
     shown = warm.run(
-        [sys.executable, "-m", "pyworker", "status", "--dsn", real.dsn], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pyworker", "status", "--dsn", real.dsn],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert re.search("EVERYTHING IS PAUSED", "".join(shown.stdout.splitlines()[:2]))
     time.sleep(1.5)  # longer than a supervisor sleeps: it must not start meanwhile
@@ -165,10 +183,15 @@ def test_until_empty_runs_what_is_due_and_leaves(real: Real, start: Start) -> No
 
 
 def test_timeouts_are_kept_by_it(real: Real, start: Start) -> None:
-    """The server's own limits come a minute later, and it looks at what runs only when it planned to: at the time."""
+    """The server's own limits come a minute later, and it looks at what runs only when it planned
+    to: at the time.
+    """
     real.sql("select jobs.configure('timeout_margin_ms', '60000')", admin=True)
     daemon = start(real.dsn)
-    jobs = [real.enqueue("nap", seconds=90, options="timeout := '400ms', max_attempts := 1") for _ in range(7)]
+    jobs = [
+        real.enqueue("nap", seconds=90, options="timeout := '400ms', max_attempts := 1")
+        for _ in range(7)
+    ]
     daemon.wait_for("job_timed_out", len(jobs))
     daemon.stop()
     assert sorted({line["job_id"] for line in daemon.events("stop_signal_sent")}) == sorted(jobs)
@@ -182,7 +205,8 @@ def test_owners_are_served_as_themselves(real: Real, start: Start) -> None:
     with psycopg.connect(real.admin) as connection:
         users = wait_until(
             lambda: connection.execute(
-                "select distinct usename from pg_stat_activity where application_name = 'pyworker launcher'"
+                "select distinct usename from pg_stat_activity"
+                " where application_name = 'pyworker launcher'"
             ).fetchall()
         )
     assert users == [("app",)]

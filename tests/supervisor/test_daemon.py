@@ -19,9 +19,26 @@ from .conftest import RESTS, Scripted, Start, wait_until
 
 
 def commit(*succeeded: int, **other: Any) -> dict[str, Any]:
-    base = {"at": "2025-01-01T00:00:00.5+00:00", "queue": "default", "owner": "app", "session": 4, "pid": 9}
-    done = [{"task": "f", "job_ids": list(succeeded), "ms": [1.0] * len(succeeded)}] if succeeded else []
-    bad = {"task": "g", "attempt": 1, "max_attempts": 1, "outcome": "failed", "state": "failed", "ms": 2.0}
+    base = {
+        "at": "2025-01-01T00:00:00.5+00:00",
+        "queue": "default",
+        "owner": "app",
+        "session": 4,
+        "pid": 9,
+    }
+    done = (
+        [{"task": "f", "job_ids": list(succeeded), "ms": [1.0] * len(succeeded)}]
+        if succeeded
+        else []
+    )
+    bad = {
+        "task": "g",
+        "attempt": 1,
+        "max_attempts": 1,
+        "outcome": "failed",
+        "state": "failed",
+        "ms": 2.0,
+    }
     return {**base, "succeeded": done, "others": [{**bad, **other}] if other else []}
 
 
@@ -29,14 +46,17 @@ def counted_looks(scripted: Scripted) -> None:
     """A job runs, and each look at what runs is counted: a drain has begun when there was one."""
     scripted.sql("create sequence public.looks; grant usage on sequence public.looks to supervisor")
     scripted.sql(
-        "create or replace view jobs.running as select id, task, started_at from jobs_internal.running"
+        "create or replace view jobs.running as select id, task, started_at"
+        " from jobs_internal.running"
         " where nextval('public.looks') > 0"
     )
     scripted.sql("insert into jobs_internal.running (id, task) values (1, 'f')")
 
 
 def wait_for_rest(scripted: Scripted) -> None:
-    wait_until(lambda: scripted.sql(f"select asleep and {RESTS} from jobs_internal.script") == [(True,)])
+    wait_until(
+        lambda: scripted.sql(f"select asleep and {RESTS} from jobs_internal.script") == [(True,)]
+    )
 
 
 def wait_for_a_look(scripted: Scripted) -> None:
@@ -44,25 +64,34 @@ def wait_for_a_look(scripted: Scripted) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_at_once_and_cleanly(scripted: Scripted, start: Start, number: signal.Signals) -> None:
+def test_a_signal_stops_it_at_once_and_cleanly(
+    scripted: Scripted, start: Start, number: signal.Signals
+) -> None:
     """It rests for an hour: nothing but the signal ends that."""
     daemon = start(scripted.dsn, looks=False)
     wait_for_rest(scripted)
     code = daemon.stop(number)
     assert (code, daemon.complaints) == (0, [])
-    assert [line["event"] for line in daemon.lines][-2:] == ["supervisor_stopping", "supervisor_stopped"]
+    assert [line["event"] for line in daemon.lines][-2:] == [
+        "supervisor_stopping",
+        "supervisor_stopped",
+    ]
     assert daemon.lines[-1]["reason"] == number.name
     assert scripted.sql("select closed from jobs_internal.script") == [(1,)]
 
 
-def test_a_signal_stops_it_while_the_server_gives_no_answer(scripted: Scripted, start: Start) -> None:
+def test_a_signal_stops_it_while_the_server_gives_no_answer(
+    scripted: Scripted, start: Start
+) -> None:
     daemon = start(scripted.dsn, PYWORKER_STALL_AFTER="3600")
     scripted.set(tick_sleeps=3600)
     wait_until(lambda: scripted.sql("select 1 from pg_stat_activity where wait_event = 'PgSleep'"))
     assert daemon.stop() == 0  # it does not wait for the answer: `stop` would give up
 
 
-def test_it_survives_a_restart_and_says_so_once(server: PrivateServer, scripted: Scripted, start: Start) -> None:
+def test_it_survives_a_restart_and_says_so_once(
+    server: PrivateServer, scripted: Scripted, start: Start
+) -> None:
     daemon = start(scripted.dsn)
     server.stop()
     server.start()
@@ -71,16 +100,20 @@ def test_it_survives_a_restart_and_says_so_once(server: PrivateServer, scripted:
     scripted.sql("notify pyworker")
     daemon.wait_for("job_succeeded")
     daemon.stop()
-    assert [len(daemon.events(name)) for name in ("server_lost", "server_back", "supervisor_started")] == [1, 1, 1]
+    assert [
+        len(daemon.events(name)) for name in ("server_lost", "server_back", "supervisor_started")
+    ] == [1, 1, 1]
     assert daemon.events("server_back")[0]["outage"] > 0
     told = {line["event"] for line in daemon.lines if line["level"] in ("warning", "error")}
-    assert told - {"server_unreachable"} == {"server_lost"}  # that one where the restart takes its time
+    # that one where the restart takes its time
+    assert told - {"server_unreachable"} == {"server_lost"}
 
 
 def test_it_survives_a_lost_connection(scripted: Scripted, start: Start) -> None:
     daemon = start(scripted.dsn)
     scripted.sql(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pyworker supervisor'"
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where application_name = 'pyworker supervisor'"
     )
     daemon.wait_for("server_back")
     daemon.stop()
@@ -120,10 +153,14 @@ def test_two_daemons_log_each_outcome_once(scripted: Scripted, start: Start) -> 
     assert singles + summed == 150
 
 
-def test_many_successes_are_summed_and_every_failure_keeps_its_line(scripted: Scripted, start: Start) -> None:
+def test_many_successes_are_summed_and_every_failure_keeps_its_line(
+    scripted: Scripted, start: Start
+) -> None:
     scripted.feed(*(commit(*range(50 * n, 50 * n + 50), job_id=n) for n in range(2500)))
     daemon = start(scripted.dsn)
-    wait_until(lambda: sum(line["count"] for line in daemon.events("jobs_succeeded")) == 125_000, 30)
+    wait_until(
+        lambda: sum(line["count"] for line in daemon.events("jobs_succeeded")) == 125_000, 30
+    )
     daemon.stop()
     assert len(daemon.events("jobs_succeeded")) <= 3
     assert daemon.events("job_succeeded") == []
@@ -141,7 +178,9 @@ def test_a_ring_wakes_it_at_once(scripted: Scripted, start: Start) -> None:
     daemon.stop()
 
 
-def test_drain_waits_for_running_jobs_and_launches_nothing(scripted: Scripted, start: Start) -> None:
+def test_drain_waits_for_running_jobs_and_launches_nothing(
+    scripted: Scripted, start: Start
+) -> None:
     counted_looks(scripted)
     daemon = start(scripted.dsn, "--drain")
     daemon.process.send_signal(signal.SIGTERM)
@@ -166,7 +205,9 @@ def test_drain_does_not_wait_for_jobs_that_began_later(scripted: Scripted, start
 
 
 def test_a_second_signal_ends_a_drain(scripted: Scripted, start: Start) -> None:
-    """The job never ends, so without the second signal the drain never does: `stop` would give up waiting."""
+    """The job never ends, so without the second signal the drain never does: `stop` would give up
+    waiting.
+    """
     counted_looks(scripted)
     daemon = start(scripted.dsn, "--drain")
     daemon.process.send_signal(signal.SIGTERM)
@@ -174,7 +215,9 @@ def test_a_second_signal_ends_a_drain(scripted: Scripted, start: Start) -> None:
     assert daemon.stop() == 0
 
 
-def test_a_server_that_gives_no_answer_ends_it_with_a_failure(scripted: Scripted, start: Start) -> None:
+def test_a_server_that_gives_no_answer_ends_it_with_a_failure(
+    scripted: Scripted, start: Start
+) -> None:
     """The server ends a tick that takes long by itself; a stopped process does nothing more."""
     daemon = start(scripted.dsn, PYWORKER_STALL_AFTER="12")
     scripted.set(tick_sleeps=30)
@@ -189,7 +232,9 @@ def test_a_server_that_gives_no_answer_ends_it_with_a_failure(scripted: Scripted
     assert daemon.events("server_stalled")[0]["wait_event"] == "Timeout:PgSleep"
 
 
-def test_a_missing_schema_is_told_and_has_its_own_code(server: PrivateServer, database: str, start: Start) -> None:
+def test_a_missing_schema_is_told_and_has_its_own_code(
+    server: PrivateServer, database: str, start: Start
+) -> None:
     daemon = start(server.dsn("supervisor", database), ready=False)
     assert daemon.end() == 5
     line = daemon.events("schema_mismatch")[0]
@@ -221,7 +266,9 @@ def test_a_role_that_may_not_supervise_is_named(scripted: Scripted, start: Start
     assert daemon.events("schema_mismatch") == []
     (line,) = daemon.events("role_refused")
     assert line["sqlstate"] == "42501"
-    assert line["message"].startswith("the role supervisor may not use it: permission denied for schema")
+    assert line["message"].startswith(
+        "the role supervisor may not use it: permission denied for schema"
+    )
     assert "jobs_supervisor" in line["hint"]
 
 
@@ -240,7 +287,9 @@ def test_a_copy_is_told_and_has_its_own_code(scripted: Scripted, start: Start) -
 
 
 def test_an_unreachable_owner_holds_up_nobody(scripted: Scripted, start: Start) -> None:
-    scripted.set(owners=[{"owner": "ghost", "session_demand": 1}, {"owner": "app", "session_demand": 1}])
+    scripted.set(
+        owners=[{"owner": "ghost", "session_demand": 1}, {"owner": "app", "session_demand": 1}]
+    )
     daemon = start(scripted.dsn, "--owner", "ghost", "--owner", "app")
     assert daemon.wait_for("sessions_launched")["owner"] == "app"
     warning = daemon.wait_for("owner_unreachable", 2)
@@ -269,7 +318,9 @@ def test_once_with_an_owner_that_is_nobody_is_an_error(scripted: Scripted, start
     assert daemon.events("supervisor_stopped")[0]["exit_code"] == 2
 
 
-def test_the_place_to_correct_it_is_the_one_where_it_was_given(scripted: Scripted, start: Start) -> None:
+def test_the_place_to_correct_it_is_the_one_where_it_was_given(
+    scripted: Scripted, start: Start
+) -> None:
     daemon = start(scripted.dsn, "--once", ready=False, PYWORKER_OWNERS="app, nosuch")
     assert daemon.end() == 2
     assert daemon.complaints[2].startswith("HINT: Correct PYWORKER_OWNERS, or: ")
@@ -307,7 +358,13 @@ def test_stuck_jobs_are_told_and_seen_in_the_exit_code(scripted: Scripted, start
 
 def test_signals_pauses_and_problems_are_told(scripted: Scripted, start: Start) -> None:
     daemon = start(scripted.dsn)
-    scripted.set(tick={"paused": True, "stopping": 1, "problems": [{"problem": "lane_quarantined", "lane": 4}]})
+    scripted.set(
+        tick={
+            "paused": True,
+            "stopping": 1,
+            "problems": [{"problem": "lane_quarantined", "lane": 4}],
+        }
+    )
     assert daemon.wait_for("stop_signal_sent")["reason"] == "timed_out"
     daemon.wait_for("everything_paused")
     assert daemon.wait_for("problem")["detail"] == {"lane": 4}
@@ -336,7 +393,9 @@ def test_until_empty_leaves_when_nothing_is_left(scripted: Scripted, start: Star
     assert [len(daemon.events(name)) for name in ("job_succeeded", "job_failed")] == [1, 1]
 
 
-def test_passwords_stay_out_of_the_log_and_of_the_arguments(scripted: Scripted, start: Start) -> None:
+def test_passwords_stay_out_of_the_log_and_of_the_arguments(
+    scripted: Scripted, start: Start
+) -> None:
     scripted.set(owners=[{"owner": "ghost", "session_demand": 1}])
     daemon = start(f"{scripted.dsn}&password=hunter2", "--owner", "ghost")
     daemon.wait_for("owner_unreachable")
@@ -352,8 +411,12 @@ def status(dsn: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def test_status_shows_the_pause_on_top_and_a_critical_check_in_its_code(scripted: Scripted) -> None:
     assert status(scripted.dsn).returncode == 0
-    scripted.sql("update jobs_internal.health set status = 'warning', detail = 'EVERYTHING IS PAUSED by bob'")
-    scripted.sql("insert into jobs_internal.running values (5, E'evil \\x1b[31m [bold]task[/bold]')")
+    scripted.sql(
+        "update jobs_internal.health set status = 'warning', detail = 'EVERYTHING IS PAUSED by bob'"
+    )
+    scripted.sql(
+        "insert into jobs_internal.running values (5, E'evil \\x1b[31m [bold]task[/bold]')"
+    )
     shown = status(scripted.dsn)
     assert re.search("EVERYTHING IS PAUSED", shown.stdout.splitlines()[1])
     assert "\x1b[31m" not in shown.stdout

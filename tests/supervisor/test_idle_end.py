@@ -15,7 +15,8 @@ def test_one_that_is_terminated_while_idle(real: Real, start: Start) -> None:
         wait_until(lambda: not real.sql(LEFT, admin=True))
         launched = len(daemon.events("sessions_launched"))
         job = real.enqueue("leave", number=2)
-        real.wait_for(job, "succeeded")  # it does not wait until the session that ended counts as lost
+        # it does not wait until the session that ended counts as lost
+        real.wait_for(job, "succeeded")
         assert len(daemon.events("sessions_launched")) > launched
     assert daemon.stop() == 0
 

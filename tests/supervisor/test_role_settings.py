@@ -28,7 +28,10 @@ def _admin(real: Real, statement: str) -> list[tuple[object, ...]]:
 @pytest.fixture(name="group")
 def _group(real: Real) -> Iterator[str]:
     """A role that owns the objects, and that the logins take on when they connect."""
-    _admin(real, "create role pw_grp in role jobs_producer, jobs_runner; grant pw_grp to app, supervisor")
+    _admin(
+        real,
+        "create role pw_grp in role jobs_producer, jobs_runner; grant pw_grp to app, supervisor",
+    )
     _admin(real, "grant create on schema public to pw_grp, app")
     yield "pw_grp"
     _admin(real, "drop owned by pw_grp; drop role pw_grp; revoke create on schema public from app")
@@ -61,19 +64,28 @@ alter table public.mine owner to app;
 
 @pytest.mark.parametrize("form", FORMS)
 def test_jobs_run_as_the_login(real: Real, start: Start, group: str, form: str) -> None:
-    """Functions, procedures and statements, in a row and alone, by a supervisor and by jobs.start()."""
+    """Functions, procedures and statements, in a row and alone, by a supervisor and by
+    jobs.start().
+    """
     _admin(real, TELL)
     with _set(real, form, "role", f"'{group}'"):
         assert real.sql("select current_user, session_user") == [(group, "app")]
         for task in ("public.tell", "public.turn", "public.tell_twice"):
             real.enqueue(task)
-        real.sql("select count(*) from jobs.enqueue_many('public.tell', array_fill('{}'::jsonb, array[40]))")
-        for statement in ("insert into public.told select current_user, session_user", "vacuum public.mine"):
+        real.sql(
+            "select count(*) from jobs.enqueue_many('public.tell', array_fill('{}'::jsonb,"
+            " array[40]))"
+        )
+        for statement in (
+            "insert into public.told select current_user, session_user",
+            "vacuum public.mine",
+        ):
             real.sql("select jobs.enqueue_sql(%s)", statement)
         daemon = start(real.dsn, "--owner", "app", "--until-empty")
         assert daemon.end(40) == 0, daemon.lines
         assert _admin(real, "select id from jobs.job where state <> 'succeeded'") == []
-        expected = [("app", "app"), (group, "app")]  # the second is the job that took the role on itself
+        # the second is the job that took the role on itself
+        expected = [("app", "app"), (group, "app")]
         assert _admin(real, "select distinct who, login from public.told order by 1") == expected
         assert _admin(real, f"select count(*) from public.told where who = '{group}'") == [(1,)]
         # By hand, in a session that took the role on when it connected.
@@ -121,20 +133,33 @@ def test_other_settings_stop_no_job(real: Real, start: Start, setting: str, form
 
 
 def test_a_connection_does_not_outlive_a_failed_launch(real: Real, start: Start) -> None:
-    """What refused it is said in waits_for and health; once it is mended, the jobs run, with no restart."""
+    """What refused it is said in waits_for and health; once it is mended, the jobs run,
+    with no restart.
+    """
     job = real.enqueue("leave", number=1)
     launchers = "select pid from pg_stat_activity where application_name = 'pyworker launcher'"
-    _admin(real, "revoke execute on function jobs_internal.launch(integer, interval) from jobs_runner")
+    _admin(
+        real, "revoke execute on function jobs_internal.launch(integer, interval) from jobs_runner"
+    )
     try:
         daemon = start(real.dsn, "--owner", "app")
         assert "permission denied" in daemon.wait_for("launch_failed")["message"]
-        wait_until(lambda: "launch refused: permission denied" in str(real.sql("select waits_for from jobs.job")[0][0]))
-        said = _admin(real, "select status, detail from jobs.health where \"check\" = 'unreached owners'")
+        wait_until(
+            lambda: (
+                "launch refused: permission denied"
+                in str(real.sql("select waits_for from jobs.job")[0][0])
+            )
+        )
+        said = _admin(
+            real, "select status, detail from jobs.health where \"check\" = 'unreached owners'"
+        )
         assert said[0][0] == "warning"
         assert "app" in str(said[0][1])
         assert "launch refused: permission denied" in str(said[0][1])
         wait_until(lambda: not _admin(real, launchers), 3)  # sooner than an idle one is closed
     finally:
-        _admin(real, "grant execute on function jobs_internal.launch(integer, interval) to jobs_runner")
+        _admin(
+            real, "grant execute on function jobs_internal.launch(integer, interval) to jobs_runner"
+        )
     assert real.wait_for(job, "succeeded") == "succeeded"
     assert daemon.stop() == 0

@@ -16,11 +16,15 @@ from pyworker.supervisor.warnings import is_on_this_host, warnings_of
 from .conftest import Real, Start, wait_until
 
 
-def test_a_superuser_is_refused_before_anything_is_written(server: PrivateServer, real: Real, start: Start) -> None:
+def test_a_superuser_is_refused_before_anything_is_written(
+    server: PrivateServer, real: Real, start: Start
+) -> None:
     daemon = start(real.admin, ready=False)
     assert daemon.end() == 2
     said = "".join(daemon.complaints)
-    assert said.startswith('pyworker: the login "postgres" is a superuser, and the supervisor needs none\nDETAIL: ')
+    assert said.startswith(
+        'pyworker: the login "postgres" is a superuser, and the supervisor needs none\nDETAIL: '
+    )
     assert "HINT: Use a role with LOGIN that is a member of jobs_supervisor." in said
     assert "Traceback" not in said
     assert daemon.lines == []
@@ -38,7 +42,8 @@ def test_a_superuser_that_was_allowed_is_told_of_once(real: Real, start: Start, 
     said = daemon.wait_for("risk")
     assert (said["problem"], said["level"]) == ("superuser", "warning")
     real.sql(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pyworker supervisor'",
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where application_name = 'pyworker supervisor'",
         admin=True,
     )
     daemon.wait_for("server_back")
@@ -46,12 +51,15 @@ def test_a_superuser_that_was_allowed_is_told_of_once(real: Real, start: Start, 
     assert len(daemon.events("risk")) == 1
 
 
-def test_a_login_that_becomes_a_superuser_is_refused_at_the_next_connection(real: Real, start: Start) -> None:
+def test_a_login_that_becomes_a_superuser_is_refused_at_the_next_connection(
+    real: Real, start: Start
+) -> None:
     daemon = start(real.dsn, "--owner", "app")
     real.sql("alter role supervisor superuser", admin=True)
     try:
         real.sql(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pyworker supervisor'",
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'pyworker supervisor'",
             admin=True,
         )
         assert daemon.end(20) == 2
@@ -60,13 +68,18 @@ def test_a_login_that_becomes_a_superuser_is_refused_at_the_next_connection(real
         real.sql("alter role supervisor nosuperuser", admin=True)
 
 
-@pytest.mark.parametrize("power", ["superuser", "createrole", "replication", "bypassrls", "pg_execute_server_program"])
+@pytest.mark.parametrize(
+    "power", ["superuser", "createrole", "replication", "bypassrls", "pg_execute_server_program"]
+)
 def test_a_login_that_is_a_member_of_a_powerful_role_is_refused_and_told_of(
     real: Real, start: Start, power: str
 ) -> None:
     """Not directly, and through SET ROLE alone; allowed, it runs and says so once."""
     real.sql("create role pw_boss; create role pw_between", admin=True)
-    real.sql(f"grant {power} to pw_boss" if power.startswith("pg_") else f"alter role pw_boss {power}", admin=True)
+    real.sql(
+        f"grant {power} to pw_boss" if power.startswith("pg_") else f"alter role pw_boss {power}",
+        admin=True,
+    )
     for role, group in (("pw_between", "pw_boss"), ("supervisor", "pw_between")):
         real.sql(f"grant {group} to {role} with inherit false, set true", admin=True)
     has = power if power.startswith("pg_") else f"{power.upper()} by membership in pw_boss"
@@ -74,7 +87,9 @@ def test_a_login_that_is_a_member_of_a_powerful_role_is_refused_and_told_of(
         daemon = start(real.dsn, ready=False)
         assert daemon.end() == 2
         complaint = "".join(daemon.complaints)
-        assert complaint.startswith(f'pyworker: the login "supervisor" has {has}, and the supervisor needs none\n')
+        assert complaint.startswith(
+            f'pyworker: the login "supervisor" has {has}, and the supervisor needs none\n'
+        )
         assert daemon.lines == []
         assert real.sql("select count(*) from jobs.supervisors", admin=True) == [(0,)]
         daemon = start(real.dsn, "--owner", "app", "--allow-superuser")
@@ -127,8 +142,8 @@ def test_where_a_connection_goes(host: str, address: str, *, here: bool) -> None
     ],
 )
 def test_off_this_machine_the_server_has_to_be_verified(
-    server: PrivateServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, environment: dict[str, str],
-    warned: str | None,
+    server: PrivateServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str,
+    environment: dict[str, str], warned: str | None,
 ) -> None:  # fmt: skip
     services = tmp_path / "services"
     services.write_text("[strict]\nsslmode=verify-full\n[loose]\nsslmode=allow\n")
@@ -137,7 +152,9 @@ def test_off_this_machine_the_server_has_to_be_verified(
         monkeypatch.setenv(name, value)
     # The socket takes any sslmode: what counts is what was asked for, wherever it was said.
     monkeypatch.setattr(warnings, "is_on_this_host", lambda _host, _address: False)
-    with psycopg.connect(f"host={server.status().socket} user=supervisor dbname=postgres {more}") as line:
+    with psycopg.connect(
+        f"host={server.status().socket} user=supervisor dbname=postgres {more}"
+    ) as line:
         found = list(warnings_of(line, privileges=None))
     assert [risk["problem"] for risk in found] == (["unverified_server"] if warned else [])
     if warned:

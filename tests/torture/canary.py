@@ -8,11 +8,17 @@ __all__ = ["WORD", "look"]
 
 WORD = "canary-"
 _STATISTICS = {
-    "pg_stat_activity": "select query from pg_stat_activity where query like %s and pid <> pg_backend_pid() limit 1",
+    "pg_stat_activity": (
+        "select query from pg_stat_activity where query like %s and pid <> pg_backend_pid() limit 1"
+    ),
     "pg_stat_statements": "select query from pg_stat_statements where query like %s limit 1",
 }
-_VIEWS = "select relname from pg_class where relnamespace = 'jobs'::regnamespace and relkind = 'v' order by 1"
-#: Who looks, and at what: the second enqueuer is the one of the other owner, whose arguments are its own.
+_VIEWS = (
+    "select relname from pg_class where relnamespace = 'jobs'::regnamespace and relkind = 'v'"
+    " order by 1"
+)
+#: Who looks, and at what: the second enqueuer is the one of the other owner,
+#: whose arguments are its own.
 _OTHERS = {"reader": WORD, "operator": WORD, "supervisor": WORD, "other": f"{WORD}e0_"}
 
 

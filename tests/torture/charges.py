@@ -1,4 +1,6 @@
-"""Invariants of attempts: they add up, each ends for a reason, and a crash charges no job that it need not."""
+"""Invariants of attempts: they add up, each ends for a reason, and a crash charges no job that it
+need not.
+"""
 
 from collections.abc import Iterator
 
@@ -11,7 +13,9 @@ _SHOWN = 4  # examples of one complaint
 
 
 def attempts_add_up(history: History) -> Iterator[tuple[str, object]]:
-    """I10: attempts are 1, 2, 3 and so on, no more than allowed, each closed with an outcome that has a reason."""
+    """I10: attempts are 1, 2, 3 and so on, no more than allowed, each closed with an outcome that
+    has a reason.
+    """
     for number, attempts in history.attempts.items():
         job = history.jobs.get(number)
         if job is None:
@@ -55,7 +59,8 @@ def _explained(history: History, job: Job, kind: Kind, attempt: Attempt) -> bool
             return job.id in history.cancels or (state == "PWC02" and scenario.terminations)
         case "lost":
             hit = scenario.crashes or scenario.terminations
-            # A child session that finds no room as it starts ends by FATAL, before its statement begins.
+            # A child session that finds no room as it starts ends by FATAL, before its statement
+            # begins.
             starved = scenario.starves and kind.effects != "once"
             return state in kind.errors or (state in ("PWL01", "PWL02") and (hit or starved))
         case "in_doubt":
@@ -66,10 +71,22 @@ def _explained(history: History, job: Job, kind: Kind, attempt: Attempt) -> bool
 
 
 def _charged(history: History) -> Iterator[tuple[str, object]]:
-    """A crash charges at most the job on trial, an ended session at most its own; a stopped server nobody."""
+    """A crash charges at most the job on trial, an ended session at most its own;
+    a stopped server nobody.
+    """
     once = {job.id for job, kind in history.loaded() if kind.effects == "once"}
-    lost = [a for attempts in history.attempts.values() for a in attempts if a.outcome == "lost" and a.job_id in once]
+    lost = [
+        a
+        for attempts in history.attempts.values()
+        for a in attempts
+        if a.outcome == "lost" and a.job_id in once
+    ]
     most = history.counts.get("crash", 0) + history.counts.get("terminate", 0)
     if len(lost) > most:
-        examples = ", ".join(f"job {attempt.job_id} attempt {attempt.attempt}" for attempt in lost[:_SHOWN])
-        yield f"{len(lost)} attempts were charged as lost for {most} crashes and ended sessions", examples
+        examples = ", ".join(
+            f"job {attempt.job_id} attempt {attempt.attempt}" for attempt in lost[:_SHOWN]
+        )
+        yield (
+            f"{len(lost)} attempts were charged as lost for {most} crashes and ended sessions",
+            examples,
+        )

@@ -16,26 +16,49 @@ __all__ = ["torture"]
 
 
 @click.command()
-@click.option("--seed", type=int, help="Draw the faults from this number; default: a fresh one, which is printed.")
-@click.option("--seconds", type=click.IntRange(min=1), default=60, show_default=True, help="Time for all scenarios.")
-@click.option("--scenario", "scenarios", multiple=True, metavar="NAME", help="Run this one; may be repeated.")
-@click.option("--list", "listing", is_flag=True, help="List the scenarios, or with --mutants the mutants, and leave.")
 @click.option(
-    "--mutants", is_flag=True, help="Plant bugs, one at a time, and show that the checker sees each; SEED is not asked."
+    "--seed",
+    type=int,
+    help="Draw the faults from this number; default: a fresh one, which is printed.",
 )
-@click.option("--mutant", "names", multiple=True, metavar="NAME", help="Plant this one only; may be repeated.")
+@click.option(
+    "--seconds",
+    type=click.IntRange(min=1),
+    default=60,
+    show_default=True,
+    help="Time for all scenarios.",
+)
+@click.option(
+    "--scenario", "scenarios", multiple=True, metavar="NAME", help="Run this one; may be repeated."
+)
+@click.option(
+    "--list",
+    "listing",
+    is_flag=True,
+    help="List the scenarios, or with --mutants the mutants, and leave.",
+)
+@click.option(
+    "--mutants",
+    is_flag=True,
+    help="Plant bugs, one at a time, and show that the checker sees each; SEED is not asked.",
+)
+@click.option(
+    "--mutant", "names", multiple=True, metavar="NAME", help="Plant this one only; may be repeated."
+)
 @click.option(
     "--dir", "directory", type=click.Path(file_okay=False, path_type=Path),
     help="Where its server and its logs live; default: a temporary directory.",
 )  # fmt: skip
 def torture(
-    seed: int | None, seconds: int, scenarios: tuple[str, ...], names: tuple[str, ...], directory: Path | None,
-    *, listing: bool, mutants: bool,
+    seed: int | None, seconds: int, scenarios: tuple[str, ...], names: tuple[str, ...],
+    directory: Path | None, *, listing: bool, mutants: bool,
 ) -> None:  # fmt: skip
-    """Break things under load on a server of its own, and prove that nothing was lost, done twice or stuck.
+    """Break things under load on a server of its own, and prove that nothing was lost,
+    done twice or stuck.
 
-    The same seed gives the same plan of faults. Leaves with 0 only when nothing was violated; otherwise it keeps its
-    logs and says how to see it again. The server is made at the start and destroyed at the end.
+    The same seed gives the same plan of faults. Leaves with 0 only when nothing was violated;
+    otherwise it keeps its logs and says how to see it again.
+    The server is made at the start and destroyed at the end.
     """
     mutants = mutants or bool(names)
     if listing:
@@ -74,10 +97,16 @@ def _refuse_unknown(scenarios: Sequence[str], mutants: Sequence[str]) -> None:
     from tests.torture.mutants import MUTANTS
     from tests.torture.scenario import SCENARIOS
 
-    for kind, given, known in (("scenario", scenarios, sorted(SCENARIOS)), ("mutant", mutants, list(MUTANTS))):
+    for kind, given, known in (
+        ("scenario", scenarios, sorted(SCENARIOS)),
+        ("mutant", mutants, list(MUTANTS)),
+    ):
         for name in given:
             if name not in known:
-                raise ConfigError(f'there is no {kind} "{name}"', hint=f"{kind.capitalize()}s: {', '.join(known)}.")
+                raise ConfigError(
+                    f'there is no {kind} "{name}"',
+                    hint=f"{kind.capitalize()}s: {', '.join(known)}.",
+                )
 
 
 def _scenarios(seed: int | None, seconds: int, names: Sequence[str], top: Path) -> bool:
@@ -106,6 +135,9 @@ def _mutants(names: Sequence[str], top: Path) -> bool:
         if not one.right:
             for violation in one.finding.violations:
                 click.echo(f"{one.scenario}: {violation.invariant}: {violation.message}")
-            click.echo(f"{one.mutant.name if one.mutant else 'control'}: logs: {one.finding.kept or 'none'}")
+            click.echo(
+                f"{one.mutant.name if one.mutant else 'control'}: logs:"
+                f" {one.finding.kept or 'none'}"
+            )
     click.echo(verdict_line(verdicts))
     return all(one.right for one in verdicts)

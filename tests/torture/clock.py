@@ -25,7 +25,9 @@ class Clock:
 
     @staticmethod
     def impossible() -> str | None:
-        """Say why it cannot be made on this machine, if so: it needs a compiler, and nothing is installed for it."""
+        """Say why it cannot be made on this machine, if so: it needs a compiler,
+        and nothing is installed for it.
+        """
         if not sys.platform.startswith("linux"):
             return "the clock that is put before the server's own is for Linux"
         if shutil.which("cc") is None:

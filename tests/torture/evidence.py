@@ -1,4 +1,6 @@
-"""What is kept of a scenario that went wrong, beside its journal and its logs: the tables, before the database goes."""
+"""What is kept of a scenario that went wrong, beside its journal and its logs: the tables,
+before the database goes.
+"""
 
 from tests.torture.world import World
 

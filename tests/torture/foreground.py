@@ -1,4 +1,6 @@
-"""An ordinary client beside the jobs: one small INSERT ten times a second, and how long each took."""
+"""An ordinary client beside the jobs: one small INSERT ten times a second,
+and how long each took.
+"""
 
 import threading
 import time
@@ -25,7 +27,9 @@ def p99(seconds: list[float]) -> float:
 
 
 class Foreground(threading.Thread):
-    """The thread of that client. A server that is away is no slow answer; what it says when it is there is one."""
+    """The thread of that client. A server that is away is no slow answer; what it says when it is
+    there is one.
+    """
 
     def __init__(self, world: World) -> None:
         """Nothing was measured yet."""
@@ -39,7 +43,10 @@ class Foreground(threading.Thread):
         """Insert until told to end."""
         try:
             while not self._end.wait(_AGAIN):
-                with suppress(psycopg.OperationalError, psycopg.InterfaceError), self._world.connect("app") as line:
+                with (
+                    suppress(psycopg.OperationalError, psycopg.InterfaceError),
+                    self._world.connect("app") as line,
+                ):
                     while not self._end.wait(_EVERY):
                         begun = time.monotonic()
                         line.execute("insert into stage.foreground default values")
@@ -56,10 +63,14 @@ class Foreground(threading.Thread):
         scenario, count = self._world.scenario, len(self.seconds)
         told = []
         if max(self.seconds, default=0.0) > _LONGEST:
-            told.append(f"expected {_LONGEST:g} s at most; an ordinary INSERT took {max(self.seconds):.1f} s")
+            told.append(
+                f"expected {_LONGEST:g} s at most;"
+                f" an ordinary INSERT took {max(self.seconds):.1f} s"
+            )
         if count > _FEW and p99(self.seconds) > scenario.foreground:
             told.append(
-                f"expected {scenario.foreground:g} s at most for 99 of 100 ordinary INSERTs; of {count} the slowest"
+                f"expected {scenario.foreground:g} s at most for 99 of 100 ordinary INSERTs;"
+                f" of {count} the slowest"
                 f" hundredth took {p99(self.seconds):.2f} s or more"
             )
         return [scenario.violation("I12", text) for text in told]

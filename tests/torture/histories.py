@@ -18,8 +18,8 @@ def job(number: int, kind: str, state: str = "succeeded", **facts: Any) -> Job:
     tag = f"{kind}_{number}"
     given: dict[str, Any] = {
         "id": number, "tag": tag, "queue": "default", "owner": "app", "state": state, "attempt": 1,
-        "max_attempts": 3, "run_at": NOW, "started_at": NOW, "finished_at": NOW + ON, "timeout": None,
-        "sqlstate": None, "message": None,
+        "max_attempts": 3, "run_at": NOW, "started_at": NOW, "finished_at": NOW + ON,
+        "timeout": None, "sqlstate": None, "message": None,
     }  # fmt: skip
     if kind == "short":
         given |= {"task": "stage.effect", "args": {"tag": tag}, "result": f"{tag}/{number}"}
@@ -28,8 +28,8 @@ def job(number: int, kind: str, state: str = "succeeded", **facts: Any) -> Job:
 
 def attempt(number: int, at: int = 1, outcome: str | None = "succeeded", **facts: Any) -> Attempt:
     given: dict[str, Any] = {
-        "job_id": number, "attempt": at, "outcome": outcome, "started_at": NOW, "finished_at": NOW + ON,
-        "sqlstate": None,
+        "job_id": number, "attempt": at, "outcome": outcome, "started_at": NOW,
+        "finished_at": NOW + ON, "sqlstate": None,
     }  # fmt: skip
     return Attempt(**{**given, **facts})
 
@@ -40,12 +40,23 @@ def again(number: int) -> Attempt:
 
 
 def entry(number: int, kind: str, outcome: Any = "ok", **facts: Any) -> Entry:
-    given: dict[str, Any] = {"tag": f"{kind}_{number}", "kind": kind, "owner": "app", "outcome": outcome}
+    given: dict[str, Any] = {
+        "tag": f"{kind}_{number}",
+        "kind": kind,
+        "owner": "app",
+        "outcome": outcome,
+    }
     return Entry(**{**given, "ids": (number,) if outcome == "ok" else (), **facts})
 
 
 def effect(number: int, kind: str, **facts: Any) -> Effect:
-    given = {"tag": f"{kind}_{number}", "job_id": number, "attempt": 1, "by_current": "app", "by_session": "app"}
+    given = {
+        "tag": f"{kind}_{number}",
+        "job_id": number,
+        "attempt": 1,
+        "by_current": "app",
+        "by_session": "app",
+    }
     return Effect(**{**given, **facts})
 
 
@@ -54,12 +65,12 @@ def right(scenario: type[Scenario] = Calm) -> History:
     return History(
         scenario=scenario(),
         entries=[
-            entry(1, "short"), entry(2, "fails"), entry(3, "call"), entry(4, "index"), entry(5, "cancelled"),
-            entry(6, "timed_out"), entry(7, "phantom", "rolled_back"), entry(8, "short", "unknown"),
-            entry(9, "short", "unknown"), entry(10, "stumbles"), entry(11, "refused"), entry(12, "tells"),
-            entry(13, "unique", at=LATER.timestamp()), entry(14, "unique", at=(LATER + ON).timestamp()),
-            entry(15, "call_checked"), entry(16, "high"), entry(17, "low"),
-            entry(5, "cancel", message="cancelled"),
+            entry(1, "short"), entry(2, "fails"), entry(3, "call"), entry(4, "index"),
+            entry(5, "cancelled"), entry(6, "timed_out"), entry(7, "phantom", "rolled_back"),
+            entry(8, "short", "unknown"), entry(9, "short", "unknown"), entry(10, "stumbles"),
+            entry(11, "refused"), entry(12, "tells"), entry(13, "unique", at=LATER.timestamp()),
+            entry(14, "unique", at=(LATER + ON).timestamp()), entry(15, "call_checked"),
+            entry(16, "high"), entry(17, "low"), entry(5, "cancel", message="cancelled"),
         ],
         cancels=frozenset({5}),
         jobs={
@@ -74,14 +85,17 @@ def right(scenario: type[Scenario] = Calm) -> History:
             11: job(11, "refused", "failed", sqlstate="23514"),
             12: job(12, "tells", "failed", max_attempts=1, sqlstate="P0001"),
             13: job(13, "unique", unique_key="k", started_at=LATER, finished_at=LATER + ON * 0.5),
-            14: job(14, "unique", unique_key="k", started_at=LATER + ON, finished_at=LATER + ON * 2),
+            14: job(14, "unique", unique_key="k", started_at=LATER + ON,
+                finished_at=LATER + ON * 2),
             15: job(15, "call_checked"),
             16: job(16, "high", queue="ordered", priority="high"),
-            17: job(17, "low", queue="ordered", priority="low", started_at=NOW + ON, finished_at=NOW + ON * 2),
+            17: job(17, "low", queue="ordered", priority="low", started_at=NOW + ON,
+                finished_at=NOW + ON * 2),
         },
         attempts={
             1: [attempt(1)],
-            2: [attempt(2, 1, "failed", sqlstate="P0001"), attempt(2, 2, "failed", sqlstate="P0001")],
+            2: [attempt(2, 1, "failed", sqlstate="P0001"),
+                attempt(2, 2, "failed", sqlstate="P0001")],
             3: [attempt(3)],
             4: [attempt(4)],
             5: [attempt(5, 1, "cancelled", sqlstate="PWC01")],
@@ -97,22 +111,27 @@ def right(scenario: type[Scenario] = Calm) -> History:
             17: [attempt(17, started_at=NOW + ON, finished_at=NOW + ON * 2)],
         },
         effects=[
-            effect(1, "short"), effect(3, "call"), effect(3, "call"), effect(8, "short"), effect(10, "stumbles"),
-            effect(13, "unique"), effect(14, "unique"), effect(15, "call_checked"), effect(15, "call_checked"),
-            effect(16, "high"), effect(17, "low"),
+            effect(1, "short"), effect(3, "call"), effect(3, "call"), effect(8, "short"),
+            effect(10, "stumbles"), effect(13, "unique"), effect(14, "unique"),
+            effect(15, "call_checked"), effect(15, "call_checked"), effect(16, "high"),
+            effect(17, "low"),
         ],
         queues={"default": 20, "narrow": 1},
         indexes={"i_index_4": True},
         lines={(12, 1): [f"tells_12 {number}" for number in (1, 2, 3)]},
         told=Told(
             ends=frozenset({
-                (2, 1, "failed"), (2, 2, "failed"), (5, 1, "cancelled"), (6, 1, "timed_out"), (10, 1, "failed"),
-                (11, 1, "failed"), (12, 1, "failed"),
+                (2, 1, "failed"), (2, 2, "failed"), (5, 1, "cancelled"), (6, 1, "timed_out"),
+                (10, 1, "failed"), (11, 1, "failed"), (12, 1, "failed"),
             }),
-            last=frozenset({(2, "failed"), (5, "cancelled"), (6, "failed"), (11, "failed"), (12, "failed")}),
+            last=frozenset({(2, "failed"), (5, "cancelled"), (6, "failed"), (11, "failed"),
+                (12, "failed")}),
             succeeded=10,
         ),
-        log="2026-01-01 00:00:00.000 UTC [1] 00000 LOG:  database system is ready to accept connections\n",
+        log=(
+            "2026-01-01 00:00:00.000 UTC [1] 00000 LOG:  database system is ready to accept"
+            " connections\n"
+        ),
     )  # fmt: skip
 
 
@@ -136,7 +155,9 @@ def told(history: History, **facts: Any) -> History:
 def said(history: History, number: int, **facts: Any) -> History:
     """Change what the journal says of the first entry with this job."""
     found = next(one for one in history.entries if one.ids == (number,))
-    return replace(history, entries=[replace(one, **facts) if one is found else one for one in history.entries])
+    return replace(
+        history, entries=[replace(one, **facts) if one is found else one for one in history.entries]
+    )
 
 
 def cancel(history: History, number: int, answer: str) -> History:
@@ -145,4 +166,7 @@ def cancel(history: History, number: int, answer: str) -> History:
 
 
 def log(history: History, *lines: str) -> History:
-    return replace(history, log=history.log + "".join(f"2026-01-01 00:00:10.000 UTC {line}\n" for line in lines))
+    return replace(
+        history,
+        log=history.log + "".join(f"2026-01-01 00:00:10.000 UTC {line}\n" for line in lines),
+    )

@@ -1,6 +1,5 @@
-"""What happened, gathered after the drain: from the journal, the ledger, the views, and what is left on the server."""
+"""What happened, gathered after the drain: from the journal, the ledger, the views and the logs."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +8,12 @@ from typing import Any
 
 from tests.torture.journal import Entry
 from tests.torture.kinds import KINDS, Kind
+from tests.torture.residue import Residue
 from tests.torture.scenario import Scenario
 from tests.torture.supervisors import Supervisors
 from tests.torture.world import World
 
-__all__ = ["Attempt", "Effect", "History", "Job", "Residue", "Told", "gather", "measure_residue"]
+__all__ = ["Attempt", "Effect", "History", "Job", "Told", "gather"]
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "in_doubt"})
 
@@ -68,28 +68,17 @@ class Effect:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Residue:
-    """What is on the server while nobody is at work: it should be what was there before."""
-
-    segments: int = 0
-    advisory_locks: int = 0
-    prepared: int = 0
-    background: int = 0
-    held_slots: int = 0
-    messages: int = 0
-    connections: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Told:
     """What the logs of all supervisors tell."""
 
-    ends: frozenset[tuple[int, int, str]] = frozenset()  #: job, attempt, outcome: of what did not succeed
+    #: job, attempt, outcome: of what did not succeed
+    ends: frozenset[tuple[int, int, str]] = frozenset()
     last: frozenset[tuple[int, str]] = frozenset()  #: job, state: of the same
     twice: int = 0  #: lines of the first sort that are there a second time
     succeeded: int = 0  #: successes, in lines of their own and summed
     duty_errors: tuple[tuple[str, str], ...] = ()  #: duty, SQLSTATE
-    interrupted: bool = False  #: a supervisor was killed or frozen: it may have told what it had not committed
+    #: a supervisor was killed or frozen: it may have told what it had not committed
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +99,15 @@ class History:
     counts: Mapping[str, int] = field(default_factory=dict)
     killed: frozenset[int] = frozenset()
     log: str = ""
-    sizes: Mapping[str, int] = field(default_factory=dict)  #: bytes of the relations of pyworker and pgmq
+    #: bytes of the relations of pyworker and pgmq
+    sizes: Mapping[str, int] = field(default_factory=dict)
     canaries: Mapping[str, str] = field(default_factory=dict)  #: place -> what was seen there
     slow_stops: Sequence[str] = ()
     supervisor_ends: Sequence[str] = ()  #: supervisors that did not leave as asked
     supervisor_events: Mapping[str, int] = field(default_factory=dict)
     told: Told | None = None  #: None: nobody looked
-    lines: Mapping[tuple[int, int], Sequence[str]] = field(default_factory=dict)  #: of jobs.log, by job and attempt
+    #: of jobs.log, by job and attempt
+    lines: Mapping[tuple[int, int], Sequence[str]] = field(default_factory=dict)
 
     def by_tag(self) -> dict[str, list[Job]]:
         """Group the jobs by the enqueue that made them."""
@@ -127,7 +118,9 @@ class History:
         return found
 
     def calls(self) -> Iterator[tuple[Entry, Kind, list[Job]]]:
-        """List the enqueues of the load, each with its kind and with the jobs that carry its tag."""
+        """List the enqueues of the load, each with its kind and with the jobs that carry
+        its tag.
+        """
         by_tag = self.by_tag()
         for entry in self.entries:
             if entry.kind != "cancel":
@@ -141,8 +134,9 @@ class History:
 
 
 _JOBS = """
-select id, note ->> 'tag', queue, owner, state, attempt, max_attempts, run_at, started_at, finished_at, timeout,
-  error ->> 'sqlstate', error ->> 'message', error ->> 'detail', task, priority, unique_key, args, result
+select id, note ->> 'tag', queue, owner, state, attempt, max_attempts, run_at, started_at,
+  finished_at, timeout, error ->> 'sqlstate', error ->> 'message', error ->> 'detail',
+  task, priority, unique_key, args, result
 from jobs.job
 """
 _ATTEMPTS = """
@@ -159,60 +153,22 @@ _SIZES = """
 select c.oid::regclass::text, pg_table_size(c.oid) from pg_class as c
 where c.relkind = 'r' and c.relnamespace in ('jobs_internal'::regnamespace, 'pgmq'::regnamespace)
 """
-_RESIDUE = """
-select
-  (select count(*) from pg_locks where locktype = 'advisory' and database =
-    (select oid from pg_database where datname = current_database())),
-  (select count(*) from pg_prepared_xacts where database = current_database()),
-  (select count(*) from pg_stat_activity where datname = current_database()
-    and backend_type not in ('client backend', 'autovacuum worker', 'parallel worker')),
-  (select count(*) from jobs_internal.slot where session_id is not null),
-  array(select format('%s %s', usename, application_name) from pg_stat_activity
-    where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
-      and application_name not like 'torture%' order by 1)
-"""
-_QUEUES = (
-    "select oid::regclass::text from pg_class where relkind = 'r' and oid::regclass::text like 'pgmq.q\\_pyworker\\_%'"
-)
-_SEGMENT = re.compile(r"mmap\.\d+$")
 
 
-def segments_left(world: World) -> int:
-    """Count the shared-memory segments that nobody has mapped; the torture server keeps them as files of its own."""
-    data = world.server.dir / "data"
-    there = {entry.name for entry in (data / "pg_dynshmem").iterdir() if _SEGMENT.search(entry.name)}
-    mapped: set[str] = set()
-    for pid in world.processes():
-        try:
-            maps = (world.proc / str(pid) / "maps").read_text()
-        except OSError:
-            continue
-        mapped |= {name for name in there if name in maps}
-    return len(there - mapped)
-
-
-def measure_residue(world: World) -> Residue:
-    """Look at what is on the server now."""
-    locks, prepared, background, held, connections = world.rows(_RESIDUE)[0]
-    messages = sum(world.rows(f"select count(*) from {row[0]}")[0][0] for row in world.rows(_QUEUES))
-    return Residue(
-        segments=segments_left(world),
-        messages=messages,
-        advisory_locks=locks,
-        prepared=prepared,
-        background=background,
-        held_slots=held,
-        connections=tuple(connections),
-    )
-
-
-def gather(world: World, before: Residue, after: Residue, *, canaries: Mapping[str, str]) -> History:
+def gather(
+    world: World, before: Residue, after: Residue, *, canaries: Mapping[str, str]
+) -> History:
     """Read everything, as the administrator."""
     attempts: dict[int, list[Attempt]] = {}
     for row in world.rows(_ATTEMPTS):
         attempts.setdefault(row[0], []).append(
             Attempt(
-                job_id=row[0], attempt=row[1], outcome=row[2], started_at=row[3], finished_at=row[4], sqlstate=row[5]
+                job_id=row[0],
+                attempt=row[1],
+                outcome=row[2],
+                started_at=row[3],
+                finished_at=row[4],
+                sqlstate=row[5],
             )
         )
     return History(
@@ -222,7 +178,14 @@ def gather(world: World, before: Residue, after: Residue, *, canaries: Mapping[s
         jobs={row[0]: _job(row) for row in world.rows(_JOBS)},
         attempts=attempts,
         effects=[
-            Effect(tag=row[0], job_id=row[1], attempt=row[2], by_current=row[3], by_session=row[4], pid=row[5])
+            Effect(
+                tag=row[0],
+                job_id=row[1],
+                attempt=row[2],
+                by_current=row[3],
+                by_session=row[4],
+                pid=row[5],
+            )
             for row in world.rows(_EFFECTS)
         ],
         orders=frozenset(row[0] for row in world.rows("select tag from stage.orders")),
@@ -247,27 +210,38 @@ def read_logs(supervisors: Supervisors) -> Told:
     """Read what the supervisors wrote."""
     events = [line for one in supervisors.all for line in one.lines()]
     ends = Counter(
-        (int(line["job_id"]), int(line["attempt"]), str(line["outcome"])) for line in events if "outcome" in line
+        (int(line["job_id"]), int(line["attempt"]), str(line["outcome"]))
+        for line in events
+        if "outcome" in line
     )
     return Told(
         ends=frozenset(ends),
-        last=frozenset((int(line["job_id"]), str(line["state"])) for line in events if "outcome" in line),
-        twice=sum(count - 1 for (_job, _attempt, outcome), count in ends.items() if outcome != "interrupted"),
+        last=frozenset(
+            (int(line["job_id"]), str(line["state"])) for line in events if "outcome" in line
+        ),
+        twice=sum(
+            count - 1
+            for (_job, _attempt, outcome), count in ends.items()
+            if outcome != "interrupted"
+        ),
         succeeded=sum(
-            int(line.get("count", 1)) for line in events if line.get("event") in ("job_succeeded", "jobs_succeeded")
+            int(line.get("count", 1))
+            for line in events
+            if line.get("event") in ("job_succeeded", "jobs_succeeded")
         ),
         duty_errors=tuple(
-            (str(line.get("duty")), str(line.get("sqlstate") or "")) for line in events
+            (str(line.get("duty")), str(line.get("sqlstate") or ""))
+            for line in events
             if line.get("event") == "duty_failed"
         ),
         interrupted=any(one.killed or one.was_stopped for one in supervisors.all),
-    )  # fmt: skip
+    )
 
 
 def _job(row: tuple[Any, ...]) -> Job:
     return Job(
-        id=row[0], tag=row[1], queue=row[2], owner=row[3], state=row[4], attempt=row[5], max_attempts=row[6],
-        run_at=row[7], started_at=row[8], finished_at=row[9], timeout=row[10], sqlstate=row[11], message=row[12],
-        detail=row[13], task=row[14], priority=row[15], unique_key=row[16], args=row[17],
-        result=row[18],
+        id=row[0], tag=row[1], queue=row[2], owner=row[3], state=row[4], attempt=row[5],
+        max_attempts=row[6], run_at=row[7], started_at=row[8], finished_at=row[9], timeout=row[10],
+        sqlstate=row[11], message=row[12], detail=row[13], task=row[14], priority=row[15],
+        unique_key=row[16], args=row[17], result=row[18],
     )  # fmt: skip

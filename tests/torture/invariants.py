@@ -1,4 +1,6 @@
-"""What must be true after each scenario. One function for each invariant: a history in, what is wrong with it out."""
+"""What must be true after each scenario. One function for each invariant: a history in,
+what is wrong with it out.
+"""
 
 import re
 from collections import defaultdict
@@ -50,10 +52,18 @@ def nothing_left(history: History) -> Iterator[tuple[str, object]]:
         if now > there:
             yield f"{what.replace('_', ' ')} left after the drain", f"{now}, and {there} before"
     refused = history.supervisor_events.get("no_worker_slot", 0)
-    # Three supervisors that do not know of each other's launches yet, one of them long asleep, may ask for all slots.
-    many = history.scenario.supervisors >= _MANY and history.told is not None and history.told.interrupted
+    # Three supervisors that do not know of each other's launches yet, one of them long asleep,
+    # may ask for all slots.
+    many = (
+        history.scenario.supervisors >= _MANY
+        and history.told is not None
+        and history.told.interrupted
+    )
     if refused and not (history.scenario.slots_taken or history.scenario.starves or many):
-        yield "a supervisor was refused a worker slot, and nobody else used them up", f"{refused} times"
+        yield (
+            "a supervisor was refused a worker slot, and nobody else used them up",
+            f"{refused} times",
+        )
     if after.connections:
         yield "connections left after the supervisors had gone", ", ".join(after.connections)
 
@@ -65,8 +75,14 @@ def no_orphan_at_rest(history: History) -> Iterator[tuple[str, object]]:
 
 
 def no_broken_index(history: History) -> Iterator[tuple[str, object]]:
-    """I8: no invalid index, except one that a job which did not succeed speaks of; no leftover of a rebuild."""
-    told = {f"i_{job.tag}" for job, kind in history.loaded() if kind.relation is not None and job.state != "succeeded"}
+    """I8: no invalid index, except one that a job which did not succeed speaks of;
+    no leftover of a rebuild.
+    """
+    told = {
+        f"i_{job.tag}"
+        for job, kind in history.loaded()
+        if kind.relation is not None and job.state != "succeeded"
+    }
     said = " ".join(job.detail or "" for job in history.jobs.values())
     for index, valid in history.indexes.items():
         rebuilt = re.search(r"_cc(new|old)\d*$", index)
@@ -88,7 +104,9 @@ def is_hot(relation: str) -> bool:
 
 
 def sizes_are_bounded(history: History) -> Iterator[tuple[str, object]]:
-    """I9: what comes and goes leaves no more behind than all jobs of the run together could have filled."""
+    """I9: what comes and goes leaves no more behind than all jobs of the run together could have
+    filled.
+    """
     bound = 2**20 + 2048 * len(history.jobs)
     for relation, size in history.sizes.items():
         if is_hot(relation) and size > bound:
@@ -100,40 +118,62 @@ def runs_as_owner(history: History) -> Iterator[tuple[str, object]]:
     for effect in history.effects:
         job = history.jobs.get(effect.job_id or 0)
         if job is not None and not job.owner == effect.by_current == effect.by_session:
-            yield f"a job of {job.owner} ran as {effect.by_session}/{effect.by_current}", f"job {job.id}"
+            yield (
+                f"a job of {job.owner} ran as {effect.by_session}/{effect.by_current}",
+                f"job {job.id}",
+            )
 
 
 _CRASH = re.compile(r"\(PID (\d+)\) was terminated by signal (\d+)|\bPANIC: .*|\bTRAP: .*")
-#: Errors that are ours, or nobody's: internal ones, and sessions that found themselves fenced off (PW050, PW041).
+#: Errors that are ours, or nobody's: internal ones, and sessions that found themselves fenced off
+#: (PW050, PW041).
 _INTERNAL = re.compile(r"^.*\] (?:XX\d{3}|PW050|PW041) .*(?:ERROR|FATAL|PANIC): .*$", re.MULTILINE)
 _RESCUE = re.compile(r"WARNING: .*cannot be rescued now.*")
 
 
 def server_is_well(history: History) -> Iterator[tuple[str, object]]:
-    """I12: the server crashed only when we made it, reported no error of its own, and stopped in time."""
-    crashes = [found for found in _CRASH.finditer(history.log) if int(found[1] or 0) not in history.killed]
+    """I12: the server crashed only when we made it, reported no error of its own,
+    and stopped in time.
+    """
+    crashes = [
+        found for found in _CRASH.finditer(history.log) if int(found[1] or 0) not in history.killed
+    ]
     if len(crashes) > history.counts.get("crash", 0) - len(history.killed):
         for found in crashes:
             yield "the server crashed, and it was not our doing", found[0]
     for found in _INTERNAL.finditer(history.log):
         yield "an internal error in the server's log", found[0].strip()[:200]
     for found in _RESCUE.finditer(history.log):
-        if not (history.scenario.starves and "No space left on device" in found[0]):  # it is tried again
+        # it is tried again
+        if not (history.scenario.starves and "No space left on device" in found[0]):
             yield "a rescue failed", found[0][:200]
     for stop in history.slow_stops:
         yield "expected 10 s at most", stop
     for end in history.supervisor_ends:
         yield "a supervisor did not leave as asked", end
     for entry in history.entries:
-        if entry.outcome == "failed" and (entry.sqlstate or "")[:2] in ("XX", "42", "P0", "21", "22"):
-            yield f"an enqueue or cancel was refused with {entry.sqlstate}", f"{entry.tag}: {entry.message}"
+        if entry.outcome == "failed" and (entry.sqlstate or "")[:2] in (
+            "XX",
+            "42",
+            "P0",
+            "21",
+            "22",
+        ):
+            yield (
+                f"an enqueue or cancel was refused with {entry.sqlstate}",
+                f"{entry.tag}: {entry.message}",
+            )
 
 
 def stops_hit_their_own(history: History) -> Iterator[tuple[str, object]]:
     """I15: who is cancelled was to be cancelled, and who timed out had run for so long."""
     for job in history.jobs.values():
         for attempt in history.attempts.get(job.id, ()):
-            if attempt.outcome != "timed_out" or attempt.started_at is None or attempt.finished_at is None:
+            if (
+                attempt.outcome != "timed_out"
+                or attempt.started_at is None
+                or attempt.finished_at is None
+            ):
                 continue
             ran = attempt.finished_at - attempt.started_at
             if (job.timeout is None or ran < job.timeout) and not history.scenario.clock_steps:
@@ -153,7 +193,11 @@ def within_concurrency(history: History) -> Iterator[tuple[str, object]]:
     for number, attempts in history.attempts.items():
         job = history.jobs.get(number)
         for attempt in attempts:
-            if job is not None and attempt.started_at is not None and attempt.finished_at is not None:
+            if (
+                job is not None
+                and attempt.started_at is not None
+                and attempt.finished_at is not None
+            ):
                 moments[job.queue] += [(attempt.started_at, 1), (attempt.finished_at, -1)]
     for queue, changes in moments.items():
         limit, at_once, most = history.queues.get(queue), 0, 0
@@ -205,5 +249,7 @@ INVARIANTS: list[tuple[str, Callable[[History], Iterator[tuple[str, object]]]]] 
 def check(history: History) -> list[Violation]:
     """Ask all invariants."""
     return [
-        history.scenario.violation(name, line) for name, invariant in INVARIANTS for line in _told(invariant(history))
+        history.scenario.violation(name, line)
+        for name, invariant in INVARIANTS
+        for line in _told(invariant(history))
     ]

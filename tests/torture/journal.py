@@ -10,14 +10,16 @@ from typing import Literal
 
 __all__ = ["Entry", "Journal", "Outcome"]
 
-#: ok: the commit was confirmed; failed: the server refused it; unknown: the connection went away before an answer;
-#: rolled_back: we undid it ourselves.
+#: ok: the commit was confirmed; failed: the server refused it; unknown: the connection went away
+#: before an answer; rolled_back: we undid it ourselves.
 Outcome = Literal["ok", "failed", "unknown", "rolled_back"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One enqueue: of `count` jobs that carry `tag` in their notes; or one cancel, of the job in `ids`."""
+    """One enqueue: of `count` jobs that carry `tag` in their notes; or one cancel,
+    of the job in `ids`.
+    """
 
     tag: str
     kind: str
@@ -27,7 +29,8 @@ class Entry:
     ids: tuple[int, ...] = ()
     sqlstate: str | None = None
     message: str | None = None  #: of an error; of a cancel what it answered
-    at: float = 0.0  #: when this was known, by the clock of this machine, which is the server's, too
+    #: when this was known, by the clock of this machine, which is the server's, too
+    at: float = 0.0
 
 
 class Journal:

@@ -1,4 +1,6 @@
-"""The load: enqueuers that write down what they know of each enqueue, while things break around them."""
+"""The load: enqueuers that write down what they know of each enqueue,
+while things break around them.
+"""
 
 import math
 import random
@@ -11,8 +13,9 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
+from tests.torture.enqueues import Call
 from tests.torture.journal import Entry, Journal, Outcome
-from tests.torture.kinds import KINDS, Call, Kind
+from tests.torture.kinds import KINDS, Kind
 
 __all__ = ["OWNERS", "Enqueuer", "Load", "enqueue"]
 
@@ -28,8 +31,12 @@ class _Undo(Exception):
     """Our own rollback."""
 
 
-def enqueue(line: Connection[Row], journal: Journal, owner: str, kind: Kind, call: Call) -> tuple[int, ...]:
-    """Enqueue once and write down what came of it. A broken connection is raised again, after it was written down."""
+def enqueue(
+    line: Connection[Row], journal: Journal, owner: str, kind: Kind, call: Call
+) -> tuple[int, ...]:
+    """Enqueue once and write down what came of it. A broken connection is raised again,
+    after it was written down.
+    """
     ids: list[int] = []
     outcome: Outcome = "unknown"
     sqlstate = message = None
@@ -44,15 +51,22 @@ def enqueue(line: Connection[Row], journal: Journal, owner: str, kind: Kind, cal
             outcome = "ok"
     except psycopg.Error as error:
         sqlstate, message = error.sqlstate, str(error).strip()
-        # Only a server that goes on speaking with us has certainly undone it. An error without SQLSTATE is not the
-        # server's: the driver may find the socket closed before the connection counts as broken.
-        if outcome != "rolled_back" and sqlstate is not None and not line.closed and not line.broken:
+        # Only a server that goes on speaking with us has certainly undone it. An error without
+        # SQLSTATE is not the server's: the driver may find the socket closed before the connection
+        # counts as broken.
+        if (
+            outcome != "rolled_back"
+            and sqlstate is not None
+            and not line.closed
+            and not line.broken
+        ):
             outcome = "failed"
         if line.closed or line.broken:
             raise
     finally:
         journal.write(
-            Entry(tag=call.tag, kind=kind.name, owner=owner, outcome=outcome, count=kind.count, ids=tuple(ids),
+            Entry(tag=call.tag, kind=kind.name, owner=owner, outcome=outcome, count=kind.count,
+                ids=tuple(ids),
                   sqlstate=sqlstate, message=message, at=time.time())
         )  # fmt: skip
     return tuple(ids) if outcome == "ok" else ()
@@ -94,7 +108,10 @@ class Enqueuer(threading.Thread):
         """Enqueue until asked to end; what goes wrong in here is a mistake of the driver's."""
         try:
             while not self._end.is_set():
-                with suppress(psycopg.OperationalError, psycopg.InterfaceError), self._connect(self._owner) as line:
+                with (
+                    suppress(psycopg.OperationalError, psycopg.InterfaceError),
+                    self._connect(self._owner) as line,
+                ):
                     self._work(line)
                 self._end.wait(_AGAIN)
         except BaseException as error:  # noqa: BLE001  told by the driver, which waits for this thread
@@ -108,7 +125,9 @@ class Enqueuer(threading.Thread):
             call = self.call()
             for job in enqueue(line, self._journal, self._owner, kind, call):
                 if kind.cancel:
-                    self._cancels.append((time.monotonic() + self._rng.uniform(*_CANCEL_AFTER), job))
+                    self._cancels.append(
+                        (time.monotonic() + self._rng.uniform(*_CANCEL_AFTER), job)
+                    )
             self._cancel_some(line, time.monotonic())
             self._end.wait(max(0.0, due - time.monotonic()))
 
@@ -127,17 +146,30 @@ class Enqueuer(threading.Thread):
         for due, job in list(self._cancels):
             if due <= now:
                 self._journal.cancel(job)
-                told: dict[str, Any] = {"tag": f"cancel {job}", "kind": "cancel", "owner": self._owner, "ids": (job,)}
+                told: dict[str, Any] = {
+                    "tag": f"cancel {job}",
+                    "kind": "cancel",
+                    "owner": self._owner,
+                    "ids": (job,),
+                }
                 try:
                     row = line.execute("select jobs.cancel(%s)", [job]).fetchone()
                     answer = str(row[0]) if row else None
-                    self._journal.write(Entry(**told, outcome="ok", count=0, message=answer, at=time.time()))
+                    self._journal.write(
+                        Entry(**told, outcome="ok", count=0, message=answer, at=time.time())
+                    )
                 except psycopg.Error as error:
                     if line.closed or line.broken or error.sqlstate is None:
                         raise
                     message = str(error).strip()
                     self._journal.write(
-                        Entry(**told, outcome="failed", count=0, sqlstate=error.sqlstate, message=message)
+                        Entry(
+                            **told,
+                            outcome="failed",
+                            count=0,
+                            sqlstate=error.sqlstate,
+                            message=message,
+                        )
                     )
                 self._cancels.remove((due, job))
 
@@ -146,11 +178,24 @@ class Load:
     """All enqueuers of a scenario."""
 
     def __init__(
-        self, connect: Connect, journal: Journal, rate: float, seed: str, without: frozenset[str] = frozenset()
+        self,
+        connect: Connect,
+        journal: Journal,
+        rate: float,
+        seed: str,
+        without: frozenset[str] = frozenset(),
     ) -> None:
         """Share the rate among the enqueuers; 0: there are none."""
         self._threads = [
-            Enqueuer(f"e{number}", owner, connect, journal, rate / len(OWNERS), f"{seed}/load/{number}", without)
+            Enqueuer(
+                f"e{number}",
+                owner,
+                connect,
+                journal,
+                rate / len(OWNERS),
+                f"{seed}/load/{number}",
+                without,
+            )
             for number, owner in enumerate(OWNERS if rate > 0 else ())
         ]
 
@@ -160,7 +205,9 @@ class Load:
             thread.start()
 
     def cancel_rest(self) -> None:
-        """Cancel what is still to be cancelled; the threads have ended, and the server is well again."""
+        """Cancel what is still to be cancelled; the threads have ended,
+        and the server is well again.
+        """
         for thread in self._threads:
             thread.cancel_rest()
 

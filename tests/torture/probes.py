@@ -23,17 +23,23 @@ _UNATTENDED = """
 select j.id, coalesce(j.started_at::text, '') from jobs_internal.job as j
 where j.state = 'running'
   and not exists (select from jobs_internal.session as s
-    join pg_stat_activity as a on a.pid = s.pid and a.backend_start = s.backend_start where s.id = j.session_id)
-  and not exists (select from pg_stat_activity as a where a.pid = j.child_pid and a.backend_start = j.child_start)
+    join pg_stat_activity as a on a.pid = s.pid and a.backend_start = s.backend_start
+    where s.id = j.session_id)
+  and not exists (select from pg_stat_activity as a where a.pid = j.child_pid
+    and a.backend_start = j.child_start)
 """
-#: I6: background sessions that no row of ours knows: neither a session, nor the child of a running job, nor a helper.
+#: I6: background sessions that no row of ours knows: neither a session, nor the child of a running
+#: job, nor a helper.
 _ORPHANS = """
 select a.pid, a.backend_start::text, left(a.query, 80) from pg_stat_activity as a
 where a.datname = current_database()
   and a.backend_type not in ('client backend', 'autovacuum worker', 'parallel worker')
-  and a.query !~ '^(call jobs_internal[.]stop_job|vacuum [(]skip_locked|select jobs_internal[.]keep_)'
-  and not exists (select from jobs_internal.session as s where s.pid = a.pid and s.backend_start = a.backend_start)
-  and not exists (select from jobs_internal.job as j where j.child_pid = a.pid and j.child_start = a.backend_start)
+  and a.query !~
+    '^(call jobs_internal[.]stop_job|vacuum [(]skip_locked|select jobs_internal[.]keep_)'
+  and not exists (select from jobs_internal.session as s where s.pid = a.pid
+    and s.backend_start = a.backend_start)
+  and not exists (select from jobs_internal.job as j where j.child_pid = a.pid
+    and j.child_start = a.backend_start)
 """
 
 _LEASE = "select value from jobs.settings where name = 'lease_seconds'"
@@ -55,7 +61,9 @@ class Since:
 
 
 class Probes(threading.Thread):
-    """The thread that looks. A server that is away is no violation here; what it says when it is there may be one."""
+    """The thread that looks. A server that is away is no violation here; what it says when it is
+    there may be one.
+    """
 
     def __init__(self, world: World) -> None:
         """Begin with nothing seen."""
@@ -88,14 +96,26 @@ class Probes(threading.Thread):
 
     def _look(self, admin: Connection[Row]) -> None:
         now = time.monotonic()
-        unattended = self._unattended.look({tuple(row) for row in admin.execute(_UNATTENDED).fetchall()}, now)
+        unattended = self._unattended.look(
+            {tuple(row) for row in admin.execute(_UNATTENDED).fetchall()}, now
+        )
         for job, seconds in unattended.items():
             if seconds > self._lease + _GRACE:
-                self._tell("I5", job, f"job {job} is running without a session or child for {seconds:.1f} s")
-        orphans = self._orphans.look({tuple(row) for row in admin.execute(_ORPHANS).fetchall()}, now)
+                self._tell(
+                    "I5",
+                    job,
+                    f"job {job} is running without a session or child for {seconds:.1f} s",
+                )
+        orphans = self._orphans.look(
+            {tuple(row) for row in admin.execute(_ORPHANS).fetchall()}, now
+        )
         for session, seconds in orphans.items():
             if seconds > _GRACE:
-                self._tell("I6", session, f"background session {session} belongs to nobody for {seconds:.1f} s")
+                self._tell(
+                    "I6",
+                    session,
+                    f"background session {session} belongs to nobody for {seconds:.1f} s",
+                )
 
     def _tell(self, invariant: str, thing: Hashable, message: str) -> None:
         self._told[invariant, thing] = message
@@ -107,5 +127,6 @@ class Probes(threading.Thread):
         if self.error is not None:
             raise self.error
         return [
-            self._world.scenario.violation(invariant, message) for (invariant, _thing), message in self._told.items()
+            self._world.scenario.violation(invariant, message)
+            for (invariant, _thing), message in self._told.items()
         ]

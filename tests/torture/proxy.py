@@ -1,6 +1,8 @@
-"""A proxy between a client and the server, which breaks connections at a chosen byte or request, and stalls them.
+"""A proxy between a client and the server, which breaks connections at a chosen byte or request,
+and stalls them.
 
-It listens on a TCP port of its own and speaks with the server over its Unix socket, as whoever runs the driver.
+It listens on a TCP port of its own and speaks with the server over its Unix socket,
+as whoever runs the driver.
 """
 
 import itertools
@@ -28,14 +30,17 @@ class _Pair:
 
     def sockets(self, direction: Direction) -> tuple[socket.socket, socket.socket]:
         """Name where bytes come from, and where they go."""
-        return (self.client, self.server) if direction == "to_server" else (self.server, self.client)
+        return (
+            (self.client, self.server) if direction == "to_server" else (self.server, self.client)
+        )
 
     def close(self, *, hard: bool = False) -> None:
         for end in (self.client, self.server):
             with suppress(OSError):
                 if hard:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                end.shutdown(socket.SHUT_RD if hard else socket.SHUT_RDWR)  # wakes the thread that reads it
+                # wakes the thread that reads it
+                end.shutdown(socket.SHUT_RD if hard else socket.SHUT_RDWR)
             with suppress(OSError):
                 end.close()
 
@@ -78,7 +83,9 @@ class Proxy:
         self._flowing.set()
 
     def half_close(self, direction: Direction) -> int:
-        """Tell the receivers of one direction that nothing more comes, while the other goes on; returns how many."""
+        """Tell the receivers of one direction that nothing more comes, while the other goes on;
+        returns how many.
+        """
         pairs = self.pairs()
         for pair in pairs:
             with suppress(OSError):
@@ -116,7 +123,10 @@ class Proxy:
                 return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(
-                target=self._serve, args=(_Pair(client),), daemon=True, name=f"proxy {self.port}/{number}"
+                target=self._serve,
+                args=(_Pair(client),),
+                daemon=True,
+                name=f"proxy {self.port}/{number}",
             ).start()
 
     def _serve(self, pair: _Pair) -> None:
@@ -164,7 +174,9 @@ class Proxy:
                 self._pairs.remove(pair)
         pair.close(hard=hard)
 
-    def _judge(self, pair: _Pair, direction: Direction, data: bytes) -> tuple[int, ByteCut | RequestCut | None]:
+    def _judge(
+        self, pair: _Pair, direction: Direction, data: bytes
+    ) -> tuple[int, ByteCut | RequestCut | None]:
         """Decide how many of these bytes get through, and which cut follows them."""
         requests = pair.requests.feed(data) if direction == "to_server" else []
         with self._lock:

@@ -12,9 +12,12 @@ __all__ = ["PROMISED", "Outage", "check_recoveries", "late_recoveries", "outages
 
 PROMISED = timedelta(seconds=5)
 
-Outage = tuple[datetime, datetime]  #: from the moment at which the server went down to that at which it was ready again
+#: from the moment at which the server went down to that at which it was ready again
+Outage = tuple[datetime, datetime]
 
-_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) UTC \[\d+\] .*?LOG:  (.*)$", re.MULTILINE)
+_LINE = re.compile(
+    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) UTC \[\d+\] .*?LOG:  (.*)$", re.MULTILINE
+)
 _READY = "database system is ready to accept connections"
 _DOWN = (
     "received fast",
@@ -26,7 +29,10 @@ _DOWN = (
 
 
 def _moments(log: str) -> list[tuple[datetime, str]]:
-    return [(datetime.strptime(f"{at} +0000", "%Y-%m-%d %H:%M:%S.%f %z"), text) for at, text in _LINE.findall(log)]
+    return [
+        (datetime.strptime(f"{at} +0000", "%Y-%m-%d %H:%M:%S.%f %z"), text)
+        for at, text in _LINE.findall(log)
+    ]
 
 
 def outages(log: str) -> list[Outage]:
@@ -42,10 +48,14 @@ def outages(log: str) -> list[Outage]:
     return found
 
 
-def late_recoveries(log: str, effects: Mapping[str, Sequence[datetime]], busy_until: datetime) -> Iterator[str]:
-    """Say where an owner's next effect came later than promised. Effects are in order; both are by the server's clock.
+def late_recoveries(
+    log: str, effects: Mapping[str, Sequence[datetime]], busy_until: datetime
+) -> Iterator[str]:
+    """Say where an owner's next effect came later than promised. Effects are in order;
+    both are by the server's clock.
 
-    Only moments count after which the server stayed up for that long, and enqueuers went on beyond it.
+    Only moments count after which the server stayed up for that long, and enqueuers went on
+    beyond it.
     """
     moments = _moments(log)
     for number, (ready, text) in enumerate(moments):
@@ -56,9 +66,14 @@ def late_recoveries(log: str, effects: Mapping[str, Sequence[datetime]], busy_un
             continue
         for owner, times in effects.items():
             found = bisect_left(times, ready)
-            took = f"{(times[found] - ready).total_seconds():.1f} s" if found < len(times) else "never"
+            took = (
+                f"{(times[found] - ready).total_seconds():.1f} s" if found < len(times) else "never"
+            )
             if found == len(times) or times[found] > limit:
-                yield f"the server was ready at {ready:%H:%M:%S}, and the next effect of {owner} came after {took}"
+                yield (
+                    f"the server was ready at {ready:%H:%M:%S}, and the next effect of {owner} came"
+                    f" after {took}"
+                )
 
 
 def check_recoveries(world: World) -> list[Violation]:
@@ -71,4 +86,7 @@ def check_recoveries(world: World) -> list[Violation]:
     until = world.rows("select max(created_at) from jobs.job")[0][0]
     if until is None:
         return []
-    return [world.scenario.violation("I12", text) for text in late_recoveries(world.log(), effects, until)]
+    return [
+        world.scenario.violation("I12", text)
+        for text in late_recoveries(world.log(), effects, until)
+    ]

@@ -8,9 +8,10 @@ from typing import Literal
 __all__ = ["ByteCut", "Direction", "Moment", "Request", "RequestCut", "Requests", "matching"]
 
 Direction = Literal["to_server", "to_client"]
-#: swallowed: the server never sees the request. at_once: it sees the request, and a connection that is gone.
-#: answered: it did what was asked, and the answer is thrown away. The client cannot tell these from each other.
-#: stalled: nothing breaks, and from this request on nothing gets through any more, on no connection.
+#: swallowed: the server never sees the request. at_once: it sees the request, and a connection that
+#: is gone. answered: it did what was asked, and the answer is thrown away. The client cannot tell
+#: these from each other. stalled: nothing breaks, and from this request on nothing gets through any
+#: more, on no connection.
 Moment = Literal["swallowed", "at_once", "answered", "stalled"]
 
 _HEAD = 32  # bytes of a request's text that are kept
@@ -92,7 +93,8 @@ class Requests:
             self._skip = struct.unpack("!I", header[1:5])[0] - 4
         else:
             length, version = struct.unpack("!II", header)
-            self._started = version == _STARTUP_MAJOR or version >> 16 == 3  # else a question about encryption
+            # else a question about encryption
+            self._started = version == _STARTUP_MAJOR or version >> 16 == 3
             self._kind = b""
             self._skip = length - 8
         if self._begin is None:

@@ -1,4 +1,6 @@
-"""The order of it all: a server, then each scenario in a database of its own: load, faults, mend, drain, check."""
+"""The order of it all: a server, then each scenario in a database of its own: load, faults, mend,
+drain, check.
+"""
 
 import random
 import threading
@@ -6,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import tests.torture.scenarios  # noqa: F401  enters all of them
@@ -15,12 +18,13 @@ from tests.torture import canary
 from tests.torture.drain import drain
 from tests.torture.evidence import keep
 from tests.torture.foreground import Foreground, p99
-from tests.torture.history import Residue, gather, measure_residue
+from tests.torture.history import gather
 from tests.torture.invariants import check
 from tests.torture.load import Load
 from tests.torture.probes import Probes
 from tests.torture.recovery import check_recoveries
 from tests.torture.report import Finding
+from tests.torture.residue import Residue, measure_residue
 from tests.torture.scenario import SCENARIOS, Fault, Scenario, Violation, draw_plan
 from tests.torture.server import copy_template, drop_database, torture_server
 from tests.torture.world import World
@@ -42,10 +46,15 @@ class Share:
 
 
 def choose(seed: int, seconds: int, names: Sequence[str] = ()) -> list[Share]:
-    """Choose the scenarios that fit into the time, all of those named; the seed picks which, and in which order."""
+    """Choose the scenarios that fit into the time, all of those named; the seed picks which,
+    and in which order.
+    """
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
-        raise ConfigError(f'there is no scenario "{unknown[0]}"', hint=f"Scenarios: {', '.join(sorted(SCENARIOS))}.")
+        raise ConfigError(
+            f'there is no scenario "{unknown[0]}"',
+            hint=f"Scenarios: {', '.join(sorted(SCENARIOS))}.",
+        )
     rng = random.Random(f"{seed}/choice")
     pool = sorted(set(names)) or sorted(SCENARIOS)
     rng.shuffle(pool)
@@ -57,10 +66,15 @@ def choose(seed: int, seconds: int, names: Sequence[str] = ()) -> list[Share]:
             chosen.append(name)
             left -= need
     extra = max(0.0, left) / sum(SCENARIOS[name].weight for name in chosen)
-    return [Share(name=name, seconds=int(SCENARIOS[name].minimum + extra * SCENARIOS[name].weight)) for name in chosen]
+    return [
+        Share(name=name, seconds=int(SCENARIOS[name].minimum + extra * SCENARIOS[name].weight))
+        for name in chosen
+    ]
 
 
-def torture(seed: int, seconds: int, names: Sequence[str], directory: Path, say: Say) -> list[Finding]:
+def torture(
+    seed: int, seconds: int, names: Sequence[str], directory: Path, say: Say
+) -> list[Finding]:
     """Run it all. Each scenario leaves its logs in a directory of its name."""
     findings = []
     shares = choose(seed, seconds, names)
@@ -90,11 +104,20 @@ def run_scenario(
     reason = scenario.impossible(server)
     if reason is not None:
         say(f"{share.name} is skipped: {reason}")
-        return Finding(name=share.name, faults=0, jobs=0, seconds=0, budget=share.seconds + OVERHEAD, skipped=reason)
+        return Finding(
+            name=share.name,
+            faults=0,
+            jobs=0,
+            seconds=0,
+            budget=share.seconds + OVERHEAD,
+            skipped=reason,
+        )
     plan = draw_plan(seed, share.name, share.seconds)
     database = f"torture_{share.name}"
     base = copy_template(server, database)
-    world = World(scenario, server, base, database, directory, seed=seed, seconds=share.seconds, say=say)
+    world = World(
+        scenario, server, base, database, directory, seed=seed, seconds=share.seconds, say=say
+    )
     try:
         if mutate is not None:
             mutate(world)
@@ -135,7 +158,11 @@ class _Run:
             world.rows("select jobs.configure(%s, %s)", [name, value])
         before = measure_residue(world)
         load = Load(
-            world.connect_client, world.journal, scenario.rate, f"{world.seed}/{scenario.name}", scenario.without
+            world.connect_client,
+            world.journal,
+            scenario.rate,
+            f"{world.seed}/{scenario.name}",
+            scenario.without,
         )
         probes = Probes(world)
         try:
@@ -161,7 +188,9 @@ class _Run:
         try:
             work()
         except Exception:  # noqa: BLE001  told with its stack
-            self._violations.append(self._scenario.violation("driver", f"{step}: {traceback.format_exc()}"))
+            self._violations.append(
+                self._scenario.violation("driver", f"{step}: {traceback.format_exc()}")
+            )
 
     def _start_supervisors(self) -> None:
         world = self._world
@@ -179,8 +208,12 @@ class _Run:
                 break  # the machine is too slow for all of them
             pause.wait(max(0.0, begun + fault.at - time.monotonic()))
             self.done += 1
-            world.note_fault(fault.kind, planned=fault.at, **{f"fact_{name}": v for name, v in fault.facts.items()})
-            self._guard(f"fault {fault.kind}", lambda fault=fault: self._scenario.inject(world, fault))  # type: ignore[misc]
+            world.note_fault(
+                fault.kind,
+                planned=fault.at,
+                **{f"fact_{name}": v for name, v in fault.facts.items()},
+            )
+            self._guard(f"fault {fault.kind}", partial(self._scenario.inject, world, fault))
         pause.wait(max(0.0, begun + world.seconds - time.monotonic()))
 
     def _mend(self) -> None:

@@ -33,7 +33,8 @@ class Violation:
 class Scenario:
     """One kind of trouble. A subclass draws a plan, does its faults, and mends what stays broken.
 
-    The plan is a function of the generator and the seconds, and of nothing else: a seed gives the same faults again.
+    The plan is a function of the generator and the seconds, and of nothing else:
+    a seed gives the same faults again.
     """
 
     name: ClassVar[str]
@@ -41,11 +42,15 @@ class Scenario:
     minimum: ClassVar[float] = 8.0  #: seconds of load that it needs
     weight: ClassVar[float] = 1.0  #: its part of the time that is left when each has what it needs
     supervisors: ClassVar[int] = 1  #: supervisors at its start
-    rate: ClassVar[float] = 100.0  #: enqueues per second of all enqueuers together; 0: no common load
-    without: ClassVar[frozenset[str]] = frozenset()  #: kinds that have no place in its common load, with a reason
-    settings: ClassVar[Mapping[str, str]] = {}  #: jobs.configure in its database, beside those of the driver
+    #: enqueues per second of all enqueuers together; 0: no common load
+    rate: ClassVar[float] = 100.0
+    #: kinds that have no place in its common load, with a reason
+    without: ClassVar[frozenset[str]] = frozenset()
+    #: jobs.configure in its database, beside those of the driver
+    settings: ClassVar[Mapping[str, str]] = {}
 
-    # What the checker has to expect because of the faults. Each widens what may be seen, none switches a check off.
+    # What the checker has to expect because of the faults. Each widens what may be seen,
+    # none switches a check off.
     #: Server processes die the hard way: each crash may charge the one job on trial.
     crashes: ClassVar[bool] = False
     #: Sessions are ended by hand: each may lose its attempt, or leave it in doubt.
@@ -62,9 +67,11 @@ class Scenario:
     stubborn: ClassVar[bool] = False
     #: The clock jumps: durations that cross a step mean nothing.
     clock_steps: ClassVar[bool] = False
-    #: Seconds beyond its timeout that an attempt takes at most; None: a fault may keep the supervisors from their work.
+    #: Seconds beyond its timeout that an attempt takes at most; None: a fault may keep the
+    #: supervisors from their work.
     timeouts_late: ClassVar[float | None] = None
-    #: Seconds that 99 of 100 ordinary statements beside the jobs take at most, while the server takes any.
+    #: Seconds that 99 of 100 ordinary statements beside the jobs take at most,
+    #: while the server takes any.
     foreground: ClassVar[float] = 1.0
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
@@ -72,7 +79,9 @@ class Scenario:
         return []
 
     def impossible(self, server: "PrivateServer") -> str | None:
-        """Say why it cannot run on this machine, if so: it is then skipped, and the report says why."""
+        """Say why it cannot run on this machine, if so: it is then skipped,
+        and the report says why.
+        """
         return None
 
     def prepare(self, world: "World") -> None:

@@ -1,4 +1,6 @@
-"""Supervisors under test: real `pyworker run` processes, which can be killed, stopped and started at any moment."""
+"""Supervisors under test: real `pyworker run` processes, which can be killed,
+stopped and started at any moment.
+"""
 
 import json
 import os
@@ -64,9 +66,12 @@ class Supervisors:
     """All supervisors of a scenario, by number; those that ended stay in the list."""
 
     def __init__(self, dsn: str, directory: Path, note: Callable[..., None]) -> None:
-        """None runs yet. `dsn` may be replaced, by that of a proxy for example: the next ones use it."""
+        """None runs yet. `dsn` may be replaced, by that of a proxy for example:
+        the next ones use it.
+        """
         self.dsn = dsn
-        self.program: tuple[str, ...] = (sys.executable, "-m", "pyworker")  #: what runs `run`; mutants replace it
+        #: what runs `run`; mutants replace it
+        self.program: tuple[str, ...] = (sys.executable, "-m", "pyworker")
         self.environment: dict[str, str] = {"PYWORKER_SESSION_LINGER": "0.5"}
         self.all: list[Supervisor] = []
         self._directory = directory
@@ -89,18 +94,31 @@ class Supervisors:
         number = len(self.all)
         command = [*self.program, "run", "--name", f"torture {number}", "--wait"]
         command += ["--log-format", "json", "--log-level", "info", *arguments]
-        environment = {**os.environ, "PYWORKER_DSN": self.dsn, **self.environment}  # argv is no place for a DSN
+        # argv is no place for a DSN
+        environment = {**os.environ, "PYWORKER_DSN": self.dsn, **self.environment}
         if failpoint is not None:
             environment["PYWORKER_FAILPOINT"] = failpoint
-        self.all.append(Supervisor(command, environment, self._directory / f"supervisor-{number}.log"))
-        self._note("supervisor_started", number=number, failpoint=failpoint, pid=self.all[number].process.pid)
+        self.all.append(
+            Supervisor(command, environment, self._directory / f"supervisor-{number}.log")
+        )
+        self._note(
+            "supervisor_started",
+            number=number,
+            failpoint=failpoint,
+            pid=self.all[number].process.pid,
+        )
         return number
 
     def wait_started(self, numbers: Iterable[int] | None = None, seconds: float = 30.0) -> bool:
-        """Wait until these, or all that are alive, say that they have started; a frozen one never does."""
+        """Wait until these, or all that are alive, say that they have started;
+        a frozen one never does.
+        """
         chosen = self.alive() if numbers is None else list(numbers)
         until = time.monotonic() + seconds
-        while not all(self.all[number].events("supervisor_started") or not self.all[number].alive for number in chosen):
+        while not all(
+            self.all[number].events("supervisor_started") or not self.all[number].alive
+            for number in chosen
+        ):
             if time.monotonic() > until:
                 return False
             time.sleep(0.02)
@@ -127,10 +145,13 @@ class Supervisors:
         self._note("supervisor_continued", number=number)
 
     def terminate(self, number: int) -> int | None:
-        """Ask one to leave and wait for it; returns its exit code, None when it did not leave in time."""
+        """Ask one to leave and wait for it; returns its exit code, None when it did not leave
+        in time.
+        """
         one, process = self.all[number], self.all[number].process
         if process.poll() is None:
-            # One that is asked before it has said anything may not listen to signals yet: its end is our doing.
+            # One that is asked before it has said anything may not listen to signals yet:
+            # its end is our doing.
             one.asked = bool(one.events("supervisor_started"))
             one.killed |= not one.asked
             process.terminate()
@@ -143,7 +164,9 @@ class Supervisors:
         return Counter(str(line.get("event")) for one in self.all for line in one.lines())
 
     def wrong_ends(self, *, cut_off: bool) -> list[str]:
-        """Say which ones left though nobody asked them to, or with an error; `cut_off`: their network was."""
+        """Say which ones left though nobody asked them to, or with an error; `cut_off`:
+        their network was.
+        """
         found = []
         for number, one in enumerate(self.all):
             code = one.process.poll()

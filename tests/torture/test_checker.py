@@ -24,9 +24,10 @@ from tests.torture.histories import (
     with_attempts,
     with_job,
 )
-from tests.torture.history import History, Residue
+from tests.torture.history import History
 from tests.torture.invariants import check
 from tests.torture.probes import Since
+from tests.torture.residue import Residue
 from tests.torture.scenario import SCENARIOS
 from tests.torture.scenarios.disk import DiskFullData
 from tests.torture.scenarios.network import NetworkCut
@@ -40,24 +41,31 @@ def test_a_right_history_has_nothing_wrong() -> None:
 
 
 WRONG: dict[str, tuple[str, Callable[[History], History]]] = {
-    "a confirmed job is gone": ("I1", lambda h: change(h, jobs={n: j for n, j in h.jobs.items() if n != 1})),
+    "a confirmed job is gone": ("I1", lambda h: change(h, jobs={n: j for n,
+        j in h.jobs.items() if n != 1})),
     "a job that never ends": ("I1", lambda h: with_job(h, 1, state="queued")),
     "a job that runs for ever": ("I1", lambda h: with_job(h, 1, state="running")),
     "an unknown one that never ends": ("I1", lambda h: with_job(h, 8, state="scheduled")),
-    "half a transaction": ("I1", lambda h: change(h, entries=[*h.entries, entry(8, "short", "unknown", count=2)])),
+    "half a transaction": ("I1", lambda h: change(h, entries=[*h.entries, entry(8, "short",
+        "unknown", count=2)])),
     "an effect twice": ("I2", lambda h: change(h, effects=[*h.effects, effect(1, "short")])),
     "an effect of a failure": ("I2", lambda h: change(h, effects=[*h.effects, effect(2, "fails")])),
-    "an effect of a cancelled job": ("I2", lambda h: change(h, effects=[*h.effects, effect(5, "cancelled")])),
+    "an effect of a cancelled job": ("I2", lambda h: change(h, effects=[*h.effects, effect(5,
+        "cancelled")])),
     "a success without an effect": ("I2", lambda h: change(h, effects=h.effects[1:])),
     "two copies of one statement": ("I2", lambda h: change(h, effects=[
         *h.effects, effect(3, "call", pid=1), effect(3, "call", pid=2), effect(3, "call", pid=1)])),
     "a bloated queue": ("I9", lambda h: change(h, sizes={"pgmq.q_pyworker_1": 10**8})),
-    "a worker slot was refused": ("I7", lambda h: change(h, supervisor_events={"no_worker_slot": 1})),
+    "a worker slot was refused": ("I7", lambda h: change(h,
+        supervisor_events={"no_worker_slot": 1})),
     "a phantom ran": ("I3", lambda h: change(h, effects=[*h.effects, effect(7, "phantom")])),
     "a phantom is there": ("I3", lambda h: change(h, jobs={**h.jobs, 7: job(7, "phantom")})),
-    "an effect of nobody": ("I3", lambda h: change(h, effects=[*h.effects, effect(1, "short", job_id=None)])),
-    "a refused one is there": ("I3", lambda h: change(h, entries=[*h.entries, entry(8, "short", "failed")])),
-    "half a procedure": ("I4", lambda h: change(h, effects=[h.effects[0], h.effects[1], h.effects[3]])),
+    "an effect of nobody": ("I3", lambda h: change(h, effects=[*h.effects, effect(1, "short",
+        job_id=None)])),
+    "a refused one is there": ("I3", lambda h: change(h, entries=[*h.entries, entry(8, "short",
+        "failed")])),
+    "half a procedure": ("I4", lambda h: change(h, effects=[h.effects[0], h.effects[1],
+        h.effects[3]])),
     "an index that is not there": ("I4", lambda h: change(h, indexes={})),
     "an index that is not valid": ("I4", lambda h: change(h, indexes={"i_index_4": False})),
     "a session stayed": ("I6", lambda h: change(h, after=Residue(background=1))),
@@ -65,30 +73,37 @@ WRONG: dict[str, tuple[str, Callable[[History], History]]] = {
     "an advisory lock stayed": ("I7", lambda h: change(h, after=Residue(advisory_locks=1))),
     "a message stayed": ("I7", lambda h: change(h, after=Residue(messages=1))),
     "a slot is held": ("I7", lambda h: change(h, after=Residue(held_slots=1))),
-    "a connection stayed": ("I7", lambda h: change(h, after=Residue(connections=("app launcher",)))),
+    "a connection stayed": ("I7", lambda h: change(h, after=Residue(connections=("app launcher",
+        )))),
     "an invalid index stayed": ("I8", lambda h: change(h, indexes={**h.indexes, "i_other": False})),
-    "a copy of a rebuild stayed": ("I8", lambda h: change(h, indexes={**h.indexes, "i_x_ccnew1": True})),
+    "a copy of a rebuild stayed": ("I8", lambda h: change(h, indexes={**h.indexes,
+        "i_x_ccnew1": True})),
     "an attempt is missing": ("I10", lambda h: with_attempts(h, 1, attempt(1, 2))),
     "an attempt too many": ("I10", lambda h: with_job(h, 2, max_attempts=1)),
     "an attempt was not closed": ("I10", lambda h: with_attempts(h, 1, attempt(1, 1, None))),
     "lost, and nobody died": ("I10", lambda h: with_attempts(
         h, 1, attempt(1, 1, "lost", sqlstate="PWL01"), attempt(1, 2))),
-    "in doubt, and nobody died": ("I10", lambda h: with_attempts(h, 3, attempt(3, 1, "in_doubt", sqlstate="PWD01"))),
+    "in doubt, and nobody died": ("I10", lambda h: with_attempts(h, 3, attempt(3, 1, "in_doubt",
+        sqlstate="PWD01"))),
     "it failed with what is not its own": ("I10", lambda h: with_attempts(
         h, 1, attempt(1, 1, "failed", sqlstate="40P01"), attempt(1, 2))),
     "it ran as another": ("I11", lambda h: change(h, effects=[
         effect(1, "short", by_current="postgres"), *h.effects[1:]])),
     "it can become another": ("I11", lambda h: change(h, effects=[
         effect(1, "short", by_session="supervisor"), *h.effects[1:]])),
-    "a crash": ("I12", lambda h: log(h, "[9] 00000 LOG:  server process (PID 7) was terminated by signal 11")),
+    "a crash": ("I12", lambda h: log(h,
+        "[9] 00000 LOG:  server process (PID 7) was terminated by signal 11")),
     "an internal error": ("I12", lambda h: log(h, "[9] XX000 app@d ERROR:  cache lookup failed")),
-    "a fenced session": ("I12", lambda h: log(h, "[9] PW050 ERROR:  this backend is not that worker session")),
+    "a fenced session": ("I12", lambda h: log(h,
+        "[9] PW050 ERROR:  this backend is not that worker session")),
     "a slow stop": ("I12", lambda h: change(h, slow_stops=["it took 11 s"])),
-    "a supervisor that fell over": ("I12", lambda h: change(h, supervisor_ends=["supervisor 0 left with 1"])),
+    "a supervisor that fell over": ("I12", lambda h: change(h,
+        supervisor_ends=["supervisor 0 left with 1"])),
     "an enqueue with an internal error": ("I12", lambda h: change(h, entries=[
         *h.entries, entry(10, "short", "failed", sqlstate="XX000")])),
     "a secret in a log": ("I13", lambda h: change(h, canaries={"the server's log": "canary-1"})),
-    "two at once where one may": ("I14", lambda h: with_job(with_job(h, 1, queue="narrow"), 8, queue="narrow")),
+    "two at once where one may": ("I14", lambda h: with_job(with_job(h, 1, queue="narrow"), 8,
+        queue="narrow")),
     "timed out too early": ("I15", lambda h: with_job(h, 6, timeout=ON * 2)),
     "timed out without a timeout": ("I15", lambda h: with_job(h, 6, timeout=None)),
     "timed out long ago": ("I15", lambda h: with_attempts(
@@ -104,7 +119,8 @@ WRONG: dict[str, tuple[str, Callable[[History], History]]] = {
         h, entries=[*h.entries, entry(18, "transaction", ids=(18, 19), count=2)],
         jobs={**h.jobs, **{n: job(n, "transaction", tag="transaction_18") for n in (18, 19)}})),
     "one id twice": ("I1", lambda h: said(h, 1, count=2, ids=(1, 1))),
-    "one job more than confirmed": ("I1", lambda h: change(h, jobs={**h.jobs, 18: job(18, "short", tag="short_1")})),
+    "one job more than confirmed": ("I1", lambda h: change(h, jobs={**h.jobs, 18: job(18, "short",
+        tag="short_1")})),
     "a failure that nobody tells": ("I1", lambda h: told(h, ends=frozenset(), last=frozenset())),
     "a retry that nobody tells": ("I1", lambda h: told(h, ends=frozenset({(2, 2, "failed")}))),
     "an end that nobody tells": ("I1", lambda h: told(h, last=frozenset())),
@@ -118,13 +134,17 @@ WRONG: dict[str, tuple[str, Callable[[History], History]]] = {
     "the arguments of another": ("I4", lambda h: with_job(h, 1, args={"tag": "short_8"})),
     "a line is lost": ("I4", lambda h: change(h, lines={(12, 1): ["tells_12 1"]})),
     "all lines are lost": ("I4", lambda h: change(h, lines={})),
-    "it stumbled and failed": ("I10", lambda h: with_job(h, 10, state="failed", sqlstate="40001", max_attempts=2)),
+    "it stumbled and failed": ("I10", lambda h: with_job(h, 10, state="failed", sqlstate="40001",
+        max_attempts=2)),
     "it should have failed": ("I10", lambda h: with_job(h, 2, state="succeeded", sqlstate=None)),
     "another error than its own": ("I10", lambda h: with_job(h, 2, sqlstate="23514")),
-    "it is in doubt, and nobody died": ("I10", lambda h: with_job(h, 3, state="in_doubt", sqlstate="PWD01")),
-    "it failed, and nobody died": ("I10", lambda h: with_job(h, 1, state="failed", sqlstate="PWL01", max_attempts=1)),
+    "it is in doubt, and nobody died": ("I10", lambda h: with_job(h, 3, state="in_doubt",
+        sqlstate="PWD01")),
+    "it failed, and nobody died": ("I10", lambda h: with_job(h, 1, state="failed", sqlstate="PWL01",
+        max_attempts=1)),
     "it had an attempt left": ("I10", lambda h: with_job(h, 2, max_attempts=3)),
-    "tried again in vain": ("I10", lambda h: with_attempts(h, 11, attempt(11, 1, "failed", sqlstate="23514"),
+    "tried again in vain": ("I10", lambda h: with_attempts(h, 11, attempt(11, 1, "failed",
+        sqlstate="23514"),
         attempt(11, 2, "failed", sqlstate="23514"))),
     "a duty that fails": ("I12", lambda h: told(h, duty_errors=(("tick", "42883"),))),
     "a duty without a connection": ("I12", lambda h: told(h, duty_errors=(("tick", ""),))),
@@ -143,34 +163,58 @@ def test_a_wrong_history_is_seen(wrong: str) -> None:
 
 def test_every_invariant_has_a_wrong_history() -> None:
     asked_elsewhere = {"I5"}  # by the probes
-    assert {invariant for invariant, _plant in WRONG.values()} == {f"I{n}" for n in range(1, 16)} - asked_elsewhere
+    assert {invariant for invariant, _plant in WRONG.values()} == {
+        f"I{n}" for n in range(1, 16)
+    } - asked_elsewhere
 
 
 def test_a_crash_charges_one_job_and_no_more() -> None:
     lost = attempt(1, 1, "lost", sqlstate="PWL01")
-    one = with_attempts(change(right(WorkerKilled), counts={"crash": 1}, told=None), 1, lost, again(1))
+    one = with_attempts(
+        change(right(WorkerKilled), counts={"crash": 1}, told=None), 1, lost, again(1)
+    )
     assert check(one) == []
     two = with_attempts(one, 8, replace(lost, job_id=8), again(8))
     assert {violation.invariant for violation in check(two)} == {"I10"}
 
 
 def test_what_the_faults_explain_is_no_violation() -> None:
-    lost = with_attempts(change(right(WorkerKilled), told=None), 3, attempt(3, 1, "in_doubt", sqlstate="PWD01"))
+    lost = with_attempts(
+        change(right(WorkerKilled), told=None), 3, attempt(3, 1, "in_doubt", sqlstate="PWD01")
+    )
     assert check(with_job(lost, 3, state="in_doubt", sqlstate="PWD01")) == []
-    three = with_attempts(change(right(SessionsEnded), told=None), 8, attempt(8, 1, "cancelled", sqlstate="PWC02"))
+    three = with_attempts(
+        change(right(SessionsEnded), told=None), 8, attempt(8, 1, "cancelled", sqlstate="PWC02")
+    )
     three = change(three, effects=[one for one in three.effects if one.job_id != 8])
     assert check(with_job(three, 8, state="failed", sqlstate="PWC02")) == []
-    assert check(told(right(NetworkCut), duty_errors=(("tick", "57P01"), ("tick", ""), ("signal", "08006")))) == []
+    assert (
+        check(
+            told(
+                right(NetworkCut),
+                duty_errors=(("tick", "57P01"), ("tick", ""), ("signal", "08006")),
+            )
+        )
+        == []
+    )
     assert check(told(right(), twice=1, succeeded=11, interrupted=True)) == []
-    lost = with_attempts(right(WatchersEnded), 15, attempt(15, 1, "lost", sqlstate="PWL01"), again(15))
+    lost = with_attempts(
+        right(WatchersEnded), 15, attempt(15, 1, "lost", sqlstate="PWL01"), again(15)
+    )
     assert check(lost)
     assert check(change(lost, told=None)) == []
 
 
 def test_a_full_disk_explains_what_it_does() -> None:
-    lost = with_attempts(change(right(DiskFullData), told=None), 3, attempt(3, 1, "lost", sqlstate="PWL01"), again(3))
+    lost = with_attempts(
+        change(right(DiskFullData), told=None), 3, attempt(3, 1, "lost", sqlstate="PWL01"), again(3)
+    )
     assert check(lost) == []
-    assert check(with_attempts(change(right(), told=None), 3, attempt(3, 1, "lost", sqlstate="PWL01"), again(3)))
+    assert check(
+        with_attempts(
+            change(right(), told=None), 3, attempt(3, 1, "lost", sqlstate="PWL01"), again(3)
+        )
+    )
     full = attempt(12, 1, "failed", sqlstate="53100")
     assert not list(lines_are_kept(with_attempts(change(right(DiskFullData), lines={}), 12, full)))
     assert list(lines_are_kept(with_attempts(change(right(), lines={}), 12, full)))
@@ -198,14 +242,19 @@ def test_a_refused_slot_is_no_violation_where_others_hold_them() -> None:
     assert check(change(right(), supervisor_events=refused))
     assert check(change(right(SlotsExhausted), supervisor_events=refused)) == []
     assert check(change(right(ThreeSupervisors), supervisor_events=refused))
-    assert check(told(change(right(ThreeSupervisors), supervisor_events=refused), interrupted=True)) == []
+    assert (
+        check(told(change(right(ThreeSupervisors), supervisor_events=refused), interrupted=True))
+        == []
+    )
 
 
 def test_a_crash_of_ours_is_no_violation_and_another_one_is() -> None:
     line = "[9] 00000 LOG:  background worker (PID 7) was terminated by signal 9: Killed"
     ours = change(log(right(WorkerKilled), line), counts={"crash": 1}, killed=frozenset({7}))
     assert check(ours) == []
-    assert check(log(ours, "[9] 00000 LOG:  server process (PID 8) was terminated by signal 6: Aborted"))
+    assert check(
+        log(ours, "[9] 00000 LOG:  server process (PID 8) was terminated by signal 6: Aborted")
+    )
 
 
 def test_many_complaints_of_one_sort_are_one_violation() -> None:

@@ -1,4 +1,6 @@
-"""The bugs that `pyworker torture --mutants` plants fit the functions as they are; each names who has to see it."""
+"""The bugs that `pyworker torture --mutants` plants fit the functions as they are;
+each names who has to see it.
+"""
 
 import re
 from pathlib import Path
@@ -42,7 +44,10 @@ def test_a_planted_bug_is_in_the_database(shared: Database) -> None:
 
 
 def test_each_file_is_a_mutant_and_says_what_it_does() -> None:
-    files = {path.stem: path.read_text("utf-8") for path in (Path(__file__).parent / "mutants").glob("*.sql")}
+    files = {
+        path.stem: path.read_text("utf-8")
+        for path in (Path(__file__).parent / "mutants").glob("*.sql")
+    }
     assert set(files) == set(MUTANTS)
     for name, text in files.items():
         first = " ".join(line[3:] for line in text.split("\n\n")[0].splitlines())
@@ -83,5 +88,10 @@ def test_a_verdict_is_right_only_when_the_right_one_complains() -> None:
 def test_the_page_lists_them_as_they_are() -> None:
     page = (Path(__file__).parents[2] / "docs/reliability.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)`: (.+) \| (\w+) \| ([\w, ]+) \|$", page, re.MULTILINE)
-    listed = {name: (summary, scenario, frozenset(seen.split(", "))) for name, summary, scenario, seen in rows}
-    assert listed == {name: (one.summary, one.scenario, one.caught_by) for name, one in MUTANTS.items()}
+    listed = {
+        name: (summary, scenario, frozenset(seen.split(", ")))
+        for name, summary, scenario, seen in rows
+    }
+    assert listed == {
+        name: (one.summary, one.scenario, one.caught_by) for name, one in MUTANTS.items()
+    }

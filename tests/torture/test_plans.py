@@ -36,6 +36,9 @@ def test_a_failing_scenario_alone_gets_the_same_share_again() -> None:
 
 
 def test_what_is_named_is_run() -> None:
-    assert {share.name for share in choose(1, 1, ["calm", "supervisor_killed"])} == {"calm", "supervisor_killed"}
+    assert {share.name for share in choose(1, 1, ["calm", "supervisor_killed"])} == {
+        "calm",
+        "supervisor_killed",
+    }
     with pytest.raises(ConfigError, match="no scenario"):
         choose(1, 60, ["unheard_of"])

@@ -23,7 +23,12 @@ def message(kind: bytes, body: bytes = b"") -> bytes:
 
 QUERY = message(b"Q", b"select 1\0")
 COMMIT = message(b"Q", b"COMMIT\0")
-EXTENDED = message(b"P", b"\0select 2\0\0\0") + message(b"B", b"x" * 300) + message(b"E", b"\0\0\0\0\0") + message(b"S")
+EXTENDED = (
+    message(b"P", b"\0select 2\0\0\0")
+    + message(b"B", b"x" * 300)
+    + message(b"E", b"\0\0\0\0\0")
+    + message(b"S")
+)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 10_000])
@@ -34,8 +39,16 @@ def test_requests_are_found_however_the_bytes_are_cut_up(size: int) -> None:
         ended = requests.feed(stream[at : at + size])
         found += [(at + one.begin, at + one.end, one.text.rstrip(b"\0")) for one in ended]
     begin = len(ENCRYPTION + STARTUP)
-    first, second, third = begin + len(QUERY), begin + len(QUERY + EXTENDED), begin + len(QUERY + EXTENDED + COMMIT)
-    assert found == [(begin, first, b"select 1"), (first, second, b"select 2"), (second, third, b"COMMIT")]
+    first, second, third = (
+        begin + len(QUERY),
+        begin + len(QUERY + EXTENDED),
+        begin + len(QUERY + EXTENDED + COMMIT),
+    )
+    assert found == [
+        (begin, first, b"select 1"),
+        (first, second, b"select 2"),
+        (second, third, b"COMMIT"),
+    ]
 
 
 class Echo:
@@ -138,9 +151,12 @@ def test_a_connection_breaks_after_a_byte_to_the_server(proxy: Proxy, echo: Echo
 
 
 @pytest.mark.parametrize(
-    ("moment", "seen"), [("swallowed", STARTUP + QUERY), ("at_once", STARTUP + QUERY + COMMIT), ("answered", None)]
+    ("moment", "seen"),
+    [("swallowed", STARTUP + QUERY), ("at_once", STARTUP + QUERY + COMMIT), ("answered", None)],
 )
-def test_a_commit_is_lost_on_its_way(proxy: Proxy, echo: Echo, moment: str, seen: bytes | None) -> None:
+def test_a_commit_is_lost_on_its_way(
+    proxy: Proxy, echo: Echo, moment: str, seen: bytes | None
+) -> None:
     cut = RequestCut(moment, text=b"commit")  # type: ignore[arg-type]  # mypy sees a str
     proxy.arm(cut)
     with connect(proxy) as client:
@@ -150,7 +166,9 @@ def test_a_commit_is_lost_on_its_way(proxy: Proxy, echo: Echo, moment: str, seen
         assert read(client, 1) == b"", "no answer came"
         assert cut.done.wait(5)
         assert echo.ended.acquire(timeout=5)
-    assert bytes(echo.got[0]) == (seen if seen is not None else STARTUP + QUERY + COMMIT + message(b"X"))
+    assert bytes(echo.got[0]) == (
+        seen if seen is not None else STARTUP + QUERY + COMMIT + message(b"X")
+    )
 
 
 def test_requests_are_counted_until_the_cut(proxy: Proxy, echo: Echo) -> None:

@@ -50,8 +50,9 @@ def test_a_load_that_is_over_is_not_measured() -> None:
 
 def test_outages_are_from_the_first_sign_to_the_next_start() -> None:
     lines = (
-        (1, READY), (2, "terminating any other active server processes"), (3, "all server processes terminated"),
-        (4, READY), (6, "received fast shutdown request"), (9, READY), (10, "received fast shutdown request"),
+        (1, READY), (2, "terminating any other active server processes"),
+        (3, "all server processes terminated"), (4, READY), (6, "received fast shutdown request"),
+        (9, READY), (10, "received fast shutdown request"),
     )  # fmt: skip
     two, four, six, nine = at(2, 4, 6, 9)
     assert outages(log(*lines)) == [(two, four), (six, nine)]

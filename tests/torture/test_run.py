@@ -1,4 +1,6 @@
-"""Some seconds of torture with the faults of a known seed; `make torture` draws a new one each time, for a minute."""
+"""Some seconds of torture with the faults of a known seed; `make torture` draws a new one each
+time, for a minute.
+"""
 
 import re
 import shutil
@@ -19,14 +21,19 @@ def test_some_seconds_of_torture_violate_nothing() -> None:
     place = open_directory("pw-torture-")
     furnish(place / "t" / "server", durable=True)
     done = warm.run(
-        [sys.executable, "-m", "pyworker", "torture", "--seed", str(SEED), "--seconds", str(SECONDS),
+        [sys.executable, "-m", "pyworker", "torture", "--seed", str(SEED), "--seconds",
+            str(SECONDS),
          "--scenario", SCENARIO, "--dir", str(place / "t")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     shutil.rmtree(place)
     said = f"{done.stdout}\n{done.stderr}"
     assert done.returncode == 0, said
-    closing = re.search(r"^torture: (\d+) scenarios, \d+ faults, (\d+) jobs, 0 violations$", done.stdout, re.MULTILINE)
+    closing = re.search(
+        r"^torture: (\d+) scenarios, \d+ faults, (\d+) jobs, 0 violations$",
+        done.stdout,
+        re.MULTILINE,
+    )
     assert closing, said
     assert int(closing[1]) == 1, said
     assert int(closing[2]) > 100, said

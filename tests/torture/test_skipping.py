@@ -20,9 +20,14 @@ def nowhere(tmp_path: Path) -> PrivateServer:
 
 
 @pytest.mark.parametrize("name", ["disk_full_data", "disk_full_wal"])
-def test_an_ordinary_user_mounts_nothing(name: str, nowhere: PrivateServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ordinary_user_mounts_nothing(
+    name: str, nowhere: PrivateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert SCENARIOS[name]().impossible(nowhere) == "only root may mount the small file system that is filled up"
+    assert (
+        SCENARIOS[name]().impossible(nowhere)
+        == "only root may mount the small file system that is filled up"
+    )
 
 
 def test_without_a_compiler_no_clock_steps(
@@ -30,7 +35,9 @@ def test_without_a_compiler_no_clock_steps(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     said: list[str] = []
-    finding = run_scenario(nowhere, Share(name="clock_step", seconds=12), 1, tmp_path / "logs", said.append)
+    finding = run_scenario(
+        nowhere, Share(name="clock_step", seconds=12), 1, tmp_path / "logs", said.append
+    )
     assert finding.skipped
     assert "no C compiler" in finding.skipped
     assert said == [f"clock_step is skipped: {finding.skipped}"]
@@ -38,7 +45,9 @@ def test_without_a_compiler_no_clock_steps(
 
 def test_the_report_tells_what_was_skipped_and_does_not_count_it() -> None:
     done = Finding(name="calm", faults=0, jobs=7, seconds=8, budget=14)
-    skipped = Finding(name="clock_step", faults=0, jobs=0, seconds=0, budget=14, skipped="there is no clock")
+    skipped = Finding(
+        name="clock_step", faults=0, jobs=0, seconds=0, budget=14, skipped="there is no clock"
+    )
     out = io.StringIO()
     Console(file=out, width=120).print(render([done, skipped], 1))
     assert "clock_step (skipped: there is no clock)" in out.getvalue()

@@ -31,8 +31,12 @@ def test_one_that_leaves_by_itself_is_told(some: Supervisors, code: int) -> None
     assert bool(some.wrong_ends(cut_off=True)) is (code != 6)
 
 
-@pytest.mark.parametrize(("code", "told"), [(0, []), (1, ["supervisor 0 left with 1 when told to"])])
-def test_one_that_is_told_to_leave_does_so_without_an_error(some: Supervisors, code: int, told: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("code", "told"), [(0, []), (1, ["supervisor 0 left with 1 when told to"])]
+)
+def test_one_that_is_told_to_leave_does_so_without_an_error(
+    some: Supervisors, code: int, told: list[str]
+) -> None:
     number = start(some, f"trap 'exit {code}' TERM; {STARTED}; while :; do sleep 0.01; done")
     assert some.wait_started()
     some.terminate(number)

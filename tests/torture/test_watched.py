@@ -54,7 +54,10 @@ def complaints(
     watched = Watched("a scenario")
     job = Job(label="a job", call="f", may=may, within=within, result=[])
     watched.enqueue(cast("Connection[Any]", Line((1,))), [job])
-    return [violation.message for violation in watched.check(cast("Connection[Any]", Line(row)), outages)]
+    return [
+        violation.message
+        for violation in watched.check(cast("Connection[Any]", Line(row)), outages)
+    ]
 
 
 def test_the_time_of_an_outage_does_not_count_and_each_gives_more() -> None:
@@ -63,7 +66,10 @@ def test_the_time_of_an_outage_does_not_count_and_each_gives_more() -> None:
     assert len(complaints(long)) == 1
     assert len(complaints(long, outages=(early,))) == 1  # 6 s of 1
     assert complaints(long, outages=(early, late)) == []  # 2 s of 2
-    assert len(complaints((*WELL[:9], after(10.5)), outages=(early, late, (after(11), after(12))))) == 1
+    assert (
+        len(complaints((*WELL[:9], after(10.5)), outages=(early, late, (after(11), after(12)))))
+        == 1
+    )
 
 
 def test_what_ended_as_it_may_is_well() -> None:
@@ -94,7 +100,13 @@ def test_anything_else_is_told(place: int, value: object) -> None:
     ("state", "code", "message", "attempts", "well"),
     [
         ("failed", "PWL02", "the server crashed 3 times while it ran", ["lost", "lost"], True),
-        ("failed", "PWL02", "the server crashed 3 times while it ran", ["lost", "lost", "lost"], False),
+        (
+            "failed",
+            "PWL02",
+            "the server crashed 3 times while it ran",
+            ["lost", "lost", "lost"],
+            False,
+        ),
         ("failed", "PWL02", "", ["lost"], False),
         ("failed", "PWL01", "the server crashed while it ran", ["lost"], False),
         ("succeeded", None, "", ["lost", "succeeded"], False),

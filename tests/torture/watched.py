@@ -1,4 +1,6 @@
-"""Jobs that a scenario enqueues beside the load, each with what may become of it; compared with what did."""
+"""Jobs that a scenario enqueues beside the load, each with what may become of it;
+compared with what did.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +19,8 @@ __all__ = ["SUCCEEDED", "Ending", "Job", "Watched"]
 _FACTS = """
 select j.id, j.state, j.error ->> 'sqlstate', coalesce(j.error ->> 'message', ''), j.result,
   (select count(*) from hostile.effect as e where e.job_id = j.id),
-  array(select a.outcome from jobs.attempts as a where a.job_id = j.id and a.outcome is not null order by a.attempt),
+  array(select a.outcome from jobs.attempts as a where a.job_id = j.id and a.outcome is not null
+    order by a.attempt),
   j.max_attempts, j.created_at, j.finished_at
 from jobs.job as j
 where j.id = any (%s)
@@ -31,12 +34,15 @@ class Ending:
     state: str
     code: str | None = None  #: SQLSTATE of its error
     effects: int | None = None  #: None: one if it succeeded, none otherwise; -1: any number
-    attempts: tuple[str, ...] | None = None  #: outcomes of its attempts, in order; None: one that ended as the job did
+    #: outcomes of its attempts, in order; None: one that ended as the job did
+    attempts: tuple[str, ...] | None = None
     says: str = ""  #: a part of its error's message
 
     def __str__(self) -> str:
         """Say it in short."""
-        return " ".join(str(part) for part in (self.state, self.code, self.attempts, self.says) if part)
+        return " ".join(
+            str(part) for part in (self.state, self.code, self.attempts, self.says) if part
+        )
 
     def fits(self, fact: "Fact") -> bool:
         """Tell whether a job ended like this."""
@@ -62,7 +68,8 @@ class Job:
     args: dict[str, Any] | None = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     may: tuple[Ending, ...] = (SUCCEEDED,)
-    within: float | None = None  #: seconds from its enqueue to its end at most, of a server that is up, for each crash
+    #: seconds from its enqueue to its end at most, of a server that is up, for each crash
+    within: float | None = None
     result: Any = None  #: result that it must have when it succeeded; None: any
 
 
@@ -81,7 +88,8 @@ class Fact:
     finished_at: datetime | None
 
     def waited(self, outages: Sequence[Outage]) -> tuple[float, int]:
-        """Give the seconds from its enqueue to its end in which the server was up, and how often it went down.
+        """Give the seconds from its enqueue to its end in which the server was up,
+        and how often it went down.
 
         Of a job without an end no seconds.
         """
@@ -89,7 +97,9 @@ class Fact:
             return 0.0, 0
         met = [(max(down, self.created_at), min(up, self.finished_at)) for down, up in outages]
         lost = [up - down for down, up in met if up > down]
-        return (self.finished_at - self.created_at - sum(lost, timedelta())).total_seconds(), len(lost)
+        return (self.finished_at - self.created_at - sum(lost, timedelta())).total_seconds(), len(
+            lost
+        )
 
 
 class Watched:
@@ -106,7 +116,9 @@ class Watched:
         return list(self._jobs)
 
     def enqueue(self, line: Connection[Any], jobs: Sequence[Job]) -> list[int]:
-        """Enqueue jobs in one transaction, in their order. When its outcome is not known, none of them is watched."""
+        """Enqueue jobs in one transaction, in their order. When its outcome is not known,
+        none of them is watched.
+        """
         numbers: list[int] = []
         with line.transaction():
             for job in jobs:
@@ -126,8 +138,8 @@ class Watched:
         rows = admin.execute(_FACTS.encode(), [list(self._jobs)]).fetchall()
         return {
             int(row[0]): Fact(
-                state=row[1], code=row[2], message=row[3], result=row[4], effects=row[5], attempts=tuple(row[6]),
-                max_attempts=row[7], created_at=row[8], finished_at=row[9],
+                state=row[1], code=row[2], message=row[3], result=row[4], effects=row[5],
+                attempts=tuple(row[6]), max_attempts=row[7], created_at=row[8], finished_at=row[9],
             )
             for row in rows
         }  # fmt: skip
@@ -136,13 +148,19 @@ class Watched:
         """Compare all with what may have become of them; `outages`: when the server was down."""
         facts = self.facts(admin)
         return [
-            Violation(invariant=invariant, scenario=self._scenario, message=f"job {number} ({job.label}): {message}")
+            Violation(
+                invariant=invariant,
+                scenario=self._scenario,
+                message=f"job {number} ({job.label}): {message}",
+            )
             for number, job in self._jobs.items()
             for invariant, message in _complaints(job, facts.get(number), outages)
         ]
 
 
-def _complaints(job: Job, fact: Fact | None, outages: Sequence[Outage]) -> Iterable[tuple[str, str]]:
+def _complaints(
+    job: Job, fact: Fact | None, outages: Sequence[Outage]
+) -> Iterable[tuple[str, str]]:
     if fact is None:
         yield "I1", "it was enqueued, and nobody knows it any more"
     elif not any(ending.fits(fact) for ending in job.may):
@@ -150,7 +168,13 @@ def _complaints(job: Job, fact: Fact | None, outages: Sequence[Outage]) -> Itera
     else:
         seconds, crashes = fact.waited(outages)
         if job.within is not None and seconds > job.within * max(1, crashes):
-            met = f"with {crashes} outages in between, it took {seconds:.1f} s of a server that was up"
-            yield "hostile", f"{met}, and should have taken {job.within:g} s for each at most; it is {fact}"
+            met = (
+                f"with {crashes} outages in between, it took {seconds:.1f} s of a server"
+                " that was up"
+            )
+            yield (
+                "hostile",
+                f"{met}, and should have taken {job.within:g} s for each at most; it is {fact}",
+            )
         if job.result is not None and fact.state == "succeeded" and fact.result != job.result:
             yield "hostile", f"its result should be {job.result}; it is {fact.result}"

@@ -1,4 +1,6 @@
-"""What a scenario may touch: the server, the database, the supervisors, the journal; and the one place that waits."""
+"""What a scenario may touch: the server, the database, the supervisors, the journal;
+and the one place that waits.
+"""
 
 import json
 import os
@@ -17,8 +19,9 @@ from psycopg.conninfo import make_conninfo
 
 from pyworker.server import PrivateServer
 from pyworker.server.process import processes_in, read_postmaster
+from tests.torture.enqueues import Call
 from tests.torture.journal import Journal
-from tests.torture.kinds import KINDS, Call
+from tests.torture.kinds import KINDS
 from tests.torture.load import enqueue
 from tests.torture.scenario import Scenario
 from tests.torture.supervisors import Supervisors
@@ -34,13 +37,17 @@ Fact = TypeVar("Fact")
 
 
 class World:
-    """One scenario's world. The fault thread uses it; `connect` and the journal are for any thread."""
+    """One scenario's world. The fault thread uses it; `connect` and the journal are for any
+    thread.
+    """
 
     def __init__(
-        self, scenario: Scenario, server: PrivateServer, base: str, database: str, directory: Path, *,
-        seed: int, seconds: float, say: Callable[[str], None],
+        self, scenario: Scenario, server: PrivateServer, base: str, database: str, directory: Path,
+        *, seed: int, seconds: float, say: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """`base`: a DSN of the server, which is good while it is down as well; `directory`: where the logs go."""
+        """`base`: a DSN of the server, which is good while it is down as well; `directory`:
+        where the logs go.
+        """
         self.scenario = scenario
         self.server = server
         self.database = database
@@ -64,7 +71,8 @@ class World:
         self._lock = threading.Lock()
         self._admin: Connection[Row] | None = None
         self._numbers = iter(range(10**9))
-        self.detour: dict[str, str] = {}  #: what the enqueuers' DSN has instead, such as a proxy's host and port
+        #: what the enqueuers' DSN has instead, such as a proxy's host and port
+        self.detour: dict[str, str] = {}
         self.supervisors = Supervisors(self.dsn("supervisor"), directory, self.note_fault)
 
     # The database
@@ -75,13 +83,19 @@ class World:
 
     def connect(self, role: str = "app", **options: Any) -> Connection[Row]:
         """Connect, each statement a transaction of its own; options are settings of the session."""
-        settings = " ".join(f"-c {name}={str(value).replace(' ', chr(92) + ' ')}" for name, value in options.items())
-        dsn = make_conninfo(self.dsn(role), options=settings, application_name="torture", connect_timeout="5")
+        settings = " ".join(
+            f"-c {name}={str(value).replace(' ', chr(92) + ' ')}" for name, value in options.items()
+        )
+        dsn = make_conninfo(
+            self.dsn(role), options=settings, application_name="torture", connect_timeout="5"
+        )
         return psycopg.connect(dsn, autocommit=True)
 
     def connect_client(self, role: str) -> Connection[Row]:
         """Connect as an enqueuer does: on the detour, where there is one."""
-        dsn = make_conninfo(self.dsn(role), application_name="torture client", connect_timeout="5", **self.detour)
+        dsn = make_conninfo(
+            self.dsn(role), application_name="torture client", connect_timeout="5", **self.detour
+        )
         return psycopg.connect(dsn, autocommit=True)
 
     def admin(self) -> Connection[Row]:
@@ -91,7 +105,11 @@ class World:
         return self._admin
 
     def rows(
-        self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = (), *, within: float = _BACK
+        self,
+        query: str,
+        arguments: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        within: float = _BACK,
     ) -> list[Row]:
         """Query as the administrator, and again when the connection breaks."""
         until = time.monotonic() + within
@@ -100,12 +118,16 @@ class World:
                 cursor = self.admin().execute(query.encode(), arguments or None)
                 return cursor.fetchall() if cursor.description else []
             except (psycopg.OperationalError, psycopg.InterfaceError):
-                if time.monotonic() > until or not (self._admin is None or self._admin.closed or self._admin.broken):
+                if time.monotonic() > until or not (
+                    self._admin is None or self._admin.closed or self._admin.broken
+                ):
                     raise
                 time.sleep(_STEP)
 
     def enqueue(self, kind: str, *, owner: str = "app") -> tuple[int, ...]:
-        """Enqueue one call of a kind of load, journalled; returns the ids, none when it was not confirmed."""
+        """Enqueue one call of a kind of load, journalled; returns the ids, none when it was not
+        confirmed.
+        """
         tag = f"w_{next(self._numbers)}"
         call = Call(tag=tag, secret=f"canary-{tag}", rng=random.Random(f"{self.seed}/{tag}"))
         try:
@@ -124,7 +146,9 @@ class World:
             self._faults.flush()
 
     def kill_backend(self, pid: int) -> bool:
-        """End a server process the hard way: the server restarts as a whole. False: it was gone already."""
+        """End a server process the hard way: the server restarts as a whole.
+        False: it was gone already.
+        """
         self.killed.add(pid)
         try:
             os.kill(pid, signal.SIGKILL)
@@ -160,7 +184,9 @@ class World:
         self.start_server()
 
     def terminate_backend(self, pid: int, how: str = "terminate") -> bool:
-        """Signal a session by hand, as an administrator would: `terminate` or `cancel`. False: it was gone."""
+        """Signal a session by hand, as an administrator would: `terminate` or `cancel`.
+        False: it was gone.
+        """
         self.counts["terminate"] += 1
         (done,) = self.rows(f"select pg_{how}_backend(%s)", [pid])[0]
         self.note_fault("session_signalled", pid=pid, how=how, done=done)
@@ -191,7 +217,9 @@ class World:
     # Waiting
 
     def until(self, condition: Callable[[], Fact], seconds: float, what: str = "") -> Fact:
-        """Wait for something to become true, and return it; returns what is false when the time is over."""
+        """Wait for something to become true, and return it; returns what is false when the time
+        is over.
+        """
         deadline = time.monotonic() + seconds
         while True:
             found = condition()
@@ -202,14 +230,18 @@ class World:
             time.sleep(_STEP)
 
     def pause(self, seconds: float) -> None:
-        """Let the world go on for so long: for faults that last, never for something to become true."""
+        """Let the world go on for so long: for faults that last, never for something to
+        become true.
+        """
         threading.Event().wait(seconds)
 
     def background(self, query: str = "") -> list[int]:
         """List the pids of the pg_background sessions in this database whose query begins so."""
         found = self.rows(
-            "select pid from pg_stat_activity where datname = current_database() and backend_type not in"
-            " ('client backend', 'autovacuum worker', 'parallel worker') and starts_with(query, %s) order by pid",
+            "select pid from pg_stat_activity where datname = current_database()"
+            " and backend_type not in"
+            " ('client backend', 'autovacuum worker', 'parallel worker') and starts_with(query,"
+            " %s) order by pid",
             [query],
         )
         return [int(row[0]) for row in found]

@@ -1,4 +1,6 @@
-"""The command line without a server: what it says of what was typed, and what the shell completes."""
+"""The command line without a server: what it says of what was typed,
+and what the shell completes.
+"""
 
 import os
 import subprocess
@@ -19,7 +21,10 @@ def test_a_word_that_is_no_dsn_is_one_error(command: str) -> None:
     assert "password" not in done.output
     assert done.output.splitlines() == [
         'pyworker: setting "dsn" is wrong',
-        "DETAIL: it is neither a URI (postgresql://...) nor a list of name=value pairs (from --dsn).",
+        (
+            "DETAIL: it is neither a URI (postgresql://...) nor a list of name=value pairs (from"
+            " --dsn)."
+        ),
         "HINT: Correct --dsn. What it is: the database, as a libpq URI or keyword string.",
     ]
 
@@ -37,7 +42,9 @@ def test_a_server_that_is_not_there_is_one_error_with_a_way_out(command: str) ->
 
     assert done.exit_code == (4 if command == "run" else 1)
     first, *rest = done.output.splitlines()
-    assert first.startswith('pyworker: connection to server on socket "/nowhere/.s.PGSQL.5432" failed')
+    assert first.startswith(
+        'pyworker: connection to server on socket "/nowhere/.s.PGSQL.5432" failed'
+    )
     assert [line.partition(":")[0] for line in rest] == ["DETAIL", "HINT"]
     assert "pyworker server start" in rest[1]
 
@@ -80,5 +87,7 @@ def test_the_line_of_the_readme_gives_a_script(shell: str) -> None:
         check=False,
     )
     if shell == "bash" and done.returncode != 0:
-        pytest.skip("click asks a bash of this machine for its version, and there is none that it knows")
+        pytest.skip(
+            "click asks a bash of this machine for its version, and there is none that it knows"
+        )
     assert "_PYWORKER_COMPLETE" in done.stdout

@@ -52,8 +52,12 @@ def test_flags_beat_the_environment_beats_the_file(monkeypatch: pytest.MonkeyPat
         ('say "hello", é', ('say "hello"', "é")),
     ],
 )
-def test_owners_in_a_variable(monkeypatch: pytest.MonkeyPatch, text: str, owners: tuple[str, ...]) -> None:
-    """Commas separate them; names with a space in them are names, and those with a comma stand in a JSON array."""
+def test_owners_in_a_variable(
+    monkeypatch: pytest.MonkeyPatch, text: str, owners: tuple[str, ...]
+) -> None:
+    """Commas separate them; names with a space in them are names, and those with a comma stand in a
+    JSON array.
+    """
     monkeypatch.setenv("PYWORKER_OWNERS", text)
 
     assert load_settings().owners == owners
@@ -67,13 +71,17 @@ def test_a_broken_list_of_owners_is_refused(monkeypatch: pytest.MonkeyPatch, tex
         load_settings()
 
 
-def test_suites_in_a_variable_are_separated_by_commas_or_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_suites_in_a_variable_are_separated_by_commas_or_spaces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PYWORKER_SERVER_SUITES", "trixie, sid experimental")
 
     assert load_settings().server_suites == ("trixie", "sid", "experimental")
 
 
-def test_the_file_is_looked_for_in_three_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_file_is_looked_for_in_three_places(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     write(tmp_path / "xdg" / "pyworker" / "config.toml", 'server_user = "xdg"')
     assert load_settings().server_user == "xdg"
     write(tmp_path / "pyworker.toml", 'server_user = "here"')

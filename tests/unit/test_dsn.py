@@ -21,7 +21,10 @@ from pyworker.dsn import complaint_about, has_secret, mask_dsn, scrub
         ("postgresql://h:5432/d?user=a@b", "postgresql://h:5432/d?user=a@b"),
         ("postgresql://[::1]:5432/d", "postgresql://[::1]:5432/d"),
         ("postgresql://u@/d?host=/run", "postgresql://u@/d?host=/run"),
-        ("postgresql://u@/d?options=-c%20a.password%3Ds3cret", "postgresql://u@/d?options=-c%20a.password%3D***"),
+        (
+            "postgresql://u@/d?options=-c%20a.password%3Ds3cret",
+            "postgresql://u@/d?options=-c%20a.password%3D***",
+        ),
         ("host=h password=s3cret user=u", "host=h password=*** user=u"),
         ("host=h password = s3cret user=u", "host=h password = *** user=u"),
         ("host=h password='s3 cr\\'et' user=u", "host=h password=*** user=u"),
@@ -88,7 +91,12 @@ def test_every_password_is_hidden_in_every_form(password: str) -> None:
 
 
 def test_a_text_of_others_keeps_what_is_not_secret() -> None:
-    said = "could not connect to \"postgresql://u:s3cret@h/d\" with password='s3 cret', and password = s3cret; 3 = 3"
-    assert scrub(said) == 'could not connect to "postgresql://u:***@h/d" with password=***, and password = ***; 3 = 3'
+    said = (
+        "could not connect to \"postgresql://u:s3cret@h/d\" with password='s3 cret',"
+        " and password = s3cret; 3 = 3"
+    )
+    assert scrub(said) == (
+        'could not connect to "postgresql://u:***@h/d" with password=***, and password = ***; 3 = 3'
+    )
     assert scrub("dblink: host=h PASSWORD=s3cret user=u") == "dblink: host=h PASSWORD=*** user=u"
     assert scrub("https://example.org/?q=1 is no DSN") == "https://example.org/?q=1 is no DSN"

@@ -1,4 +1,6 @@
-"""A failpoint ends or freezes the process exactly where it is armed, and costs nothing elsewhere."""
+"""A failpoint ends or freezes the process exactly where it is armed,
+and costs nothing elsewhere.
+"""
 
 import os
 import re
@@ -24,7 +26,9 @@ def run(armed: str | None) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
     if armed is not None:
         environment[VARIABLE] = armed
-    return subprocess.Popen([sys.executable, "-c", SCRIPT], env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], env=environment, stdout=subprocess.PIPE, text=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,5 +65,9 @@ def test_a_place_that_is_not_there_is_an_error(armed: str) -> None:
 
 def test_each_one_stands_in_the_code_once() -> None:
     top = Path(pyworker.supervisor.__file__).parent
-    reached = [name for file in top.rglob("*.py") for name in re.findall(r'reach\("(\w+)"\)', file.read_text("utf-8"))]
+    reached = [
+        name
+        for file in top.rglob("*.py")
+        for name in re.findall(r'reach\("(\w+)"\)', file.read_text("utf-8"))
+    ]
     assert sorted(reached) == sorted(FAILPOINTS)

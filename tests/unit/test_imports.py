@@ -33,12 +33,18 @@ def imported(source: str, known: frozenset[str]) -> Iterator[str]:
 
 
 def graph_of(sources: Mapping[str, str]) -> Graph:
-    """Draw who imports whom. Importing a.b.c runs a and a.b as well, except where the importer lies in them."""
+    """Draw who imports whom. Importing a.b.c runs a and a.b as well, except where the importer lies
+    in them.
+    """
     known = frozenset(sources)
     graph: Graph = {}
     for name, source in sources.items():
         reached = set(imported(source, known))
-        packages = {".".join(parts[:n]) for parts in (one.split(".") for one in reached) for n in range(1, len(parts))}
+        packages = {
+            ".".join(parts[:n])
+            for parts in (one.split(".") for one in reached)
+            for n in range(1, len(parts))
+        }
         above = {package for package in packages if not f"{name}.".startswith(f"{package}.")}
         graph[name] = (reached | above) & known
     return graph
@@ -72,14 +78,24 @@ def test_there_is_no_circle() -> None:
 @pytest.mark.parametrize(
     ("sources", "found"),
     [
-        ({"p": "", "p.a": "import p.b", "p.b": "def f():\n  from p.a import g"}, ["p.a", "p.b", "p.a"]),
+        (
+            {"p": "", "p.a": "import p.b", "p.b": "def f():\n  from p.a import g"},
+            ["p.a", "p.b", "p.a"],
+        ),
         ({"p": "", "p.a": "from p import b", "p.b": "import p.a"}, ["p.a", "p.b", "p.a"]),
         ({"p": "from p.a import x", "p.a": "from p import y"}, ["p", "p.a", "p"]),
         ({"p": "from q.a import x", "p.a": "", "q": "import p.a", "q.a": ""}, ["p", "q", "p"]),
         ({"p": "from p.a import x", "p.a": "from p.b import y", "p.b": ""}, []),
         ({"a": "import a"}, ["a", "a"]),
     ],
-    ids=["inside a function", "from the package", "the package itself", "by its package", "none", "itself"],
+    ids=[
+        "inside a function",
+        "from the package",
+        "the package itself",
+        "by its package",
+        "none",
+        "itself",
+    ],
 )
 def test_a_circle_is_found(sources: dict[str, str], found: list[str]) -> None:
     assert circle(graph_of(sources)) == found

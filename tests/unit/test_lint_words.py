@@ -36,7 +36,9 @@ def test_a_vague_word_of_a_program_is_refused_and_a_name_is_not() -> None:
 
 @pytest.mark.parametrize("word", ["nudge", "Dozing", "culprit", "mended", "steers"])
 def test_a_word_of_our_own_is_refused(word: str) -> None:
-    assert private(f"-- Fine.\n-- The {word} waits; stubborn_job is a name.") == [f"2: a word of our own: {word}"]
+    assert private(f"-- Fine.\n-- The {word} waits; stubborn_job is a name.") == [
+        f"2: a word of our own: {word}"
+    ]
 
 
 def test_a_long_line_is_refused() -> None:
@@ -64,13 +66,26 @@ def test_after_a_block_the_rules_hold_again() -> None:
 
 def test_the_documents_are_looked_at_and_of_generated_ones_the_words_alone() -> None:
     names = {page.name for page in pages()}
-    assert {"README.md", "CHANGELOG.md", "SECURITY.md", "architecture.md", "failure-modes.md", "rights.md"} <= names
-    wide = [page for page in pages() if GENERATED in page.parents and any(len(line) > WIDTH for line in lines(page))]
+    assert {
+        "README.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "architecture.md",
+        "failure-modes.md",
+        "rights.md",
+    } <= names
+    wide = [
+        page
+        for page in pages()
+        if GENERATED in page.parents and any(len(line) > WIDTH for line in lines(page))
+    ]
     assert wide
     assert [found for page in wide for found in look(page)] == []
 
 
-def test_a_vague_word_in_a_generated_page_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vague_word_in_a_generated_page_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = tmp_path / "sql.md"
     page.write_text("nobody " + "x " * 80)
     monkeypatch.setattr(lint_words, "GENERATED", tmp_path)
@@ -90,14 +105,19 @@ COMMENT = "comment on {kind} {name} is\n'{comment}';\n"
     [
         ("Counts the jobs that wait.", "Counts the jobs that wait"),
         ("Counts the jobs that wait.", "Counts the jobs that wait. For an operator."),
-        ("Counts all the jobs that wait in a queue.\n-- Locks: none.", "Counts the jobs that wait in a queue."),
+        (
+            "Counts all the jobs that wait in a queue.\n-- Locks: none.",
+            "Counts the jobs that wait in a queue.",
+        ),
     ],
 )
 @pytest.mark.parametrize("kind", ["function", "table"])
 def test_a_purpose_that_is_said_twice_is_refused(above: str, comment: str, kind: str) -> None:
     made = FUNCTION.replace("or replace function", "table") if kind == "table" else FUNCTION
     name = "jobs_internal.waiting"
-    text = f"-- A file.\n\n-- {above}\n" + (made + COMMENT).format(kind=kind, name=name, comment=comment)
+    text = f"-- A file.\n\n-- {above}\n" + (made + COMMENT).format(
+        kind=kind, name=name, comment=comment
+    )
     assert [line.partition(": ")[2] for line in repeated(text)] == [
         "the purpose of jobs_internal.waiting is said twice"
     ]
@@ -145,7 +165,9 @@ def test_a_function_in_its_room_is_left_alone(path: str, name: str) -> None:
 def test_a_room_that_the_table_of_contents_does_not_show_is_refused() -> None:
     shown = "-- It is claimed.\n\\ir engine/claim/claim.sql\n\\ir engine/claim/slots.sql"
     assert unnamed(shown, ["claim"]) == []
-    assert unnamed(shown, ["claim", "run"]) == ["the room engine/run is not one paragraph with its purpose"]
+    assert unnamed(shown, ["claim", "run"]) == [
+        "the room engine/run is not one paragraph with its purpose"
+    ]
     without_a_purpose = shown.partition("\n")[2]
     with_another = shown + "\n\\ir engine/run/work.sql"
     twice = f"{shown}\n\n{shown}"
@@ -175,7 +197,9 @@ def test_files_that_are_too_long_and_misplaced_functions_are_found(
 
 
 def test_what_a_run_left_at_the_top_is_refused() -> None:
-    assert strays(["data/PG_VERSION", "data/base/112", "README.md", "sql/install.sql", "out.txt"]) == [
+    assert strays(
+        ["data/PG_VERSION", "data/base/112", "README.md", "sql/install.sql", "out.txt"]
+    ) == [
         "data",
         "out.txt",
     ]

@@ -1,4 +1,5 @@
-"""Nothing of pyworker sends SIGKILL to a process of a server: one is enough to restart it as a whole, for everybody.
+"""Nothing of pyworker sends SIGKILL to a process of a server: one is enough to restart it as a
+whole, for everybody.
 
 The torture driver does, as a fault; that is what it is for.
 """
@@ -16,10 +17,13 @@ TOP = Path(__file__).parents[2]
 _DEADLY = {"kill", "killpg", "pidfd_send_signal", "send_signal", "tgkill"}
 _HARMLESS = {"SIGTERM", "SIGINT", "SIGUSR1", "SIGCONT"}
 _COMMAND = re.compile(
-    r"\b(?:p?kill|killall|skill)\s+-\S*(?:9|KILL)|\b(?:pkill|killall|skill)\b|\bSIGKILL\b|^-?KILL$", re.I
+    r"\b(?:p?kill|killall|skill)\s+-\S*(?:9|KILL)|\b(?:pkill|killall|skill)\b|\bSIGKILL\b|^-?KILL$",
+    re.I,
 )
 #: In SQL: ways out of the server, through which any signal could be sent.
-_WAY_OUT = re.compile(r"\bprogram\s+(?:'|%|\$)|\blanguage\s+(?:c|plpython3?u|plperlu|plsh|pltclu)\b", re.I)
+_WAY_OUT = re.compile(
+    r"\bprogram\s+(?:'|%|\$)|\blanguage\s+(?:c|plpython3?u|plperlu|plsh|pltclu)\b", re.I
+)
 
 #: file, name: what is ended there.
 ALLOWED = {
@@ -39,10 +43,18 @@ def deadly(source: str) -> Iterator[str]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute | ast.Name | ast.alias):
-            name = getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "name", "")
+            name = (
+                getattr(node, "attr", None)
+                or getattr(node, "id", None)
+                or getattr(node, "name", "")
+            )
             if name in {"SIGKILL", *_DEADLY} and not _is_harmless(node, tree):
                 yield name
-        elif isinstance(node, ast.Constant) and id(node) not in documentation and _COMMAND.search(str(node.value)):
+        elif (
+            isinstance(node, ast.Constant)
+            and id(node) not in documentation
+            and _COMMAND.search(str(node.value))
+        ):
             yield str(node.value)
 
 
@@ -50,7 +62,9 @@ def _is_harmless(node: ast.AST, tree: ast.Module) -> bool:
     """Tell whether it is a call that names a signal which a process may refuse."""
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and call.func is node:
-            return any(isinstance(given, ast.Attribute) and given.attr in _HARMLESS for given in call.args)
+            return any(
+                isinstance(given, ast.Attribute) and given.attr in _HARMLESS for given in call.args
+            )
     return False
 
 
@@ -61,7 +75,11 @@ def _sources(pattern: str) -> list[Path]:
 def test_no_python_of_ours_does() -> None:
     files = _sources("*.py")
     assert len(files) > 50
-    found = {(str(path.relative_to(TOP)), name) for path in files for name in deadly(path.read_text(encoding="utf-8"))}
+    found = {
+        (str(path.relative_to(TOP)), name)
+        for path in files
+        for name in deadly(path.read_text(encoding="utf-8"))
+    }
     assert found == set(ALLOWED)
 
 
@@ -95,7 +113,9 @@ def test_the_search_finds_it(source: str) -> None:
     assert list(deadly(source))
 
 
-@pytest.mark.parametrize("source", ["os.kill(pid, signal.SIGTERM)", "process.terminate()", '"""Never kill -9."""'])
+@pytest.mark.parametrize(
+    "source", ["os.kill(pid, signal.SIGTERM)", "process.terminate()", '"""Never kill -9."""']
+)
 def test_the_search_finds_nothing_else(source: str) -> None:
     assert not list(deadly(source))
 

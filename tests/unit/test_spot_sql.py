@@ -1,4 +1,6 @@
-"""The look over the SQL finds what it is for, also where pgspot alone is blind; and every exception is needed."""
+"""The look over the SQL finds what it is for, also where pgspot alone is blind;
+and every exception is needed.
+"""
 
 import pytest
 from spot_sql import EXCEPTIONS, look
@@ -9,7 +11,8 @@ CLOSED_PATH = "set search_path = pg_catalog, pg_temp"
 
 ATOMIC = f"""
 set local search_path = pg_catalog, pg_temp;
-create function jobs.f(a int) returns int language sql security definer {CLOSED_PATH} begin atomic select a + 1; end;
+create function jobs.f(a int) returns int language sql security definer {CLOSED_PATH}
+  begin atomic select a + 1; end;
 """
 
 
@@ -19,7 +22,8 @@ def found(text: str) -> list[str]:
 
 def function(body: str, clause: str = CLOSED_PATH, *, replace: str = "") -> str:
     head = (
-        f"create {replace} function jobs.f(p jobs_internal.call_template, q int) returns int language plpgsql {clause}"
+        f"create {replace} function jobs.f(p jobs_internal.call_template, q int) returns int"
+        f" language plpgsql {clause}"
     )
     return f"{head} as $$ {body} $$;"
 
@@ -36,11 +40,31 @@ def function(body: str, clause: str = CLOSED_PATH, *, replace: str = "") -> str:
         (function("begin return 1; end", replace="or replace"), "PS002"),
         ("create schema if not exists other;", "PS010"),
         # Where pgspot alone sees nothing, or breaks.
-        (function("begin if true then return 1; elsif q = 1 then return 2; end if; end", ""), "PS001"),
+        (
+            function("begin if true then return 1; elsif q = 1 then return 2; end if; end", ""),
+            "PS001",
+        ),
         (function("begin p.func := 1; return q + 1; end", ""), "PS001"),
-        (function("declare v jobs_internal.call_template; begin v.func := 1; return q + 1; end", ""), "PS001"),
-        ("create function jobs.f() returns int language sql security definer begin atomic select 1; end;", "PS003"),
-        ("create function jobs.f(a int) returns int language sql begin atomic select a + 1; end;", "PS001"),
+        (
+            function(
+                "declare v jobs_internal.call_template; begin v.func := 1; return q + 1; end", ""
+            ),
+            "PS001",
+        ),
+        (
+            (
+                "create function jobs.f() returns int language sql security definer begin atomic"
+                " select 1; end;"
+            ),
+            "PS003",
+        ),
+        (
+            (
+                "create function jobs.f(a int) returns int language sql begin atomic"
+                " select a + 1; end;"
+            ),
+            "PS001",
+        ),
     ],
 )
 def test_what_it_finds(text: str, code: str) -> None:
@@ -50,7 +74,10 @@ def test_what_it_finds(text: str, code: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        function("begin p.func := 1; if q = 1 then return q + 1; elsif q = 2 then return 3; end if; return 1; end"),
+        function(
+            "begin p.func := 1; if q = 1 then return q + 1; elsif q = 2 then return 3; end if;"
+            " return 1; end"
+        ),
         ATOMIC,
     ],
 )
@@ -59,7 +86,9 @@ def test_what_it_leaves_alone(text: str) -> None:
 
 
 def test_a_body_that_changes_the_path_is_looked_at_from_there_on() -> None:
-    steps = "perform pg_catalog.set_config('search_path', q::pg_catalog.text, false); {} return q + 1;"
+    steps = (
+        "perform pg_catalog.set_config('search_path', q::pg_catalog.text, false); {} return q + 1;"
+    )
     assert "PS001" in found(function(f"begin {steps.format('')} end"))
     washed = steps.format("perform jobs_internal.reset_session(null);")
     assert found(function(f"begin {washed} end")) == []

@@ -1,4 +1,6 @@
-"""What `pyworker status` shows, and that the watched page fits a small terminal with the worst first."""
+"""What `pyworker status` shows, and that the watched page fits a small terminal with the
+worst first.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,11 +10,19 @@ from rich.console import Console
 from pyworker.cli.status import watched_page
 
 NOW = datetime.now(UTC)
-LONG = "start pyworker run, for these owners too (--owner, or grant jobs_runner); its log says what hinders it " * 3
+LONG = (
+    "start pyworker run, for these owners too (--owner, or grant jobs_runner);"
+    " its log says what hinders it "
+) * 3
 
 
 def _health(status: str, n: int) -> dict[str, Any]:
-    return {"check": f"check number {n}", "status": status, "detail": f"detail {n} " + LONG, "remedy": LONG}
+    return {
+        "check": f"check number {n}",
+        "status": status,
+        "detail": f"detail {n} " + LONG,
+        "remedy": LONG,
+    }
 
 
 def _running(n: int) -> dict[str, Any]:
@@ -32,7 +42,8 @@ def _running(n: int) -> dict[str, Any]:
 
 def _facts(bad: int, running: int, queues: int) -> dict[str, Any]:
     return {
-        "health": [_health("ok", n) for n in range(15)] + [_health("critical", 90 + n) for n in range(bad)],
+        "health": [_health("ok", n) for n in range(15)]
+        + [_health("critical", 90 + n) for n in range(bad)],
         "queues": [
             {
                 "queue": f"queue_{n}",
@@ -60,7 +71,9 @@ def _shown(facts: dict[str, Any], height: int = 24) -> list[str]:
 
 
 def test_the_watched_page_shows_trouble_then_work_then_what_waits() -> None:
-    """On 24 x 80: all three, in this order, whatever there is of each; a check that is ok takes no line."""
+    """On 24 x 80: all three, in this order, whatever there is of each; a check that is ok takes
+    no line.
+    """
     lines = _shown(_facts(bad=3, running=40, queues=30))
 
     assert len(lines) <= 24

@@ -23,7 +23,9 @@ DRAINS = replace(demand("app", 2, 2), working=2, moving=2, in_chunks=2, lanes=1)
     ("session_demand", "active_sessions", "pending", "expected"),
     [(2, 0, 0, 2), (2, 1, 0, 1), (2, 1, 1, 0), (2, 3, 0, 0), (2, 0, 5, 0), (0, 0, 0, 0)],
 )
-def test_what_is_missing_is_launched(session_demand: int, active_sessions: int, pending: int, expected: int) -> None:
+def test_what_is_missing_is_launched(
+    session_demand: int, active_sessions: int, pending: int, expected: int
+) -> None:
     plan = sessions_to_launch(
         [demand(session_demand=session_demand, active_sessions=active_sessions)],
         pending=lambda _owner: pending,
@@ -35,7 +37,10 @@ def test_what_is_missing_is_launched(session_demand: int, active_sessions: int, 
 
 def test_owners_that_are_not_served_or_blocked_get_none() -> None:
     plan = sessions_to_launch(
-        [demand("a"), demand("b"), demand("c")], pending=lambda _owner: 0, served={"a", "b"}, blocked={"b"}
+        [demand("a"), demand("b"), demand("c")],
+        pending=lambda _owner: 0,
+        served={"a", "b"},
+        blocked={"b"},
     )
     assert plan == {"a": 2}
 
@@ -45,7 +50,8 @@ def test_owners_that_are_not_served_or_blocked_get_none() -> None:
     [
         (Tick(), False, 10.0, True),
         (Tick(next_due_ms=300), False, 0.3, True),
-        (Tick(next_due_ms=0), False, 1.0, True),  # due, but not dispatched: it waits for something else
+        # due, but not dispatched: it waits for something else
+        (Tick(next_due_ms=0), False, 1.0, True),
         (Tick(sessions=1), False, 0.1, False),
         (Tick(sessions=1, running=1), False, 0.05, False),
         (Tick(stopping=1), False, 0.05, False),
@@ -54,10 +60,25 @@ def test_owners_that_are_not_served_or_blocked_get_none() -> None:
         (Tick(sessions=1, running=1, next_deadline_ms=5000, owners=(DRAINS,)), False, 0.25, False),
         (Tick(sessions=1, running=1, next_deadline_ms=900, owners=(DRAINS,)), False, 0.05, False),
         (Tick(sessions=1, running=1, stopping=1, owners=(DRAINS,)), False, 0.05, False),
-        (Tick(sessions=1, running=1, owners=(DRAINS, replace(DRAINS, new_lanes=1))), False, 0.05, False),
+        (
+            Tick(sessions=1, running=1, owners=(DRAINS, replace(DRAINS, new_lanes=1))),
+            False,
+            0.05,
+            False,
+        ),
         (Tick(sessions=1, running=1, next_due_ms=100, owners=(DRAINS,)), False, 0.1, False),
-        (Tick(sessions=1, running=1, owners=(DRAINS, replace(DRAINS, alone=1))), False, 0.05, False),
-        (Tick(sessions=1, running=1, owners=(DRAINS, replace(DRAINS, alone=1, occupied=1))), False, 0.25, False),
+        (
+            Tick(sessions=1, running=1, owners=(DRAINS, replace(DRAINS, alone=1))),
+            False,
+            0.05,
+            False,
+        ),
+        (
+            Tick(sessions=1, running=1, owners=(DRAINS, replace(DRAINS, alone=1, occupied=1))),
+            False,
+            0.25,
+            False,
+        ),
         (Tick(sessions=1, running=1, dispatched=5000, owners=(DRAINS,)), False, 0.05, False),
         (Tick(sessions=1, running=1, dispatched=7, owners=(DRAINS,)), False, 0.25, False),
         (Tick(), True, 0.5, False),
@@ -71,16 +92,27 @@ def test_the_pace(tick: Tick, blocked: bool, seconds: float, idle: bool) -> None
 
 @pytest.mark.parametrize(
     ("looks", "must_poll", "seconds"),
-    [(0, False, 0.05), (1, True, 0.1), (2, True, 0.2), (9, True, 1.0), (5000, True, 1.0), (1, False, 10.0)],
+    [
+        (0, False, 0.05),
+        (1, True, 0.1),
+        (2, True, 0.2),
+        (9, True, 1.0),
+        (5000, True, 1.0),
+        (1, False, 10.0),
+    ],
 )
 def test_it_falls_asleep_step_by_step(looks: int, must_poll: bool, seconds: float) -> None:
-    pace = pace_after(Tick(must_poll=must_poll), on_their_way=0, blocked=False, jitter=1.0, looks=looks)
+    pace = pace_after(
+        Tick(must_poll=must_poll), on_their_way=0, blocked=False, jitter=1.0, looks=looks
+    )
     assert (pace.seconds, pace.idle) == (seconds, True)
 
 
 def test_work_of_others_and_later_work_do_not_keep_it_from_being_empty() -> None:
     served = {"app"}
-    assert is_empty(Tick(queued=3, next_due_ms=5, owners=(demand("ghost"),)), served=served, on_their_way=0)
+    assert is_empty(
+        Tick(queued=3, next_due_ms=5, owners=(demand("ghost"),)), served=served, on_their_way=0
+    )
     assert not is_empty(Tick(owners=(demand(),)), served=served, on_their_way=0)
     assert not is_empty(Tick(), served=served, on_their_way=1)
     assert not is_empty(Tick(outbox=1), served=served, on_their_way=0)
@@ -167,7 +199,9 @@ def test_a_backoff_grows_to_its_limit_and_starts_anew_after_a_success() -> None:
 
 def test_a_budget_refills_each_second() -> None:
     budget = TokenBucket(20)
-    assert [budget.take(count, now) for count, now in ((20, 0), (1, 0), (10, 0.5), (11, 1.0), (0, 1.0))] == [
+    assert [
+        budget.take(count, now) for count, now in ((20, 0), (1, 0), (10, 0.5), (11, 1.0), (0, 1.0))
+    ] == [
         True,
         False,
         True,
@@ -186,7 +220,9 @@ def stuck_at(watch: StuckWatch, *looks: tuple[float, Demand | None, int, bool]) 
 
 def test_an_owner_without_sessions_is_stuck_and_freed() -> None:
     watch = StuckWatch(30)
-    assert stuck_at(watch, (0, demand(), 1, True), (29, demand(), 2, True), (30, demand(), 3, True)) == [30]
+    assert stuck_at(
+        watch, (0, demand(), 1, True), (29, demand(), 2, True), (30, demand(), 3, True)
+    ) == [30]
     assert watch.stuck
     assert stuck_at(watch, (45, demand(), 3, False), (60, demand(), 3, False)) == [60]
     assert stuck_at(watch, (61, demand(active_sessions=1), 2, True)) == []
@@ -196,7 +232,9 @@ def test_an_owner_without_sessions_is_stuck_and_freed() -> None:
 
 def test_sessions_that_take_nothing_are_stuck_and_sessions_at_work_are_not() -> None:
     idle = StuckWatch(30)
-    assert stuck_at(idle, (0, demand(active_sessions=2), 5, False), (30, demand(active_sessions=2), 5, False)) == [30]
+    assert stuck_at(
+        idle, (0, demand(active_sessions=2), 5, False), (30, demand(active_sessions=2), 5, False)
+    ) == [30]
     busy = StuckWatch(30)
     looks = [(float(now), demand(active_sessions=2), 5, now == 20) for now in range(0, 45, 5)]
     assert stuck_at(busy, *looks) == []
@@ -204,4 +242,7 @@ def test_sessions_that_take_nothing_are_stuck_and_sessions_at_work_are_not() -> 
 
 def test_no_demand_is_never_stuck() -> None:
     watch = StuckWatch(30)
-    assert stuck_at(watch, (0, demand(), 1, False), (20, None, 0, False), (40, demand(), 1, False)) == []
+    assert (
+        stuck_at(watch, (0, demand(), 1, False), (20, None, 0, False), (40, demand(), 1, False))
+        == []
+    )

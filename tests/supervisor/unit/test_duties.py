@@ -1,4 +1,6 @@
-"""What the database is told of owners that cannot be reached: each change once, as it stands then."""
+"""What the database is told of owners that cannot be reached: each change once,
+as it stands then.
+"""
 
 from typing import cast
 
@@ -29,9 +31,13 @@ class Rounds:
         self.told = Told()
         self._state = State(stuck=StuckWatch(30))
 
-    def round(self, *results: Launched, due: tuple[str, ...] = ("app", "shop")) -> list[dict[str, str]]:
+    def round(
+        self, *results: Launched, due: tuple[str, ...] = ("app", "shop")
+    ) -> list[dict[str, str]]:
         """Settle results while jobs of these owners are due; gives all that was told so far."""
-        tick = Tick(owners=tuple(Demand(owner=owner, session_demand=3, active_sessions=0) for owner in due))
+        tick = Tick(
+            owners=tuple(Demand(owner=owner, session_demand=3, active_sessions=0) for owner in due)
+        )
         note_owners(cast("Gateway", self.told), 1, results, tick, self._state)
         return self.told.reasons
 
@@ -43,11 +49,18 @@ def result(owner: str, trouble: Trouble | None, message: str | None = None) -> L
 def test_a_reason_is_told_once_and_again_when_it_changes() -> None:
     rounds = Rounds()
     assert rounds.round(result("shop", "unreachable", "no")) == [{"shop": "no"}]
-    assert rounds.round(result("shop", "unreachable", "no"), result("app", None)) == [{"shop": "no"}]
-    assert rounds.round(result("shop", "unreachable", "never")) == [{"shop": "no"}, {"shop": "never"}]
+    assert rounds.round(result("shop", "unreachable", "no"), result("app", None)) == [
+        {"shop": "no"}
+    ]
+    assert rounds.round(result("shop", "unreachable", "never")) == [
+        {"shop": "no"},
+        {"shop": "never"},
+    ]
 
 
-@pytest.mark.parametrize(("trouble", "reached"), [(None, True), ("no_slot", True), ("refused", True), ("lost", False)])
+@pytest.mark.parametrize(
+    ("trouble", "reached"), [(None, True), ("no_slot", True), ("refused", True), ("lost", False)]
+)
 def test_it_ends_with_the_first_connection(trouble: Trouble | None, reached: bool) -> None:
     """Whatever the launch comes to, and while more of its jobs are due."""
     rounds = Rounds()
@@ -57,7 +70,9 @@ def test_it_ends_with_the_first_connection(trouble: Trouble | None, reached: boo
 
 def test_a_launch_that_the_database_refuses_is_told_too() -> None:
     rounds = Rounds()
-    assert rounds.round(result("shop", "refused", "no right")) == [{"shop": "launch refused: no right"}]
+    assert rounds.round(result("shop", "refused", "no right")) == [
+        {"shop": "launch refused: no right"}
+    ]
     assert rounds.round(result("shop", None)) == [{"shop": "launch refused: no right"}, {}]
 
 

@@ -47,12 +47,20 @@ def test_every_field_has_a_meaning_and_every_meaning_a_use() -> None:
 def emitted() -> Iterator[tuple[str, ast.Call]]:
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "emit":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "emit"
+            ):
                 yield path.name, node
 
 
 def names_in(node: ast.expr) -> list[str]:
-    return [leaf.value for leaf in ast.walk(node) if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)]
+    return [
+        leaf.value
+        for leaf in ast.walk(node)
+        if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
+    ]
 
 
 def test_the_code_writes_only_what_is_in_the_catalogue() -> None:
@@ -60,7 +68,8 @@ def test_the_code_writes_only_what_is_in_the_catalogue() -> None:
     assert len(calls) > 20
     for path, call in calls:
         if isinstance(call.args[0], ast.Call):
-            continue  # the event of an outcome: every one is tried in the test of verdicts and below
+            # the event of an outcome: every one is tried in the test of verdicts and below
+            continue
         for name in names_in(call.args[0]):
             given_fields = {keyword.arg for keyword in call.keywords}
             if None not in given_fields:  # no ** in the call
@@ -69,7 +78,11 @@ def test_the_code_writes_only_what_is_in_the_catalogue() -> None:
 
 
 def test_every_event_is_written_somewhere() -> None:
-    source = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py") if path.name != "events.py")
+    source = "".join(
+        path.read_text(encoding="utf-8")
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "events.py"
+    )
     assert [name for name in EVENTS if f'"{name}"' not in source] == []
 
 
@@ -105,15 +118,24 @@ def test_whatever_a_message_holds_it_stays_in_its_line(text: str, as_json: bool)
 
 
 def test_long_texts_are_cut() -> None:
-    assert len(json.loads(written(as_json=True, event="server_lost", reason="x" * 10**6))["reason"]) == TEXT_LIMIT
+    assert (
+        len(json.loads(written(as_json=True, event="server_lost", reason="x" * 10**6))["reason"])
+        == TEXT_LIMIT
+    )
     note = {f"key{n}": "y" * 500 for n in range(1000)}
     line = written(as_json=True, event="problem", problem="p", detail=note, suppressed=0)
     assert len(line) < 3 * TEXT_LIMIT
     assert clean("a\nb\x1b[31m\u2028\u202e") == r"a\nb\x1b[31m\u2028\u202e"
 
 
-def commit(count: int, *, at: datetime = NOON, task: str = "f", others: list[dict[str, Any]] | None = None) -> Commit:
-    done = [{"task": task, "job_ids": list(range(count)), "ms": [float(n) for n in range(count)]}] if count else []
+def commit(
+    count: int, *, at: datetime = NOON, task: str = "f", others: list[dict[str, Any]] | None = None
+) -> Commit:
+    done = (
+        [{"task": task, "job_ids": list(range(count)), "ms": [float(n) for n in range(count)]}]
+        if count
+        else []
+    )
     row = {"at": at.isoformat(), "queue": "q", "owner": "app", "session": 1, "pid": 2}
     return Commit.from_row({**row, "succeeded": done, "others": others or []})
 
@@ -162,7 +184,9 @@ def test_no_success_is_lost_or_doubled_by_summing(commits: list[tuple[int, int]]
     for count, offset in commits:
         batch.add(commit(count, at=NOON + timedelta(milliseconds=offset)))
     batch.finish(summed=True)
-    assert sum(line["count"] for _event, line in log.lines) == sum(count for count, _offset in commits)
+    assert sum(line["count"] for _event, line in log.lines) == sum(
+        count for count, _offset in commits
+    )
     assert len(log.lines) == len({line["second"] for _event, line in log.lines})
 
 
@@ -171,7 +195,14 @@ def test_every_kind_of_outcome_has_its_line_at_once() -> None:
     batch = Batch(log)
     kinds = ["failed", "timed_out", "cancelled", "lost", "in_doubt", "interrupted"]
     others = [
-        {"job_id": n, "task": "f", "attempt": 1, "outcome": kind, "state": state, "error": {"message": "m"}}
+        {
+            "job_id": n,
+            "task": "f",
+            "attempt": 1,
+            "outcome": kind,
+            "state": state,
+            "error": {"message": "m"},
+        }
         for n, kind in enumerate(kinds)
         for state in ("cancelled" if kind == "cancelled" else "failed", "scheduled")
     ]
@@ -190,11 +221,20 @@ def test_every_kind_of_outcome_has_its_line_at_once() -> None:
 
 def test_secrets_of_an_error_stay_in_the_database() -> None:
     log = Recorder()
-    error = {"sqlstate": "23505", "message": "duplicate", "detail": "Key (k)=(s3cret)", "context": "SQL s3cret"}
-    Batch(log).add(commit(0, others=[{"job_id": 1, "task": "f", "outcome": "failed", "error": error}]))
+    error = {
+        "sqlstate": "23505",
+        "message": "duplicate",
+        "detail": "Key (k)=(s3cret)",
+        "context": "SQL s3cret",
+    }
+    Batch(log).add(
+        commit(0, others=[{"job_id": 1, "task": "f", "outcome": "failed", "error": error}])
+    )
     assert "s3cret" not in str(log.lines)
 
 
 def test_a_tick_of_a_newer_schema_is_read() -> None:
-    tick = Tick.from_row({"paused": True, "owners": [{"owner": "a", "session_demand": 1, "more": 2}], "new": {}})
+    tick = Tick.from_row(
+        {"paused": True, "owners": [{"owner": "a", "session_demand": 1, "more": 2}], "new": {}}
+    )
     assert (tick.paused, tick.owners[0].active_sessions, tick.next_due_ms) == (True, 0, None)

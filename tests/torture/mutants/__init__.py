@@ -1,7 +1,8 @@
-"""Proof that the proof can fail: bugs that are planted one at a time, and the scenario that shows each of them.
+"""Proof that the proof can fail: bugs that are planted one at a time, and the scenario that shows
+each of them.
 
-A bug is a file NAME.sql beside this one: functions that take the place of ours in the database of the scenario.
-Nothing outside that database is touched.
+A bug is a file NAME.sql beside this one: functions that take the place of ours in the database of
+the scenario. Nothing outside that database is touched.
 """
 
 import re
@@ -23,8 +24,12 @@ __all__ = ["MUTANTS", "Mutant", "Verdict", "hunt", "plant", "render", "verdict_l
 
 _DIRECTORY = Path(__file__).parent
 _REPLACES = re.compile(r"^-- Replaces ([\w.]+), md5 ([0-9a-f]{32})\.$", re.MULTILINE)
-_FINGERPRINT = r"select md5(btrim(regexp_replace(prosrc, '\s+', ' ', 'g'))) from pg_proc where oid = %s::regproc"
-_STANDSTILL, _LONGEST = 12.0, 45.0  # seconds: that nothing comes to an end is what some of them are about
+_FINGERPRINT = (
+    r"select md5(btrim(regexp_replace(prosrc, '\s+', ' ', 'g'))) from pg_proc"
+    r" where oid = %s::regproc"
+)
+# seconds: that nothing comes to an end is what some of them are about
+_STANDSTILL, _LONGEST = 12.0, 45.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,9 @@ class Verdict:
     @property
     def right(self) -> bool:
         """Tell whether the checker did what it is there for."""
-        return not self.seen if self.mutant is None else bool(self.mutant.caught_by & set(self.seen))
+        return (
+            not self.seen if self.mutant is None else bool(self.mutant.caught_by & set(self.seen))
+        )
 
 
 def replacements(mutant: Mutant) -> str:
@@ -54,7 +61,8 @@ def replacements(mutant: Mutant) -> str:
 def plant(line: Connection[tuple[object, ...]], mutant: Mutant, text: str | None = None) -> None:
     """Replace functions of a database.
 
-    Each function must be the one that the mutant was written for, whitespace apart: else the bug would be another.
+    Each function must be the one that the mutant was written for, whitespace apart:
+    else the bug would be another.
     """
     text = text or replacements(mutant)
     for function, expected in _REPLACES.findall(text):
@@ -62,7 +70,10 @@ def plant(line: Connection[tuple[object, ...]], mutant: Mutant, text: str | None
         if found is None or found[0] != expected:
             raise WorkError(
                 f"mutant {mutant.name} does not fit {function}",
-                detail=f"It was written for a body with md5 {expected}; here it is {found[0] if found else 'missing'}.",
+                detail=(
+                    f"It was written for a body with md5 {expected};"
+                    f" here it is {found[0] if found else 'missing'}."
+                ),
                 hint="The function has changed: write the mutant for it anew, with the new md5.",
             )
     line.execute(text.encode())
@@ -78,7 +89,10 @@ def hunt(names: Sequence[str], directory: Path, say: Callable[[str], None]) -> l
             share = Share(name=scenario, seconds=seconds)
             finding = run_scenario(server, share, 1, directory / f"control-{scenario}", say)
             verdicts.append(Verdict(scenario=scenario, mutant=None, finding=finding))
-            say(f"control {scenario}: {', '.join(verdicts[-1].seen) or 'clean'} ({finding.seconds:.0f} s)")
+            say(
+                f"control {scenario}: {', '.join(verdicts[-1].seen) or 'clean'}"
+                f" ({finding.seconds:.0f} s)"
+            )
         for mutant in chosen:
 
             def mutate(world: World, mutant: Mutant = mutant) -> None:
@@ -88,7 +102,10 @@ def hunt(names: Sequence[str], directory: Path, say: Callable[[str], None]) -> l
             share = Share(name=mutant.scenario, seconds=mutant.seconds)
             finding = run_scenario(server, share, mutant.seed, directory / mutant.name, say, mutate)
             verdicts.append(Verdict(scenario=mutant.scenario, mutant=mutant, finding=finding))
-            say(f"{mutant.name}: {', '.join(verdicts[-1].seen) or 'nothing'} ({finding.seconds:.0f} s)")
+            say(
+                f"{mutant.name}: {', '.join(verdicts[-1].seen) or 'nothing'}"
+                f" ({finding.seconds:.0f} s)"
+            )
     return verdicts
 
 
@@ -111,4 +128,6 @@ def verdict_line(verdicts: Sequence[Verdict]) -> str:
     controls = [one for one in verdicts if one.mutant is None]
     caught = sum(one.right for one in mutants)
     clean = sum(one.right for one in controls)
-    return f"mutants: {caught} of {len(mutants)} caught, {clean} of {len(controls)} control runs clean"
+    return (
+        f"mutants: {caught} of {len(mutants)} caught, {clean} of {len(controls)} control runs clean"
+    )

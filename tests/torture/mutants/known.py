@@ -1,4 +1,6 @@
-"""The bugs that are known: what each is, the scenario that shows it, and the invariants that must complain."""
+"""The bugs that are known: what each is, the scenario that shows it, and the invariants that must
+complain.
+"""
 
 from dataclasses import dataclass
 
@@ -34,10 +36,15 @@ MUTANTS: dict[str, Mutant] = {
         ),
         Mutant(
             name="claim_inside_the_effect",
-            summary="the claim is committed with the chunk, not before it: who crashes the server has claimed nothing",
+            summary=(
+                "the claim is committed with the chunk, not before it: who crashes the server has"
+                " claimed nothing"
+            ),
             scenario="poison",
             seconds=10,
-            seed=119,  # its poison comes in a chunk, so far in front that a slow machine reaches it in the first one
+            # its poison comes in a chunk, so far in front that a slow machine reaches it in the
+            # first one
+            seed=119,
             caught_by=frozenset({"poison", "drain", "I1"}),
         ),
         Mutant(
@@ -89,7 +96,9 @@ MUTANTS: dict[str, Mutant] = {
         ),
         Mutant(
             name="unlogged_messages",
-            summary="the queues of pgmq are unlogged, and no supervisor looks for what they have lost",
+            summary=(
+                "the queues of pgmq are unlogged, and no supervisor looks for what they have lost"
+            ),
             scenario="restart_immediate",
             caught_by=frozenset({"drain", "I1"}),
         ),
@@ -138,7 +147,9 @@ MUTANTS: dict[str, Mutant] = {
         ),
         Mutant(
             name="cancel_does_nothing",
-            summary="a cancel of a job that runs says that it is being cancelled, and tells no session",
+            summary=(
+                "a cancel of a job that runs says that it is being cancelled, and tells no session"
+            ),
             scenario="calm",
             caught_by=frozenset({"I15"}),
         ),
@@ -150,7 +161,9 @@ MUTANTS: dict[str, Mutant] = {
         ),
         Mutant(
             name="run_at_ignored",
-            summary="what is for later is run now, and so is what should wait before its next attempt",
+            summary=(
+                "what is for later is run now, and so is what should wait before its next attempt"
+            ),
             scenario="calm",
             caught_by=frozenset({"I14"}),
         ),
@@ -200,7 +213,8 @@ MUTANTS: dict[str, Mutant] = {
             name="claims_kept",
             summary="what a lost session had claimed waits until the lease is over",
             scenario="sessions_ended",
-            seconds=40,  # sessions that drain fast seldom have much of a claim left when they are ended
+            # sessions that drain fast seldom have much of a claim left when they are ended
+            seconds=40,
             caught_by=frozenset({"I5"}),
         ),
         Mutant(
@@ -212,14 +226,18 @@ MUTANTS: dict[str, Mutant] = {
         ),
         Mutant(
             name="leftover_kept",
-            summary="what an interrupted build of an index left is not dropped before the next attempt",
+            summary=(
+                "what an interrupted build of an index left is not dropped before the next attempt"
+            ),
             scenario="children_ended",
             seconds=14,
             caught_by=frozenset({"I8", "I10"}),
         ),
         Mutant(
             name="duty_fails",
-            summary="a supervisor's signals fail with an error of their own while an attempt is overdue",
+            summary=(
+                "a supervisor's signals fail with an error of their own while an attempt is overdue"
+            ),
             scenario="calm",
             caught_by=frozenset({"I12"}),
         ),

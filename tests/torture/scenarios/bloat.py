@@ -1,4 +1,6 @@
-"""Wave upon wave of jobs with autovacuum off: the tables through which they go stay as large as one wave made them."""
+"""Wave upon wave of jobs with autovacuum off: the tables through which they go stay as large as one
+wave made them.
+"""
 
 import random
 
@@ -12,7 +14,9 @@ _FIRST = 2  # waves after which a table has its size
 _TIMES = 2.5
 _SMALL = 2**17  # bytes below which nothing is vacuumed
 
-_SIZES = "select c.oid::regclass::text, pg_relation_size(c.oid) from pg_class as c where c.relkind = 'r'"
+_SIZES = (
+    "select c.oid::regclass::text, pg_relation_size(c.oid) from pg_class as c where c.relkind = 'r'"
+)
 _LEFT = "select 1 from jobs_internal.job limit 1"
 _VACUUM = "vacuum (skip_locked"
 
@@ -22,7 +26,9 @@ class Bloat(Scenario):
     """Nothing but our own upkeep keeps the tables small; it is asked for after each wave."""
 
     name = "bloat"
-    summary = "waves of 2,000 jobs with autovacuum off: queue tables stay as large as one wave made them"
+    summary = (
+        "waves of 2,000 jobs with autovacuum off: queue tables stay as large as one wave made them"
+    )
     minimum = 20.0
     rate = 0.0
 
@@ -33,7 +39,10 @@ class Bloat(Scenario):
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
         """As many waves as fit, at least six."""
         count = max(6, int(seconds / 2))
-        return [Fault(round(number * seconds / count + rng.random(), 3), "wave") for number in range(count)]
+        return [
+            Fault(round(number * seconds / count + rng.random(), 3), "wave")
+            for number in range(count)
+        ]
 
     def prepare(self, world: World) -> None:
         """Switch autovacuum off."""
@@ -56,10 +65,18 @@ class Bloat(Scenario):
     def check(self, world: World) -> list[Violation]:
         """Compare the sizes after the last wave with those after the second."""
         if len(self._sizes) < _FIRST + 3:
-            return [self.violation("driver", f"only {len(self._sizes)} waves came to their end: too few to compare")]
+            return [
+                self.violation(
+                    "driver", f"only {len(self._sizes)} waves came to their end: too few to compare"
+                )
+            ]
         first, last = self._sizes[_FIRST - 1], self._sizes[-1]
         return [
-            self.violation("I9", f"{name}: {size} bytes after {len(self._sizes)} waves, {first.get(name, 0)} after two")
+            self.violation(
+                "I9",
+                f"{name}: {size} bytes after {len(self._sizes)} waves, {first.get(name, 0)}"
+                " after two",
+            )
             for name, size in last.items()
             if size > _SMALL and size > _TIMES * first.get(name, 0)
         ]

@@ -22,10 +22,20 @@ class ClockStep(Scenario):
     summary = "the server's clock steps by an hour, forward and back"
     minimum = 12.0
     clock_steps = True
-    # pg_sleep waits by the wall clock: whoever sleeps when the clock is set back sleeps for that hour as well, and time
-    # limits are by the same clock.
+    # pg_sleep waits by the wall clock: whoever sleeps when the clock is set back sleeps for that
+    # hour as well, and time limits are by the same clock.
     without = frozenset(
-        {"work", "narrow", "unique", "transaction", "cancelled", "timed_out", "procedure", "call", "call_checked"}
+        {
+            "work",
+            "narrow",
+            "unique",
+            "transaction",
+            "cancelled",
+            "timed_out",
+            "procedure",
+            "call",
+            "call_checked",
+        }
         | {"dies"}
     )
     # The server is started anew, with a clock of ours; that happens before the first job.
@@ -42,7 +52,9 @@ class ClockStep(Scenario):
         return Clock.impossible()
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
-        """Forward and back, or back and forward, as often as there is time for; at the end it is right again."""
+        """Forward and back, or back and forward, as often as there is time for;
+        at the end it is right again.
+        """
         found: list[Fault] = []
         at = 1.5
         while at < seconds - 4.0:
@@ -59,18 +71,30 @@ class ClockStep(Scenario):
         world.restart()
 
     def inject(self, world: World, fault: Fault) -> None:
-        """Step, see that the server's clock did, and that old and new jobs are done promptly all the same."""
+        """Step, see that the server's clock did, and that old and new jobs are done promptly all
+        the same.
+        """
         to = fault.facts["to"]
-        waiting = [job for _ in range(40) for job in world.enqueue("many")]  # enough for some to wait at the step
+        # enough for some to wait at the step
+        waiting = [job for _ in range(40) for job in world.enqueue("many")]
         self._step(to)
         off = float(world.rows("select extract(epoch from clock_timestamp())")[0][0]) - time.time()
         if abs(off - to) > 60:
-            self._found.append(self.violation("driver", f"the server's clock is {off:.0f} s off: nothing was shown"))
+            self._found.append(
+                self.violation(
+                    "driver", f"the server's clock is {off:.0f} s off: nothing was shown"
+                )
+            )
         waiting += world.enqueue("short")
         left = "select id, state from jobs_internal.job where id = any (%s)"
-        if not world.until(lambda: not world.rows(left, [waiting]), self._PROMPT, "what waited at the step"):
+        if not world.until(
+            lambda: not world.rows(left, [waiting]), self._PROMPT, "what waited at the step"
+        ):
             late = world.rows(left, [waiting])
-            told = f"{len(late)} jobs wait {self._PROMPT:.0f} s after the clock was set to {to:+.0f} s: {late[:3]}"
+            told = (
+                f"{len(late)} jobs wait {self._PROMPT:.0f} s after the clock was"
+                f" set to {to:+.0f} s: {late[:3]}"
+            )
             self._found.append(self.violation("drain", told))
 
     def _step(self, seconds: float) -> None:
@@ -78,9 +102,14 @@ class ClockStep(Scenario):
         self._clock.set(seconds)
 
     def mend(self, world: World) -> None:
-        """Set it right. A time that was set by the wrong clock, for a first try or another one, is not waited for."""
+        """Set it right. A time that was set by the wrong clock, for a first try or another one,
+        is not waited for.
+        """
         self._step(0.0)
-        world.rows("select jobs.run_now(id) from jobs_internal.job where due_at > now() + interval '20 minutes'")
+        world.rows(
+            "select jobs.run_now(id) from jobs_internal.job where due_at > now() + interval"
+            " '20 minutes'"
+        )
         world.note_fault("clock_right")
 
     def check(self, world: World) -> list[Violation]:

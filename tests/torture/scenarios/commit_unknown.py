@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import psycopg
 
+from tests.torture.enqueues import Call, call_enqueue
 from tests.torture.journal import Entry
-from tests.torture.kinds import Call, call_enqueue
 from tests.torture.requests import RequestCut
 from tests.torture.scenario import Fault, Violation, register
 from tests.torture.scenarios.network import Proxied
@@ -32,8 +32,10 @@ class CommitUnknownSupervisor(Proxied):
         """Half of the cuts are at the commit that takes outcomes from the feed."""
         return [
             Fault(at, "request_cut", {
-                "moment": rng.choice(_MOMENTS), "skip": rng.randrange(3), "hard": rng.random() < 0.5,
-                "text": rng.choice(("commit", "commit", "begin", "select jobs_internal.supervisor_tick", "")),
+                "moment": rng.choice(_MOMENTS), "skip": rng.randrange(3),
+                "hard": rng.random() < 0.5,
+                "text": rng.choice(("commit", "commit", "begin",
+                    "select jobs_internal.supervisor_tick", "")),
             })
             for at in moments(rng, seconds, (0.3, 0.9))
         ]  # fmt: skip
@@ -42,7 +44,9 @@ class CommitUnknownSupervisor(Proxied):
         """Arm it."""
         facts = fault.facts
         (proxy,) = self.proxies.values()
-        proxy.arm(RequestCut(facts["moment"], facts["skip"], facts["text"].encode(), hard=facts["hard"]))
+        proxy.arm(
+            RequestCut(facts["moment"], facts["skip"], facts["text"].encode(), hard=facts["hard"])
+        )
 
 
 class Repeater(threading.Thread):
@@ -80,7 +84,9 @@ class Repeater(threading.Thread):
             with suppress(psycopg.OperationalError), self._world.connect_client("app") as line:
                 call = Call(tag=tag, secret="", rng=self._world.rng)  # it has none  # nosec B106
                 ids = call_enqueue(line, call, "stage.effect", {}, queue="held", unique_key=tag)
-                known = Entry(tag=tag, kind="short", owner="app", outcome="ok", ids=tuple(ids), at=time.time())
+                known = Entry(
+                    tag=tag, kind="short", owner="app", outcome="ok", ids=tuple(ids), at=time.time()
+                )
                 self._world.journal.write(known)
                 self._end.wait(0.01)
                 return
@@ -89,7 +95,9 @@ class Repeater(threading.Thread):
 
 @register
 class CommitUnknownEnqueuer(Proxied):
-    """Enqueuers send a commit and never learn what came of it; one of them repeats, protected by a unique key."""
+    """Enqueuers send a commit and never learn what came of it; one of them repeats,
+    protected by a unique key.
+    """
 
     name = "commit_unknown_enqueuer"
     summary = "enqueuers lose the connection between a commit and its answer"
@@ -99,14 +107,17 @@ class CommitUnknownEnqueuer(Proxied):
         """Several a second."""
         return [
             Fault(at, "request_cut", {
-                "moment": rng.choice(_MOMENTS), "skip": rng.randrange(4), "hard": rng.random() < 0.5,
+                "moment": rng.choice(_MOMENTS), "skip": rng.randrange(4),
+                "hard": rng.random() < 0.5,
                 "text": rng.choice(("commit", "select jobs.enqueue", "")),
             })
             for at in moments(rng, seconds, (0.05, 0.25))
         ]  # fmt: skip
 
     def prepare(self, world: World) -> None:
-        """Hold a queue, so that what is repeated is not finished yet: unique keys are of unfinished jobs."""
+        """Hold a queue, so that what is repeated is not finished yet:
+        unique keys are of unfinished jobs.
+        """
         super().prepare(world)
         world.rows("select jobs.create_queue('held')")
         world.rows("select jobs.pause('held')")
@@ -117,7 +128,9 @@ class CommitUnknownEnqueuer(Proxied):
         """Arm it."""
         facts = fault.facts
         (proxy,) = self.proxies.values()
-        proxy.arm(RequestCut(facts["moment"], facts["skip"], facts["text"].encode(), hard=facts["hard"]))
+        proxy.arm(
+            RequestCut(facts["moment"], facts["skip"], facts["text"].encode(), hard=facts["hard"])
+        )
 
     def mend(self, world: World) -> None:
         """Let the held jobs run."""
@@ -132,7 +145,13 @@ class CommitUnknownEnqueuer(Proxied):
             " group by 1 having count(*) > 1"
         )
         if twice:
-            self.found.append(self.violation("I1", f"repeated with one unique key, and there more than once: {twice}"))
+            self.found.append(
+                self.violation(
+                    "I1", f"repeated with one unique key, and there more than once: {twice}"
+                )
+            )
         if not self._repeater.repeats:
-            self.found.append(self.violation("driver", "no enqueue was repeated: nothing was shown"))
+            self.found.append(
+                self.violation("driver", "no enqueue was repeated: nothing was shown")
+            )
         return super().check(world)

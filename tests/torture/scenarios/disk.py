@@ -40,7 +40,11 @@ class DiskFull(Scenario):
             self._mount(place, 1)
             self._unmount(place)
         except (OSError, subprocess.CalledProcessError) as error:
-            told = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
+            told = (
+                error.stderr.strip()
+                if isinstance(error, subprocess.CalledProcessError)
+                else str(error)
+            )
             return f"a small file system cannot be mounted here ({told})"
         finally:
             with suppress(OSError):
@@ -103,7 +107,11 @@ class DiskFull(Scenario):
     def check(self, world: World) -> list[Violation]:
         """The server has to have met it."""
         if "No space left on device" not in world.log():
-            return [self.violation("driver", f"the disk was full {self._full} times, and the server never noticed")]
+            return [
+                self.violation(
+                    "driver", f"the disk was full {self._full} times, and the server never noticed"
+                )
+            ]
         return []
 
     def _give_back(self) -> None:
@@ -115,7 +123,9 @@ class DiskFull(Scenario):
 
 @register
 class DiskFullData(DiskFull):
-    """No room for tables and indexes: what writes fails, is tried again, and all goes on once there is room."""
+    """No room for tables and indexes: what writes fails, is tried again, and all goes on once there
+    is room.
+    """
 
     name = "disk_full_data"
     summary = "the disk of the database fills up, and is freed"
@@ -127,7 +137,9 @@ class DiskFullData(DiskFull):
         world.admin().close()
         with psycopg.connect(world.server.dsn(), autocommit=True) as admin:
             admin.execute(sql.SQL("create tablespace small location {}").format(str(place)))
-            move = sql.SQL("alter database {} set tablespace small").format(sql.Identifier(world.database))
+            move = sql.SQL("alter database {} set tablespace small").format(
+                sql.Identifier(world.database)
+            )
 
             def moved() -> bool:
                 try:
@@ -152,7 +164,10 @@ class DiskFullWal(DiskFull):
     """No room for the log: the server panics, and does not come back before there is room."""
 
     name = "disk_full_wal"
-    summary = "the disk of the write-ahead log fills up: the server panics, and comes back when it is freed"
+    summary = (
+        "the disk of the write-ahead log fills up: the server panics, and comes back"
+        " when it is freed"
+    )
     crashes = True
     restarts = True
     megabytes = 400
@@ -164,7 +179,14 @@ class DiskFullWal(DiskFull):
         place = self.small_place(world)
         log = world.server.dir / "data" / "pg_wal"
         done = world.server.run_as_server_user(
-            ["sh", "-c", 'cp -a "$1/." "$2/wal" && mv "$1" "$1.before" && ln -s "$2/wal" "$1"', "sh", log, place]
+            [
+                "sh",
+                "-c",
+                'cp -a "$1/." "$2/wal" && mv "$1" "$1.before" && ln -s "$2/wal" "$1"',
+                "sh",
+                log,
+                place,
+            ]
         )
         if done.returncode != 0:
             raise OSError(f"moving the log failed: {done.stdout}")
@@ -173,13 +195,16 @@ class DiskFullWal(DiskFull):
     def fill(self, world: World) -> None:
         """Fill it, and write until the server gives up."""
         panics = world.log().count("PANIC:")
-        # Each panic is two lines of the server's log, and one more when it panics again on its way up.
+        # Each panic is two lines of the server's log, and one more when it panics again on its
+        # way up.
         world.allow_crashes(8)
         super().fill(world)
 
         def panicked() -> bool:
             with suppress(psycopg.Error):
-                world.admin().execute("select pg_logical_emit_message(true, 'torture', repeat('x', 20000000))")
+                world.admin().execute(
+                    "select pg_logical_emit_message(true, 'torture', repeat('x', 20000000))"
+                )
             return world.log().count("PANIC:") > panics
 
         world.until(panicked, 20, "the server panics")
@@ -187,7 +212,11 @@ class DiskFullWal(DiskFull):
     def free(self, world: World) -> None:
         """Give the room back, and start what did not come up again."""
         super().free(world)
-        world.until(lambda: world.server.status().state != "running" or self._answers(world), 30, "it is up or down")
+        world.until(
+            lambda: world.server.status().state != "running" or self._answers(world),
+            30,
+            "it is up or down",
+        )
         if world.server.status().state != "running":
             world.start_server()
         world.wait_ready()

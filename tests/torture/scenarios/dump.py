@@ -1,4 +1,6 @@
-"""Dumps under load, restored beside the original: nothing runs there until it is reconciled, and then all, once."""
+"""Dumps under load, restored beside the original: nothing runs there until it is reconciled,
+and then all, once.
+"""
 
 import random
 import subprocess
@@ -10,9 +12,10 @@ import psycopg
 from psycopg import sql
 
 from tests.torture.effects import no_double_effect, no_false_success, no_lost_job
-from tests.torture.history import Residue, gather
+from tests.torture.history import gather
 from tests.torture.invariants import runs_as_owner
 from tests.torture.journal import Entry
+from tests.torture.residue import Residue
 from tests.torture.scenario import Fault, Scenario, Violation, register
 from tests.torture.world import ADMINISTRATOR, World
 
@@ -23,14 +26,17 @@ _DRAINED = 90.0  # seconds in which a copy drains beside the load of the origina
 _REFUSED = ("select jobs.start()", "select jobs.enqueue('pg_catalog.now')")
 _AT_WORK = """
 select coalesce(string_agg(format('%s %s', pid, left(query, 60)), '; '), '') from pg_stat_activity
-where datname = current_database() and backend_type not in ('client backend', 'autovacuum worker', 'parallel worker')
+where datname = current_database()
+  and backend_type not in ('client backend', 'autovacuum worker', 'parallel worker')
 """
 _OUT_OF_STEP = ("jobs_due_again", "messages_removed", "lanes_made", "queues_removed")
 
 
 @register
 class DumpRestore(Scenario):
-    """pg_dump while jobs run and are enqueued; the copy is restored, reconciled, drained and checked."""
+    """pg_dump while jobs run and are enqueued; the copy is restored, reconciled,
+    drained and checked.
+    """
 
     name = "dump_restore"
     summary = "pg_dump under load, restored beside it, reconciled and drained there"
@@ -55,7 +61,15 @@ class DumpRestore(Scenario):
         self._copies += 1
         path = world.directory / f"dump_{self._copies}"
         confirmed = world.journal.entries()
-        _run(world, "pg_dump", "--format", str(fault.facts["format"]), "--file", str(path), world.dsn(ADMINISTRATOR))
+        _run(
+            world,
+            "pg_dump",
+            "--format",
+            str(fault.facts["format"]),
+            "--file",
+            str(path),
+            world.dsn(ADMINISTRATOR),
+        )
         name = f"{world.database}_copy_{self._copies}"
         with world.connect(ADMINISTRATOR) as admin:
             admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
@@ -87,7 +101,18 @@ class DumpRestore(Scenario):
         if form == "custom":
             _run(copy, "pg_restore", "--exit-on-error", "--dbname", into, str(path))
         else:
-            _run(copy, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "--file", str(path), "--dbname", into)
+            _run(
+                copy,
+                "psql",
+                "-X",
+                "-q",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "--file",
+                str(path),
+                "--dbname",
+                into,
+            )
 
     def _look(self, copy: World) -> None:
         """Nothing runs in a copy, and nobody can make it run."""
@@ -98,8 +123,12 @@ class DumpRestore(Scenario):
                 self._complain(f"expected PW060 of {query}, and it was done")
             except psycopg.Error as error:
                 if error.sqlstate != "PW060":
-                    self._complain(f"expected PW060 of {query}, and it says {error.sqlstate} {error}")
-        ((status,),) = copy.rows("""select status from jobs.health where "check" = 'installation'""")
+                    self._complain(
+                        f"expected PW060 of {query}, and it says {error.sqlstate} {error}"
+                    )
+        ((status,),) = copy.rows(
+            """select status from jobs.health where "check" = 'installation'"""
+        )
         if status != "critical":
             self._complain(f"expected that jobs.health is critical under home, and it is {status}")
         ((at_work,),) = copy.rows(_AT_WORK)
@@ -111,9 +140,15 @@ class DumpRestore(Scenario):
         ((again,),) = copy.rows("select jobs.reconcile()")
         copy.note_fault("reconciled", **facts)
         if any(again[fact] for fact in _OUT_OF_STEP):
-            self._complain(f"expected that a second reconcile finds nothing to do, and it did {again}")
+            self._complain(
+                f"expected that a second reconcile finds nothing to do, and it did {again}"
+            )
         number = copy.supervisors.start()
-        left = copy.until(lambda: not copy.rows("select 1 from jobs_internal.job limit 1"), _DRAINED, "a copy drains")
+        left = copy.until(
+            lambda: not copy.rows("select 1 from jobs_internal.job limit 1"),
+            _DRAINED,
+            "a copy drains",
+        )
         copy.until(lambda: not copy.rows(_AT_WORK)[0][0], 20, "its sessions leave")
         copy.supervisors.terminate(number)
         if not left:
@@ -134,7 +169,11 @@ def _directory(path: Path) -> Path:
 
 def _run(world: World, tool: str, *arguments: str) -> None:
     done = subprocess.run(
-        [str(world.server.bin(tool)), *arguments], capture_output=True, text=True, check=False, timeout=120
+        [str(world.server.bin(tool)), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     if done.returncode != 0 or "ERROR" in done.stderr:
         raise RuntimeError(f"{tool}: {done.stderr.strip()}")

@@ -43,9 +43,15 @@ class Change:
 
 CHANGES: dict[str, Change] = {
     "replaced": Change(statements=("{v2}",), may=(_DONE,), after=("v2",)),
-    "dropped": Change(statements=("drop function hostile.{name}(integer)",), may=(_DONE, _GONE, _UNKNOWN), after=()),
+    "dropped": Change(
+        statements=("drop function hostile.{name}(integer)",),
+        may=(_DONE, _GONE, _UNKNOWN),
+        after=(),
+    ),
     "dropped and made anew": Change(
-        statements=("drop function hostile.{name}(integer)", "{v2}", "{own}"), may=(_DONE,), after=("v2",)
+        statements=("drop function hostile.{name}(integer)", "{v2}", "{own}"),
+        may=(_DONE,),
+        after=("v2",),
     ),
     "dropped and made anew by another": Change(
         statements=(
@@ -58,10 +64,14 @@ CHANGES: dict[str, Change] = {
         after=(),
     ),
     "renamed": Change(
-        statements=("alter function hostile.{name}(integer) rename to {name}_renamed",), may=(_DONE,), after=("v1",)
+        statements=("alter function hostile.{name}(integer) rename to {name}_renamed",),
+        may=(_DONE,),
+        after=("v1",),
     ),
     "moved to another schema": Change(
-        statements=("alter function hostile.{name}(integer) set schema stage_of_other",), may=(_DONE,), after=("v1",)
+        statements=("alter function hostile.{name}(integer) set schema stage_of_other",),
+        may=(_DONE,),
+        after=("v1",),
     ),
     "re-owned": Change(
         statements=(
@@ -90,11 +100,16 @@ CHANGES: dict[str, Change] = {
     # A second function that the same call would fit: PostgreSQL itself refuses to choose.
     "overloaded": Change(
         statements=("{overload}", "{own_overload}"),
-        may=(_DONE, Ending(state="failed", code="42725", attempts=("failed",), says="is not unique")),
+        may=(
+            _DONE,
+            Ending(state="failed", code="42725", attempts=("failed",), says="is not unique"),
+        ),
         after=("v1",),
     ),
     "made strict and immutable": Change(
-        statements=("alter function hostile.{name}(integer) strict cost 7",), may=(_DONE,), after=("v1",)
+        statements=("alter function hostile.{name}(integer) strict cost 7",),
+        may=(_DONE,),
+        after=("v1",),
     ),
 }
 
@@ -104,7 +119,10 @@ class ChangingFunctions(Scenario):
     """A job calls the function that was enqueued: as it is now, or not at all."""
 
     name = "changing_functions"
-    summary = "functions replaced, dropped, renamed, re-owned, forbidden between the enqueue and the run of their jobs"
+    summary = (
+        "functions replaced, dropped, renamed, re-owned, forbidden between the enqueue"
+        " and the run of their jobs"
+    )
     minimum = 8.0
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
@@ -127,7 +145,9 @@ class ChangingFunctions(Scenario):
         """Make a schema to move functions to."""
         self._watched = Watched(self.name)
         self._line = stage(world)
-        world.admin().execute("create schema stage_of_other; grant usage on schema stage_of_other to app")
+        world.admin().execute(
+            "create schema stage_of_other; grant usage on schema stage_of_other to app"
+        )
         self._changed: list[tuple[str, Change, Any, Any]] = []
 
     def inject(self, world: World, fault: Fault) -> None:
@@ -142,7 +162,11 @@ class ChangingFunctions(Scenario):
             due = self._line.execute(f"select {now}".encode()).fetchone()
             options = {"run_at": due[0]} if due and place % 2 else {}
             job = Job(
-                label=f"{name} {fault.kind}", call=f"hostile.{name}", args={"n": place}, options=options, may=change.may
+                label=f"{name} {fault.kind}",
+                call=f"hostile.{name}",
+                args={"n": place},
+                options=options,
+                may=change.may,
             )
             self._watched.enqueue(self._line, [job])
         self._line.execute("select pg_sleep(%s)", [fault.facts["pause"]])
@@ -174,15 +198,25 @@ class ChangingFunctions(Scenario):
         for name, change, before, after in self._changed:
             early = "select count(*) from hostile.effect where what = %s and at < %s"
             late = (
-                "select count(*), min(at - %s) from hostile.effect where what like %s and not what = any (%s)"
+                "select count(*), min(at - %s) from hostile.effect where what like %s"
+                " and not what = any (%s)"
                 " and at > %s + %s * interval '1 s'"
             )
             row = world.admin().execute(early.encode(), [f"{name} v2", before]).fetchone()
             if row and row[0]:
-                violations.append(self.violation("functions", f"{row[0]} effects of {name} before its change"))
+                violations.append(
+                    self.violation("functions", f"{row[0]} effects of {name} before its change")
+                )
             allowed = [f"{name} {version}" for version in change.after]
-            row = world.admin().execute(late.encode(), [after, f"{name} %", allowed, after, _GRACE]).fetchone()
+            row = (
+                world.admin()
+                .execute(late.encode(), [after, f"{name} %", allowed, after, _GRACE])
+                .fetchone()
+            )
             if row and row[0]:
-                text = f"{row[0]} effects of {name} that its change forbids, {row[1]} after it: {change.statements[0]}"
+                text = (
+                    f"{row[0]} effects of {name} that its change forbids, {row[1]} after it:"
+                    f" {change.statements[0]}"
+                )
                 violations.append(self.violation("functions", text))
         return violations

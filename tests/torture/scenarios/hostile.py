@@ -1,4 +1,6 @@
-"""Jobs that do everything that a job should not, among innocents of the same owner, lane and chunk."""
+"""Jobs that do everything that a job should not, among innocents of the same owner,
+lane and chunk.
+"""
 
 import random
 from collections.abc import Sequence
@@ -29,11 +31,19 @@ _FLOODED = "exists (select from hostile.effect where what = '{tag}')"
 
 
 def _sleep(how: str) -> Job:
-    return Job(label=f"sleeps in {how}", call="hostile.sleep", args={"how": how}, options=_BRIEF, may=(_TIMED_OUT,))
+    return Job(
+        label=f"sleeps in {how}",
+        call="hostile.sleep",
+        args={"how": how},
+        options=_BRIEF,
+        may=(_TIMED_OUT,),
+    )
 
 
 def _flood(level: str) -> Job:
-    return Job(label=f"floods {level}", call="hostile.flood", args={"level": level, "lines": 20_000})
+    return Job(
+        label=f"floods {level}", call="hostile.flood", args={"level": level, "lines": 20_000}
+    )
 
 
 #: kind of fault -> the job.
@@ -46,10 +56,16 @@ KINDS: dict[str, Job] = {
         may=(_SUCCEEDED, _TIMED_OUT),  # it may be through before the terminate
     ),
     "cancels itself": Job(
-        label="cancels itself", call="hostile.end_oneself", args={"how": "pg_cancel_backend"}, may=(_STOPPED,)
+        label="cancels itself",
+        call="hostile.end_oneself",
+        args={"how": "pg_cancel_backend"},
+        may=(_STOPPED,),
     ),
     "terminates itself": Job(
-        label="terminates itself", call="hostile.end_oneself", args={"how": "pg_terminate_backend"}, may=(_STOPPED,)
+        label="terminates itself",
+        call="hostile.end_oneself",
+        args={"how": "pg_terminate_backend"},
+        may=(_STOPPED,),
     ),
     "dies by FATAL": Job(
         label="dies by FATAL",
@@ -65,7 +81,10 @@ KINDS: dict[str, Job] = {
         options=_ONCE,
         may=(_UNSEEN,),
     ),
-    **{f"sleeps in {how}": _sleep(how) for how in ("pg_sleep", "series", "sort", "regexp", "lock", "row")},
+    **{
+        f"sleeps in {how}": _sleep(how)
+        for how in ("pg_sleep", "series", "sort", "regexp", "lock", "row")
+    },
     "sleeps in a child": Job(
         label="sleeps in a child",
         call="do $$ begin commit; perform pg_sleep(3600); end $$",
@@ -75,7 +94,9 @@ KINDS: dict[str, Job] = {
     ),
     **{f"floods {level}": _flood(level) for level in ("notice", "warning", "info")},
     "floods notice in a child": Job(
-        label="floods notice in a child", call="call hostile.flood_in_child('notice', 20000)", args=None
+        label="floods notice in a child",
+        call="call hostile.flood_in_child('notice', 20000)",
+        args=None,
     ),
     # Nobody can switch INFO off: its queue fills, and its watcher has to let go of it.
     "floods info in a child": Job(
@@ -96,7 +117,9 @@ KINDS: dict[str, Job] = {
         args=None,
         may=(Ending(state="succeeded", effects=0),),
     ),
-    "returns a million rows": Job(label="returns a million rows", call="hostile.million", may=(_REFUSED,)),
+    "returns a million rows": Job(
+        label="returns a million rows", call="hostile.million", may=(_REFUSED,)
+    ),
     "returns a million rows from a statement": Job(
         label="returns a million rows from a statement",
         call="select generate_series(1, 1000000)",
@@ -105,7 +128,10 @@ KINDS: dict[str, Job] = {
         result={"rows": 1_000_000},
     ),
     "returns twenty megabytes": Job(
-        label="returns twenty megabytes", call="hostile.large", args={"bytes": 20_000_000}, may=(_REFUSED,)
+        label="returns twenty megabytes",
+        call="hostile.large",
+        args={"bytes": 20_000_000},
+        may=(_REFUSED,),
     ),
 }
 
@@ -141,7 +167,9 @@ def stage(world: World) -> Connection[Any]:
 
 
 def times(rng: random.Random, seconds: float, kinds: Sequence[str], *, last: float) -> list[Fault]:
-    """Spread faults over the time: every kind at least once, in any order, and all again while there is room."""
+    """Spread faults over the time: every kind at least once, in any order,
+    and all again while there is room.
+    """
     room = max(seconds - 0.5 - last, 1.0)
     order: list[str] = []
     while not order or len(order) + len(kinds) <= room / 0.3:
@@ -161,7 +189,9 @@ def _tagged(job: Job, fault: Fault) -> Job:
     if "done_when" not in job.options:
         return job
     done_when = job.options["done_when"].format_map(fault.facts)
-    return replace(job, call=job.call.format_map(fault.facts), options={**job.options, "done_when": done_when})
+    return replace(
+        job, call=job.call.format_map(fault.facts), options={**job.options, "done_when": done_when}
+    )
 
 
 def among(job: Job, count: int) -> list[Job]:
@@ -173,7 +203,10 @@ class HostileJobs(Scenario):
     """They end as they should, and cost nobody else anything."""
 
     name = "hostile_jobs"
-    summary = "jobs that trap cancels, end their own session, sleep in C, flood notices, return a million rows"
+    summary = (
+        "jobs that trap cancels, end their own session, sleep in C, flood notices,"
+        " return a million rows"
+    )
     minimum = 10.0
     #: Some of them end their own session, or the one that watches them.
     terminations = True
@@ -194,7 +227,9 @@ class HostileJobs(Scenario):
 
     def inject(self, world: World, fault: Fault) -> None:
         """Enqueue one of them among innocents, in one transaction."""
-        self._watched.enqueue(self._line, among(_tagged(KINDS[fault.kind], fault), fault.facts["innocents"]))
+        self._watched.enqueue(
+            self._line, among(_tagged(KINDS[fault.kind], fault), fault.facts["innocents"])
+        )
 
     def mend(self, world: World) -> None:
         """Let go, once nobody waits for it any more."""
@@ -213,7 +248,10 @@ class Leftovers(Scenario):
     """What a job leaves in its session is gone before the next one."""
 
     name = "hostile_leftovers"
-    summary = "advisory locks, temporary tables, settings, cursors, prepared statements, LISTEN left behind"
+    summary = (
+        "advisory locks, temporary tables, settings, cursors, prepared statements,"
+        " LISTEN left behind"
+    )
     minimum = 8.0
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
@@ -228,7 +266,10 @@ class Leftovers(Scenario):
         """Have them known to be short, so that they share transactions."""
         self._watched = Watched(self.name)
         self._line = stage(world)
-        self._line.execute("select count(*) from jobs.enqueue_many('hostile.look', array_fill('{}'::jsonb, array[20]))")
+        self._line.execute(
+            "select count(*) from jobs.enqueue_many('hostile.look', array_fill('{}'::jsonb,"
+            " array[20]))"
+        )
         for task, options in (("hostile.leave", {}), ("hostile.leave_and_fail", _ONCE)):
             for _ in range(10):
                 self._watched.enqueue(self._line, [_leaver(task, "notify", options)])

@@ -13,7 +13,8 @@ _SUCCEEDED = Ending(state="succeeded")
 _ONCE = {"max_attempts": 1}
 
 CONSTRAINT = (
-    "alter table hostile.orphan add constraint orphan_has_parent foreign key (parent) references hostile.parent"
+    "alter table hostile.orphan add constraint orphan_has_parent foreign key (parent) references"
+    " hostile.parent"
     " deferrable initially deferred not valid"
 )
 
@@ -52,11 +53,15 @@ class OrphansAtCommit(Scenario):
             world.admin().execute("alter table hostile.orphan drop constraint orphan_has_parent")
         else:
             bad = _orphan(2) if fault.kind == "orphan" else _ORPHAN_OF_ITS_OWN
-            self._watched.enqueue(self._line, among(bad, fault.facts["innocents"]) + [_orphan(1)] * 3)
+            self._watched.enqueue(
+                self._line, among(bad, fault.facts["innocents"]) + [_orphan(1)] * 3
+            )
 
     def mend(self, world: World) -> None:
         """The constraint goes: while it is there each job runs in a transaction of its own."""
-        world.admin().execute("alter table hostile.orphan drop constraint if exists orphan_has_parent")
+        world.admin().execute(
+            "alter table hostile.orphan drop constraint if exists orphan_has_parent"
+        )
         self._line.close()
 
     def check(self, world: World) -> list[Violation]:
@@ -66,8 +71,15 @@ class OrphansAtCommit(Scenario):
 
 def _orphan(parent: int) -> Job:
     broken = Ending(state="failed", code="23503", attempts=("failed",))
-    may = (_SUCCEEDED,) if parent == 1 else (_SUCCEEDED, broken)  # whether the constraint was there is a matter of time
-    return Job(label=f"orphan of {parent}", call="hostile.orphan", args={"parent": parent}, options=_ONCE, may=may)
+    # whether the constraint was there is a matter of time
+    may = (_SUCCEEDED,) if parent == 1 else (_SUCCEEDED, broken)
+    return Job(
+        label=f"orphan of {parent}",
+        call="hostile.orphan",
+        args={"parent": parent},
+        options=_ONCE,
+        may=may,
+    )
 
 
 _ORPHAN_OF_ITS_OWN = Job(

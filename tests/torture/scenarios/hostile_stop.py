@@ -17,7 +17,8 @@ _CANCELLED = (
 _UNSEEN = Ending(state="in_doubt", code="PWD01", effects=-1)
 _PLACES = 6  # jobs of the owner that sleep at once; its other sessions go on with the load
 _CANCEL = (
-    "select jobs.cancel(id) from jobs.job where id = any (%s) and finished_at is null and task <> 'hostile.innocent'"
+    "select jobs.cancel(id) from jobs.job where id = any (%s) and finished_at is null"
+    " and task <> 'hostile.innocent'"
 )
 _STARTED = 20.0  # seconds in which they start
 
@@ -55,7 +56,8 @@ class HostileStop(Scenario):
                 call="hostile.sleep",
                 args={"how": how},
                 options={"max_attempts": 1},
-                may=(SUCCEEDED, *_CANCELLED) if how == "lock" else _CANCELLED,  # nobody holds the lock after the stop
+                # nobody holds the lock after the stop
+                may=(SUCCEEDED, *_CANCELLED) if how == "lock" else _CANCELLED,
             )
             for how in fault.facts["sleeps"]
         ]
@@ -66,12 +68,19 @@ class HostileStop(Scenario):
             options={"max_attempts": 1},
             may=(_UNSEEN, *_CANCELLED),
         )
-        with world.connect("app", idle_in_transaction_session_timeout="0") as line, world.connect("app") as holder:
+        with (
+            world.connect("app", idle_in_transaction_session_timeout="0") as line,
+            world.connect("app") as holder,
+        ):
             holder.execute("select pg_advisory_lock(4712)")
             numbers = self._watched.enqueue(line, [*jobs, INNOCENT, child, INNOCENT])
             sleepers = [numbers[place] for place in (*range(len(jobs)), len(jobs) + 1)]
             at_work = "select 1 from jobs.running where id = any (%s) having count(*) = %s"
-            world.until(lambda: world.rows(at_work, [sleepers, len(sleepers)]), _STARTED, "sleepers are at work")
+            world.until(
+                lambda: world.rows(at_work, [sleepers, len(sleepers)]),
+                _STARTED,
+                "sleepers are at work",
+            )
             world.restart("fast")
         # They start again; the next stop shall not find more of them than there are sessions.
         world.rows(_CANCEL, [sleepers])
@@ -81,5 +90,7 @@ class HostileStop(Scenario):
         world.rows(_CANCEL, [self._watched.numbers])
 
     def check(self, world: World) -> list[Violation]:
-        """They were charged nothing by the stops; that these did not take long, the common checks ask."""
+        """They were charged nothing by the stops; that these did not take long,
+        the common checks ask.
+        """
         return self._watched.check(world.admin())

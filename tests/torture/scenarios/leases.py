@@ -11,7 +11,9 @@ __all__ = ["LeaseShort"]
 
 @register
 class LeaseShort(Scenario):
-    """The lease runs out long before the job is over. A lease that ran out permits a look, never a second run."""
+    """The lease runs out long before the job is over. A lease that ran out permits a look,
+    never a second run.
+    """
 
     name = "lease_short"
     summary = "jobs that take several times the lease, each of which runs once"
@@ -20,7 +22,10 @@ class LeaseShort(Scenario):
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
         """One long job after the other, several at once."""
-        return [Fault(round(0.5 + n * (seconds - 1) / 12 * rng.uniform(0.8, 1.0), 3), "long_job") for n in range(12)]
+        return [
+            Fault(round(0.5 + n * (seconds - 1) / 12 * rng.uniform(0.8, 1.0), 3), "long_job")
+            for n in range(12)
+        ]
 
     def inject(self, world: World, fault: Fault) -> None:
         """Enqueue one."""
@@ -30,11 +35,21 @@ class LeaseShort(Scenario):
         """Each has one attempt, which succeeded, and took longer than its lease."""
         found = []
         for job, attempts, outcomes, took in world.rows(
-            "select job_id, count(*), array_agg(outcome), max(finished_at - started_at) < interval '2 s'"
-            " from jobs.attempts where job_id in (select id from jobs.job where note ->> 'tag' like 'w\\_%') group by 1"
+            "select job_id, count(*), array_agg(outcome), max(finished_at - started_at) <"
+            " interval '2 s'"
+            " from jobs.attempts where job_id in (select id from jobs.job"
+            " where note ->> 'tag' like 'w\\_%') group by 1"
         ):
             if attempts != 1 or outcomes != ["succeeded"]:
-                found.append(self.violation("I2", f"job {job} with a short lease had {attempts} attempts: {outcomes}"))
+                found.append(
+                    self.violation(
+                        "I2", f"job {job} with a short lease had {attempts} attempts: {outcomes}"
+                    )
+                )
             elif took:
-                found.append(self.violation("driver", f"job {job} was shorter than two leases: nothing was shown"))
+                found.append(
+                    self.violation(
+                        "driver", f"job {job} was shorter than two leases: nothing was shown"
+                    )
+                )
         return found

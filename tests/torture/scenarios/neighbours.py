@@ -18,17 +18,30 @@ from tests.torture.world import World
 __all__ = ["Neighbours"]
 
 _BASE = "torture_neighbour_base"
-_KINDS = ("clone", "clone", "drop", "drop with its jobs", "drop with its jobs", "clone ours", "drop ours")
+_KINDS = (
+    "clone",
+    "clone",
+    "drop",
+    "drop with its jobs",
+    "drop with its jobs",
+    "clone ours",
+    "drop ours",
+)
 _PATIENCE = 5.0  # seconds that PostgreSQL waits for those who are connected, before it refuses
 _PROMPT = 10.0  # seconds: a clone or a drop takes a second or two
 
 
 @register
 class Neighbours(Scenario):
-    """Nothing of ours is connected to another database, and what happens to one costs our jobs nothing."""
+    """Nothing of ours is connected to another database, and what happens to one costs our jobs
+    nothing.
+    """
 
     name = "neighbours"
-    summary = "DROP DATABASE and CREATE DATABASE ... TEMPLATE of neighbours, with and without jobs in them"
+    summary = (
+        "DROP DATABASE and CREATE DATABASE ... TEMPLATE of neighbours, with"
+        " and without jobs in them"
+    )
     minimum = 14.0
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
@@ -56,7 +69,9 @@ class Neighbours(Scenario):
 
     def inject(self, world: World, fault: Fault) -> None:
         """Do it, with jobs of ours running across it."""
-        jobs = [INNOCENT] * 10 + [Job(label="runs across it", call="hostile.innocent_for", args={"ms": 1500})]
+        jobs = [INNOCENT] * 10 + [
+            Job(label="runs across it", call="hostile.innocent_for", args={"ms": 1500})
+        ]
         self._watched.enqueue(self._line, jobs)
         if fault.kind == "clone ours":
             self._refused(world, f"create database torture_copy template {world.database}")
@@ -78,7 +93,10 @@ class Neighbours(Scenario):
 
     def _start_jobs(self, world: World, name: str) -> None:
         with psycopg.connect(self._dsn(world, name, "app"), autocommit=True) as line:
-            line.execute("select jobs.enqueue('pg_catalog.pg_sleep', '{\"$1\": 20}') from generate_series(1, 3)")
+            line.execute(
+                "select jobs.enqueue('pg_catalog.pg_sleep', '{\"$1\": 20}')"
+                " from generate_series(1, 3)"
+            )
             line.execute("select jobs.start(2)")
 
             def running() -> bool:

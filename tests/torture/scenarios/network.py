@@ -24,7 +24,12 @@ def proxy_for(world: World) -> Proxy:
 
 def detour(proxy: Proxy) -> dict[str, str]:
     """Say what a DSN has instead to go through the proxy."""
-    return {"host": "127.0.0.1", "port": str(proxy.port), "sslmode": "disable", "gssencmode": "disable"}
+    return {
+        "host": "127.0.0.1",
+        "port": str(proxy.port),
+        "sslmode": "disable",
+        "gssencmode": "disable",
+    }
 
 
 class Proxied(Scenario):
@@ -59,10 +64,16 @@ class Proxied(Scenario):
             world.note_fault("proxy_mended", who=who, connections_cut=proxy.cuts)
 
     def check(self, world: World) -> list[Violation]:
-        """The faults have to have happened; that no outcome line is lost on the way is among the common invariants."""
+        """The faults have to have happened; that no outcome line is lost on the way is among the
+        common invariants.
+        """
         for who, proxy in self.proxies.items():
             if not self.happened(proxy):
-                self.found.append(self.violation("driver", f"no connection of the {who} was cut: nothing was shown"))
+                self.found.append(
+                    self.violation(
+                        "driver", f"no connection of the {who} was cut: nothing was shown"
+                    )
+                )
             proxy.close()
         return self.found
 
@@ -73,7 +84,9 @@ class Proxied(Scenario):
 
 @register
 class NetworkCut(Proxied):
-    """Connections break after any byte in either direction, with a proper end or a reset, or end in one direction."""
+    """Connections break after any byte in either direction, with a proper end or a reset,
+    or end in one direction.
+    """
 
     name = "network_cut"
     summary = "connections of enqueuers and supervisors are cut at arbitrary bytes"
@@ -93,7 +106,12 @@ class NetworkCut(Proxied):
             return kind, {"who": who, "direction": direction}
         if kind == "cut_all":
             return kind, {"who": who, "hard": hard}
-        return kind, {"who": who, "direction": direction, "after": int(2 ** rng.uniform(0, 14)), "hard": hard}
+        return kind, {
+            "who": who,
+            "direction": direction,
+            "after": int(2 ** rng.uniform(0, 14)),
+            "hard": hard,
+        }
 
     def inject(self, world: World, fault: Fault) -> None:
         """Do one."""
@@ -109,7 +127,9 @@ class NetworkCut(Proxied):
 
 @register
 class NetworkStall(Proxied):
-    """The way to the server goes silent: no byte, no end. Whoever is behind it gives up; others take over."""
+    """The way to the server goes silent: no byte, no end. Whoever is behind it gives up;
+    others take over.
+    """
 
     name = "network_stall"
     summary = "the network stalls both ways, for longer than the supervisor's patience"
@@ -117,7 +137,8 @@ class NetworkStall(Proxied):
     supervisors = 0  # each starts behind a proxy of its own
     behind = ("enqueuers",)
     patience: ClassVar[float] = 2.0
-    leaves: ClassVar[float] = 12.0 + 5.0  #: seconds beyond the patience: the watchdog's margin, and two busy cores
+    #: seconds beyond the patience: the watchdog's margin, and two busy cores
+    leaves: ClassVar[float] = 12.0 + 5.0
 
     def __init__(self) -> None:
         """Nothing is up yet."""
@@ -125,12 +146,20 @@ class NetworkStall(Proxied):
         self._behind: dict[int, Proxy] = {}  # of the supervisors, by number
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
-        """Stall a supervisor for good, somewhere or at a commit of its; stall the enqueuers for a few seconds."""
+        """Stall a supervisor for good, somewhere or at a commit of its; stall the enqueuers for a
+        few seconds.
+        """
         found = []
         for at in moments(rng, seconds - 6.0, (5.0, 7.0)):
             text = rng.choice(("", "commit", "select jobs_internal.supervisor_tick", "begin"))
             found.append(Fault(at, "stall_supervisor", {"text": text, "skip": rng.randrange(3)}))
-            found.append(Fault(round(at + rng.uniform(0, 2), 3), "stall_enqueuers", {"seconds": rng.uniform(0.5, 3)}))
+            found.append(
+                Fault(
+                    round(at + rng.uniform(0, 2), 3),
+                    "stall_enqueuers",
+                    {"seconds": rng.uniform(0.5, 3)},
+                )
+            )
         return found
 
     def prepare(self, world: World) -> None:
@@ -169,13 +198,21 @@ class NetworkStall(Proxied):
         self._expect_takeover(world, number)
         most = self.patience + self.leaves
         one = world.supervisors[number]
-        if not world.until(lambda: not one.alive, most - (time.monotonic() - begun), "the stalled supervisor leaves"):
+        if not world.until(
+            lambda: not one.alive,
+            most - (time.monotonic() - begun),
+            "the stalled supervisor leaves",
+        ):
             self.found.append(
-                self.violation("I12", f"supervisor {number} hangs {most:.0f} s after its network stalled")
+                self.violation(
+                    "I12", f"supervisor {number} hangs {most:.0f} s after its network stalled"
+                )
             )
             world.supervisors.kill(number)
         elif one.process.returncode not in (Exit.STALLED, Exit.DONE):
-            self.found.append(self.violation("I12", f"supervisor {number} left with {one.process.returncode}"))
+            self.found.append(
+                self.violation("I12", f"supervisor {number} left with {one.process.returncode}")
+            )
         self._expect_no_lock(world, number)
         self._start(world)
 
@@ -183,21 +220,34 @@ class NetworkStall(Proxied):
         (job,) = world.enqueue("short") or (0,)
         others = [number for number in world.supervisors.alive() if number != stalled]
         state = "select 1 from jobs.job where id = %s and state = 'succeeded'"
-        if job and not world.until(lambda: world.rows(state, [job]), 10.0, "another supervisor takes over"):
+        if job and not world.until(
+            lambda: world.rows(state, [job]), 10.0, "another supervisor takes over"
+        ):
             self.found.append(
-                self.violation("I12", f"a job waits 10 s while supervisor {stalled} is stalled; others: {others}")
+                self.violation(
+                    "I12",
+                    f"a job waits 10 s while supervisor {stalled} is stalled; others: {others}",
+                )
             )
 
     def _expect_no_lock(self, world: World, stalled: int) -> None:
-        """The server cannot know that nobody is there any more; a transaction left open ends all the same."""
+        """The server cannot know that nobody is there any more; a transaction left open ends all
+        the same.
+        """
         left = (
-            "select pid, query from pg_stat_activity where application_name like 'pyworker%%' and datname = %s"
-            " and state = 'idle in transaction' and state_change < clock_timestamp() - interval '1 second'"
+            "select pid, query from pg_stat_activity where application_name like 'pyworker%%'"
+            " and datname = %s"
+            " and state = 'idle in transaction' and state_change < clock_timestamp() - interval"
+            " '1 second'"
         )
-        if not world.until(lambda: not world.rows(left, [world.database]), 10.0, "no transaction stays open"):
+        if not world.until(
+            lambda: not world.rows(left, [world.database]), 10.0, "no transaction stays open"
+        ):
             self.found.append(
                 self.violation(
-                    "I7", f"supervisor {stalled} is gone, and left open: {world.rows(left, [world.database])}"
+                    "I7",
+                    f"supervisor {stalled} is gone, and left open:"
+                    f" {world.rows(left, [world.database])}",
                 )
             )
 

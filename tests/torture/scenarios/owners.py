@@ -1,4 +1,6 @@
-"""Owners that lose what they need while their jobs wait and run: the login, the membership, a right, their life."""
+"""Owners that lose what they need while their jobs wait and run: the login, the membership,
+a right, their life.
+"""
 
 import random
 from dataclasses import dataclass
@@ -16,11 +18,17 @@ _DONE = Ending(state="succeeded")
 _REFUSED = Ending(state="failed", code="42501", attempts=("failed",))
 _UNSEEN = Ending(state="in_doubt", code="PWD01", effects=-1)
 _LOST = Ending(state="failed", code="PWL01", attempts=("lost",))
-_CANCELLED = tuple(Ending(state="cancelled", code="PWC01", attempts=before) for before in ((), ("lost",), ("failed",)))
+_CANCELLED = tuple(
+    Ending(state="cancelled", code="PWC01", attempts=before)
+    for before in ((), ("lost",), ("failed",))
+)
 #: A child session that was refused is no success; its job may be tried again.
 _CHILD = (Ending(state="succeeded", effects=-1), _UNSEEN)
 _TRIED_AGAIN = (
-    *(Ending(state="succeeded", effects=-1, attempts=("lost",) * lost + ("succeeded",)) for lost in (1, 2)),
+    *(
+        Ending(state="succeeded", effects=-1, attempts=("lost",) * lost + ("succeeded",))
+        for lost in (1, 2)
+    ),
     Ending(state="failed", code="PWL01", effects=-1, attempts=("lost",) * 3),
 )
 
@@ -43,10 +51,12 @@ LOSSES: dict[str, Loss] = {
         child=(*_CHILD, *_TRIED_AGAIN),
     ),
     "connections": Loss(
-        taken=("alter role {role} connection limit 0",), given=("alter role {role} connection limit -1",)
+        taken=("alter role {role} connection limit 0",),
+        given=("alter role {role} connection limit -1",)
     ),
     "membership": Loss(
-        taken=("revoke jobs_runner from {role}",), given=("grant jobs_runner to {role}",), told="owners"
+        taken=("revoke jobs_runner from {role}",), given=("grant jobs_runner to {role}",),
+        told="owners"
     ),
     "execute": Loss(
         taken=("revoke execute on function hostile.innocent_for(integer) from {role}",),
@@ -60,7 +70,8 @@ LOSSES: dict[str, Loss] = {
         child=(*_CHILD, _REFUSED),
     ),
     "name": Loss(
-        taken=("alter role {role} rename to {role}_renamed",), given=("alter role {role}_renamed rename to {role}",)
+        taken=("alter role {role} rename to {role}_renamed",),
+        given=("alter role {role}_renamed rename to {role}",)
     ),
     "patience": Loss(
         taken=(
@@ -86,10 +97,15 @@ LOSSES: dict[str, Loss] = {
 
 @register
 class ChangingOwners(Scenario):
-    """The jobs of an owner that lost something wait or fail for that reason; those of others go on."""
+    """The jobs of an owner that lost something wait or fail for that reason;
+    those of others go on.
+    """
 
     name = "changing_owners"
-    summary = "owners made NOLOGIN, put out of jobs_runner, renamed, dropped, without EXECUTE, while their jobs run"
+    summary = (
+        "owners made NOLOGIN, put out of jobs_runner, renamed, dropped, without EXECUTE,"
+        " while their jobs run"
+    )
     minimum = 10.0
     #: A dozen owners want some sessions each, and may want them all at once.
     slots_taken = True
@@ -107,7 +123,9 @@ class ChangingOwners(Scenario):
             taken = at + rng.uniform(0.05, 0.6)
             faults.append(Fault(at=round(at, 3), kind="enqueue", facts=facts))
             faults.append(Fault(at=round(taken, 3), kind="take", facts=facts))
-            faults.append(Fault(at=round(taken + rng.uniform(0.5, 2.5), 3), kind="give", facts=facts))
+            faults.append(
+                Fault(at=round(taken + rng.uniform(0.5, 2.5), 3), kind="give", facts=facts)
+            )
             at += rng.uniform(0.3, 1.0)
         return sorted(faults, key=lambda fault: fault.at)
 
@@ -141,14 +159,20 @@ class ChangingOwners(Scenario):
         self._roles.append(role)
         for right in (
             "usage on schema hostile", "insert on hostile.effect",
-            "execute on function hostile.innocent_for(integer)", "execute on procedure hostile.innocent_child(integer)",
+            "execute on function hostile.innocent_for(integer)",
+            "execute on procedure hostile.innocent_child(integer)",
         ):  # fmt: skip
             admin.execute(f"grant {right} to {role}".encode())
         jobs = [
             Job(label=f"{role} works", call="hostile.innocent_for", args={"ms": ms}, may=loss.may)
             for ms in (0, 400, 50, 0, 0, 700, 0, 100)
         ]
-        child = Job(label=f"{role} commits", call="call hostile.innocent_child(300)", args=None, may=loss.child)
+        child = Job(
+            label=f"{role} commits",
+            call="call hostile.innocent_child(300)",
+            args=None,
+            may=loss.child,
+        )
         with world.connect(role) as line:
             self._watched.enqueue(line, [*jobs[:4], child, *jobs[4:]])
 
@@ -156,10 +180,14 @@ class ChangingOwners(Scenario):
         """Tell whether jobs.health names the owner, unless nothing of it is left to run."""
         admin = world.admin()
         name = "unknown (OID=" if loss.taken[-1].startswith("drop") else role
-        left = admin.execute("select 1 from jobs.job where finished_at is null and owner like %s", [name + "%"])
+        left = admin.execute(
+            "select 1 from jobs.job where finished_at is null and owner like %s", [name + "%"]
+        )
         if not left.fetchone():
             return True
-        told = admin.execute('select detail like %s from jobs.health where "check" = %s', [f"%{name}%", loss.told])
+        told = admin.execute(
+            'select detail like %s from jobs.health where "check" = %s', [f"%{name}%", loss.told]
+        )
         row = told.fetchone()
         return bool(row and row[0])
 
@@ -172,13 +200,17 @@ class ChangingOwners(Scenario):
         for role in list(self._taken):
             self._give(world, role)
         world.admin().execute(
-            "select jobs.cancel(id) from jobs.job where finished_at is null and owner like 'unknown (OID=%'"
+            "select jobs.cancel(id) from jobs.job where finished_at is null and"
+            " owner like 'unknown (OID=%'"
         )
 
     def check(self, world: World) -> list[Violation]:
         """Their jobs ended as they should, and people were told; the roles go."""
         violations = self._watched.check(world.admin())
-        violations += [self.violation("owners", f"{text}, and jobs.health does not say so") for text in self._untold]
+        violations += [
+            self.violation("owners", f"{text}, and jobs.health does not say so")
+            for text in self._untold
+        ]
         for role in self._roles:
             try:
                 world.admin().execute(f"drop owned by {role}; drop role {role}".encode())

@@ -1,4 +1,6 @@
-"""What a server runs out of: worker slots, connections. It is back-pressure, and over when it is over."""
+"""What a server runs out of: worker slots, connections.
+It is back-pressure, and over when it is over.
+"""
 
 import random
 import time
@@ -15,7 +17,9 @@ __all__ = ["ConnectionsExhausted", "SlotsExhausted", "spells"]
 
 
 def spells(rng: random.Random, seconds: float, kind: str, long: tuple[float, float]) -> list[Fault]:
-    """Draw one or several spells of `kind`, each with its end, so long and with some peace between them."""
+    """Draw one or several spells of `kind`, each with its end, so long and with some peace
+    between them.
+    """
     found: list[Fault] = []
     at = 1.0
     while True:
@@ -29,7 +33,9 @@ def spells(rng: random.Random, seconds: float, kind: str, long: tuple[float, flo
 
 @register
 class SlotsExhausted(Scenario):
-    """Others take every worker slot of the server: no session can be launched, and no job may fail of that."""
+    """Others take every worker slot of the server: no session can be launched,
+    and no job may fail of that.
+    """
 
     name = "slots_exhausted"
     summary = "others hold all background worker slots of the server"
@@ -67,12 +73,16 @@ class SlotsExhausted(Scenario):
         return psycopg.connect(world.server.dsn(dbname="postgres"), autocommit=True)
 
     def _take(self, world: World) -> int:
-        """Launch sleepers until there is no slot left, or no more for this connection: 16 is its limit."""
+        """Launch sleepers until there is no slot left, or no more for this connection:
+        16 is its limit.
+        """
         count = 0
         full = (psycopg.errors.InsufficientResources, psycopg.errors.ConfigurationLimitExceeded)
         with self._neighbour(world) as line, suppress(*full):
             while True:
-                handle = line.execute("select pid, cookie from pg_background_submit(%s)", [self._HOLD]).fetchone()
+                handle = line.execute(
+                    "select pid, cookie from pg_background_submit(%s)", [self._HOLD]
+                ).fetchone()
                 line.execute("select pg_background_detach(%s, %s)", handle)
                 count += 1
         return count
@@ -80,8 +90,13 @@ class SlotsExhausted(Scenario):
     def _release(self, world: World) -> None:
         gone = "select 1 from pg_stat_activity where query = %s"
         with self._neighbour(world) as line:
-            line.execute("select pg_terminate_backend(pid) from pg_stat_activity where query = %s", [self._HOLD])
-            world.until(lambda: not line.execute(gone, [self._HOLD]).fetchall(), 20, "the neighbours leave")
+            line.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where query = %s",
+                [self._HOLD],
+            )
+            world.until(
+                lambda: not line.execute(gone, [self._HOLD]).fetchall(), 20, "the neighbours leave"
+            )
         world.note_fault("slots_given_back")
 
     def mend(self, world: World) -> None:
@@ -89,16 +104,24 @@ class SlotsExhausted(Scenario):
         self._release(world)
 
     def check(self, world: World) -> list[Violation]:
-        """A supervisor has to have met it; that no attempt failed with class 53 is among the common invariants."""
+        """A supervisor has to have met it; that no attempt failed with class 53 is among the common
+        invariants.
+        """
         met = [line for one in world.supervisors.all for line in one.events("no_worker_slot")]
         if not met or not any(self._taken):
-            return [self.violation("driver", f"nobody met a server without slots; {self._taken} were taken")]
+            return [
+                self.violation(
+                    "driver", f"nobody met a server without slots; {self._taken} were taken"
+                )
+            ]
         return []
 
 
 @register
 class ConnectionsExhausted(Scenario):
-    """Others take every connection: what runs goes on and is supervised, and all comes back by itself."""
+    """Others take every connection: what runs goes on and is supervised, and all comes back by
+    itself.
+    """
 
     name = "connections_exhausted"
     summary = "others hold all connections of the server (max_connections)"
@@ -115,7 +138,9 @@ class ConnectionsExhausted(Scenario):
         return spells(rng, seconds, "take_connections", (4.0, 6.0))
 
     def inject(self, world: World, fault: Fault) -> None:
-        """Take them all, and see whether a job that runs too long is ended all the same; or give them back."""
+        """Take them all, and see whether a job that runs too long is ended all the same;
+        or give them back.
+        """
         if fault.kind == "release":
             self._release(world)
             return
@@ -127,7 +152,8 @@ class ConnectionsExhausted(Scenario):
                 break
         self._most = max(self._most, len(self._held))
         world.note_fault("connections_taken", count=len(self._held))
-        # It is there since before, and overdue after 0.3 s: the supervisor that we have must end it.
+        # It is there since before, and overdue after 0.3 s: the supervisor that we have must
+        # end it.
         overdue = (
             "select id from jobs.job where state = 'running'"
             " and started_at + timeout < clock_timestamp() - interval '3 s'"
@@ -135,7 +161,11 @@ class ConnectionsExhausted(Scenario):
         world.pause(3.0)
         late = world.rows(overdue)
         if late:
-            self._found.append(self.violation("I12", f"jobs {late} run past their timeout while connections are out"))
+            self._found.append(
+                self.violation(
+                    "I12", f"jobs {late} run past their timeout while connections are out"
+                )
+            )
 
     def _release(self, world: World) -> None:
         for line in self._held:

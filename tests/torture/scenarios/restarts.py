@@ -1,4 +1,6 @@
-"""Servers that stop and start under load, in every way that pg_ctl knows, and one whose postmaster is killed."""
+"""Servers that stop and start under load, in every way that pg_ctl knows, and one whose postmaster
+is killed.
+"""
 
 import os
 import random
@@ -13,7 +15,8 @@ from tests.torture.world import World
 
 __all__ = ["PostmasterKilled", "RestartFast", "RestartImmediate", "RestartSmart"]
 
-_CHILDREN_LEAVE = 20.0  # seconds after their postmaster's death: longer than any job of this scenario computes
+# seconds after their postmaster's death: longer than any job of this scenario computes
+_CHILDREN_LEAVE = 20.0
 _SMART = 2  # seconds that clients are given to leave by themselves; ours never do
 
 
@@ -57,7 +60,9 @@ class RestartImmediate(_Restarts):
 
 @register
 class RestartSmart(_Restarts):
-    """The server takes no new connections and waits for the old ones, in vain; then it is told to be fast."""
+    """The server takes no new connections and waits for the old ones, in vain;
+    then it is told to be fast.
+    """
 
     name = "restart_smart"
     summary = "pg_ctl restart -m smart under load, and fast when nobody leaves, every few seconds"
@@ -75,10 +80,15 @@ class RestartSmart(_Restarts):
 
 @register
 class PostmasterKilled(Scenario):
-    """The postmaster dies and leaves its children. They go when they notice; until then no other server may start."""
+    """The postmaster dies and leaves its children. They go when they notice;
+    until then no other server may start.
+    """
 
     name = "postmaster_killed"
-    summary = "the postmaster is killed (-9) with children left; the server is started again as soon as it lets"
+    summary = (
+        "the postmaster is killed (-9) with children left;"
+        " the server is started again as soon as it lets"
+    )
     minimum = 14.0
     restarts = True
     rate = 60.0
@@ -90,7 +100,10 @@ class PostmasterKilled(Scenario):
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
         """Every five to eight seconds."""
-        return [Fault(at, "postmaster_kill", {"busy": rng.random() < 0.7}) for at in moments(rng, seconds, (5.0, 8.0))]
+        return [
+            Fault(at, "postmaster_kill", {"busy": rng.random() < 0.7})
+            for at in moments(rng, seconds, (5.0, 8.0))
+        ]
 
     def inject(self, world: World, fault: Fault) -> None:
         """Kill it while a job computes, and try to start until that job has ended."""
@@ -102,7 +115,9 @@ class PostmasterKilled(Scenario):
         world.counts["stop"] += 1
         world.note_fault("postmaster_killed", pid=pid)
         world.until(lambda: not Path(f"/proc/{pid}/stat").exists(), 10.0, "the postmaster gone")
-        if not world.until(lambda: self._started(world), _CHILDREN_LEAVE, "the server started again"):
+        if not world.until(
+            lambda: self._started(world), _CHILDREN_LEAVE, "the server started again"
+        ):
             self._stayed.append(f"{_processes(world)}")
             end_leftovers(world.server)
             world.start_server()
@@ -118,16 +133,23 @@ class PostmasterKilled(Scenario):
         return True
 
     def check(self, world: World) -> list[Violation]:
-        """Nobody stays for ever without a postmaster: that would keep the next server from starting."""
+        """Nobody stays for ever without a postmaster: that would keep the next server from
+        starting.
+        """
         return [
-            self.violation("I12", f"left {_CHILDREN_LEAVE:.0f} s after their postmaster was killed: {stayed}")
+            self.violation(
+                "I12", f"left {_CHILDREN_LEAVE:.0f} s after their postmaster was killed: {stayed}"
+            )
             for stayed in self._stayed
         ]
 
 
 def _processes(world: World) -> list[str]:
     """Name what is left, as the processes call themselves."""
-    return [Path(f"/proc/{pid}/cmdline").read_text(errors="replace").rstrip("\0 ") for pid in world.processes()]
+    return [
+        Path(f"/proc/{pid}/cmdline").read_text(errors="replace").rstrip("\0 ")
+        for pid in world.processes()
+    ]
 
 
 _BURNS = "select 1 from jobs.running where task = 'stage.burn' and pid is not null"

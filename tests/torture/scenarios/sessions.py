@@ -1,4 +1,6 @@
-"""Sessions that are ended by hand, at chosen points of their work; and one that dies the hard way, with the server."""
+"""Sessions that are ended by hand, at chosen points of their work; and one that dies the hard way,
+with the server.
+"""
 
 import random
 from collections.abc import Mapping
@@ -34,8 +36,8 @@ select clock_timestamp(), l.pgmq_queue, s.msg_ids from jobs_internal.session as 
 join jobs_internal.lane as l on l.id = s.lane_id where s.pid = %s and s.msg_ids is not null
 for update of s
 """
-#: Jobs of which no attempt began, and which did not end, in the time after that moment. Those of low priority wait for
-#: all others, and a busy machine has many.
+#: Jobs of which no attempt began, and which did not end, in the time after that moment.
+#: Those of low priority wait for all others, and a busy machine has many.
 _LATE = """
 select j.id from jobs.job as j where j.id = any (%(jobs)s) and j.priority <> 'low'
   and coalesce(j.finished_at, 'infinity') > %(at)s + %(most)s * interval '1 s'
@@ -48,7 +50,9 @@ _BACK = 15.0  # seconds: a look of the supervisor's takes a moment, and others w
 
 def session_at(world: World, point: str, seconds: float = 2.0) -> int | None:
     """Wait for a session at that point of its life; gives its pid."""
-    found = world.until(lambda: world.rows(_SESSIONS.format(_POINTS[point])), seconds, f"a session {point}")
+    found = world.until(
+        lambda: world.rows(_SESSIONS.format(_POINTS[point])), seconds, f"a session {point}"
+    )
     return int(found[0][0]) if found else None
 
 
@@ -62,7 +66,9 @@ class SessionsEnded(Scenario):
     """Worker sessions are cancelled and terminated without a reason of ours, wherever they are."""
 
     name = "sessions_ended"
-    summary = "worker sessions are cancelled or terminated by hand: with a claim, in a job, anywhere"
+    summary = (
+        "worker sessions are cancelled or terminated by hand: with a claim, in a job, anywhere"
+    )
     terminations = True
     #: What comes back before its lease is over, somebody has given back.
     settings: ClassVar[Mapping[str, str]] = {"lease_seconds": "45"}
@@ -74,7 +80,11 @@ class SessionsEnded(Scenario):
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
         """One or two a second."""
         return [
-            Fault(at, f"session_{rng.choice(('terminate', 'terminate', 'cancel'))}", {"point": rng.choice([*_POINTS])})
+            Fault(
+                at,
+                f"session_{rng.choice(('terminate', 'terminate', 'cancel'))}",
+                {"point": rng.choice([*_POINTS])},
+            )
             for at in moments(rng, seconds, (0.5, 1.2))
         ]
 
@@ -85,8 +95,11 @@ class SessionsEnded(Scenario):
         pid = session_at(world, fault.facts["point"])
         if pid is None:
             return
-        with world.admin().transaction():  # what it holds, it holds until then: it cannot claim while its row is locked
-            held = [(at, self._jobs(world, queue, ids)) for at, queue, ids in world.rows(_HELD, [pid])]
+        # what it holds, it holds until then: it cannot claim while its row is locked
+        with world.admin().transaction():
+            held = [
+                (at, self._jobs(world, queue, ids)) for at, queue, ids in world.rows(_HELD, [pid])
+            ]
             if world.terminate_backend(pid, fault.kind.removeprefix("session_")):
                 self._lost += held
 
@@ -95,20 +108,29 @@ class SessionsEnded(Scenario):
         return [int(row[0]) for row in world.rows(query, [messages])]
 
     def check(self, world: World) -> list[Violation]:
-        """What an ended session had claimed is soon run by another one, long before the lease is over."""
+        """What an ended session had claimed is soon run by another one, long before the lease
+        is over.
+        """
         found = []
         for at, jobs in self._lost:
             late = world.rows(_LATE, {"jobs": jobs, "at": at, "most": _BACK})
             if late:
-                told = f"jobs {[row[0] for row in late[:4]]} waited for {_BACK:.0f} s when their session was ended"
+                told = (
+                    f"jobs {[row[0] for row in late[:4]]} waited for {_BACK:.0f} s"
+                    " when their session was ended"
+                )
                 found.append(self.violation("I5", told))
-        world.note_fault("claims_lost", sessions=len(self._lost), jobs=sum(len(jobs) for _at, jobs in self._lost))
+        world.note_fault(
+            "claims_lost", sessions=len(self._lost), jobs=sum(len(jobs) for _at, jobs in self._lost)
+        )
         return found
 
 
 @register
 class ChildrenEnded(Scenario):
-    """Child sessions are cancelled and terminated in the middle of their statement: never a false success."""
+    """Child sessions are cancelled and terminated in the middle of their statement:
+    never a false success.
+    """
 
     name = "children_ended"
     summary = "child sessions are cancelled or terminated by hand in the middle of their statement"
@@ -132,10 +154,14 @@ class ChildrenEnded(Scenario):
 
 @register
 class WatchersEnded(Scenario):
-    """The session that watches a child is ended: the child goes on, alone, and no second one is begun beside it."""
+    """The session that watches a child is ended: the child goes on, alone, and no second one is
+    begun beside it.
+    """
 
     name = "watchers_ended"
-    summary = "the worker session that watches a child session is terminated; the child goes on alone"
+    summary = (
+        "the worker session that watches a child session is terminated; the child goes on alone"
+    )
     terminations = True
     rate = 60.0
 
@@ -153,7 +179,9 @@ class WatchersEnded(Scenario):
 
 @register
 class WorkerKilled(Scenario):
-    """A worker session is killed the hard way: the server ends all sessions and comes up again by itself."""
+    """A worker session is killed the hard way: the server ends all sessions and comes up again by
+    itself.
+    """
 
     name = "worker_killed"
     summary = "a worker or child session is killed (-9); the server restarts as a whole, under load"
@@ -181,7 +209,9 @@ class WorkerKilled(Scenario):
             return
         ready = world.log().count(READY)
         if world.kill_backend(pid):
-            world.until(lambda: world.log().count(READY) > ready, 60.0, "the server back after a crash")
+            world.until(
+                lambda: world.log().count(READY) > ready, 60.0, "the server back after a crash"
+            )
             world.wait_ready()
 
 

@@ -15,7 +15,9 @@ __all__ = ["SnapshotHeld"]
 
 @register
 class SnapshotHeld(Scenario):
-    """Somebody holds an old snapshot all the time: nothing can be vacuumed, and the rate does not collapse."""
+    """Somebody holds an old snapshot all the time: nothing can be vacuumed, and the rate does not
+    collapse.
+    """
 
     name = "snapshot_held"
     summary = "a snapshot is held open for the whole scenario"
@@ -36,7 +38,10 @@ class SnapshotHeld(Scenario):
         """A burst at the beginning, and others up to the end."""
         count = max(3, int(seconds / 5))
         step = (seconds - 3.0) / count
-        return [Fault(round(1.0 + step * (number + rng.uniform(0, 0.4)), 3), "burst") for number in range(count)]
+        return [
+            Fault(round(1.0 + step * (number + rng.uniform(0, 0.4)), 3), "burst")
+            for number in range(count)
+        ]
 
     def prepare(self, world: World) -> None:
         """Take the snapshot."""
@@ -50,7 +55,9 @@ class SnapshotHeld(Scenario):
         begun = time.monotonic()
         left = "select count(*) from jobs_internal.job where id = any (%s)"
         waiting = world.rows(left, [ids])[0][0]
-        if not world.until(lambda: world.rows(left, [ids])[0][0] == 0, 60, "the burst is worked off"):
+        if not world.until(
+            lambda: world.rows(left, [ids])[0][0] == 0, 60, "the burst is worked off"
+        ):
             self._rates.append(0.0)
             return
         rate = waiting / max(0.02, time.monotonic() - begun)
@@ -65,8 +72,13 @@ class SnapshotHeld(Scenario):
 
     def check(self, world: World) -> list[Violation]:
         """The last bursts are as fast as the first, within what a busy machine does by itself."""
-        if len(self._rates) > 5 and median(self._rates[-3:]) < self._SLOWEST * median(self._rates[:3]):
+        if len(self._rates) > 5 and median(self._rates[-3:]) < self._SLOWEST * median(
+            self._rates[:3]
+        ):
             return [
-                self.violation("I9", f"the rate collapsed under an old snapshot: {[round(r) for r in self._rates]}")
+                self.violation(
+                    "I9",
+                    f"the rate collapsed under an old snapshot: {[round(r) for r in self._rates]}",
+                )
             ]
         return []

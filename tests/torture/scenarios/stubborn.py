@@ -20,13 +20,19 @@ _PATIENCE = 60.0  # seconds that it goes on for, should others seem to wait for 
 
 @register
 class Stubborn(Scenario):
-    """Cancelled, cancelled again, terminated, and it goes on: its lane waits, people are told, others go on."""
+    """Cancelled, cancelled again, terminated, and it goes on: its lane waits, people are told,
+    others go on.
+    """
 
     name = "stubborn_job"
-    summary = "a job that traps every signal: its lane is quarantined, jobs.health is critical, other lanes go on"
+    summary = (
+        "a job that traps every signal: its lane is quarantined, jobs.health is critical,"
+        " other lanes go on"
+    )
     minimum = 19.0
-    #: No common load: it builds indexes concurrently, and such a build waits for every older transaction, this job's
-    #: too, until all sessions of the owner wait. The jobs of other lanes are our own.
+    #: No common load: it builds indexes concurrently, and such a build waits for every older
+    #: transaction, this job's too, until all sessions of the owner wait.
+    #: The jobs of other lanes are our own.
     rate = 0.0
     #: Its job would not let the server stop; it ends before the drain.
     stubborn = True
@@ -42,7 +48,12 @@ class Stubborn(Scenario):
             Fault(at=round(begin + rng.uniform(2.0, 8.0), 3), kind="others"),
             Fault(at=round(quarantined, 3), kind="look"),
             Fault(at=round(quarantined + 0.1, 3), kind="others"),
-            Fault(at=round(min(quarantined + rng.uniform(1.0, 2.0), max(seconds, quarantined + 1)), 3), kind="relent"),
+            Fault(
+                at=round(
+                    min(quarantined + rng.uniform(1.0, 2.0), max(seconds, quarantined + 1)), 3
+                ),
+                kind="relent",
+            ),
         ]
 
     def prepare(self, world: World) -> None:
@@ -69,7 +80,9 @@ class Stubborn(Scenario):
                     self._line.execute("select jobs.cancel(%s)", [self._job])
             case "others":
                 job = Job(label="of another lane", call=INNOCENT.call)
-                high = replace(job, label="of the lane with high priority", options={"priority": "high"})
+                high = replace(
+                    job, label="of the lane with high priority", options={"priority": "high"}
+                )
                 self._others += self._watched.enqueue(self._line, [job, high] * 20)
                 self._others += self._watched.enqueue(self._other, [job] * 20)
             case "look":
@@ -81,7 +94,8 @@ class Stubborn(Scenario):
         seconds = 120.0  # the end of all patience, should nobody raise the flag
         options: dict[str, Any] = {"queue": "stubborn", "max_attempts": 1}
         may = (
-            Ending(state="succeeded"),  # what it did is committed, and its outcome says what happened
+            # what it did is committed, and its outcome says what happened
+            Ending(state="succeeded"),
             Ending(state="cancelled", code="PWC01", effects=-1),
             Ending(state="failed", code="PWT01", effects=-1, attempts=("timed_out",)),
             Ending(state="in_doubt", code="PWD01", effects=-1),
@@ -103,32 +117,45 @@ class Stubborn(Scenario):
         """The lane is quarantined; people are told the process and what to do; it alone."""
         admin = world.admin()
         row = admin.execute(
-            "select coalesce(r.child_pid, r.pid) from jobs.running as r where r.id = %s", [self._job]
+            "select coalesce(r.child_pid, r.pid) from jobs.running as r where r.id = %s",
+            [self._job],
         ).fetchone()
         status, detail, remedy = admin.execute(_HEALTH.encode()).fetchone() or ("", "", "")
         if row is None:
-            self._troubles.append(f"the stubborn job stopped after all: {self._state(world, self._job)}")
+            self._troubles.append(
+                f"the stubborn job stopped after all: {self._state(world, self._job)}"
+            )
             return
         if status != "critical" or f"job {self._job} in process {row[0]}" not in detail:
-            self._troubles.append(f"jobs.health does not tell of process {row[0]}: {status}, {detail}")
+            self._troubles.append(
+                f"jobs.health does not tell of process {row[0]}: {status}, {detail}"
+            )
         elif f"pg_terminate_backend({row[0]})" not in (remedy or ""):
             self._troubles.append(f"jobs.health has no runbook for process {row[0]}: {remedy}")
-        lanes = admin.execute("select count(*) from jobs_internal.lane where quarantine is not null").fetchone()
+        lanes = admin.execute(
+            "select count(*) from jobs_internal.lane where quarantine is not null"
+        ).fetchone()
         if lanes != (1,):
             self._troubles.append(f"one lane should be quarantined; it is {lanes}")
         signals_sent = admin.execute(
             "select signals_sent from jobs_internal.stop_request where job_id = %s", [self._job]
         ).fetchone()
         if signals_sent is None or signals_sent[0] < 3:
-            self._troubles.append(f"it was to be cancelled twice and terminated; signals sent: {signals_sent}")
+            self._troubles.append(
+                f"it was to be cancelled twice and terminated; signals sent: {signals_sent}"
+            )
         held = Job(label="behind it", call=INNOCENT.call, options={"queue": "stubborn"})
         self._held = self._watched.enqueue(self._line, [held] * 3)
 
     def _relent(self, world: World) -> None:
-        """Everybody else is through before it ends, however long that takes; those behind it are not."""
+        """Everybody else is through before it ends, however long that takes;
+        those behind it are not.
+        """
         left = "select id from jobs.job where id = any (%s) and finished_at is null"
         if not world.until(lambda: not world.rows(left, [self._others]), _PATIENCE, "others end"):
-            self._troubles.append(f"jobs of other lanes wait for it: {world.rows(left, [self._others])}")
+            self._troubles.append(
+                f"jobs of other lanes wait for it: {world.rows(left, [self._others])}"
+            )
         if any(self._state(world, job) == "succeeded" for job in self._held):
             self._troubles.append("a job of a quarantined lane ran")
         world.admin().execute(_ENOUGH)
@@ -148,5 +175,7 @@ class Stubborn(Scenario):
         violations = [self.violation("ladder", trouble) for trouble in self._troubles]
         told = world.admin().execute(_HEALTH.encode()).fetchone()
         if told != ("ok", "none", None):
-            violations.append(self.violation("ladder", f"the job is over, and jobs.health still says {told}"))
+            violations.append(
+                self.violation("ladder", f"the job is over, and jobs.health still says {told}")
+            )
         return violations + self._watched.check(world.admin())

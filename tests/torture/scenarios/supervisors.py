@@ -9,14 +9,24 @@ from tests.torture.scenario import Fault, Scenario, Violation, register
 from tests.torture.timing import moments
 from tests.torture.world import World
 
-_APART = 4.5  # seconds that a supervisor takes to start, to get to its failpoint, and to be replaced
+# seconds that a supervisor takes to start, to get to its failpoint, and to be replaced
+_APART = 4.5
 
-__all__ = ["Calm", "Failpoints", "SupervisorFrozen", "SupervisorKilled", "SupervisorRestarted", "ThreeSupervisors"]
+__all__ = [
+    "Calm",
+    "Failpoints",
+    "SupervisorFrozen",
+    "SupervisorKilled",
+    "SupervisorRestarted",
+    "ThreeSupervisors",
+]
 
 
 @register
 class Calm(Scenario):
-    """Nothing goes wrong: what the checker has to say here is a mistake of the driver, or of everything."""
+    """Nothing goes wrong: what the checker has to say here is a mistake of the driver,
+    or of everything.
+    """
 
     name = "calm"
     summary = "no faults at all"
@@ -26,7 +36,9 @@ class Calm(Scenario):
     timeouts_late = 4.0
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
-        """No fault, and once a queue that is held until jobs of low and of high priority wait in it."""
+        """No fault, and once a queue that is held until jobs of low and of high priority
+        wait in it.
+        """
         return [Fault(round(rng.uniform(1.0, max(seconds - 4.0, 1.0)), 3), "held_queue")]
 
     def inject(self, world: World, fault: Fault) -> None:
@@ -35,10 +47,13 @@ class Calm(Scenario):
         world.rows("select jobs.pause('ordered')")
         waiting = [job for kind in ("low", "high", "low", "high") for job in world.enqueue(kind)]
         there = (
-            "select 1 from jobs_internal.job where id = any (%s) having count(*) = %s and bool_and(state = 'queued')"
+            "select 1 from jobs_internal.job where id = any (%s) having count(*) = %s"
+            " and bool_and(state = 'queued')"
         )
         try:
-            if not world.until(lambda: world.rows(there, [waiting, len(waiting)]), 20.0, "all wait in their lanes"):
+            if not world.until(
+                lambda: world.rows(there, [waiting, len(waiting)]), 20.0, "all wait in their lanes"
+            ):
                 raise TimeoutError("the jobs of a held queue do not come into their lanes")
         finally:
             world.rows("select jobs.resume('ordered')")
@@ -76,7 +91,11 @@ class SupervisorRestarted(Scenario):
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
         """Restart every two to three seconds."""
         return [
-            Fault(at, "supervisor_restart", {"drain": rng.random() < 0.5, "first": rng.choice(["new", "old"])})
+            Fault(
+                at,
+                "supervisor_restart",
+                {"drain": rng.random() < 0.5, "first": rng.choice(["new", "old"])},
+            )
             for at in moments(rng, seconds, (2.0, 3.0))
         ]
 
@@ -95,10 +114,14 @@ class SupervisorRestarted(Scenario):
 
 @register
 class SupervisorFrozen(Scenario):
-    """Supervisors stop in whatever they do, past every lease, and then go on as if nothing had been."""
+    """Supervisors stop in whatever they do, past every lease, and then go on as if nothing
+    had been.
+    """
 
     name = "supervisor_frozen"
-    summary = "supervisors are stopped (SIGSTOP) past every lease, then continued; sometimes all of them"
+    summary = (
+        "supervisors are stopped (SIGSTOP) past every lease, then continued; sometimes all of them"
+    )
     minimum = 10.0
     supervisors = 2
     settings: ClassVar[Mapping[str, str]] = {"lease_seconds": "1"}
@@ -106,7 +129,11 @@ class SupervisorFrozen(Scenario):
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
         """Freeze for one and a half to three leases."""
         return [
-            Fault(at, "supervisor_freeze", {"both": rng.random() < 0.4, "seconds": round(rng.uniform(1.5, 3.0), 3)})
+            Fault(
+                at,
+                "supervisor_freeze",
+                {"both": rng.random() < 0.4, "seconds": round(rng.uniform(1.5, 3.0), 3)},
+            )
             for at in moments(rng, seconds, (3.2, 4.5))
         ]
 
@@ -126,7 +153,10 @@ class Failpoints(Scenario):
     """A supervisor ends, or freezes past every lease, exactly at each of its failpoints."""
 
     name = "supervisor_failpoints"
-    summary = "the supervisor ends or freezes at each failpoint: after claim, after launch, mid job, after the end, ..."
+    summary = (
+        "the supervisor ends or freezes at each failpoint: after claim, after launch, mid job,"
+        " after the end, ..."
+    )
     minimum = 20.0
     supervisors = 0
     settings: ClassVar[Mapping[str, str]] = {"lease_seconds": "1"}
@@ -137,18 +167,26 @@ class Failpoints(Scenario):
         self._missed: list[str] = []
 
     def plan(self, rng: random.Random, seconds: float) -> list[Fault]:
-        """Each point once to end there and once to freeze there, in some order: as many as the time allows."""
+        """Each point once to end there and once to freeze there, in some order: as many as the time
+        allows.
+        """
         ways = [(point, way) for point in FAILPOINTS for way in ("", ":stop")]
         rng.shuffle(ways)
         ways = ways[: int((seconds - 2) / _APART)]
         apart = (seconds - 2) / len(ways)
         return [
-            Fault(round(1 + number * apart, 3), "failpoint", {"armed": f"{point}:{rng.randint(1, 2)}{way}"})
+            Fault(
+                round(1 + number * apart, 3),
+                "failpoint",
+                {"armed": f"{point}:{rng.randint(1, 2)}{way}"},
+            )
             for number, (point, way) in enumerate(ways)
         ]
 
     def inject(self, world: World, fault: Fault) -> None:
-        """Leave the world to one supervisor with a failpoint; once it is there, to another without one."""
+        """Leave the world to one supervisor with a failpoint; once it is there,
+        to another without one.
+        """
         armed = fault.facts["armed"]
         for number in world.supervisors.alive():
             world.supervisors.kill(number)
@@ -168,7 +206,9 @@ class Failpoints(Scenario):
     def check(self, world: World) -> list[Violation]:
         """A point that was never reached proves nothing."""
         return [
-            self.violation("driver", f"the supervisor never got to failpoint {armed} in {world.seconds} s")
+            self.violation(
+                "driver", f"the supervisor never got to failpoint {armed} in {world.seconds} s"
+            )
             for armed in self._missed
         ]
 
