@@ -111,6 +111,7 @@ insert into jobs_internal.schema_migration (version, name) values (2, 'worker_st
 
 -- It is due: a lane for it, its message, and a session that is awake.
 \ir engine/dispatch/lanes.sql
+\ir engine/dispatch/lanes_ahead.sql
 \ir engine/dispatch/dropped_queues.sql
 \ir engine/dispatch/dispatch.sql
 \ir engine/dispatch/wakeup.sql

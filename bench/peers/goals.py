@@ -57,7 +57,7 @@ _COMPARISONS = (
     ),
     _Comparison(
         goal="first_backlog", sign=">=", limit=0.95, column="drain", others=("shipped",),
-        ours="first", text="drain of an owner's first jobs, against one whose lane was there",
+        ours="first", text="drain of an owner's first jobs, against one that has run some",
     ),
     _Comparison(
         goal="peers_enqueue", sign=">=", limit=1.5, column="one", others=("graphile", "pgboss"),

@@ -1,7 +1,8 @@
 """pyworker as it is shipped: `pyworker run` with its defaults, an ordinary owner, history kept.
 
-PEER_VARIANT: `first` leaves out that the owner has run jobs before; `start` runs the jobs by
-`jobs.start`, a session to each processor, without a supervisor.
+PEER_VARIANT: `first` leaves out that the owner has run jobs before, a supervisor only knows it;
+`unserved` leaves that out too; `start` runs the jobs by `jobs.start`, a session to each processor,
+without a supervisor.
 """
 
 import os
@@ -34,6 +35,7 @@ create function peer.started(i bigint, t double precision) returns double precis
 language plpgsql as $$ begin return extract(epoch from clock_timestamp()); end $$;
 """
 _RUN = [sys.executable, "-m", "pyworker", "run", "--owner", "app"]
+_KNOWN = "select exists (select from jobs_internal.lane)"
 _EMPTY = "select not exists (select from jobs_internal.job)"
 _TURN = 0.05  # seconds between two looks
 
@@ -48,8 +50,8 @@ class Shipped:
             administrator.execute(_ROLES)
             with psycopg.connect(DSN, autocommit=True) as app:
                 app.execute(_FUNCTIONS)
-                if _VARIANT != "first":
-                    _work_before(app, administrator)
+                if _VARIANT != "unserved":
+                    _work_before(app, administrator, jobs=0 if _VARIANT == "first" else 50)
 
     async def open(self) -> None:
         """Connect."""
@@ -77,14 +79,17 @@ class Shipped:
         main(_RUN[3:])
 
 
-def _work_before(app: psycopg.Connection, administrator: psycopg.Connection) -> None:
-    """Run jobs twice, as in a system that has been at work: lane and durations are known then."""
+def _work_before(app: psycopg.Connection, administrator: psycopg.Connection, *, jobs: int) -> None:
+    """Run a supervisor until it knows the owner, and so many jobs twice, as in a system that has
+    been at work: lane and durations are known then.
+    """
     environment = os.environ | {"PYWORKER_DSN": _SUPERVISOR}
     supervisor = subprocess.Popen(_RUN, env=environment, stdout=subprocess.DEVNULL)
     try:
-        for _ in range(2):
+        _wait_until(administrator, _KNOWN)
+        for _ in range(2 if jobs else 0):
             for task in ("peer.noop", "peer.started"):
-                args = [Jsonb({"i": -1, "t": 0}) for _ in range(50)]
+                args = [Jsonb({"i": -1, "t": 0}) for _ in range(jobs)]
                 app.execute("select count(*) from jobs.enqueue_many(%s, %s)", (task, args))
             _wait_until(administrator, _EMPTY)
     finally:

@@ -111,6 +111,12 @@ SYSTEMS: dict[str, System] = {
         _ours(
             "first", "pyworker, first backlog", "as shipped, an owner without jobs before", "first"
         ),
+        _ours(
+            "unserved",
+            "pyworker, backlog before its supervisor",
+            "as shipped, an owner that no supervisor has seen before",
+            "unserved",
+        ),
         System(
             name="graphile",
             title="graphile-worker",

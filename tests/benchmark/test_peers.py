@@ -78,7 +78,7 @@ def test_peers_that_are_not_installed_are_named(
     monkeypatch.setattr(systems, "_NODE", tmp_path)
     there, absent = find([])
 
-    assert [one.name for one in there] == ["shipped", "start", "first"]
+    assert [one.name for one in there] == ["shipped", "start", "first", "unserved"]
     assert [one.title for one in absent] == [one.title for one in SYSTEMS.values() if not one.ours]
 
 
@@ -94,7 +94,9 @@ def test_the_page_names_the_versions_that_are_pinned() -> None:
             assert row.split(" | ")[1] == packages[system.package]
 
 
-@pytest.mark.parametrize("name", ["first", *(one.name for one in SYSTEMS.values() if not one.ours)])
+@pytest.mark.parametrize(
+    "name", ["first", "unserved", *(one.name for one in SYSTEMS.values() if not one.ours)]
+)
 def test_the_program_of_a_system_does_all_jobs(name: str, server: Server) -> None:
     system = SYSTEMS[name]
     if not system.version:

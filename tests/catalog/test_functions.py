@@ -138,6 +138,7 @@ SUPERVISORS = {
         *(
             "make_buckets",
             "make_lanes",
+            "make_lane_or_note",
             "repair_lanes",
             "note_overdue",
             "release",

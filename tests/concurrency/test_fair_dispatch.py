@@ -85,3 +85,22 @@ def test_lanes_that_are_there_are_not_looked_for_at_every_due_job(database: Data
     database.admin("delete from jobs_internal.job where due_at is not null")
     database.drain(role="other")
     database.drain()
+
+
+def test_a_round_reads_what_it_moves(database: Database) -> None:
+    """However much is due: not all of it, sorted anew for each part that goes."""
+    make_lane(database)
+    database.run(FLOOD, [20000])
+    database.admin(DUE, ["app"])
+    numbers = database.admin(
+        "select unnest(array['jobs_internal.job', 'jobs_internal.job_due_idx'])::regclass::oid"
+    )
+    with database.connect("postgres") as line:
+        line.execute("begin")
+        moved = line.execute("select jobs_internal.move_due(null, null, '{}', 100)").fetchone()
+        read = [line.execute(READ, row + row).fetchone() for row in numbers]
+        line.execute("rollback")
+    assert moved == (100,)
+    assert all(row is not None and row[0] < 1000 for row in read), read
+    database.admin("delete from jobs_internal.job where due_at is not null")
+    database.drain()

@@ -48,6 +48,7 @@ begin
     return false;
   end if;
   perform jobs_internal.fit_slots(v_id), jobs_internal.enter_class(v_id),
+    jobs_internal.make_own_lane(v_id),
     jobs_internal.record_audit('create_queue', 'queue ' || create_queue.name, null,
         jobs_internal.queue_options(v_id));
   return true;

@@ -32,6 +32,10 @@ begin
       || jobs_internal.move_owners(false);
   end if;
   v_facts := v_facts || jobs_internal.repair_lanes();
+  if not v_copy then
+    -- A copy has the lanes of its original.
+    v_facts := v_facts || jsonb_build_object('lanes_ahead', jobs_internal.make_lanes_ahead(false));
+  end if;
   perform jobs_internal.wake(null);
   return v_facts;
 end

@@ -53,6 +53,31 @@ begin
 end
 $$;
 
+-- Make one lane as a supervisor's duty, in a savepoint; that it fails is noted. Returns whether it
+-- was made. Locks: pgmq's queue lock. Writes: duty_failure.
+create or replace function jobs_internal.make_lane_or_note(p_queue integer, p_owner oid,
+    p_priority smallint)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_item text := format('%s/%s/%s', p_queue, p_owner, p_priority);
+  v_made boolean;
+begin
+  begin
+    v_made := jobs_internal.make_lane(p_queue, p_owner, p_priority) is not null;
+  exception
+    when others or query_canceled then
+      perform jobs_internal.note_failure('lanes', v_item,
+          jobs_internal.error_object(sqlstate, sqlerrm), p_queue, p_owner);
+      return false;
+  end;
+  perform jobs_internal.clear_failure('lanes', v_item);
+  return v_made;
+end
+$$;
+
 -- The owners of scheduled jobs, each with the time of its first one: from one owner to the next in
 -- the index, so that it costs what the owners are, however many jobs each has.
 create or replace function jobs_internal.first_due()
@@ -92,7 +117,6 @@ declare
   v record;
   v_count integer := 0;
   v_until timestamptz := clock_timestamp() + interval '0.3 seconds';
-  v_error jsonb;
   v_but text[] := '{}';
 begin
   if p_owner is null and not jobs_internal.takes_duty('lanes') then
@@ -126,27 +150,19 @@ begin
     order by f.retry_at nulls first, row_number() over (partition by m.owner order by m.queue_id,
         m.priority), m.queue_id, m.owner
   loop
-    exit when p_owner is null and not jobs_internal.has_room(v_until);
-    v_error := null;
+    if p_owner is null then
+      exit when not jobs_internal.has_room(v_until);
+      v_count := v_count + jobs_internal.make_lane_or_note(v.queue_id, v.owner,
+          v.priority)::integer;
+      continue;
+    end if;
     begin
       v_count := v_count + (jobs_internal.make_lane(v.queue_id, v.owner,
             v.priority) is not null)::integer;
     exception
       when others then
-        v_error := jobs_internal.error_object(sqlstate, sqlerrm);
-      when query_canceled then
-        if p_owner is not null then
-          raise;
-        end if;
-        v_error := jobs_internal.error_object(sqlstate, sqlerrm);
+        raise warning using message = format('a lane cannot be made now: %s', sqlerrm);
     end;
-    if v_error is not null and p_owner is not null then
-      raise warning using message = format('a lane cannot be made now: %s', v_error ->> 'message');
-    elsif v_error is not null then
-      perform jobs_internal.note_failure('lanes', v.item, v_error, v.queue_id, v.owner);
-    elsif p_owner is null then
-      perform jobs_internal.clear_failure('lanes', v.item);
-    end if;
   end loop;
   return v_count;
 end

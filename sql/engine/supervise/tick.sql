@@ -33,6 +33,7 @@ begin
       when 'nameless' then perform jobs_internal.cancel_hidden_chunks(),
         jobs_internal.wake_after_clock_step();
       when 'clock' then perform jobs_internal.repair_clock_step();
+      when 'lanes_ahead' then perform jobs_internal.make_lanes_ahead(true);
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
         v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);
@@ -95,6 +96,9 @@ begin
   if not v_paused then
     perform jobs_internal.do_part('clock');
     v_dispatched := coalesce(jobs_internal.do_part('dispatch')::integer, 0);
+    if v_dispatched = 0 and not exists (select from jobs_internal.session) then
+      perform jobs_internal.do_part('lanes_ahead');  -- while jobs run, maintain does it
+    end if;
   end if;
   v_owners := jobs_internal.do_part('owners');
   v_sessions := (select count(*) from jobs_internal.session);

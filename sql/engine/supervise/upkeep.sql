@@ -93,6 +93,7 @@ begin
     perform jobs_internal.do_part('sums'), jobs_internal.do_part('counters'),
       jobs_internal.do_part('call_templates');
     v_queues := jobs_internal.do_part('queues')::integer;
+    perform jobs_internal.do_part('lanes_ahead');
     v_vacuumed := jobs_internal.do_part('vacuum');
     v_history := jobs_internal.do_part('history');
   end if;

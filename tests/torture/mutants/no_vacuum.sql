@@ -1,6 +1,6 @@
 -- The upkeep does not vacuum the hot tables.
 
--- Replaces jobs_internal.do_part, md5 3abc6c2ab992c70089744a78cb4764f3.
+-- Replaces jobs_internal.do_part, md5 e1cd9c2dd238227d40dfcbb0854423ec.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -29,6 +29,7 @@ begin
       when 'nameless' then perform jobs_internal.cancel_hidden_chunks(),
         jobs_internal.wake_after_clock_step();
       when 'clock' then perform jobs_internal.repair_clock_step();
+      when 'lanes_ahead' then perform jobs_internal.make_lanes_ahead(true);
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
         v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);
