@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from psycopg import Connection
-from stage import put, state
-from support import Database, Row
+from stage import gate_shut, put, state, wait_at_gate
+from support import Database, Row, wait_until
 
 ROUND = "select jobs_internal.supervisor_tick(%s)"
 LANES = (
@@ -80,12 +80,11 @@ def test_in_each_queue_where_there_are_few(database: Database) -> None:
 
 def test_none_for_thousands_of_logins(database: Database) -> None:
     """Fifty are few, and more than those have no lane before their first job."""
-    with supervisor(database) as (line, number):
+    with database.connect("postgres") as line:
         for logins, made in ((20, 20), (51, 0)):
             with line.transaction(force_rollback=True):
                 line.execute(MANY.format(logins).encode())
-                for _ in range(20):  # a round takes a fraction of a second for it, the next goes on
-                    line.execute(ROUND, [number])
+                line.execute("select jobs.reconcile()")
                 assert line.execute(COUNT).fetchone() == (made,)
 
 
@@ -116,6 +115,29 @@ def test_who_makes_a_queue_has_its_lane(database: Database) -> None:
         assert line.execute("select state from jobs.job where id = %s", job).fetchone() == (
             "queued",
         )
+
+
+def test_they_make_no_queue_a_shared_one(database: Database) -> None:
+    """An owner has all slots of a queue in which another one has never had a job."""
+    look(database)
+    assert database.admin(LANES, [["other"]]) == [("other", "default")]
+    database.admin("select jobs.alter_queue('default', concurrency => 2)")
+    with gate_shut(database):
+        for number in range(2):
+            put(database, "app.gate", {"n": number})
+        database.run("select jobs.start(2)")
+        wait_at_gate(database, 2)
+    database.drain()
+    for role in ("app", "other"):  # once it has had a job, a slot is left to it
+        put(database, "pg_catalog.now", role=role)
+        database.drain(role=role)
+    with gate_shut(database):
+        for number in range(2, 4):
+            put(database, "app.gate", {"n": number})
+        database.run("select jobs.start(2)")
+        wait_at_gate(database, 1)
+        wait_until(lambda: len(database.admin("select 1 from jobs_internal.session")) == 1)
+    database.drain()
 
 
 def test_upkeep_makes_them_while_jobs_run(database: Database) -> None:

@@ -35,14 +35,15 @@ begin
 end
 $$;
 
--- Whether a queue is shared: another owner than this one has a lane in it.
+-- Whether a queue is shared: another owner than this one has a lane in it, and not only one that
+-- was made ahead of its first job.
 create or replace function jobs_internal.is_shared(p_queue integer, p_owner oid)
 returns boolean
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   select exists (select from jobs_internal.lane as l where l.queue_id = p_queue
-      and l.owner <> p_owner);
+      and l.owner <> p_owner and l.served_at > '-infinity');
 end;
 
 -- Whether a session of an owner holds this slot.

@@ -21,11 +21,12 @@ begin
 end
 $$;
 
--- Make one lane. Returns its number; null when another session has made it.
+-- Make one lane. p_served_at: -infinity where nothing waits for it yet, so that it does not count
+-- as one of a shared queue. Returns its number; null when another session has made it.
 -- Errors: 55P03 when an open transaction has made it, or another session holds pgmq's lock;
 --   whatever a trigger on DDL raises. Locks: pgmq's queue lock.
 create or replace function jobs_internal.make_lane(p_queue integer, p_owner oid,
-    p_priority smallint)
+    p_priority smallint, p_served_at timestamptz default now())
 returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -41,9 +42,9 @@ begin
     v_lane := nextval('jobs_internal.lane_id_seq');
     exit when pg_try_advisory_xact_lock(hashtext('pgmq.queue_pyworker_' || v_lane));
   end loop;
-  insert into jobs_internal.lane (id, queue_id, owner, priority, pgmq_queue)
+  insert into jobs_internal.lane (id, queue_id, owner, priority, pgmq_queue, served_at)
   overriding system value
-  values (v_lane, p_queue, p_owner, p_priority, 'pyworker_' || v_lane)
+  values (v_lane, p_queue, p_owner, p_priority, 'pyworker_' || v_lane, p_served_at)
   on conflict do nothing;
   if not found then
     return null;
@@ -56,7 +57,7 @@ $$;
 -- Make one lane as a supervisor's duty, in a savepoint; that it fails is noted. Returns whether it
 -- was made. Locks: pgmq's queue lock. Writes: duty_failure.
 create or replace function jobs_internal.make_lane_or_note(p_queue integer, p_owner oid,
-    p_priority smallint)
+    p_priority smallint, p_served_at timestamptz default now())
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -66,7 +67,7 @@ declare
   v_made boolean;
 begin
   begin
-    v_made := jobs_internal.make_lane(p_queue, p_owner, p_priority) is not null;
+    v_made := jobs_internal.make_lane(p_queue, p_owner, p_priority, p_served_at) is not null;
   exception
     when others or query_canceled then
       perform jobs_internal.note_failure('lanes', v_item,

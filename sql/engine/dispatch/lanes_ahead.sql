@@ -67,7 +67,7 @@ set search_path = pg_catalog, pg_temp
 set exit_on_error = off
 as $$
 begin
-  return jobs_internal.make_lane(p_queue, p_owner, 1::smallint) is not null;
+  return jobs_internal.make_lane(p_queue, p_owner, 1::smallint, '-infinity') is not null;
 exception
   when others then
     return false;
@@ -111,8 +111,8 @@ begin
   loop
     if p_round then
       exit when not (jobs_internal.takes_duty('lanes') and jobs_internal.has_room(v_until));
-      v_count := v_count + jobs_internal.make_lane_or_note(v.queue_id, v.owner,
-          1::smallint)::integer;
+      v_count := v_count + jobs_internal.make_lane_or_note(v.queue_id, v.owner, 1::smallint,
+          '-infinity')::integer;
     else
       v_count := v_count + jobs_internal.try_lane(v.queue_id, v.owner)::integer;
     end if;
