@@ -11,10 +11,9 @@ import threading
 from collections import Counter
 
 import pytest
+from kit.daemon import Supervise
 from stage import ledger, put_many
 from support import Database, wait_until
-
-from .conftest import Supervise
 
 COUNT = int(os.environ.get("PYWORKER_STORM_JOBS", "1500"))
 SEED = int(os.environ.get("PYWORKER_STORM_SEED", "7"))

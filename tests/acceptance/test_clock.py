@@ -5,12 +5,11 @@ nothing waits for that hour.
 from collections.abc import Iterator
 
 import pytest
+from kit.daemon import Supervise
 from stage import attempts, gate_shut, make_lane, put, put_sql, wait_at_gate, wait_for, wait_running
 from support import Database, wait_until
 
 from tests.torture.clock import Clock
-
-from .conftest import Supervise
 
 HOUR = 3600.0
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from kit.daemon import Supervise
 from kit.server import private_server
 from psycopg.conninfo import make_conninfo
 from stage import put, staged, state, wait_for
@@ -24,8 +25,6 @@ from support import Database, Server, installed, wait_until
 
 from pyworker.database.connection import OWNERS_AT_ONCE, connect_owner, reason_of
 from pyworker.server import PrivateServer
-
-from .conftest import Supervise
 
 PAGE = Path(__file__).parents[2] / "docs/operations.md"
 OWNERS = ("app", "shop")

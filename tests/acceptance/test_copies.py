@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from kit import warm
+from kit.daemon import Supervise
 from kit.server import private_server
 from stage import (
     age_history,
@@ -25,8 +26,6 @@ from stage import (
 from support import LOGINS, Database, Server, clone, drop, new_name, sqlstate_of, wait_until
 
 from pyworker.schema import apply_schema
-
-from .conftest import Supervise
 
 pytestmark = pytest.mark.timeout(300)  # the first one sets up a second cluster
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
+from kit.daemon import Supervise
 from stage import (
     attempts,
     know_as_short,
@@ -22,8 +23,6 @@ from stage import (
     wait_running,
 )
 from support import Database, wait_until
-
-from .conftest import Supervise
 
 
 class Assassin:

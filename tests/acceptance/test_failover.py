@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 import pytest
+from kit.daemon import Supervise
 from kit.server import furnish, open_directory
 from psycopg.conninfo import make_conninfo
 from stage import (
@@ -26,8 +27,6 @@ from stage import (
 from support import Database, Server, wait_until
 
 from pyworker.server import PrivateServer
-
-from .conftest import Supervise
 
 JOBS = 1500
 # seconds from the promotion on in which all runs again: before a lease ends, or its own patience

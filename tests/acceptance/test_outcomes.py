@@ -1,11 +1,10 @@
 """What jobs and their owners say of themselves is logged, or cut; it stops no supervisor."""
 
 import pytest
+from kit.daemon import Supervise
 from psycopg.types.json import Jsonb
 from stage import put
 from support import Database, wait_until
-
-from .conftest import Supervise
 
 DEEP = "[" * 3000 + "]" * 3000
 NOTES = {

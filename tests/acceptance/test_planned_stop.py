@@ -3,10 +3,9 @@ and nothing asks a person.
 """
 
 import pytest
+from kit.daemon import Supervise
 from stage import put_sql, wait_for
 from support import Database, wait_until
-
-from .conftest import Supervise
 
 STAGE = """
 create table app.kept (n integer primary key);

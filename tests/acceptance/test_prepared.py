@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from kit.daemon import Supervise
 from stage import ledger, put, wait_for, wait_running
 from support import Database, Server, wait_until
-
-from .conftest import Supervise
 
 
 @pytest.fixture(scope="module", autouse=True)

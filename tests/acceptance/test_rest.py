@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from kit.daemon import Supervise
 from stage import know_as_short, put, put_many, put_sql
 from support import Database, Server, wait_until
-
-from .conftest import Supervise
 
 COUNT = int(os.environ.get("PYWORKER_REST_JOBS", "80000"))
 STEADY = max(COUNT // 10, 10_000)

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from kit.daemon import Supervise
 from psycopg import errors
 from stage import make_lane, put, state, wait_for, wait_running
 from support import Database, wait_until
-
-from .conftest import Supervise
 
 HEALTH = 'select status, detail, remedy from jobs.health where "check" = %s'
 

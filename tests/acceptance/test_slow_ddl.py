@@ -2,10 +2,9 @@
 A call is cut off, not the supervisor.
 """
 
+from kit.daemon import Supervise
 from stage import make_lane, put, state
 from support import Database, wait_until
-
-from .conftest import Supervise
 
 SLOW = """
 create function public.ask_far_away() returns event_trigger language plpgsql as

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from kit.daemon import Supervise
 from stage import gate_shut, ledger, make_lane, put, state, wait_at_gate
 from support import Database, wait_until
-
-from .conftest import Supervise
 
 CHECK = "select status, detail, remedy from jobs.health where \"check\" = 'commits'"
 

@@ -7,10 +7,9 @@ import os
 import time
 
 import pytest
+from kit.daemon import Supervise
 from stage import know_as_short, ledger, put, put_many, put_sql, wait_running
 from support import Database, wait_until
-
-from .conftest import Supervise
 
 STOPS = int(os.environ.get("PYWORKER_STOPS", "2"))
 JOBS = 1200
@@ -84,5 +83,9 @@ def test_a_stop_under_load_charges_nobody(
     print(f"\n{mode}: {', '.join(f'{seconds:.2f}' for seconds in took)} s")
     assert ledger(database) == expected
     assert database.run("select distinct state, attempt from jobs.job") == [("succeeded", 1)]
+    assert one.events("owner_unreachable") == []
+    if mode != "smart":
+        told = [len(one.events(name)) for name in ("server_lost", "server_back")]
+        assert told == [STOPS, STOPS]
     assert one.stop() == 0
     wait_until(lambda: not database.background(), 20)

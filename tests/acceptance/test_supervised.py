@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from kit.daemon import Supervise, Supervisor
 from psycopg import sql
 from stage import (
     attempts,
@@ -25,8 +26,6 @@ from stage import (
     wait_running,
 )
 from support import Database, wait_until
-
-from .conftest import Supervise, Supervisor
 
 SLOW: dict[str, tuple[str, dict[str, Any] | None]] = {
     "alone": ("app.nap", {"seconds": 600}),

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from kit.daemon import Supervise
 from psycopg.conninfo import make_conninfo
 from stage import gate_shut, ledger, make_lane, put, state, wait_at_gate, wait_for
 from support import Connection, Database, Row, wait_until
-
-from .conftest import Supervise
 
 #: Makes it look for a connection anew.
 LOSES_IT = (

@@ -12,11 +12,10 @@ from contextlib import contextmanager, suppress
 from statistics import median, quantiles
 from threading import Event, Thread
 
+from kit.daemon import Supervise
 from psycopg.errors import QueryCanceled
 from stage import attempts, gate_shut, know_as_short, put, put_sql
 from support import Database, wait_until
-
-from .conftest import Supervise
 
 COUNT = int(os.environ.get("PYWORKER_TIME_LIMIT_JOBS", "64"))
 WAVE = 8

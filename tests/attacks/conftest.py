@@ -5,7 +5,7 @@ other is its victim.
 from collections.abc import Iterator
 
 import pytest
-from acceptance.conftest import supervise  # noqa: F401  a fixture of this tier too
+from kit.daemon import supervise  # noqa: F401  a fixture of this tier too
 from kit.server import private_server
 from stage import staged
 from support import LOGINS, Database, Server, clone, drop, installed

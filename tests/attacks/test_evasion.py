@@ -3,7 +3,7 @@ the same.
 """
 
 import pytest
-from acceptance.conftest import Supervise
+from kit.daemon import Supervise
 from psycopg.types.json import Jsonb
 from stage import (
     attempts,

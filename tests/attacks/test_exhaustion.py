@@ -5,7 +5,7 @@ and who floods keeps nobody out.
 import json
 
 import pytest
-from acceptance.conftest import Supervise
+from kit.daemon import Supervise
 from stage import attempts, know_as_short, put, put_many, state, wait_for
 from support import Database, sqlstate_of, wait_until
 

@@ -4,7 +4,7 @@ import time
 from threading import Event, Thread
 
 import pytest
-from acceptance.conftest import Supervise
+from kit.daemon import Supervise
 from psycopg import sql
 from stage import put, state, wait_for
 from support import Database, wait_until
@@ -58,7 +58,7 @@ def test_a_spoofed_ring_is_no_command(watched: Database, supervise: Supervise) -
             "supervisor_stopped",
         )
     }
-    assert one.other == []
+    assert one.complaints == []
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])

@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 import psycopg
 import pytest
-from acceptance.conftest import Supervise
+from kit.daemon import Supervise
 from stage import ledger, put, put_many, state, wait_for
 from support import Database, wait_until
 

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from kit.daemon import Supervise
+from psycopg.conninfo import make_conninfo
+from stage import put, wait_for
+from support import Database, Server, wait_until
 
-from pyworker.server import PrivateServer
 from pyworker.supervisor import warnings
 from pyworker.supervisor.warnings import is_on_this_host, warnings_of
 
-from .conftest import Real, Start, wait_until
-
 
 def test_a_superuser_is_refused_before_anything_is_written(
-    server: PrivateServer, real: Real, start: Start
+    database: Database, supervise: Supervise
 ) -> None:
-    daemon = start(real.admin, ready=False)
+    daemon = supervise(database.dsn("postgres"), started=False)
     assert daemon.end() == 2
     said = "".join(daemon.complaints)
     assert said.startswith(
@@ -28,23 +29,28 @@ def test_a_superuser_is_refused_before_anything_is_written(
     assert "HINT: Use a role with LOGIN that is a member of jobs_supervisor." in said
     assert "Traceback" not in said
     assert daemon.lines == []
-    assert real.sql("select count(*) from jobs.supervisors", admin=True) == [(0,)]
+    assert database.admin("select count(*) from jobs.supervisors") == [(0,)]
     # A role that the login takes on by itself hides nothing.
-    daemon = start(f"{real.admin}&options=-crole%3Dsupervisor", ready=False)
+    daemon = supervise(
+        make_conninfo(database.dsn("postgres"), options="-c role=supervisor"), started=False
+    )
     assert daemon.end() == 2
 
 
 @pytest.mark.parametrize("how", ["flag", "variable"])
-def test_a_superuser_that_was_allowed_is_told_of_once(real: Real, start: Start, how: str) -> None:
+def test_a_superuser_that_was_allowed_is_told_of_once(
+    database: Database, supervise: Supervise, how: str
+) -> None:
     arguments = ["--allow-superuser"] if how == "flag" else []
     environment = {"PYWORKER_ALLOW_SUPERUSER": "true"} if how == "variable" else {}
-    daemon = start(real.admin, "--owner", "app", *arguments, **environment)
+    daemon = supervise(
+        database.dsn("postgres"), "--owner", "app", *arguments, environment=environment
+    )
     said = daemon.wait_for("risk")
     assert (said["problem"], said["level"]) == ("superuser", "warning")
-    real.sql(
+    database.admin(
         "select pg_terminate_backend(pid) from pg_stat_activity"
-        " where application_name = 'pyworker supervisor'",
-        admin=True,
+        " where application_name = 'pyworker supervisor'"
     )
     daemon.wait_for("server_back")
     assert daemon.stop() == 0
@@ -52,57 +58,55 @@ def test_a_superuser_that_was_allowed_is_told_of_once(real: Real, start: Start, 
 
 
 def test_a_login_that_becomes_a_superuser_is_refused_at_the_next_connection(
-    real: Real, start: Start
+    database: Database, supervise: Supervise
 ) -> None:
-    daemon = start(real.dsn, "--owner", "app")
-    real.sql("alter role supervisor superuser", admin=True)
+    daemon = supervise(database.dsn("supervisor"), "--owner", "app")
+    database.admin("alter role supervisor superuser")
     try:
-        real.sql(
+        database.admin(
             "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where application_name = 'pyworker supervisor'",
-            admin=True,
+            " where application_name = 'pyworker supervisor'"
         )
-        assert daemon.end(20) == 2
+        assert daemon.end() == 2
         assert 'the login "supervisor" is a superuser' in "".join(daemon.complaints)
     finally:
-        real.sql("alter role supervisor nosuperuser", admin=True)
+        database.admin("alter role supervisor nosuperuser")
 
 
 @pytest.mark.parametrize(
     "power", ["superuser", "createrole", "replication", "bypassrls", "pg_execute_server_program"]
 )
 def test_a_login_that_is_a_member_of_a_powerful_role_is_refused_and_told_of(
-    real: Real, start: Start, power: str
+    database: Database, supervise: Supervise, power: str
 ) -> None:
     """Not directly, and through SET ROLE alone; allowed, it runs and says so once."""
-    real.sql("create role pw_boss; create role pw_between", admin=True)
-    real.sql(
-        f"grant {power} to pw_boss" if power.startswith("pg_") else f"alter role pw_boss {power}",
-        admin=True,
+    database.admin("create role pw_boss; create role pw_between")
+    database.admin(
+        f"grant {power} to pw_boss" if power.startswith("pg_") else f"alter role pw_boss {power}"
     )
     for role, group in (("pw_between", "pw_boss"), ("supervisor", "pw_between")):
-        real.sql(f"grant {group} to {role} with inherit false, set true", admin=True)
+        database.admin(f"grant {group} to {role} with inherit false, set true")
     has = power if power.startswith("pg_") else f"{power.upper()} by membership in pw_boss"
     try:
-        daemon = start(real.dsn, ready=False)
+        daemon = supervise(database.dsn("supervisor"), started=False)
         assert daemon.end() == 2
         complaint = "".join(daemon.complaints)
         assert complaint.startswith(
             f'pyworker: the login "supervisor" has {has}, and the supervisor needs none\n'
         )
         assert daemon.lines == []
-        assert real.sql("select count(*) from jobs.supervisors", admin=True) == [(0,)]
-        daemon = start(real.dsn, "--owner", "app", "--allow-superuser")
+        assert database.admin("select count(*) from jobs.supervisors") == [(0,)]
+        daemon = supervise(database.dsn("supervisor"), "--owner", "app", "--allow-superuser")
         said = daemon.wait_for("risk")
         assert said["problem"] == ("superuser" if power == "superuser" else "privileged_login")
         assert f"the login supervisor has {has}" in said["detail"]
         assert daemon.stop() == 0
     finally:
-        real.sql("drop role pw_between; drop role pw_boss", admin=True)
+        database.admin("drop role pw_between; drop role pw_boss")
 
 
-def test_on_this_machine_nothing_is_said_of_tls(real: Real, start: Start) -> None:
-    daemon = start(real.dsn, "--owner", "app")
+def test_on_this_machine_nothing_is_said_of_tls(database: Database, supervise: Supervise) -> None:
+    daemon = supervise(database.dsn("supervisor"), "--owner", "app")
     assert daemon.stop() == 0
     assert daemon.events("risk") == []
 
@@ -142,9 +146,13 @@ def test_where_a_connection_goes(host: str, address: str, *, here: bool) -> None
     ],
 )
 def test_off_this_machine_the_server_has_to_be_verified(
-    server: PrivateServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str,
-    environment: dict[str, str], warned: str | None,
-) -> None:  # fmt: skip
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: str,
+    environment: dict[str, str],
+    warned: str | None,
+) -> None:
     services = tmp_path / "services"
     services.write_text("[strict]\nsslmode=verify-full\n[loose]\nsslmode=allow\n")
     monkeypatch.setenv("PGSERVICEFILE", str(services))
@@ -152,8 +160,9 @@ def test_off_this_machine_the_server_has_to_be_verified(
         monkeypatch.setenv(name, value)
     # The socket takes any sslmode: what counts is what was asked for, wherever it was said.
     monkeypatch.setattr(warnings, "is_on_this_host", lambda _host, _address: False)
+    assert server.private is not None
     with psycopg.connect(
-        f"host={server.status().socket} user=supervisor dbname=postgres {more}"
+        f"host={server.private.status().socket} user=supervisor dbname=postgres {more}"
     ) as line:
         found = list(warnings_of(line, privileges=None))
     assert [risk["problem"] for risk in found] == (["unverified_server"] if warned else [])
@@ -164,9 +173,10 @@ def test_off_this_machine_the_server_has_to_be_verified(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
-def test_the_daemon_runs_without_root(server: PrivateServer, real: Real) -> None:
+def test_the_daemon_runs_without_root(server: Server, database: Database) -> None:
     """As the OS user of the server: an ordinary one, whom the private server's map lets in."""
-    owner = (server.dir / "data").stat().st_uid
+    assert server.private is not None
+    owner = (server.private.dir / "data").stat().st_uid
     assert owner != 0
     setpriv = shutil.which("setpriv")
     assert setpriv is not None
@@ -174,10 +184,14 @@ def test_the_daemon_runs_without_root(server: PrivateServer, real: Real) -> None
     probe = [*command, sys.executable, "-c", "import pyworker"]
     if subprocess.run(probe, check=False, capture_output=True, cwd="/").returncode:
         pytest.skip("this user may not read the program")
-    job = real.enqueue("pg_sleep", **{"$1": 0})
+    job = put(database, "pg_catalog.now")
     done = subprocess.run(
         [*command, sys.executable, "-m", "pyworker", "run", "--owner", "app", "--until-empty"],
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYWORKER_DSN": real.dsn},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": "/nonexistent",
+            "PYWORKER_DSN": database.dsn("supervisor"),
+        },
         cwd="/",
         capture_output=True,
         text=True,
@@ -185,5 +199,5 @@ def test_the_daemon_runs_without_root(server: PrivateServer, real: Real) -> None
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert real.wait_for(job, "succeeded") == "succeeded"
-    wait_until(lambda: not real.sql("select 1 from jobs.sessions"))
+    assert wait_for(database, job)["state"] == "succeeded"
+    wait_until(lambda: not database.run("select 1 from jobs.sessions"))

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 from kit import warm
+from kit.daemon import PATIENCE, Supervise
+from support import Server, wait_until
 
-from pyworker.server import PrivateServer
+from pyworker.supervisor.control import LONGEST_PAUSE
 
-from .conftest import RESTS, Scripted, Start, wait_until
+from .scripted import RESTS, Scripted
 
 
 def commit(*succeeded: int, **other: Any) -> dict[str, Any]:
@@ -65,10 +67,10 @@ def wait_for_a_look(scripted: Scripted) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_at_once_and_cleanly(
-    scripted: Scripted, start: Start, number: signal.Signals
+    scripted: Scripted, supervise: Supervise, number: signal.Signals
 ) -> None:
     """It rests for an hour: nothing but the signal ends that."""
-    daemon = start(scripted.dsn, looks=False)
+    daemon = supervise(scripted.dsn, looks=False)
     wait_for_rest(scripted)
     code = daemon.stop(number)
     assert (code, daemon.complaints) == (0, [])
@@ -81,20 +83,23 @@ def test_a_signal_stops_it_at_once_and_cleanly(
 
 
 def test_a_signal_stops_it_while_the_server_gives_no_answer(
-    scripted: Scripted, start: Start
+    scripted: Scripted, supervise: Supervise
 ) -> None:
-    daemon = start(scripted.dsn, PYWORKER_STALL_AFTER="3600")
+    daemon = supervise(scripted.dsn, environment={"PYWORKER_STALL_AFTER": "3600"})
     scripted.set(tick_sleeps=3600)
     wait_until(lambda: scripted.sql("select 1 from pg_stat_activity where wait_event = 'PgSleep'"))
     assert daemon.stop() == 0  # it does not wait for the answer: `stop` would give up
 
 
 def test_it_survives_a_restart_and_says_so_once(
-    server: PrivateServer, scripted: Scripted, start: Start
+    server: Server, scripted: Scripted, supervise: Supervise
 ) -> None:
-    daemon = start(scripted.dsn)
-    server.stop()
-    server.start()
+    # seconds between two tries: how long it takes to be back, on a machine that has time
+    assert LONGEST_PAUSE < 5
+    assert server.private is not None
+    daemon = supervise(scripted.dsn)
+    server.private.stop()
+    server.private.start()
     daemon.wait_for("server_back")
     scripted.feed(commit(1))
     scripted.sql("notify pyworker")
@@ -109,8 +114,8 @@ def test_it_survives_a_restart_and_says_so_once(
     assert told - {"server_unreachable"} == {"server_lost"}
 
 
-def test_it_survives_a_lost_connection(scripted: Scripted, start: Start) -> None:
-    daemon = start(scripted.dsn)
+def test_it_survives_a_lost_connection(scripted: Scripted, supervise: Supervise) -> None:
+    daemon = supervise(scripted.dsn)
     scripted.sql(
         "select pg_terminate_backend(pid) from pg_stat_activity"
         " where application_name = 'pyworker supervisor'"
@@ -120,44 +125,32 @@ def test_it_survives_a_lost_connection(scripted: Scripted, start: Start) -> None
     assert len(daemon.events("server_lost")) == 1
 
 
-def test_an_unreachable_server_at_the_start_is_an_error(scripted: Scripted, start: Start) -> None:
-    daemon = start(scripted.dsn.replace("host=", "host=/nowhere"), ready=False)
+def test_an_unreachable_server_at_the_start_is_an_error(
+    scripted: Scripted, supervise: Supervise
+) -> None:
+    daemon = supervise(scripted.dsn.replace("host=", "host=/nowhere"), started=False)
     assert daemon.end() == 4
     assert "pyworker: " in daemon.complaints[0]
     assert daemon.lines == []
 
 
 def test_an_unreachable_server_at_the_start_is_waited_for_on_request(
-    server: PrivateServer, scripted: Scripted, start: Start
+    server: Server, scripted: Scripted, supervise: Supervise
 ) -> None:
-    server.stop()
-    daemon = start(scripted.dsn, "--wait", ready=False)
+    server.private.stop()
+    daemon = supervise(scripted.dsn, "--wait", started=False)
     daemon.wait_for("server_lost")
-    server.start()
+    server.private.start()
     daemon.wait_for("supervisor_started")
     daemon.stop()
     assert len(daemon.events("server_lost")) == 1
 
 
-def test_two_daemons_log_each_outcome_once(scripted: Scripted, start: Start) -> None:
-    both = [start(scripted.dsn), start(scripted.dsn)]
-    for number in range(0, 300, 10):
-        scripted.feed(commit(*range(number, number + 5), job_id=number + 5))
-    wait_until(lambda: scripted.sql("select count(*) from jobs_internal.outbox") == [(0,)])
-    for daemon in both:
-        assert daemon.stop() == 0
-    failed = [line["job_id"] for daemon in both for line in daemon.events("job_failed")]
-    singles = sum(len(daemon.events("job_succeeded")) for daemon in both)
-    summed = sum(line["count"] for daemon in both for line in daemon.events("jobs_succeeded"))
-    assert sorted(failed) == list(range(5, 300, 10))
-    assert singles + summed == 150
-
-
 def test_many_successes_are_summed_and_every_failure_keeps_its_line(
-    scripted: Scripted, start: Start
+    scripted: Scripted, supervise: Supervise
 ) -> None:
     scripted.feed(*(commit(*range(50 * n, 50 * n + 50), job_id=n) for n in range(2500)))
-    daemon = start(scripted.dsn)
+    daemon = supervise(scripted.dsn)
     wait_until(
         lambda: sum(line["count"] for line in daemon.events("jobs_succeeded")) == 125_000, 30
     )
@@ -167,23 +160,12 @@ def test_many_successes_are_summed_and_every_failure_keeps_its_line(
     assert Counter(line["job_id"] for line in daemon.events("job_failed")) == Counter(range(2500))
 
 
-def test_a_ring_wakes_it_at_once(scripted: Scripted, start: Start) -> None:
-    """It rests for an hour: nothing but the ring ends that."""
-    daemon = start(scripted.dsn, looks=False)
-    for number in range(3):
-        wait_for_rest(scripted)
-        scripted.feed(commit(job_id=number))
-        scripted.sql("notify pyworker")
-        daemon.wait_for("job_failed", number + 1)
-    daemon.stop()
-
-
 def test_drain_waits_for_running_jobs_and_launches_nothing(
-    scripted: Scripted, start: Start
+    scripted: Scripted, supervise: Supervise
 ) -> None:
     counted_looks(scripted)
-    daemon = start(scripted.dsn, "--drain")
-    daemon.process.send_signal(signal.SIGTERM)
+    daemon = supervise(scripted.dsn, "--drain")
+    daemon.signal(signal.SIGTERM)
     wait_for_a_look(scripted)
     scripted.set(owners=[{"owner": "app", "session_demand": 1}])
     scripted.feed(commit(1))
@@ -195,31 +177,33 @@ def test_drain_waits_for_running_jobs_and_launches_nothing(
     assert daemon.events("sessions_launched") == []
 
 
-def test_drain_does_not_wait_for_jobs_that_began_later(scripted: Scripted, start: Start) -> None:
+def test_drain_does_not_wait_for_jobs_that_began_later(
+    scripted: Scripted, supervise: Supervise
+) -> None:
     counted_looks(scripted)
-    daemon = start(scripted.dsn, "--drain")
-    daemon.process.send_signal(signal.SIGTERM)
+    daemon = supervise(scripted.dsn, "--drain")
+    daemon.signal(signal.SIGTERM)
     wait_for_a_look(scripted)
     scripted.sql("update jobs_internal.running set id = 2")
     assert daemon.end() == 0
 
 
-def test_a_second_signal_ends_a_drain(scripted: Scripted, start: Start) -> None:
+def test_a_second_signal_ends_a_drain(scripted: Scripted, supervise: Supervise) -> None:
     """The job never ends, so without the second signal the drain never does: `stop` would give up
     waiting.
     """
     counted_looks(scripted)
-    daemon = start(scripted.dsn, "--drain")
-    daemon.process.send_signal(signal.SIGTERM)
+    daemon = supervise(scripted.dsn, "--drain")
+    daemon.signal(signal.SIGTERM)
     wait_for_a_look(scripted)  # the first was heard: two signals at once would be one
     assert daemon.stop() == 0
 
 
 def test_a_server_that_gives_no_answer_ends_it_with_a_failure(
-    scripted: Scripted, start: Start
+    scripted: Scripted, supervise: Supervise
 ) -> None:
     """The server ends a tick that takes long by itself; a stopped process does nothing more."""
-    daemon = start(scripted.dsn, PYWORKER_STALL_AFTER="12")
+    daemon = supervise(scripted.dsn, environment={"PYWORKER_STALL_AFTER": "12"})
     scripted.set(tick_sleeps=30)
     sleeping = "select pid from pg_stat_activity where wait_event = 'PgSleep'"
     pid = wait_until(lambda: scripted.sql(sleeping))[0][0]
@@ -233,35 +217,37 @@ def test_a_server_that_gives_no_answer_ends_it_with_a_failure(
 
 
 def test_a_missing_schema_is_told_and_has_its_own_code(
-    server: PrivateServer, database: str, start: Start
+    server: Server, empty: str, supervise: Supervise
 ) -> None:
-    daemon = start(server.dsn("supervisor", database), ready=False)
+    daemon = supervise(server.dsn("supervisor", empty), started=False)
     assert daemon.end() == 5
     line = daemon.events("schema_mismatch")[0]
     assert line["sqlstate"] == "3F000"
     assert "pyworker install" in line["hint"]
 
 
-def test_a_schema_of_another_version_is_told(scripted: Scripted, start: Start) -> None:
+def test_a_schema_of_another_version_is_told(scripted: Scripted, supervise: Supervise) -> None:
     scripted.set(version_fits=False)
-    daemon = start(scripted.dsn, ready=False)
+    daemon = supervise(scripted.dsn, started=False)
     assert daemon.end() == 5
     line = daemon.events("schema_mismatch")[0]
     assert (line["sqlstate"], line["hint"]) == ("PW091", "Upgrade.")
 
 
-def test_a_schema_that_is_upgraded_under_it_is_told(scripted: Scripted, start: Start) -> None:
+def test_a_schema_that_is_upgraded_under_it_is_told(
+    scripted: Scripted, supervise: Supervise
+) -> None:
     """An older program finds nothing that it could call: it says what to do, and leaves."""
-    daemon = start(scripted.dsn)
+    daemon = supervise(scripted.dsn)
     daemon.wait_for("supervisor_started")
     scripted.sql("drop function jobs_internal.supervisor_tick(bigint)")
     assert daemon.wait_for("schema_mismatch")["sqlstate"] == "42883"
-    assert daemon.process.wait(10) == 5
+    assert daemon.end() == 5
 
 
-def test_a_role_that_may_not_supervise_is_named(scripted: Scripted, start: Start) -> None:
+def test_a_role_that_may_not_supervise_is_named(scripted: Scripted, supervise: Supervise) -> None:
     scripted.sql("revoke usage on schema jobs_internal from public")
-    daemon = start(scripted.dsn, ready=False)
+    daemon = supervise(scripted.dsn, started=False)
     assert daemon.end() == 7
     assert daemon.events("schema_mismatch") == []
     (line,) = daemon.events("role_refused")
@@ -272,13 +258,13 @@ def test_a_role_that_may_not_supervise_is_named(scripted: Scripted, start: Start
     assert "jobs_supervisor" in line["hint"]
 
 
-def test_a_copy_is_told_and_has_its_own_code(scripted: Scripted, start: Start) -> None:
+def test_a_copy_is_told_and_has_its_own_code(scripted: Scripted, supervise: Supervise) -> None:
     scripted.sql(
         "create or replace function jobs_internal.supervisor_open("
         "p_name text, p_host text, p_os_pid int, p_version text) returns bigint language plpgsql"
         " as $$ begin raise exception using errcode = 'PW060', message = 'a copy'; end $$"
     )
-    daemon = start(scripted.dsn, ready=False)
+    daemon = supervise(scripted.dsn, started=False)
     assert daemon.end() == 8
     assert daemon.events("schema_mismatch") == []
     (line,) = daemon.events("database_is_copy")
@@ -286,11 +272,11 @@ def test_a_copy_is_told_and_has_its_own_code(scripted: Scripted, start: Start) -
     assert "jobs.reconcile()" in line["hint"]
 
 
-def test_an_unreachable_owner_holds_up_nobody(scripted: Scripted, start: Start) -> None:
+def test_an_unreachable_owner_holds_up_nobody(scripted: Scripted, supervise: Supervise) -> None:
     scripted.set(
         owners=[{"owner": "ghost", "session_demand": 1}, {"owner": "app", "session_demand": 1}]
     )
-    daemon = start(scripted.dsn, "--owner", "ghost", "--owner", "app")
+    daemon = supervise(scripted.dsn, "--owner", "ghost", "--owner", "app")
     assert daemon.wait_for("sessions_launched")["owner"] == "app"
     warning = daemon.wait_for("owner_unreachable", 2)
     assert warning["owner"] == "ghost"
@@ -300,8 +286,8 @@ def test_an_unreachable_owner_holds_up_nobody(scripted: Scripted, start: Start) 
     assert len(daemon.events("sessions_launched")) == 1
 
 
-def test_an_owner_that_is_nobody_is_told_at_once(scripted: Scripted, start: Start) -> None:
-    daemon = start(scripted.dsn, "--owner", "app", "--owner", "supervisor", "--owner", "nosuch")
+def test_an_owner_that_is_nobody_is_told_at_once(scripted: Scripted, supervise: Supervise) -> None:
+    daemon = supervise(scripted.dsn, "--owner", "app", "--owner", "supervisor", "--owner", "nosuch")
     warning = daemon.wait_for("owner_unreachable")
     assert (warning["owner"], warning["level"], warning["retry_in"]) == ("nosuch", "warning", None)
     assert "member of jobs_runner" in warning["reason"]
@@ -309,8 +295,10 @@ def test_an_owner_that_is_nobody_is_told_at_once(scripted: Scripted, start: Star
     assert len(daemon.events("owner_unreachable")) == 1
 
 
-def test_once_with_an_owner_that_is_nobody_is_an_error(scripted: Scripted, start: Start) -> None:
-    daemon = start(scripted.dsn, "--owner", "app", "--owner", "nosuch", "--once", ready=False)
+def test_once_with_an_owner_that_is_nobody_is_an_error(
+    scripted: Scripted, supervise: Supervise
+) -> None:
+    daemon = supervise(scripted.dsn, "--owner", "app", "--owner", "nosuch", "--once", started=False)
     assert daemon.end() == 2
     assert daemon.complaints[0] == 'pyworker: owner "nosuch" cannot be served\n'
     assert "jobs_runner" in daemon.complaints[1]
@@ -319,16 +307,18 @@ def test_once_with_an_owner_that_is_nobody_is_an_error(scripted: Scripted, start
 
 
 def test_the_place_to_correct_it_is_the_one_where_it_was_given(
-    scripted: Scripted, start: Start
+    scripted: Scripted, supervise: Supervise
 ) -> None:
-    daemon = start(scripted.dsn, "--once", ready=False, PYWORKER_OWNERS="app, nosuch")
+    daemon = supervise(
+        scripted.dsn, "--once", started=False, environment={"PYWORKER_OWNERS": "app, nosuch"}
+    )
     assert daemon.end() == 2
     assert daemon.complaints[2].startswith("HINT: Correct PYWORKER_OWNERS, or: ")
 
 
-def test_no_free_slot_is_back_pressure_told_once(scripted: Scripted, start: Start) -> None:
+def test_no_free_slot_is_back_pressure_told_once(scripted: Scripted, supervise: Supervise) -> None:
     scripted.set(slots=1, owners=[{"owner": "app", "session_demand": 3}])
-    daemon = start(scripted.dsn, PYWORKER_PROCESSORS="3")
+    daemon = supervise(scripted.dsn, environment={"PYWORKER_PROCESSORS": "3"})
     warning = daemon.wait_for("no_worker_slot")
     assert (warning["asked"], warning["launched"]) == (3, 1)
     time.sleep(1)  # some more tries
@@ -339,25 +329,29 @@ def test_no_free_slot_is_back_pressure_told_once(scripted: Scripted, start: Star
     assert [line["count"] for line in daemon.events("sessions_launched")] == [1, 2]
 
 
-def test_sessions_on_their_way_are_not_launched_twice(scripted: Scripted, start: Start) -> None:
+def test_sessions_on_their_way_are_not_launched_twice(
+    scripted: Scripted, supervise: Supervise
+) -> None:
     scripted.set(show_up=False, owners=[{"owner": "app", "session_demand": 2}])
-    daemon = start(scripted.dsn)
+    daemon = supervise(scripted.dsn)
     daemon.wait_for("sessions_launched")
     time.sleep(1.5)  # time for a second launch, which must not come
     assert [line["count"] for line in daemon.events("sessions_launched")] == [2]
     daemon.stop()
 
 
-def test_stuck_jobs_are_told_and_seen_in_the_exit_code(scripted: Scripted, start: Start) -> None:
+def test_stuck_jobs_are_told_and_seen_in_the_exit_code(
+    scripted: Scripted, supervise: Supervise
+) -> None:
     scripted.set(show_up=False, owners=[{"owner": "app", "session_demand": 2}])
-    daemon = start(scripted.dsn, PYWORKER_STUCK_AFTER="1")
+    daemon = supervise(scripted.dsn, environment={"PYWORKER_STUCK_AFTER": "1"})
     line = daemon.wait_for("jobs_stuck")
     assert (line["owner"], line["level"]) == ("app", "critical")
     assert daemon.stop() == 3
 
 
-def test_signals_pauses_and_problems_are_told(scripted: Scripted, start: Start) -> None:
-    daemon = start(scripted.dsn)
+def test_signals_pauses_and_problems_are_told(scripted: Scripted, supervise: Supervise) -> None:
+    daemon = supervise(scripted.dsn)
     scripted.set(
         tick={
             "paused": True,
@@ -375,29 +369,21 @@ def test_signals_pauses_and_problems_are_told(scripted: Scripted, start: Start) 
     assert len(daemon.events("problem")) == 1
 
 
-def test_a_failing_duty_costs_the_others_nothing(scripted: Scripted, start: Start) -> None:
+def test_a_failing_duty_costs_the_others_nothing(scripted: Scripted, supervise: Supervise) -> None:
     scripted.sql("alter function jobs_internal.supervisor_send_stop_signals rename to gone")
     scripted.set(tick={"stopping": 1})
-    daemon = start(scripted.dsn)
+    daemon = supervise(scripted.dsn)
     assert daemon.wait_for("duty_failed")["duty"] == "send_stop_signals"
     scripted.feed(commit(job_id=1))
     daemon.wait_for("job_failed")
     daemon.stop()
 
 
-def test_until_empty_leaves_when_nothing_is_left(scripted: Scripted, start: Start) -> None:
-    scripted.feed(commit(1, job_id=2))
-    scripted.set(tick={"next_due_ms": 60_000})
-    daemon = start(scripted.dsn, "--until-empty", ready=False)
-    assert daemon.end() == 0
-    assert [len(daemon.events(name)) for name in ("job_succeeded", "job_failed")] == [1, 1]
-
-
 def test_passwords_stay_out_of_the_log_and_of_the_arguments(
-    scripted: Scripted, start: Start
+    scripted: Scripted, supervise: Supervise
 ) -> None:
     scripted.set(owners=[{"owner": "ghost", "session_demand": 1}])
-    daemon = start(f"{scripted.dsn}&password=hunter2", "--owner", "ghost")
+    daemon = supervise(f"{scripted.dsn}&password=hunter2", "--owner", "ghost")
     daemon.wait_for("owner_unreachable")
     assert b"hunter2" not in Path(f"/proc/{daemon.process.pid}/cmdline").read_bytes()
     daemon.stop()
@@ -435,5 +421,5 @@ def test_an_outcome_whose_line_cannot_be_written_stays_in_the_feed(scripted: Scr
     assert b"supervisor_started" in process.stdout.readline()
     process.stdout.close()
     scripted.feed(commit(job_id=1))
-    assert process.wait(10) == 1
+    assert process.wait(PATIENCE) == 1
     assert scripted.sql("select count(*) from jobs_internal.outbox") == [(1,)]
