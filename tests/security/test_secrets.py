@@ -12,11 +12,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from click.testing import CliRunner, Result
 from kit import warm
 from kit.server import private_server
 from psycopg.conninfo import conninfo_to_dict
 from support import Database, wait_until
 
+from pyworker.cli import main
 from pyworker.server import PrivateServer
 
 CANARY = "kanarien@vogel/ 1'x"
@@ -54,6 +56,21 @@ def run(tmp_path: Path) -> Run:
             capture_output=True, text=True, check=False, timeout=90,
         )  # fmt: skip
         assert shows(done.stdout + done.stderr) == []
+        return done
+
+    return call
+
+
+@pytest.fixture
+def run_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The same without a process of its own: for the many forms of one way that `run` has gone."""
+
+    def call(*arguments: str, **environment: str) -> Result:
+        monkeypatch.delenv("PYWORKER_DSN", raising=False)
+        monkeypatch.chdir(tmp_path)
+        done = CliRunner().invoke(main, arguments, env=environment)
+        assert shows(done.output) == []
+        assert done.exception is None or isinstance(done.exception, SystemExit)
         return done
 
     return call
@@ -108,39 +125,54 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.parametrize("dsn", UNREADABLE)
+def give(tmp_path: Path, way: str, dsn: str) -> tuple[list[str], dict[str, str]]:
+    """Give a DSN on one of the three ways: the arguments and the environment for it."""
+    if way == "file":
+        (tmp_path / "pyworker.toml").write_text(f"dsn = {json.dumps(dsn)}\n")
+    return ["--dsn", dsn] if way == "flag" else [], {
+        "PYWORKER_DSN": dsn
+    } if way == "variable" else {}
+
+
 @pytest.mark.parametrize("way", ["flag", "variable", "file"])
 @pytest.mark.parametrize("command", ["status", "run"])
 def test_what_cannot_be_read_is_not_quoted(
-    run: Run, tmp_path: Path, dsn: str, way: str, command: str
+    run: Run, run_inside: Callable[..., Result], tmp_path: Path, way: str, command: str
 ) -> None:
-    if way == "file":
-        (tmp_path / "pyworker.toml").write_text(f"dsn = {json.dumps(dsn)}\n")
-    environment = {"PYWORKER_DSN": dsn} if way == "variable" else {}
-    done = run(command, *(["--dsn", dsn] if way == "flag" else []), **environment)
-    assert done.returncode == 2
-    assert 'pyworker: setting "dsn" is wrong\nDETAIL: ' in done.stderr
-    assert "Traceback" not in done.stderr
+    """Each form; the first in a process as a user starts it."""
+    arguments, environment = give(tmp_path, way, UNREADABLE[0])
+    real = run(command, *arguments, **environment)
+    assert real.returncode == 2
+    assert 'pyworker: setting "dsn" is wrong\nDETAIL: ' in real.stderr
+    assert "Traceback" not in real.stderr
+    for dsn in UNREADABLE:
+        arguments, environment = give(tmp_path, way, dsn)
+        done = run_inside(command, *arguments, **environment)
+        assert done.exit_code == 2, dsn
+        assert 'pyworker: setting "dsn" is wrong\nDETAIL: ' in done.stderr
 
 
-@pytest.mark.parametrize(
-    "dsn",
-    [
-        "postgresql://u:kanarienvogel@/d?host=/nowhere",
-        "postgresql://u:kanarienvogel@127.0.0.1:1/d",
-        "postgresql://u@/d?host=/nowhere&password=kanarienvogel",
-        "host=/nowhere user=u password=kanarienvogel",
-        "host=/nowhere user=u options='-c a.password=kanarienvogel'",
-        "host=127.0.0.1 port=1 sslkey=/nowhere sslpassword=kanarienvogel",
-        "service=none password=kanarienvogel",
-    ],
-)
+UNREACHABLE = [
+    "postgresql://u:kanarienvogel@/d?host=/nowhere",
+    "postgresql://u:kanarienvogel@127.0.0.1:1/d",
+    "postgresql://u@/d?host=/nowhere&password=kanarienvogel",
+    "host=/nowhere user=u password=kanarienvogel",
+    "host=/nowhere user=u options='-c a.password=kanarienvogel'",
+    "host=127.0.0.1 port=1 sslkey=/nowhere sslpassword=kanarienvogel",
+    "service=none password=kanarienvogel",
+]
+
+
 @pytest.mark.parametrize("command", ["status", "check", "run", "install", "demo"])
 def test_a_server_that_cannot_be_reached_is_told_of_without_it(
-    run: Run, dsn: str, command: str
+    run: Run, run_inside: Callable[..., Result], command: str
 ) -> None:
-    done = run(command, PYWORKER_DSN=dsn, PGPASSWORD="kanarienvogel")
-    assert done.returncode in (1, 4), done.stderr
+    """Each form; the first in a process as a user starts it."""
+    real = run(command, PYWORKER_DSN=UNREACHABLE[0], PGPASSWORD="kanarienvogel")
+    assert real.returncode in (1, 4), real.stderr
+    for dsn in UNREACHABLE:
+        done = run_inside(command, PYWORKER_DSN=dsn, PGPASSWORD="kanarienvogel")
+        assert done.exit_code in (1, 4), (dsn, done.output)
 
 
 def test_a_password_on_the_command_line_is_warned_about(database: Database, run: Run) -> None:
