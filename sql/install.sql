@@ -15,7 +15,7 @@ set local statement_timeout = 0;
 set local transaction_isolation = 'read committed';
 set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';
-set local pyworker.schema_version = '2';
+set local pyworker.schema_version = '3';
 
 -- One install at a time; what must be there before: the server, extensions, roles and schemas; what
 -- was installed.
@@ -48,7 +48,7 @@ select not exists (
 \ir tables/statistics.sql
 \ir tables/installation.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
-  (2, 'worker_state');
+  (2, 'worker_state'), (3, 'chunk_call');
 \endif
 
 -- Migrations, each where the database lacks it: see sql/README.md.
@@ -63,6 +63,12 @@ select not exists (select from jobs_internal.schema_migration where version = 2)
 \if :pyworker_pending
 \ir migrations/0002_worker_state.sql
 insert into jobs_internal.schema_migration (version, name) values (2, 'worker_state');
+\endif
+select not exists (select from jobs_internal.schema_migration where version = 3)
+  as pyworker_pending \gset
+\if :pyworker_pending
+\ir migrations/0003_chunk_call.sql
+insert into jobs_internal.schema_migration (version, name) values (3, 'chunk_call');
 \endif
 
 -- What all rooms use.
@@ -94,6 +100,7 @@ insert into jobs_internal.schema_migration (version, name) values (2, 'worker_st
 \ir engine/enqueue/signature.sql
 \ir engine/enqueue/parameters.sql
 \ir engine/enqueue/find_task.sql
+\ir engine/enqueue/call_text.sql
 \ir engine/enqueue/call_template.sql
 \ir engine/enqueue/call_template_limits.sql
 \ir engine/enqueue/arguments.sql
@@ -140,6 +147,7 @@ insert into jobs_internal.schema_migration (version, name) values (2, 'worker_st
 \ir engine/run/run_in_savepoint.sql
 \ir engine/run/attempt.sql
 \ir engine/run/run_without_savepoint.sql
+\ir engine/run/run_together.sql
 \ir engine/run/interrupted.sql
 \ir engine/run/learn.sql
 \ir engine/run/measure.sql

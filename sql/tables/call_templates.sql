@@ -17,7 +17,8 @@ create table jobs_internal.call_template (
   cast_query text,
   call text not null,
   retired_by xid8,
-  horizon_xid xid8
+  horizon_xid xid8,
+  chunk_call text
 );
 create index call_template_func_idx on jobs_internal.call_template (func, fit);
 create index call_template_maker_idx on jobs_internal.call_template (maker, func);
@@ -56,3 +57,6 @@ comment on column jobs_internal.call_template.retired_by
 comment on column jobs_internal.call_template.horizon_xid
   is 'Retired: transactions from this number on are sure '
   'to have seen that; null: an enqueuer may still use it';
+comment on column jobs_internal.call_template.chunk_call
+  is 'Expression that calls it for a row pyworker_item of a chunk, in one statement for many of them; '
+  'null: each call is a statement of its own';

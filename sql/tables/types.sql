@@ -35,7 +35,8 @@ create type jobs_internal.work_item as (
   queued_at timestamptz, -- when it entered its lane: from then on it waited for a session
   task text,             -- of a statement: its first words
   -- of a statement: the search_path that it runs with; null: that of its owner
-  path text
+  path text,
+  chunk_call text        -- as in call_template
 );
 
 -- How one attempt ended.

@@ -24,17 +24,10 @@ declare
   v_render text;
   v_arguments text;
   v_name text;
-  v_expr text;
-  v_from text := '';
-  v_single_out text;
 begin
-  select p.oid, p.xmin as version, p.ctid, p.proowner, p.proname, n.nspname, p.prokind,
-    p.prorettype, p.proretset, p.proargmodes, p.proargnames,
-    t.typtype as ret_type
-  into strict v_proc
+  select p.xmin as version, p.ctid, p.proowner, p.proname, n.nspname, p.prokind into strict v_proc
   from pg_proc as p
   join pg_namespace as n on n.oid = p.pronamespace
-  join pg_type as t on t.oid = p.prorettype
   where p.oid = p_func;
   v_name := format('%I.%I', v_proc.nspname, v_proc.proname);
   v_template.func := p_func;
@@ -65,7 +58,6 @@ begin
         'select %s(pyworker_args.*) from '
         'pg_catalog.jsonb_to_record($1) as '
         'pyworker_args(%s)', v_render, v_columns);
-      v_from := format(' from pg_catalog.jsonb_to_record($1) as pyworker_args(%s)', v_columns);
     end if;
     -- Every parameter is passed, by place, defaults too: a call with fewer or with named arguments
     -- might mean another function of that name, by now or later.
@@ -93,41 +85,16 @@ begin
     -- stands in the text.
     v_template.call := format('call %s(%s)', v_name, coalesce(v_arguments, ''));
   else
-    v_expr := format('%s(%s)', v_name, coalesce(v_arguments, ''));
-    if v_proc.prorettype = 'void'::regtype and not v_proc.proretset then
-      v_template.call := format('select pg_catalog.to_jsonb(nullif(%s::pg_catalog.text, %L))%s',
-          v_expr, '', v_from);
-    else
-      select min(v_proc.proargnames[u.n]) into v_single_out
-      from unnest(v_proc.proargmodes) with ordinality as u(mode, n)
-      where u.mode in ('o', 'b', 't')
-      having count(*) = 1;
-      if v_proc.proretset then
-        v_template.call := format(
-          'select jobs_internal.limit_rows(pg_catalog.count(*), pg_catalog.jsonb_agg(s.v)) from '
-          '(select %s as v%s limit 1 + jobs_internal.setting(''result_rows'')::pg_catalog.int8) as '
-          's',
-          case when v_single_out is not null
-            then format('pg_catalog.jsonb_build_object(%L, pyworker_row.*)', v_single_out)
-            when v_proc.prorettype = 'void'::regtype then 'null::pg_catalog.jsonb'
-            else 'pg_catalog.to_jsonb(pyworker_row.*)' end,
-          case when v_from = '' then format(' from %s as pyworker_row', v_expr)
-            else format('%s, lateral %s as pyworker_row', v_from, v_expr) end);
-      elsif v_single_out is not null then
-        v_template.call := format('select pg_catalog.jsonb_build_object(%L, %s)%s', v_single_out,
-            v_expr, v_from);
-      else
-        v_template.call := format('select pg_catalog.to_jsonb(%s)%s', v_expr, v_from);
-      end if;
-    end if;
+    v_template.call := jobs_internal.result_query(p_func, v_arguments, v_columns, '$1');
+    v_template.chunk_call := jobs_internal.chunk_call(p_func, p_keys, v_arguments, v_columns);
   end if;
   insert into jobs_internal.call_template (func, version, func_ctid, func_owner, maker, keys, fit,
       signature,
-      task, whole, procedure, cast_query, call)
+      task, whole, procedure, cast_query, call, chunk_call)
   values (v_template.func, v_template.version, v_template.func_ctid, v_template.func_owner,
       v_template.maker,
       v_template.keys, v_template.fit, v_template.signature, v_template.task, v_template.whole,
-    v_template.procedure, v_template.cast_query, v_template.call)
+    v_template.procedure, v_template.cast_query, v_template.call, v_template.chunk_call)
   returning * into v_template;
   perform jobs_internal.record_role_name(v_template.func_owner);
   return v_template;

@@ -85,7 +85,8 @@ begin
       (extract(epoch from j.timeout) * 1000)::bigint as timeout_ms, j.settings, s.done_when,
       coalesce(j.verify, false) as verify,
       coalesce(d.avg_ms <= abs(p_short_ms), false) as quick,
-      v_constraints as constraints, m.queued_at, s.command as task, s.path
+      v_constraints as constraints, m.queued_at, s.command as task, s.path,
+      t.chunk_call
     from unnest(v_msg_ids, v_read_cts, v_job_ids, v_queued) as m(msg_id, read_ct, job_id, queued_at)
     left join lateral (
       select o.id, o.owner, o.queue_id, o.call_template_id, o.attempt, o.args, o.settings,
@@ -97,7 +98,7 @@ begin
     left join lateral (select o.paused, o.share_commits from jobs_internal.queue as o
         where o.id = j.queue_id offset 0) as q on true
     left join lateral (
-      select o.task, o.call, o.procedure, o.func, o.version, o.func_ctid, o.func_owner
+      select o.task, o.call, o.chunk_call, o.procedure, o.func, o.version, o.func_ctid, o.func_owner
       from jobs_internal.call_template as o where o.id = j.call_template_id offset 0
     ) as t on true
     left join lateral (

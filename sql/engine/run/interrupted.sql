@@ -23,12 +23,13 @@ exception
 end
 $$;
 
--- How an attempt ended that a signal cut off.
+-- How an attempt ended that a signal cut off, for the reason that is given, or is found.
 create or replace function jobs_internal.interrupted_result(
   p_item jobs_internal.work_item,
   p_started_at timestamptz,
   p_context text,
-  p_message text default null
+  p_message text default null,
+  p_reason text default null
 )
 returns jobs_internal.attempt_result
 language plpgsql volatile
@@ -44,8 +45,8 @@ begin
   v_result.call_template_id := p_item.call_template_id;
   v_result.queued_at := p_item.queued_at;
   v_result.task := p_item.task;
-  v_result.outcome := coalesce(jobs_internal.why_stopped(p_item.job_id, p_item.attempt),
-      'interrupted');
+  v_result.outcome := coalesce(p_reason,
+      jobs_internal.why_stopped(p_item.job_id, p_item.attempt), 'interrupted');
   v_result.error := jobs_internal.stop_error(v_result.outcome, p_item.timeout_ms * interval '1 ms',
     case v_result.outcome when 'timed_out' then 'The supervisor cancelled its session.' end,
       p_context);
@@ -53,6 +54,47 @@ begin
     v_result.error := jobs_internal.error_object('57014', p_message, null, null, p_context);
   end if;
   return v_result;
+end
+$$;
+
+-- How those of some jobs of a chunk ended that a signal was meant for. Which of them it met cannot
+-- be told, as all that their statement did is undone, the name of the session too. So it is asked,
+-- for up to a second, which of them were to be stopped, and a job that was is stopped, whether the
+-- signal met it or another. None of them: each is interrupted, since each may have been met.
+-- p_began: when the first of them began; the others began within the time of a chunk.
+create or replace function jobs_internal.stopped_results(
+  p_items jobs_internal.work_item[],
+  p_began timestamptz,
+  p_context text,
+  p_message text
+)
+returns jobs_internal.attempt_result[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_until timestamptz := clock_timestamp() + interval '1 second';
+  v_results jobs_internal.attempt_result[];
+begin
+  loop
+    v_results := array(
+      select jobs_internal.interrupted_result(i.item, p_began, p_context, p_message, r.reason)
+      from (select u::jobs_internal.work_item as item from unnest(p_items) as u) as i
+      cross join lateral (
+        select jobs_internal.stop_reason((i.item).job_id, (i.item).attempt) as reason offset 0
+      ) as r
+      where r.reason is not null);
+    exit when cardinality(v_results) > 0 or jobs_internal.shutting_down()
+      or clock_timestamp() > v_until;
+    perform pg_sleep(0.02);
+  end loop;
+  if cardinality(v_results) > 0 then
+    return v_results;
+  end if;
+  return array(
+    select jobs_internal.interrupted_result(u::jobs_internal.work_item, p_began, p_context,
+        p_message, 'interrupted')
+    from unnest(p_items) as u);
 end
 $$;
 

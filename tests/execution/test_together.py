@@ -1,0 +1,324 @@
+"""Jobs that stand side by side in a chunk are called by one statement, where that gives what one each would give."""
+
+import re
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from stage import attempts, gate_shut, know_as_short, ledger, put, put_many, state, wait_at_gate
+from support import Database, wait_until
+
+PROOF = 40  # jobs of each function, of which 20 in a row are asked for
+
+SETUP = """
+create table app.fact (n integer);
+create function app.facts() returns bigint language sql stable
+begin atomic select count(*) from app.fact; end;
+
+-- Whether the caller runs with others by one statement.
+create function app.is_together(stack text) returns boolean language sql immutable
+return position('run_together' in stack) > 0;
+create table app.ran (n integer, together boolean, job bigint default jobs.current_id());
+create function app.one(n integer, does text default '') returns integer language plpgsql as $$
+declare
+  v_stack text;
+begin
+  get diagnostics v_stack = pg_context;
+  insert into app.ran (n, together) values (one.n, app.is_together(v_stack));
+  if does = 'fails' then raise exception 'on purpose'; end if;
+  if does = 'fails among others' and app.is_together(v_stack) then
+    perform nextval('app.hits');
+    raise exception 'not with others';
+  end if;
+  return n;
+end $$;
+create function app.two(n integer) returns integer language plpgsql as $$ begin return app.one(n); end $$;
+
+create function app.note_stack() returns void language plpgsql as $$
+declare
+  v_stack text;
+begin
+  get diagnostics v_stack = pg_context;
+  insert into app.ran (n, together) values (1, app.is_together(v_stack));
+end $$;
+create function app.waits(n integer, waits boolean) returns integer language plpgsql as $$ begin
+  insert into app.ledger (n) values (waits.n);
+  if waits then perform pg_advisory_xact_lock(1); end if;
+  return n;
+end $$;
+
+create function app.reads_stable() returns bigint language sql stable
+begin atomic select count(*) from app.fact; end;
+create function app.is_inlined() returns bigint language sql volatile return app.facts();
+create function app.has_default(n bigint default app.facts()) returns bigint language plpgsql volatile
+as $$ begin return n; end $$;
+create domain app.few as integer check (value + app.facts() > 1);
+create function app.takes_domain(n app.few) returns bigint language plpgsql volatile
+as $$ begin return (select count(*) from app.fact); end $$;
+create function app.calls_once() returns bigint language plpgsql immutable
+as $$ begin return nextval('app.hits'); end $$;
+create function app.calls_stable() returns bigint language plpgsql volatile
+as $$ begin return app.facts(); end $$;
+create function app.defines() returns bigint language sql volatile security definer return app.facts();
+"""
+
+XML = {"query": "select count(*) from app.fact", "nulls": False, "tableforest": False, "targetns": ""}
+
+
+@pytest.fixture(autouse=True)
+def functions(database: Database) -> None:
+    """Functions that see, and say, how they are called; a chunk has time."""
+    database.run(SETUP)
+    database.admin("select jobs.configure('chunk_ms', '60000')")
+    prove(database, "app.waits", [{"n": 0, "waits": False}])
+    prove(database, "app.one", [{"n": 0}])
+    prove(database, "app.one", [{"n": 0, "does": ""}])
+    prove(database, "app.two", [{"n": 0}])
+    database.run("truncate app.ledger, app.ran")
+
+
+def prove(database: Database, task: str, args: list[dict[str, Any]]) -> None:
+    """Have a function known to be short."""
+    put_many(database, task, args)
+    database.drain()
+    know_as_short(database)
+
+
+def put_proved(database: Database, task: str, args: list[dict[str, Any]], **options: object) -> list[int]:
+    """Enqueue jobs that prove a function, and then some that share one chunk."""
+    proof = [dict(args[0]) for _ in range(PROOF)]
+    for one in proof:
+        if "does" in one:
+            one.update(n=-1, does="")
+    put_many(database, task, proof)
+    return put_many(database, task, args, **options)
+
+
+def together(database: Database) -> int:
+    """Count the jobs that ran with others by one statement, and whose effect is there."""
+    return int(database.value("select count(*) from app.ran where together and n >= 0"))
+
+
+def test_each_is_itself(database: Database) -> None:
+    jobs = put_proved(database, "app.one", [{"n": n} for n in range(60)])
+    database.drain()
+    assert together(database) >= 40
+    assert database.run("select job from app.ran where n > 0 order by ctid") == [(job,) for job in jobs[1:]]
+    assert [database.result(job) for job in jobs] == list(range(60))
+    times = database.run(
+        "select started_at, finished_at from jobs.job where id = any (%s) order by started_at, id", [jobs]
+    )
+    assert all(began <= ended for began, ended in times)
+    assert all(before[1] <= after[0] for before, after in pairwise(times[1:])), "one by one"
+    assert len({began for began, _ in times}) > 50
+    assert database.run("select max(attempt), count(*) from jobs.attempts where job_id = any (%s)", [jobs]) == [(1, 60)]
+
+
+def test_functions_side_by_side_keep_their_order(database: Database) -> None:
+    for task in ("app.one", "app.two"):
+        put_many(database, task, [{"n": -1}] * PROOF)
+    jobs = [put(database, ("app.one", "app.two")[n % 2], {"n": n}) for n in range(60)]
+    database.drain()
+    assert together(database) >= 40
+    assert database.run("select n from app.ran where n >= 0 order by ctid") == [(n,) for n in range(60)]
+    assert [database.result(job) for job in jobs] == list(range(60))
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_beside_a_function_that_has_a_statement_of_its_own(database: Database, count: int) -> None:
+    """Small groups between others are not worth a statement, and lose nothing."""
+    prove(database, "app.is_inlined", [{}])
+    for task, args in (("app.one", {"n": -1}), ("app.is_inlined", {})):
+        put_many(database, task, [args] * PROOF)
+    jobs = []
+    for n in range(80):
+        if n % count == 0:
+            put(database, "app.is_inlined")
+        jobs.append(put(database, "app.one", {"n": n}))
+    database.drain()
+    assert database.run("select n from app.ran where n >= 0 order by ctid") == [(n,) for n in range(80)]
+    assert [database.result(job) for job in jobs] == list(range(80))
+    assert (together(database) > 40) == (count == 40)
+
+
+def test_many_functions(database: Database) -> None:
+    tasks = [f"app.f{n}" for n in range(40)]
+    for task in tasks:
+        database.run(
+            f"create function {task}(n integer) returns integer language plpgsql as 'begin return app.one(n); end'"
+        )
+        put(database, task, {"n": -1})
+    database.drain()
+    know_as_short(database)
+    for task in tasks:
+        put_many(database, task, [{"n": -1}] * 25)
+    jobs = [put(database, task, {"n": n}) for n, task in enumerate(tasks * 3)]
+    database.drain()
+    assert together(database) > 60
+    assert [database.result(job) for job in jobs] == list(range(120))
+
+
+@pytest.mark.parametrize(
+    ("task", "args"),
+    [
+        ("app.reads_stable", {}),
+        ("app.is_inlined", {}),
+        ("app.has_default", {}),
+        ("app.takes_domain", {"n": 7}),
+        ("pg_catalog.query_to_xml", XML),
+        ("app.calls_stable", {}),
+        ("app.defines", {}),
+    ],
+)
+def test_each_sees_what_was_committed_before_it_began(database: Database, task: str, args: dict[str, Any]) -> None:
+    """The snapshot of the chunk's one statement would be older."""
+    database.run("insert into app.fact values (1)")
+    prove(database, task, [args])
+    put_many(database, "app.waits", [{"n": -1, "waits": False}] * PROOF)
+    put_many(database, task, [args] * PROOF)
+    put(database, "app.waits", {"n": 1, "waits": True})
+    readers = put_many(database, task, [args] * 20)
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        database.run("insert into app.fact values (2)")
+    wait_until(lambda: not database.background())
+    database.drain()
+    assert {re.findall(r"(?:^|>)(\d+)(?:<|$)", str(database.result(job)))[0] for job in readers} == {"2"}
+
+
+def test_one_that_could_be_called_once_for_all_is_called_for_each(database: Database) -> None:
+    prove(database, "app.calls_once", [{}])
+    jobs = put_proved(database, "app.calls_once", [{}] * 30)
+    database.drain()
+    assert len({database.result(job) for job in jobs}) == 30
+
+
+@pytest.mark.parametrize(
+    ("header", "args", "joins"),
+    [
+        ("f() returns void language plpgsql", {}, True),
+        ("f(n integer) returns integer[] language plpgsql", {"n": 1}, True),
+        ("f(n integer, out m text) language plpgsql", {"n": 1}, True),
+        ("f(n integer) returns setof integer language plpgsql", {"n": 1}, True),
+        ("f(given jsonb) returns setof integer language plpgsql", {"n": 1}, True),
+        ("f(n integer, m text default 'x, {y}') returns void language plpgsql", {"n": 1}, True),
+        ("f(n integer, m timestamptz default now()) returns void language plpgsql", {"n": 1, "m": "2030-01-01"}, True),
+        ("f(n numrange, variadic m text[]) returns void language plpgsql", {"n": "[1,2)", "m": ["a"]}, True),
+        ("f(n integer) returns void language sql security definer", {"n": 1}, True),
+        ("f(n integer) returns void language sql set work_mem = '8MB'", {"n": 1}, True),
+        ("f(n integer, m timestamptz default now()) returns void language plpgsql", {"n": 1}, False),
+        ("f(n integer) returns void language sql", {"n": 1}, False),
+        ("f(n integer) returns void language plpgsql stable", {"n": 1}, False),
+        ("f(n integer) returns void language plpgsql immutable", {"n": 1}, False),
+        ("f() returns setof integer language plpgsql", {}, False),
+        ("f(n app.few) returns void language plpgsql", {"n": 7}, False),
+        ("f(n app.few[]) returns void language plpgsql", {"n": [7]}, False),
+        ("f(n app.fact) returns void language plpgsql", {"n": {"n": 1}}, False),
+        ("f(n integer) returns app.few language plpgsql", {"n": 1}, False),
+        ("f(n integer) returns table (a integer, b integer) language plpgsql", {"n": 1}, False),
+        ("f(n information_schema.cardinal_number) returns void language plpgsql", {"n": 1}, False),
+    ],
+)
+def test_which_functions_join(database: Database, header: str, args: dict[str, Any], joins: bool) -> None:
+    """By the outcome: what a function of this kind sees of how it is called, and that it gives the same as alone."""
+    sees = "insert into app.ran (n, together) values (1, app.is_together(v_stack))"
+    if "language sql" in header:
+        # its own text cannot ask; what it calls can
+        database.run(f"create function app.{header} as 'select app.note_stack()'")
+    else:
+        ends = "return query select 1, 2;" if "table" in header else "return next 5;" if "setof" in header else ""
+        if "returns integer[]" in header:
+            ends = "return array[n];"
+        elif "returns app.few" in header:
+            ends = "return 7;"
+        elif "out m" in header:
+            ends = "m := 'said';"
+        body = f"declare v_stack text; begin get diagnostics v_stack = pg_context; {sees}; {ends} end"
+        if "stable" in header or "immutable" in header:
+            body = "begin perform app.note_stack(); end"
+        database.run(f"create function app.{header} as $$ {body} $$")
+    alone = put(database, "app.f", args)
+    database.drain()
+    know_as_short(database)
+    jobs = put_proved(database, "app.f", [args] * 30)
+    database.drain()
+    assert (together(database) > 0) == joins
+    assert [database.result(job) for job in jobs] == [database.result(alone)] * 30
+    assert database.value("select count(*) from app.ran where job = any (%s)", [jobs]) == 30
+
+
+def test_one_that_fails_undoes_only_itself(database: Database) -> None:
+    args = [{"n": n, "does": "fails" if n == 20 else ""} for n in range(40)]
+    jobs = put_proved(database, "app.one", args, max_attempts=1)
+    database.drain()
+    assert database.run("select n from app.ran where n >= 0 order by ctid") == [(n,) for n in range(40) if n != 20]
+    assert [state(database, job) for job in jobs] == ["failed" if n == 20 else "succeeded" for n in range(40)]
+    error = database.job(jobs[20])["error"]
+    assert (error["sqlstate"], error["message"]) == ("P0001", "on purpose")
+    assert "one(integer,text)" in error["context"]
+    assert "jobs_internal" not in error["context"]
+
+
+def test_others_are_called_together_after_one_failed(database: Database) -> None:
+    for task in ("app.one", "app.two"):
+        put_many(database, task, [{"n": -1}] * PROOF)
+    put_many(database, "app.one", [{"n": -1, "does": ""}] * PROOF)
+    bad = put(database, "app.one", {"n": 0, "does": "fails"}, max_attempts=1)
+    put_many(database, "app.two", [{"n": -1}] * 100)
+    put_many(database, "app.two", [{"n": n} for n in range(100)])
+    database.drain()
+    assert state(database, bad) == "failed"
+    assert together(database) >= 60
+
+
+def test_what_fails_with_others_only_is_done_once_and_not_tried_for_ever(database: Database) -> None:
+    jobs = put_proved(database, "app.one", [{"n": n, "does": "fails among others"} for n in range(200)])
+    database.drain()
+    assert database.run("select n from app.ran where n >= 0 order by ctid") == [(n,) for n in range(200)]
+    assert {state(database, job) for job in jobs} == {"succeeded"}
+    assert database.run("select max(attempt) from jobs.attempts") == [(1,)]
+    assert database.value("select last_value from app.hits") <= 3
+
+
+def test_a_cancel_of_one_that_has_not_begun_spares_the_others(database: Database) -> None:
+    """A signal undoes the statement: it is asked which of its jobs were to be stopped."""
+    put_many(database, "app.waits", [{"n": -1, "waits": False}] * 100)
+    jobs = put_many(database, "app.waits", [{"n": n, "waits": n == 5} for n in range(20)])
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        assert [database.value("select jobs.cancel(%s)", [jobs[n]]) for n in (6, 5)] == ["cancelling"] * 2
+        wait_until(lambda: state(database, jobs[5]) == "cancelled")
+    database.drain()
+    assert state(database, jobs[6]) == "cancelled"
+    assert ledger(database)[100:] == [n for n in range(20) if n not in (5, 6)]
+    assert database.run("select max(attempt) from jobs.attempts") == [(1,)]
+
+
+def test_a_signal_without_a_reason_names_all_that_it_may_have_met(database: Database) -> None:
+    put_many(database, "app.waits", [{"n": -1, "waits": False}] * PROOF)
+    jobs = put_many(database, "app.waits", [{"n": n, "waits": n == 5} for n in range(20)])
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        (pid,) = wait_at_gate(database)
+        database.admin("select pg_cancel_backend(%s)", [pid])
+        wait_until(lambda: not database.background())
+        interrupted = database.admin("select array_agg(id) from jobs_internal.job where interruptions = 1")[0][0]
+    assert jobs[5] in interrupted
+    database.drain()
+    assert ledger(database)[PROOF:] == list(range(20))
+    assert {attempts(database, job)[0] for job in jobs} == {(1, "succeeded")}
+
+
+def test_a_temporary_table_ends_the_statement(database: Database) -> None:
+    database.run(
+        "create function app.keeps(n integer) returns integer language plpgsql as $$ begin"
+        " if n > 0 then create temporary table kept (n integer); end if;"
+        " insert into app.ran (n) values (keeps.n);"
+        " return (select count(*) from pg_class where relname = 'kept'); end $$"
+    )
+    prove(database, "app.keeps", [{"n": -1}])
+    jobs = put_proved(database, "app.keeps", [{"n": n % 2} for n in range(20)])
+    database.drain()
+    assert [database.result(job) for job in jobs] == [n % 2 for n in range(20)]
