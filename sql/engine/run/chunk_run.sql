@@ -37,7 +37,7 @@ declare
   v_short_of_joint boolean;
   v_some jobs_internal.attempt_result[];
   v_at_work jobs_internal.work_item[];       -- one of these runs
-  v_stopped jobs_internal.attempt_result[];  -- whom a signal of the first try was for
+  v_stopped jobs_internal.attempt_result[];  -- a signal of the first try was for these
   v_suspects jobs_internal.work_item[];      -- one of these failed at the first try
   v_until timestamptz;
   v_began timestamptz;

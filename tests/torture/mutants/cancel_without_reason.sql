@@ -1,11 +1,12 @@
 -- An interrupted job counts as cancelled, whether anybody asked for that or not.
 
--- Replaces jobs_internal.interrupted_result, md5 082850a864ba97da7db4137cf742b639.
+-- Replaces jobs_internal.interrupted_result, md5 955bc22be2827169b521a7d830cce739.
 create or replace function jobs_internal.interrupted_result(
   p_item jobs_internal.work_item,
   p_started_at timestamptz,
   p_context text,
-  p_message text default null
+  p_message text default null,
+  p_reason text default null
 )
 returns jobs_internal.attempt_result
 language plpgsql volatile
