@@ -104,6 +104,17 @@ STUBBORN = (
     "currval",
     "a prepared statement named as ours",
 )
+#: What fails, or makes the next one fail, where both share a subtransaction, as PostgreSQL has it.
+UNFIT = {"listen", "exit_on_error", "read only"}
+#: In place of the row that the probe writes: 1 where it runs by one statement with others.
+STACK = """
+  declare
+    v_stack text;
+  begin
+    get diagnostics v_stack = pg_context;
+    insert into app.ledger (n) values ((v_stack ~ 'run_together')::integer);
+  end;
+"""
 
 
 def _probe_after_each(database: Database, *, chunk: bool) -> dict[str, tuple[int, int]]:
@@ -153,6 +164,31 @@ def test_nothing_leaks_to_the_next_job(database: Database, *, chunk: bool) -> No
         assert transactions < len(jobs) / 3
     else:
         assert transactions == len(jobs)
+
+
+def test_nothing_leaks_to_the_next_job_of_one_statement(database: Database) -> None:
+    """Of the plants that succeed: one that fails takes its function out of the row."""
+    database.admin("update jobs_internal.setting set value = '60000' where name in ('chunk_ms', 'short_ms')")
+    database.run(PROBE.replace("insert into app.ledger (n) values (1);", STACK))
+    put(database, "app.probe")
+    put(database, "app.run", {"what": "select 1"})
+    database.drain()
+    know_as_short(database)
+    for _ in range(40):
+        put(database, "app.run", {"what": "select 1"})
+        put(database, "app.probe")
+    clean = put(database, "app.probe")
+    jobs = {}
+    for name in sorted(set(PLANTS) - UNFIT):
+        jobs[name] = (put(database, "app.run", {"what": PLANTS[name]}), put(database, "app.probe"))
+    drain_once(database)
+    for name, (plant, probe) in jobs.items():
+        assert (name, database.job(plant)["error"]) == (name, None)
+        assert (name, database.result(probe)) == (name, database.result(clean))
+    together = database.value(
+        "select count(*) from app.ledger where n = 1 and job = any (%s)", [[j for _, j in jobs.values()]]
+    )
+    assert together > len(jobs) / 2
 
 
 def test_settings_of_a_job_hold_for_it_alone(database: Database) -> None:
