@@ -168,7 +168,8 @@ def test_nothing_leaks_to_the_next_job(database: Database, *, chunk: bool) -> No
 
 def test_nothing_leaks_to_the_next_job_of_one_statement(database: Database) -> None:
     """Of the plants that succeed: one that fails takes its function out of the row."""
-    database.admin("update jobs_internal.setting set value = '60000' where name in ('chunk_ms', 'short_ms')")
+    for name in ("chunk_ms", "short_ms"):
+        database.admin("select jobs.configure(%s, '60000')", [name])
     database.run(PROBE.replace("insert into app.ledger (n) values (1);", STACK))
     put(database, "app.probe")
     put(database, "app.run", {"what": "select 1"})
@@ -186,7 +187,8 @@ def test_nothing_leaks_to_the_next_job_of_one_statement(database: Database) -> N
         assert (name, database.job(plant)["error"]) == (name, None)
         assert (name, database.result(probe)) == (name, database.result(clean))
     together = database.value(
-        "select count(*) from app.ledger where n = 1 and job = any (%s)", [[j for _, j in jobs.values()]]
+        "select count(*) from app.ledger where n = 1 and job = any (%s)",
+        [[probe for _, probe in jobs.values()]],
     )
     assert together > len(jobs) / 2
 

@@ -1,4 +1,4 @@
-"""Jobs that stand side by side in a chunk are called by one statement, where that gives what one each would give."""
+"""Jobs side by side in a chunk are called by one statement where that gives what each would get."""
 
 import re
 from itertools import pairwise
@@ -32,7 +32,8 @@ begin
   end if;
   return n;
 end $$;
-create function app.two(n integer) returns integer language plpgsql as $$ begin return app.one(n); end $$;
+create function app.two(n integer) returns integer language plpgsql
+as $$ begin return app.one(n); end $$;
 
 create function app.note_stack() returns void language plpgsql as $$
 declare
@@ -50,8 +51,8 @@ end $$;
 create function app.reads_stable() returns bigint language sql stable
 begin atomic select count(*) from app.fact; end;
 create function app.is_inlined() returns bigint language sql volatile return app.facts();
-create function app.has_default(n bigint default app.facts()) returns bigint language plpgsql volatile
-as $$ begin return n; end $$;
+create function app.has_default(n bigint default app.facts()) returns bigint
+language plpgsql volatile as $$ begin return n; end $$;
 create domain app.few as integer check (value + app.facts() > 1);
 create function app.takes_domain(n app.few) returns bigint language plpgsql volatile
 as $$ begin return (select count(*) from app.fact); end $$;
@@ -59,10 +60,16 @@ create function app.calls_once() returns bigint language plpgsql immutable
 as $$ begin return nextval('app.hits'); end $$;
 create function app.calls_stable() returns bigint language plpgsql volatile
 as $$ begin return app.facts(); end $$;
-create function app.defines() returns bigint language sql volatile security definer return app.facts();
+create function app.defines() returns bigint
+language sql volatile security definer return app.facts();
 """
 
-XML = {"query": "select count(*) from app.fact", "nulls": False, "tableforest": False, "targetns": ""}
+XML = {
+    "query": "select count(*) from app.fact",
+    "nulls": False,
+    "tableforest": False,
+    "targetns": "",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +91,9 @@ def prove(database: Database, task: str, args: list[dict[str, Any]]) -> None:
     know_as_short(database)
 
 
-def put_proved(database: Database, task: str, args: list[dict[str, Any]], **options: object) -> list[int]:
+def put_proved(
+    database: Database, task: str, args: list[dict[str, Any]], **options: object
+) -> list[int]:
     """Enqueue jobs that prove a function, and then some that share one chunk."""
     proof = [dict(args[0]) for _ in range(PROOF)]
     for one in proof:
@@ -99,19 +108,27 @@ def together(database: Database) -> int:
     return int(database.value("select count(*) from app.ran where together and n >= 0"))
 
 
+def in_order(database: Database) -> list[int]:
+    """List the effects in the order in which they were written."""
+    return [row[0] for row in database.run("select n from app.ran where n >= 0 order by ctid")]
+
+
 def test_each_is_itself(database: Database) -> None:
     jobs = put_proved(database, "app.one", [{"n": n} for n in range(60)])
     database.drain()
     assert together(database) >= 40
-    assert database.run("select job from app.ran where n > 0 order by ctid") == [(job,) for job in jobs[1:]]
+    ran = database.run("select job from app.ran where n > 0 order by ctid")
+    assert ran == [(job,) for job in jobs[1:]]
     assert [database.result(job) for job in jobs] == list(range(60))
     times = database.run(
-        "select started_at, finished_at from jobs.job where id = any (%s) order by started_at, id", [jobs]
+        "select started_at, finished_at from jobs.job where id = any (%s) order by started_at, id",
+        [jobs],
     )
     assert all(began <= ended for began, ended in times)
     assert all(before[1] <= after[0] for before, after in pairwise(times[1:])), "one by one"
     assert len({began for began, _ in times}) > 50
-    assert database.run("select max(attempt), count(*) from jobs.attempts where job_id = any (%s)", [jobs]) == [(1, 60)]
+    tried = "select max(attempt), count(*) from jobs.attempts where job_id = any (%s)"
+    assert database.run(tried, [jobs]) == [(1, 60)]
 
 
 def test_functions_side_by_side_keep_their_order(database: Database) -> None:
@@ -120,7 +137,7 @@ def test_functions_side_by_side_keep_their_order(database: Database) -> None:
     jobs = [put(database, ("app.one", "app.two")[n % 2], {"n": n}) for n in range(60)]
     database.drain()
     assert together(database) >= 40
-    assert database.run("select n from app.ran where n >= 0 order by ctid") == [(n,) for n in range(60)]
+    assert in_order(database) == list(range(60))
     assert [database.result(job) for job in jobs] == list(range(60))
 
 
@@ -136,7 +153,7 @@ def test_beside_a_function_that_has_a_statement_of_its_own(database: Database, c
             put(database, "app.is_inlined")
         jobs.append(put(database, "app.one", {"n": n}))
     database.drain()
-    assert database.run("select n from app.ran where n >= 0 order by ctid") == [(n,) for n in range(80)]
+    assert in_order(database) == list(range(80))
     assert [database.result(job) for job in jobs] == list(range(80))
     assert (together(database) > 40) == (count == 40)
 
@@ -145,7 +162,8 @@ def test_many_functions(database: Database) -> None:
     tasks = [f"app.f{n}" for n in range(40)]
     for task in tasks:
         database.run(
-            f"create function {task}(n integer) returns integer language plpgsql as 'begin return app.one(n); end'"
+            f"create function {task}(n integer) returns integer language plpgsql"
+            " as 'begin return app.one(n); end'"
         )
         put(database, task, {"n": -1})
     database.drain()
@@ -170,7 +188,9 @@ def test_many_functions(database: Database) -> None:
         ("app.defines", {}),
     ],
 )
-def test_each_sees_what_was_committed_before_it_began(database: Database, task: str, args: dict[str, Any]) -> None:
+def test_each_sees_what_was_committed_before_it_began(
+    database: Database, task: str, args: dict[str, Any]
+) -> None:
     """The snapshot of the chunk's one statement would be older."""
     database.run("insert into app.fact values (1)")
     prove(database, task, [args])
@@ -184,7 +204,8 @@ def test_each_sees_what_was_committed_before_it_began(database: Database, task: 
         database.run("insert into app.fact values (2)")
     wait_until(lambda: not database.background())
     database.drain()
-    assert {re.findall(r"(?:^|>)(\d+)(?:<|$)", str(database.result(job)))[0] for job in readers} == {"2"}
+    results = [str(database.result(job)) for job in readers]
+    assert {re.findall(r"(?:^|>)(\d+)(?:<|$)", result)[0] for result in results} == {"2"}
 
 
 def test_one_that_could_be_called_once_for_all_is_called_for_each(database: Database) -> None:
@@ -192,6 +213,16 @@ def test_one_that_could_be_called_once_for_all_is_called_for_each(database: Data
     jobs = put_proved(database, "app.calls_once", [{}] * 30)
     database.drain()
     assert len({database.result(job) for job in jobs}) == 30
+
+
+#: How a function of a kind of test_which_functions_join ends.
+ENDS = {
+    "returns table": "return query select 1, 2;",
+    "returns setof": "return next 5;",
+    "returns integer[]": "return array[n];",
+    "returns app.few": "return 7;",
+    "out m": "m := 'said';",
+}
 
 
 @pytest.mark.parametrize(
@@ -203,11 +234,19 @@ def test_one_that_could_be_called_once_for_all_is_called_for_each(database: Data
         ("f(n integer) returns setof integer language plpgsql", {"n": 1}, True),
         ("f(given jsonb) returns setof integer language plpgsql", {"n": 1}, True),
         ("f(n integer, m text default 'x, {y}') returns void language plpgsql", {"n": 1}, True),
-        ("f(n integer, m timestamptz default now()) returns void language plpgsql", {"n": 1, "m": "2030-01-01"}, True),
-        ("f(n numrange, variadic m text[]) returns void language plpgsql", {"n": "[1,2)", "m": ["a"]}, True),
+        (
+            "f(n integer, m date default now()) returns void language plpgsql",
+            {"n": 1, "m": "2030-01-01"},
+            True,
+        ),
+        (
+            "f(n numrange, variadic m int[]) returns void language plpgsql",
+            {"n": "[1,2)", "m": [1]},
+            True,
+        ),
         ("f(n integer) returns void language sql security definer", {"n": 1}, True),
         ("f(n integer) returns void language sql set work_mem = '8MB'", {"n": 1}, True),
-        ("f(n integer, m timestamptz default now()) returns void language plpgsql", {"n": 1}, False),
+        ("f(n integer, m date default now()) returns void language plpgsql", {"n": 1}, False),
         ("f(n integer) returns void language sql", {"n": 1}, False),
         ("f(n integer) returns void language plpgsql stable", {"n": 1}, False),
         ("f(n integer) returns void language plpgsql immutable", {"n": 1}, False),
@@ -220,21 +259,19 @@ def test_one_that_could_be_called_once_for_all_is_called_for_each(database: Data
         ("f(n information_schema.cardinal_number) returns void language plpgsql", {"n": 1}, False),
     ],
 )
-def test_which_functions_join(database: Database, header: str, args: dict[str, Any], joins: bool) -> None:
-    """By the outcome: what a function of this kind sees of how it is called, and that it gives the same as alone."""
+def test_which_functions_join(
+    database: Database, header: str, args: dict[str, Any], *, joins: bool
+) -> None:
+    """By what a function of this kind sees of how it is called; and it gives the same as alone."""
     sees = "insert into app.ran (n, together) values (1, app.is_together(v_stack))"
     if "language sql" in header:
         # its own text cannot ask; what it calls can
         database.run(f"create function app.{header} as 'select app.note_stack()'")
     else:
-        ends = "return query select 1, 2;" if "table" in header else "return next 5;" if "setof" in header else ""
-        if "returns integer[]" in header:
-            ends = "return array[n];"
-        elif "returns app.few" in header:
-            ends = "return 7;"
-        elif "out m" in header:
-            ends = "m := 'said';"
-        body = f"declare v_stack text; begin get diagnostics v_stack = pg_context; {sees}; {ends} end"
+        ends = next((text for kind, text in ENDS.items() if kind in header), "")
+        body = (
+            f"declare v_stack text; begin get diagnostics v_stack = pg_context; {sees}; {ends} end"
+        )
         if "stable" in header or "immutable" in header:
             body = "begin perform app.note_stack(); end"
         database.run(f"create function app.{header} as $$ {body} $$")
@@ -252,8 +289,10 @@ def test_one_that_fails_undoes_only_itself(database: Database) -> None:
     args = [{"n": n, "does": "fails" if n == 20 else ""} for n in range(40)]
     jobs = put_proved(database, "app.one", args, max_attempts=1)
     database.drain()
-    assert database.run("select n from app.ran where n >= 0 order by ctid") == [(n,) for n in range(40) if n != 20]
-    assert [state(database, job) for job in jobs] == ["failed" if n == 20 else "succeeded" for n in range(40)]
+    good = [n for n in range(40) if n != 20]
+    assert in_order(database) == good
+    assert {state(database, jobs[n]) for n in good} == {"succeeded"}
+    assert state(database, jobs[20]) == "failed"
     error = database.job(jobs[20])["error"]
     assert (error["sqlstate"], error["message"]) == ("P0001", "on purpose")
     assert "one(integer,text)" in error["context"]
@@ -272,10 +311,13 @@ def test_others_are_called_together_after_one_failed(database: Database) -> None
     assert together(database) >= 60
 
 
-def test_what_fails_with_others_only_is_done_once_and_not_tried_for_ever(database: Database) -> None:
-    jobs = put_proved(database, "app.one", [{"n": n, "does": "fails among others"} for n in range(200)])
+def test_what_fails_with_others_only_is_done_once_and_not_tried_for_ever(
+    database: Database,
+) -> None:
+    args = [{"n": n, "does": "fails among others"} for n in range(200)]
+    jobs = put_proved(database, "app.one", args)
     database.drain()
-    assert database.run("select n from app.ran where n >= 0 order by ctid") == [(n,) for n in range(200)]
+    assert in_order(database) == list(range(200))
     assert {state(database, job) for job in jobs} == {"succeeded"}
     assert database.run("select max(attempt) from jobs.attempts") == [(1,)]
     assert database.value("select last_value from app.hits") <= 3
@@ -288,7 +330,8 @@ def test_a_cancel_of_one_that_has_not_begun_spares_the_others(database: Database
     with gate_shut(database):
         database.run("select jobs.start()")
         wait_at_gate(database)
-        assert [database.value("select jobs.cancel(%s)", [jobs[n]]) for n in (6, 5)] == ["cancelling"] * 2
+        for n in (6, 5):
+            assert database.value("select jobs.cancel(%s)", [jobs[n]]) == "cancelling"
         wait_until(lambda: state(database, jobs[5]) == "cancelled")
     database.drain()
     assert state(database, jobs[6]) == "cancelled"
@@ -304,7 +347,9 @@ def test_a_signal_without_a_reason_names_all_that_it_may_have_met(database: Data
         (pid,) = wait_at_gate(database)
         database.admin("select pg_cancel_backend(%s)", [pid])
         wait_until(lambda: not database.background())
-        interrupted = database.admin("select array_agg(id) from jobs_internal.job where interruptions = 1")[0][0]
+        interrupted = database.admin(
+            "select array_agg(id) from jobs_internal.job where interruptions = 1"
+        )[0][0]
     assert jobs[5] in interrupted
     database.drain()
     assert ledger(database)[PROOF:] == list(range(20))
