@@ -280,6 +280,19 @@ def test_a_session_that_begins_during_the_upgrade_does_nothing(old: Old) -> None
     assert old.state("waiting") == "succeeded"
 
 
+def test_templates_are_made_anew(old: Old) -> None:
+    """Those of before have no text for calls by one statement."""
+    database = old.database
+    old.put("before", "jobs.enqueue('app.fail', '{\"state\": \"40001\"}')")
+    assert database.cli("upgrade").exit_code == 0
+    old.put("after", "jobs.enqueue('app.fail', '{\"state\": \"40001\"}')")
+    calls = (
+        "select t.chunk_call is not null from jobs_internal.job as j"
+        " join jobs_internal.call_template as t on t.id = j.call_template_id order by j.id"
+    )
+    assert database.run(calls) == [(False,), (True,)]
+
+
 def test_the_version_is_the_same_wherever_it_stands(database: Database) -> None:
     """The loop of a session says which schema it was written for; the schema, which one it is."""
     apply_schema(database.dsn(), "install")
