@@ -15,7 +15,7 @@ set local statement_timeout = 0;
 set local transaction_isolation = 'read committed';
 set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';
-set local pyworker.schema_version = '3';
+set local pyworker.schema_version = '4';
 
 -- One install at a time; what must be there before: the server, extensions, roles and schemas; what
 -- was installed.
@@ -48,7 +48,7 @@ select not exists (
 \ir tables/statistics.sql
 \ir tables/installation.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
-  (2, 'worker_state'), (3, 'chunk_call');
+  (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions');
 \endif
 
 -- Migrations, each where the database lacks it: see sql/README.md.
@@ -69,6 +69,12 @@ select not exists (select from jobs_internal.schema_migration where version = 3)
 \if :pyworker_pending
 \ir migrations/0003_chunk_call.sql
 insert into jobs_internal.schema_migration (version, name) values (3, 'chunk_call');
+\endif
+select not exists (select from jobs_internal.schema_migration where version = 4)
+  as pyworker_pending \gset
+\if :pyworker_pending
+\ir migrations/0004_sixteen_sessions.sql
+insert into jobs_internal.schema_migration (version, name) values (4, 'sixteen_sessions');
 \endif
 
 -- What all rooms use.

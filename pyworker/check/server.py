@@ -132,7 +132,7 @@ def worker_slots(target: Target) -> Iterator[Finding]:
     """
     slots = int(target.setting("max_worker_processes") or 0)
     owners = _owners(target)
-    each = _own_setting(target, "sessions_per_owner", 8)
+    each = _own_setting(target, "sessions_per_owner", 16)
     reserve = _own_setting(target, "worker_slot_reserve", 4)
     used = target.rows(
         "select count(*) filter (where backend_type like 'pg_background%%') as ours,"

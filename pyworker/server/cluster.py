@@ -38,7 +38,7 @@ local replication all peer map=pyworker
 def _settings(prefix: Prefix) -> str:
     lines = [
         "max_connections = 100",
-        "max_worker_processes = 64",
+        "max_worker_processes = 128",
         "shared_buffers = 128MB",
         "max_wal_size = 2GB",
         "track_io_timing = on",

@@ -55,7 +55,7 @@ comment on column jobs_internal.queue.horizon_xid
   'to have seen that; null: not looked yet';
 comment on column jobs_internal.queue.removed_at
   is 'When its lanes were removed, after its last job; null: jobs of it may be there';
-insert into jobs_internal.queue (name, concurrency) values ('default', 8);
+insert into jobs_internal.queue (name, concurrency) values ('default', 16);
 
 create table jobs_internal.slot (
   queue_id integer not null,

@@ -24,7 +24,7 @@ insert into jobs_internal.setting (name, value, unit, description) values
   ('session_seconds', '60', 's',
       'a worker session ends after this time, so that the server counts what it did'),
   ('session_jobs', '50000', 'jobs', 'a worker session ends after so many jobs'),
-  ('sessions_per_owner', '8', 'sessions',
+  ('sessions_per_owner', '16', 'sessions',
       'worker sessions that the supervisor starts for one owner at most'),
   ('worker_slot_reserve', '4', 'slots', 'jobs.health and pyworker check warn when fewer background '
     'worker slots of the server are left'),

@@ -70,7 +70,7 @@ def test_a_session_that_watches_a_child_says_nothing(database: Database) -> None
         (1000, 0.01, 1),
         (2, 100, 2),
         (3, 20, 1),
-        (300, 100, 8),
+        (300, 100, 16),
     ],
 )
 def test_sessions_for_a_tenth_of_a_second(

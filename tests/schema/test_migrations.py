@@ -38,6 +38,8 @@ FIGURES = {
     "jobs.quotas": {"jobs_pending", "sessions", "last_minute", "over_rate"},
 }
 PRESENT = read_source(SQL).version
+#: The version from which on an owner may have sixteen sessions.
+(SIXTEEN,) = (int(path.name[:4]) for path in SQL.glob("migrations/*_sixteen_sessions.sql"))
 #: Tables whose rows are of sessions and supervisors that come and go.
 #: Tables to which an upgrade, and a session that ends, add.
 ADDED = {
@@ -115,6 +117,15 @@ def without(found: Seen, job: int) -> Seen:
     }
 
 
+def raised(found: Seen, number: int) -> Seen:
+    """Raise the defaults that a schema of this version had, and no operator changed."""
+    if number < SIXTEEN:
+        (one,) = (row for row in found["jobs.settings"] if row["name"] == "sessions_per_owner")
+        (queue,) = (row for row in found["jobs.queues"] if row["queue"] == "default")
+        one["value"], queue["concurrency"] = "16", 16
+    return found
+
+
 def version(database: Database) -> int:
     return int(database.value("select max(version) from jobs_internal.schema_migration"))
 
@@ -157,7 +168,7 @@ def test_everything_is_there_again(old: Old, new_database: Callable[[], Database
     assert old.state("running") == "succeeded"
     assert database.run("select n from app.ledger order by n") == [(1,), (100,)]
     after = seen(database, {view: list(found[0]) for view, found in before.items()})
-    assert without(after, job) == without(before, job)
+    assert without(after, job) == raised(without(before, job), number)
     left = {"job": -1, "finished": 1}
     there = counts(database)
     assert {name: there[name] for name in rows if name in there and name not in ADDED} == {
@@ -169,6 +180,38 @@ def test_everything_is_there_again(old: Old, new_database: Callable[[], Database
     apply_schema(fresh.dsn(), "install")
     assert database.dump() == fresh.dump()
     finish(old)
+
+
+def test_a_new_default_follows_where_none_was_set_by_hand(old: Old) -> None:
+    """Another option of the queue may have been; the old value may have been, on purpose."""
+    database = old.database
+    options = (
+        "select s.value, q.concurrency, (select count(*) from jobs_internal.slot as t where"
+        " t.queue_id = q.id) from jobs_internal.setting as s, jobs_internal.queue as q"
+        " where s.name = 'sessions_per_owner' and q.name = 'default'"
+    )
+    if version(database) >= SIXTEEN:
+        pytest.skip("it has the new default")
+    assert database.run(options) == [("8", 8, 8)]
+    with psycopg.connect(database.dsn(), autocommit=True) as line:
+        for statement, expected in BY_HAND.items():
+            with line.transaction(force_rollback=True):
+                line.execute(statement)
+                line.execute(MIGRATION)
+                found = line.execute(options.encode()).fetchone()
+                assert found == expected, statement
+
+
+MIGRATION = (SQL / "migrations" / f"{SIXTEEN:04}_sixteen_sessions.sql").read_bytes()
+BY_HAND = {
+    b"select jobs.alter_queue('default', max_attempts => 5)": ("16", 16, 16),
+    b"select jobs.pause('default'), jobs.configure('lease_seconds', '7')": ("16", 16, 16),
+    b"select jobs.configure('sessions_per_owner', '8')": ("8", 16, 16),
+    b"select jobs.configure('sessions_per_owner', '3')": ("3", 16, 16),
+    b"select jobs.alter_queue('default', concurrency => 0)": ("16", None, 0),
+    b"do $$ begin perform jobs.alter_queue('default', concurrency => 4),"
+    b" jobs.alter_queue('default', concurrency => 8); end $$": ("16", 8, 8),
+}
 
 
 def finish(old: Old) -> None:
@@ -281,8 +324,9 @@ def test_a_session_that_begins_during_the_upgrade_does_nothing(old: Old) -> None
 
 
 def test_templates_are_made_anew(old: Old) -> None:
-    """Those of before have no text for calls by one statement."""
+    """Those of before version 3 have no text for calls by one statement."""
     database = old.database
+    number = version(database)
     old.put("before", "jobs.enqueue('app.fail', '{\"state\": \"40001\"}')")
     assert database.cli("upgrade").exit_code == 0
     old.put("after", "jobs.enqueue('app.fail', '{\"state\": \"40001\"}')")
@@ -290,7 +334,7 @@ def test_templates_are_made_anew(old: Old) -> None:
         "select t.chunk_call is not null from jobs_internal.job as j"
         " join jobs_internal.call_template as t on t.id = j.call_template_id order by j.id"
     )
-    assert database.run(calls) == [(False,), (True,)]
+    assert database.run(calls) == [(number >= 3,), (True,)]
 
 
 def test_the_version_is_the_same_wherever_it_stands(database: Database) -> None:

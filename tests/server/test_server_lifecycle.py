@@ -64,7 +64,7 @@ def test_ordinary_roles_have_no_special_rights(running: PrivateServer) -> None:
     [
         ("listen_addresses", ""),
         ("fsync", "on"),
-        ("max_worker_processes", "64"),
+        ("max_worker_processes", "128"),
         ("track_io_timing", "on"),
         ("server_encoding", "UTF8"),
         ("shared_preload_libraries", "pg_stat_statements"),
