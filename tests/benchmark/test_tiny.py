@@ -13,6 +13,7 @@ import pytest
 from kit.server import private_server
 from support import Server
 
+import bench.measurements  # noqa: F401  enters all of them
 from bench.goals import GOALS
 from bench.measurement import MEASUREMENTS
 
