@@ -40,7 +40,7 @@ class Host:
             if text is not None:
                 (self.folder / name).write_text(text + "\n")
 
-    def requeue_uncharged(self) -> None:
+    def restore(self) -> None:
         for name, text in self._kept.items():
             (self.folder / name).write_text(text)
 
@@ -119,7 +119,7 @@ def own_server() -> Iterator[PrivateServer]:
 def host(own_server: PrivateServer) -> Iterator[Host]:
     host = Host(own_server)
     yield host
-    host.requeue_uncharged()
+    host.restore()
 
 
 def test_the_private_server_as_it_is_made_is_well(host: Host) -> None:
