@@ -169,7 +169,7 @@ class Server:
 
 _WITHOUT_REASON = (
     "select j.id, e.state, e.code, e.reason"
-    " from (select id from jobs_internal.job order by random() limit 20) as j"
+    " from (select id from jobs_internal.job order by random() limit 5) as j"
     " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null"
     " or e.state is null"
     " or e.code not in (select code from jobs.wait_reasons)"
@@ -242,8 +242,11 @@ class Database:
         assert without == [], without
 
     def _without_reason(self) -> list[Row]:
-        there = "select to_regprocedure('jobs.explain(bigint)'), to_regclass('jobs.queued')"
-        if None in self.admin(there)[0]:
+        there = (
+            "select to_regprocedure('jobs.explain(bigint)') is not null"
+            " and to_regclass('jobs.queued') is not null"
+        )
+        if not self.admin(there)[0][0]:
             return []  # a database that a test has taken pyworker from
         if not self.admin("select 1 from jobs_internal.job limit 1"):
             return []
@@ -317,6 +320,13 @@ class Database:
         self._lines.clear()
 
 
+#: Makes a copy an installation of its own. Where the template has no jobs, all that
+#: jobs.reconcile() has to do is its last step, which takes a tenth of the time.
+MAKE_ORIGINAL = (
+    "select case when exists (select from jobs_internal.job)"
+    " or exists (select from jobs_internal.session) then jobs.reconcile()::text"
+    " else jobs_internal.adopt_installation()::text end"
+)
 _numbers = iter(range(1_000_000))
 
 
@@ -357,7 +367,7 @@ def clone(server: Server, template: str, kind: str) -> Database:
     server.maintain(
         f"create database {database.name} template {template} strategy {server.copying}"
     )
-    database.admin("select jobs.reconcile()")
+    database.admin(MAKE_ORIGINAL)
     return database
 
 

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from kit.functions import counting, note_calls
 from kit.server import copy_strategy, private_server
+from support import MAKE_ORIGINAL
 
 from pyworker.cli import main
 from pyworker.schema import apply_schema
@@ -74,15 +75,15 @@ def schema_server() -> Iterator[PrivateServer]:
 
 
 @pytest.fixture
-def new_database(schema_server: PrivateServer) -> Iterator[Callable[[], Database]]:
-    """Make databases; they are dropped after the test."""
+def new_database(schema_server: PrivateServer) -> Iterator[Callable[..., Database]]:
+    """Make databases, empty ones unless a template is named; they are dropped after the test."""
     made: list[Database] = []
 
-    def make() -> Database:
+    def make(template: str = "template0") -> Database:
         database = Database(server=schema_server, name=f"schema_{uuid4().hex[:12]}")
         with psycopg.connect(schema_server.dsn(), autocommit=True) as connection:
             connection.execute(
-                f"create database {database.name} template template0 strategy"
+                f"create database {database.name} template {template} strategy"
                 f" {copy_strategy(connection)}"
             )
         made.append(database)
@@ -99,11 +100,6 @@ def new_database(schema_server: PrivateServer) -> Iterator[Callable[[], Database
             connection.execute(f"drop database {database.name} with (force)")
 
 
-@pytest.fixture
-def database(new_database: Callable[[], Database]) -> Database:
-    return new_database()
-
-
 @pytest.fixture(scope="session")
 def installed_template(schema_server: PrivateServer) -> str:
     """The name of a database with pyworker in it, to which nobody is connected."""
@@ -117,17 +113,18 @@ def installed_template(schema_server: PrivateServer) -> str:
 
 
 @pytest.fixture
-def installed(
-    schema_server: PrivateServer, database: Database, installed_template: str
-) -> Database:
+def database(request: pytest.FixtureRequest, new_database: Callable[..., Database]) -> Database:
+    """The database of the test: empty, unless it asks for `installed` too."""
+    if "installed" not in request.fixturenames:
+        return new_database()
+    made = new_database(request.getfixturevalue("installed_template"))
+    made.run(MAKE_ORIGINAL)
+    return made
+
+
+@pytest.fixture
+def installed(database: Database) -> Database:
     """The database of the test, with pyworker in it: as installed, and told that it is no copy."""
-    with psycopg.connect(schema_server.dsn(), autocommit=True) as connection:
-        connection.execute(f"drop database {database.name}")
-        connection.execute(
-            f"create database {database.name} template {installed_template} strategy"
-            f" {copy_strategy(connection)}"
-        )
-    database.run("select jobs.reconcile()")
     return database
 
 
