@@ -114,7 +114,7 @@ grant execute on procedure
       jobs_internal.child_state)
 to jobs_runner;
 grant execute on function
-  jobs_internal.reset_session(jsonb), jobs_internal.role_settings(), jobs_internal.baseline(jsonb),
+  jobs_internal.reset_session(jsonb, text), jobs_internal.role_settings(), jobs_internal.baseline(jsonb),
   jobs_internal.worker_settings(jobs_internal.worker_state), jobs_internal.all_settings(),
   jobs_internal.claim_work(jobs_internal.worker_state, jobs_internal.run_stats[]),
   jobs_internal.begin_claim(jobs_internal.worker_state),
@@ -134,7 +134,7 @@ grant execute on function
       integer),
   jobs_internal.begin_together(bigint, bigint, integer, bigint, timestamptz, text, bigint, integer),
   jobs_internal.end_together(bigint, integer, integer, timestamptz, text, timestamptz, jsonb,
-      jsonb),
+      jsonb, text),
   jobs_internal.result_of(jobs_internal.attempt_result[], bigint),
   jobs_internal.distrusted(jobs_internal.work_item[], jobs_internal.attempt_result[]),
   jobs_internal.stopped_results(jobs_internal.work_item[], timestamptz, text, text),

@@ -4,8 +4,10 @@
 -- when they end.
 
 -- Put the session back to its baseline after a job. Nothing of a job may be seen by the next one.
--- Costs some 4 us. The caller's search_path afterwards is ours.
-create or replace function jobs_internal.reset_session(p_baseline jsonb)
+-- Costs some 4 us.
+-- p_path: the search_path afterwards; ours, where no other is given.
+create or replace function jobs_internal.reset_session(p_baseline jsonb,
+    p_path text default 'pg_catalog, pg_temp')
 returns void
 language plpgsql volatile
 as $$
@@ -13,7 +15,9 @@ declare
   v_void text;
 begin
   execute 'close all';  -- CLOSE is a statement of PL/pgSQL's own otherwise
-  set role none;  -- RESET ROLE goes back to what ALTER ROLE says
+  if pg_catalog.current_setting('role') operator(pg_catalog.<>) 'none' then
+    set role none;  -- RESET ROLE goes back to what ALTER ROLE says
+  end if;
   reset all;
   unlisten *;
   deallocate all;
@@ -21,7 +25,9 @@ begin
   discard sequences;
   -- an expression without a query costs a third of a query
   v_void := pg_catalog.pg_advisory_unlock_all();
-  v_void := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  if pg_catalog.current_setting('search_path') operator(pg_catalog.<>) p_path then
+    v_void := pg_catalog.set_config('search_path', p_path, false);
+  end if;
   if p_baseline is not null then
     perform pg_catalog.set_config(s.key, s.value, false)
       from pg_catalog.jsonb_each_text(p_baseline) as s;

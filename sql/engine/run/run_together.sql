@@ -6,8 +6,8 @@
 -- run_without_savepoint does: a session that is reset, a name, a time limit, a start, an end.
 --
 -- These run as the owner, in a session that was authenticated as the owner, so they are invoker.
--- begin_together sets the owner's search_path, so all names in both are full; end_together leaves
--- ours.
+-- The search_path is the owner's from the first job to the last one, so all names in both are full;
+-- run_together leaves ours.
 
 -- Run jobs one after the other, in their order, by one statement. An error, or a signal, is the
 -- caller's affair: it undoes all of them. Fewer results than items: the others have not begun.
@@ -35,13 +35,14 @@ begin
     'pyworker_item.attempt, pyworker_item.call_template_id, pyworker_item.queued_at, '
     'pyworker_item.call, pyworker_begin.at, '
     'case when pyworker_begin.at is not null then case pyworker_item.call_template_id'
-    || p_calls || ' end end, $6)) '
+    || p_calls || ' end end, $6, $3)) '
     'filter (where pyworker_begin.at is not null) '
     'from pg_catalog.unnest($1) with ordinality as pyworker_item '
     'cross join lateral (select jobs_internal.begin_together(pyworker_item.ordinality, '
     'pyworker_item.job_id, pyworker_item.attempt, pyworker_item.timeout_ms, $2, $3, $4, $5) '
     'as at offset 0) as pyworker_begin'
   into v_results using p_items, p_until, p_path, p_margin_ms, p_backend, p_baseline;
+  v_void := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
   if pg_catalog.cardinality(v_results) < pg_catalog.cardinality(p_items) then
     v_void := pg_catalog.set_config('pyworker.chunk_over', '', false);
   end if;
@@ -88,7 +89,7 @@ begin
     end if;
   end if;
   v_name := pg_catalog.concat(p_job, '/', p_attempt, ' ',
-      (extract(epoch from v_now) operator(pg_catalog.*) 1000)::pg_catalog.int8);
+      (pg_catalog.date_part('epoch', v_now) operator(pg_catalog.*) 1000)::pg_catalog.int8);
   v_void := pg_catalog.set_config('pyworker.job', v_name, false);
   v_void := pg_catalog.set_config('application_name', pg_catalog.concat('pw ', v_name), false);
   if p_timeout_ms is not null then
@@ -97,14 +98,17 @@ begin
     v_void := pg_catalog.set_config('transaction_timeout', least(
           p_timeout_ms operator(pg_catalog.+) p_margin_ms, 2147483647)::pg_catalog.text, false);
   end if;
-  v_void := pg_catalog.set_config('search_path', p_path, false);
+  if pg_catalog.current_setting('search_path') operator(pg_catalog.<>) p_path then
+    v_void := pg_catalog.set_config('search_path', p_path, false);
+  end if;
   return v_now;
 end
 $$;
 
 -- The job that begin_together began has done its work: how it ended. Resets the session. Errors:
 -- PW040.
--- p_call: the text that calls the function for a job by itself; p_value: its result.
+-- p_call: the text that calls the function for a job by itself; p_value: its result; p_path: the
+--   search_path afterwards, that of the next one.
 create or replace function jobs_internal.end_together(
   p_job bigint,
   p_attempt integer,
@@ -113,7 +117,8 @@ create or replace function jobs_internal.end_together(
   p_call text,
   p_began timestamptz,
   p_value jsonb,
-  p_baseline jsonb
+  p_baseline jsonb,
+  p_path text
 )
 returns jobs_internal.attempt_result
 language plpgsql volatile
@@ -157,7 +162,7 @@ begin
     v_result.logs := jobs_internal.collect_log();
   end if;
   v_renames := not pg_catalog.starts_with(pg_catalog.current_setting('application_name'), 'pw ');
-  v_void := jobs_internal.reset_session(p_baseline);
+  v_void := jobs_internal.reset_session(p_baseline, p_path);
   if v_renames then
     v_result.last := true;
     v_void := pg_catalog.set_config('pyworker.renames', 'on', false);

@@ -35,7 +35,7 @@ begin
     execute v_call into v_value using p_item.args;
   end if;
   v_result := jobs_internal.end_together(p_item.job_id, p_item.attempt, p_item.call_template_id,
-      p_item.queued_at, p_item.call, v_began, v_value, p_baseline);
+      p_item.queued_at, p_item.call, v_began, v_value, p_baseline, 'pg_catalog, pg_temp');
   if p_measure then
     v_result := jobs_internal.with_cost(v_result, v_plan);
   end if;
