@@ -15,6 +15,7 @@ declare
   v_facts jsonb;
 begin
   v_facts := jsonb_build_object(
+    'role', current_setting('role'),
     'user', current_user, 'login', session_user, 'path', current_setting('search_path'),
     'settings', (select jsonb_object_agg(name, setting order by name) from pg_settings
       where name <> 'application_name'),
@@ -57,6 +58,7 @@ PLANTS = {
     "custom": "set app.custom = 'secret'",
     "custom local": "set local app.custom = 'secret'",
     "role": "set role jobs_producer",
+    "own role": "set role app",
     "role local": "set local role jobs_producer",
     "session authorization": "set session authorization app",
     "read only": "set transaction read only",

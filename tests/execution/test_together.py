@@ -74,9 +74,10 @@ XML = {
 
 @pytest.fixture(autouse=True)
 def functions(database: Database) -> None:
-    """Functions that see, and say, how they are called; a chunk has time."""
+    """Functions that see, and say, how they are called; a busy machine makes nothing long."""
     database.run(SETUP)
-    database.admin("select jobs.configure('chunk_ms', '60000')")
+    for name in ("chunk_ms", "short_ms"):
+        database.admin("select jobs.configure(%s, '60000')", [name])
     prove(database, "app.waits", [{"n": 0, "waits": False}])
     prove(database, "app.one", [{"n": 0}])
     prove(database, "app.one", [{"n": 0, "does": ""}])
@@ -380,3 +381,51 @@ def test_a_temporary_table_ends_the_transaction(database: Database) -> None:
     assert results[1::2] == [0, 1] * 3
     # one before the table is made and the one after the next are of different transactions
     assert [results[n] == results[n + 2] for n in (0, 2, 4, 6, 8)] == [True, False] * 2 + [True]
+
+
+def test_none_begins_when_the_time_of_the_chunk_is_over(database: Database) -> None:
+    """Its effects are seen by others, and the others of its claim run, no later than that."""
+    database.admin("select jobs.configure('chunk_ms', '50')")
+    database.run(
+        "create function app.sleeps(n integer) returns text language plpgsql as $$ begin"
+        " perform app.one(n), pg_sleep(0.02); return pg_current_xact_id(); end $$"
+    )
+    prove(database, "app.sleeps", [{"n": -1}])
+    jobs = put_proved(database, "app.sleeps", [{"n": n} for n in range(40)])
+    database.drain()
+    results = [database.result(job) for job in jobs]
+    assert together(database) > 0
+    assert max(results.count(result) for result in results) <= 10
+
+
+def test_each_has_the_path_that_alter_role_says(database: Database) -> None:
+    """RESET ALL goes back to what the session had that launched theirs."""
+    database.run(
+        "create function app.path() returns text language plpgsql as $$ begin"
+        " perform app.one(1); return current_setting('search_path'); end $$"
+    )
+    prove(database, "app.path", [{}])
+    database.admin(f"alter role app in database {database.name} set search_path = app, other")
+    jobs = put_many(database, "app.path", [{}] * 80)
+    with database.connect() as launcher:
+        launcher.execute("set search_path = other, public")
+        launcher.execute("select jobs.start()")
+        wait_until(lambda: state(database, jobs[-1]) == "succeeded")
+    database.drain()
+    assert together(database) >= 30
+    assert {database.result(job) for job in jobs} == {"app, other"}
+
+
+def test_between_statements_the_path_is_ours(database: Database) -> None:
+    """An operator of another in the owner's path would be called with each job."""
+    database.run(
+        "create function app.trap(a timestamptz, b timestamptz) returns boolean language sql"
+        " as $$ select nextval('app.hits') > 0 $$;"
+        "create operator app.> (leftarg = timestamptz, rightarg = timestamptz, function = app.trap)"
+    )
+    database.admin(f"alter role app in database {database.name} set search_path = app, pg_catalog")
+    jobs = put_proved(database, "app.one", [{"n": n} for n in range(40)])
+    database.drain()
+    assert together(database) >= 30
+    assert {state(database, job) for job in jobs} == {"succeeded"}
+    assert database.value("select is_called from app.hits") is False

@@ -51,7 +51,10 @@ begin
       continue;
     end if;
     v_state := jobs_internal.begin_claim(v_state);
-    while v_state.next <= pg_catalog.cardinality(v_state.msg_ids) and not v_state.leave loop
+    -- Nothing more is opened once messages were passed over: after a crash the first ones that are
+    -- left of a claim are those that may have run (chunk_of).
+    while v_state.next <= pg_catalog.cardinality(v_state.msg_ids) and not v_state.leave
+      and not v_state.give_back loop
       v_slice := v_state.msg_ids[v_state.next : v_state.next + case when v_state.one_by_one then 0
           else least(v_state.chunk_size, v_state.chunk_jobs) - 1 end];
       v_items := jobs_internal.open_chunk(v_state.lane_id, v_slice, v_state.lease,
@@ -64,7 +67,6 @@ begin
       elsif pg_catalog.cardinality(v_items) = 0 then
         -- Paused meanwhile, or others have them. What still carries our token goes back at the next
         -- claim.
-        v_state.next := v_state.next + pg_catalog.cardinality(v_slice);
         v_state.give_back := true;
         commit;
         continue;
@@ -88,7 +90,6 @@ begin
       exit when v_state.claim_limit = 1;
       if v_state.last_ms > 1000 or pg_catalog.clock_timestamp() > v_state.ends_at then
         v_state.give_back := true;
-        exit;
       end if;
     end loop;
     if v_state.small_claims > 3 and v_state.claim_limit > 1 and not v_state.leave then
