@@ -114,7 +114,8 @@ grant execute on procedure
       jobs_internal.child_state)
 to jobs_runner;
 grant execute on function
-  jobs_internal.reset_session(jsonb, text), jobs_internal.role_settings(), jobs_internal.baseline(jsonb),
+  jobs_internal.reset_session(jsonb, text), jobs_internal.role_settings(),
+  jobs_internal.baseline(jsonb),
   jobs_internal.worker_settings(jobs_internal.worker_state), jobs_internal.all_settings(),
   jobs_internal.claim_work(jobs_internal.worker_state, jobs_internal.run_stats[]),
   jobs_internal.begin_claim(jobs_internal.worker_state),
