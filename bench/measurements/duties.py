@@ -15,10 +15,10 @@ from bench.measurement import Bench, measurement
 
 #: The worker's search_path is set by its reset; the rest of it is what we leave out.
 _NO_RESET = """
-create or replace function jobs_internal.reset_session(p_baseline jsonb) returns void language
-  plpgsql as $f$
+create or replace function jobs_internal.reset_session(p_baseline jsonb,
+  p_path text default 'pg_catalog, pg_temp') returns void language plpgsql as $f$
 begin
-  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  perform pg_catalog.set_config('search_path', p_path, false);
 end
 $f$
 """
@@ -87,7 +87,7 @@ def _microseconds(database: Database, piece: str, calls: int) -> float:
 @contextmanager
 def _no_reset(database: Database) -> Iterator[None]:
     """Leave the resets out, in this database, and put them back."""
-    query = "select pg_get_functiondef('jobs_internal.reset_session(jsonb)'::regprocedure)"
+    query = "select pg_get_functiondef('jobs_internal.reset_session(jsonb, text)'::regprocedure)"
     original = str(database.value(query))
     database.rows(_NO_RESET)
     try:

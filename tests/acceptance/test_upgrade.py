@@ -29,16 +29,21 @@ end $$;
 """
 
 
+NEWEST = max(DUMPS.glob("*.sql"))
+#: Its functions do not know what the version of their schema is.
+SILENT = DUMPS / "0001.sql"
+
+
 @pytest.fixture
-def older(server: Server, template: str) -> Iterator[Database]:
-    """A database with the schema of the version before this one."""
+def older(server: Server, template: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database with an older schema: of the version before this one, if no other is asked for."""
     assert template  # the roles are there
     database = Database(server=server, name=new_name("upgraded"))
     with server.connect() as line:
         line.execute(f"create database {database.name} template template0".encode())
     for text in (
         get_embedded_install_sql(),
-        max(DUMPS.glob("*.sql")).read_text(encoding="utf-8"),
+        getattr(request, "param", NEWEST).read_text(encoding="utf-8"),
         STAGE,
     ):
         assert server.private is not None
@@ -82,10 +87,13 @@ def test_a_supervisor_lives_through_an_upgrade(
 
 
 @pytest.mark.parametrize(
-    "asks", [False, True], ids=["a schema from before it was asked", "a schema that answers"]
+    ("older", "asks"),
+    [(SILENT, False), (NEWEST, True)],
+    ids=["a schema from before it was asked", "a schema that answers"],
+    indirect=["older"],
 )
 def test_a_newer_program_does_not_run_on_an_older_schema(
-    older: Database, supervise: Supervise, asks: bool
+    older: Database, supervise: Supervise, *, asks: bool
 ) -> None:
     """It says so once, with the command that helps, and leaves with a code of its own,
     having done nothing.
