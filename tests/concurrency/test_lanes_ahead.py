@@ -45,13 +45,34 @@ def supervisor(database: Database) -> Iterator[tuple[Connection[Row], Any]]:
     line = database.connect("postgres")
     row = line.execute("select jobs_internal.supervisor_open('lanes', '', 1, '')").fetchone()
     assert row is not None
+    age(database)
     yield line, row[0]
     line.close()
+
+
+def age(database: Database) -> None:
+    """Make supervisors and queues older than the time in which no lane is made ahead."""
+    for table, column in (("supervisor", "started_at"), ("queue", "created_at")):
+        database.admin(
+            f"update jobs_internal.{table} set {column} = {column} - interval '6 seconds'"
+        )
 
 
 def look(database: Database) -> None:
     with supervisor(database) as (line, number):
         line.execute(ROUND, [number])
+
+
+def test_none_while_a_first_job_may_be_on_its_way(database: Database) -> None:
+    """One that is enqueued while its lane is made would come behind those that find the lane."""
+    with database.connect("postgres") as line:
+        row = line.execute("select jobs_internal.supervisor_open('new', '', 1, '')").fetchone()
+        line.execute(ROUND, row)
+        assert database.admin(LANES, [OURS]) == []
+        age(database)
+        database.run("select jobs.create_queue('new')", role="operator")
+        line.execute(ROUND, row)
+        assert {queue for _, queue in database.admin(LANES, [OURS])} == {"default"}
 
 
 def test_a_first_job_goes_into_its_lane_at_once(database: Database) -> None:

@@ -75,9 +75,11 @@ end
 $$;
 
 -- Make the lanes that owners will want, in a supervisor's round: of the owners that it serves. Those
--- that failed a moment ago are left out, and one session makes lanes at a time. p_round false: in
--- another's transaction, which takes no duty and notes no failure. Returns how many. Locks: duty
--- (skip locked), pgmq's queue lock. Writes: lane.
+-- that failed a moment ago are left out, and one session makes lanes at a time. A queue, and a
+-- supervisor, are five seconds old by then: who makes a queue enqueues next, and a job that is
+-- enqueued while its lane is made comes behind those that find the lane. p_round false: in another's
+-- transaction, which takes no duty and notes no failure. Returns how many. Locks: duty (skip
+-- locked), pgmq's queue lock. Writes: lane.
 create or replace function jobs_internal.make_lanes_ahead(p_round boolean)
 returns integer
 language plpgsql volatile security definer
@@ -88,6 +90,7 @@ declare
   v record;
   v_count integer := 0;
   v_until timestamptz := clock_timestamp() + interval '0.3 seconds';
+  v_settled timestamptz := clock_timestamp() - interval '5 seconds';
   v_most integer := 50;
   v_owners oid[] := jobs_internal.few_runners(v_most);
   v_everywhere boolean;
@@ -104,9 +107,12 @@ begin
     where not exists (select from jobs_internal.lane as l
         where l.queue_id = q.id and l.owner = o.id and l.priority = 1)
       and jobs_internal.may_need_lane(o.id)
-      and not (p_round and jobs_internal.is_put_off('lanes', format('%s/%s/1', q.id, o.id)))
+      and not (p_round and (jobs_internal.is_put_off('lanes', format('%s/%s/1', q.id, o.id))
+          or q.created_at > v_settled))
       and not exists (select from jobs_internal.supervisor as s
-        where s.pid = pg_backend_pid() and pg_get_userbyid(o.id)::text <> all (s.serves))
+        where s.pid = pg_backend_pid()
+          and (pg_get_userbyid(o.id)::text <> all (s.serves)
+            or p_round and s.started_at > v_settled))
     order by q.name <> 'default', q.id, o.id
   loop
     if p_round then
