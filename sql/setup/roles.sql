@@ -36,11 +36,6 @@ comment on role jobs_supervisor is 'pyworker: what the daemon needs';
 
 create schema if not exists jobs authorization jobs_owner;
 create schema if not exists jobs_internal authorization jobs_owner;
-comment
-  on schema jobs
-    is 'pyworker, the public part: functions to enqueue and control jobs, views to see them';
-comment on schema jobs_internal
-  is 'pyworker, the private part: tables and helpers; use schema jobs';
 
 grant usage, create on schema pgmq to jobs_owner;
 grant all on all tables in schema pgmq to jobs_owner;
@@ -48,6 +43,12 @@ grant all on all sequences in schema pgmq to jobs_owner;
 grant execute on all functions in schema pgmq to jobs_owner;
 
 set local role jobs_owner;
+-- Only now: who installs need not inherit what is the owner's.
+comment
+  on schema jobs
+    is 'pyworker, the public part: functions to enqueue and control jobs, views to see them';
+comment on schema jobs_internal
+  is 'pyworker, the private part: tables and helpers; use schema jobs';
 -- A function is closed from the moment that it exists; grants.sql opens the ones that are for
 -- a role.
 alter default privileges for role jobs_owner in schema jobs revoke execute on routines from public;
