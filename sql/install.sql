@@ -87,6 +87,7 @@ insert into jobs_internal.schema_migration (version, name) values (4, 'sixteen_s
 \ir engine/common/job_context.sql
 \ir engine/common/privileges.sql
 \ir engine/common/failures.sql
+\ir engine/common/messages.sql
 
 -- The seam to pg_background.
 \ir engine/background/names.sql

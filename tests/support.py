@@ -169,7 +169,7 @@ class Server:
 
 _WITHOUT_REASON = (
     "select j.id, e.state, e.code, e.reason"
-    " from (select id from jobs_internal.job order by random() limit 5) as j"
+    " from (select id from jobs_internal.job order by random() limit 20) as j"
     " cross join jobs.explain(j.id) as e where e.code is null or e.reason is null"
     " or e.state is null"
     " or e.code not in (select code from jobs.wait_reasons)"

@@ -19,5 +19,6 @@ ran when the copy was made go back uncharged (top-level statements end by their 
 'in_doubt), what the original''s sessions
 held is freed. In the original it repairs: jobs whose message was lost are due again, messages '
 'without a job go, missing queues are made, roles that
-were missing are looked for again, lanes are made ahead where few roles may run jobs. May be repeated at any time. Returns what it did. For '
+were missing are looked for again, lanes are made ahead where few roles may run jobs. '
+'May be repeated at any time. Returns what it did. For '
 'operators. Errors: 0A000 above READ COMMITTED.';

@@ -359,6 +359,29 @@ def test_a_signal_without_a_reason_names_all_that_it_may_have_met(database: Data
     assert {attempts(database, job)[0] for job in jobs} == {(1, "succeeded")}
 
 
+def test_a_second_signal_while_it_looks_for_a_reason(database: Database) -> None:
+    """The session writes down how its jobs ended all the same."""
+    put_many(database, "app.waits", [{"n": -1, "waits": False}] * PROOF)
+    jobs = put_many(database, "app.waits", [{"n": n, "waits": n == 5} for n in range(20)])
+    looking = (
+        "select 1 from pg_stat_get_activity(null) as a where a.pid = %s"
+        " and a.wait_event = 'PgSleep'"
+    )
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        (pid,) = wait_at_gate(database)
+        for _ in range(2):
+            database.admin("select pg_cancel_backend(%s)", [pid])
+            wait_until(lambda: database.admin(looking, [pid]) or not database.background(), step=0)
+        wait_until(lambda: not database.background())
+        interrupted = database.admin(
+            "select array_agg(id) from jobs_internal.job where interruptions = 1"
+        )[0][0]
+    assert jobs[5] in interrupted
+    database.drain()
+    assert ledger(database)[PROOF:] == list(range(20))
+
+
 def test_a_temporary_table_ends_the_transaction(database: Database) -> None:
     """Constraints were set immediate, which holds to the commit."""
     database.run(

@@ -243,13 +243,7 @@ begin
   v_ids := array(select nextval('jobs_internal.job_id_seq')
       from generate_series(1, cardinality(p_args)));
   if v_due and v.lane_id is not null then
-    -- as pgmq.send_batch, for less
-    v_msg_ids := array(select nextval(to_regclass('pgmq.q_' || v.pgmq_queue || '_msg_id_seq'))
-      from generate_series(1, cardinality(p_args)));
-    execute 'insert into pgmq.q_' || v.pgmq_queue || ' (msg_id, read_ct, enqueued_at, vt, message) '
-      'overriding system value select u.m, 0, $3, $4, jsonb_build_object(''job'', u.j)'
-      ' from unnest($1, $2) as u(m, j)'
-    using v_msg_ids, v_ids, now(), clock_timestamp();
+    v_msg_ids := jobs_internal.send_messages(v.pgmq_queue, v_ids);
   end if;
   insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id,
       max_attempts,

@@ -34,7 +34,7 @@ declare
   v_joint_ids integer[];     -- their functions, each once
   v_joint_calls text;
   v_joins boolean;
-  v_short_of_joint boolean;
+  v_may_join boolean;        -- enough of them stand side by side
   v_some jobs_internal.attempt_result[];
   v_at_work jobs_internal.work_item[];       -- one of these runs
   v_stopped jobs_internal.attempt_result[];  -- a signal of the first try was for these
@@ -59,7 +59,7 @@ begin
     v_joint_msg_ids := '{}';
     v_joint_ids := '{}';
     v_joint_calls := '';
-    v_short_of_joint := pg_catalog.cardinality(p_items) < 8;
+    v_may_join := v_run.plain and pg_catalog.cardinality(p_items) >= 8;
     v_n := 0;
     begin
       -- The item of nothing at the end is where the last joint jobs run.
@@ -67,7 +67,7 @@ begin
         v_first := v_item.mode = 'chunk' and v_item.call_template_id <> all (v_call_template_ids);
         v_measure := v_first and p_measured is not null
           and v_item.call_template_id <> all (p_measured);
-        v_joins := v_run.plain and not v_short_of_joint and v_item.mode = 'chunk' and not v_measure
+        v_joins := v_may_join and v_item.mode = 'chunk' and not v_measure
           and v_item.chunk_call is not null;
         if v_joint_calls <> '' and (v_joins is not true
             or v_first and pg_catalog.cardinality(v_joint_ids) >= 16) then
@@ -81,7 +81,7 @@ begin
           exit when pg_catalog.cardinality(v_some) < pg_catalog.cardinality(v_joint)
             or v_result.last or pg_catalog.clock_timestamp() > v_until;
           -- such a statement costs as much as some of a single job
-          v_short_of_joint := v_short_of_joint or pg_catalog.cardinality(v_joint) < 5;
+          v_may_join := pg_catalog.cardinality(v_joint) >= 5;
           v_joint := '{}';
           v_joint_msg_ids := '{}';
           v_joint_ids := '{}';

@@ -74,6 +74,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_until timestamptz := clock_timestamp() + interval '1 second';
+  v_signalled boolean := false;
   v_results jobs_internal.attempt_result[];
 begin
   loop
@@ -84,13 +85,17 @@ begin
         select jobs_internal.stop_reason((i.item).job_id, (i.item).attempt) as reason offset 0
       ) as r
       where r.reason is not null);
-    exit when cardinality(v_results) > 0 or jobs_internal.shutting_down()
-      or clock_timestamp() > v_until;
-    perform pg_sleep(0.02);
+    if cardinality(v_results) > 0 then
+      return v_results;
+    end if;
+    exit when v_signalled or jobs_internal.shutting_down() or clock_timestamp() > v_until;
+    begin
+      perform pg_sleep(0.02);
+    exception
+      when query_canceled then
+        v_signalled := true;  -- once more: its reason may be there by now
+    end;
   end loop;
-  if cardinality(v_results) > 0 then
-    return v_results;
-  end if;
   return array(
     select jobs_internal.interrupted_result(u::jobs_internal.work_item, p_began, p_context,
         p_message, 'interrupted')

@@ -1,7 +1,7 @@
 -- Resetting the session between two jobs: nothing of one may be seen by the next.
 --
--- These run as the owner, in the worker session; the search_path is ours when they are called and
--- when they end.
+-- These run as the owner, in the worker session. The search_path is ours when they are called, or,
+-- of reset_session, that of a job; it is ours when they end, unless reset_session is told another.
 
 -- Put the session back to its baseline after a job. Nothing of a job may be seen by the next one.
 -- Costs some 4 us.

@@ -2,8 +2,9 @@
 --
 -- To parse, plan and start a statement takes as long as a short job. So jobs that stand side by
 -- side in a chunk, and whose calls would give the same by a statement of their own
--- (jobs_internal.chunk_call), are called by one. Before and after each call stands what
--- run_without_savepoint does: a session that is reset, a name, a time limit, a start, an end.
+-- (jobs_internal.chunk_call), are called by one. Before and after each call stand begin_in_a_row and
+-- end_in_a_row, which are also those of a job that has a statement of its own
+-- (run_without_savepoint): a name, a time limit, a start; an end, and a session that is reset.
 --
 -- These run as the owner, in a session that was authenticated as the owner, so they are invoker.
 -- The search_path is the owner's from the first job to the last one, so all names in both are full;
@@ -29,16 +30,16 @@ declare
   v_results jobs_internal.attempt_result[];
   v_void text;
 begin
-  -- begin_together stands in a subquery that is not merged (OFFSET 0): it is called once for each
+  -- begin_in_a_row stands in a subquery that is not merged (OFFSET 0): it is called once for each
   -- row, before what refers to its value.
-  execute 'select pg_catalog.array_agg(jobs_internal.end_together(pyworker_item.job_id, '
+  execute 'select pg_catalog.array_agg(jobs_internal.end_in_a_row(pyworker_item.job_id, '
     'pyworker_item.attempt, pyworker_item.call_template_id, pyworker_item.queued_at, '
     'pyworker_item.call, pyworker_begin.at, '
     'case when pyworker_begin.at is not null then case pyworker_item.call_template_id'
     || p_calls || ' end end, $6, $3)) '
     'filter (where pyworker_begin.at is not null) '
     'from pg_catalog.unnest($1) with ordinality as pyworker_item '
-    'cross join lateral (select jobs_internal.begin_together(pyworker_item.ordinality, '
+    'cross join lateral (select jobs_internal.begin_in_a_row(pyworker_item.ordinality, '
     'pyworker_item.job_id, pyworker_item.attempt, pyworker_item.timeout_ms, $2, $3, $4, $5) '
     'as at offset 0) as pyworker_begin'
   into v_results using p_items, p_until, p_path, p_margin_ms, p_backend, p_baseline;
@@ -55,7 +56,7 @@ $$;
 -- chunk is over, an earlier job has asked for that, or the jobs make subtransactions themselves, of
 -- which more than 64 would slow other sessions.
 -- p_n: the place among the jobs of the statement; p_backend: as in run_chunk.
-create or replace function jobs_internal.begin_together(
+create or replace function jobs_internal.begin_in_a_row(
   p_n bigint,
   p_job bigint,
   p_attempt integer,
@@ -105,11 +106,11 @@ begin
 end
 $$;
 
--- The job that begin_together began has done its work: how it ended. Resets the session. Errors:
+-- The job that begin_in_a_row began has done its work: how it ended. Resets the session. Errors:
 -- PW040.
 -- p_call: the text that calls the function for a job by itself; p_value: its result; p_path: the
 --   search_path afterwards, that of the next one.
-create or replace function jobs_internal.end_together(
+create or replace function jobs_internal.end_in_a_row(
   p_job bigint,
   p_attempt integer,
   p_call_template_id integer,

@@ -19,7 +19,7 @@ language plpgsql volatile
 as $$
 declare
   v_call text := case when p_measure then jobs_internal.measured(p_item.call) else p_item.call end;
-  v_began timestamptz := jobs_internal.begin_together(1, p_item.job_id, p_item.attempt,
+  v_began timestamptz := jobs_internal.begin_in_a_row(1, p_item.job_id, p_item.attempt,
       p_item.timeout_ms, null, p_path, p_margin_ms, null);
   v_value jsonb;
   v_plan json;
@@ -34,10 +34,14 @@ begin
   else
     execute v_call into v_value using p_item.args;
   end if;
-  v_result := jobs_internal.end_together(p_item.job_id, p_item.attempt, p_item.call_template_id,
+  v_result := jobs_internal.end_in_a_row(p_item.job_id, p_item.attempt, p_item.call_template_id,
       p_item.queued_at, p_item.call, v_began, v_value, p_baseline, 'pg_catalog, pg_temp');
   if p_measure then
     v_result := jobs_internal.with_cost(v_result, v_plan);
+  end if;
+  if v_result.last then
+    -- that was for the others of its statement
+    perform pg_catalog.set_config('pyworker.chunk_over', '', false);
   end if;
   return v_result;
 end

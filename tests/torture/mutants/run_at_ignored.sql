@@ -35,7 +35,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.move_due_of, md5 829177e292157335e7890b62a341789a.
+-- Replaces jobs_internal.move_due_of, md5 d3fbd56c93c22473ef065a6bbc71e092.
 create or replace function jobs_internal.move_due_of(p_owner oid, p_lane integer, p_but integer[],
     p_limit integer, p_duty boolean)
 returns integer
@@ -46,7 +46,6 @@ set enable_bitmapscan = off
 set enable_sort = off
 set enable_hashjoin = off
 set enable_mergejoin = off
-set standard_conforming_strings = on  -- pgmq needs it
 as $$
 declare
   v_lane record;
@@ -75,13 +74,7 @@ begin
     join jobs_internal.lane as l on l.queue_id = d.queue_id and l.owner = p_owner
       and l.priority = d.priority
   loop
-    -- as pgmq.send_batch, for less
-    v_msg_ids := array(select nextval(to_regclass('pgmq.q_' || v_lane.pgmq_queue || '_msg_id_seq'))
-      from generate_series(1, cardinality(v_lane.ids)));
-    execute format('insert into pgmq.%I (msg_id, read_ct, enqueued_at, vt, message) '
-      'overriding system value select u.m, 0, $3, $4, jsonb_build_object(''job'', u.j)'
-      ' from unnest($1, $2) as u(m, j)', 'q_' || v_lane.pgmq_queue)
-    using v_msg_ids, v_lane.ids, now(), clock_timestamp();
+    v_msg_ids := jobs_internal.send_messages(v_lane.pgmq_queue, v_lane.ids);
     update jobs_internal.job as j
     set state = 'queued', due_at = null, lane_id = v_lane.id, msg_id = u.msg_id
     from unnest(v_lane.ids, v_msg_ids) as u(id, msg_id)
