@@ -119,6 +119,7 @@ CATCHING = {
                 "jobs_internal.read_call",
             ),
             *("jobs_internal.note_identity", "jobs_internal.first_skipped_table"),
+            "jobs_internal.stopped_results",
         ),
         "the worker's own session",
     ),
