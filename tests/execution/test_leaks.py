@@ -22,6 +22,7 @@ begin
     'custom', coalesce(current_setting('app.custom', true), ''),
     'said', coalesce(current_setting('pyworker.said', true), ''),
     'logged', coalesce(current_setting('pyworker.logged', true), ''),
+    'over', coalesce(current_setting('pyworker.chunk_over', true), ''),
     'temporary', (select count(*) from pg_class where relnamespace = pg_my_temp_schema()),
     'locks', (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
     'prepared', (select count(*) from pg_prepared_statements),

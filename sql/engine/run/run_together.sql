@@ -44,7 +44,7 @@ begin
     'as at offset 0) as pyworker_begin'
   into v_results using p_items, p_until, p_path, p_margin_ms, p_backend, p_baseline;
   v_void := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-  if pg_catalog.cardinality(v_results) < pg_catalog.cardinality(p_items) then
+  if pg_catalog.current_setting('pyworker.chunk_over', true) = 'on' then
     v_void := pg_catalog.set_config('pyworker.chunk_over', '', false);
   end if;
   return v_results;
