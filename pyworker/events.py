@@ -8,67 +8,11 @@ The log refuses what is not in here (`pyworker.log`), and docs/reference/events.
 from dataclasses import dataclass
 from typing import Literal
 
+from pyworker.event_fields import FIELDS
+
 __all__ = ["EVENTS", "FIELDS", "Event", "Level"]
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
-
-#: What every field means, wherever it occurs.
-FIELDS: dict[str, str] = {
-    "asked": "sessions asked for",
-    "at": "the server's time of the commit that holds the outcome",
-    "attempt": "which attempt at the job this was, from 1",
-    "count": "how many",
-    "database": "the database's name",
-    "detail": "the facts of a problem",
-    "drain": "true: running jobs are waited for",
-    "duty": "the part of a round that did not go well",
-    "exit_code": "what the process leaves with",
-    "failures": "tries that failed in a row",
-    "hint": "what to do about it",
-    "host": "the machine the supervisor runs on",
-    "item": "which lane, session, job or bucket: its number or name",
-    "job_id": "the job",
-    "launched": "sessions that did start",
-    "active_sessions": "worker sessions of that owner that are at work",
-    "max_attempts": "how many attempts the job may have",
-    "message": "the error's message; its detail and context are in jobs.attempts",
-    "ms": "milliseconds that the work took",
-    "ms_max": "the longest, in milliseconds",
-    "ms_p50": "the median, in milliseconds",
-    "ms_total": "all together, in milliseconds",
-    "name": "the supervisor's name",
-    "note": "what its enqueuer wrote beside the job",
-    "outage": "seconds from the loss to the return",
-    "outcome": "how the attempt ended: failed, timed_out, cancelled, lost, in_doubt, interrupted",
-    "owner": "the role that the job runs as",
-    "owners": "the roles whose jobs are served",
-    "pid": "process id, of the session in the server; of the supervisor in its own events",
-    "problem": "a short name of the problem",
-    "queue": "the job's queue",
-    "queued": "jobs that could run now (counted up to a cap)",
-    "reason": "why",
-    "removed": "stretches of old history (buckets) removed",
-    "retry_at": "the server's time of the next attempt",
-    "retry_in": "seconds until the next try",
-    "running": "jobs that run now",
-    "second": "the second summed; a batch's newest, unfinished second is counted with "
-    "the one before",
-    "seconds": "for how long, in seconds",
-    "server_version": "PostgreSQL's version number",
-    "session": "the worker session's number",
-    "signal": "cancel or terminate",
-    "sqlstate": "the error's SQLSTATE",
-    "state": "the job's state after the attempt",
-    "supervisor": "the supervisor's number in jobs.supervisors",
-    "suppressed": "how many lines like this one were left out since the last",
-    "task": "the function or statement",
-    "uptime": "seconds since the start",
-    "user": "the role that the supervisor itself connects as",
-    "vacuumed": "tables vacuumed",
-    "version": "pyworker's version",
-    "wait_event": "what the supervisor's own process in the server waited for, type:event",
-    "session_demand": "sessions that should be at work for that owner",
-}
 
 _OUTCOME = (
     "job_id task queue owner attempt max_attempts outcome state session pid ms at sqlstate "
@@ -231,6 +175,13 @@ _ALL = (
         _OUTCOME,
         "A session was told to leave in the middle of a job, by a shutdown for example. Another "
         "takes the job; no attempt is charged.",
+    ),
+    _event(
+        "attempt_held",
+        "info",
+        f"{_OUTCOME} retry_at",
+        "An operation gave up waiting for a lock, or gave way to another session. It comes back "
+        "at retry_at; no attempt is charged.",
     ),
     _event("job_failed", "error", _OUTCOME, "The job failed for good."),
     _event(

@@ -15,7 +15,7 @@ set local statement_timeout = 0;
 set local transaction_isolation = 'read committed';
 set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';
-set local pyworker.schema_version = '4';
+set local pyworker.schema_version = '5';
 
 -- One install at a time; what must be there before: the server, extensions, roles and schemas; what
 -- was installed.
@@ -47,8 +47,10 @@ select not exists (
 \ir tables/owners.sql
 \ir tables/statistics.sql
 \ir tables/installation.sql
+\ir tables/operations.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
-  (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions');
+  (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions'),
+  (5, 'operations');
 \endif
 
 -- Migrations, each where the database lacks it: see sql/README.md.
@@ -75,6 +77,12 @@ select not exists (select from jobs_internal.schema_migration where version = 4)
 \if :pyworker_pending
 \ir migrations/0004_sixteen_sessions.sql
 insert into jobs_internal.schema_migration (version, name) values (4, 'sixteen_sessions');
+\endif
+select not exists (select from jobs_internal.schema_migration where version = 5)
+  as pyworker_pending \gset
+\if :pyworker_pending
+\ir migrations/0005_operations.sql
+insert into jobs_internal.schema_migration (version, name) values (5, 'operations');
 \endif
 
 -- What all rooms use.
@@ -121,6 +129,7 @@ insert into jobs_internal.schema_migration (version, name) values (4, 'sixteen_s
 \ir engine/enqueue/statement_kind.sql
 \ir engine/enqueue/statement_words.sql
 \ir engine/enqueue/statement_target.sql
+\ir engine/enqueue/statement_operation.sql
 \ir engine/enqueue/store_statement.sql
 
 -- It is due: a lane for it, its message, and a session that is awake.
@@ -170,6 +179,9 @@ insert into jobs_internal.schema_migration (version, name) values (4, 'sixteen_s
 \ir engine/run/child_cost.sql
 
 -- What long operations work on, when they are done, and what they leave behind.
+\ir engine/operations/kinds.sql
+\ir engine/operations/options.sql
+\ir engine/operations/note_operation.sql
 \ir engine/operations/path.sql
 \ir engine/operations/identity.sql
 \ir engine/operations/maintenance_rights.sql
@@ -177,6 +189,11 @@ insert into jobs_internal.schema_migration (version, name) values (4, 'sixteen_s
 \ir engine/operations/verdict.sql
 \ir engine/operations/leftover.sql
 \ir engine/operations/clear_leftover.sql
+\ir engine/operations/beside.sql
+\ir engine/operations/politeness.sql
+\ir engine/operations/note_progress.sql
+\ir engine/operations/watch.sql
+\ir engine/operations/hold.sql
 
 -- The attempt ends: a retry, or history.
 \ir engine/finish/outcome.sql
@@ -232,6 +249,7 @@ insert into jobs_internal.schema_migration (version, name) values (4, 'sixteen_s
 \ir engine/explain/codes.sql
 \ir engine/explain/lane_waits.sql
 \ir engine/explain/functions_gone.sql
+\ir engine/explain/held.sql
 \ir engine/explain/reasons.sql
 \ir engine/explain/waiting.sql
 

@@ -168,7 +168,8 @@ def tree() -> list[str]:
     ):
         text, name = page.read_text("utf-8"), page.relative_to(TOP)
         lines = len(text.splitlines())
-        if lines > LENGTH and page.parent != MUTANTS:
+        # the table of contents is a list: a line for each file
+        if lines > LENGTH and page.parent != MUTANTS and page != sql / "install.sql":
             found.append(f"{name}: {lines} lines, {LENGTH} are allowed")
         if page.suffix == ".sql" and sql in page.parents:
             found += [

@@ -97,14 +97,15 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "jobs_internal.functions_by_name", "jobs_internal.type_of",
             "jobs_internal.signature_types", "jobs_internal.resolve", "jobs_internal.canonical",
             "jobs_internal.canonical_many", "jobs_internal.try_settings",
-            "jobs_internal.callers_path", "jobs_internal.found_by", "jobs_internal.note_identity",
+            "jobs_internal.callers_path", "jobs_internal.found_by", "jobs_internal.look_up",
+            "jobs_internal.note_identity", "jobs_internal.note_object",
             "jobs_internal.ask", "jobs_internal.first_skipped_table",
             "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.publish",
         )
     },
     **{
         ("PS005", f"jobs_internal.{name}"): _ANY_PATH
-        for name in ["argument", "run_call", "run_sql", "before_analyze", "after_analyze",
+        for name in ["argument", "run_call", "run_sql", "set_lock_timeout",
             "run_statement",
                      "reset_session", "launch_child", "wait_child", "child_outcome",
                      "detach_child", "launch_call", "read_call"]

@@ -126,6 +126,8 @@ def event_for(outcome: Outcome) -> str:
         return "job_succeeded"
     if outcome.outcome == "interrupted":
         return "attempt_interrupted"
+    if outcome.outcome == "held":
+        return "attempt_held"
     if outcome.state in _NOT_OVER:
         return "attempt_failed"
     if outcome.state == "in_doubt":

@@ -130,6 +130,6 @@ def _fields(commit: Commit, outcome: Outcome) -> dict[str, Any]:
         "hint": outcome.error.hint,
         "note": outcome.note,
     }
-    if event_for(outcome) == "attempt_failed":
+    if event_for(outcome) in ("attempt_failed", "attempt_held"):
         fields["retry_at"] = outcome.retry_at
     return fields

@@ -179,6 +179,7 @@ begin
   v_id := jobs_internal.store_statement(statement, queue, run_at, timeout, max_attempts, unique_key,
       priority, settings, note, done_when, rollback,
     options, jobs_internal.callers_path());
+  perform jobs_internal.note_object(v_id);
   return v_id;
 end
 $$;

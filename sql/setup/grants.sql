@@ -61,6 +61,9 @@ grant execute on function
       jsonb, text, text, jsonb, text),
   jobs_internal.callers_path()
 to jobs_producer;
+grant execute on function jobs_internal.note_object(bigint, text),
+  jobs_internal.operation_text(bigint), jobs_internal.look_up(jsonb, jsonb),
+  jobs_internal.store_object(bigint, jsonb) to jobs_producer, jobs_runner;
 grant execute on function
   jobs_internal.cancel(bigint), jobs_internal.retry(bigint), jobs_internal.run_now(bigint),
   jobs_internal.set_priority(bigint, text), jobs_internal.wait(bigint, interval),
@@ -125,8 +128,7 @@ grant execute on function
   jobs_internal.run_in_savepoint(jobs_internal.work_item, bigint, text, bigint, jsonb, boolean),
   jobs_internal.begin_attempt(jobs_internal.work_item, bigint),
   jobs_internal.run_call(jobs_internal.work_item, jobs_internal.attempt_result, boolean),
-  jobs_internal.run_sql(jobs_internal.work_item, jobs_internal.attempt_result, bigint, boolean),
-  jobs_internal.before_analyze(bigint, bigint), jobs_internal.after_analyze(bigint),
+  jobs_internal.run_sql(jobs_internal.work_item, jobs_internal.attempt_result, boolean),
   jobs_internal.end_of_attempt(jobs_internal.attempt_result, boolean, jsonb),
   jobs_internal.save_result(jsonb), jobs_internal.run_statement(text),
     jobs_internal.measured(text, boolean), jobs_internal.saved_result(),
@@ -173,6 +175,12 @@ grant execute on function
     jobs_internal.ask(jobs_internal.work_item, text), jobs_internal.unverified(bigint),
   jobs_internal.runs_again(bigint, jsonb), jobs_internal.text_now(bigint),
     jobs_internal.leftovers(bigint),
+  jobs_internal.set_lock_timeout(jobs_internal.work_item), jobs_internal.manners(bigint),
+  jobs_internal.relations_to_lock(bigint), jobs_internal.was_held(bigint),
+  jobs_internal.look_at_operation(bigint, bigint, integer, integer),
+  jobs_internal.way_given(bigint, integer),
+  jobs_internal.gave_way(jobs_internal.attempt_result, jsonb),
+  jobs_internal.path_for(jsonb, text, text),
   jobs_internal.builds_index(bigint), jobs_internal.store_made_index(bigint, bigint, oid),
     jobs_internal.index_of_child(integer),
   jobs_internal.in_the_way(oid), jobs_internal.say_wait(bigint, bigint, integer, text),

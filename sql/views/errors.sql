@@ -70,7 +70,10 @@ from (values
   ('PWD01', false, 'outcome: ended unseen, and nothing can tell how'),
   ('PWL01', true, 'outcome: the session that ran it died'),
   ('PWL02', false, 'outcome: the server crashed whenever it ran'),
-  ('PWT01', true, 'outcome: timed out')
+  ('PWT01', true, 'outcome: timed out'),
+  ('PWT02', true, 'outcome: waited too long for transactions of others (wait_timeout)'),
+  ('PWY01', true, 'outcome: gave way to a session that waited for its lock'),
+  ('PWY02', true, 'outcome: stepped aside, before a deadlock made it the victim')
 ) as e(sqlstate, retry, meaning)
 order by e.sqlstate;
 comment on view jobs.errors is 'The errors of pyworker; each is raised with DETAIL and HINT';

@@ -12,7 +12,7 @@ CONSTANTS = {
     "UNPINNED": "tests/catalog/test_functions.py",
     "CALLS": "tests/catalog/test_privileges.py",
     "GROUPS": "docs/queries.py",
-    "FIELDS": "pyworker/events.py",
+    "FIELDS": "pyworker/event_fields.py",
     "event_for": "pyworker/supervisor/decisions.py",
     "elsewhere": "tests/sql/test_refusals.py",
     "test_comments": "tests/catalog/test_functions.py",

@@ -787,7 +787,7 @@ def test_an_analyze_that_passes_over_a_foreign_partition_fails(database: Databas
     found = database.job(job)
     assert (found["state"], found["error"]["sqlstate"]) == ("failed", "PW043"), found
     assert "app.far" in found["error"]["detail"]
-    assert database.result(near) == {"rows": 0}
+    assert database.result(near) == {"command_tag": "ANALYZE", "verified": True}
 
 
 def test_tablespaces_and_subscriptions_have_a_post_condition(database: Database) -> None:

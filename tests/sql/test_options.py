@@ -93,7 +93,19 @@ def test_condition_and_way_back_stay_with_the_statement(database: Database) -> N
 def test_the_view_lists_what_the_check_takes(database: Database) -> None:
     """For each function and key: what jobs.options says is taken is taken, all else is refused."""
     database.run("select jobs.publish('app.keep', 'other')")
-    sample = {"boolean": True, "text": "select true"}
+    sample = {
+        "boolean": True,
+        "text": "select true",
+        "array": ["select 1"],
+        "number": 3,
+        "lock_timeout": "1 s",
+        "wait_timeout": "1 s",
+        "on_deadlock_risk": "warn",
+    }
+    polite = ["lock_attempts", "lock_timeout"]  # of what others queue behind
+    builds = ["wait_timeout", "wait_for_snapshots", "on_deadlock_risk"]
+    statements = dict.fromkeys(polite, "analyze app.ledger")
+    statements |= dict.fromkeys(builds, "drop index concurrently app.i")
     listed = database.run("select key, type, functions from jobs.options")
     assert {key for key, _, _ in listed} == {
         "repeatable",
@@ -101,6 +113,10 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
         "rollback",
         "title",
         "notify",
+        "measure",
+        "yield",
+        *polite,
+        *builds,
     }
     calls = {
         "enqueue": ("app", "select jobs.enqueue('app.keep', '{\"tag\": \"x\"}', options => %s)"),
@@ -111,7 +127,7 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
                 " options => %s)"
             ),
         ),
-        "enqueue_sql": ("app", "select jobs.enqueue_sql('vacuum', options => %s)"),
+        "enqueue_sql": ("app", "select jobs.enqueue_sql('{}', options => %s)"),
         "enqueue_published": (
             "other",
             "select jobs.enqueue_published('app.keep', '{\"tag\": \"x\"}', options => %s)",
@@ -119,9 +135,10 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
     }
     for key, kind, functions in listed:
         for function, (role, query) in calls.items():
-            given = [Jsonb({key: sample[kind]})]
+            given = [Jsonb({key: sample.get(key, sample[kind])})]
+            text = query.replace("'{}'", f"'{statements.get(key, 'vacuum')}'")
             refused = sqlstate_of(
-                lambda query=query, given=given, role=role: database.run(query, given, role=role)
+                lambda text=text, given=given, role=role: database.run(text, given, role=role)
             )
             assert refused == (None if function in functions else "PW029"), (key, function)
 

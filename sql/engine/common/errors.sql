@@ -25,7 +25,7 @@ begin atomic
       'SQL statement "explain \\(analyze, buffers, wal,'
       '|SQL statement "select pg_catalog\\.array_agg\\(jobs_internal\\.end_in_a_row'
       '|PL/pgSQL function jobs_internal\\.(run_in_savepoint|run_without_savepoint|run_call|run_sql'
-      '|before_analyze|after_analyze)\\().*$', ''), 8000), '')
+      ')\\().*$', ''), 8000), '')
   ) || jsonb_strip_nulls(jsonb_build_object(
     'constraint', nullif(p_constraint, ''), 'table', nullif(p_table, '')));
 end;

@@ -33,6 +33,9 @@ begin
         then format('the option "%s" must be a JSON %s, not %s', v_given.key,
           case v_option.type when 'text' then 'string' else v_option.type end,
             jsonb_typeof(v_given.value))
+      when v_option.type = 'array' and (jsonb_array_length(v_given.value) > 20 or exists (
+          select from jsonb_array_elements(v_given.value) as e where jsonb_typeof(e) <> 'string'))
+        then format('the option "%s" must be an array of up to 20 strings', v_given.key)
       when v_given.key = 'repeatable' and not p_call
         then 'the option "repeatable" is not for functions, whose work and end are one commit: '
           'they are always run again'
@@ -54,22 +57,6 @@ begin
   return nullif(p_options - array['done_when', 'rollback'], '{}');
 end
 $$;
-
--- Whether a job that ended unseen may simply be run again: it says so, or its statement is of a
--- kind that always may.
--- Null: there is no such live job.
-create or replace function jobs_internal.is_repeatable(p_job bigint)
-returns boolean
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select coalesce((j.options ->> 'repeatable')::boolean,
-    s.command ~ '^(vacuum|analyze|analyse|reindex|refresh|cluster|checkpoint|alter system)\M',
-      false)
-  from jobs_internal.job as j
-  left join jobs_internal.statement as s on s.job_id = j.id
-  where j.id = p_job;
-end;
 
 -- What a caller asked of settings, tried with the caller's rights and undone. Errors: PW011, PW012,
 -- PW013. Invoker on purpose: whether a role may set something is its own right.

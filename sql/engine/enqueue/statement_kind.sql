@@ -34,13 +34,15 @@ $$;
 
 -- What kind of statement a text is.
 -- Returns: command (its first words, without names and values), top_level (it runs outside a
---   transaction), target (what it works on, as target_of; null: unknown). Errors: PW014 empty,
---   PW017 more than one or unfinished, PW018 too long, PW021 not allowed.
+--   transaction, or apart because it takes long), target (what it works on, as target_of; null:
+--   unknown), operation (the long operation that it is, as operation_of; null: none). Errors:
+--   PW014 empty, PW017 more than one or unfinished, PW018 too long, PW021 not allowed.
 create or replace function jobs_internal.classify(
   p_text text,
   out command text,
   out top_level boolean,
-  out target jsonb
+  out target jsonb,
+  out operation jsonb
 )
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -103,6 +105,7 @@ begin
       hint = 'See docs/reference/sql.md for what jobs.enqueue_sql takes. A retry cannot help.';
   end if;
   target := jobs_internal.target_of(v_words, v_raw);
+  operation := jobs_internal.operation_of(v_words, v_raw, target);
   command := lower(case
     when target ->> 'kind' in ('create_index', 'drop_index') and (target -> 'concurrently')::boolean
       then v_w || ' INDEX CONCURRENTLY'
@@ -120,7 +123,8 @@ begin
     else v_w
   end);
   top_level := v_w in ('VACUUM', 'CALL', 'DO', 'CHECKPOINT')
-    or coalesce((target -> 'concurrently')::boolean and target ->> 'kind' <> 'refresh', false)
+    or exists (select from jobs_internal.operation_kinds() as k
+      where k.kind = operation ->> 'kind' and k.runs_apart)
     or coalesce(target ->> 'kind' in ('create', 'drop', 'move')
         or target ->> 'scope' in ('schema', 'database', 'system'), false)
     or (v_w = 'ALTER' and v_words[2] = 'SYSTEM')

@@ -1,7 +1,7 @@
 -- Storing a statement job.
 
 -- Check and store a statement job. done_when and rollback may be options as well as parameters.
--- Errors: PW014, PW017, PW018, PW021, PW029 and those of store_job.
+-- Writes: statement, operation. Errors: PW014, PW017, PW018, PW021, PW029 and those of store_job.
 create or replace function jobs_internal.store_statement(
   p_statement text,
   p_queue text,
@@ -48,6 +48,9 @@ begin
   end if;
   v_kind := jobs_internal.classify(coalesce(p_statement, ''));
   perform jobs_internal.assert_readable(p_statement, 'the statement');
+  if p_options <> '{}' then
+    perform jobs_internal.assert_operation_options(p_options, v_kind.operation ->> 'kind');
+  end if;
   if v_done_when is not null then
     if (select l.words[1] from jobs_internal.lex(left(v_done_when, 10000)) as l) not in ('SELECT',
         'WITH', 'VALUES') then
@@ -73,6 +76,10 @@ begin
           then jobs_internal.built_in_condition(v_kind.target) end), v_rollback, p_path,
       case when not v_kind.target ? 'unsure' then left(v_kind.target ->> 'object', 200) end,
         v_kind.target);
+    if v_kind.operation is not null then
+      perform jobs_internal.store_operation(v_job.job_id, jobs_internal.caller(),
+          v_kind.operation, v_kind.target ->> 'object', v_rollback);
+    end if;
   end if;
   return v_job.job_id;
 end

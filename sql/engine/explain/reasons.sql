@@ -160,6 +160,11 @@ begin
         else p_job.attempt + 1 end;
     return;
   end if;
+  return query select o.n, o.code, o.reason, o.since, o.until, o.pids, o.jobs, null::text
+    from jobs_internal.put_off(p_job) as o;
+  if found then
+    return;
+  end if;
   if p_job.due_at > v_now and p_job.attempt > 0 then
     return query select 50, 'retry',
       format('attempt %s of %s %s; the next one is due at %s', p_job.attempt, p_job.max_attempts,

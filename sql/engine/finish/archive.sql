@@ -125,6 +125,11 @@ begin
   into per_task, finished, v_asked, v_bucket, v_statements
   from tasks as t;
   -- Not those that succeeded at once and said nothing: nearly all.
+  if v_statements then
+    update jobs_internal.operation as o
+    set state = p_state, ended_at = clock_timestamp(), deadlock_risk = null, gives_way = null
+    where o.job_id = any (v_ids);
+  end if;
   if v_statements or jobs_internal.has_earlier_attempts(v_ids) then
     perform jobs_internal.archive_attempts(v_ids, v_bucket);
   end if;
@@ -139,8 +144,8 @@ end
 $$;
 
 -- Take all attempts back, the last one too, for a job that lives again; its row of finished is
--- left to the caller. Writes: attempt, log_line, statement, finished_attempt, finished_log_line,
--- finished_statement.
+-- left to the caller. Writes: attempt, log_line, statement, operation, finished_attempt,
+-- finished_log_line, finished_statement.
 create or replace function jobs_internal.restore_attempts(p_job bigint, p_bucket integer)
 returns void
 language sql volatile security definer
@@ -183,4 +188,8 @@ begin atomic
       object, target, identity)
   select g.job_id, g.body, g.command, g.top_level, g.done_when, g.rollback_sql, g.path, g.object,
     g.target, g.identity from gone as g;
+  -- it lives again, and everything about it is counted anew
+  update jobs_internal.operation as o
+  set state = null, ended_at = null, lock_attempts = 0, yields = 0, step_asides = 0, held = null
+  where o.job_id = p_job;
 end;

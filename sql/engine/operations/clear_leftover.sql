@@ -12,35 +12,6 @@ begin atomic
         'drop index concurrently'));
 end;
 
--- Whether another job of the same owner builds or drops an index of the same table concurrently.
--- Two of them wait for each other's snapshots until one is a deadlock's victim and leaves an
--- invalid index. A courtesy, from what their statements name: an index that another role builds is
--- not looked for. One of them may name the schema and the other not, so that the last part of the
--- name decides.
-create or replace function jobs_internal.is_built_beside(p_job bigint)
-returns boolean
-language sql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  with work as (
-    select j.id, j.owner, (case when s.target ->> 'kind' = 'create_index'
-        then parse_ident(s.target ->> 'table')
-      when s.target ->> 'scope' = 'table' then parse_ident(s.target ->> 'name') end) as names
-    from (select p_job union all select r.job_id from jobs_internal.session as r
-    where r.job_id <> p_job) as w(id)
-    join jobs_internal.job as j on j.id = w.id
-    join jobs_internal.statement as s on s.job_id = w.id
-    where s.command in ('create index concurrently', 'reindex concurrently',
-        'drop index concurrently')
-  )
-  select exists (
-    select from work as mine
-    join work as other on other.id <> mine.id and other.owner = mine.owner
-    where mine.id = p_job
-      and coalesce(other.names[cardinality(other.names)] = mine.names[cardinality(mine.names)],
-          true))
-$$;
-
 -- Who keeps an invalid index from being dropped now: sessions and prepared transactions that hold
 -- its table at SHARE or stronger, or wait for that. Such a one may make the index valid itself, as
 -- TRUNCATE, CLUSTER and REINDEX do. Null: none.

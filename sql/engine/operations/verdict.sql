@@ -63,6 +63,22 @@ begin
 end
 $$;
 
+-- Whether a job that ended unseen may simply be run again: it says so, or its statement is of a
+-- kind that always may.
+-- Null: there is no such live job.
+create or replace function jobs_internal.is_repeatable(p_job bigint)
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce((j.options ->> 'repeatable')::boolean,
+    s.command ~ '^(vacuum|analyze|analyse|reindex|refresh|cluster|checkpoint|alter system)\M',
+      false)
+  from jobs_internal.job as j
+  left join jobs_internal.statement as s on s.job_id = j.id
+  where j.id = p_job;
+end;
+
 -- Whether a statement whose attempt ended unseen, and whose end is not known to be true, is run
 -- again. What its job says counts; else its kind, else a post-condition that is known to be false:
 -- then another attempt is what brings it about.

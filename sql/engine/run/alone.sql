@@ -5,8 +5,8 @@
 -- owner is fine, dropped and made anew by the same owner is found again by its signature; anything
 -- else is an error of the job.
 -- Returns: the item with the call to make; mode 'refused' with the reason in call, when it cannot
---   run at all; mode 'held' when another suspect of a crash is on trial, or another index of the
---   same table is being built: its message comes back in a moment.
+--   run at all; mode 'held' when another suspect of a crash is on trial, or another operation works
+--   on the same table: its message comes back in a moment.
 create or replace function jobs_internal.begin_alone(p_session bigint, p_lane integer,
     p_item jobs_internal.work_item)
 returns jobs_internal.work_item
@@ -22,7 +22,6 @@ declare
   v_new jobs_internal.call_template;
   v_func oid;
   v_why text;
-  v_beside boolean;
   v_hold interval;
   v_publication integer;
 begin
@@ -36,17 +35,13 @@ begin
     v_item.mode := 'gone';
     return v_item;
   end if;
-  if p_item.mode = 'child' and jobs_internal.builds_index(p_item.job_id) then
-    -- One after the other, to the commit of the start: two that start in the same moment would not
-    -- see each other. By a row of this owner's: no other owner waits for it.
-    perform from jobs_internal.lane as l where l.owner = v_session.owner order by l.id
-      limit 1 for no key update;
-    v_beside := jobs_internal.is_built_beside(p_item.job_id);
+  if p_item.call_template_id is null then
+    v_hold := jobs_internal.start_operation(p_item.job_id, v_item.attempt);
   end if;
-  v_hold := case
-    when v_beside then interval '1 second'
-    when not jobs_internal.start_isolated_run(p_session, p_item.job_id, v_item.attempt)
-      then interval '0.2 seconds' end;
+  if v_hold is null
+    and not jobs_internal.start_isolated_run(p_session, p_item.job_id, v_item.attempt) then
+    v_hold := interval '0.2 seconds';
+  end if;
   if v_hold is not null then
     execute format('update pgmq.%I set vt = pg_catalog.clock_timestamp() + $2 where msg_id = $1',
         'q_pyworker_' || p_lane)

@@ -74,21 +74,16 @@ begin
 end
 $$;
 
--- Run the statement of a job: how many rows it changed or returned, what it cost, and, of ANALYZE,
--- what can be said of its work. Errors: PW043; of ANALYZE, that a table would be passed over.
+-- Run the statement of a job: how many rows it changed or returned, and what it cost.
 create or replace function jobs_internal.run_sql(p_item jobs_internal.work_item,
-    p_result jobs_internal.attempt_result, p_session bigint, p_measure boolean)
+    p_result jobs_internal.attempt_result, p_measure boolean)
 returns jobs_internal.attempt_result
 language plpgsql volatile
 as $$
 declare
   v_plan pg_catalog.json;
   v_void pg_catalog.text;
-  v_analyzes boolean := p_item.task operator(pg_catalog.=) any (array['analyze', 'analyse']);
 begin
-  if v_analyzes then
-    v_void := jobs_internal.before_analyze(p_session, p_item.job_id);
-  end if;
   -- Its strings are read as they were when it was checked.
   v_void := pg_catalog.set_config('standard_conforming_strings', 'on', false);
   if p_measure then
@@ -103,58 +98,7 @@ begin
     set role none;
   end if;
   p_result.result := pg_catalog.jsonb_build_object('rows', p_result.rows);
-  if v_analyzes then
-    p_result.result := p_result.result
-      operator(pg_catalog.||) jobs_internal.after_analyze(p_item.job_id);
-  end if;
   return p_result;
-end
-$$;
-
--- Note what an ANALYZE works on. Raises what the server would only warn of: it would pass a table
--- over. Leaves search_path as it is, that of the job.
-create or replace function jobs_internal.before_analyze(p_session bigint, p_job bigint)
-returns void
-language plpgsql volatile
-as $$
-declare
-  v_path pg_catalog.text := pg_catalog.current_setting('search_path');
-  v_skipped pg_catalog.jsonb := jobs_internal.first_skipped_table(
-      (jobs_internal.noted(p_job)).target, v_path);
-  v_void pg_catalog.text;
-begin
-  if v_skipped is null then
-    perform jobs_internal.note_identity(p_session, p_job, v_path);
-  end if;
-  v_void := pg_catalog.set_config('search_path', v_path, false);
-  if v_skipped is not null then
-    raise exception using errcode = v_skipped operator(pg_catalog.->>) 'sqlstate',
-      message = v_skipped operator(pg_catalog.->>) 'message',
-      detail = v_skipped operator(pg_catalog.->>) 'detail',
-      hint = v_skipped operator(pg_catalog.->>) 'hint';
-  end if;
-end
-$$;
-
--- What is to be said of an ANALYZE that ran: {} when all of it was done. Errors: PW043.
-create or replace function jobs_internal.after_analyze(p_job bigint)
-returns jsonb
-language plpgsql volatile
-as $$
-declare
-  v_verdict pg_catalog.jsonb := jobs_internal.judge(p_job);
-begin
-  if pg_catalog.jsonb_exists(v_verdict, 'skipped') then
-    return '{"verified": false}'
-      operator(pg_catalog.||) (v_verdict operator(pg_catalog.-) 'done');
-  elsif v_verdict operator(pg_catalog.->>) 'done' operator(pg_catalog.=) 'false' then
-    raise exception using errcode = 'PW043',
-      message = 'the statement ran, but its post-condition is not true',
-      detail = v_verdict operator(pg_catalog.->>) 'why',
-      hint = 'What it did was undone. Name the tables and partitions that it can work on. A retry '
-        'cannot help.';
-  end if;
-  return '{}';
 end
 $$;
 

@@ -65,7 +65,11 @@ create or replace function jobs_internal.child_error(
 returns jobs_internal.attempt_result
 language plpgsql volatile
 as $$
+declare
+  v_way jsonb;
 begin
+  v_way := case when p_report.sqlstate = '57014' and p_child.stop_reason is null
+    then jobs_internal.way_given(p_item.job_id, p_item.attempt) end;
   p_result.outcome := case
     when p_report.sqlstate = '57014' then coalesce(p_child.stop_reason, case
       when p_item.timeout_ms is not null and p_result.finished_at
@@ -76,7 +80,9 @@ begin
     when p_report.sqlstate = '22023' and pg_catalog.strpos(p_report.message,
         '"' || pg_catalog.current_setting('session_authorization') || '"') > 0 then 'no_slot'
     else 'failed' end;
-  if p_result.outcome in ('timed_out', 'cancelled') then
+  if v_way is not null then
+    p_result := jobs_internal.gave_way(p_result, v_way);
+  elsif p_result.outcome in ('timed_out', 'cancelled') then
     p_result.error := jobs_internal.stop_error(p_result.outcome,
         p_item.timeout_ms * interval '1 ms', 'Its session was cancelled.', p_report.context);
   else

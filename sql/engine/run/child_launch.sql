@@ -26,7 +26,8 @@ declare
 begin
   -- Counts of a table may have moved for another reason since: they are asked only of an attempt
   -- that ended unseen.
-  if p_item.done_when is not null and (p_item.attempt > 1 or p_item.verify)
+  if p_item.done_when is not null
+    and (p_item.attempt > 1 or p_item.verify or jobs_internal.was_held(p_item.job_id))
     and (p_item.verify or coalesce(p_item.task not in ('vacuum', 'analyze', 'analyse'), true))
   then
     v_said := jobs_internal.ask(p_item, p_path);
@@ -130,7 +131,12 @@ begin
   perform pg_catalog.set_config('statement_timeout',
     case when p_item.timeout_ms is null then 0
       else least(p_item.timeout_ms + p_margin_ms, 2147483647) end::text, false);
-  if (p_item.attempt > 1 or p_item.verify) and p_item.statement is not null then
+  if p_item.statement is not null then
+    -- none of the role's own for a concurrent build: that would lose its work
+    perform jobs_internal.set_lock_timeout(p_item);
+  end if;
+  if p_item.statement is not null
+    and (p_item.attempt > 1 or p_item.verify or jobs_internal.was_held(p_item.job_id)) then
     p_child.statement := coalesce(jobs_internal.text_now(p_item.job_id), p_child.statement);
   end if;
   if p_child.statement ~ ' finalize$' then

@@ -56,6 +56,8 @@ declare
   v_gone boolean := false;
   v_looked timestamptz;
   v_seconds double precision := 0.002;
+  v_cancels boolean := false;
+  v_seen_at timestamptz := pg_catalog.clock_timestamp();
   v_learns boolean := p_item.task is not distinct from 'create index concurrently';
 begin
   while not v_gone loop
@@ -66,6 +68,13 @@ begin
         v_learns := not jobs_internal.note_index(p_session, p_item.job_id, p_child.pid);
       end if;
       if not v_gone and v_seconds >= 0.05 then
+        if p_item.statement is not null
+          and pg_catalog.clock_timestamp() not between v_seen_at and v_seen_at + interval '1 second'
+        then
+          v_seen_at := pg_catalog.clock_timestamp();
+          v_cancels := jobs_internal.look_at_operation(p_session, p_item.job_id, p_item.attempt,
+              p_child.pid);
+        end if;
         if not p_child.noted then
           p_child := jobs_internal.note_watched_child(p_session, p_item, p_child);
         end if;
@@ -103,6 +112,11 @@ begin
     end;
     v_seconds := least(v_seconds * 1.5, 0.05);
     commit;
+    if v_cancels and not v_gone then
+      -- the reason is committed
+      perform pg_catalog.pg_cancel_backend(p_child.pid);
+      v_cancels := false;
+    end if;
   end loop;
 end
 $$;

@@ -43,6 +43,9 @@ begin
         perform pg_catalog.set_config(v_name, v_value, false);
       end loop;
     end if;
+    if p_item.statement is not null then
+      v_void := jobs_internal.set_lock_timeout(p_item)::pg_catalog.text;
+    end if;
     if p_item.mode operator(pg_catalog.=) 'refused' then
       raise exception using errcode = 'PW042', message = p_item.call,
         detail = 'It was otherwise when the job was enqueued.',
@@ -58,7 +61,7 @@ begin
     elsif p_item.statement is null then
       v_ran := jobs_internal.run_call(p_item, v_ran, p_measure);
     else
-      v_ran := jobs_internal.run_sql(p_item, v_ran, p_fence, p_measure);
+      v_ran := jobs_internal.run_sql(p_item, v_ran, p_measure);
       if p_item.done_when is not null then
         v_asked := true;
         execute p_item.done_when into v_done;

@@ -35,7 +35,8 @@ begin
     perform jobs_internal.note_identity(p_session, p_item.job_id, v_path);
     commit;
     v_builds := jobs_internal.builds_index(p_item.job_id);
-    if v_builds and (p_item.attempt > 1 or p_item.verify)
+    if v_builds
+      and (p_item.attempt > 1 or p_item.verify or jobs_internal.was_held(p_item.job_id))
       and (jobs_internal.judge(p_item.job_id) ->> 'done') is distinct from 'true' then
       call jobs_internal.clear_leftover(p_session, p_item, null, p_baseline, p_result);
       v_left := array(select l.name from jobs_internal.leftovers(p_item.job_id) as l
@@ -58,7 +59,7 @@ begin
   if not v_builds or p_result.outcome in ('left', 'no_slot') then
     return;
   end if;
-  if v_again and p_result.outcome in ('succeeded', 'failed') then
+  if v_again and p_result.outcome in ('succeeded', 'failed', 'held') then
     -- It may have been seen done and have left the old index; where it failed, there may be no
     -- other attempt. No reason to wait for long. After a timeout or a cancel signals are still on
     -- their way, and would end this instead.

@@ -16,6 +16,11 @@ declare
   v_child boolean := p_item.mode = 'child';  -- what it did is done
 begin
   p_state.stats := null;
+  if p_item.call_template_id is null then
+    -- what its names mean now: operations on one table do not start side by side
+    perform jobs_internal.note_object(p_item.job_id,
+        jobs_internal.path_for(p_item.settings, p_item.path, p_state.path));
+  end if;
   v_item := jobs_internal.begin_alone(p_state.session_id, p_state.lane_id, p_item);
   commit;
   p_state.claim_open := false;

@@ -1,6 +1,6 @@
 -- What an interrupted build of an index left is not dropped before the next attempt.
 
--- Replaces jobs_internal.run_top_level, md5 4c2275850a2b1d35abd07b5fa2400862.
+-- Replaces jobs_internal.run_top_level, md5 90e3a67a79a27d4d1198bf0d40334741.
 create or replace procedure jobs_internal.run_top_level(
   p_session bigint,
   p_item jobs_internal.work_item,
@@ -52,7 +52,7 @@ begin
   if not v_builds or p_result.outcome in ('left', 'no_slot') then
     return;
   end if;
-  if v_again and p_result.outcome in ('succeeded', 'failed') then
+  if v_again and p_result.outcome in ('succeeded', 'failed', 'held') then
     -- It may have been seen done and have left the old index; where it failed, there may be no
     -- other attempt. No reason to wait for long. After a timeout or a cancel signals are still on
     -- their way, and would end this instead.

@@ -1,6 +1,6 @@
 -- A job that failed is not tried again.
 
--- Replaces jobs_internal.end_attempt, md5 296745daa5991d1305880799f1277c9e.
+-- Replaces jobs_internal.end_attempt, md5 71df489af0feca693ec4a30963b7f7ce.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
     p_result jobs_internal.attempt_result)
@@ -19,6 +19,7 @@ declare
   v_cancelled boolean;
   v_top_level boolean;
   v_excused boolean;
+  v_held jsonb;
 begin
   select j.* into v_job from jobs_internal.job as j
   where j.id = p_result.job_id and j.state = p_state and j.attempt = p_expected
@@ -69,6 +70,24 @@ begin
         'pg_terminate_backend), or it raises that error itself.',
         'The last time it said: ' || (v_error ->> 'message') || '.', v_error ->> 'detail'),
         'Look in the server log; then select jobs.retry(id).', v_error ->> 'context');
+  end if;
+
+  v_held := jobs_internal.hold(v_job, p_result);
+  if v_held is not null and not v_cancelled then
+    -- An operation that gave up a lock, or gave way: nothing is charged.
+    v_due := clock_timestamp() + make_interval(secs => (v_held ->> 'pause')::double precision);
+    update jobs_internal.job
+    set state = 'scheduled', due_at = v_due, session_id = null, msg_id = null, started_at = null,
+      child_pid = null, child_start = null, attempt = p_result.attempt - 1, error = v_error
+    where id = v_job.id;
+    return jsonb_build_object('job_id', v_job.id, 'task',
+        jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', 'held', 'attempt',
+        p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled', 'retry_at',
+        v_due, 'error', jobs_internal.brief_error(v_error), 'note',
+        jobs_internal.brief_note(v_job.note));
+  elsif v_outcome = 'held' then
+    v_outcome := 'cancelled';
+    v_error := jobs_internal.stop_error('cancelled', null, null);
   end if;
 
   p_result.outcome := v_outcome;

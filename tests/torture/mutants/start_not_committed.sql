@@ -1,7 +1,7 @@
 -- The start of a lone job is committed with its end: no session counts the job that crashes the
 -- server.
 
--- Replaces jobs_internal.work_alone, md5 c17aee55d2d7aa9cbc8f093470b53013.
+-- Replaces jobs_internal.work_alone, md5 9440c213ca068694007342942750c7ff.
 create or replace procedure jobs_internal.work_alone(
   p_item jobs_internal.work_item,
   inout p_state jobs_internal.worker_state
@@ -14,6 +14,11 @@ declare
   v_child boolean := p_item.mode = 'child';  -- what it did is done
 begin
   p_state.stats := null;
+  if p_item.call_template_id is null then
+    -- what its names mean now: operations on one table do not start side by side
+    perform jobs_internal.note_object(p_item.job_id,
+        jobs_internal.path_for(p_item.settings, p_item.path, p_state.path));
+  end if;
   v_item := jobs_internal.begin_alone(p_state.session_id, p_state.lane_id, p_item);
   p_state.claim_open := false;
   p_state.chunk_size := 1;

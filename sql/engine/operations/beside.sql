@@ -1,0 +1,80 @@
+-- Operations that must not run side by side: their locks exclude each other on one relation,
+-- also of different owners. The row of a running job holds that, so a rescue frees it with the job.
+
+-- Whether a concurrent build takes snapshots for which others of its kind wait: of an index with
+-- an expression or a condition, and of one whose columns cannot be read for sure.
+create or replace function jobs_internal.holds_snapshots(p_job bigint, p_relations oid[])
+returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce(bool_or(case s.target ->> 'kind'
+      when 'create_index' then s.target ->> 'columns' is null
+      when 'reindex' then exists (select from pg_index as i
+        where i.indrelid = any (p_relations) and (i.indexprs is not null or i.indpred is not null))
+      else false end), false)
+  from jobs_internal.statement as s
+  where s.job_id = p_job;
+end;
+
+-- The job that keeps an operation from starting now; null: none. A concurrent build of which it is
+-- not known what it builds on runs beside no other.
+create or replace function jobs_internal.operation_beside(p_job bigint)
+returns bigint
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select other.job_id
+  from jobs_internal.operation as mine
+  join jobs_internal.operation as other on other.job_id <> mine.job_id and other.ended_at is null
+  join jobs_internal.job as j on j.id = other.job_id and j.state = 'running'
+  join jobs_internal.operation_kinds() as k on k.kind = mine.kind
+  join jobs_internal.operation_kinds() as ok on ok.kind = other.kind
+  where mine.job_id = p_job
+    and (mine.relations && other.relations
+        and jobs_internal.modes_conflict(mine.lock_mode, other.lock_mode)
+      or k.waits and ok.waits and (
+        coalesce(cardinality(mine.relations), 0) = 0
+        or coalesce(cardinality(other.relations), 0) = 0
+        or jobs_internal.holds_snapshots(mine.job_id, mine.relations)
+        and jobs_internal.holds_snapshots(other.job_id, other.relations)))
+  order by other.job_id
+  limit 1;
+end;
+
+-- An operation of the calling session's owner is about to start: it may, or another is in its way.
+-- Holds the row of operation_start to the commit of the start, so that two that start in the same
+-- moment see each other; where another session holds it, none is waited for.
+-- Returns: null: it may; else how long until it is looked at again. Writes: operation.
+-- Locks: operation_start (skip locked).
+create or replace function jobs_internal.start_operation(p_job bigint, p_attempt integer)
+returns interval
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_other bigint;
+begin
+  if not exists (select from jobs_internal.operation as o where o.job_id = p_job
+      and o.owner = jobs_internal.caller()) then
+    return null;
+  end if;
+  perform from jobs_internal.operation_start for update skip locked;
+  if not found then
+    return interval '50 milliseconds';
+  end if;
+  v_other := jobs_internal.operation_beside(p_job);
+  if v_other is not null then
+    update jobs_internal.operation as o
+    set held = jsonb_build_object('why', 'beside', 'job', v_other, 'at', clock_timestamp())
+    where o.job_id = p_job and (o.held ->> 'job')::bigint is distinct from v_other;
+    return interval '1 second';
+  end if;
+  update jobs_internal.operation as o
+  set started_at = coalesce(o.started_at, clock_timestamp()), attempt = p_attempt, phase = null,
+    percent = null, progress_source = null, looked_at = null, weights = null,
+    last_progress = null, deadlock_risk = null, gives_way = null
+  where o.job_id = p_job;
+  return null;
+end
+$$;

@@ -1,0 +1,167 @@
+-- What is known of a long operation before it runs: its row, and the object that it works on.
+
+-- Make the row of a statement job that is a long operation. p_operation: as operation_of; null:
+-- it is none. Writes: operation.
+create or replace function jobs_internal.store_operation(p_job bigint, p_owner oid,
+    p_operation jsonb, p_object text, p_undo text)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  insert into jobs_internal.operation (job_id, owner, kind, object_name, lock_mode, undo_sql)
+  select p_job, p_owner, k.kind, left(p_object, 200), coalesce(k.lock_mode,
+      p_operation ->> 'lock_mode'), p_undo
+  from jobs_internal.operation_kinds() as k
+  where k.kind = p_operation ->> 'kind'
+  on conflict (job_id) do update set kind = excluded.kind, object_name = excluded.object_name,
+    lock_mode = excluded.lock_mode;
+end;
+
+-- The names that a statement writes, looked up with the caller's path and rights: invoker on
+-- purpose. {object, other: []}: OIDs; null: nothing bears the name, or it cannot be looked up.
+-- p_target, p_operation: as target_of and operation_of read them.
+create or replace function jobs_internal.look_up(p_target jsonb, p_operation jsonb)
+returns jsonb
+language plpgsql volatile
+set exit_on_error = off
+as $$
+declare
+  v_name pg_catalog.text := coalesce(p_target operator(pg_catalog.->>) 'table',
+      p_target operator(pg_catalog.->>) 'index', p_target operator(pg_catalog.->>) 'name',
+      case when p_target operator(pg_catalog.->>) 'kind' operator(pg_catalog.=) 'other'
+        then p_target operator(pg_catalog.->>) 'object' end,
+      (p_target operator(pg_catalog.#>>) '{tables, 0, name}'));
+  v_other pg_catalog.text;
+  v_found pg_catalog.jsonb;
+begin
+  if p_operation is null or v_name is null
+    or pg_catalog.jsonb_exists(p_target, 'unsure')
+    or p_target operator(pg_catalog.->>) 'scope'
+      operator(pg_catalog.=) any (array['schema', 'database', 'system']) then
+    return null;
+  end if;
+  v_found := pg_catalog.jsonb_build_object('object',
+      pg_catalog.to_regclass(v_name)::pg_catalog.oid::pg_catalog.int8);
+  foreach v_other in array array[p_operation operator(pg_catalog.->>) 'references',
+      p_operation operator(pg_catalog.->>) 'partition'] loop
+    if v_other is not null then
+      v_found := pg_catalog.jsonb_set(v_found, '{other}', coalesce(
+          v_found operator(pg_catalog.->) 'other', '[]') operator(pg_catalog.||)
+          pg_catalog.to_jsonb(pg_catalog.to_regclass(v_other)::pg_catalog.oid::pg_catalog.int8));
+    end if;
+  end loop;
+  for v_other in select t.v operator(pg_catalog.->>) 'name'
+    from pg_catalog.jsonb_array_elements(case when pg_catalog.jsonb_typeof(
+          p_target operator(pg_catalog.->) 'tables') operator(pg_catalog.=) 'array'
+      then p_target operator(pg_catalog.->) 'tables' else '[]' end) with ordinality as t(v, n)
+    where t.n operator(pg_catalog.>) 1 loop
+    v_found := pg_catalog.jsonb_set(v_found, '{other}', coalesce(
+        v_found operator(pg_catalog.->) 'other', '[]') operator(pg_catalog.||)
+        pg_catalog.to_jsonb(pg_catalog.to_regclass(v_other)::pg_catalog.oid::pg_catalog.int8));
+  end loop;
+  return v_found;
+exception
+  when query_canceled then
+    raise;
+  when others then
+    return null;  -- no right to look into a schema, another database: it will say so itself
+end
+$$;
+
+-- The statement and the operation of a job of the calling login, as they are read from its text;
+-- null: it is no long operation.
+create or replace function jobs_internal.operation_text(p_job bigint, out target jsonb,
+    out operation jsonb)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_body text;
+  v_words text[];
+  v_raw text[];
+begin
+  select s.target, s.body into target, v_body
+  from jobs_internal.statement as s
+  join jobs_internal.job as j on j.id = s.job_id and j.owner = jobs_internal.caller()
+  join jobs_internal.operation as o on o.job_id = s.job_id
+  where s.job_id = p_job;
+  if found then
+    select l.words, l.raw into v_words, v_raw from jobs_internal.lex(v_body) as l;
+    operation := jobs_internal.operation_of(v_words, v_raw, target);
+  end if;
+end
+$$;
+
+-- Note which objects an operation works on, as its names mean them now: with its partitions, and
+-- what else it locks. Invoker on purpose. Leaves the session with the path that it has. Does
+-- nothing for a job that is no long operation. p_path: that of the statement; null: that of now.
+create or replace function jobs_internal.note_object(p_job bigint, p_path text default null)
+returns void
+language plpgsql volatile
+as $$
+declare
+  v_read record;
+  v_path pg_catalog.text;
+  v_found pg_catalog.jsonb;
+begin
+  v_read := jobs_internal.operation_text(p_job);
+  if v_read.operation is null then
+    return;
+  end if;
+  if p_path is not null then
+    v_path := pg_catalog.current_setting('search_path');
+    perform pg_catalog.set_config('search_path', p_path, false);
+  end if;
+  v_found := jobs_internal.look_up(v_read.target, v_read.operation);
+  if p_path is not null then
+    perform pg_catalog.set_config('search_path', v_path, false);
+  end if;
+  if v_found is not null then
+    perform jobs_internal.store_object(p_job, v_found);
+  end if;
+end
+$$;
+
+-- The tables that an operation on these relations works on: the relations themselves, of an index
+-- its table, and the partitions of each. Two operations that have one of them in common do not run
+-- at once where their locks exclude each other. Sorted; some thousands at most.
+create or replace function jobs_internal.locked_relations(p_found jsonb)
+returns oid[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array(
+    select distinct coalesce(m.relid::oid, r.id)
+    from (
+      select coalesce(i.indrelid, f.id) as id
+      from (
+        select (p_found ->> 'object')::oid as id
+        union
+        select (e #>> '{}')::oid from jsonb_array_elements(coalesce(p_found -> 'other', '[]')) as e
+      ) as f
+      left join pg_index as i on i.indexrelid = f.id
+      where f.id is not null
+    ) as r
+    left join lateral pg_partition_tree(r.id) as m on true
+    order by 1
+    limit 10000);
+end;
+
+-- Keep the objects of an operation of the calling login. Writes: operation.
+create or replace function jobs_internal.store_object(p_job bigint, p_found jsonb)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  update jobs_internal.operation as o
+  set object = coalesce(c.oid, o.object),
+    object_name = coalesce(quote_ident(n.nspname) || '.' || quote_ident(c.relname), o.object_name),
+    relations = jobs_internal.locked_relations(p_found)
+  from (select (p_found ->> 'object')::oid as id) as f
+  left join pg_class as c on c.oid = f.id
+  left join pg_namespace as n on n.oid = c.relnamespace
+  where o.job_id = p_job and o.owner = jobs_internal.caller()
+    -- no write, and no lock, where nothing is new
+    and (o.object, o.relations) is distinct from (coalesce(c.oid, o.object),
+        jobs_internal.locked_relations(p_found));
+end;
