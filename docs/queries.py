@@ -13,6 +13,7 @@ GROUPS = {
         "run_now",
         "set_priority",
         "explain",
+        "blockers",
         "dismiss",
         "dismiss_failed",
         "wait",

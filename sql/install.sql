@@ -194,6 +194,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/operations/note_progress.sql
 \ir engine/operations/watch.sql
 \ir engine/operations/hold.sql
+\ir engine/operations/blockers.sql
 
 -- The attempt ends: a retry, or history.
 \ir engine/finish/outcome.sql
@@ -274,6 +275,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir api/dismiss.sql
 \ir api/wait.sql
 \ir api/explain.sql
+\ir api/blockers.sql
 \ir api/start.sql
 \ir api/queues.sql
 \ir api/settings.sql

@@ -25,6 +25,7 @@ CALLS = {
     "dismiss": ("select jobs.dismiss(0)", STEERS),
     "dismiss_failed": ("select jobs.dismiss_failed('no such')", STEERS),
     "explain": ("select jobs.explain(0)", EVERYBODY),
+    "blockers": ("select * from jobs.blockers(0)", EVERYBODY),
     "wait": ("select jobs.wait(0, '1 s')", STEERS),
     "set_priority": ("select jobs.set_priority(0, 'low')", STEERS),
     "publish": ("select jobs.publish('pg_catalog.no_such', 'no such')", PRODUCERS),
