@@ -4,7 +4,7 @@ __all__ = ["FUNCTIONS", "GROUPS", "OBJECTS", "ROLES", "VIEWS"]
 
 #: Heading -> functions of schema jobs. One that stands nowhere is an error.
 GROUPS = {
-    "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql"],
+    "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps"],
     "Let others enqueue": ["publish", "enqueue_published", "unpublish"],
     "Run and control": [
         "start",

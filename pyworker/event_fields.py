@@ -50,6 +50,8 @@ FIELDS: dict[str, str] = {
     "signal": "cancel or terminate",
     "sqlstate": "the error's SQLSTATE",
     "state": "the job's state after the attempt",
+    "step": "which step was done, from 1",
+    "steps": "how many steps the job has",
     "supervisor": "the supervisor's number in jobs.supervisors",
     "suppressed": "how many lines like this one were left out since the last",
     "task": "the function or statement",

@@ -183,6 +183,13 @@ _ALL = (
         "An operation gave up waiting for a lock, or gave way to another session. It comes back "
         "at retry_at; no attempt is charged.",
     ),
+    _event(
+        "step_done",
+        "info",
+        "job_id task queue owner session pid step steps ms at",
+        "A step of a job of several statements is done, and the job goes on with the next one. The "
+        "last step is the end of its job, as job_succeeded.",
+    ),
     _event("job_failed", "error", _OUTCOME, "The job failed for good."),
     _event(
         "job_timed_out",

@@ -131,6 +131,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/enqueue/statement_target.sql
 \ir engine/enqueue/statement_operation.sql
 \ir engine/enqueue/store_statement.sql
+\ir engine/enqueue/store_steps.sql
 
 -- It is due: a lane for it, its message, and a session that is awake.
 \ir engine/dispatch/lanes.sql
@@ -195,6 +196,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/operations/watch.sql
 \ir engine/operations/hold.sql
 \ir engine/operations/blockers.sql
+\ir engine/operations/steps.sql
 
 -- The attempt ends: a retry, or history.
 \ir engine/finish/outcome.sql
@@ -267,6 +269,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 
 -- Public functions: schema jobs.
 \ir api/enqueue.sql
+\ir api/enqueue_steps.sql
 \ir api/publish.sql
 \ir api/in_job.sql
 \ir api/cancel.sql
@@ -300,6 +303,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir views/wait_reasons.sql
 \ir views/help_text.sql
 \ir views/lists.sql
+\ir views/steps.sql
 \ir views/system_lists.sql
 
 -- Rights, and the record of what was installed.

@@ -100,7 +100,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "jobs_internal.callers_path", "jobs_internal.found_by", "jobs_internal.look_up",
             "jobs_internal.note_identity", "jobs_internal.note_object",
             "jobs_internal.ask", "jobs_internal.first_skipped_table",
-            "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.publish",
+            "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.enqueue_steps",
+            "jobs.publish",
         )
     },
     **{

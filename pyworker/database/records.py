@@ -178,11 +178,14 @@ class Outcome:
     ms: float | None
     error: JobError
     note: Mapping[str, Any] | None
+    step: int | None = None  #: of a step that was done; of all others None
+    steps: int | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read one entry of `others`."""
         most, ms = row.get("max_attempts"), row.get("ms")
+        step, steps = row.get("step"), row.get("steps")
         return cls(
             job_id=int(row["job_id"]),
             task=str(row.get("task")),
@@ -194,6 +197,8 @@ class Outcome:
             ms=None if ms is None else float(ms),
             error=JobError.from_row(row.get("error")),
             note=row.get("note") or None,
+            step=None if step is None else int(step),
+            steps=None if steps is None else int(steps),
         )
 
 

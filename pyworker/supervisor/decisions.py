@@ -124,6 +124,8 @@ def event_for(outcome: Outcome) -> str:
     """Name the event of one attempt's end."""
     if outcome.outcome == "succeeded":
         return "job_succeeded"
+    if outcome.outcome == "step":
+        return "step_done"
     if outcome.outcome == "interrupted":
         return "attempt_interrupted"
     if outcome.outcome == "held":

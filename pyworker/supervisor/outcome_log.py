@@ -49,6 +49,8 @@ class Batch:
         for outcome in commit.others:
             if outcome.outcome == "succeeded":
                 self._successes(commit, outcome.task, [outcome.job_id], [outcome.ms or 0.0])
+            elif outcome.outcome == "step":
+                self._log.emit(event_for(outcome), **_step_fields(commit, outcome))
             else:
                 self._log.emit(event_for(outcome), **_fields(commit, outcome))
                 self.failures += 1
@@ -113,6 +115,17 @@ def _whole_seconds(sums: Mapping[_Key, _Sum]) -> dict[_Key, _Sum]:
 
 def _of_commit(commit: Commit) -> dict[str, Any]:
     return {name: getattr(commit, name) for name in ("queue", "owner", "session", "pid", "at")}
+
+
+def _step_fields(commit: Commit, outcome: Outcome) -> dict[str, Any]:
+    return {
+        **_of_commit(commit),
+        "job_id": outcome.job_id,
+        "task": clean(outcome.task, _TASK_LIMIT),
+        "step": outcome.step,
+        "steps": outcome.steps,
+        "ms": outcome.ms,
+    }
 
 
 def _fields(commit: Commit, outcome: Outcome) -> dict[str, Any]:

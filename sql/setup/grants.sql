@@ -19,7 +19,7 @@ grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished,
     jobs.supervisor_list, jobs.publication_list,
   jobs.option_list, jobs.wait_reason_list,
   jobs.settings, jobs.retry_rules, jobs.errors, jobs.options, jobs.quotas, jobs.publications,
-    jobs.admitted_roles
+    jobs.admitted_roles, jobs.steps, jobs.step_list
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 grant select on jobs.audit, jobs.audit_list to jobs_operator, jobs_reader;
 grant select on jobs.log_lines, jobs.log_list to jobs_producer, jobs_runner, jobs_operator;
@@ -60,6 +60,8 @@ grant execute on function
       jsonb, jsonb),
   jobs_internal.store_statement(text, text, timestamptz, interval, integer, text, text, jsonb,
       jsonb, text, text, jsonb, text),
+  jobs_internal.store_steps(jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb,
+      jsonb, text),
   jobs_internal.callers_path()
 to jobs_producer;
 grant execute on function jobs_internal.note_object(bigint, text),
@@ -181,7 +183,7 @@ grant execute on function
   jobs_internal.look_at_operation(bigint, bigint, integer, integer),
   jobs_internal.way_given(bigint, integer),
   jobs_internal.gave_way(jobs_internal.attempt_result, jsonb),
-  jobs_internal.path_for(jsonb, text, text),
+  jobs_internal.path_for(jsonb, text, text), jobs_internal.has_steps(bigint),
   jobs_internal.builds_index(bigint), jobs_internal.store_made_index(bigint, bigint, oid),
     jobs_internal.index_of_child(integer),
   jobs_internal.in_the_way(oid), jobs_internal.say_wait(bigint, bigint, integer, text),
@@ -251,6 +253,7 @@ grant execute on function
       jsonb),
   jobs.enqueue_sql(text, text, timestamptz, interval, integer, text, text, jsonb, jsonb, text, text,
       jsonb),
+  jobs.enqueue_steps(jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb),
   jobs.admit_role(text), jobs.dismiss_role(text), jobs.start(integer),
     jobs_internal.assert_member(text, text, text)
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;

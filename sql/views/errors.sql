@@ -65,6 +65,7 @@ from (values
   ('PW079', true, 'the login has called functions with as many sets of argument names as one may'),
   ('PW080', true, 'the login has published as much as one may'),
   ('PW078', true, 'the server has just started, and its last end is not looked into yet'),
+  ('PW084', false, 'steps is no list of statements'),
   ('PWC01', false, 'outcome: cancelled on request'),
   ('PWC02', false, 'outcome: interrupted three times without a known reason'),
   ('PWD01', false, 'outcome: ended unseen, and nothing can tell how'),

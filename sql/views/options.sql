@@ -7,36 +7,41 @@ from (values
   ('done_when', 'text', array['enqueue_sql'], null,
     'a boolean expression or a query that is true once the statement is done; as the parameter of '
     'that name'),
-  ('lock_attempts', 'number', array['enqueue_sql'], '100',
+  ('lock_attempts', 'number', array['enqueue_sql', 'enqueue_steps'], '100',
     'how often an operation gives up waiting for its locks and comes back, before that counts as a '
     'failed attempt'),
-  ('lock_timeout', 'text', array['enqueue_sql'], '1.8 s, at most 1.8 times deadlock_timeout',
+  ('lock_timeout', 'text', array['enqueue_sql', 'enqueue_steps'],
+    '1.8 s, at most 1.8 times deadlock_timeout',
     'how long an operation that others would queue behind waits for all its locks together, before '
     'it gives up and comes back'),
-  ('measure', 'array', array['enqueue_sql'],
+  ('measure', 'array', array['enqueue_sql', 'enqueue_steps'],
     'the three costliest statements of the owner that use the table, where pg_stat_statements is '
     'installed',
     'queries that are run and timed before and after; an empty array: none'),
-  ('notify', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql'], null,
+  ('notify', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql',
+      'enqueue_steps'], null,
     'a channel: the end of the job is sent there (NOTIFY), as {"id": ..., "state": ..., "task": '
     '...}'),
-  ('on_deadlock_risk', 'text', array['enqueue_sql'], 'warn',
+  ('on_deadlock_risk', 'text', array['enqueue_sql', 'enqueue_steps'], 'warn',
     'what a concurrent build does when another session will make it the victim of a deadlock: '
     'warn, cancel_waiter or step_aside'),
-  ('repeatable', 'boolean', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql'],
+  ('repeatable', 'boolean', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql',
+      'enqueue_steps'],
     'true for VACUUM, ANALYZE, REINDEX, REFRESH, CLUSTER, CHECKPOINT and ALTER SYSTEM, else false',
     'a statement or procedure that ended unseen is run again, instead of in_doubt; functions '
     'always are'),
   ('rollback', 'text', array['enqueue_sql'], null,
     'the statement that undoes it, kept for people; as the parameter of that name'),
-  ('title', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql'], null,
+  ('title', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql',
+      'enqueue_steps'], null,
     'what the job is called in jobs.running: one line of up to 200 characters'),
-  ('wait_for_snapshots', 'boolean', array['enqueue_sql'], 'false',
+  ('wait_for_snapshots', 'boolean', array['enqueue_sql', 'enqueue_steps'], 'false',
     'a concurrent build begins only when no transaction is open that it would wait for'),
-  ('wait_timeout', 'text', array['enqueue_sql'], null,
+  ('wait_timeout', 'text', array['enqueue_sql', 'enqueue_steps'], null,
     'how long a concurrent build waits for transactions of others in each of its phases, before it '
     'is given up'),
-  ('yield', 'boolean', array['enqueue_sql'], 'true for VACUUM and ANALYZE, else false',
+  ('yield', 'boolean', array['enqueue_sql', 'enqueue_steps'],
+    'true for VACUUM and ANALYZE, else false',
     'it gives way, and comes back, when another session has waited for its lock for a second; ten '
     'times at most')
 ) as o(key, type, functions, default_value, meaning)

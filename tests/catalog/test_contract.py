@@ -23,6 +23,7 @@ FUNCTIONS = {
         ),
         *("bigint", "f"),
     ),
+    "enqueue_steps": (f"steps jsonb, {OPTIONS}{LAST}", "bigint", "f"),
     "cancel": ("id bigint", "text", "f"),
     "retry": ("id bigint", "text", "f"),
     "run_now": ("id bigint", "text", "f"),

@@ -13,6 +13,7 @@ UNPINNED = {
     "jobs.enqueue_many": "resolves and casts for the caller",
     "jobs.publish": "looks a name up for the caller",
     "jobs.enqueue_sql": "tries settings for the caller",
+    "jobs.enqueue_steps": "tries settings for the caller",
     "jobs_internal.functions_by_name": "looks a name up for the caller",
     "jobs_internal.type_of": "looks a name up for the caller",
     "jobs_internal.signature_types": "looks names up for the caller",

@@ -18,6 +18,7 @@ OPERATORS = ("operator",)
 CALLS = {
     "enqueue": ("select jobs.enqueue('pg_catalog.no_such')", PRODUCERS),
     "enqueue_many": ("select jobs.enqueue_many('pg_catalog.no_such', '{\"{}\"}')", PRODUCERS),
+    "enqueue_steps": ("select jobs.enqueue_steps('[]')", PRODUCERS),
     "enqueue_sql": ("select jobs.enqueue_sql('')", PRODUCERS),
     "cancel": ("select jobs.cancel(0)", STEERS),
     "retry": ("select jobs.retry(0)", STEERS),
@@ -73,7 +74,7 @@ VIEWS = (
             "health_list",
         ),
         *("finished_list", "cost_list", "session_list", "supervisor_list", "publication_list"),
-        *("option_list", "wait_reason_list"),
+        *("option_list", "wait_reason_list", "steps", "step_list"),
         "wait_reasons",
     ),
     *("settings", "retry_rules", "errors", "options", "quotas", "publications", "admitted_roles"),
@@ -278,7 +279,10 @@ def test_a_refusal_names_administrators(shared: Database, name: str) -> None:
 
 #: Doors without a function of the same name behind them: they are no definers,
 #: and what they call is closed.
-ASK_THEMSELVES = {"enqueue", "enqueue_many", "enqueue_sql", "publish", "await", "progress", "log"}
+ASK_THEMSELVES = {
+    *("enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps"),
+    *("publish", "await", "progress", "log"),
+}
 
 
 def test_what_works_behind_a_door_is_closed_by_itself(shared: Database) -> None:

@@ -39,16 +39,23 @@ def filled(server: Server, template: str) -> Iterator[Database]:
         settings => '{"my.own": "s3cret-setting"}')""",
         """select jobs.enqueue('other.echo', '{"a": "s3cret-arg"}')""",
         """select jobs.enqueue_sql('select ''s3cret-statement''', run_at => '2100-01-01')""",
+        """select jobs.enqueue_steps('["vacuum", {"statement": "select ''s3cret-statement''",
+            "done_when": "''s3cret-statement'' = ''''", "rollback": "select ''s3cret-statement''"}
+        ]', run_at => '2100-01-01')""",
     ):
         database.run(query, role="other")
     yield database
     drop(database)
 
 
-VIEWS = ("job", "queued", "running", "failed", "finished", "attempts", "sessions", "log_lines")
+VIEWS = (
+    *("job", "queued", "running", "failed", "finished", "attempts", "sessions", "log_lines"),
+    "steps",
+)
 COUNTS = {
-    "job": 6,
-    "queued": 3,
+    "job": 7,
+    "steps": 2,
+    "queued": 4,
     "running": 0,
     "failed": 1,
     "finished": 3,

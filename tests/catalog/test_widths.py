@@ -25,6 +25,7 @@ NARROW = {
     "audit_list": "audit",
     "publication_list": "publications",
     "option_list": "options",
+    "step_list": "steps",
     "wait_reason_list": "wait_reasons",
 }
 NAMED = ("settings", "retry_rules", "errors", "quotas", "admitted_roles")  # these fit by themselves
@@ -74,6 +75,10 @@ def busy(server: Server, template: str) -> Iterator[Database]:
     )
     database.drain()
     _fill_the_rest(database)
+    database.run(
+        f"select jobs.enqueue_steps(jsonb_build_array('alter table app.{LONG_NAME} add {LONG_NAME}"
+        " text', 'vacuum'), run_at => '2100-01-01')"
+    )
     database.run(
         f"select jobs.enqueue('app.{LONG_NAME}', '{{\"n\": 1}}',"
         " 'maintenance_of_the_archive_tables')"

@@ -326,6 +326,7 @@ OPTIONS = (
                 ),
             ),
             ("enqueue_sql", "select jobs.enqueue_sql('vacuum', options => e'$')"),
+            ("enqueue_steps", "select jobs.enqueue_steps('[\"vacuum\"]', options => e'$')"),
         )
     ),
     *(
@@ -603,4 +604,82 @@ STATEMENTS = (
         "select jobs.enqueue_sql('select 1', rollback => 'rollback')"),
 )  # fmt: skip
 
-ALL = (*TASKS, *OPTIONS, *STEERING, *QUEUES, *STATEMENTS)
+
+def _steps(name: str, code: str, steps: str, *says: str, options: str = "{}") -> Refusal:
+    quoted = steps.replace("'", "''")
+    return _r(name, code, f"select jobs.enqueue_steps('{quoted}', options => '{options}')", *says)
+
+
+STEPS = (
+    _r("null steps", "PW084", "select jobs.enqueue_steps(null)", "null"),
+    _steps("steps of no array", "PW084", '{"statement": "vacuum"}', "array", "object"),
+    _steps("no steps", "PW084", "[]", "1 to 50", "not 0"),
+    _r(
+        "too many steps",
+        "PW084",
+        "select jobs.enqueue_steps((select jsonb_agg('vacuum'::text) from generate_series(1, 51)))",
+        "1 to 50",
+        "not 51",
+    ),
+    _steps("null step", "PW084", '["vacuum", null]', "step 2", "null"),
+    _steps("step of a number", "PW084", "[1]", "step 1", "number"),
+    _steps("step without statement", "PW084", '[{"rollback": "vacuum"}]', "step 1", "no statement"),
+    _steps("step of a null statement", "PW084", '[{"statement": null}]', "step 1", "no statement"),
+    _steps("statement of a step no text", "PW084", '[{"statement": 1}]', "step 1", "number"),
+    _steps(
+        "done_when of a step no text",
+        "PW084",
+        '[{"statement": "vacuum", "done_when": true}]',
+        "step 1: done_when",
+        "boolean",
+    ),
+    _steps(
+        "unknown key of a step",
+        "PW084",
+        '["vacuum", {"statement": "vacuum", "settings": {}}]',
+        "step 2",
+        "settings",
+        "done_when",
+    ),
+    _steps("empty step", "PW014", '["vacuum", " "]', "step 2"),
+    _steps("step of two statements", "PW017", '["vacuum; vacuum"]', "step 1", "not 2"),
+    _steps(
+        "done_when of a step no statement",
+        "PW017",
+        '[{"statement": "vacuum", "done_when": "a; b"}]',
+        "step 1",
+    ),
+    _steps("step with a syntax error", "PW017", '["select 1", "alter tabel t"]', "step 2"),
+    _steps("step that cannot be a job", "PW021", '["begin"]', "step 1"),
+    _steps(
+        "lock_timeout of a step without use",
+        "PW029",
+        '["vacuum", {"statement": "vacuum", "lock_timeout": "1 s"}]',
+        "step 2",
+        "VACUUM",
+    ),
+    _steps(
+        "lock_timeout of a step no time",
+        "PW029",
+        '[{"statement": "analyze t", "lock_timeout": "soon"}]',
+        "step 1",
+        "lock_timeout",
+    ),
+    _steps(
+        "option that no step has a use for",
+        "PW029",
+        '["vacuum t", "select 1"]',
+        "wait_timeout",
+        "None of the steps",
+        options='{"wait_timeout": "1 s"}',
+    ),
+    _steps(
+        "done_when of all steps",
+        "PW029",
+        '["vacuum"]',
+        "enqueue_steps",
+        options='{"done_when": "true"}',
+    ),
+)
+
+ALL = (*TASKS, *OPTIONS, *STEERING, *QUEUES, *STATEMENTS, *STEPS)

@@ -25,6 +25,8 @@ begin
         hint = 'Use READ COMMITTED, or: call jobs.await(id, timeout).';
   end if;
   if exists (select from jobs_internal.statement as s where s.job_id = wait.id and s.top_level)
+    or exists (select from jobs_internal.step as s
+        where s.job_id = wait.id and s.top_level and s.state <> 'done')
     or exists (select from jobs_internal.job as j join jobs_internal.call_template as s
         on s.id = j.call_template_id
         where j.id = wait.id and s.procedure)

@@ -69,7 +69,7 @@ begin
       detail = 'Its row was changed while it ran. What the job did is undone.',
         hint = 'Look at jobs.job and jobs.attempts for it.';
   end if;
-  if p_result.outcome = 'succeeded' then
+  if v_other ->> 'outcome' = 'succeeded' then
     perform jobs_internal.put_in_outbox(v_queue, v_session.owner, p_session, v_session.pid,
         jsonb_build_array(jsonb_build_object('task', v_other -> 'task', 'job_ids',
           jsonb_build_array(v_other -> 'job_id'), 'ms', jsonb_build_array(v_other -> 'ms'))), '[]');

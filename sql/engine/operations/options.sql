@@ -90,7 +90,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select o.kind,
     case when k.polite then (extract(epoch from least(
-        coalesce((j.options ->> 'lock_timeout')::interval, interval '1.8 s'),
+        coalesce(coalesce(s.lock_timeout, j.options ->> 'lock_timeout')::interval,
+          interval '1.8 s'),
         jobs_internal.longest_lock_timeout())) * 1000)::integer end,
     case when k.polite then coalesce((j.options ->> 'lock_attempts')::integer, 100) end,
     case when k.waits then (extract(epoch from (j.options ->> 'wait_timeout')::interval)
@@ -101,5 +102,6 @@ begin atomic
   from jobs_internal.operation as o
   join jobs_internal.operation_kinds() as k on k.kind = o.kind
   join jobs_internal.job as j on j.id = o.job_id
+  left join jobs_internal.step as s on s.job_id = o.job_id and s.state = 'current'
   where o.job_id = p_job and j.owner = jobs_internal.caller();
 end;

@@ -82,6 +82,9 @@ begin
     if p_item.settings is not null then
       v_item.path := jobs_internal.path_for(p_item.settings, p_item.path, null);
     end if;
+    -- asked before it runs; of a statement at top level end_before_start does that
+    v_item.verify := p_item.verify or p_item.mode = 'alone' and p_item.done_when is not null
+      and jobs_internal.has_steps(p_item.job_id);
     return v_item;
   end if;
   if v_publication is not null then

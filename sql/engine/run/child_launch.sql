@@ -27,8 +27,10 @@ begin
   -- Counts of a table may have moved for another reason since: they are asked only of an attempt
   -- that ended unseen.
   if p_item.done_when is not null
-    and (p_item.attempt > 1 or p_item.verify or jobs_internal.was_held(p_item.job_id))
-    and (p_item.verify or coalesce(p_item.task not in ('vacuum', 'analyze', 'analyse'), true))
+    and ((p_item.attempt > 1 or p_item.verify or jobs_internal.was_held(p_item.job_id))
+        and (p_item.verify or coalesce(p_item.task not in ('vacuum', 'analyze', 'analyse'), true))
+      or p_item.done_when <> 'select jobs_internal.is_done()'
+      and jobs_internal.has_steps(p_item.job_id))
   then
     v_said := jobs_internal.ask(p_item, p_path);
   end if;

@@ -43,6 +43,7 @@ begin
       -- It refused to run in a transaction, before it did anything: found out, it goes to a child
       -- session.
       v_item.done_when := jobs_internal.mark_top_level(v_item.job_id);
+      v_item.verify := p_item.verify;
       commit;
       v_result := null;
       v_child := true;

@@ -1,6 +1,6 @@
 -- A job that failed is not tried again.
 
--- Replaces jobs_internal.end_attempt, md5 71df489af0feca693ec4a30963b7f7ce.
+-- Replaces jobs_internal.end_attempt, md5 eb9500969d1963c84ae6e52bdf35dcde.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
     p_result jobs_internal.attempt_result)
@@ -20,6 +20,8 @@ declare
   v_top_level boolean;
   v_excused boolean;
   v_held jsonb;
+  v_task text;
+  v_step jsonb;
 begin
   select j.* into v_job from jobs_internal.job as j
   where j.id = p_result.job_id and j.state = p_state and j.attempt = p_expected
@@ -88,6 +90,35 @@ begin
   elsif v_outcome = 'held' then
     v_outcome := 'cancelled';
     v_error := jobs_internal.stop_error('cancelled', null, null);
+  end if;
+
+  if v_outcome = 'succeeded' and v_job.call_template_id is null then
+    v_task := jobs_internal.task_name(v_job.id, null);
+    v_step := jobs_internal.end_step(v_job.id, p_result.result);
+  end if;
+  if v_step ->> 'next' is not null and v_cancelled then
+    -- the request came too late for this step, and holds for the next one
+    v_outcome := 'cancelled';
+    v_error := jobs_internal.stop_error('cancelled', null, null);
+  elsif v_step ->> 'next' is not null then
+    -- A step is done, and its job goes on: nothing is charged, and what was held against it does
+    -- not count for the next one.
+    update jobs_internal.job
+    set state = 'scheduled', due_at = clock_timestamp(), session_id = null, msg_id = null,
+      started_at = null, child_pid = null, child_start = null, attempt = p_result.attempt - 1,
+      verify = null, error = null, interruptions = 0, crashes = 0, isolated_crashes = 0,
+      crash_ran = null
+    where id = v_job.id;
+    -- a session that no supervisor watches goes on with it as well
+    perform jobs_internal.enter_lane(v_job.id);
+    return jsonb_build_object('job_id', v_job.id, 'task', v_task, 'outcome', 'step',
+      'attempt', p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'queued',
+      'ms', round((extract(epoch from p_result.finished_at - p_result.started_at)
+          * 1000)::numeric, 3),
+      'step', v_step -> 'step', 'steps', v_step -> 'steps');
+  elsif v_step is not null then
+    p_result.result := jsonb_build_object('steps', v_step -> 'steps')
+      || case when jsonb_typeof(p_result.result) = 'object' then p_result.result else '{}' end;
   end if;
 
   p_result.outcome := v_outcome;

@@ -295,7 +295,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.finish_alone, md5 e385e6b85e947e881e16c02147b8c79f.
+-- Replaces jobs_internal.finish_alone, md5 9142788e8f9bb61ffff77c6ea9f97eb3.
 create or replace function jobs_internal.finish_alone(p_session bigint, p_lane integer,
     p_result jobs_internal.attempt_result)
 returns void
@@ -339,7 +339,7 @@ begin
       detail = 'Its row was changed while it ran. What the job did is undone.',
         hint = 'Look at jobs.job and jobs.attempts for it.';
   end if;
-  if p_result.outcome = 'succeeded' then
+  if v_other ->> 'outcome' = 'succeeded' then
     perform jobs_internal.put_in_outbox(v_queue, v_session.owner, p_session, v_session.pid,
         jsonb_build_array(jsonb_build_object('task', v_other -> 'task', 'job_ids',
           jsonb_build_array(v_other -> 'job_id'), 'ms', jsonb_build_array(v_other -> 'ms'))), '[]');

@@ -1,7 +1,7 @@
 -- The start of a lone job is committed with its end: no session counts the job that crashes the
 -- server.
 
--- Replaces jobs_internal.work_alone, md5 9440c213ca068694007342942750c7ff.
+-- Replaces jobs_internal.work_alone, md5 9434487055f0fd9740bf3870b26c0386.
 create or replace procedure jobs_internal.work_alone(
   p_item jobs_internal.work_item,
   inout p_state jobs_internal.worker_state
@@ -40,6 +40,7 @@ begin
       -- It refused to run in a transaction, before it did anything: found out, it goes to a child
       -- session.
       v_item.done_when := jobs_internal.mark_top_level(v_item.job_id);
+      v_item.verify := p_item.verify;
       commit;
       v_result := null;
       v_child := true;
