@@ -17,7 +17,7 @@ begin atomic
           p_job.due_at::timestamptz(0))
       when 'gave_way' then format('it gave way (%s); it comes back at %s', o.held ->> 'message',
           p_job.due_at::timestamptz(0))
-      else format('job %s works on the same relation', o.held ->> 'job') end,
+      else 'another operation works on the same relation' end,
     (o.held ->> 'at')::timestamptz, p_job.due_at,
     case when jsonb_typeof(o.held -> 'pids') = 'array' then array(
       select e::integer from jsonb_array_elements_text(o.held -> 'pids') as e) end,

@@ -1,0 +1,363 @@
+"""Operations of ours do not make others wait for long: they give up their locks, or give way, and
+come back; and they do not meet each other on one table.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from psycopg import Connection
+from psycopg.errors import DuplicateObject
+from stage import attempts, put_sql, state, wait_for
+from support import Database, Row, sqlstate_of, wait_until
+
+#: A key of advisory locks at which a build stops (see `stopping`).
+STOP = 4711
+
+
+@contextmanager
+def holding(database: Database, *statements: str, role: str = "app") -> Iterator[Connection[Row]]:
+    """Hold what statements of an open transaction hold, until the block ends."""
+    with database.connect(role) as connection:
+        connection.autocommit = False
+        for statement in statements:
+            connection.execute(statement.encode())
+        yield connection
+        connection.rollback()
+
+
+@contextmanager
+def stopping(database: Database) -> Iterator[Connection[Row]]:
+    """A table app.points on which the build of an index of app.stop(n) waits until the connection
+    gives up its lock.
+    """
+    database.run(
+        "create table app.points (n integer);"
+        " insert into app.points select generate_series(1, 100);"
+        " create function app.stop(n integer) returns integer language plpgsql immutable as"
+        f" $$ begin if n = 50 then perform pg_advisory_xact_lock_shared({STOP}); end if; return n;"
+        " end $$"
+    )
+    with database.connect("app") as connection:
+        connection.execute(f"select pg_advisory_lock({STOP})".encode())
+        yield connection
+
+
+def operation(database: Database, job: int) -> dict[str, Any]:
+    """Give what is kept of an operation."""
+    return database.record(
+        "select * from jobs_internal.operation where job_id = %s", [job], role="postgres"
+    )
+
+
+def codes(database: Database, job: int) -> list[Row]:
+    """Give why a job waits, as its owner sees it."""
+    return database.run("select code, blocked_by_jobs from jobs.explain(%s)", [job])
+
+
+def valid_indexes(database: Database, table: str) -> list[Row]:
+    """List the indexes of a table, and whether they are valid."""
+    return database.admin(
+        "select c.relname, i.indisvalid from pg_index i join pg_class c on c.oid = i.indexrelid"
+        " where i.indrelid = %s::regclass order by 1",
+        [table],
+    )
+
+
+def put_off(database: Database, job: int) -> dict[str, Any]:
+    """Wait until an operation is put off; gives what is kept of it."""
+    return wait_until(
+        lambda: (
+            state(database, job) == "scheduled"
+            and (kept := operation(database, job))["held"]
+            and kept
+        ),
+        20,
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "held"),
+    [
+        ("alter table app.ledger add column later integer", "select from app.ledger"),
+        ("create index on app.ledger (n)", "insert into app.ledger (n) values (1)"),
+        ("analyze app.ledger", "lock table app.ledger in share update exclusive mode"),
+        ("vacuum full app.ledger", "select from app.ledger"),
+        ("truncate app.ledger", "select from app.ledger"),
+        ("drop table app.part", "select from app.part"),
+        ("reindex table app.ledger", "insert into app.ledger (n) values (1)"),
+        ("cluster app.clustered", "select from app.clustered"),
+        ("refresh materialized view app.seen", "select from app.seen"),
+        (
+            "alter table app.clustered add foreign key (n) references app.target (n)",
+            "insert into app.target values (7)",
+        ),
+        (
+            "alter table app.parts attach partition app.part for values in (1)",
+            "select from app.part",
+        ),
+    ],
+    ids=lambda text: text.split(" app.")[0],
+)
+def test_it_gives_up_a_lock_and_comes_back(database: Database, statement: str, held: str) -> None:
+    """Nothing is charged, the reason is told, and it succeeds once the lock is free."""
+    database.run(
+        "create table app.clustered (n integer primary key); cluster app.clustered using"
+        " clustered_pkey; create materialized view app.seen as select 1;"
+        " create table app.target (n integer primary key);"
+        " create table app.parts (n integer) partition by list (n);"
+        " create table app.part (n integer)"
+    )
+    with holding(database, held):
+        job = put_sql(
+            database, statement, options={"lock_timeout": "60 ms"}, queue="default", max_attempts=1
+        )
+        database.run("select jobs.start()")
+        kept = put_off(database, job)
+        assert kept["lock_attempts"] == 1
+        assert kept["held"]["sqlstate"] == "55P03"
+        assert database.job(job)["attempt"] == 0
+        assert codes(database, job)[0][0] == "lock_attempt"
+    database.run("select jobs.run_now(%s)", (job,))
+    database.drain()
+    assert attempts(database, job) == [(1, "succeeded")]
+
+
+def test_lock_attempts_have_an_end(database: Database) -> None:
+    """As many as its option says; then that is a failure of the attempt."""
+    with holding(database, "select from app.ledger"):
+        job = put_sql(
+            database,
+            "alter table app.ledger add column later integer",
+            options={"lock_timeout": "20 ms", "lock_attempts": 3},
+            max_attempts=1,
+        )
+        for _ in range(2):
+            database.run("select jobs.start()")
+            put_off(database, job)
+            database.run("select jobs.run_now(%s)", (job,))
+        database.run("select jobs.start()")
+        found = wait_for(database, job)
+    assert found["error"]["sqlstate"] == "55P03"
+    assert operation(database, job)["lock_attempts"] == 3
+    assert attempts(database, job) == [(1, "failed")]
+
+
+def test_what_it_did_before_it_gave_up_is_undone(database: Database) -> None:
+    """An ALTER TABLE that got one lock of two leaves nothing."""
+    database.run("create table app.target (n integer primary key)")
+    with holding(database, "insert into app.target values (1)"):
+        job = put_sql(
+            database,
+            "alter table app.ledger add constraint points_to foreign key (n) references app.target",
+            options={"lock_timeout": "60 ms"},
+        )
+        database.run("select jobs.start()")
+        put_off(database, job)
+        assert not database.admin("select from pg_constraint where conname = 'points_to'")
+        wait_until(lambda: not database.background(), 20)
+        assert not database.admin(
+            "select from pg_locks where relation = 'app.ledger'::regclass and granted"
+        )
+
+
+def test_a_foreign_key_divides_its_patience(database: Database) -> None:
+    """The server counts lock_timeout for each lock: with two tables each has half, so that who
+    waits behind the first waits for no longer than lock_timeout.
+    """
+    database.run(
+        "create table app.target (n integer primary key); create table app.seen (ms integer);"
+        " create function app.patience() returns boolean language sql as 'insert into app.seen"
+        " select setting::integer from pg_settings where name = ''lock_timeout'' returning true'"
+    )
+    one = "alter table app.target add constraint to_itself foreign key (n) references app.target"
+    two = "alter table app.ledger add constraint c foreign key (n) references app.target not valid"
+    for statement in (one, two):
+        put_sql(database, statement, options={"lock_timeout": "1 s"}, done_when="app.patience()")
+    database.drain()
+    assert database.admin("select ms from app.seen order by ms") == [(500,), (1000,)]
+
+
+@pytest.mark.parametrize(
+    ("beside", "waits"),
+    [
+        ("vacuum app.points", True),
+        ("analyze app.points", True),
+        ("alter table app.points set (fillfactor = 90)", True),
+        ("drop index app.points_other", True),
+        ("create index concurrently on app.points (n)", True),
+        ("vacuum app.elsewhere", False),
+    ],
+)
+def test_operations_of_two_owners_do_not_meet_on_one_table(
+    database: Database, beside: str, waits: bool
+) -> None:
+    """What another role's operation works on is left alone until that has ended, and explain names
+    its job to those who may see it; what works elsewhere runs beside it.
+    """
+    with stopping(database) as gate:
+        with suppress(DuplicateObject):
+            database.admin("create role keepers")
+        database.admin(
+            "create table app.elsewhere (n integer); create index points_other on app.points (n);"
+            ""
+            " grant keepers to app, other with inherit true;"
+            " grant all on schema app to keepers;"
+            " alter table app.points owner to keepers; alter table app.elsewhere owner to keepers"
+        )
+        try:
+            build = put_sql(database, "create index concurrently built on app.points (app.stop(n))")
+            database.run("select jobs.start()")
+            wait_for(database, build, "running")
+            wait_until(lambda: operation(database, build)["phase"], 20)
+            job = put_sql(database, beside, role="other")
+            database.run("select jobs.start()", role="other")
+            if waits:
+                said = "select code, blocked_by_jobs from jobs.explain(%s)"
+                wait_until(
+                    lambda: database.run(said, [job], role="operator") == [("operation", [build])],
+                    20,
+                )
+                assert database.run(said, [job], role="other") == [("operation", None)]
+                assert state(database, job) == "queued"
+            else:
+                assert wait_for(database, job)["state"] == "succeeded"
+            gate.execute(f"select pg_advisory_unlock({STOP})".encode())
+            assert wait_for(database, build)["state"] == "succeeded"
+            database.drain(role="other")
+            assert wait_for(database, job)["state"] == "succeeded"
+        finally:
+            database.admin("drop owned by keepers cascade")
+
+
+def slow_vacuum(database: Database, **options: Any) -> int:
+    """Enqueue and start a VACUUM that takes long and sleeps most of the time."""
+    database.run(
+        "create table app.wide (n integer, filler text) with (autovacuum_enabled = false);"
+        " insert into app.wide select g, repeat('x', 500) from generate_series(1, 4000) as g;"
+        " update app.wide set n = n + 1"
+    )
+    job = put_sql(
+        database,
+        "vacuum app.wide",
+        settings={"vacuum_cost_delay": "20ms", "vacuum_cost_limit": "2"},
+        **options,
+    )
+    database.run("select jobs.start()")
+    wait_until(lambda: operation(database, job)["phase"], 20)
+    return job
+
+
+def test_vacuum_gives_way(database: Database) -> None:
+    """To a session that waits for the table: it gets it, and the VACUUM comes back uncharged."""
+    job = slow_vacuum(database)
+    with holding(database, "lock table app.wide in access exclusive mode") as waiter:
+        kept = put_off(database, job)
+        assert kept["yields"] == 1
+        assert kept["held"]["pids"] == [waiter.info.backend_pid]
+        assert codes(database, job)[0][0] == "gave_way"
+        assert database.job(job)["error"]["sqlstate"] == "PWY01"
+    assert attempts(database, job) == []
+    database.run("select jobs.cancel(%s)", (job,))
+
+
+def test_it_gives_way_ten_times(database: Database) -> None:
+    """Then it runs to its end, and says so."""
+    job = slow_vacuum(database)
+    database.admin("update jobs_internal.operation set yields = 10 where job_id = %s", [job])
+    with database.connect(lock_timeout="4s") as waiter:
+        waiting = b"alter table app.wide add later integer"
+        assert sqlstate_of(lambda: waiter.execute(waiting)) == "55P03"
+    assert operation(database, job)["output"]["yields"].startswith("it gave way ten times")
+    assert state(database, job) == "running"
+    database.run("select jobs.cancel(%s)", (job,))
+    wait_for(database, job)
+
+
+def test_a_build_gives_up_waiting_for_others(database: Database) -> None:
+    """After wait_timeout: it has failed, says for whom it waited, and leaves nothing behind."""
+    with holding(database, "set transaction isolation level repeatable read", "select 1") as old:
+        job = put_sql(
+            database,
+            "create index concurrently built on app.ledger (n)",
+            options={"wait_timeout": "500 ms"},
+            max_attempts=1,
+        )
+        database.run("select jobs.start()")
+        found = wait_for(database, job)
+        assert (found["state"], found["error"]["sqlstate"]) == ("failed", "PWT02")
+        assert str(old.info.backend_pid) in found["error"]["message"]
+    assert ("built", False) not in valid_indexes(database, "app.ledger")
+
+
+def test_a_rebuild_that_gives_up_at_its_last_wait_has_succeeded(database: Database) -> None:
+    """The new index is there under its name: what is left is the old one, which goes later."""
+    database.run("create index rebuilt on app.ledger (n)")
+    before = database.value("select 'app.rebuilt'::regclass::oid")
+    with holding(database, "select from app.ledger"):
+        job = put_sql(
+            database,
+            "reindex index concurrently app.rebuilt",
+            options={"wait_timeout": "500 ms"},
+            max_attempts=1,
+        )
+        database.run("select jobs.start()")
+        found = wait_for(database, job)
+    assert found["state"] == "succeeded", found["error"]
+    assert found["result"]["despite"].startswith("57014")
+    assert database.value("select 'app.rebuilt'::regclass::oid") != before
+
+
+def test_a_build_has_no_lock_timeout_of_its_role(database: Database) -> None:
+    """Which would lose its work: it waits for a writer, and goes on when that has ended."""
+    database.admin("alter role app set lock_timeout = '50ms'")
+    try:
+        with holding(database, "insert into app.ledger (n) values (1)") as writer:
+            job = put_sql(database, "create index concurrently built on app.ledger (n)")
+            database.run("select jobs.start()")
+            child = wait_until(
+                lambda: database.admin(
+                    "select l.pid from pg_locks as l where not l.granted and %s ="
+                    " any (pg_blocking_pids(l.pid)) and clock_timestamp() > l.waitstart + '1 s'",
+                    [writer.info.backend_pid],
+                ),
+                20,
+            )
+            assert child
+            assert state(database, job) == "running"
+        assert wait_for(database, job)["state"] == "succeeded"
+    finally:
+        database.admin("alter role app reset lock_timeout")
+
+
+@pytest.mark.parametrize(
+    ("statement", "options", "settings"),
+    [
+        ("vacuum app.ledger", {"lock_timeout": "1 s"}, {}),
+        ("select 1", {"lock_attempts": 3}, {}),
+        ("analyze app.ledger", {"wait_timeout": "1 s"}, {}),
+        ("alter table app.ledger add x integer", {"wait_for_snapshots": True}, {}),
+        ("alter table app.ledger add x integer", {"yield": True}, {}),
+        ("alter table app.ledger add x integer", {"lock_timeout": "1 h"}, {}),
+        ("alter table app.ledger add x integer", {"lock_timeout": "soon"}, {}),
+        ("alter table app.ledger add x integer", {"lock_timeout": "-1 s"}, {}),
+        ("alter table app.ledger add x integer", {"lock_attempts": 0}, {}),
+        ("alter table app.ledger add x integer", {"lock_attempts": 1.5}, {}),
+        ("create index concurrently on app.ledger (n)", {"on_deadlock_risk": "pray"}, {}),
+        ("create index concurrently on app.ledger (n)", {}, {"Lock_Timeout": "1s"}),
+        ("insert into app.ledger values (1)", {"measure": []}, {}),
+        ("vacuum app.ledger", {"measure": [1]}, {}),
+        ("vacuum app.ledger", {"measure": "select 1"}, {}),
+    ],
+)
+def test_options_that_a_kind_has_no_use_for_are_refused(
+    database: Database, statement: str, options: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    """At once, and nothing is enqueued."""
+    assert (
+        sqlstate_of(lambda: put_sql(database, statement, options=options, settings=settings))
+        == "PW029"
+    )
+    assert not database.admin("select from jobs_internal.job")
+    assert not database.admin("select from jobs_internal.operation")
