@@ -74,7 +74,8 @@ select
   case
     when j.bucket is not null or j.state not in ('scheduled', 'queued') then null
     when j.state = 'queued' and j.id in (select a.job_id from active as a) then null
-    when j.due_at > (select clock_timestamp()) then case when j.attempt > 0 then 'its next attempt'
+    when j.due_at > (select clock_timestamp())
+      then case when j.attempt > 0 or j.error is not null then 'its next attempt'
       else 'its time' end
     -- Found once for each lane, and not for each job.
     else coalesce((select jobs_internal.lane_waits()) ->> (j.queue_id || ' ' || j.owner || ' '

@@ -8,7 +8,17 @@ from typing import Any
 
 import psycopg
 import pytest
-from stage import gate_shut, own_name, put, put_sql, state, wait_at_gate, wait_for, wait_running
+from stage import (
+    gate_shut,
+    own_name,
+    put,
+    put_sql,
+    running,
+    state,
+    wait_at_gate,
+    wait_for,
+    wait_running,
+)
 from support import Database, wait_until
 
 from .byhand import Worker
@@ -109,6 +119,49 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     wait_until(lambda: not database.background())
     supervised(database)
     yield job, "app", {"state": "scheduled", "waits_for": "its next attempt"}
+
+
+@case("lock_attempt")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    with database.connect() as holder, holder.transaction():
+        holder.execute(b"select from app.ledger")
+        job = put_sql(
+            database,
+            "alter table app.ledger add later integer",
+            options={"lock_timeout": "20 ms"},
+        )
+        database.run("select jobs.start()")
+        wait_until(lambda: database.job(job)["error"])
+        wait_until(lambda: not database.background())
+        # as after many of them, whose pauses are longer
+        database.admin("update jobs_internal.job set due_at = now() + '1 hour'")
+        supervised(database)
+        yield job, "app", {"state": "scheduled", "waits_for": "its next attempt"}
+
+
+@case("gave_way")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = put_sql(database, "vacuum app.ledger", run_at="2100-01-01T00:00:00Z")
+    database.admin(
+        "update jobs_internal.operation set held = jsonb_build_object('why', 'yield', 'at', now(),"
+        " 'times', 1, 'pids', array[1], 'message', 'it gave way to pid 1')"
+    )
+    supervised(database)
+    yield job, "app", {"state": "scheduled"}
+
+
+@case("operation")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    with database.connect() as holder, holder.transaction():
+        holder.execute(b"insert into app.ledger (n) values (1)")
+        build = put_sql(database, "create index concurrently on app.ledger (n)")
+        database.run("select jobs.start()")
+        wait_until(lambda: (running(database, build) or {}).get("child_pid"))
+        job = put_sql(database, "vacuum app.ledger")
+        database.run("select jobs.start()")
+        supervised(database)
+        wait_until(lambda: explain(database, job)["code"] == "operation")
+        yield job, "app", {"blocked_by_jobs": [build]}
 
 
 @case("copy")

@@ -4,7 +4,7 @@
 -- lock_timeout in the settings of a concurrent build, which would lose its work; p_kind null: it is
 -- no long operation. The type of each was checked before (checked_options). Errors: PW029.
 create or replace function jobs_internal.assert_operation_options(p_options jsonb,
-    p_settings jsonb, p_kind text)
+    p_kind text, p_settings jsonb default '{}')
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
