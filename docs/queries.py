@@ -5,6 +5,7 @@ __all__ = ["FUNCTIONS", "GROUPS", "OBJECTS", "ROLES", "VIEWS"]
 #: Heading -> functions of schema jobs. One that stands nowhere is an error.
 GROUPS = {
     "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps"],
+    "Long operations": ["plan"],
     "Let others enqueue": ["publish", "enqueue_published", "unpublish"],
     "Run and control": [
         "start",

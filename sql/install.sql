@@ -129,6 +129,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/enqueue/statement_kind.sql
 \ir engine/enqueue/statement_words.sql
 \ir engine/enqueue/statement_target.sql
+\ir engine/enqueue/statement_actions.sql
 \ir engine/enqueue/statement_operation.sql
 \ir engine/enqueue/store_statement.sql
 \ir engine/enqueue/store_steps.sql
@@ -197,6 +198,19 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/operations/hold.sql
 \ir engine/operations/blockers.sql
 \ir engine/operations/steps.sql
+
+-- The way back of an operation.
+\ir engine/undo/reasons.sql
+
+-- What a statement would do, before it is enqueued.
+\ir engine/plan/read.sql
+\ir engine/plan/rewrites.sql
+\ir engine/plan/locks.sql
+\ir engine/plan/cost.sql
+\ir engine/plan/undo_text.sql
+\ir engine/plan/index_warnings.sql
+\ir engine/plan/table_warnings.sql
+\ir engine/plan/plan.sql
 
 -- The attempt ends: a retry, or history.
 \ir engine/finish/outcome.sql
@@ -270,6 +284,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 -- Public functions: schema jobs.
 \ir api/enqueue.sql
 \ir api/enqueue_steps.sql
+\ir api/plan.sql
 \ir api/publish.sql
 \ir api/in_job.sql
 \ir api/cancel.sql

@@ -102,6 +102,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "jobs_internal.ask", "jobs_internal.first_skipped_table",
             "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.enqueue_steps",
             "jobs.publish",
+            "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.publish",
+            "jobs.plan", "jobs_internal.plan_one", "jobs_internal.look_up_for_plan",
         )
     },
     **{

@@ -189,3 +189,28 @@ create type jobs_internal.child_state as (
   has_sent boolean,      -- that was read while it lived: it has done its work
   stop_reason text       -- why it was to stop, when it had ended
 );
+
+-- What jobs.plan says of a statement.
+create type jobs_internal.plan_line as (
+  step integer,
+  statement text,
+  kind text,             -- as operation_kinds() has it, else its first words
+  object text,           -- what it works on
+  lock_mode text,        -- as SQL writes it; null: not known
+  blocks text,           -- what others cannot do meanwhile
+  rewrites boolean,      -- it writes the table anew; null: not known
+  disk_bytes bigint,     -- that it needs while it runs; null: not known
+  expected interval,     -- how long it runs, without waits; null: not known
+  blocked_by integer[],  -- pids that hold it up now; 0: a prepared transaction
+  undo text,             -- the way back, or why there is none
+  warning text           -- a line for each
+);
+
+-- What jobs.rehearse says of each statement that it ran.
+create type jobs_internal.rehearsal_line as (
+  step text,             -- copy, statement, done_when, rollback
+  statement text,        -- as it was run
+  outcome text,          -- done, true, false, failed
+  message text,
+  ms numeric
+);

@@ -22,6 +22,8 @@ SEVERAL = (
     "has %s worker slots",
     "bytes as text",
     "slots %s free",
+    "%s indexes in one statement",
+    "%s rows were inserted",
 )
 
 

@@ -20,6 +20,7 @@ CALLS = {
     "enqueue_many": ("select jobs.enqueue_many('pg_catalog.no_such', '{\"{}\"}')", PRODUCERS),
     "enqueue_steps": ("select jobs.enqueue_steps('[]')", PRODUCERS),
     "enqueue_sql": ("select jobs.enqueue_sql('')", PRODUCERS),
+    "plan": ("select jobs.plan('')", PRODUCERS),
     "cancel": ("select jobs.cancel(0)", STEERS),
     "retry": ("select jobs.retry(0)", STEERS),
     "run_now": ("select jobs.run_now(0)", STEERS),
@@ -237,7 +238,7 @@ def test_a_refusal_names_the_role_to_be_granted(shared: Database, name: str, rol
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(DOORS) - {"wait", "await", "progress", "log"}))
+@pytest.mark.parametrize("name", sorted(set(DOORS) - {"wait", "await", "progress", "log", "plan"}))
 def test_what_writes_says_that_the_transaction_is_read_only(shared: Database, name: str) -> None:
     """In our words, whatever it would have written first."""
     role = next((role for role in SINGLE if role in CALLS[name][1]), "postgres")
@@ -281,7 +282,7 @@ def test_a_refusal_names_administrators(shared: Database, name: str) -> None:
 #: and what they call is closed.
 ASK_THEMSELVES = {
     *("enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps"),
-    *("publish", "await", "progress", "log"),
+    *("publish", "await", "progress", "log", "plan"),
 }
 
 

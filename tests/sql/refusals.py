@@ -682,4 +682,30 @@ STEPS = (
     ),
 )
 
-ALL = (*TASKS, *OPTIONS, *STEERING, *QUEUES, *STATEMENTS, *STEPS)
+PLANS = (
+    _r("plan of nothing", "PW014", "select * from jobs.plan(' -- ')"),
+    _r("plan of two", "PW017", "select * from jobs.plan('select 1; select 2')"),
+    _r("plan of a missing table", "PW061", "select * from jobs.plan('analyze app.no_such')",
+        "app.no_such"),
+    _r("plan of a missing index", "PW061",
+        "select * from jobs.plan('drop index concurrently no_such')", "no_such", "user"),
+    _r("plan of a missing referenced table", "PW061",
+        "select * from jobs.plan('alter table app.marks add foreign key (tag) references no_such')",
+        "no_such"),
+    _r("plan of another database", "PW061", "select * from jobs.plan('analyze a.b.c')", "a.b.c"),
+    _r("plan of a table of others", "PW062",
+        "select * from jobs.plan('create index on pg_catalog.pg_class (relname)')", "postgres"),
+    _r("plan of a closed schema", "PW062", "select * from jobs.plan('vacuum nobody.hidden')",
+        "permission"),
+    _r("plan of a truncate of others", "PW062",
+        "select * from jobs.plan('truncate pg_catalog.pg_class')", "TRUNCATE"),
+    _r("repack", "PW063", "select * from jobs.plan('repack app.marks')", "REPACK", "19"),
+    _s("repack as a job", "PW063", "repack (concurrently) app.marks", "REPACK CONCURRENTLY"),
+    _r("plan without steps", "PW084", "select * from jobs.plan('[]'::jsonb)", "not 0"),
+    _r("plan of an object", "PW084", "select * from jobs.plan('{}'::jsonb)", "object"),
+    _r("plan of a number", "PW084", "select * from jobs.plan('[1]'::jsonb)"),
+    _r("plan of a step that is two", "PW017",
+        "select * from jobs.plan('[\"select 1\", \"select 1; select 2\"]'::jsonb)", "not 2"),
+)  # fmt: skip
+
+ALL = (*PLANS, *TASKS, *OPTIONS, *STEERING, *QUEUES, *STATEMENTS, *STEPS)

@@ -61,7 +61,7 @@ begin
     or pg_has_role(current_user, 'jobs_owner', 'usage')
   then
     if current_setting('transaction_read_only') = 'off'
-      or p_function in ('wait', 'await', 'progress', 'log')
+      or p_function in ('wait', 'await', 'progress', 'log', 'plan')
     then
       return;
     end if;

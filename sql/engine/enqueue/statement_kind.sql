@@ -36,7 +36,8 @@ $$;
 -- Returns: command (its first words, without names and values), top_level (it runs outside a
 --   transaction, or apart because it takes long), target (what it works on, as target_of; null:
 --   unknown), operation (the long operation that it is, as operation_of; null: none). Errors:
---   PW014 empty, PW017 more than one or unfinished, PW018 too long, PW021 not allowed.
+--   PW014 empty, PW017 more than one or unfinished, PW018 too long, PW021 not allowed, PW063 not of
+--   this version.
 create or replace function jobs_internal.classify(
   p_text text,
   out command text,
@@ -106,6 +107,16 @@ begin
   end if;
   target := jobs_internal.target_of(v_words, v_raw);
   operation := jobs_internal.operation_of(v_words, v_raw, target);
+  if operation ->> 'kind' in ('repack', 'repack concurrently')
+    and current_setting('server_version_num')::integer < 190000
+  then
+    raise exception using errcode = 'PW063',
+      message = format('this server has no %s', upper(operation ->> 'kind')),
+      detail = format('It came with PostgreSQL 19; this is %s.',
+        current_setting('server_version')),
+      hint = 'VACUUM FULL and CLUSTER write a table anew, and block reads meanwhile. A retry cannot '
+        'help.';
+  end if;
   command := lower(case
     when target ->> 'kind' in ('create_index', 'drop_index') and (target -> 'concurrently')::boolean
       then v_w || ' INDEX CONCURRENTLY'

@@ -1,8 +1,9 @@
 -- Which kind of long operation a statement is, as its text shows it.
 
 -- The long operation that a statement is: {kind, as in operation_kinds(); of ALTER TABLE:
--- constraint, column, partition, references, not_valid: as the text names them; lock_mode, where
--- the kind leaves it open}. Null: none, or what cannot be read for sure.
+-- constraint, column, partition, references, using_index, not_valid: as the text names them; from:
+-- the place of its first action; lock_mode, where the kind leaves it open}. Null: none, or what
+-- cannot be read for sure.
 create or replace function jobs_internal.operation_of(p_words text[], p_raw text[], p_target jsonb)
 returns jsonb
 language plpgsql immutable
@@ -38,6 +39,10 @@ begin
   elsif v_first = 'COPY' then
     return jsonb_build_object('kind', 'copy', 'lock_mode', case when 'FROM' = any (p_words)
       and not 'TO' = any (p_words) then 'RowExclusiveLock' end);
+  elsif v_first = 'ALTER' and v_second = 'INDEX'
+    and (p_words && array['RENAME', 'RESET'] or 'SET' = any (p_words) and '(' = any (p_words))
+  then
+    return '{"kind": "ddl", "lock_mode": "ShareUpdateExclusiveLock"}';
   elsif v_first in ('ALTER', 'DROP') and v_second in ('INDEX', 'VIEW', 'MATERIALIZED', 'SEQUENCE',
       'TYPE', 'DOMAIN', 'TABLE', 'TRIGGER', 'POLICY', 'RULE', 'STATISTICS', 'FOREIGN', 'FUNCTION',
       'PROCEDURE', 'SCHEMA', 'EXTENSION')
@@ -51,6 +56,18 @@ begin
   return null;
 end
 $$;
+
+-- The place of the index that a constraint takes over (UNIQUE USING INDEX ...); 0: it makes its own.
+create or replace function jobs_internal.using_index(p_words text[], p_place integer)
+returns integer
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case
+    when p_words[p_place : p_place + 2] = array['UNIQUE', 'USING', 'INDEX'] then p_place + 3
+    when p_words[p_place : p_place + 3] = array['PRIMARY', 'KEY', 'USING', 'INDEX'] then p_place + 4
+    else 0 end;
+end;
 
 -- The same of an ALTER TABLE: what its one action is. Of several, and of one that is none of ours,
 -- no more is said than that it is an ALTER TABLE.
@@ -68,7 +85,7 @@ declare
   v_references text;
   v_name text;
   v_not_valid boolean;
-  v_kind constant jsonb := '{"kind": "alter table"}';
+  v_kind jsonb := '{"kind": "alter table"}';
 begin
   v_next := v_next + case when p_words[3] = 'IF' and p_words[4] = 'EXISTS' then 2 else 0 end;
   v_next := v_next + (p_words[v_next] is not distinct from 'ONLY')::integer;
@@ -77,6 +94,8 @@ begin
     return v_kind;
   end if;
   v_next := v_at.next + (p_words[v_at.next] is not distinct from '*')::integer;
+  v_kind := jsonb_strip_nulls(v_kind || jsonb_build_object('from', v_next, 'lock_mode',
+        jobs_internal.actions_lock(p_words, p_raw, v_next)));
   for v_i in v_next .. cardinality(p_words) loop
     v_depth := v_depth + case p_words[v_i] when '(' then 1 when ')' then -1 else 0 end;
     if v_depth = 0 and p_words[v_i] = ',' then
@@ -102,6 +121,8 @@ begin
     end if;
     return jsonb_strip_nulls(jsonb_build_object('kind', 'add constraint', 'constraint', v_name,
         'class', lower(p_words[v_next]), 'not_valid', v_not_valid, 'references', v_references,
+        'using_index', (jobs_internal.name_at(p_words, p_raw,
+          nullif(jobs_internal.using_index(p_words, v_next), 0))).name,
         'lock_mode', case p_words[v_next] when 'FOREIGN' then 'ShareRowExclusiveLock'
           else 'AccessExclusiveLock' end));
   elsif p_words[v_next : v_next + 1] = array['VALIDATE', 'CONSTRAINT'] then
