@@ -193,7 +193,14 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/operations/clear_leftover.sql
 \ir engine/operations/beside.sql
 \ir engine/operations/politeness.sql
+\ir engine/operations/progress_row.sql
+\ir engine/operations/weights.sql
+\ir engine/operations/parts.sql
+\ir engine/operations/progress.sql
+\ir engine/operations/eta.sql
+\ir engine/operations/look.sql
 \ir engine/operations/note_progress.sql
+\ir engine/operations/learn.sql
 \ir engine/operations/watch.sql
 \ir engine/operations/hold.sql
 \ir engine/operations/blockers.sql
@@ -244,6 +251,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 -- What supervisors call, round after round.
 \ir engine/supervise/register.sql
 \ir engine/supervise/demand.sql
+\ir engine/supervise/operations.sql
 \ir engine/supervise/tick.sql
 \ir engine/supervise/upkeep.sql
 \ir engine/supervise/activity.sql

@@ -144,9 +144,7 @@ class _Reader:
         self._ended: dict[
             int, float
         ] = {}  # first job of a group -> seconds until the group was done
-        self._reached: dict[
-            int, tuple[float, float]
-        ] = {}  # job -> the last done and total that it told
+        self._reached: dict[int, float] = {}  # job -> the last percent that it told
 
     def look(self, groups: Sequence[Sequence[int]]) -> list[Look]:
         first = [group[0] for group in groups]
@@ -160,14 +158,18 @@ class _Reader:
         return self._cursor.execute(self._sql[name].encode(), (value,)).fetchall()
 
     def _one(self, row: Row) -> Look:
-        if row["total"]:
-            self._reached[row["id"]] = (float(row["done"] or 0), float(row["total"]))
-        done, total = self._reached.get(row["id"], (0.0, None))
+        if row["percent"] is not None:
+            self._reached[row["id"]] = float(row["percent"])
+        done = self._reached.get(row["id"])
         over = row["state"] in _FINAL
         if row["state"] == "succeeded":
-            done, total = (total or 1.0), (total or 1.0)
+            done = 100.0
         return Look(
-            label=_label(row["id"], row["task"]), done=done, total=total, said=_said(row), over=over
+            label=_label(row["id"], row["task"]),
+            done=done or 0.0,
+            total=None if done is None else 100.0,
+            said=_said(row),
+            over=over,
         )
 
     def _many(self, row: Row, ids: Sequence[int]) -> Look:

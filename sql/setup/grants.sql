@@ -26,7 +26,7 @@ grant select on jobs.log_lines, jobs.log_list to jobs_producer, jobs_runner, job
 grant execute on function
   jobs_internal.is_asked_by_login(),
   jobs_internal.caller(), jobs_internal.viewer(), jobs_internal.caller_is(text),
-    jobs_internal.activity(),
+    jobs_internal.activity(), jobs_internal.live_operations(),
     jobs_internal.queue_figures(),
   jobs_internal.live_supervisors(), jobs_internal.look_at_health(), jobs_internal.quota_figures(),
     jobs_internal.privileges_seen(oid),

@@ -32,7 +32,9 @@ create table jobs_internal.operation (
   undo_sql text,
   undo_missing text,
   undo_of bigint,
-  undone_by bigint
+  undone_by bigint,
+  place jsonb,
+  bucket integer
 ) with (fillfactor = 70);
 create index operation_live_idx on jobs_internal.operation (job_id) where ended_at is null;
 create index operation_object_idx on jobs_internal.operation (object);
@@ -71,7 +73,7 @@ comment on column jobs_internal.operation.progress_source
   is 'What the percent is taken from: phases, file, history, job; null: nothing tells';
 comment on column jobs_internal.operation.looked_at is 'When it was seen last';
 comment on column jobs_internal.operation.weights
-  is 'Seconds that each phase is expected to take, fixed for the attempt: {phase: seconds}';
+  is 'Seconds that each phase is expected to take, fixed for the attempt: see weights.sql';
 comment on column jobs_internal.operation.last_progress
   is 'Last row of the server''s own progress';
 comment on column jobs_internal.operation.deadlock_risk is 'Sessions that will make this build the '
@@ -85,6 +87,10 @@ comment on column jobs_internal.operation.undo_sql is 'Statement that takes it b
 comment on column jobs_internal.operation.undo_missing is 'Why there is none';
 comment on column jobs_internal.operation.undo_of is 'Job that this one takes back';
 comment on column jobs_internal.operation.undone_by is 'Job that takes this one back';
+comment on column jobs_internal.operation.place
+  is 'Where in the weights it was seen last, and how long it has worked: see progress.sql';
+comment on column jobs_internal.operation.bucket
+  is 'Bucket of the history that its job is in; null: it has not ended';
 
 create table jobs_internal.phase (
   job_id bigint not null,
@@ -97,6 +103,8 @@ create table jobs_internal.phase (
   total numeric,
   unit text,
   expected_seconds double precision,
+  units numeric,
+  method text,
   primary key (job_id, attempt, n)
 ) with (fillfactor = 70);
 comment on table jobs_internal.phase is 'Phases of long operations, of each attempt';
@@ -110,6 +118,8 @@ comment on column jobs_internal.phase.work is 'How much of it was done when it w
 comment on column jobs_internal.phase.total is 'Of how much';
 comment on column jobs_internal.phase.unit is 'Of what: blocks, tuples, lockers, indexes, bytes';
 comment on column jobs_internal.phase.expected_seconds is 'How long it was expected to take';
+comment on column jobs_internal.phase.units is 'Work that was expected of it: pages, mostly';
+comment on column jobs_internal.phase.method is 'As in phase_rate';
 
 create table jobs_internal.phase_rate (
   kind text not null,

@@ -9,10 +9,12 @@ select
   a.child_pid,
   a.started_at::timestamptz(0) as started_at,
   a.done,
-  a.total,
-  case when a.total > 0 then round(100 * least(a.done / a.total, 1), 1) end as percent,
-  jobs_internal.eta(a.started_at, a.done, a.total, a.first_done, a.first_at, a.attempt = 1
-      and j.interruptions = 0 and j.crashes = 0) as eta,
+  coalesce(a.total, p.total) as total,
+  case when p.job_id is not null then p.percent
+    when a.total > 0 then round(100 * least(a.done / a.total, 1), 1) end as percent,
+  case when p.job_id is not null then p.eta
+    else jobs_internal.eta(a.started_at, a.done, a.total, a.first_done, a.first_at, a.attempt = 1
+      and j.interruptions = 0 and j.crashes = 0) end as eta,
   a.message,
   a.wait_event,
   a.blocked_by,
@@ -24,6 +26,7 @@ select
       or (select jobs_internal.caller_is('jobs_operator')) then j.options ->> 'title' end,
     s.task, st.command || coalesce(' ' || st.object, '')) as title
 from jobs_internal.activity() as a
+left join jobs_internal.live_operations() as p on p.job_id = a.job_id
 left join jobs_internal.job as j on j.id = a.job_id
 left join jobs_internal.call_template as s on s.id = j.call_template_id
 left join jobs_internal.statement as st on st.job_id = j.id and j.call_template_id is null
@@ -39,13 +42,14 @@ comment on column jobs.running.pid
 comment on column jobs.running.child_pid
   is 'Process of the child session that runs a top-level statement';
 comment on column jobs.running.started_at is 'Start of this attempt';
-comment on column jobs.running.done is 'How much is done: of jobs.progress, else of the server''s '
-  'own progress (blocks, tuples or lockers)';
+comment on column jobs.running.done is 'How much is done: of jobs.progress, else what the server''s '
+  'own progress counts in the present phase (blocks, tuples, lockers, ...)';
 comment on column jobs.running.total
-  is 'Of how much, in the same unit; of VACUUM and CREATE INDEX within the present phase';
-comment on column jobs.running.percent is 'done of total, in percent';
+  is 'Of how much, in the same unit; of a long operation within the present phase';
+comment on column jobs.running.percent is 'done of total, in percent; of a long operation over all '
+  'its phases, as in jobs.operations';
 comment on column jobs.running.eta is 'When it ends if it goes on as since the first report of '
-  'this attempt; null: not known yet; within the present phase for VACUUM and CREATE INDEX';
+  'this attempt; of a long operation as in jobs.operations; null: not known yet, or it waits';
 comment on column jobs.running.message
   is 'Text of jobs.progress, else the phase of the server''s own progress';
 comment on column jobs.running.wait_event

@@ -2,7 +2,7 @@
 -- snapshot would hold up CREATE INDEX CONCURRENTLY.
 
 -- name: jobs
-select j.id, j.task, j.queue, j.state, j.attempt, f.outcome, r.done, r.total, r.percent, r.eta, r.message, f.run_ms
+select j.id, j.task, j.queue, j.state, j.attempt, f.outcome, r.percent, r.eta, r.message, f.run_ms
 from jobs.job as j
 left join jobs.running as r using (id)
 left join jobs.finished as f using (id)

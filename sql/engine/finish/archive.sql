@@ -127,8 +127,10 @@ begin
   -- Not those that succeeded at once and said nothing: nearly all.
   if v_statements then
     update jobs_internal.operation as o
-    set state = p_state, ended_at = clock_timestamp(), deadlock_risk = null, gives_way = null
+    set state = p_state, ended_at = clock_timestamp(), deadlock_risk = null, gives_way = null,
+      bucket = v_bucket
     where o.job_id = any (v_ids);
+    perform jobs_internal.end_phases(v_ids, p_state = 'succeeded');
   end if;
   if v_statements or jobs_internal.has_earlier_attempts(v_ids) then
     perform jobs_internal.archive_attempts(v_ids, v_bucket);
@@ -190,6 +192,7 @@ begin atomic
     g.target, g.identity from gone as g;
   -- it lives again, and everything about it is counted anew
   update jobs_internal.operation as o
-  set state = null, ended_at = null, lock_attempts = 0, yields = 0, step_asides = 0, held = null
+  set state = null, ended_at = null, bucket = null, lock_attempts = 0, yields = 0,
+    step_asides = 0, held = null
   where o.job_id = p_job;
 end;

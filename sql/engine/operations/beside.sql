@@ -45,7 +45,7 @@ end;
 -- An operation of the calling session's owner is about to start: it may, or another is in its way.
 -- Holds the row of operation_start to the commit of the start, so that two that start in the same
 -- moment see each other; where another session holds it, none is waited for.
--- Returns: null: it may; else how long until it is looked at again. Writes: operation.
+-- Returns: null: it may; else how long until it is looked at again. Writes: operation, phase.
 -- Locks: operation_start (skip locked).
 create or replace function jobs_internal.start_operation(p_job bigint, p_attempt integer)
 returns interval
@@ -70,9 +70,12 @@ begin
     where o.job_id = p_job and (o.held ->> 'job')::bigint is distinct from v_other;
     return interval '1 second';
   end if;
+  update jobs_internal.phase as h set finished_at = o.looked_at
+  from jobs_internal.operation as o
+  where o.job_id = p_job and h.job_id = p_job and h.finished_at is null;
   update jobs_internal.operation as o
   set started_at = coalesce(o.started_at, clock_timestamp()), attempt = p_attempt, phase = null,
-    percent = null, progress_source = null, looked_at = null, weights = null,
+    percent = null, progress_source = null, looked_at = null, weights = null, place = null,
     last_progress = null, deadlock_risk = null, gives_way = null
   where o.job_id = p_job;
   return null;

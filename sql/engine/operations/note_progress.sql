@@ -1,7 +1,8 @@
--- What is kept of the progress of a long operation while it runs.
+-- What is kept of the progress of a long operation while it runs. Of one that runs in a child
+-- session the worker session that watches it notes it once a second; of others the supervisor does,
+-- in its round.
 
--- Keep in which phase an operation is, and since when. p_pid: the process that runs it.
--- Writes: operation, phase.
+-- Keep how far an operation is. p_pid: the process that runs it. Writes: operation, phase.
 create or replace function jobs_internal.note_progress(p_job bigint, p_attempt integer,
     p_pid integer)
 returns void
@@ -9,47 +10,46 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_phase text;
   v_operation jobs_internal.operation;
+  v_now timestamptz := clock_timestamp();
+  v_look jsonb;
+  v_phase text;
 begin
   select o.* into v_operation from jobs_internal.operation as o
   where o.job_id = p_job and o.attempt = p_attempt;
   if not found then
     return;
   end if;
-  v_phase := jobs_internal.phase_of(p_pid, v_operation.kind);
-  if v_phase is distinct from v_operation.phase then
-    update jobs_internal.phase as h set finished_at = clock_timestamp()
+  v_look := jobs_internal.look(v_operation,
+      jobs_internal.progress_row(p_pid, v_operation.kind),
+      coalesce((select a.wait_event_type = 'Lock' from pg_stat_get_activity(p_pid) as a), false),
+      coalesce((select j.started_at from jobs_internal.job as j where j.id = p_job), v_now), v_now);
+  v_phase := v_look ->> 'phase';
+  if (v_look -> 'entered')::boolean then
+    update jobs_internal.phase as h set finished_at = v_now
     where h.job_id = p_job and h.attempt = p_attempt and h.finished_at is null;
-    if v_phase is not null then
-      insert into jobs_internal.phase (job_id, attempt, n, phase, started_at)
-      select p_job, p_attempt, coalesce(max(h.n), 0) + 1, v_phase, clock_timestamp()
-      from jobs_internal.phase as h
-      where h.job_id = p_job and h.attempt = p_attempt;
-    end if;
-    update jobs_internal.operation as o
-    set phase = v_phase, looked_at = clock_timestamp()
-    where o.job_id = p_job;
+    insert into jobs_internal.phase (job_id, attempt, n, phase, started_at, work, total, unit,
+      expected_seconds, units, method)
+    select p_job, p_attempt, x.n, v_phase, v_now, (v_look ->> 'done')::numeric,
+      (v_look ->> 'total')::numeric, v_look ->> 'unit', (v_look ->> 'expected')::double precision,
+      (v_look ->> 'units')::numeric, v_look ->> 'method'
+    from (select coalesce(max(h.n), 0) + 1 as n from jobs_internal.phase as h
+      where h.job_id = p_job and h.attempt = p_attempt) as x
+    where v_phase is not null and x.n <= 1000;
+  elsif v_phase is not null then
+    update jobs_internal.phase as h
+    set work = (v_look ->> 'done')::numeric, total = (v_look ->> 'total')::numeric,
+      unit = v_look ->> 'unit'
+    where h.job_id = p_job and h.attempt = p_attempt and h.finished_at is null
+      and (h.work, h.total) is distinct from ((v_look ->> 'done')::numeric,
+        (v_look ->> 'total')::numeric);
   end if;
+  update jobs_internal.operation as o
+  set phase = v_phase, looked_at = v_now, place = v_look -> 'place',
+    weights = coalesce(o.weights, nullif(v_look -> 'weights', 'null')),
+    percent = greatest(o.percent, (v_look ->> 'percent')::numeric),
+    progress_source = v_look ->> 'source',
+    last_progress = coalesce(nullif(v_look -> 'row', 'null'), o.last_progress)
+  where o.job_id = p_job and o.attempt = p_attempt;
 end
 $$;
-
--- The phase in which a process is, as the server's progress shows it; null: none is shown. DROP
--- INDEX CONCURRENTLY and DETACH CONCURRENTLY have no progress: they wait for transactions of
--- others, or work for milliseconds.
-create or replace function jobs_internal.phase_of(p_pid integer, p_kind text)
-returns text
-language sql volatile security definer
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select coalesce(
-    (select c.phase from pg_stat_progress_create_index as c where c.pid = p_pid limit 1),
-    (select v.phase from pg_stat_progress_vacuum as v where v.pid = p_pid limit 1),
-    (select a.phase from pg_stat_progress_analyze as a where a.pid = p_pid limit 1),
-    (select u.phase from pg_stat_progress_cluster as u where u.pid = p_pid limit 1),
-    (select 'copying' from pg_stat_progress_copy as y where y.pid = p_pid limit 1),
-    (select 'waiting for transactions of others'
-      from pg_stat_get_activity(p_pid) as a
-      where p_kind in ('drop index concurrently', 'detach partition concurrently')
-        and a.wait_event_type = 'Lock' and a.wait_event in ('virtualxid', 'transactionid')));
-end;

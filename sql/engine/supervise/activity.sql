@@ -33,22 +33,21 @@ as $$
     where l.owner = jobs_internal.viewer() or jobs_internal.caller_is('jobs_reader')
       or jobs_internal.caller_is('jobs_operator') or jobs_internal.caller_is('jobs_supervisor')
   ), native as (
-    select p.pid, p.phase,
-      case when p.blocks_total > 0 then p.blocks_done when p.tuples_total > 0 then p.tuples_done
-        when p.lockers_total > 0 then p.lockers_done end::numeric as done,
-      case when p.blocks_total > 0 then p.blocks_total when p.tuples_total > 0 then p.tuples_total
-        when p.lockers_total > 0 then p.lockers_total end::numeric as total
-    from pg_stat_progress_create_index as p
-    union all
-    select p.pid, p.phase, p.heap_blks_scanned, p.heap_blks_total from pg_stat_progress_vacuum as p
-    union all
-    select p.pid, p.phase, p.sample_blks_scanned, p.sample_blks_total
-    from pg_stat_progress_analyze as p
-    union all
-    select p.pid, p.phase, p.heap_blks_scanned, p.heap_blks_total from pg_stat_progress_cluster as p
-    union all
-    select p.pid, 'copying', p.bytes_processed, nullif(p.bytes_total, 0)
-    from pg_stat_progress_copy as p
+    select r.pid, r.row ->> 'phase' as phase, c.done, c.total
+    from (
+      select p.pid, to_jsonb(p) || '{"view": "create_index"}' as row
+      from pg_stat_progress_create_index as p
+      union all
+      select p.pid, to_jsonb(p) || '{"view": "vacuum"}' from pg_stat_progress_vacuum as p
+      union all
+      select p.pid, to_jsonb(p) || '{"view": "analyze"}' from pg_stat_progress_analyze as p
+      union all
+      select p.pid, to_jsonb(p) || '{"view": "cluster"}' from pg_stat_progress_cluster as p
+      union all
+      select p.pid, to_jsonb(p) || '{"view": "copy", "phase": "copying"}'
+      from pg_stat_progress_copy as p
+    ) as r
+    cross join lateral jobs_internal.phase_counts(r.row) as c
   )
   select
     l.session_id, l.owner, l.pid, l.child_pid, l.job_id, l.attempt, l.started_at,

@@ -40,6 +40,7 @@ begin
       when 'failures' then
         perform jobs_internal.sweep_failures();
         v_result := jobs_internal.unlogged_failures();
+      when 'operations' then perform jobs_internal.note_operations();
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
       when 'call_templates' then perform jobs_internal.launch_call_template_sweep();
@@ -103,6 +104,7 @@ begin
   v_owners := jobs_internal.do_part('owners');
   v_sessions := (select count(*) from jobs_internal.session);
   if v_sessions > 0 then
+    perform jobs_internal.do_part('operations');
     -- Attempts that have their reason to stop already are signalled round after round: no deadline
     -- of theirs counts any more.
     select count(l.job_id), min(l.started_at + j.timeout) filter (where x.job_id is null)

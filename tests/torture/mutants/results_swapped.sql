@@ -1,6 +1,6 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 fca13d1e76a6d30e8013d659cfe9efda.
+-- Replaces jobs_internal.archive_jobs, md5 3c8327e4148a5b472bc210c0466d7e6e.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -53,8 +53,10 @@ begin
   -- Not those that succeeded at once and said nothing: nearly all.
   if v_statements then
     update jobs_internal.operation as o
-    set state = p_state, ended_at = clock_timestamp(), deadlock_risk = null, gives_way = null
+    set state = p_state, ended_at = clock_timestamp(), deadlock_risk = null, gives_way = null,
+      bucket = v_bucket
     where o.job_id = any (v_ids);
+    perform jobs_internal.end_phases(v_ids, p_state = 'succeeded');
   end if;
   if v_statements or jobs_internal.has_earlier_attempts(v_ids) then
     perform jobs_internal.archive_attempts(v_ids, v_bucket);

@@ -1,0 +1,285 @@
+"""How far long operations are: one percent over all phases, which never goes back, and the figures
+of the present phase only.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from psycopg.types.json import Jsonb
+from stage import put_sql, running, wait_for
+from support import Database, wait_until
+
+ROWS = 20_000
+STOPS = (5_000, 10_000, 15_000)
+
+#: Rows, and a function that stops a build at some of them, each for a lock of its own.
+POINTS = f"""
+create table app.points as select n, repeat('x', 200) as pad from generate_series(1, {ROWS}) as n;
+create function app.stop(n integer) returns integer language plpgsql immutable as $$
+begin
+  if n in {STOPS} then
+    perform pg_advisory_lock_shared(77, n);
+    perform pg_advisory_unlock_shared(77, n);
+  end if;
+  return n;
+end $$;
+"""
+
+
+@contextmanager
+def stops(database: Database) -> Iterator[Any]:
+    """Hold the build at each stop; gives a function that lets it go on to the next."""
+    database.run(POINTS)
+    database.run("analyze app.points")
+    with database.connect() as holder:
+        for stop in STOPS:
+            holder.execute("select pg_advisory_lock(77, %s)", [stop])
+        yield lambda stop: holder.execute("select pg_advisory_unlock(77, %s)", [stop])
+
+
+def at_stop(database: Database, job: int, stop: int) -> dict[str, Any]:
+    """Wait until the build stands at a stop; gives its row of jobs.running."""
+    wait_until(
+        lambda: database.admin(
+            "select true from pg_locks where locktype = 'advisory' and not granted"
+            " and classid = 77 and objid = %s",
+            [stop],
+        )
+    )
+    row = running(database, job)
+    assert row is not None
+    return row
+
+
+def test_one_percent_over_all_phases(database: Database) -> None:
+    """It stops in the first phase and in a wait: the percent rises, stays below 100, and is not
+    that of the phase; while it waits, no figures of an earlier phase are left, and the one that it
+    waits for stands there instead of an end.
+    """
+    percents = []
+    with database.connect() as reader, stops(database) as go_on:
+        job = put_sql(database, "create index concurrently on app.points (app.stop(n))")
+        database.run("select jobs.start()")
+        for stop in STOPS:
+            row = at_stop(database, job, stop)
+            assert row["message"] == "building index: scanning table"
+            assert 0 < row["done"] < row["total"]
+            assert row["percent"] < 50 * row["done"] / row["total"]
+            percents.append(row["percent"])
+            if stop == STOPS[-1]:
+                reader.execute("begin isolation level repeatable read")
+                reader.execute("select from app.ledger")
+            go_on(stop)
+        row = wait_until(
+            lambda: next(
+                (
+                    row
+                    for row in [running(database, job)]
+                    if row and row["message"] == "waiting for old snapshots" and row["blocked_by"]
+                ),
+                None,
+            )
+        )
+        percents.append(row["percent"])
+        assert row["done"] < row["total"] < 10  # sessions, and not pages
+        assert (row["eta"], row["blocked_by"]) == (None, [reader.info.backend_pid])
+        # the worker session that watches it has noted the phase
+        assert wait_until(
+            lambda: database.admin(
+                "select percent from jobs_internal.operation"
+                " where job_id = %s and phase = 'waiting for old snapshots'",
+                [job],
+            )
+        ) == [(row["percent"],)]
+        reader.execute("rollback")
+    assert wait_for(database, job, "succeeded")
+    assert percents == sorted(percents)
+    assert percents[0] > 0
+    assert 90 < percents[-1] < 100
+
+
+def test_what_runs_in_its_own_transaction_is_looked_at_live_and_noted_in_a_round(
+    database: Database,
+) -> None:
+    """No session watches a plain CREATE INDEX: the views reckon by themselves, a round of a
+    supervisor notes it, and waits for no row.
+    """
+    noted = "select percent, phase from jobs_internal.operation where job_id = %s"
+    with stops(database) as go_on:
+        job = put_sql(database, "create index points_plain on app.points (app.stop(n))")
+        database.run("select jobs.start()")
+        row = at_stop(database, job, STOPS[0])
+        assert row["percent"] > 0
+        go_on(STOPS[0])
+        row = at_stop(database, job, STOPS[1])
+        assert database.admin(noted, [job]) == [(None, None)]
+        database.admin("update jobs_internal.operation set looked_at = now() - interval '1 hour'")
+        with database.connect("postgres") as other:
+            other.execute("begin")
+            other.execute("select from jobs_internal.operation for update")
+            database.admin("set lock_timeout = '10 s'")
+            database.admin("select jobs_internal.note_operations()")
+            other.execute("rollback")
+        assert database.admin(noted, [job]) == [(None, None)]
+        database.admin("select jobs_internal.note_operations()")
+        assert database.admin(noted, [job]) == [(row["percent"], row["message"])]
+        for stop in STOPS[1:]:
+            go_on(stop)
+    wait_for(database, job, "succeeded")
+
+
+WEIGHTS = {
+    "tuples": 1000,
+    "parts": [
+        {
+            "ids": [10],
+            "seconds": 10,
+            "phases": [
+                {"phase": "waiting for writers before build", "seconds": 0},
+                {"phase": "building index: scanning table", "seconds": 4, "units": 100},
+                {"phase": "building index: sorting live tuples", "seconds": 1, "units": 100},
+                {"phase": "building index: loading tuples in tree", "seconds": 5, "units": 100},
+            ],
+        }
+    ],
+}
+BUILD = {
+    "view": "create_index",
+    "relid": "10",
+    "blocks_done": 99,
+    "blocks_total": 100,
+    "tuples_done": 0,
+    "tuples_total": 0,
+    "lockers_done": 3,
+    "lockers_total": 2,
+    "partitions_done": 0,
+    "partitions_total": 0,
+}
+VACUUM_WEIGHTS = {
+    "parts": [
+        {
+            "ids": [table],
+            "seconds": 10,
+            "phases": [
+                {"phase": "scanning heap", "seconds": 4},
+                {"phase": "vacuuming indexes", "seconds": 4},
+                {"phase": "vacuuming heap", "seconds": 2},
+            ],
+        }
+        for table in (10, 11)
+    ]
+}
+VACUUM = {"view": "vacuum", "heap_blks_total": 100, "indexes_total": 2, "max_dead_tuple_bytes": 100}
+
+
+def vacuum(table: int, phase: str, scanned: int, vacuumed: int, passes: int, index: int = 0) -> Any:
+    """Give a row of the progress of VACUUM; its dead rows fill the memory twice."""
+    return VACUUM | {
+        "relid": str(table),
+        "phase": phase,
+        "heap_blks_scanned": scanned,
+        "heap_blks_vacuumed": vacuumed,
+        "index_vacuum_count": passes,
+        "indexes_processed": index,
+        "dead_tuple_bytes": 100 if phase == "vacuuming indexes" else 0,
+    }
+
+
+RUNS: dict[str, tuple[Any, list[Any], list[float]]] = {
+    "the columns of each phase only": (
+        WEIGHTS,
+        [
+            BUILD | {"phase": "waiting for writers before build"},
+            BUILD | {"phase": "building index: scanning table", "blocks_done": 50},
+            BUILD | {"phase": "building index: sorting live tuples"},
+            BUILD
+            | {
+                "phase": "building index: loading tuples in tree",
+                "tuples_done": 500,
+                "tuples_total": 1000,
+            },
+        ],
+        [0, 0.2, 0.4, 0.75],
+    ),
+    "a phase that is not known": (
+        WEIGHTS,
+        [
+            BUILD | {"phase": "building index: scanning table", "blocks_done": 50},
+            BUILD | {"phase": "building index: something new"},
+            {"view": "create_index", "phase": "more", "relid": "10"},
+        ],
+        [0.2, 0.4, 0.4],
+    ),
+    "partitions": (
+        WEIGHTS,
+        [
+            BUILD
+            | {
+                "phase": "building index: scanning table",
+                "blocks_done": 50,
+                "partitions_total": 4,
+                "partitions_done": done,
+            }
+            for done in (0, 3)
+        ],
+        [0.05, 0.8],
+    ),
+    "VACUUM with two passes over its indexes, of two tables": (
+        VACUUM_WEIGHTS,
+        [
+            vacuum(11, "scanning heap", 50, 0, 0),
+            vacuum(11, "vacuuming indexes", 50, 0, 0, 1),
+            vacuum(11, "vacuuming heap", 50, 50, 1),
+            vacuum(11, "scanning heap", 75, 50, 1),
+            vacuum(11, "vacuuming indexes", 100, 50, 1, 1),
+            vacuum(11, "vacuuming heap", 100, 100, 2),
+            vacuum(11, "truncating heap", 100, 100, 2),
+            vacuum(10, "scanning heap", 50, 0, 0),
+        ],
+        [0.1, 0.15, 0.25, 0.3, 0.4, 0.5, 0.5, 0.6],
+    ),
+    "an empty table": (
+        VACUUM_WEIGHTS,
+        [{"view": "vacuum", "relid": "10", "phase": "scanning heap", "heap_blks_total": 0}],
+        [0],
+    ),
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS.keys())
+def test_recorded_rows(database: Database, run: tuple[Any, list[Any], list[float]]) -> None:
+    weights, rows, shares = run
+    place = None
+    found = []
+    for row in rows:
+        ((seen,),) = database.admin(
+            "select jobs_internal.progress_of(%s, %s, %s)",
+            [Jsonb(weights), Jsonb(place) if place else None, Jsonb(row)],
+        )
+        place = seen | {"phase": row["phase"], "index": None}
+        found.append(seen["share"])
+    assert found == [pytest.approx(share, abs=0.0001) for share in shares]
+
+
+def test_what_nothing_counts_is_reckoned_by_time(database: Database) -> None:
+    """A sort that was expected to take a second, where the scan took twice what was expected."""
+    row = BUILD | {"phase": "building index: sorting live tuples"}
+    shares = [
+        database.admin(
+            "select (jobs_internal.progress_of(%s, null, %s, %s, 8) ->> 'share')::numeric",
+            [Jsonb(WEIGHTS), Jsonb(row), seconds],
+        )[0][0]
+        for seconds in (0, 1, 1000)
+    ]
+    assert shares == [Decimal("0.4"), Decimal("0.45"), Decimal("0.495")]
+
+
+def test_no_percent_goes_back_or_reaches_100(database: Database) -> None:
+    shown = [
+        database.admin("select jobs_internal.shown_percent(%s::numeric, %s::numeric)", pair)[0][0]
+        for pair in [(0.5, 60), (0.7, 60), (1, 60), (None, 60), (0.5, None)]
+    ]
+    assert shown == [60, 70, Decimal("99.9"), 60, 50]
