@@ -4,6 +4,7 @@ __all__ = ["FIELDS"]
 
 #: What every field means, wherever it occurs.
 FIELDS: dict[str, str] = {
+    "action": "what was done about it: cancelled; null: nothing",
     "asked": "sessions asked for",
     "at": "the server's time of the commit that holds the outcome",
     "attempt": "which attempt at the job this was, from 1",

@@ -246,6 +246,14 @@ _ALL = (
         "becomes another; jobs.health shows it until it is over.",
     ),
     _event(
+        "deadlock_risk",
+        "warning",
+        "job_id owner pid reason action hint",
+        "Another session waits for a concurrent index build, and has what the build will wait for: "
+        "the server would end the build. Written once for each session that is seen, and when one "
+        "was cancelled for it (on_deadlock_risk). pid is the waiter next to the build.",
+    ),
+    _event(
         "problem",
         "warning",
         "problem detail suppressed",

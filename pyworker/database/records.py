@@ -81,6 +81,7 @@ class Tick:
     owners: tuple[Demand, ...] = ()
     problems: tuple[Row, ...] = ()
     failures: tuple[Row, ...] = ()  # items that failed, each logged once
+    risks: tuple[Row, ...] = ()  # sessions that will kill a build, each logged once
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -98,6 +99,7 @@ class Tick:
             owners=tuple(Demand.from_row(entry) for entry in row.get("owners") or ()),
             problems=tuple(row.get("problems") or ()),
             failures=tuple(row.get("failures") or ()),
+            risks=tuple(row.get("risks") or ()),
             **{name: int(row.get(name) or 0) for name in counts},
         )
 

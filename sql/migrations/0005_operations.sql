@@ -33,10 +33,13 @@ create table jobs_internal.operation (
   undo_of bigint,
   undone_by bigint,
   place jsonb,
-  bucket integer
+  bucket integer,
+  risks_to_log jsonb
 ) with (fillfactor = 70);
 create index operation_live_idx on jobs_internal.operation (job_id) where ended_at is null;
 create index operation_object_idx on jobs_internal.operation (object);
+create index operation_risk_idx on jobs_internal.operation (job_id)
+  where risks_to_log is not null;
 comment on table jobs_internal.operation is 'Long operations: a row for each job of DDL or '
   'maintenance, which stays as long as the history of its job';
 comment on column jobs_internal.operation.job_id is 'Job';
@@ -90,6 +93,8 @@ comment on column jobs_internal.operation.place
   is 'Where in the weights it was seen last, and how long it has worked: see progress.sql';
 comment on column jobs_internal.operation.bucket
   is 'Bucket of the history that its job is in; null: it has not ended';
+comment on column jobs_internal.operation.risks_to_log is 'What of deadlock_risk no supervisor has '
+  'logged yet; null: nothing';
 
 create table jobs_internal.phase (
   job_id bigint not null,
@@ -254,3 +259,8 @@ set top_level = true, done_when = coalesce(s.done_when, case
       then 'select jobs_internal.is_done()' end)
 from jobs_internal.job as j
 where j.id = s.job_id and j.state <> 'running' and s.command in ('analyze', 'analyse');
+
+insert into jobs_internal.setting (name, value, unit, description) values
+  ('deadlock_risk_cancels', 'own', 'own/any', 'whose sessions a build with on_deadlock_risk '
+    'cancel_waiter may cancel: of roles that its owner is a member of, or of any role that is no '
+    'superuser');

@@ -34,10 +34,13 @@ create table jobs_internal.operation (
   undo_of bigint,
   undone_by bigint,
   place jsonb,
-  bucket integer
+  bucket integer,
+  risks_to_log jsonb
 ) with (fillfactor = 70);
 create index operation_live_idx on jobs_internal.operation (job_id) where ended_at is null;
 create index operation_object_idx on jobs_internal.operation (object);
+create index operation_risk_idx on jobs_internal.operation (job_id)
+  where risks_to_log is not null;
 comment on table jobs_internal.operation is 'Long operations: a row for each job of DDL or '
   'maintenance, which stays as long as the history of its job';
 comment on column jobs_internal.operation.job_id is 'Job';
@@ -91,6 +94,8 @@ comment on column jobs_internal.operation.place
   is 'Where in the weights it was seen last, and how long it has worked: see progress.sql';
 comment on column jobs_internal.operation.bucket
   is 'Bucket of the history that its job is in; null: it has not ended';
+comment on column jobs_internal.operation.risks_to_log is 'What of deadlock_risk no supervisor has '
+  'logged yet; null: nothing';
 
 create table jobs_internal.phase (
   job_id bigint not null,

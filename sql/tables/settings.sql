@@ -36,7 +36,10 @@ insert into jobs_internal.setting (name, value, unit, description) values
   ('measure_cost', 'on', 'on/off', 'what attempts cost (WAL, buffers, temporary files) is '
     'measured: of jobs that run alone each, of others a sample'),
   ('child_queue_bytes', '1048576', 'bytes',
-      'messages that a child session may send before its watcher lets go of it');
+      'messages that a child session may send before its watcher lets go of it'),
+  ('deadlock_risk_cancels', 'own', 'own/any', 'whose sessions a build with on_deadlock_risk '
+    'cancel_waiter may cancel: of roles that its owner is a member of, or of any role that is no '
+    'superuser');
 
 create table jobs_internal.switch (
   id boolean primary key default true check (id),

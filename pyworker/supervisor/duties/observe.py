@@ -9,6 +9,7 @@ from pyworker.supervisor.state import State
 __all__ = ["observe"]
 
 _FAILURE = ("duty", "item", "owner", "queue", "sqlstate", "message", "hint", "failures", "retry_at")
+_RISK = ("job_id", "owner", "pid", "reason", "action", "hint")
 
 
 def observe(tick: Tick, state: State, log: EventLog, now: float) -> None:
@@ -23,6 +24,8 @@ def observe(tick: Tick, state: State, log: EventLog, now: float) -> None:
         log.emit("dispatched", count=tick.dispatched)
     for failure in tick.failures:
         log.emit("item_failed", **{name: failure.get(name) for name in _FAILURE})
+    for risk in tick.risks:
+        log.emit("deadlock_risk", **{name: risk.get(name) for name in _RISK})
     for problem in tick.problems:
         facts = dict(problem)
         name = str(facts.pop("problem", None) or facts.pop("event", None) or "unknown")

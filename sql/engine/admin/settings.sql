@@ -12,7 +12,8 @@ declare
       'session_seconds', 'session_jobs',
     'sessions_per_owner') then 1 else 0 end;
   v_most integer := case when name = 'chunk_jobs' then 1000 else 999999999 end;
-  v_switch boolean := name = 'measure_cost';
+  v_words text[] := case name when 'measure_cost' then array['on', 'off']
+      when 'deadlock_risk_cancels' then array['own', 'any'] end;
   v_good boolean;
 begin
   select s.value into v_old from jobs_internal.setting as s
@@ -23,7 +24,7 @@ begin
       detail = 'See jobs.settings.', hint = 'Check the name. A retry cannot help.';
   end if;
   -- One after the other: what is no number cannot be compared.
-  v_good := case when value is null then false when v_switch then value in ('on', 'off')
+  v_good := case when value is null then false when v_words is not null then value = any (v_words)
     when value !~ '^[0-9]{1,9}$' then false
     else value::integer between v_least and v_most end;
   if not v_good then
@@ -33,7 +34,7 @@ begin
       detail = (select format('%s, in %s.', s.description, s.unit) from jobs_internal.setting as s
           where s.name = configure.name),
       hint = format('The range of %s: %s. A retry cannot help.', name,
-        case when v_switch then 'on or off'
+        case when v_words is not null then array_to_string(v_words, ' or ')
           else format('a whole number from %s to %s', v_least, v_most) end);
   end if;
   update jobs_internal.setting as s set value = configure.value where s.name = configure.name;

@@ -39,6 +39,10 @@ begin
     where o.job_id = p_job and o.output ->> 'yields' is null;
     v_way := null;
   end if;
+  if v_manners.kind in ('create index concurrently', 'reindex concurrently') then
+    v_way := coalesce(v_way, jobs_internal.look_for_deadlocks(p_pid, v_operation,
+        v_manners.on_deadlock_risk));
+  end if;
   if v_way is null and v_manners.wait_ms is not null then
     v_way := jobs_internal.waited_too_long(p_pid, v_operation, v_manners.wait_ms);
   end if;

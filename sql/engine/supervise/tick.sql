@@ -41,6 +41,7 @@ begin
         perform jobs_internal.sweep_failures();
         v_result := jobs_internal.unlogged_failures();
       when 'operations' then perform jobs_internal.note_operations();
+      when 'risks' then v_result := jobs_internal.unlogged_risks();
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
       when 'call_templates' then perform jobs_internal.launch_call_template_sweep();
@@ -63,7 +64,8 @@ $$;
 -- in it waits for a row, an object or an advisory lock: skip locked and nowait wherever a row is
 -- wanted. The lock timeout is for the locks that have no such clause, of whole tables.
 -- Returns: paused, must_poll, dispatched, rescued, stopping, sessions, opened (sessions, ever),
---   running, queued, next_due_ms, next_deadline_ms, outbox, owners, problems, failures.
+--   running, queued, next_due_ms, next_deadline_ms, outbox, owners, problems, failures,
+--   risks.
 create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)
 returns jsonb
 language plpgsql volatile security definer
@@ -137,6 +139,7 @@ begin
     'outbox', (select count(*) from (select from jobs_internal.outbox limit 1000) as d),
     'owners', coalesce(v_owners, '[]'),
     'failures', coalesce(jobs_internal.do_part('failures'), '[]'),
+    'risks', coalesce(jobs_internal.do_part('risks'), '[]'),
     'problems', coalesce((select jsonb_agg(jsonb_build_object('problem', 'lane_quarantined',
     'owner', pg_get_userbyid(l.owner)) || l.quarantine)
       from jobs_internal.lane as l where l.quarantine is not null), '[]'));
