@@ -261,6 +261,5 @@ from jobs_internal.job as j
 where j.id = s.job_id and j.state <> 'running' and s.command in ('analyze', 'analyse');
 
 insert into jobs_internal.setting (name, value, unit, description) values
-  ('deadlock_risk_cancels', 'own', 'own/any', 'whose sessions a build with on_deadlock_risk '
-    'cancel_waiter may cancel: of roles that its owner is a member of, or of any role that is no '
-    'superuser');
+  ('deadlock_risk_cancels', 'own', 'own/any', 'whose sessions on_deadlock_risk => '
+    'cancel_waiter cancels: of roles that the owner is a member of; of all but superusers');

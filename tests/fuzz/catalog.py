@@ -58,8 +58,8 @@ _QUEUE_OPTIONS = {
 }
 _NAMES_OF_SETTINGS = either(
     "chunk_jobs", "chunk_ms", "claim_jobs", "claim_ms", "lease_seconds", "session_seconds",
-    "session_jobs", "sessions_per_owner", "measure_cost", "deadlock_risk_cancels", "log_lines", "result_rows",
-    "result_bytes", "child_queue_bytes",
+    "session_jobs", "sessions_per_owner", "measure_cost", "log_lines", "result_rows",
+    "deadlock_risk_cancels", "result_bytes", "child_queue_bytes",
     "no_such", "", None, LARGE,
 )  # fmt: skip
 _PATTERNS = (
