@@ -261,5 +261,5 @@ from jobs_internal.job as j
 where j.id = s.job_id and j.state <> 'running' and s.command in ('analyze', 'analyse');
 
 insert into jobs_internal.setting (name, value, unit, description) values
-  ('deadlock_risk_cancels', 'own', 'own/any', 'whose sessions on_deadlock_risk => '
-    'cancel_waiter cancels: of roles that the owner is a member of; of all but superusers');
+  ('deadlock_risk_cancels', 'own', 'own/any', 'what on_deadlock_risk cancel_waiter '
+    'may cancel: sessions of roles of the owner, or of all but superusers');

@@ -37,8 +37,8 @@ insert into jobs_internal.setting (name, value, unit, description) values
     'measured: of jobs that run alone each, of others a sample'),
   ('child_queue_bytes', '1048576', 'bytes',
       'messages that a child session may send before its watcher lets go of it'),
-  ('deadlock_risk_cancels', 'own', 'own/any', 'whose sessions on_deadlock_risk => '
-    'cancel_waiter cancels: of roles that the owner is a member of; of all but superusers');
+  ('deadlock_risk_cancels', 'own', 'own/any', 'what on_deadlock_risk cancel_waiter '
+    'may cancel: sessions of roles of the owner, or of all but superusers');
 
 create table jobs_internal.switch (
   id boolean primary key default true check (id),
