@@ -48,6 +48,7 @@ select p.proname as name, p.prokind = 'p' as procedure,
       where a.grantee <> p.proowner order by 1) end as roles
 from pg_proc as p
 where p.pronamespace = 'jobs'::regnamespace
+order by 1, 3
 """.replace("{NAMED}", NAMED)
 VIEWS = """
 select c.relname as view, obj_description(c.oid, 'pg_class') as comment, a.attname as column,
