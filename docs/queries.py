@@ -6,6 +6,12 @@ __all__ = ["FUNCTIONS", "GROUPS", "OBJECTS", "ROLES", "VIEWS"]
 GROUPS = {
     "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps"],
     "Long operations": ["plan"],
+    "Recipes of steps": [
+        "not_null_steps",
+        "constraint_steps",
+        "unique_steps",
+        "replace_index_steps",
+    ],
     "Let others enqueue": ["publish", "enqueue_published", "unpublish"],
     "Run and control": [
         "start",

@@ -206,6 +206,8 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/operations/hold.sql
 \ir engine/operations/blockers.sql
 \ir engine/operations/steps.sql
+\ir engine/operations/recipes.sql
+\ir engine/operations/index_recipes.sql
 
 -- The way back of an operation.
 \ir engine/undo/reasons.sql
@@ -294,6 +296,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir api/enqueue.sql
 \ir api/enqueue_steps.sql
 \ir api/plan.sql
+\ir api/recipes.sql
 \ir api/publish.sql
 \ir api/in_job.sql
 \ir api/cancel.sql

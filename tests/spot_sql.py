@@ -101,9 +101,9 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "jobs_internal.note_identity", "jobs_internal.note_object",
             "jobs_internal.ask", "jobs_internal.first_skipped_table",
             "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.enqueue_steps",
-            "jobs.publish",
-            "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.publish",
             "jobs.plan", "jobs_internal.plan_one", "jobs_internal.look_up_for_plan",
+            "jobs.publish", "jobs_internal.recipe_relation", "jobs.not_null_steps",
+            "jobs.constraint_steps", "jobs.unique_steps", "jobs.replace_index_steps",
         )
     },
     **{

@@ -18,6 +18,10 @@ OPERATORS = ("operator",)
 CALLS = {
     "enqueue": ("select jobs.enqueue('pg_catalog.no_such')", PRODUCERS),
     "enqueue_many": ("select jobs.enqueue_many('pg_catalog.no_such', '{\"{}\"}')", PRODUCERS),
+    "not_null_steps": ("select jobs.not_null_steps('app.t', 'c')", EVERYBODY),
+    "constraint_steps": ("select jobs.constraint_steps('app.t', 'c', 'check (true)')", EVERYBODY),
+    "unique_steps": ("select jobs.unique_steps('app.t', '{c}')", EVERYBODY),
+    "replace_index_steps": ("select jobs.replace_index_steps('app.i', '(c)')", EVERYBODY),
     "enqueue_steps": ("select jobs.enqueue_steps('[]')", PRODUCERS),
     "enqueue_sql": ("select jobs.enqueue_sql('')", PRODUCERS),
     "plan": ("select jobs.plan('')", PRODUCERS),

@@ -1,0 +1,291 @@
+"""Recipes: the steps that they give, run beside writers, cut off at each step, and taken back."""
+
+import threading
+
+import pytest
+from stage import attempts, quick_retries, state, wait_for
+from support import Database, wait_until
+
+from .recipes import (
+    POINTS,
+    constraints,
+    definitions,
+    enqueue,
+    invalid,
+    recipe,
+    stopped_at,
+    take_back,
+)
+
+NOT_NULL = {
+    "18": "jobs.not_null_steps('app.points', 'm')",
+    # what a server before 18 gets; it works on a later one too
+    "17": "jobs_internal.not_null_recipe('app.points'::regclass, 'app.points', 'm', 170000)",
+}
+UNIQUE = "jobs.unique_steps('app.points', '{n}')"
+REPLACE = "jobs.replace_index_steps('app.points_n', '(n, m) where m > 0')"
+
+
+def is_not_null(database: Database) -> bool:
+    return bool(
+        database.value(
+            "select attnotnull from pg_attribute where attrelid = 'app.points'::regclass"
+            " and attname = 'm'"
+        )
+    )
+
+
+def left(database: Database) -> list[tuple[str, str, bool]]:
+    """Constraints but for NOT NULL."""
+    return [row for row in constraints(database) if row[1] != "n"]
+
+
+@pytest.mark.parametrize("version", NOT_NULL)
+def test_a_column_becomes_not_null_beside_writers(database: Database, version: str) -> None:
+    database.run(POINTS)
+    over = threading.Event()
+    written = []
+
+    def write() -> None:
+        with database.connect() as line:
+            while not over.is_set() or not written:
+                line.execute("insert into app.points values (0, 1)")
+                written.append(1)
+
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for one in writers:
+        one.start()
+    try:
+        job = enqueue(database, recipe(database, NOT_NULL[version]), settings={})
+        database.drain()
+    finally:
+        over.set()
+        for one in writers:
+            one.join()
+    assert state(database, job) == "succeeded"
+    assert (is_not_null(database), left(database)) == (True, [])
+    assert database.value("select count(*) from app.points") == 1000 + len(written)
+    assert [row[2] for row in constraints(database)] in ([], [True])
+
+
+@pytest.mark.parametrize("place", [1, 2, 3, 4])
+def test_not_null_whose_session_dies_at_a_step(database: Database, place: int) -> None:
+    """The next attempt goes on at that step; no other is run again."""
+    quick_retries(database)
+    database.run(POINTS)
+    with stopped_at(database, recipe(database, NOT_NULL["17"]), place) as (job, pid):
+        assert len(left(database)) == (place > 1)
+        database.admin("select pg_terminate_backend(%s)", [pid])
+        wait_until(lambda: not database.background())
+    assert is_not_null(database) == (place == 4)
+    database.drain()
+    assert state(database, job) == "succeeded"
+    assert (is_not_null(database), left(database)) == (True, [])
+    assert attempts(database, job) == [(1, "succeeded")]
+    # none was passed over because it was done already
+    ran = database.run("select step from jobs.steps where id = %s and result ? 'rows'", [job])
+    assert len(ran) == 5
+
+
+@pytest.mark.parametrize("version", NOT_NULL)
+def test_rows_without_a_value_stop_it_and_a_retry_goes_on(database: Database, version: str) -> None:
+    database.run(POINTS)
+    database.run("insert into app.points values (0, null)")
+    job = enqueue(database, recipe(database, NOT_NULL[version]))
+    database.drain()
+    found = database.job(job)
+    assert (found["state"], found["error"]["sqlstate"]) == (
+        "failed",
+        {"17": "23514"}.get(version, "23502"),
+    )
+    assert found["statement"].startswith("alter table app.points validate constraint")
+    database.run("delete from app.points where m is null")
+    database.run("select jobs.retry(%s)", [job])
+    database.drain()
+    assert (state(database, job), is_not_null(database), left(database)) == ("succeeded", True, [])
+
+
+@pytest.mark.parametrize("version", NOT_NULL)
+def test_the_same_steps_once_more_do_what_is_left(database: Database, version: str) -> None:
+    """A job that was cancelled is enqueued again; once all is done, nothing is run."""
+    database.run(POINTS)
+    steps = recipe(database, NOT_NULL[version])
+    with stopped_at(database, steps, 2) as (job, _):
+        database.run("select jobs.cancel(%s)", [job])
+        wait_for(database, job, "cancelled")
+    # of PostgreSQL 18 it is taken up under the name that it has
+    assert recipe(database, NOT_NULL[version])[0] == steps[0]
+    enqueue(database, steps)
+    database.drain()
+    assert (is_not_null(database), left(database)) == (True, [])
+    again = enqueue(database, steps)
+    database.drain()
+    results = database.run("select distinct result from jobs.steps where id = %s", [again])
+    assert (state(database, again), results) == ("succeeded", [({"verified": True},)])
+
+
+@pytest.mark.parametrize("version", NOT_NULL)
+def test_not_null_is_taken_back(database: Database, version: str) -> None:
+    database.run(POINTS)
+    before = constraints(database)
+    steps = recipe(database, NOT_NULL[version])
+    enqueue(database, steps)
+    database.drain()
+    assert is_not_null(database)
+    take_back(database, steps)
+    assert (is_not_null(database), constraints(database)) == (False, before)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    ["check (m >= 0)", "foreign key (m) references app.kinds", "\nCHECK (m < 10 and n > 0) -- all"],
+)
+def test_a_constraint_is_added_and_validated(database: Database, definition: str) -> None:
+    database.run(POINTS)
+    database.run("create table app.kinds as select generate_series(0, 6) as m")
+    database.run("alter table app.kinds add primary key (m)")
+    quoted = definition.replace("'", "''")
+    steps = recipe(database, f"""jobs.constraint_steps('app.points', 'The kinds', '{quoted}')""")
+    with stopped_at(database, steps, 2) as (job, pid):
+        assert [row[2] for row in left(database)] == [False]
+        database.admin("select pg_cancel_backend(%s)", [pid])
+        wait_until(lambda: not database.background())
+    database.drain()
+    assert state(database, job) == "succeeded"
+    assert [(row[0], row[2]) for row in left(database)] == [("The kinds", True)]
+    take_back(database, steps)
+    assert left(database) == []
+
+
+def test_duplicates_leave_no_index_and_a_retry_builds_it(database: Database) -> None:
+    database.run(POINTS)
+    database.run("insert into app.points values (1, 1)")
+    job = enqueue(database, recipe(database, UNIQUE))
+    database.drain()
+    found = database.job(job)
+    assert (found["state"], found["error"]["sqlstate"]) == ("failed", "23505")
+    assert invalid(database) == []
+    database.run("delete from app.points where ctid = (select max(ctid) from app.points)")
+    database.run("select jobs.retry(%s)", [job])
+    database.drain()
+    assert state(database, job) == "succeeded"
+    assert constraints(database) == [("points_n_key", "u", True)]
+
+
+def end_session(database: Database, job: int, waiting: int, who: str) -> None:
+    """End the session that waits, or the one that watches it."""
+    pid = waiting
+    if who == "watcher":
+        pid = int(database.value("select pid from jobs.running where id = %s", [job]))
+    database.admin("select pg_terminate_backend(%s)", [pid])
+    wait_until(lambda: not database.admin("select 1 from pg_stat_activity where pid = %s", [pid]))
+
+
+@pytest.mark.parametrize("who", ["child", "watcher"])
+@pytest.mark.parametrize("place", [1, 2])
+def test_unique_whose_session_dies_at_a_step(database: Database, place: int, who: str) -> None:
+    quick_retries(database)
+    database.run(POINTS)
+    steps = recipe(database, UNIQUE)
+    with stopped_at(database, steps, place) as (job, pid):
+        end_session(database, job, pid, who)
+    database.drain()
+    assert (state(database, job), invalid(database)) == ("succeeded", [])
+    assert constraints(database) == [("points_n_key", "u", True)]
+    take_back(database, steps)
+    assert constraints(database) == []
+
+
+@pytest.mark.parametrize("who", ["child", "watcher"])
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_replacing_an_index_whose_session_dies_at_a_step(
+    database: Database, place: int, who: str
+) -> None:
+    quick_retries(database)
+    database.run(POINTS)
+    before = definitions(database)
+    steps = recipe(database, REPLACE)
+    held = (
+        {
+            "relation": "app.points_n_new",
+            "hold": "alter index app.points_n_new set (fillfactor = 90)",
+        }
+        if place == 3
+        else {}
+    )
+    with stopped_at(database, steps, place, **held) as (job, pid):
+        end_session(database, job, pid, who)
+    database.drain()
+    assert (state(database, job), invalid(database)) == ("succeeded", [])
+    assert definitions(database) == [
+        "CREATE INDEX points_n ON app.points USING btree (n, m) WHERE (m > 0)"
+    ]
+    take_back(database, steps)
+    assert definitions(database) == before
+
+
+def test_names_are_those_of_the_path_and_are_quoted(database: Database) -> None:
+    """What a recipe says holds under any path."""
+    database.admin('create schema "My app" authorization app')
+    database.run(
+        'create table "My app"."The points" ("No" integer, "a ""b" text);'
+        ' insert into "My app"."The points" select 1, 2;'
+        ' create index "By no" on "My app"."The points" ("No")'
+    )
+    with database.connect() as line:
+        line.execute('set search_path = "My app"')
+        found = line.execute(
+            """select jobs.not_null_steps('"The points"', 'No')
+            || jobs.unique_steps('"The points"', array['No', 'a "b'])
+            || jobs.constraint_steps('"The points"', 'it''s', 'check ("No" > 0)')
+            || jobs.replace_index_steps('"By no"', '("No") include ("a ""b")')"""
+        ).fetchone()
+    assert found is not None
+    job = enqueue(database, found[0])
+    database.drain()
+    assert state(database, job) == "succeeded", database.job(job)
+    assert [row[0] for row in constraints(database, '"My app"."The points"') if row[2]] == [
+        'The points_No_a "b_key',
+        "The points_No_not_null",
+        "it's",
+    ]
+    again = enqueue(database, found[0])
+    database.drain()
+    results = database.run("select distinct result from jobs.steps where id = %s", [again])
+    assert (state(database, again), results) == ("succeeded", [({"verified": True},)])
+
+
+@pytest.mark.parametrize("version", NOT_NULL)
+def test_a_partitioned_table(database: Database, version: str) -> None:
+    """NOT NULL and CHECK reach all partitions."""
+    database.run(
+        "create table app.points (n integer, m integer) partition by range (n);"
+        " create table app.low partition of app.points for values from (0) to (10);"
+        " create table app.high partition of app.points for values from (10) to (20);"
+        " insert into app.points select n, 1 from generate_series(0, 19) as n"
+    )
+    check = "jobs.constraint_steps('app.points', 'positive', 'check (m > 0)')"
+    steps = recipe(database, NOT_NULL[version]) + recipe(database, check)
+    job = enqueue(database, steps)
+    database.drain()
+    assert state(database, job) == "succeeded", database.job(job)
+    for table in ("app.points", "app.low", "app.high"):
+        found = constraints(database, table)
+        assert {row[2] for row in found} == {True}
+        assert [row[0] for row in found if row[1] == "c"] == ["positive"]
+    assert is_not_null(database)
+
+
+def test_long_names_are_cut_and_taken_ones_are_not_used(database: Database) -> None:
+    long = "é" * 31
+    database.run(
+        f"create table app.{long} (n integer, constraint {'é' * 27}_not_null check (n > 0))"
+    )
+    database.run("create table app.t (n integer); create table app.t_n_key (n integer)")
+    steps = recipe(database, f"jobs.not_null_steps('app.{long}', 'n')")
+    assert f"""{"é" * 26}_not_null1" """ in steps[0]["statement"]
+    unique = recipe(database, "jobs.unique_steps('app.t', '{n}')")
+    assert "t_n_key1 " in unique[0]["statement"]
+    job = enqueue(database, steps + unique)
+    database.drain()
+    assert state(database, job) == "succeeded", database.job(job)
