@@ -201,6 +201,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/operations/look.sql
 \ir engine/operations/note_progress.sql
 \ir engine/operations/learn.sql
+\ir engine/operations/old_transactions.sql
 \ir engine/operations/deadlock_risk.sql
 \ir engine/operations/watch.sql
 \ir engine/operations/hold.sql

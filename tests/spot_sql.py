@@ -71,6 +71,7 @@ CLOSED = {
         "child_error",
         "child_verdict",
         "clear_leftover",
+        "wait_for_old_transactions",
         "run_top_level",
     ]
 }

@@ -15,6 +15,7 @@ declare
   v_all boolean := jobs_internal.caller_is('jobs_reader')
     or jobs_internal.caller_is('jobs_operator');
   v_pid integer;
+  v_alone boolean;
 begin
   if not exists (
     select from jobs_internal.job as j where j.id = blockers.id and (v_all or v_me = j.owner)
@@ -27,7 +28,7 @@ begin
         'readers.',
       hint = 'See jobs.job for the jobs that you may see. A retry cannot help.';
   end if;
-  select coalesce(l.child_pid, l.pid) into v_pid
+  select coalesce(l.child_pid, l.pid), l.child_pid is null into v_pid, v_alone
   from (
     select s.job_id, s.pid, s.child_pid from jobs_internal.active_sessions() as s
     union all
@@ -37,7 +38,7 @@ begin
   limit 1;
   if v_pid is not null then
     return query
-      select b.* from jobs_internal.blockers_of(blockers.id, v_pid) as b
+      select b.* from jobs_internal.blockers_of(blockers.id, v_pid, v_alone) as b
       order by b.via nulls first, b.xact_age desc nulls last, b.pid;
   end if;
 end

@@ -56,6 +56,7 @@ UNPINNED = {
     "jobs_internal.stop_job": "commits",
     "jobs_internal.run_top_level": "commits",
     "jobs_internal.clear_leftover": "commits",
+    "jobs_internal.wait_for_old_transactions": "commits",
     "jobs_internal.reset_session": "resets the session, its path with it",
     "jobs_internal.run_in_savepoint": "runs the job with the owner's path",
     "jobs_internal.run_without_savepoint": "runs the job with the owner's path",
@@ -103,6 +104,7 @@ CATCHING = {
     **dict.fromkeys(
         (
             *("jobs.log", "jobs.progress", "jobs_internal.claim", "jobs_internal.clear_leftover"),
+            "jobs_internal.wait_for_old_transactions",
             *(
                 *(
                     "jobs_internal.run_child",

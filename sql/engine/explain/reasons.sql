@@ -41,6 +41,14 @@ begin
     a.waits_since, null, a.blocked_by, a.jobs
   from active as a where a.blocked_by is not null and a.wait_event = 'Lock:virtualxid'
   union all
+  select 33, 'snapshot', 'before it begins, it waits for old transactions to end: '
+      || string_agg(coalesce('process ' || t.pid, 'a prepared transaction'), ', ' order by t.since),
+    min(t.since), null, array_agg(t.pid) filter (where t.pid is not null), null
+  from active as a
+  cross join lateral jobs_internal.awaited_before_start(p_job.id) as t
+  where a.child_pid is null
+  having count(*) > 0
+  union all
   select 34, 'standby', 'its commit waits for a synchronous standby', null, null, null, null
   from active as a where a.wait_event = 'IPC:SyncRep'
   union all

@@ -153,8 +153,9 @@ begin atomic
 end;
 
 -- Who keeps a job waiting; the caller has seen to it that the login may see the job. p_pid: the
--- process that runs it.
-create or replace function jobs_internal.blockers_of(p_job bigint, p_pid integer)
+-- process that runs it; p_alone: a worker session, without a child.
+create or replace function jobs_internal.blockers_of(p_job bigint, p_pid integer,
+    p_alone boolean)
 returns table (
   pid integer, owner text, application_name text, state text, xact_age interval, query text,
   waits_for text, why text, may_end boolean, remedy text, via integer
@@ -207,6 +208,11 @@ begin
     from progress as p
     cross join lateral jobs_internal.still_to_come(p_pid, p.phase, p.relid, p.since) as s
     where not exists (select from chain as c where c.pid = s.pid and c.via is null)
+    union
+    -- it has not begun: the transactions that wait_for_snapshots waits for
+    select t.pid, t.xid, null, 'the end of its transaction', t.why
+    from jobs_internal.awaited_before_start(p_job) as t
+    where p_alone
   )
   select f.pid, pg_get_userbyid(a.usesysid)::text, a.application_name, a.state,
     clock_timestamp() - a.xact_start,

@@ -1,5 +1,5 @@
 -- A top-level statement from its start to its end: what it works on is noted, what an earlier
--- attempt left is dropped, it runs in a child session (child.sql), and how it ended is
+-- attempt left is dropped, old transactions are waited for (option wait_for_snapshots), it runs in a child session (child.sql), and how it ended is
 -- judged (operations/condition.sql).
 --
 -- States and commits: note_identity is committed before the child is launched, so that a watcher
@@ -41,6 +41,10 @@ begin
       call jobs_internal.clear_leftover(p_session, p_item, null, p_baseline, p_result);
       v_left := array(select l.name from jobs_internal.leftovers(p_item.job_id) as l
           where l.droppable);
+    end if;
+    if p_result.outcome is null and v_left = '{}' and v_skipped is null
+      and (select m.wait_for_snapshots from jobs_internal.manners(p_item.job_id) as m) then
+      call jobs_internal.wait_for_old_transactions(p_session, p_item, p_result);
     end if;
   end if;
   if p_result.outcome is not null then
