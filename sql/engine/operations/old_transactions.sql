@@ -90,8 +90,8 @@ begin
 end
 $$;
 
--- Wait until no old transaction would hold the operation up. Commits between two looks, so that no
--- snapshot is held. The job runs meanwhile: it holds its session and its slot.
+-- Wait until no old transaction would hold the operation up. Commits between two looks: others that
+-- wait for snapshots wait for this one for as long as a nap at most. The job runs meanwhile: it holds its session and its slot.
 -- p_result: with an outcome, if the attempt was stopped, or its time was over, while it waited.
 create or replace procedure jobs_internal.wait_for_old_transactions(
   p_session bigint,
@@ -126,7 +126,7 @@ begin
         end if;
     end;
     commit;
-    v_nap := least(v_nap * 1.5, 1);
+    v_nap := least(v_nap * 1.5, 0.25);
     if p_result.outcome is null
       and jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
       p_result := jobs_internal.interrupted_result(p_item, v_started, null);
