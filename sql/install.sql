@@ -212,6 +212,11 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 
 -- The way back of an operation.
 \ir engine/undo/reasons.sql
+\ir engine/undo/way_back.sql
+\ir engine/undo/statistics.sql
+\ir engine/undo/note.sql
+\ir engine/undo/complete.sql
+\ir engine/undo/undo.sql
 
 -- What a statement would do, before it is enqueued.
 \ir engine/plan/read.sql
@@ -298,6 +303,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir api/enqueue_steps.sql
 \ir api/plan.sql
 \ir api/recipes.sql
+\ir api/undo.sql
 \ir api/publish.sql
 \ir api/in_job.sql
 \ir api/cancel.sql

@@ -100,6 +100,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "jobs_internal.canonical_many", "jobs_internal.try_settings",
             "jobs_internal.callers_path", "jobs_internal.found_by", "jobs_internal.look_up",
             "jobs_internal.note_identity", "jobs_internal.note_object",
+            "jobs_internal.note_way_back",
             "jobs_internal.ask", "jobs_internal.first_skipped_table",
             "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.enqueue_steps",
             "jobs.plan", "jobs_internal.plan_one", "jobs_internal.look_up_for_plan",

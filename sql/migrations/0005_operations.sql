@@ -162,6 +162,7 @@ create table jobs_internal.step (
   started_at timestamptz,
   finished_at timestamptz,
   result jsonb,
+  way_back jsonb,
   primary key (job_id, n)
 ) with (fillfactor = 70);
 comment on table jobs_internal.step is 'Steps of jobs of jobs.enqueue_steps; the current one is '
@@ -184,6 +185,8 @@ comment on column jobs_internal.step.state is 'waiting, current or done';
 comment on column jobs_internal.step.started_at is 'When it became the current one';
 comment on column jobs_internal.step.finished_at is 'When it was done';
 comment on column jobs_internal.step.result is 'Its result';
+comment on column jobs_internal.step.way_back is 'What its way back needs, noted when it was '
+  'done: facts by OID; given: it has a rollback; missing: why there is none';
 
 create table jobs_internal.measurement (
   job_id bigint not null,

@@ -66,14 +66,15 @@ grant execute on function
 to jobs_producer;
 grant execute on function jobs_internal.note_object(bigint, text),
   jobs_internal.operation_text(bigint), jobs_internal.look_up(jsonb, jsonb),
-  jobs_internal.store_object(bigint, jsonb) to jobs_producer, jobs_runner;
+  jobs_internal.restore_statistics(bigint, integer), jobs_internal.store_object(bigint, jsonb),
+  jobs_internal.saved_statistics(bigint, integer) to jobs_producer, jobs_runner;
 grant execute on function
   jobs_internal.read_statement(text), jobs_internal.look_up_for_plan(jsonb, boolean),
   jobs_internal.names_of(jsonb), jobs_internal.refuse_missing(text, text, jsonb),
   jobs_internal.assert_allowed(oid, jsonb, boolean), jobs_internal.plan_tables(oid),
   jobs_internal.plan_index_bytes(oid, jsonb), jobs_internal.plan_row(jsonb, jsonb, text),
   jobs_internal.plan_one(integer, text, text, boolean), jobs_internal.steps_given(jsonb),
-  jobs_internal.assert_steps(jsonb)
+  jobs_internal.assert_steps(jsonb), jobs_internal.undo(bigint)
 to jobs_producer;
 grant execute on function
   jobs_internal.cancel(bigint), jobs_internal.retry(bigint), jobs_internal.run_now(bigint),
@@ -183,7 +184,10 @@ grant execute on function
   jobs_internal.maintenance_targets(jsonb), jobs_internal.named_object(text, text),
     jobs_internal.identity_of(jsonb, jsonb),
   jobs_internal.noted(bigint), jobs_internal.store_identity(bigint, bigint, jsonb),
-    jobs_internal.note_identity(bigint, bigint, text),
+    jobs_internal.note_identity(bigint, bigint, text), jobs_internal.note_way_back(bigint, text),
+  jobs_internal.notes_way_back(bigint), jobs_internal.statistics_of(jsonb, jsonb),
+  jobs_internal.note_facts(bigint, jsonb, jsonb, jsonb), jobs_internal.undo_error(bigint),
+  jobs_internal.assert_still_undoable(bigint),
   jobs_internal.judge(bigint), jobs_internal.is_done(),
     jobs_internal.ask(jobs_internal.work_item, text), jobs_internal.unverified(bigint),
   jobs_internal.runs_again(bigint, jsonb), jobs_internal.text_now(bigint),
@@ -273,7 +277,7 @@ grant execute on function
   jobs_internal.unique_recipe(oid, text, text[]),
   jobs_internal.replace_index_recipe(oid, text, text),
   jobs.enqueue_steps(jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb),
-  jobs.plan(text), jobs.plan(jsonb),
+  jobs.plan(text), jobs.plan(jsonb), jobs.undo(bigint),
   jobs.admit_role(text), jobs.dismiss_role(text), jobs.start(integer),
     jobs_internal.assert_member(text, text, text)
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;

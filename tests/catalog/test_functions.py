@@ -14,6 +14,7 @@ UNPINNED = {
     "jobs.publish": "looks a name up for the caller",
     "jobs.enqueue_sql": "tries settings for the caller",
     "jobs.enqueue_steps": "tries settings for the caller",
+    "jobs_internal.note_way_back": "looks names up with the owner's path",
     "jobs.plan": "looks names up for the caller",
     "jobs_internal.plan_one": "looks names up for the caller",
     "jobs_internal.look_up_for_plan": "looks names up for the caller",

@@ -25,6 +25,7 @@ CALLS = {
     "enqueue_steps": ("select jobs.enqueue_steps('[]')", PRODUCERS),
     "enqueue_sql": ("select jobs.enqueue_sql('')", PRODUCERS),
     "plan": ("select jobs.plan('')", PRODUCERS),
+    "undo": ("select jobs.undo(0)", PRODUCERS),
     "cancel": ("select jobs.cancel(0)", STEERS),
     "retry": ("select jobs.retry(0)", STEERS),
     "run_now": ("select jobs.run_now(0)", STEERS),

@@ -49,8 +49,9 @@ end
 $$;
 
 -- The step at which a job ended well is done, and the next one is the current one.
+-- What takes a statement back is completed here, of any job.
 -- Returns: {step, steps, next: its number, null after the last one}; null: it is no job of steps.
--- Writes: step; see load_step.
+-- Writes: step, operation; see load_step.
 create or replace function jobs_internal.end_step(p_job bigint, p_result jsonb)
 returns jsonb
 language plpgsql volatile security definer
@@ -60,6 +61,7 @@ declare
   v_n integer;
   v_steps integer;
 begin
+  perform jobs_internal.complete_way_back(p_job);
   update jobs_internal.step as s
   set state = 'done', finished_at = clock_timestamp(), result = p_result,
     identity = (select t.identity from jobs_internal.statement as t where t.job_id = p_job)

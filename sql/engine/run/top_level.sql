@@ -32,7 +32,11 @@ begin
       and not p_item.verify
       then jobs_internal.first_skipped_table((jobs_internal.noted(p_item.job_id)).target,
           v_path) end;
-    perform jobs_internal.note_identity(p_session, p_item.job_id, v_path);
+    perform jobs_internal.note_identity(p_session, p_item.job_id, v_path),
+      jobs_internal.note_way_back(p_item.job_id, v_path);
+    if not p_item.verify and p_item.attempt = 1 then
+      v_skipped := coalesce(v_skipped, jobs_internal.undo_error(p_item.job_id));
+    end if;
     commit;
     v_builds := jobs_internal.builds_index(p_item.job_id);
     if v_builds

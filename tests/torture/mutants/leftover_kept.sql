@@ -1,6 +1,6 @@
 -- What an interrupted build of an index left is not dropped before the next attempt.
 
--- Replaces jobs_internal.run_top_level, md5 90e3a67a79a27d4d1198bf0d40334741.
+-- Replaces jobs_internal.run_top_level, md5 d7623851c18a8f63fe154fb69497207c.
 create or replace procedure jobs_internal.run_top_level(
   p_session bigint,
   p_item jobs_internal.work_item,
@@ -26,7 +26,11 @@ begin
       and not p_item.verify
       then jobs_internal.first_skipped_table((jobs_internal.noted(p_item.job_id)).target,
           v_path) end;
-    perform jobs_internal.note_identity(p_session, p_item.job_id, v_path);
+    perform jobs_internal.note_identity(p_session, p_item.job_id, v_path),
+      jobs_internal.note_way_back(p_item.job_id, v_path);
+    if not p_item.verify and p_item.attempt = 1 then
+      v_skipped := coalesce(v_skipped, jobs_internal.undo_error(p_item.job_id));
+    end if;
     commit;
     v_builds := jobs_internal.builds_index(p_item.job_id);
     if v_builds and false
@@ -34,6 +38,10 @@ begin
       call jobs_internal.clear_leftover(p_session, p_item, null, p_baseline, p_result);
       v_left := array(select l.name from jobs_internal.leftovers(p_item.job_id) as l
           where l.droppable);
+    end if;
+    if p_result.outcome is null and v_left = '{}' and v_skipped is null
+      and (select m.wait_for_snapshots from jobs_internal.manners(p_item.job_id) as m) then
+      call jobs_internal.wait_for_old_transactions(p_session, p_item, p_result);
     end if;
   end if;
   if p_result.outcome is not null then
