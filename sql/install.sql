@@ -198,6 +198,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/operations/parts.sql
 \ir engine/operations/progress.sql
 \ir engine/operations/eta.sql
+\ir engine/operations/file_size.sql
 \ir engine/operations/look.sql
 \ir engine/operations/note_progress.sql
 \ir engine/operations/learn.sql
@@ -255,6 +256,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/history/classes.sql
 \ir engine/history/buckets.sql
 \ir engine/history/steps.sql
+\ir engine/history/operations.sql
 \ir engine/history/upkeep.sql
 
 -- What supervisors call, round after round.
@@ -337,6 +339,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir views/wait_reasons.sql
 \ir views/help_text.sql
 \ir views/lists.sql
+\ir views/operations.sql
 \ir views/steps.sql
 \ir views/system_lists.sql
 

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 
 from pyworker.check.finding import Finding, Target
 
-__all__ = ["function_rights", "memberships", "roles", "runners", "supervisor_roles", "table_rights"]
+__all__ = [
+    "file_sizes",
+    "function_rights",
+    "memberships",
+    "roles",
+    "runners",
+    "supervisor_roles",
+    "table_rights",
+]
 
 _ROLES = [
     "jobs_owner",
@@ -91,6 +99,25 @@ def memberships(target: Target) -> Iterator[Finding]:
         yield Finding(check="memberships", status="critical", detail=detail, remedy=remedy)
     if not missing and not members:
         yield _all_well("memberships", "as installed")
+
+
+def file_sizes(target: Target) -> Iterator[Finding]:
+    """Say whether REFRESH and the rewrites of ALTER TABLE are seen by the size of their files:
+    without that right by how long they took before, which is no problem.
+    """
+    may = target.value(
+        "select pg_catalog.has_function_privilege('jobs_owner',"
+        " 'pg_catalog.pg_stat_file(text, boolean)', 'execute')"
+    )
+    if may:
+        yield _all_well("file sizes", "progress of REFRESH and rewrites by the size of their files")
+        return
+    detail = (
+        "progress of REFRESH and rewrites by how long they took before; by the size of their files,"
+        " if you want that: grant execute on function pg_catalog.pg_stat_file(text, boolean)"
+        " to jobs_owner;"
+    )
+    yield _all_well("file sizes", detail)
 
 
 def function_rights(target: Target) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from pyworker.check.finding import Check, Finding, Target
 from pyworker.check.identity_maps import identity_maps
 from pyworker.check.replica_identity import replica_identity
 from pyworker.check.rights import (
+    file_sizes,
     function_rights,
     memberships,
     roles,
@@ -47,6 +48,7 @@ _INSTALLED: tuple[Check, ...] = (
     memberships,
     function_rights,
     table_rights,
+    file_sizes,
     runners,
     supervisor_roles,
     host_access,

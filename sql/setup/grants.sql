@@ -19,7 +19,8 @@ grant select on jobs.job, jobs.queued, jobs.running, jobs.failed, jobs.finished,
     jobs.supervisor_list, jobs.publication_list,
   jobs.option_list, jobs.wait_reason_list,
   jobs.settings, jobs.retry_rules, jobs.errors, jobs.options, jobs.quotas, jobs.publications,
-    jobs.admitted_roles, jobs.steps, jobs.step_list
+    jobs.admitted_roles, jobs.steps, jobs.step_list, jobs.operations,
+    jobs.operation_list, jobs.phases, jobs.phase_list
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 grant select on jobs.audit, jobs.audit_list to jobs_operator, jobs_reader;
 grant select on jobs.log_lines, jobs.log_list to jobs_producer, jobs_runner, jobs_operator;

@@ -50,11 +50,13 @@ def filled(server: Server, template: str) -> Iterator[Database]:
 
 VIEWS = (
     *("job", "queued", "running", "failed", "finished", "attempts", "sessions", "log_lines"),
-    "steps",
+    *("steps", "operations", "phases"),
 )
 COUNTS = {
     "job": 7,
     "steps": 2,
+    "operations": 1,
+    "phases": 0,
     "queued": 4,
     "running": 0,
     "failed": 1,

@@ -26,6 +26,8 @@ NARROW = {
     "publication_list": "publications",
     "option_list": "options",
     "step_list": "steps",
+    "operation_list": "operations",
+    "phase_list": "phases",
     "wait_reason_list": "wait_reasons",
 }
 NAMED = ("settings", "retry_rules", "errors", "quotas", "admitted_roles")  # these fit by themselves
@@ -78,6 +80,18 @@ def busy(server: Server, template: str) -> Iterator[Database]:
     database.run(
         f"select jobs.enqueue_steps(jsonb_build_array('alter table app.{LONG_NAME} add {LONG_NAME}"
         " text', 'vacuum'), run_at => '2100-01-01')"
+    )
+    database.admin(
+        "insert into jobs_internal.phase (job_id, attempt, n, phase, started_at, finished_at, work,"
+        " total, unit, expected_seconds) select job_id, 12, 345,"
+        " 'waiting for readers before marking dead, or a longer one', now() - interval '3 days',"
+        " now(), 123456789012, 123456789012, 'statistics', 123456.789 from jobs_internal.operation"
+    )
+    database.admin(
+        "update jobs_internal.operation set started_at = now() - interval '100 days', phase ="
+        " 'waiting for readers before marking dead', percent = 99.9, lock_attempts = 99,"
+        " undo_missing = repeat('a reason ', 20), deadlock_risk = jsonb_build_array("
+        "jsonb_build_object('pid', 123456, 'owner', 'a_role', 'why', repeat('why ', 20)))"
     )
     database.run(
         f"select jobs.enqueue('app.{LONG_NAME}', '{{\"n\": 1}}',"

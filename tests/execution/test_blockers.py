@@ -180,6 +180,9 @@ def test_a_prepared_transaction(database: Database, statement: str, event: str) 
     assert one["xact_age"].total_seconds() > 0
     assert one["remedy"] == f"rollback prepared '{name.replace(chr(39), chr(39) * 2)}';"
     assert only(database, job, "reader")["may_end"] is False
+    assert database.run(
+        "select blocked_by, eta, waits_for from jobs.operations where id = %s", [job]
+    ) == [([0], None, "prepared transaction of app")]
     database.run(one["remedy"])
     wait_for(database, job, "succeeded")
 

@@ -128,7 +128,7 @@ begin
   if v_statements then
     update jobs_internal.operation as o
     set state = p_state, ended_at = clock_timestamp(), deadlock_risk = null, gives_way = null,
-      bucket = v_bucket
+      bucket = v_bucket, disk_bytes = jobs_internal.made_bytes(o)
     where o.job_id = any (v_ids);
     perform jobs_internal.end_phases(v_ids, p_state = 'succeeded');
   end if;

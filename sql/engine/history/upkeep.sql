@@ -38,6 +38,7 @@ begin
   v_dropped := jobs_internal.drop_buckets();
   v_steps := v_dropped + jobs_internal.open_buckets() + jobs_internal.close_buckets()
     + jobs_internal.expire_buckets()
+    + jobs_internal.drop_operations()
     + jobs_internal.detach_next()::integer + jobs_internal.move_queues()
       + jobs_internal.make_buckets() + jobs_internal.leave_classes();
   return jsonb_build_object('dropped', v_dropped, 'more', v_steps > 0);

@@ -1,4 +1,5 @@
--- What is learned of an operation that has succeeded: how long its phases took here.
+-- What is kept of an operation that ends: the size of what it made, and how long its phases took
+-- here.
 
 -- Close the phases of operations whose jobs end, and learn from those that succeeded. A phase that
 -- was not seen took less than the time between two looks: of what took less than three seconds in
@@ -51,4 +52,45 @@ begin atomic
   where not exists (select from jobs_internal.phase_rate as r
     where (r.kind, r.method, r.phase) = (t.kind, t.method, t.phase))
   on conflict do nothing;
+end;
+
+-- The bytes of what an operation made, as its end sees it: of the new index, of those rebuilt, else
+-- of the tables that it worked on. By the pages that the catalog counts, which a build, a rewrite
+-- and VACUUM bring up to date: to open the relations could wait for a lock. Null: it has no object.
+create or replace function jobs_internal.made_bytes(p_operation jobs_internal.operation)
+returns bigint
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  with noted as (
+    select s.identity from jobs_internal.statement as s where s.job_id = p_operation.job_id
+  ), roots as (
+    select i.indexrelid as id from pg_index as i
+    where case
+      when p_operation.kind like 'create index%' then i.indrelid = p_operation.object
+        and case when p_operation.kind = 'create index'
+          -- of this transaction, which allows no other on the table
+          then age(i.xmin) <= age(pg_current_xact_id()::xid)
+          else i.indexrelid = (select max(m) from noted as n
+            cross join lateral jobs_internal.made_indexes(n.identity) as m) end
+      when p_operation.kind like 'reindex%' then i.indexrelid = p_operation.object
+        or i.indrelid = any (p_operation.relations)
+          and not exists (select from pg_index as o where o.indexrelid = p_operation.object)
+      else false end
+    union
+    select r.id from unnest(p_operation.relations) as r(id)
+    where p_operation.kind !~ '(index|reindex)'
+    union
+    select c.reltoastrelid from pg_class as c
+    where c.oid = any (p_operation.relations) and c.reltoastrelid <> 0
+      and p_operation.kind !~ '(index|reindex)'
+  )
+  -- REFRESH leaves no pages counted: the file, if it may be read
+  select sum(case
+      when c.relpages > 0 then c.relpages * current_setting('block_size')::bigint
+      when jobs_internal.reads_files()
+        then jobs_internal.size_of_file(pg_relation_filepath(c.oid)) end)::bigint
+  from (select distinct m as id from roots as r
+    cross join lateral jobs_internal.members(r.id, false) as m) as d
+  join pg_class as c on c.oid = d.id;
 end;

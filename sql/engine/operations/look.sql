@@ -21,14 +21,14 @@ begin atomic
     else p_row end;
 end;
 
--- How far an operation is. p_operation: its row; p_row: the server's progress of it; p_waits: it
--- waits for a lock; p_started: start of this attempt. Returns: {phase, row, weights, place (as in
+-- How far an operation is. p_operation: its row; p_pid: the process that runs it; p_row: the
+-- server's progress of it; p_waits: it waits for a lock; p_started: start of this attempt. Returns: {phase, row, weights, place (as in
 -- progress.sql), entered: it is in another phase than at the last look, done, total, unit,
 -- expected, units, method: of the phase; percent, source, left: seconds that it still needs}.
-create or replace function jobs_internal.look(p_operation jobs_internal.operation, p_row jsonb,
-    p_waits boolean, p_started timestamptz, p_now timestamptz)
+create or replace function jobs_internal.look(p_operation jobs_internal.operation, p_pid integer,
+    p_row jsonb, p_waits boolean, p_started timestamptz, p_now timestamptz)
 returns jsonb
-language plpgsql stable security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -44,12 +44,15 @@ declare
   v_same boolean;
   v_since timestamptz;
   v_counts record;
+  v_phased constant boolean := p_operation.kind
+    ~ '^(create index|reindex|vacuum|analyze|cluster|repack|copy)';
   v_source text;
   v_share numeric;
   v_expected numeric;
 begin
-  -- a build that has not begun yet does not say how it will go about it
-  if v_weights is null and v_phase <> 'initializing' then
+  -- a build that has not begun yet does not say how it will go about it; of other kinds the server
+  -- shows what they do besides
+  if v_weights is null and v_phase <> 'initializing' and v_phased then
     v_weights := jobs_internal.weights_of(p_operation, p_row);
   end if;
   v_row := jobs_internal.with_index(p_row, v_weights);
@@ -76,6 +79,15 @@ begin
     v_expected := case when (v_weights -> 'learned')::boolean then (
       select sum((p.v ->> 'seconds')::numeric)
       from jsonb_array_elements(v_weights -> 'parts') as p(v)) end;
+  elsif v_row is not null or not v_phased then
+    -- no phases: the new file, of what is shown of that, and how long it took before
+    v_share := case when not v_phased
+      then jobs_internal.file_share(p_pid, p_operation.object, p_operation.kind) end;
+    v_expected := jobs_internal.seconds_before(p_operation);
+    v_source := case when v_share is not null then 'file'
+      when p_operation.progress_source is null and v_expected > 0 then 'history' end;
+    v_share := greatest(v_share, case when v_expected > 0
+      then least(0.95, v_worked / v_expected) end, (p_operation.place ->> 'share')::numeric);
   end if;
   return jsonb_build_object('phase', v_phase, 'row', v_row, 'weights', v_weights,
     'place', (v_place - 'in_phase') || jsonb_build_object('phase', v_phase, 'index',

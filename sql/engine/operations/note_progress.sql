@@ -20,7 +20,7 @@ begin
   if not found then
     return;
   end if;
-  v_look := jobs_internal.look(v_operation,
+  v_look := jobs_internal.look(v_operation, p_pid,
       jobs_internal.progress_row(p_pid, v_operation.kind),
       coalesce((select a.wait_event_type = 'Lock' from pg_stat_get_activity(p_pid) as a), false),
       coalesce((select j.started_at from jobs_internal.job as j where j.id = p_job), v_now), v_now);

@@ -161,7 +161,8 @@ begin
         (p_row ->> 'partitions_total')::numeric) + coalesce(v_share, 0))
       / (p_row ->> 'partitions_total')::numeric;
   end if;
-  return v_place || jsonb_build_object('share', round(least(1, greatest(0, v_share)), 6),
+  return v_place || jsonb_build_object('share', case when v_share is not null
+    then round(least(1, greatest(0, v_share)), 6) end,
     'in_phase', v_entry);
 end
 $$;

@@ -68,7 +68,8 @@ returns table (
   progress_source text,
   expected_seconds double precision,
   blocked_by integer[],
-  blocking integer[]
+  blocking integer[],
+  waits_for text
 )
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -87,7 +88,7 @@ begin
     where n.owner = jobs_internal.viewer() or jobs_internal.caller_is('jobs_reader')
       or jobs_internal.caller_is('jobs_operator') or jobs_internal.caller_is('jobs_supervisor')
   loop
-    v_look := jobs_internal.look(v.operation,
+    v_look := jobs_internal.look(v.operation, v.pid,
         jobs_internal.progress_row(v.pid, (v.operation).kind), coalesce(v.waits, false),
         v.started_at, v_now);
     v_waiters := coalesce(v_waiters, jobs_internal.lock_waiters());
@@ -106,6 +107,10 @@ begin
         from unnest(pg_blocking_pids(v.pid)) as b order by b) end;
     blocking := (select array_agg(w.key::integer order by w.key::integer)
       from jsonb_each(v_waiters) as w where w.value @> to_jsonb(v.pid));
+    waits_for := case when v.waits then (
+      select string_agg(case when b.pid is not null then format('pid %s (%s: %s)', b.pid, b.owner,
+          b.why) else concat_ws(' of ', b.why, b.owner) end, ', ' order by b.pid)
+      from jobs_internal.blockers_of(v.job_id, v.pid) as b where b.via is null) end;
     return next;
   end loop;
 end

@@ -1,6 +1,6 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 3c8327e4148a5b472bc210c0466d7e6e.
+-- Replaces jobs_internal.archive_jobs, md5 e31d1fce09a8a796ff48f1adb295580e.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -54,7 +54,7 @@ begin
   if v_statements then
     update jobs_internal.operation as o
     set state = p_state, ended_at = clock_timestamp(), deadlock_risk = null, gives_way = null,
-      bucket = v_bucket
+      bucket = v_bucket, disk_bytes = jobs_internal.made_bytes(o)
     where o.job_id = any (v_ids);
     perform jobs_internal.end_phases(v_ids, p_state = 'succeeded');
   end if;

@@ -88,7 +88,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.do_part, md5 61fcf3226b76c3bd9a5c5a38e4d0588c.
+-- Replaces jobs_internal.do_part, md5 356e7882d3a06fba5766950cf0ff4bd2.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -125,6 +125,7 @@ begin
         perform jobs_internal.sweep_failures();
         v_result := jobs_internal.unlogged_failures();
       when 'operations' then perform jobs_internal.note_operations();
+      when 'risks' then v_result := jobs_internal.unlogged_risks();
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
       when 'call_templates' then perform jobs_internal.launch_call_template_sweep();
