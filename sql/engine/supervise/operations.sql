@@ -1,13 +1,14 @@
 -- Operations that run now: noted in a supervisor's round, where no worker session watches them, and
 -- looked at by the views, which note nothing.
 
--- All operations that run now, with the process that runs each.
+-- All operations that run now, with the process that runs each; alone: the worker session itself.
 create or replace function jobs_internal.operations_now()
-returns table (job_id bigint, attempt integer, owner oid, pid integer, started_at timestamptz)
+returns table (job_id bigint, attempt integer, owner oid, pid integer, alone boolean,
+    started_at timestamptz)
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select l.job_id, l.attempt, l.owner, coalesce(l.child_pid, l.pid), l.started_at
+  select l.job_id, l.attempt, l.owner, coalesce(l.child_pid, l.pid), l.child_pid is null, l.started_at
   from (select s.job_id, s.attempt, s.owner, s.pid, s.child_pid, s.started_at
       from jobs_internal.active_sessions() as s
       where s.job_id is not null
@@ -110,7 +111,8 @@ begin
     waits_for := case when v.waits then (
       select string_agg(case when b.pid is not null then format('pid %s (%s: %s)', b.pid, b.owner,
           b.why) else concat_ws(' of ', b.why, b.owner) end, ', ' order by b.pid)
-      from jobs_internal.blockers_of(v.job_id, v.pid) as b where b.via is null) end;
+      from jobs_internal.blockers_of(v.job_id, v.pid, v.alone) as b
+      where b.via is null) end;
     return next;
   end loop;
 end
