@@ -203,6 +203,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/operations/note_progress.sql
 \ir engine/operations/learn.sql
 \ir engine/operations/old_transactions.sql
+\ir engine/operations/vacuum_outcome.sql
 \ir engine/operations/deadlock_risk.sql
 \ir engine/operations/watch.sql
 \ir engine/operations/hold.sql

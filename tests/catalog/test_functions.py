@@ -76,6 +76,7 @@ UNPINNED = {
     "jobs_internal.run_mode": "bound when it is made; becomes a part of the query that calls it",
     "jobs_internal.waited": "bound when it is made; becomes a part of the query that calls it",
     "jobs_internal.run_statement": "runs the statement with the owner's path",
+    "jobs_internal.run_explain": "runs the statement with the owner's path",
     # Steps of the worker, in the owner's own session.
     "jobs_internal.start_child": "the child inherits the owner's path",
     "jobs_internal.prepare_child": "the child inherits the owner's path",

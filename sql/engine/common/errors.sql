@@ -24,7 +24,8 @@ begin atomic
       E'\n?((PL/pgSQL function jobs_internal\\.run_statement[^\n]*\n)?'
       'SQL statement "explain \\(analyze, buffers, wal,'
       '|SQL statement "select pg_catalog\\.array_agg\\(jobs_internal\\.end_in_a_row'
-      '|PL/pgSQL function jobs_internal\\.(run_in_savepoint|run_without_savepoint|run_call|run_sql'
+      '|PL/pgSQL function jobs_internal\\.(run_in_savepoint|run_without_savepoint|run_call|run_sql|'
+      'run_explain'
       ')\\().*$', ''), 8000), '')
   ) || jsonb_strip_nulls(jsonb_build_object(
     'constraint', nullif(p_constraint, ''), 'table', nullif(p_table, '')));

@@ -74,7 +74,8 @@ begin
 end
 $$;
 
--- Run the statement of a job: how many rows it changed or returned, and what it cost.
+-- Run the statement of a job: how many rows it changed or returned, what it cost, and, of EXPLAIN,
+-- what it says.
 create or replace function jobs_internal.run_sql(p_item jobs_internal.work_item,
     p_result jobs_internal.attempt_result, p_measure boolean)
 returns jobs_internal.attempt_result
@@ -82,22 +83,32 @@ language plpgsql volatile
 as $$
 declare
   v_plan pg_catalog.json;
+  v_explains boolean := p_item.task operator(pg_catalog.=) 'explain';
   v_void pg_catalog.text;
 begin
   -- Its strings are read as they were when it was checked.
   v_void := pg_catalog.set_config('standard_conforming_strings', 'on', false);
   if p_measure then
-    execute jobs_internal.measured('select jobs_internal.run_statement($1)', true) into v_plan
-      using p_item.statement;
+    execute jobs_internal.measured(case when v_explains
+        then 'select jobs_internal.run_explain($1)' else 'select jobs_internal.run_statement($1)'
+        end, true) into v_plan using p_item.statement;
     set role none;  -- what follows is for the owner only
     p_result.rows := pg_catalog.current_setting('pyworker.result')::pg_catalog.int8;
     p_result := jobs_internal.with_cost(p_result, v_plan);
+  elsif v_explains then
+    perform jobs_internal.run_explain(p_item.statement);
+    set role none;
+    p_result.rows := pg_catalog.current_setting('pyworker.result')::pg_catalog.int8;
   else
     execute p_item.statement;
     get diagnostics p_result.rows := row_count;
     set role none;
   end if;
   p_result.result := pg_catalog.jsonb_build_object('rows', p_result.rows);
+  if v_explains then
+    p_result.result := pg_catalog.jsonb_set(p_result.result, '{plan}',
+        pg_catalog.to_jsonb(pg_catalog.current_setting('pyworker.plan')));
+  end if;
   return p_result;
 end
 $$;

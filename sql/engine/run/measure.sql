@@ -33,6 +33,32 @@ begin
 end
 $$;
 
+-- Run an EXPLAIN of a job, and lay its rows aside: how many there were, and the text, of which 20 kB
+-- are kept, or as much as the result of a job may have. Invoker: it is the owner's.
+create or replace function jobs_internal.run_explain(p_statement text)
+returns void
+language plpgsql volatile
+as $$
+declare
+  v_most pg_catalog.int4 := least(20000, jobs_internal.result_limit()
+      operator(pg_catalog.-) 200);
+  v_line pg_catalog.text;
+  v_plan pg_catalog.text;
+  v_rows pg_catalog.int8 := 0;
+  v_void pg_catalog.text;
+begin
+  for v_line in execute p_statement loop
+    v_rows := v_rows operator(pg_catalog.+) 1;
+    v_plan := pg_catalog.left(pg_catalog.concat_ws(E'\n', v_plan, v_line), v_most);
+  end loop;
+  while pg_catalog.octet_length(v_plan) operator(pg_catalog.>) v_most loop
+    v_plan := pg_catalog.left(v_plan, -100);
+  end loop;
+  v_void := pg_catalog.set_config('pyworker.result', v_rows::pg_catalog.text, false);
+  v_void := pg_catalog.set_config('pyworker.plan', coalesce(v_plan, ''), false);
+end
+$$;
+
 -- The result that was laid aside.
 create or replace function jobs_internal.saved_result()
 returns jsonb
