@@ -111,7 +111,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     **{
         ("PS005", f"jobs_internal.{name}"): _ANY_PATH
         for name in ["argument", "run_call", "run_sql", "set_lock_timeout",
-            "run_statement",
+            "run_statement", "run_explain",
                      "reset_session", "launch_child", "wait_child", "child_outcome",
                      "detach_child", "launch_call", "read_call"]
     },

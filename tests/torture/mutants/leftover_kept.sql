@@ -31,6 +31,9 @@ begin
     if not p_item.verify and p_item.attempt = 1 then
       v_skipped := coalesce(v_skipped, jobs_internal.undo_error(p_item.job_id));
     end if;
+    if p_item.task = 'vacuum' then
+      perform jobs_internal.before_vacuum(p_session, p_item.job_id, p_item.attempt);
+    end if;
     commit;
     v_builds := jobs_internal.builds_index(p_item.job_id);
     if v_builds and false
@@ -56,6 +59,16 @@ begin
         jobs_internal.error_object('55006', 'what an earlier attempt left could not be dropped'));
     p_result.finished_at := pg_catalog.clock_timestamp();
     v_again := false;  -- to drop it was tried just now
+  end if;
+  if p_item.task is not distinct from 'vacuum' and p_result.outcome = 'succeeded' then
+    begin
+      p_result.result := coalesce(p_result.result, '{}') || pg_catalog.jsonb_strip_nulls(
+        pg_catalog.jsonb_build_object('vacuum',
+          jobs_internal.after_vacuum(p_session, p_item.job_id, p_item.attempt)));
+    exception
+      when query_canceled then
+        null;  -- it has ended: what is said of it is worth no more
+    end;
   end if;
   if not v_builds or p_result.outcome in ('left', 'no_slot') then
     return;
