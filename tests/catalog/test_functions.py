@@ -107,6 +107,7 @@ CATCHING = {
         (
             *("jobs.log", "jobs.progress", "jobs_internal.claim", "jobs_internal.clear_leftover"),
             "jobs_internal.wait_for_old_transactions",
+            "jobs_internal.run_top_level",
             *(
                 *(
                     "jobs_internal.run_child",
