@@ -1,6 +1,6 @@
 -- What an interrupted build of an index left is not dropped before the next attempt.
 
--- Replaces jobs_internal.run_top_level, md5 d7623851c18a8f63fe154fb69497207c.
+-- Replaces jobs_internal.run_top_level, md5 8663c8a270a7559f66817406591c7ede.
 create or replace procedure jobs_internal.run_top_level(
   p_session bigint,
   p_item jobs_internal.work_item,
