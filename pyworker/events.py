@@ -190,6 +190,13 @@ _ALL = (
         "A step of a job of several statements is done, and the job goes on with the next one. The "
         "last step is the end of its job, as job_succeeded.",
     ),
+    _event(
+        "operation_measured",
+        "info",
+        "job_id task queue owner session pid queries gain at",
+        "Queries were measured before and after an operation that succeeded: see "
+        "jobs.measurements.",
+    ),
     _event("job_failed", "error", _OUTCOME, "The job failed for good."),
     _event(
         "job_timed_out",

@@ -207,6 +207,8 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/operations/deadlock_risk.sql
 \ir engine/operations/watch.sql
 \ir engine/operations/hold.sql
+\ir engine/operations/measure_queries.sql
+\ir engine/operations/measure_run.sql
 \ir engine/operations/blockers.sql
 \ir engine/operations/steps.sql
 \ir engine/operations/recipes.sql
@@ -343,8 +345,10 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir views/operations.sql
 \ir views/steps.sql
 \ir views/system_lists.sql
+\ir views/measurements.sql
 
 -- Rights, and the record of what was installed.
 \ir setup/grants.sql
+\ir setup/grants_operations.sql
 \ir setup/record.sql
 commit;

@@ -60,6 +60,7 @@ CLOSED = {
         "end_of_attempt",
         "run_chunk",
         "run_child",
+        "measure_operation",
         "start_child",
         "prepare_child",
         "end_before_start",
@@ -104,6 +105,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "jobs_internal.ask", "jobs_internal.first_skipped_table",
             "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.enqueue_steps",
             "jobs.plan", "jobs_internal.plan_one", "jobs_internal.look_up_for_plan",
+            "jobs_internal.measure_job", "jobs_internal.choose_queries",
+            "jobs_internal.measure_query",
             "jobs.publish", "jobs_internal.recipe_relation", "jobs.not_null_steps",
             "jobs.constraint_steps", "jobs.unique_steps", "jobs.replace_index_steps",
         )

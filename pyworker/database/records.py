@@ -182,6 +182,8 @@ class Outcome:
     note: Mapping[str, Any] | None
     step: int | None = None  #: of a step that was done; of all others None
     steps: int | None = None
+    queries: int | None = None  #: that were measured around an operation
+    gain: float | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -201,6 +203,8 @@ class Outcome:
             note=row.get("note") or None,
             step=None if step is None else int(step),
             steps=None if steps is None else int(steps),
+            queries=None if row.get("queries") is None else int(row["queries"]),
+            gain=None if row.get("gain") is None else float(row["gain"]),
         )
 
 

@@ -128,6 +128,8 @@ def event_for(outcome: Outcome) -> str:
         return "step_done"
     if outcome.outcome == "interrupted":
         return "attempt_interrupted"
+    if outcome.outcome == "measured":
+        return "operation_measured"
     if outcome.outcome == "held":
         return "attempt_held"
     if outcome.state in _NOT_OVER:

@@ -51,6 +51,8 @@ class Batch:
                 self._successes(commit, outcome.task, [outcome.job_id], [outcome.ms or 0.0])
             elif outcome.outcome == "step":
                 self._log.emit(event_for(outcome), **_step_fields(commit, outcome))
+            elif outcome.outcome == "measured":
+                self._log.emit(event_for(outcome), **_measured_fields(commit, outcome))
             else:
                 self._log.emit(event_for(outcome), **_fields(commit, outcome))
                 self.failures += 1
@@ -125,6 +127,16 @@ def _step_fields(commit: Commit, outcome: Outcome) -> dict[str, Any]:
         "step": outcome.step,
         "steps": outcome.steps,
         "ms": outcome.ms,
+    }
+
+
+def _measured_fields(commit: Commit, outcome: Outcome) -> dict[str, Any]:
+    return {
+        **_of_commit(commit),
+        "job_id": outcome.job_id,
+        "task": clean(outcome.task, _TASK_LIMIT),
+        "queries": outcome.queries,
+        "gain": outcome.gain,
     }
 
 

@@ -1,4 +1,4 @@
--- Who may do what: all grants stand here. Only jobs_owner has a right on a table; EXECUTE is
+-- Who may do what: all grants stand here and, of long operations, in grants_operations.sql. Only jobs_owner has a right on a table; EXECUTE is
 -- revoked from PUBLIC on everything.
 
 revoke all on schema jobs, jobs_internal from public;

@@ -33,7 +33,7 @@ select
       then o.deadlock_risk else '[]' end) as r(v)) as deadlock_risk,
   coalesce(p.progress_source, o.progress_source) as progress_source,
   o.disk_bytes,
-  null::text as gain,
+  (select g || 'x' from jobs_internal.gain(o.job_id) as g) as gain,
   case when v.owns or jobs_internal.reads(o.owner) then coalesce(o.undo_sql,
       'none: ' || o.undo_missing) end as undo,
   o.lock_attempts,
@@ -94,7 +94,8 @@ comment on column jobs.operations.progress_source is 'What the percent is taken 
   'server''s own progress), file (the size of the new file), history (how long it took before)';
 comment on column jobs.operations.disk_bytes
   is 'Size in bytes of what it made, else of what it worked on; null: it has not ended';
-comment on column jobs.operations.gain is 'What was measured before and after';
+comment on column jobs.operations.gain
+  is 'How many times faster its measured queries are (jobs.measurements); null: not measured';
 comment on column jobs.operations.undo is 'Statement that takes it back, or why there is none';
 comment on column jobs.operations.lock_attempts
   is 'How often this attempt gave up waiting for a lock, count';

@@ -51,6 +51,10 @@ UNPINNED = {
     "jobs_internal.write_end": "commits",
     "jobs_internal.write_end_later": "commits",
     "jobs_internal.run_child": "commits",
+    "jobs_internal.measure_operation": "commits",
+    "jobs_internal.measure_job": "commits; every name in it is full",
+    "jobs_internal.choose_queries": "plans the owner's queries with the owner's path",
+    "jobs_internal.measure_query": "runs the owner's queries with the owner's path",
     "jobs_internal.find_lost_child": "a step of run_child",
     "jobs_internal.note_started_child": "commits",
     "jobs_internal.watch_child": "commits",
@@ -111,6 +115,7 @@ CATCHING = {
             *(
                 *(
                     "jobs_internal.run_child",
+                    "jobs_internal.measure_operation",
                     "jobs_internal.start_child",
                     "jobs_internal.find_lost_child",
                 ),

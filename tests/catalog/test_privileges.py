@@ -82,6 +82,7 @@ VIEWS = (
         *("finished_list", "cost_list", "session_list", "supervisor_list", "publication_list"),
         *("option_list", "wait_reason_list", "steps", "step_list"),
         *("operations", "operation_list", "phases", "phase_list"),
+        *("measurements", "measurement_list"),
         "wait_reasons",
     ),
     *("settings", "retry_rules", "errors", "options", "quotas", "publications", "admitted_roles"),

@@ -28,6 +28,7 @@ NARROW = {
     "step_list": "steps",
     "operation_list": "operations",
     "phase_list": "phases",
+    "measurement_list": "measurements",
     "wait_reason_list": "wait_reasons",
 }
 NAMED = ("settings", "retry_rules", "errors", "quotas", "admitted_roles")  # these fit by themselves
@@ -92,6 +93,14 @@ def busy(server: Server, template: str) -> Iterator[Database]:
         " 'waiting for readers before marking dead', percent = 99.9, lock_attempts = 99,"
         " undo_missing = repeat('a reason ', 20), deadlock_risk = jsonb_build_array("
         "jsonb_build_object('pid', 123456, 'owner', 'a_role', 'why', repeat('why ', 20)))"
+    )
+    figures = '{"ms": 1234567.891, "buffers": 12345678901}'
+    database.admin(
+        "insert into jobs_internal.measurement (job_id, n, label, statement, kind, before, after)"
+        " select o.job_id, n, repeat('select a_long_word ', 9), 'select 1', 'query', %s,"
+        f" case n when 1 then %s::jsonb else jsonb_build_object('error', '{LONG}') end"
+        " from jobs_internal.operation as o, generate_series(1, 2) as n",
+        [figures, figures],
     )
     database.run(
         f"select jobs.enqueue('app.{LONG_NAME}', '{{\"n\": 1}}',"

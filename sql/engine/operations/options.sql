@@ -18,6 +18,9 @@ declare
   v_wrong text;
   v_hint text := 'See jobs.options. A retry cannot help.';
 begin
+  if p_options ? 'measure' then
+    perform jobs_internal.assert_measurable(p_options -> 'measure');
+  end if;
   select k.* into v_kind from jobs_internal.operation_kinds() as k where k.kind = p_kind;
   foreach v_key in array array['lock_timeout', 'wait_timeout'] loop
     continue when not p_options ? v_key;

@@ -41,8 +41,9 @@ begin
       perform jobs_internal.before_vacuum(p_session, p_item.job_id, p_item.attempt);
     end if;
     commit;
+    call jobs_internal.measure_operation(p_item, v_path, false, p_baseline, p_result);
     v_builds := jobs_internal.builds_index(p_item.job_id);
-    if v_builds
+    if v_builds and p_result.outcome is null
       and (p_item.attempt > 1 or p_item.verify or jobs_internal.was_held(p_item.job_id))
       and (jobs_internal.judge(p_item.job_id) ->> 'done') is distinct from 'true' then
       call jobs_internal.clear_leftover(p_session, p_item, null, p_baseline, p_result);

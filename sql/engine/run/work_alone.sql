@@ -14,6 +14,7 @@ declare
   v_item jobs_internal.work_item;
   v_result jobs_internal.attempt_result;
   v_child boolean := p_item.mode = 'child';  -- what it did is done
+  v_ended jobs_internal.attempt_result;
 begin
   p_state.stats := null;
   if p_item.call_template_id is null then
@@ -35,7 +36,11 @@ begin
   if v_item.mode in ('gone', 'held') then
     return;
   end if;
-  if p_item.mode = 'alone' then
+  if p_item.mode = 'alone' and v_item.statement is not null then
+    call jobs_internal.measure_operation(v_item, coalesce(v_item.path, p_state.path), false,
+        p_state.baseline, v_result);
+  end if;
+  if p_item.mode = 'alone' and v_result.outcome is null then
     v_result := jobs_internal.run_alone(v_item, p_state.session_id, p_state.path, p_state.margin_ms,
         p_state.baseline, p_state.measure_cost);
     if v_result.outcome = 'failed' and v_item.statement is not null
@@ -71,6 +76,10 @@ begin
   end if;
   call jobs_internal.write_end(p_state.session_id, p_state.lane_id, v_child, p_state.baseline,
       v_result, p_state.leave);
+  if v_result.outcome = 'succeeded' and v_item.statement is not null and not p_state.leave then
+    call jobs_internal.measure_operation(v_item, coalesce(v_item.path, p_state.path), true,
+        p_state.baseline, v_ended);
+  end if;
   if v_result.outcome is not null then
     p_state.in_a_row := false;
     p_state.needs_savepoint := null;

@@ -1,6 +1,6 @@
 -- What an interrupted build of an index left is not dropped before the next attempt.
 
--- Replaces jobs_internal.run_top_level, md5 8663c8a270a7559f66817406591c7ede.
+-- Replaces jobs_internal.run_top_level, md5 4de5e12d1a818df61c44a8d234344d79.
 create or replace procedure jobs_internal.run_top_level(
   p_session bigint,
   p_item jobs_internal.work_item,
@@ -35,6 +35,7 @@ begin
       perform jobs_internal.before_vacuum(p_session, p_item.job_id, p_item.attempt);
     end if;
     commit;
+    call jobs_internal.measure_operation(p_item, v_path, false, p_baseline, p_result);
     v_builds := jobs_internal.builds_index(p_item.job_id);
     if v_builds and false
       and (jobs_internal.judge(p_item.job_id) ->> 'done') is distinct from 'true' then

@@ -1,7 +1,7 @@
 -- The start of a lone job is committed with its end: no session counts the job that crashes the
 -- server.
 
--- Replaces jobs_internal.work_alone, md5 9434487055f0fd9740bf3870b26c0386.
+-- Replaces jobs_internal.work_alone, md5 21273fdfe545e629ddc64b9bcd029130.
 create or replace procedure jobs_internal.work_alone(
   p_item jobs_internal.work_item,
   inout p_state jobs_internal.worker_state
@@ -12,6 +12,7 @@ declare
   v_item jobs_internal.work_item;
   v_result jobs_internal.attempt_result;
   v_child boolean := p_item.mode = 'child';  -- what it did is done
+  v_ended jobs_internal.attempt_result;
 begin
   p_state.stats := null;
   if p_item.call_template_id is null then
@@ -32,7 +33,11 @@ begin
   if v_item.mode in ('gone', 'held') then
     return;
   end if;
-  if p_item.mode = 'alone' then
+  if p_item.mode = 'alone' and v_item.statement is not null then
+    call jobs_internal.measure_operation(v_item, coalesce(v_item.path, p_state.path), false,
+        p_state.baseline, v_result);
+  end if;
+  if p_item.mode = 'alone' and v_result.outcome is null then
     v_result := jobs_internal.run_alone(v_item, p_state.session_id, p_state.path, p_state.margin_ms,
         p_state.baseline, p_state.measure_cost);
     if v_result.outcome = 'failed' and v_item.statement is not null
@@ -68,6 +73,10 @@ begin
   end if;
   call jobs_internal.write_end(p_state.session_id, p_state.lane_id, v_child, p_state.baseline,
       v_result, p_state.leave);
+  if v_result.outcome = 'succeeded' and v_item.statement is not null and not p_state.leave then
+    call jobs_internal.measure_operation(v_item, coalesce(v_item.path, p_state.path), true,
+        p_state.baseline, v_ended);
+  end if;
   if v_result.outcome is not null then
     p_state.in_a_row := false;
     p_state.needs_savepoint := null;
