@@ -45,7 +45,8 @@ comment on table jobs_internal.operation is 'Long operations: a row for each job
 comment on column jobs_internal.operation.job_id is 'Job';
 comment on column jobs_internal.operation.owner is 'Role that it runs as';
 comment on column jobs_internal.operation.kind
-  is 'What it does, as in operation_kinds(); steps: several statements (jobs.enqueue_steps)';
+  is 'What it does, as in operation_kinds(); of a job of several statements, what its present '
+  'step does; steps: that is no long operation';
 comment on column jobs_internal.operation.object
   is 'OID of the relation that it works on; null: not known for sure';
 comment on column jobs_internal.operation.object_name

@@ -146,7 +146,8 @@ comment on column jobs.job.unique_key is 'At most one unfinished job per owner, 
   'each enqueuer by a publication has keys of its own';
 comment on column jobs.job.args is 'Arguments, as cast at enqueue';
 comment on column jobs.job.settings is 'Settings for this job alone';
-comment on column jobs.job.statement is 'The statement of jobs.enqueue_sql';
+comment on column jobs.job.statement is 'The statement of jobs.enqueue_sql; of '
+  'jobs.enqueue_steps the present one, or the one at which the job ended';
 comment on column jobs.job.done_when
   is 'Post-condition of the statement: given, or known by pyworker';
 comment on column jobs.job.rollback is 'Statement that undoes it, kept for people';

@@ -59,7 +59,8 @@ def stopped_at(
     a transaction that has run `hold` has: gives the number of the job, and the pid of the session
     that waits.
     """
-    gated = [*steps[: place - 1], "select app.gate(0)", *steps[place - 1 :]]
+    gate = {"statement": "select app.gate(0)", "rollback": "select"}  # nothing to take back
+    gated = [*steps[: place - 1], gate, *steps[place - 1 :]]
     job = enqueue(database, gated)
     with database.server.connect("postgres", database.name) as holder:
         holder.autocommit = False
@@ -90,10 +91,11 @@ def constraints(database: Database, table: str = "app.points") -> list[tuple[str
     )
 
 
-def take_back(database: Database, steps: Steps) -> None:
-    """Run the ways back by hand, the last one first."""
-    for step in reversed(steps):
-        database.run(step["rollback"])
+def take_back(database: Database, job: int) -> None:
+    """Undo a job, and see that it came to its end."""
+    undo = database.value("select jobs.undo(%s)", [job])
+    database.drain()
+    assert database.job(undo)["state"] == "succeeded", database.job(undo)
 
 
 def definitions(database: Database) -> list[str]:

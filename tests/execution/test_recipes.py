@@ -128,11 +128,10 @@ def test_the_same_steps_once_more_do_what_is_left(database: Database, version: s
 def test_not_null_is_taken_back(database: Database, version: str) -> None:
     database.run(POINTS)
     before = constraints(database)
-    steps = recipe(database, NOT_NULL[version])
-    enqueue(database, steps)
+    job = enqueue(database, recipe(database, NOT_NULL[version]))
     database.drain()
     assert is_not_null(database)
-    take_back(database, steps)
+    take_back(database, job)
     assert (is_not_null(database), constraints(database)) == (False, before)
 
 
@@ -153,7 +152,7 @@ def test_a_constraint_is_added_and_validated(database: Database, definition: str
     database.drain()
     assert state(database, job) == "succeeded"
     assert [(row[0], row[2]) for row in left(database)] == [("The kinds", True)]
-    take_back(database, steps)
+    take_back(database, job)
     assert left(database) == []
 
 
@@ -192,7 +191,7 @@ def test_unique_whose_session_dies_at_a_step(database: Database, place: int, who
     database.drain()
     assert (state(database, job), invalid(database)) == ("succeeded", [])
     assert constraints(database) == [("points_n_key", "u", True)]
-    take_back(database, steps)
+    take_back(database, job)
     assert constraints(database) == []
 
 
@@ -220,7 +219,7 @@ def test_replacing_an_index_whose_session_dies_at_a_step(
     assert definitions(database) == [
         "CREATE INDEX points_n ON app.points USING btree (n, m) WHERE (m > 0)"
     ]
-    take_back(database, steps)
+    take_back(database, job)
     assert definitions(database) == before
 
 

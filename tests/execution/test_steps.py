@@ -174,3 +174,18 @@ def test_wait_does_not_wait_for_a_step_at_top_level_to_come(database: Database) 
     database.run("create table app.points (n integer)")
     job = put_steps(database, "select app.note(1)", "create index concurrently on app.points (n)")
     assert sqlstate_of(lambda: database.run("select jobs.wait(%s, '1 s')", [job])) == "PW034"
+
+
+def test_a_timeout_is_for_each_step(database: Database) -> None:
+    """What the steps before took does not count."""
+    job = put_steps(database, "select app.note(1)", "select app.gate(2)", timeout="1 hour")
+    with gate_shut(database):
+        database.run("select jobs.start()")
+        wait_at_gate(database)
+        ((before,),) = database.run(
+            "select finished_at from jobs.steps where id = %s and step = 1", [job]
+        )
+        ((started,),) = database.admin(
+            "select started_at from jobs_internal.job where id = %s", [job]
+        )
+    assert started >= before

@@ -3,7 +3,7 @@ test_covered.py compares it with the catalog.
 """
 
 from .calls import Fuzzed
-from .statements import CONDITIONS, STATEMENTS
+from .statements import CONDITIONS, DEFINITIONS, STATEMENTS, STEPS
 from .values import (
     ANY_TEXT,
     ARGS,
@@ -73,7 +73,39 @@ _ROLES = (
     | ANY_TEXT
 )
 
+_RELATIONS = (
+    either(
+        "app.t", 'app."T"', "t", "app.t_n", "app.no_such", "pg_catalog.pg_class", "a.b.c.d", None
+    )
+    | ANY_TEXT
+)
+_COLUMNS = either("n", "t", "xmin", "no such", "", None, LARGE) | ANY_TEXT
+
 FUZZED: dict[str, Fuzzed] = {
+    "enqueue_steps": Fuzzed("app", {"steps": STEPS, **OPTIONS}, ("steps",)),
+    "not_null_steps": Fuzzed(
+        "app",
+        {"table_name": _RELATIONS, "column_name": _COLUMNS},
+        ("table_name", "column_name"),
+    ),
+    "constraint_steps": Fuzzed(
+        "app",
+        {"table_name": _RELATIONS, "name": _COLUMNS, "definition": DEFINITIONS},
+        ("table_name", "name", "definition"),
+    ),
+    "unique_steps": Fuzzed(
+        "app",
+        {
+            "table_name": _RELATIONS,
+            "columns": either("{n}", "{n,t}", "{n,n}", "{}", "{null}", "{{n},{t}}", "x", None),
+        },
+        ("table_name", "columns"),
+    ),
+    "replace_index_steps": Fuzzed(
+        "app",
+        {"index_name": _RELATIONS, "new_definition": DEFINITIONS},
+        ("index_name", "new_definition"),
+    ),
     "enqueue": Fuzzed("app", {"task": TASKS, "args": ARGS, **OPTIONS}, ("task",)),
     "enqueue_many": Fuzzed("app", {"task": TASKS, "args": ARRAYS, **OPTIONS}, ("task", "args")),
     "enqueue_sql": Fuzzed(

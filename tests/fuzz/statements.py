@@ -1,4 +1,6 @@
-"""Texts that may or may not be one SQL statement."""
+"""Texts that may or may not be one SQL statement, and lists of them."""
+
+import json
 
 from hypothesis import strategies as st
 
@@ -108,3 +110,26 @@ ODD_CONDITIONS: tuple[Value, ...] = (
     "true\n", "E'\\'' = ''", "\\d", LARGE,
 )  # fmt: skip
 CONDITIONS: Values = either(*ODD_CONDITIONS) | either(None, None) | SOUP
+
+
+_STEP = STATEMENTS | st.fixed_dictionaries(
+    {"statement": STATEMENTS},
+    optional={
+        "done_when": CONDITIONS,
+        "rollback": CONDITIONS | STATEMENTS,
+        "lock_timeout": either("1 s", "-1 s", "x", None, LARGE),
+        "settings": either("{}"),
+    },
+)
+#: What jobs.enqueue_steps is given: lists of what may be a step, and what is no list.
+STEPS: Values = st.lists(_STEP, max_size=5).map(json.dumps) | either(
+    None, "{}", "[]", "1", '"vacuum"', "[null]", "[[]]", "[{}]", '["select 1", "select 2"]',
+    json.dumps(["select 1"] * 50), json.dumps(["select 1"] * 51), "x",
+)  # fmt: skip
+#: What stands behind the name of a constraint, or of a table in CREATE INDEX.
+DEFINITIONS: Values = either(
+    None, "", "check (n > 0)", "check (n > 0) not valid", "foreign key (n) references app.t",
+    "unique (n)", "primary key (n)", "not null n", "exclude (n with =)", "check (n > 0), drop n",
+    "check (n > 0); select 1", "check (", "(n)", "(n) where n > 0", "using hash (n)", "unique (n)",
+    "unique(n)", "using", "(n); drop table app.t", "(n) -- x", "check (n > 0) -- x", "(", LARGE,
+) | SOUP  # fmt: skip
