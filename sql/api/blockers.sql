@@ -28,6 +28,7 @@ begin
         'readers.',
       hint = 'See jobs.job for the jobs that you may see. A retry cannot help.';
   end if;
+  perform pg_stat_clear_snapshot();
   select coalesce(l.child_pid, l.pid), l.child_pid is null into v_pid, v_alone
   from (
     select s.job_id, s.pid, s.child_pid from jobs_internal.active_sessions() as s

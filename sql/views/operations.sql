@@ -29,7 +29,8 @@ select
   p.blocking,
   (select string_agg(concat_ws(' ', 'pid', r.v ->> 'pid', '(' || (r.v ->> 'owner') || ')',
         r.v ->> 'why'), '; ')
-    from jsonb_array_elements(case when jsonb_typeof(o.deadlock_risk) = 'array'
+    from jsonb_array_elements(
+      case when j.state = 'running' and jsonb_typeof(o.deadlock_risk) = 'array'
       then o.deadlock_risk else '[]' end) as r(v)) as deadlock_risk,
   coalesce(p.progress_source, o.progress_source) as progress_source,
   o.disk_bytes,

@@ -7,10 +7,18 @@ gate opens, the build comes to its last wait, and the server decides.
 from typing import Any
 
 import pytest
-from stage import attempts, wait_for
+from stage import attempts, put_sql, wait_for
 from support import Database, wait_until
 
-from .builds import BUILD, Bystander, gate, set_scene, start_build
+from .builds import (
+    BUILD,
+    Bystander,
+    child_of,
+    gate,
+    set_scene,
+    start_build,
+    wait_waiting,
+)
 
 #: What kills a build, and what does not: beside it in each case a session that does, so that a
 #: look that sees nothing cannot be a look that came too soon.
@@ -132,10 +140,36 @@ def test_who_kills_no_build_is_no_risk(scene: Database, harmless: str) -> None:
         wait_until(lambda: risks(scene, job) == [])
         for waiter in waiters:
             wait_for_age(scene, waiter.pid, 1.1)
-    wait_for(scene, job, "succeeded")
     for waiter in waiters:
+        # one that has its lock now keeps others from it
         if waiter.join().connection.info.transaction_status:
             waiter.connection.rollback()
+    wait_for(scene, job, "succeeded")
+    assert attempts(scene, job) == [(1, "succeeded")]
+
+
+def test_who_comes_after_its_last_wait_has_begun_is_no_risk(scene: Database) -> None:
+    """It waits for the snapshots that were there, and for no younger one; an older one that asks
+    for the table now is seen.
+    """
+    reader = scene.connect("other")
+    old = Bystander(scene, "analyze app.points")
+    for connection in (reader, old.connection):
+        connection.execute("begin isolation level repeatable read; select 1")
+    job = put_sql(scene, "create index concurrently points_n on app.points (n)")
+    scene.run("select jobs.start()")
+    wait_waiting(scene, child_of(scene, job), "virtualxid")
+    young = Bystander(scene, KILLERS["storage"]).start(scene)
+    old.start(scene)
+    wait_until(lambda: pids(scene, job) == {old.pid})
+    old.connection.cancel()
+    old.join()
+    old.connection.rollback()
+    wait_until(lambda: risks(scene, job) == [])
+    wait_for_age(scene, young.pid, 1.1)
+    reader.rollback()
+    wait_for(scene, job, "succeeded")
+    assert young.join().error is None
 
 
 @pytest.mark.parametrize("statement", [BUILD, "reindex index concurrently app.points_gated"])

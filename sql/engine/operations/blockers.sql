@@ -166,7 +166,6 @@ rows 5
 as $$
 #variable_conflict use_column
 begin
-  perform pg_stat_clear_snapshot();
   return query
   with chain as materialized (
     select c.pid, c.via, coalesce(c.via, p_pid) as waiter

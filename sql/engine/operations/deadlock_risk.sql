@@ -49,6 +49,7 @@ declare
   v_strong text[] := array['ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock',
       'ExclusiveLock', 'AccessExclusiveLock'];
   v_held oid[];
+  v_last_wait timestamptz;
 begin
   if not exists (select from pg_stat_get_activity(null) as a
       where a.wait_event_type = 'Lock' and a.datid = v_database and a.pid <> p_pid) then
@@ -56,6 +57,11 @@ begin
   end if;
   v_held := array(select l.relation from pg_locks as l where l.pid = p_pid and l.granted
       and l.locktype = 'relation' and l.database = v_database and l.mode = any (v_strong));
+  -- CREATE waits for locks no more then, and for no snapshot that is younger
+  v_last_wait := (select min(w.waitstart) from pg_stat_progress_create_index as p
+    join pg_locks as w on w.pid = p.pid and not w.granted
+    where p.pid = p_pid and p.phase = 'waiting for old snapshots'
+      and p_kind = 'create index concurrently');
   return query
   with recursive locks as materialized (
     select l.*, concat_ws(' ', l.locktype, l.database, coalesce(l.relation, 0), l.page, l.tuple,
@@ -85,6 +91,7 @@ begin
   join next_to as n on n.pid = r.next
   join pg_stat_get_activity(null) as a on a.pid = r.pid
   where a.backend_type <> 'autovacuum worker' and a.datid = v_database
+    and (v_last_wait is null or (a.backend_xmin is not null and a.xact_start < v_last_wait))
     and (a.backend_xmin is not null or exists (
       select from locks as h
       where h.pid = r.pid and h.granted and h.locktype = 'relation' and h.database = v_database
