@@ -232,6 +232,10 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/plan/table_warnings.sql
 \ir engine/plan/plan.sql
 
+-- A statement is tried out on a copy.
+\ir engine/rehearse/check.sql
+\ir engine/rehearse/rehearse.sql
+
 -- The attempt ends: a retry, or history.
 \ir engine/finish/outcome.sql
 \ir engine/finish/archive.sql
@@ -275,6 +279,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/control/retry.sql
 \ir engine/control/priority.sql
 \ir engine/control/dismiss.sql
+\ir engine/control/note.sql
 \ir engine/control/wait.sql
 
 -- What is behind the functions of operators.
@@ -309,6 +314,8 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir api/plan.sql
 \ir api/recipes.sql
 \ir api/undo.sql
+\ir api/rehearse.sql
+\ir api/note.sql
 \ir api/publish.sql
 \ir api/in_job.sql
 \ir api/cancel.sql

@@ -68,17 +68,10 @@ grant execute on function jobs_internal.note_object(bigint, text),
   jobs_internal.restore_statistics(bigint, integer), jobs_internal.store_object(bigint, jsonb),
   jobs_internal.saved_statistics(bigint, integer) to jobs_producer, jobs_runner;
 grant execute on function
-  jobs_internal.read_statement(text), jobs_internal.look_up_for_plan(jsonb, boolean),
-  jobs_internal.names_of(jsonb), jobs_internal.refuse_missing(text, text, jsonb),
-  jobs_internal.assert_allowed(oid, jsonb, boolean), jobs_internal.plan_tables(oid),
-  jobs_internal.plan_index_bytes(oid, jsonb), jobs_internal.plan_row(jsonb, jsonb, text),
-  jobs_internal.plan_one(integer, text, text, boolean), jobs_internal.steps_given(jsonb),
-  jobs_internal.assert_steps(jsonb), jobs_internal.undo(bigint)
-to jobs_producer;
-grant execute on function
   jobs_internal.cancel(bigint), jobs_internal.retry(bigint), jobs_internal.run_now(bigint),
   jobs_internal.set_priority(bigint, text), jobs_internal.wait(bigint, interval),
   jobs_internal.dismiss(bigint), jobs_internal.dismiss_failed(text, timestamptz),
+  jobs_internal.note(bigint, jsonb),
   jobs_internal.unpublish(integer)
 to jobs_producer, jobs_operator;
 grant execute on function
@@ -277,7 +270,8 @@ grant execute on function
   jobs_internal.unique_recipe(oid, text, text[]),
   jobs_internal.replace_index_recipe(oid, text, text),
   jobs.enqueue_steps(jsonb, text, timestamptz, interval, integer, text, text, jsonb, jsonb, jsonb),
-  jobs.plan(text), jobs.plan(jsonb), jobs.undo(bigint),
+  jobs.plan(text), jobs.plan(jsonb), jobs.undo(bigint), jobs.rehearse(text, text, text),
+  jobs.note(bigint, jsonb),
   jobs.admit_role(text), jobs.dismiss_role(text), jobs.start(integer),
     jobs_internal.assert_member(text, text, text)
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;

@@ -20,3 +20,25 @@ grant execute on function
   jobs_internal.choose_queries(bigint), jobs_internal.measure_query(text, text),
   jobs_internal.plan_shape(jsonb), jobs_internal.report_measurements(bigint)
 to jobs_runner;
+
+-- Plan and take back.
+grant execute on function
+  jobs_internal.read_statement(text), jobs_internal.look_up_for_plan(jsonb, boolean),
+  jobs_internal.names_of(jsonb), jobs_internal.refuse_missing(text, text, jsonb),
+  jobs_internal.assert_allowed(oid, jsonb, boolean), jobs_internal.plan_tables(oid),
+  jobs_internal.plan_index_bytes(oid, jsonb), jobs_internal.plan_row(jsonb, jsonb, text),
+  jobs_internal.plan_one(integer, text, text, boolean), jobs_internal.steps_given(jsonb),
+  jobs_internal.assert_steps(jsonb), jobs_internal.undo(bigint)
+to jobs_producer;
+
+-- A rehearsal runs with the caller's rights, and so does what it calls.
+grant execute on function
+  jobs_internal.texts_for_rehearsal(text, text), jobs_internal.assert_rehearsable(jsonb, oid),
+  jobs_internal.run_rehearsal(text, text, text, jsonb, oid, text),
+  jobs_internal.copy_for_rehearsal(oid, integer), jobs_internal.run_under(text, text),
+  jobs_internal.ask_under(text, text), jobs_internal.real_locks(oid[]),
+  jobs_internal.text_on_copy(text, oid, text), jobs_internal.table_state(oid),
+  jobs_internal.rehearsed_before(jsonb, jsonb),
+  jobs_internal.rehearsed_way_back(text, jsonb), jobs_internal.qualified(oid),
+  jobs_internal.lock_in_words(text)
+to jobs_producer;

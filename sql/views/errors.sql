@@ -61,6 +61,8 @@ from (values
   ('PW065', false, 'the job is taken back already, or that goes on'),
   ('PW066', false, 'the job has no way back, or was not done'),
   ('PW067', false, 'taking the job back would destroy what came later'),
+  ('PW068', false, 'this statement cannot be rehearsed'),
+  ('PW069', false, 'the rehearsed statement works on more than its copy'),
   ('PW070', false, 'the job carries more than the quota of the owner allows'),
   ('PW071', true, 'the owner has as many unfinished jobs as its quota allows'),
   ('PW072', true, 'the owner enqueues more jobs a minute than its quota allows'),

@@ -26,6 +26,8 @@ CALLS = {
     "enqueue_sql": ("select jobs.enqueue_sql('')", PRODUCERS),
     "plan": ("select jobs.plan('')", PRODUCERS),
     "undo": ("select jobs.undo(0)", PRODUCERS),
+    "rehearse": ("select jobs.rehearse('')", PRODUCERS),
+    "note": ("select jobs.note(0, '{}')", STEERS),
     "cancel": ("select jobs.cancel(0)", STEERS),
     "retry": ("select jobs.retry(0)", STEERS),
     "run_now": ("select jobs.run_now(0)", STEERS),
@@ -289,7 +291,7 @@ def test_a_refusal_names_administrators(shared: Database, name: str) -> None:
 #: and what they call is closed.
 ASK_THEMSELVES = {
     *("enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps"),
-    *("publish", "await", "progress", "log", "plan"),
+    *("publish", "await", "progress", "log", "plan", "rehearse"),
 }
 
 

@@ -19,7 +19,7 @@ WRITERS = {
     "delete from attempt": {"archive_attempts"},
     "delete from outbox": {"take_outcomes", "sweep_counters", "leave_sessions"},
     # What a person says of a finished job, and other numbers of roles in a copy.
-    "update finished": {"cancel", "dismiss", "dismiss_failed", "move_owners"},
+    "update finished": {"cancel", "dismiss", "dismiss_failed", "note", "move_owners"},
     "update attempt": {"move_owners"},
     "update outbox": set(),
 }

@@ -270,6 +270,18 @@ def test_sessions_in_the_way_are_named(tables: Database) -> None:
         assert _plan(tables, "create index on app.events (n)")["blocked_by"] == []
 
 
+def test_it_waits_for_no_lock(tables: Database) -> None:
+    """A table that another session has locked altogether is planned without its sizes."""
+    with tables.connect() as other, other.transaction():
+        other.execute("lock table app.events in access exclusive mode")
+
+        said = _plan(tables, "create index concurrently on app.events (n)")
+
+        assert said["blocked_by"] == [other.info.backend_pid]
+        assert said["disk_bytes"] is None
+        assert "keeps the table from being read" in said["warning"]
+
+
 def test_it_changes_nothing(tables: Database) -> None:
     """In a read-only transaction, with no lock on a table beyond ACCESS SHARE, and with the
     catalogs as they were.

@@ -22,6 +22,7 @@ create or replace function jobs_internal.plan_index_bytes(p_object oid, p_column
 returns bigint
 language sql stable
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
 begin atomic
   select sum(r.tuples * (16 + coalesce(w.width, 16)) / 0.9)::bigint
   from unnest(jobs_internal.plan_tables(p_object)) as t(id)

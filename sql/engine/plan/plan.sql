@@ -25,6 +25,8 @@ create or replace function jobs_internal.plan_row(p_read jsonb, p_found jsonb, p
 returns jobs_internal.plan_line
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
+set exit_on_error = off
 as $$
 declare
   v_lock text := jobs_internal.plan_lock(p_read);
@@ -36,15 +38,22 @@ begin
   v_line.lock_mode := jobs_internal.lock_in_words(v_lock);
   v_line.blocks := jobs_internal.blocks(v_lock);
   v_line.rewrites := jobs_internal.plan_rewrites(p_read, p_found);
-  v_line.disk_bytes := jobs_internal.plan_disk(p_read, p_found, v_line.rewrites);
-  v_line.expected := jobs_internal.plan_expected(p_read, p_found, v_line.rewrites);
   if v_lock is not null then
     v_line.blocked_by := jobs_internal.plan_blocked_by(jobs_internal.locked_relations(p_found),
         v_lock, v_line.kind);
   end if;
-  v_line.undo := jobs_internal.plan_undo(p_read, p_found, p_rollback);
-  v_line.warning := jobs_internal.plan_warnings(p_read, p_found, v_lock, v_line.rewrites,
-      v_line.expected);
+  -- these open the table, as a query would
+  begin
+    v_line.disk_bytes := jobs_internal.plan_disk(p_read, p_found, v_line.rewrites);
+    v_line.expected := jobs_internal.plan_expected(p_read, p_found, v_line.rewrites);
+    v_line.undo := jobs_internal.plan_undo(p_read, p_found, p_rollback);
+    v_line.warning := jobs_internal.plan_warnings(p_read, p_found, v_lock, v_line.rewrites,
+        v_line.expected);
+  exception
+    when lock_not_available then
+      v_line.warning := 'another session keeps the table from being read now: sizes, the way back '
+        'and warnings are not known';
+  end;
   return v_line;
 end
 $$;

@@ -95,6 +95,7 @@ declare
   v_n integer;
   v_oid pg_catalog.oid;
   v_why pg_catalog.text;
+  v_bytes pg_catalog.int8;
 begin
   for v_n in 0 .. pg_catalog.jsonb_array_length(v_named) operator(pg_catalog.-) 1 loop
     v_name := v_named operator(pg_catalog.->>) v_n;
@@ -134,9 +135,15 @@ begin
         null;  -- serial, or a schema that is closed: not known
     end;
   end loop;
+  begin
+    v_bytes := jobs_internal.plan_index_bytes((v_found operator(pg_catalog.->>) 'object')
+        ::pg_catalog.oid, p_read operator(pg_catalog.#>) '{target, columns}');
+  exception
+    when lock_not_available then
+      null;
+  end;
   return v_found operator(pg_catalog.||) pg_catalog.jsonb_build_object('other', v_other,
-    'index_bytes', jobs_internal.plan_index_bytes((v_found operator(pg_catalog.->>) 'object')
-        ::pg_catalog.oid, p_read operator(pg_catalog.#>) '{target, columns}'));
+    'index_bytes', v_bytes);
 end
 $$;
 

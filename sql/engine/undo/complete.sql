@@ -65,6 +65,7 @@ create or replace function jobs_internal.complete_way_back(p_job bigint)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s'
 set exit_on_error = off
 as $$
 declare

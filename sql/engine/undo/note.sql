@@ -118,6 +118,7 @@ create or replace function jobs_internal.note_facts(p_job bigint, p_operation js
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s'
 set exit_on_error = off
 as $$
 declare
