@@ -184,7 +184,7 @@ def vacuum(table: int, phase: str, scanned: int, vacuumed: int, passes: int, ind
         "heap_blks_vacuumed": vacuumed,
         "index_vacuum_count": passes,
         "indexes_processed": index,
-        "dead_tuple_bytes": 100 if phase == "vacuuming indexes" else 0,
+        "dead_tuple_bytes": 100 if phase in ("vacuuming indexes", "vacuuming heap") else 0,
     }
 
 

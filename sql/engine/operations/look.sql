@@ -79,6 +79,9 @@ begin
     v_expected := case when (v_weights -> 'learned')::boolean then (
       select sum((p.v ->> 'seconds')::numeric)
       from jsonb_array_elements(v_weights -> 'parts') as p(v)) end;
+  elsif v_phased and v_row is null then
+    v_share := case when not v_wait and jobs_internal.is_ending(v_weights, p_operation.place) then 1
+      else (p_operation.place ->> 'share')::numeric end;
   elsif v_row is not null or not v_phased then
     -- no phases: the new file, of what is shown of that, and how long it took before
     v_share := case when not v_phased

@@ -5,13 +5,16 @@
 -- largest 200. What was never counted has the pages that the server's progress shows, if any.
 create or replace function jobs_internal.operation_tables(p_tables oid[], p_row jsonb)
 returns table (id oid, ids jsonb, pages numeric, to_scan numeric, tuples numeric,
-    index_pages numeric, dead numeric, extended boolean)
+    index_pages numeric, dead numeric, sample numeric, extended boolean)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select c.oid, jsonb_build_array(c.oid::bigint), s.pages, greatest(s.pages - c.relallvisible, 1),
-    greatest(c.reltuples, 0)::numeric, coalesce(x.pages, 0),
-    pg_stat_get_dead_tuples(c.oid)::numeric,
+  select c.oid, jsonb_build_array(c.oid::bigint), s.pages,
+    -- pages that were changed since count as visible still
+    least(s.pages, greatest(s.pages - c.relallvisible, 1) + d.dead),
+    greatest(c.reltuples, 0)::numeric, coalesce(x.pages, 0), d.dead,
+    least(s.pages, 300 * greatest(current_setting('default_statistics_target')::numeric,
+        (select max(a.attstattarget) from pg_attribute as a where a.attrelid = c.oid))),
     exists (select from pg_statistic_ext as e where e.stxrelid = c.oid)
   from pg_class as c
   cross join lateral (
@@ -19,6 +22,7 @@ begin atomic
         nullif(p_row ->> 'heap_blks_total', '0'), nullif(p_row ->> 'blocks_total', '0'))::numeric
       end, 1)::numeric as pages
   ) as s
+  cross join lateral (select pg_stat_get_dead_tuples(c.oid)::numeric as dead) as d
   left join lateral (
     select sum(case when k.relpages > 0 then k.relpages else 0.3 * s.pages end) as pages
     from pg_index as i
@@ -64,6 +68,18 @@ begin atomic
     ) as x
     group by x.id
   ) as p;
+end;
+
+-- The pages of the indexes of a table, in the order in which the server rebuilds them.
+create or replace function jobs_internal.index_sizes(p_table oid)
+returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce(jsonb_agg(greatest(c.relpages, 1) order by i.indexrelid), '[]')
+  from pg_index as i
+  join pg_class as c on c.oid = i.indexrelid
+  where i.indrelid = p_table;
 end;
 
 -- The weights of an operation, as things are now; p_row: the server's progress of it. Null: its
@@ -120,14 +136,15 @@ begin
           then jsonb_build_array(
             jsonb_build_object('phase', 'scanning heap', 'units', t.to_scan),
             jsonb_build_object('phase', 'vacuuming indexes', 'units',
-              case when t.dead > 0 then t.index_pages else 0 end),
+              case when t.dead > 0 then t.index_pages else 0 end, 'sizes',
+              jobs_internal.index_sizes(t.id)),
             jsonb_build_object('phase', 'vacuuming heap', 'units', least(t.dead, t.to_scan)))
           else '[]' end
         || case when v_analyzes then jsonb_build_array(
-            jsonb_build_object('phase', 'acquiring sample rows', 'units', least(t.pages, 30000)),
-            jsonb_build_object('phase', 'computing statistics', 'units', least(t.pages, 30000)),
+            jsonb_build_object('phase', 'acquiring sample rows', 'units', t.sample),
+            jsonb_build_object('phase', 'computing statistics', 'units', t.sample),
             jsonb_build_object('phase', 'computing extended statistics', 'units',
-              case when t.extended then least(t.pages, 30000) else 0 end))
+              case when t.extended then t.sample else 0 end))
           else '[]' end))
     into v_parts
     from jobs_internal.operation_tables(v_tables, p_row) as t;
@@ -158,15 +175,3 @@ begin
   return jobs_internal.weighted(v_kind, v_parts, nullif(v_tuples, 0));
 end
 $$;
-
--- The pages of the indexes of a table, in the order in which the server rebuilds them.
-create or replace function jobs_internal.index_sizes(p_table oid)
-returns jsonb
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select coalesce(jsonb_agg(greatest(c.relpages, 1) order by i.indexrelid), '[]')
-  from pg_index as i
-  join pg_class as c on c.oid = i.indexrelid
-  where i.indrelid = p_table;
-end;

@@ -49,6 +49,23 @@ begin
 end
 $$;
 
+-- The share of indexes that are done, of whose sizes (pages) so many are over; of the next one by
+-- time: p_time, the share of the time that all of them were expected to take.
+create or replace function jobs_internal.counted_share(p_sizes jsonb, p_count integer,
+    p_time numeric)
+returns numeric
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select greatest(c.done, least(coalesce(p_time, 0), c.done + 0.95 * (c.next - c.done)))
+  from (
+    select coalesce(sum(s.v::numeric) filter (where s.n <= p_count) / sum(s.v::numeric), 0) as done,
+      coalesce(sum(s.v::numeric) filter (where s.n <= p_count + 1) / sum(s.v::numeric), 0) as next
+    from jsonb_array_elements_text(case when jsonb_typeof(p_sizes) = 'array' then p_sizes
+      else '[]' end) with ordinality as s(v, n)
+  ) as c;
+end;
+
 -- The share of its present phase that is done, 0 to 1. p_phase: its entry in the weights;
 -- p_seconds: since when it is in it; p_pace: how many seconds it took so far for each that was
 -- expected. What nothing counts is reckoned by time, and stays below 0.95.
@@ -61,7 +78,8 @@ begin atomic
   select case
     when jobs_internal.is_wait(p_row ->> 'phase') then 0
     when p_row ->> 'phase' = 'rebuilding index' and jsonb_array_length(p_phase -> 'sizes') > 0
-      then greatest(b.done, least(t.share, b.done + 0.95 * (b.next - b.done)))
+      then jobs_internal.counted_share(p_phase -> 'sizes',
+        (p_row ->> 'index_rebuild_count')::integer, t.share)
     when c.total > 0 and p_row ->> 'phase' = 'building index'
       and (p_row ->> 'tuples_total')::numeric > 0
       -- its blocks first, then its rows
@@ -72,31 +90,28 @@ begin atomic
   cross join lateral (
     select coalesce(least(0.95, p_seconds
         / nullif((p_phase ->> 'seconds')::numeric * coalesce(p_pace, 1), 0)), 0) as share
-  ) as t
-  cross join lateral (
-    select coalesce(sum(s.v::numeric) filter (where s.n <= i.built), 0) / sum(s.v::numeric) as done,
-      coalesce(sum(s.v::numeric) filter (where s.n <= i.built + 1), 0) / sum(s.v::numeric) as next
-    from (select coalesce((p_row ->> 'index_rebuild_count')::integer, 0) as built) as i
-    left join lateral jsonb_array_elements_text(case when jsonb_typeof(p_phase -> 'sizes') = 'array'
-        then p_phase -> 'sizes' else '[]' end) with ordinality as s(v, n) on true
-  ) as b;
+  ) as t;
 end;
 
 -- The share of the phases of VACUUM that come in turn, by the columns of each, which go on over all
--- passes. Null: it is past them.
-create or replace function jobs_internal.vacuum_share(p_phase text, p_row jsonb)
+-- passes. Null: it is past them. p_time: the share of the time that the present pass over the
+-- indexes was expected to take.
+create or replace function jobs_internal.vacuum_share(p_phase jsonb, p_row jsonb, p_time numeric)
 returns numeric
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select least(1, greatest(0, case p_phase
+  select least(1, greatest(0, case p_phase ->> 'phase'
       when 'scanning heap' then v.scanned
       when 'vacuuming heap' then coalesce((p_row ->> 'heap_blks_vacuumed')::numeric
         / nullif((p_row ->> 'heap_blks_total')::numeric, 0), 0)
       when 'vacuuming indexes' then (v.passes + case
-          when p_row ->> 'phase' = 'vacuuming indexes' then coalesce(
-            (p_row ->> 'indexes_processed')::numeric
-            / nullif((p_row ->> 'indexes_total')::numeric, 0), 0) else 0 end)
+          when p_row ->> 'phase' <> 'vacuuming indexes' then 0
+          when jsonb_array_length(p_phase -> 'sizes') = (p_row ->> 'indexes_total')::integer
+            then jobs_internal.counted_share(p_phase -> 'sizes',
+              (p_row ->> 'indexes_processed')::integer, p_time)
+          else coalesce((p_row ->> 'indexes_processed')::numeric
+            / nullif((p_row ->> 'indexes_total')::numeric, 0), 0) end)
         -- so many passes in all, by the dead rows found so far
         / greatest(1,
           v.passes + (p_row ->> 'phase' in ('scanning heap', 'vacuuming indexes'))::integer,
@@ -105,8 +120,10 @@ begin atomic
     select coalesce((p_row ->> 'index_vacuum_count')::numeric, 0) as passes,
       coalesce((p_row ->> 'heap_blks_scanned')::numeric
         / nullif((p_row ->> 'heap_blks_total')::numeric, 0), 0) as scanned,
-      coalesce((p_row ->> 'dead_tuple_bytes')::numeric
-        / nullif((p_row ->> 'max_dead_tuple_bytes')::numeric, 0), 0) as filled
+      -- of the pass that comes, or is under way; in the heap after it they count no more
+      case when p_row ->> 'phase' = 'vacuuming heap' then 0
+        else coalesce((p_row ->> 'dead_tuple_bytes')::numeric
+          / nullif((p_row ->> 'max_dead_tuple_bytes')::numeric, 0), 0) end as filled
   ) as v
   where p_row ->> 'phase' in ('initializing', 'scanning heap', 'vacuuming indexes',
       'vacuuming heap');
@@ -147,8 +164,14 @@ begin
         p_before / nullif(v_passed + v_before, 0));
   end if;
   if p_row ->> 'view' = 'vacuum' then
+    -- the pace so far, of the scan
+    v_done := (select sum((f.v ->> 'seconds')::numeric * jobs_internal.vacuum_share(f.v, p_row, 0))
+      from jsonb_array_elements(v_part -> 'phases') as f(v)
+      where f.v ->> 'phase' = 'scanning heap');
+    v_done := least(0.95, p_seconds / nullif((v_entry ->> 'seconds')::numeric
+        * coalesce(p_before / nullif(v_passed + v_done, 0), 1), 0));
     v_share := (select sum((f.v ->> 'seconds')::numeric * coalesce(
-          jobs_internal.vacuum_share(f.v ->> 'phase', p_row), case
+          jobs_internal.vacuum_share(f.v, p_row, v_done), case
             when f.v ->> 'phase' in ('scanning heap', 'vacuuming indexes', 'vacuuming heap') then 1
             else 0 end))
       from jsonb_array_elements(v_part -> 'phases') as f(v));
@@ -166,6 +189,23 @@ begin
     'in_phase', v_entry);
 end
 $$;
+
+-- Whether an operation of which the server shows nothing any more has left its last phase: no part
+-- that counts is left but the one where it was seen last.
+create or replace function jobs_internal.is_ending(p_weights jsonb, p_place jsonb)
+returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce((p_place ->> 'at')::integer >= 0 and coalesce(t.rest, 0) <= 0.01 * t.seconds,
+    false)
+  from (
+    select sum((p.v ->> 'seconds')::numeric) as seconds,
+      sum((p.v ->> 'seconds')::numeric) filter (where p.n - 1 <> (p_place ->> 'part')::integer
+        and not p_place -> 'passed' @> to_jsonb(p.n - 1)) as rest
+    from jsonb_array_elements(p_weights -> 'parts') with ordinality as p(v, n)
+  ) as t;
+end;
 
 -- The percent that is shown of a share: below 100 until the outcome is written, and never below
 -- what was shown.

@@ -1,7 +1,7 @@
 -- The start of a lone job is committed with its end: no session counts the job that crashes the
 -- server.
 
--- Replaces jobs_internal.work_alone, md5 21273fdfe545e629ddc64b9bcd029130.
+-- Replaces jobs_internal.work_alone, md5 157779b2f20e7bed5c64adacb8cfacdc.
 create or replace procedure jobs_internal.work_alone(
   p_item jobs_internal.work_item,
   inout p_state jobs_internal.worker_state
@@ -21,6 +21,13 @@ begin
         jobs_internal.path_for(p_item.settings, p_item.path, p_state.path));
   end if;
   v_item := jobs_internal.begin_alone(p_state.session_id, p_state.lane_id, p_item);
+  if p_item.call_template_id is null and p_item.mode = 'alone'
+    and v_item.mode not in ('gone', 'held') then
+    -- here, and not in the transaction of the statement: its row would be locked to the end, and
+    -- no supervisor could note how far it is
+    perform jobs_internal.note_way_back(p_item.job_id,
+        jobs_internal.path_for(p_item.settings, p_item.path, p_state.path));
+  end if;
   p_state.claim_open := false;
   p_state.chunk_size := 1;
   p_state.one_by_one := false;
