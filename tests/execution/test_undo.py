@@ -165,7 +165,7 @@ def test_an_index_that_was_rebuilt_is_found(tables: Database) -> None:
     ("statement", "later", "why"),
     [
         ("create unique index fresh on app.events (id, n)",
-            "drop index app.fresh; create index fresh on app.events (n)", "is gone"),
+            "drop index app.fresh; create index fresh on app.events (n)", "something else"),
         ("create unique index fresh on app.events (id, n)",
             "alter index app.fresh set (fillfactor = 50)", "another definition"),
         ("create unique index fresh on app.events (id)",
@@ -215,6 +215,16 @@ def test_what_comes_before_the_way_back_runs_stops_it(tables: Database, how: str
 
     assert tables.job(by)["error"]["sqlstate"] == "PW067"
     assert tables.value("select to_regclass('app.fresh') is not null")
+
+
+def test_in_a_transaction_too(tables: Database) -> None:
+    """A way back that does not need a session of its own is looked at again as well."""
+    job = _ran(tables, "alter table app.events add constraint one unique (n, id)")
+    by = int(tables.value("select jobs.undo(%s)", [job]))
+    tables.run(REFERS)
+    tables.drain()
+
+    assert tables.job(by)["error"]["sqlstate"] == "PW067"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,10 @@ begin
       where n.oid = (p_way ->> 'schema')::oid)
     else v_index.name end;
   refusal := case
-    when v_index.indexrelid is null then 'the index is gone'
+    when v_index.indexrelid is null then coalesce((
+      select format('%s is something else now', jobs_internal.qualified(c.oid))
+      from pg_class as c where c.relnamespace = (p_way ->> 'schema')::oid
+        and c.relname = (p_way ->> 'name')::name), 'the index is gone')
     when v_name <> v_index.name and exists (select from pg_class as c
       where c.relnamespace = (p_way ->> 'schema')::oid and c.relname = (p_way ->> 'name')::name)
       then format('the name %s is taken', v_name)
