@@ -31,7 +31,7 @@ end
 $$;
 
 -- Whether there is something to measure around an operation of the calling login: before its first
--- attempt, or after its job has ended well.
+-- attempt, or after its job has ended well, or its last step has.
 create or replace function jobs_internal.is_measured(p_job bigint, p_after boolean)
 returns boolean
 language sql stable security definer
@@ -40,7 +40,9 @@ begin atomic
   select case when p_after then exists (
       select from jobs_internal.measurement as m
       join jobs_internal.operation as o on o.job_id = m.job_id
-      where m.job_id = p_job and o.owner = jobs_internal.caller() and o.state = 'succeeded')
+      where m.job_id = p_job and o.owner = jobs_internal.caller() and m.after is null
+        and (o.state = 'succeeded' or o.state is null and not exists (
+          select from jobs_internal.step as s where s.job_id = p_job and s.state = 'waiting')))
     else exists (
       select from jobs_internal.operation as o
       join jobs_internal.job as j on j.id = o.job_id
@@ -184,7 +186,13 @@ begin
         'max_attempts', f.max_attempts, 'state', f.state, 'gain', jobs_internal.gain(p_job),
         'queries', (select count(*) from jobs_internal.measurement as m
           where m.job_id = p_job and m.kind in ('query', 'plan') and m.after is not null))))
-  from jobs_internal.finished as f
-  where f.id = p_job and f.owner = jobs_internal.caller();
+  from (
+    select j.id, j.queue_id, j.owner, j.attempt, j.max_attempts, 'succeeded' as state
+    from jobs_internal.job as j where j.id = p_job
+    union all
+    select h.id, h.queue_id, h.owner, h.attempt, h.max_attempts, h.state
+    from jobs_internal.finished as h where h.id = p_job
+  ) as f
+  where f.owner = jobs_internal.caller();
 end
 $$;

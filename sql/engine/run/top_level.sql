@@ -59,6 +59,9 @@ begin
     null;  -- it was stopped before it began
   elsif v_left = '{}' and v_skipped is null then
     call jobs_internal.run_child(p_session, p_item, p_path, p_margin_ms, p_baseline, p_result);
+    if p_result.outcome = 'succeeded' and p_item.statement is not null then
+      call jobs_internal.measure_operation(p_item, v_path, true, p_baseline, p_result);
+    end if;
   else
     p_result.job_id := p_item.job_id;
     p_result.attempt := p_item.attempt;

@@ -83,7 +83,9 @@ begin
   end if;
   call jobs_internal.write_end(p_state.session_id, p_state.lane_id, v_child, p_state.baseline,
       v_result, p_state.leave);
-  if v_result.outcome = 'succeeded' and v_item.statement is not null and not p_state.leave then
+  if v_result.outcome = 'succeeded' and v_item.statement is not null and not v_child
+    and not p_state.leave then
+    -- not before its locks are gone; of a child session it was done before the end
     call jobs_internal.measure_operation(v_item, coalesce(v_item.path, p_state.path), true,
         p_state.baseline, v_ended);
   end if;
