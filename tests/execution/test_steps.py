@@ -189,3 +189,22 @@ def test_a_timeout_is_for_each_step(database: Database) -> None:
             "select started_at from jobs_internal.job where id = %s", [job]
         )
     assert started >= before
+
+
+def test_queries_are_measured_before_the_first_step_and_after_the_last(database: Database) -> None:
+    database.run("create table app.points as select n from generate_series(1, 20000) as n")
+    job = put_steps(
+        database,
+        "select app.note(1)",
+        "create index points_n on app.points (n)",
+        "analyze app.points",
+        options=json.dumps({"measure": ["select n from app.points where n = 7"]}),
+    )
+    database.drain()
+    assert state(database, job) == "succeeded"
+    rows = database.admin(
+        "select m.before -> 'indexes', m.after -> 'indexes' from jobs_internal.measurement as m"
+        " where m.job_id = %s and m.kind = 'query'",
+        [job],
+    )
+    assert rows == [([], ["points_n"])]
