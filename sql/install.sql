@@ -306,6 +306,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/health/sessions.sql
 \ir engine/health/owners.sql
 \ir engine/health/server.sql
+\ir engine/health/operations.sql
 \ir engine/health/health.sql
 
 -- Public functions: schema jobs.
