@@ -1,6 +1,6 @@
 -- What an interrupted build of an index left is not dropped before the next attempt.
 
--- Replaces jobs_internal.run_top_level, md5 4de5e12d1a818df61c44a8d234344d79.
+-- Replaces jobs_internal.run_top_level, md5 0b1c11abde4706b6460bc2ebcb216800.
 create or replace procedure jobs_internal.run_top_level(
   p_session bigint,
   p_item jobs_internal.work_item,
@@ -52,6 +52,9 @@ begin
     null;  -- it was stopped before it began
   elsif v_left = '{}' and v_skipped is null then
     call jobs_internal.run_child(p_session, p_item, p_path, p_margin_ms, p_baseline, p_result);
+    if p_result.outcome = 'succeeded' and p_item.statement is not null then
+      call jobs_internal.measure_operation(p_item, v_path, true, p_baseline, p_result);
+    end if;
   else
     p_result.job_id := p_item.job_id;
     p_result.attempt := p_item.attempt;
