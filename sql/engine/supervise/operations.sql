@@ -74,6 +74,7 @@ returns table (
 )
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+rows 5  -- or the plans of the views would be worth a compilation
 as $$
 declare
   v record;

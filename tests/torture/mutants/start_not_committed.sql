@@ -1,7 +1,7 @@
 -- The start of a lone job is committed with its end: no session counts the job that crashes the
 -- server.
 
--- Replaces jobs_internal.work_alone, md5 157779b2f20e7bed5c64adacb8cfacdc.
+-- Replaces jobs_internal.work_alone, md5 c2238524d94073b1b3a7d832b8a27771.
 create or replace procedure jobs_internal.work_alone(
   p_item jobs_internal.work_item,
   inout p_state jobs_internal.worker_state
@@ -80,7 +80,9 @@ begin
   end if;
   call jobs_internal.write_end(p_state.session_id, p_state.lane_id, v_child, p_state.baseline,
       v_result, p_state.leave);
-  if v_result.outcome = 'succeeded' and v_item.statement is not null and not p_state.leave then
+  if v_result.outcome = 'succeeded' and v_item.statement is not null and not v_child
+    and not p_state.leave then
+    -- not before its locks are gone; of a child session it was done before the end
     call jobs_internal.measure_operation(v_item, coalesce(v_item.path, p_state.path), true,
         p_state.baseline, v_ended);
   end if;
