@@ -25,8 +25,8 @@ TOP = Path(__file__).parents[2]
 #: Columns whose values differ from run to run.
 _VOLATILE = {
     "pid", "child_pid", "started_at", "finished_at", "created_at", "due_at", "at", "eta", "age",
-    "oldest", "gain", "before", "after",
-    "buffers_before", "buffers_after", "wait_ms", "run_ms", "rate", "done", "percent", "last_seen", "wait_event",
+    "oldest", "gain", "before", "after", "buffers_before", "buffers_after",
+    "wait_ms", "run_ms", "rate", "done", "percent", "last_seen", "wait_event",
 }  # fmt: skip
 _MASKS = [
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d(:\d\d)?|Z)?"), "TIME"),

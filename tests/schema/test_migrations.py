@@ -40,6 +40,7 @@ FIGURES = {
 PRESENT = read_source(SQL).version
 #: The version from which on an owner may have sixteen sessions.
 (SIXTEEN,) = (int(path.name[:4]) for path in SQL.glob("migrations/*_sixteen_sessions.sql"))
+(OPERATIONS,) = (int(path.name[:4]) for path in SQL.glob("migrations/*_operations.sql"))
 #: Tables whose rows are of sessions and supervisors that come and go.
 #: Tables to which an upgrade, and a session that ends, add.
 ADDED = {
@@ -123,6 +124,17 @@ def raised(found: Seen, number: int) -> Seen:
         (one,) = (row for row in found["jobs.settings"] if row["name"] == "sessions_per_owner")
         (queue,) = (row for row in found["jobs.queues"] if row["queue"] == "default")
         one["value"], queue["concurrency"] = "16", 16
+    if number < OPERATIONS:
+        found["jobs.settings"] += [
+            {
+                "name": "deadlock_risk_cancels",
+                "value": "own",
+                "unit": "own/any",
+                "description": "what on_deadlock_risk cancel_waiter may cancel: sessions of roles"
+                " of the owner, or of all but superusers",
+            }
+        ]
+        found["jobs.settings"].sort(key=lambda row: row["name"])
     return found
 
 
@@ -169,7 +181,7 @@ def test_everything_is_there_again(old: Old, new_database: Callable[[], Database
     assert database.run("select n from app.ledger order by n") == [(1,), (100,)]
     after = seen(database, {view: list(found[0]) for view, found in before.items()})
     assert without(after, job) == raised(without(before, job), number)
-    left = {"job": -1, "finished": 1}
+    left = {"job": -1, "finished": 1, "setting": int(number < OPERATIONS)}
     there = counts(database)
     assert {name: there[name] for name in rows if name in there and name not in ADDED} == {
         name: count + left.get(name, 0)

@@ -192,8 +192,7 @@ begin
     message = case when p_why ~ 'permission' then format('%s is closed to %s', p_name, current_user)
       else format('there is no %s', p_name) end,
     detail = coalesce(format('PostgreSQL says: %s', p_why),
-      format('Nothing bears that name under the search_path %s.',
-        quote_literal(current_setting('search_path')))),
+      'It was looked for with the search_path of the session.'),
     hint = 'Qualify the name, or correct it. As a step behind the one that makes it, it is no '
       'error. A retry cannot help.';
 end

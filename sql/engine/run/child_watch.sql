@@ -110,7 +110,10 @@ begin
           v_gone := true;
         end if;
     end;
-    v_seconds := least(v_seconds * 1.5, 0.05);
+    -- what runs for long is looked at less often; a look holds a snapshot, for which a concurrent
+    -- build waits
+    v_seconds := least(v_seconds * 1.5, greatest(0.05, least(0.2,
+          extract(epoch from pg_catalog.clock_timestamp() - p_result.started_at) / 20)));
     commit;
     if v_cancels and not v_gone then
       -- the reason is committed
