@@ -1,7 +1,7 @@
 """What one tenant leaves open, forges or sets, and what another then meets."""
 
 from psycopg.types.json import Jsonb
-from stage import put
+from stage import put, put_sql, state, wait_for
 from support import Database, sqlstate_of, wait_until
 
 from .ground import send_home
@@ -191,3 +191,53 @@ def test_a_trial_that_is_not_committed_holds_up_no_other_suspect(database: Datab
 
         wait_until(done, timeout=30, step=0.5)
         holder.execute("rollback")
+
+
+def test_an_operation_that_says_it_works_on_a_table_of_others_keeps_none_waiting(
+    database: Database,
+) -> None:
+    """What a role has no right to lock, its operation does not hold, whatever it notes of it; nor
+    does a build of which it is not known what it works on hold up those of others.
+    """
+    database.run("create table app.ours (n integer)")
+    database.run(
+        "create table other.theirs (n integer); insert into other.theirs values (1);"
+        " create function other.stop(n integer) returns integer language plpgsql immutable as"
+        " $$ begin perform pg_advisory_xact_lock_shared(77); return n; end $$",
+        role="other",
+    )
+    forged = (
+        "select jobs_internal.store_object(%s, jsonb_build_object('object',"
+        " 'app.ours'::regclass::oid::bigint))"
+    )
+    with database.connect("other") as gate:
+        gate.execute(b"select pg_advisory_lock(77)")
+        build = put_sql(
+            database,
+            'create index concurrently U&"built" on other.theirs (other.stop(n))',
+            role="other",
+        )
+        database.run("select jobs.start()", role="other")
+        wait_for(database, build, "running")
+        database.run("grant usage on schema app to other")
+        database.run(forged, [build], role="other")
+        for statement in ("vacuum app.ours", "alter table app.ours add later integer"):
+            job = put_sql(database, statement)
+            database.run("select jobs.start()")
+            assert wait_for(database, job)["state"] == "succeeded", statement
+        # it begins; the server itself lets it wait for the snapshot of the other
+        ours = put_sql(database, "create index concurrently on app.ours (n)")
+        database.run("select jobs.start()")
+        wait_for(database, ours, "running")
+    assert wait_for(database, ours)["state"] == "succeeded"
+    assert wait_for(database, build)["state"] == "succeeded"
+
+
+def test_a_start_that_is_not_committed_keeps_no_operation_waiting(database: Database) -> None:
+    """A session by hand that holds the row by which starts see each other costs others a moment."""
+    with database.connect("postgres") as line, line.transaction():
+        line.execute(b"select from jobs_internal.operation_start for update")
+        job = put_sql(database, "vacuum app.ledger")
+        wait_until(
+            lambda: database.run("select jobs.start()") and state(database, job) == "succeeded"
+        )

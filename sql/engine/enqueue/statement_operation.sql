@@ -37,8 +37,8 @@ begin
   elsif v_first = 'TRUNCATE' then
     return '{"kind": "truncate"}';
   elsif v_first = 'COPY' then
-    return jsonb_build_object('kind', 'copy', 'lock_mode', case when 'FROM' = any (p_words)
-      and not 'TO' = any (p_words) then 'RowExclusiveLock' end);
+    return jsonb_build_object('kind', 'copy', 'lock_mode', case when p_words[2] = '('
+      or 'TO' = any (p_words) then 'AccessShareLock' else 'RowExclusiveLock' end);
   elsif v_first = 'ALTER' and v_second = 'INDEX'
     and (p_words && array['RENAME', 'RESET'] or 'SET' = any (p_words) and '(' = any (p_words))
   then

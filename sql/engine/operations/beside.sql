@@ -18,7 +18,7 @@ begin atomic
 end;
 
 -- The job that keeps an operation from starting now; null: none. A concurrent build of which it is
--- not known what it builds on runs beside no other.
+-- not known what it builds on runs beside no other of its owner.
 create or replace function jobs_internal.operation_beside(p_job bigint)
 returns bigint
 language sql volatile security definer
@@ -34,8 +34,8 @@ begin atomic
     and (mine.relations && other.relations
         and jobs_internal.modes_conflict(mine.lock_mode, other.lock_mode)
       or k.waits and ok.waits and (
-        coalesce(cardinality(mine.relations), 0) = 0
-        or coalesce(cardinality(other.relations), 0) = 0
+        mine.owner = other.owner and (coalesce(cardinality(mine.relations), 0) = 0
+          or coalesce(cardinality(other.relations), 0) = 0)
         or jobs_internal.holds_snapshots(mine.job_id, mine.relations)
         and jobs_internal.holds_snapshots(other.job_id, other.relations)))
   order by other.job_id
@@ -44,7 +44,9 @@ end;
 
 -- An operation of the calling session's owner is about to start: it may, or another is in its way.
 -- Holds the row of operation_start to the commit of the start, so that two that start in the same
--- moment see each other; where another session holds it, none is waited for.
+-- moment see each other. Where another session holds it, none is waited for; where one has held it
+-- for two seconds, which takes a transaction that is left open, it starts all the same: what is lost
+-- then is that two starts of the same moment see each other.
 -- Returns: null: it may; else how long until it is looked at again. Writes: operation, phase.
 -- Locks: operation_start (skip locked).
 create or replace function jobs_internal.start_operation(p_job bigint, p_attempt integer)
@@ -54,13 +56,26 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_other bigint;
+  v_held jsonb;
 begin
-  if not exists (select from jobs_internal.operation as o where o.job_id = p_job
-      and o.owner = jobs_internal.caller()) then
+  select o.held into v_held from jobs_internal.operation as o
+  where o.job_id = p_job and o.owner = jobs_internal.caller();
+  if not found then
     return null;
   end if;
+  -- a start takes a millisecond or two
+  for v_try in 1 .. 20 loop
+    perform from jobs_internal.operation_start for update skip locked;
+    exit when found;
+    perform pg_sleep(0.005);
+  end loop;
   perform from jobs_internal.operation_start for update skip locked;
-  if not found then
+  if not found and v_held ->> 'why' is distinct from 'start' then
+    update jobs_internal.operation as o
+    set held = jsonb_build_object('why', 'start', 'at', clock_timestamp())
+    where o.job_id = p_job;
+    return interval '50 milliseconds';
+  elsif not found and (v_held ->> 'at')::timestamptz > clock_timestamp() - interval '2 seconds' then
     return interval '50 milliseconds';
   end if;
   v_other := jobs_internal.operation_beside(p_job);
@@ -76,7 +91,8 @@ begin
   update jobs_internal.operation as o
   set started_at = coalesce(o.started_at, clock_timestamp()), attempt = p_attempt, phase = null,
     percent = null, progress_source = null, looked_at = null, weights = null, place = null,
-    last_progress = null, deadlock_risk = null, gives_way = null
+    last_progress = null, deadlock_risk = null, gives_way = null,
+    held = case when o.held ->> 'why' not in ('start', 'beside') then o.held end
   where o.job_id = p_job;
   return null;
 end

@@ -155,7 +155,7 @@ begin atomic
 end;
 
 -- What an operation gained: how many times faster its measured queries are now, by the sum of their
--- times, else of the costs of their plans; null: that was not measured.
+-- times, else of the costs of their plans; null: that was not measured, or is not for the caller.
 create or replace function jobs_internal.gain(p_job bigint)
 returns numeric
 language sql stable security definer
@@ -169,7 +169,10 @@ begin atomic
   from jobs_internal.measurement as m
   where m.job_id = p_job and m.kind in ('query', 'plan')
     and m.before ->> 'error' is null and m.after ->> 'error' is null
-    and m.before is not null and m.after is not null;
+    and m.before is not null and m.after is not null
+    and exists (select from jobs_internal.operation as o where o.job_id = p_job
+      and (o.owner = jobs_internal.viewer() or jobs_internal.caller_is('jobs_reader')
+        or jobs_internal.caller_is('jobs_operator')));
 end;
 
 -- Say in the logs of supervisors what was measured around an operation of the calling login.

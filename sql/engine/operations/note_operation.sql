@@ -124,8 +124,10 @@ $$;
 
 -- The tables that an operation on these relations works on: the relations themselves, of an index
 -- its table, and the partitions of each. Two operations that have one of them in common do not run
--- at once where their locks exclude each other. Sorted; some thousands at most.
-create or replace function jobs_internal.locked_relations(p_found jsonb)
+-- at once where their locks exclude each other. So only those count that p_owner may lock itself:
+-- else one tenant could keep the operations of another from starting. Sorted; some thousands at
+-- most.
+create or replace function jobs_internal.locked_relations(p_found jsonb, p_owner oid)
 returns oid[]
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -142,6 +144,9 @@ begin atomic
       left join pg_index as i on i.indexrelid = f.id
       where f.id is not null
     ) as r
+    join pg_class as c on c.oid = r.id and (pg_has_role(p_owner, c.relowner, 'usage')
+        or has_table_privilege(p_owner, c.oid,
+            'maintain, insert, update, delete, truncate, references'))
     left join lateral pg_partition_tree(r.id) as m on true
     order by 1
     limit 10000);
@@ -156,12 +161,12 @@ begin atomic
   update jobs_internal.operation as o
   set object = coalesce(c.oid, o.object),
     object_name = coalesce(quote_ident(n.nspname) || '.' || quote_ident(c.relname), o.object_name),
-    relations = jobs_internal.locked_relations(p_found)
+    relations = jobs_internal.locked_relations(p_found, o.owner)
   from (select (p_found ->> 'object')::oid as id) as f
   left join pg_class as c on c.oid = f.id
   left join pg_namespace as n on n.oid = c.relnamespace
   where o.job_id = p_job and o.owner = jobs_internal.caller()
     -- no write, and no lock, where nothing is new
     and (o.object, o.relations) is distinct from (coalesce(c.oid, o.object),
-        jobs_internal.locked_relations(p_found));
+        jobs_internal.locked_relations(p_found, o.owner));
 end;

@@ -39,8 +39,8 @@ begin
   v_line.blocks := jobs_internal.blocks(v_lock);
   v_line.rewrites := jobs_internal.plan_rewrites(p_read, p_found);
   if v_lock is not null then
-    v_line.blocked_by := jobs_internal.plan_blocked_by(jobs_internal.locked_relations(p_found),
-        v_lock, v_line.kind);
+    v_line.blocked_by := jobs_internal.plan_blocked_by(
+        jobs_internal.locked_relations(p_found, jobs_internal.caller()), v_lock, v_line.kind);
   end if;
   -- these open the table, as a query would
   begin
