@@ -183,9 +183,9 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 -- What long operations work on, when they are done, and what they leave behind.
 \ir engine/operations/kinds.sql
 \ir engine/operations/options.sql
-\ir engine/operations/note_operation.sql
 \ir engine/operations/path.sql
 \ir engine/operations/identity.sql
+\ir engine/operations/note_operation.sql
 \ir engine/operations/maintenance_rights.sql
 \ir engine/operations/condition.sql
 \ir engine/operations/verdict.sql

@@ -51,8 +51,8 @@ GROUPS: dict[str, list[tuple[str, dict[str, bool]]]] = {
 def test_maintenance_is_run_again_after_a_stop(
     database: Database, supervise: Supervise, group: str, mode: str
 ) -> None:
-    """All wait for locks when the server stops; each succeeds afterwards, with the one attempt that
-    it may have.
+    """They wait for locks, or for one another, when the server stops; each succeeds afterwards,
+    with the one attempt that it may have.
     """
     private = database.server.private
     assert private is not None
@@ -71,14 +71,15 @@ def test_maintenance_is_run_again_after_a_stop(
             )
             for statement, options in GROUPS[group]
         ]
-        # What waits behind a statement of its own group waits all the same.
+        # Those of its group that would wait behind it are not started, and one that has waited for
+        # lock_timeout comes back later: one that waits is enough.
         waiting = (
             "select count(distinct j.id) from jobs_internal.job j join jobs_internal.session s on"
             " s.id = j.session_id"
             " join pg_stat_activity a on a.pid in (j.child_pid, s.pid)"
             " where j.id = any (%s) and a.wait_event_type = 'Lock'"
         )
-        wait_until(lambda: database.admin(waiting, [jobs]) == [(len(jobs),)], 30)
+        wait_until(lambda: database.admin(waiting, [jobs]) > [(0,)], 30)
         database.close()
         private.stop(mode=mode)  # type: ignore[arg-type]
         holder.close()

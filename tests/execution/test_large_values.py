@@ -24,6 +24,17 @@ REQUIRED = {
     "create_queue": {"name": "'mail'"},
     "set_quota": {"role": "'app'"},
     "set_retry_rule": {"pattern": "'*'", "retry": "true"},
+    "enqueue_steps": {"steps": "'[\"vacuum\"]'::jsonb"},
+    "not_null_steps": {"table_name": "'app.ledger'", "column_name": "'n'"},
+    "constraint_steps": {
+        "table_name": "'app.ledger'",
+        "name": "'c'",
+        "definition": "'check (n > 0)'",
+    },
+    "unique_steps": {"table_name": "'app.ledger'", "columns": "'{n}'"},
+    "replace_index_steps": {"index_name": "'app.no'", "new_definition": "'on app.ledger (n)'"},
+    "rehearse": {"statement": "'create index on app.ledger (n)'"},
+    "note": {"id": "0", "note": "'{}'::jsonb"},
 }
 #: Outside of a job they do nothing, and in a job they cut what is long
 #: (tests/execution/test_job_log.py).

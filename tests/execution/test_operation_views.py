@@ -83,7 +83,11 @@ def test_what_it_waits_for_and_what_waits_for_it(refreshed: tuple[Database, int,
     holder.execute("select pg_advisory_unlock(77, 3000)")
     with database.connect() as waiter:
         waiter.pgconn.send_query(b"select count(*) from app.totals")
-        row = wait_until(lambda: row if (row := operation(database, job))["blocking"] else None)
+        row = wait_until(
+            lambda: (
+                row if (row := operation(database, job))["blocking"] and row["blocked_by"] else None
+            )
+        )
         assert row["blocking"] == [waiter.info.backend_pid]
         assert row["blocked_by"] == [holder.info.backend_pid]
         assert row["waits_for"] == f"pid {holder.info.backend_pid} (app: lock)"

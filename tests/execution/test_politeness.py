@@ -345,7 +345,6 @@ def test_a_build_has_no_lock_timeout_of_its_role(database: Database) -> None:
         ("alter table app.ledger add x integer", {"lock_attempts": 0}, {}),
         ("alter table app.ledger add x integer", {"lock_attempts": 1.5}, {}),
         ("create index concurrently on app.ledger (n)", {"on_deadlock_risk": "pray"}, {}),
-        ("create index concurrently on app.ledger (n)", {}, {"Lock_Timeout": "1s"}),
         ("insert into app.ledger values (1)", {"measure": []}, {}),
         ("vacuum app.ledger", {"measure": [1]}, {}),
         ("vacuum app.ledger", {"measure": "select 1"}, {}),

@@ -26,11 +26,23 @@ def _scene(database: Database) -> None:
 
 
 @contextmanager
-def transaction(database: Database, *statements: str) -> Iterator[Connection[Row]]:
-    """Hold a transaction open."""
+def transaction(
+    database: Database, *statements: str, young: bool = False
+) -> Iterator[Connection[Row]]:
+    """Hold a transaction open, which is an old one by now, or a young one."""
     with database.server.connect("app", database.name) as connection:
         for statement in statements:
             connection.execute(statement.encode())
+        wait_until(
+            lambda: (
+                young
+                or database.admin(
+                    "select 1 from pg_stat_activity where pid = %s"
+                    " and xact_start < clock_timestamp() - jobs_internal.old_age()",
+                    [connection.info.backend_pid],
+                )
+            )
+        )
         yield connection
         connection.rollback()
 
@@ -131,7 +143,7 @@ def test_young_transactions_are_not_waited_for(database: Database) -> None:
         " immutable set search_path = pg_catalog, pg_temp"
         " begin atomic select interval '1 hour'; end"
     )
-    with transaction(database, "begin isolation level repeatable read", "select 1"):
+    with transaction(database, "begin isolation level repeatable read", "select 1", young=True):
         job = start(database)
         wait_until(lambda: (running(database, job) or {}).get("child_pid"))
     wait_for(database, job, "succeeded")

@@ -100,9 +100,8 @@ begin
   end if;
   perform jobs_internal.assert_path(p_path);
   v_checked := jobs_internal.checked_statement(p_statement, v_done_when, v_rollback);
-  if p_options <> '{}' or p_settings <> '{}' then
-    perform jobs_internal.assert_operation_options(coalesce(p_options, '{}'),
-        v_checked.operation ->> 'kind', coalesce(p_settings, '{}'));
+  if p_options <> '{}' then
+    perform jobs_internal.assert_operation_options(p_options, v_checked.operation ->> 'kind');
   end if;
   v_job := jobs_internal.store_job(null, null, p_queue, p_run_at, p_timeout, p_max_attempts,
       p_unique_key, p_priority, p_settings, p_note,

@@ -44,9 +44,9 @@ end;
 
 -- An operation of the calling session's owner is about to start: it may, or another is in its way.
 -- Holds the row of operation_start to the commit of the start, so that two that start in the same
--- moment see each other. Where another session holds it, none is waited for; where one has held it
--- for two seconds, which takes a transaction that is left open, it starts all the same: what is lost
--- then is that two starts of the same moment see each other.
+-- moment see each other. A start takes a millisecond or two; where another session has held it for
+-- two seconds, which takes a transaction that is left open, it starts all the same: what is lost then
+-- is that two starts of the same moment see each other.
 -- Returns: null: it may; else how long until it is looked at again. Writes: operation, phase.
 -- Locks: operation_start (skip locked).
 create or replace function jobs_internal.start_operation(p_job bigint, p_attempt integer)
@@ -56,28 +56,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_other bigint;
-  v_held jsonb;
 begin
-  select o.held into v_held from jobs_internal.operation as o
-  where o.job_id = p_job and o.owner = jobs_internal.caller();
-  if not found then
+  if not exists (select from jobs_internal.operation as o where o.job_id = p_job
+      and o.owner = jobs_internal.caller()) then
     return null;
   end if;
-  -- a start takes a millisecond or two
-  for v_try in 1 .. 20 loop
+  for v_try in 1 .. 200 loop
     perform from jobs_internal.operation_start for update skip locked;
     exit when found;
-    perform pg_sleep(0.005);
+    perform pg_sleep(0.01);
   end loop;
-  perform from jobs_internal.operation_start for update skip locked;
-  if not found and v_held ->> 'why' is distinct from 'start' then
-    update jobs_internal.operation as o
-    set held = jsonb_build_object('why', 'start', 'at', clock_timestamp())
-    where o.job_id = p_job;
-    return interval '50 milliseconds';
-  elsif not found and (v_held ->> 'at')::timestamptz > clock_timestamp() - interval '2 seconds' then
-    return interval '50 milliseconds';
-  end if;
   v_other := jobs_internal.operation_beside(p_job);
   if v_other is not null then
     update jobs_internal.operation as o
@@ -92,7 +80,7 @@ begin
   set started_at = coalesce(o.started_at, clock_timestamp()), attempt = p_attempt, phase = null,
     percent = null, progress_source = null, looked_at = null, weights = null, place = null,
     last_progress = null, deadlock_risk = null, gives_way = null,
-    held = case when o.held ->> 'why' not in ('start', 'beside') then o.held end
+    held = case when o.held ->> 'why' <> 'beside' then o.held end
   where o.job_id = p_job;
   return null;
 end

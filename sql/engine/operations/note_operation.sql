@@ -133,7 +133,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
   select array(
-    select distinct coalesce(m.relid::oid, r.id)
+    select distinct coalesce(m.relid, r.id)
     from (
       select coalesce(i.indrelid, f.id) as id
       from (
@@ -147,7 +147,8 @@ begin atomic
     join pg_class as c on c.oid = r.id and (pg_has_role(p_owner, c.relowner, 'usage')
         or has_table_privilege(p_owner, c.oid,
             'maintain, insert, update, delete, truncate, references'))
-    left join lateral pg_partition_tree(r.id) as m on true
+    -- from the catalog: pg_partition_tree would wait for the lock of each
+    left join lateral jobs_internal.members(r.id, c.relkind <> 'p') as m(relid) on true
     order by 1
     limit 10000);
 end;

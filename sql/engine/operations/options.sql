@@ -1,10 +1,8 @@
 -- The options of long operations: which kinds take which, and what they are without them.
 
--- Refuse options that a statement of this kind has no use for, or whose value is none, and a
--- lock_timeout in the settings of a concurrent build, which would lose its work; p_kind null: it is
--- no long operation. The type of each was checked before (checked_options). Errors: PW029.
-create or replace function jobs_internal.assert_operation_options(p_options jsonb,
-    p_kind text, p_settings jsonb default '{}')
+-- Refuse options that a statement of this kind has no use for, or whose value is none; p_kind null:
+-- it is no long operation. The type of each was checked before (checked_options). Errors: PW029.
+create or replace function jobs_internal.assert_operation_options(p_options jsonb, p_kind text)
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -56,19 +54,13 @@ begin
     when p_options ? 'yield' and v_kind.runs_apart is not true
       then format('%s cannot give way: it runs in one transaction of its job',
           coalesce(upper(p_kind), 'this statement'))
-    when v_kind.waits and exists (select from jsonb_object_keys(p_settings) as k
-      where lower(k collate "C") = 'lock_timeout')
-      then format('the setting lock_timeout is not for %s: it would lose the work of a build that '
-        'waits for transactions of others', upper(p_kind))
     when p_options ? 'measure' and p_kind is null
       then 'the option "measure" is for DDL and maintenance'
     end);
   if v_wrong is not null then
     raise exception using errcode = 'PW029', message = v_wrong,
       detail = format('Kind of the statement: %s.', coalesce(p_kind, 'no long operation')),
-      hint = case when v_wrong like 'the setting lock_timeout%'
-        then 'Use the option wait_timeout, or wait_for_snapshots. A retry cannot help.'
-        else v_hint end;
+      hint = v_hint;
   end if;
 end
 $$;

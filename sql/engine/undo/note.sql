@@ -73,7 +73,7 @@ begin
       'table', v_object::bigint, 'indexes', (
         select coalesce(jsonb_agg(i.indexrelid::bigint), '[]') from pg_index as i
         where i.indrelid = v_object
-          or i.indrelid in (select t.relid from pg_partition_tree(v_object) as t)))
+          or i.indrelid in (select m from jobs_internal.members(v_object, false) as m)))
     when v_kind in ('drop index', 'drop index concurrently')
       then jobs_internal.index_before(v_object)
     when v_kind = 'add constraint' then jobs_internal.constraints_of(v_object)
