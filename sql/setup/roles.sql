@@ -12,7 +12,12 @@ begin
   foreach v_role in array array['jobs_owner', 'jobs_producer', 'jobs_runner', 'jobs_operator',
       'jobs_reader', 'jobs_supervisor'] loop
     if not exists (select from pg_catalog.pg_roles where rolname = v_role) then
-      execute pg_catalog.format('create role %I nologin', v_role);
+      begin
+        execute pg_catalog.format('create role %I nologin', v_role);
+      exception
+        -- an install into another database of this server has made it in this moment
+        when duplicate_object or unique_violation then null;
+      end;
     end if;
   end loop;
   if not pg_catalog.pg_has_role(current_user, 'jobs_owner', 'SET') then
