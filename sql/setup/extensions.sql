@@ -18,7 +18,19 @@ begin
       detail = 'Schema public does not exist in this database.',
       hint = 'Run: create extension pg_background schema ...;  with a schema of your choice.';
   end if;
-  create extension pg_background schema public;
+  for v_try in 1 .. 5 loop
+    begin
+      create extension pg_background schema public;
+      exit;
+    exception
+      -- it makes a role of the whole server, and an install into another database made that in this
+      -- moment
+      when unique_violation or duplicate_object then
+        if v_try = 5 then
+          raise;
+        end if;
+    end;
+  end loop;
 end
 $$;
 
