@@ -245,6 +245,8 @@ create type jobs_internal.rehearsal_line as (
   ms numeric
 );
 
+alter type jobs_internal.worker_state add attribute held_until timestamptz;
+
 -- Jobs that wait to build an index concurrently do not start side by side, as before; other
 -- operations that were enqueued before have no row.
 insert into jobs_internal.operation (job_id, owner, kind, object_name, lock_mode, created_at,

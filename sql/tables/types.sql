@@ -149,7 +149,8 @@ create type jobs_internal.worker_state as (
   seen_mark numeric,     -- and before the one before
   eager_until timestamptz,       -- a message is on its way until then, and not committed yet
   defers_asked_at timestamptz,
-  stats_written_at timestamptz
+  stats_written_at timestamptz,
+  held_until timestamptz -- a message that was held back is visible again by then
 );
 
 -- What a worker session has seen of the functions that it called in chunks.

@@ -360,3 +360,19 @@ def test_options_that_a_kind_has_no_use_for_are_refused(
     )
     assert not database.admin("select from jobs_internal.job")
     assert not database.admin("select from jobs_internal.operation")
+
+
+def test_two_sessions_by_hand_do_what_follows_each_other(database: Database) -> None:
+    """Of two operations of one table the session that has to hold one back stays for it, without a
+    supervisor.
+    """
+    database.run("create table app.points as select n from generate_series(1, 100) as n")
+    with holding(database, "insert into app.points values (0)"):
+        first = put_sql(database, "create index concurrently on app.points (n)")
+        database.run("select jobs.start()")
+        wait_for(database, first, "running")
+        second = put_sql(database, "vacuum app.points")
+        database.run("select jobs.start()")
+        wait_until(lambda: codes(database, second)[0][0] == "operation", 20)
+    assert wait_for(database, first)["state"] == "succeeded"
+    assert wait_for(database, second)["state"] == "succeeded"

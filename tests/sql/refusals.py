@@ -688,7 +688,7 @@ PLANS = (
     _r("plan of a missing table", "PW061", "select * from jobs.plan('analyze app.no_such')",
         "app.no_such"),
     _r("plan of a missing index", "PW061",
-        "select * from jobs.plan('drop index concurrently no_such')", "no_such"),
+        "select * from jobs.plan('drop index concurrently no_such')", "no_such", "search_path"),
     _r("plan of a missing referenced table", "PW061",
         "select * from jobs.plan('alter table app.marks add foreign key (tag) references no_such')",
         "no_such"),

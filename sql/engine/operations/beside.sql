@@ -70,8 +70,12 @@ begin
   if v_other is not null then
     update jobs_internal.operation as o
     set held = jsonb_build_object('why', 'beside', 'job', v_other, 'at', clock_timestamp())
-    where o.job_id = p_job and (o.held ->> 'job')::bigint is distinct from v_other;
-    return interval '1 second';
+    where o.job_id = p_job and ((o.held ->> 'job')::bigint is distinct from v_other
+      or o.held ->> 'why' <> 'beside');
+    -- each look is a session that starts, or a claim: the longer it has waited, the fewer
+    return (select least(interval '10 seconds', greatest(interval '1 second',
+          (clock_timestamp() - (o.held ->> 'at')::timestamptz) / 4))
+      from jobs_internal.operation as o where o.job_id = p_job);
   end if;
   update jobs_internal.phase as h set finished_at = o.looked_at
   from jobs_internal.operation as o

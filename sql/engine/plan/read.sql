@@ -191,7 +191,7 @@ begin
   raise exception using errcode = case when p_why ~ 'permission' then 'PW062' else 'PW061' end,
     message = case when p_why ~ 'permission' then format('%s is closed to %s', p_name, current_user)
       else format('there is no %s', p_name) end,
-    detail = coalesce(format('PostgreSQL says: %s', p_why),
+    detail = coalesce('PostgreSQL says: ' || p_why,
       'It was looked for with the search_path of the session.'),
     hint = 'Qualify the name, or correct it. As a step behind the one that makes it, it is no '
       'error. A retry cannot help.';

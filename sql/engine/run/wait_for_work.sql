@@ -15,6 +15,10 @@ begin
     p_state.leave := p_state.slots_settled
       or pg_catalog.clock_timestamp() > p_state.idle_since + interval '10 seconds';
     p_state.slots_settled := p_state.leave or jobs_internal.slots_settled();
+  elsif pg_catalog.clock_timestamp()
+      between p_state.held_until - interval '1.5 seconds' and p_state.held_until
+  then
+    null;  -- what it has just held back may be all that there is to do
   elsif not p_state.waiting and pg_catalog.clock_timestamp()
       > p_state.idle_since + p_state.linger_ms * interval '1 ms'
     -- One session without work is enough to be there at once for the next job.

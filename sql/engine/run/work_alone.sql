@@ -40,6 +40,9 @@ begin
   -- one.
   p_state.claim_limit := case when v_item.quick then least(p_state.claim_limit * 2, 1000)
     else 1 end;
+  if v_item.mode = 'held' then
+    p_state.held_until := pg_catalog.clock_timestamp() + interval '1.5 seconds';
+  end if;
   if v_item.mode in ('gone', 'held') then
     return;
   end if;
