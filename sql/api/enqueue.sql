@@ -188,7 +188,7 @@ comment on function jobs.enqueue_sql(text, text, timestamptz, interval, integer,
 'Enqueues one SQL statement, in the caller''s transaction; returns the id of the job. Options as '
 'in jobs.enqueue, and
 done_when: a boolean expression or a query that is true once it is done; rollback: the statement '
-'that undoes it, kept for people; both may be given in options instead.
+'that undoes it, for jobs.undo; both may be given in options instead.
 It runs with the search_path that is set where this is called, and so do done_when and what tidies '
 'up after it; one in settings wins.
 A statement that cannot run in a transaction (VACUUM, CREATE INDEX CONCURRENTLY, CALL, ...) runs '

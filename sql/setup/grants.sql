@@ -63,9 +63,10 @@ grant execute on function
       jsonb, text),
   jobs_internal.callers_path()
 to jobs_producer;
-grant execute on function jobs_internal.note_object(bigint, text),
+grant execute on function jobs_internal.note_object(bigint),
+  jobs_internal.objects_of(bigint, text),
   jobs_internal.operation_text(bigint), jobs_internal.look_up(jsonb, jsonb),
-  jobs_internal.restore_statistics(bigint, integer), jobs_internal.store_object(bigint, jsonb),
+  jobs_internal.restore_statistics(bigint, integer), jobs_internal.store_object(bigint, jsonb, boolean),
   jobs_internal.saved_statistics(bigint, integer) to jobs_producer, jobs_runner;
 grant execute on function
   jobs_internal.cancel(bigint), jobs_internal.retry(bigint), jobs_internal.run_now(bigint),
@@ -164,7 +165,7 @@ grant execute on function
   jobs_internal.close_session(bigint, jobs_internal.run_stats[]),
   jobs_internal.claim(bigint, bigint, jobs_internal.run_stats[], boolean, integer),
   jobs_internal.open_chunk(integer, bigint[], timestamptz, double precision, boolean),
-  jobs_internal.begin_alone(bigint, integer, jobs_internal.work_item),
+  jobs_internal.begin_alone(bigint, integer, jobs_internal.work_item, jsonb),
     jobs_internal.finish_chunk(bigint, integer, bigint[], jobs_internal.attempt_result[]),
   jobs_internal.finish_alone(bigint, integer, jobs_internal.attempt_result),
     jobs_internal.fence(bigint, bigint, integer),

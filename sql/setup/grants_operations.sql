@@ -15,7 +15,8 @@ to jobs_runner;
 grant execute on function
   jobs_internal.is_measured(bigint, boolean), jobs_internal.named_queries(bigint),
   jobs_internal.own_traffic(integer), jobs_internal.plan_names_object(bigint, jsonb),
-  jobs_internal.add_measurement(bigint, text, text, text), jobs_internal.kept_queries(bigint),
+  jobs_internal.add_measurement(bigint, text, text, text),
+  jobs_internal.note_choice(bigint, integer), jobs_internal.kept_queries(bigint),
   jobs_internal.store_measurement(bigint, integer, boolean, jsonb),
   jobs_internal.choose_queries(bigint), jobs_internal.measure_query(text, text),
   jobs_internal.plan_shape(jsonb), jobs_internal.report_measurements(bigint)

@@ -31,12 +31,13 @@ from (values
     'a statement or procedure that ended unseen is run again, instead of in_doubt; functions '
     'always are'),
   ('rollback', 'text', array['enqueue_sql'], null,
-    'the statement that undoes it, kept for people; as the parameter of that name'),
+    'the statement that undoes it, which jobs.undo runs; as the parameter of that name'),
   ('title', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql',
       'enqueue_steps'], null,
     'what the job is called in jobs.running: one line of up to 200 characters'),
   ('wait_for_snapshots', 'boolean', array['enqueue_sql', 'enqueue_steps'], 'false',
-    'a concurrent build begins only when no transaction is open that it would wait for'),
+    'a concurrent build begins only when no transaction of more than a minute is open that it '
+    'would wait for'),
   ('wait_timeout', 'text', array['enqueue_sql', 'enqueue_steps'], null,
     'how long a concurrent build waits for transactions of others in each of its phases, before it '
     'is given up'),

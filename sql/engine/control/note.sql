@@ -13,6 +13,10 @@ declare
   v_after jsonb;
   v_live boolean := true;
 begin
+  -- whose it is first: the row of another's job is neither waited for nor locked
+  perform jobs_internal.assert_controls(note.id, coalesce(
+      (select j.owner from jobs_internal.job as j where j.id = note.id),
+      (select f.owner from jobs_internal.finished as f where f.id = note.id)));
   select j.owner, j.note into v_owner, v_before from jobs_internal.job as j where j.id = note.id
     for no key update;
   if not found then

@@ -1,5 +1,33 @@
 -- Running a finished job again, or a scheduled one now.
 
+-- Refuse to run a job again whose way back is enqueued, or was done: it would go on upon what is not
+-- there any more. Errors: PW065.
+create or replace function jobs_internal.assert_not_taken_back(p_job bigint)
+returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_by record;
+begin
+  select u.id, u.state into v_by
+  from jobs_internal.operation as o
+  cross join lateral (
+    select j.id, j.state from jobs_internal.job as j where j.id = o.undone_by
+    union all
+    select f.id, f.state from jobs_internal.finished as f
+    where f.id = o.undone_by and f.state = 'succeeded'
+  ) as u
+  where o.job_id = p_job;
+  if found then
+    raise exception using errcode = 'PW065', message = format('job %s is taken back', p_job),
+      detail = format('By job %s, which is %s.', v_by.id, v_by.state),
+      hint = 'Enqueue it again as a new job. A retry helps only when that one was cancelled or has '
+        'failed.';
+  end if;
+end
+$$;
+
 -- Does the work of jobs.retry.
 create or replace function jobs_internal.retry(id bigint)
 returns text
@@ -23,6 +51,7 @@ begin
       detail = 'Its effect is there; running it again would be another job.',
         hint = 'Enqueue a new job. A retry cannot help.';
   end if;
+  perform jobs_internal.assert_not_taken_back(retry.id);
   if exists (select from jobs_internal.queue as q where q.id = v_job.queue_id
       and q.dropped_at is not null) then
     raise exception using errcode = 'PW007', message = 'its queue was dropped',

@@ -17,7 +17,8 @@ begin atomic
           p_job.due_at::timestamptz(0))
       when 'gave_way' then format('it gave way (%s); it comes back at %s', o.held ->> 'message',
           p_job.due_at::timestamptz(0))
-      else 'another operation works on the same relation' end,
+      else 'another operation works on the same relation, or is a build whose snapshots this one '
+        'would wait for' end,
     (o.held ->> 'at')::timestamptz, p_job.due_at,
     case when jsonb_typeof(o.held -> 'pids') = 'array' then array(
       select e::integer from jsonb_array_elements_text(o.held -> 'pids') as e) end,

@@ -37,7 +37,10 @@ begin atomic
         mine.owner = other.owner and (coalesce(cardinality(mine.relations), 0) = 0
           or coalesce(cardinality(other.relations), 0) = 0)
         or jobs_internal.holds_snapshots(mine.job_id, mine.relations)
-        and jobs_internal.holds_snapshots(other.job_id, other.relations)))
+        and jobs_internal.holds_snapshots(other.job_id, other.relations)
+        -- of another owner only a build that is there
+        and (mine.owner = other.owner
+          or jobs_internal.alive(j.child_pid, j.child_start))))
   order by other.job_id
   limit 1;
 end;
@@ -84,7 +87,7 @@ begin
   set started_at = coalesce(o.started_at, clock_timestamp()), attempt = p_attempt, phase = null,
     percent = null, progress_source = null, looked_at = null, weights = null, place = null,
     last_progress = null, deadlock_risk = null, gives_way = null,
-    held = case when o.held ->> 'why' <> 'beside' then o.held end
+    held = null
   where o.job_id = p_job;
   return null;
 end

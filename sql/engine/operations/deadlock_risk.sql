@@ -30,7 +30,10 @@ begin atomic
     join jobs_internal.operation_kinds() as k on k.kind = o.kind and k.polite
     join jobs_internal.job as j on j.id = o.job_id and j.state = 'running'
     left join jobs_internal.session as s on s.id = j.session_id
-    where o.ended_at is null and p_pid in (j.child_pid, s.pid));
+    where o.ended_at is null and p_pid in (j.child_pid, s.pid)
+      -- a time of its own may be any
+      and not exists (select from jsonb_object_keys(coalesce(j.settings, '{}')) as k
+        where lower(k collate "C") = 'lock_timeout'));
 end;
 
 -- The sessions that will end the build of a process: each with the waiter next to the build through
@@ -286,5 +289,7 @@ begin atomic
     cross join lateral jsonb_array_elements(o.deadlock_risk) as e
     join jobs_internal.job as j on j.id = o.job_id and j.state = 'running'
     where o.ended_at is null and o.deadlock_risk is not null
+      and (jobs_internal.caller_is('jobs_reader') or jobs_internal.caller_is('jobs_operator')
+        or jobs_internal.caller_is('jobs_supervisor') or o.owner = jobs_internal.viewer())
   ) as d (jobs, said, cures);
 end;

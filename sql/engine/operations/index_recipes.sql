@@ -24,7 +24,7 @@ begin atomic
   select exists (
     select from pg_index as i
     where i.indexrelid = p_index and i.indrelid = p_table and i.indisunique and i.indisvalid
-      and i.indkey::smallint[] = p_columns and i.indpred is null and not i.indnullsnotdistinct
+      and i.indkey::smallint[] = p_columns and i.indnkeyatts = i.indnatts and i.indpred is null and not i.indnullsnotdistinct
       and not exists (select from pg_constraint as c where c.conindid = i.indexrelid));
 end;
 
@@ -145,7 +145,9 @@ declare
   v_new text;
   v_create text;
   v_read jsonb;
-  v_gone text := format('not exists (select from pg_class as c where c.oid = %s)', p_index);
+  -- By its definition and not by its OID, which REINDEX CONCURRENTLY changes.
+  v_as_it_was text := format('jobs_internal.index_definition(i.indexrelid) = %L',
+    jobs_internal.index_definition(p_index));
   v_back text;
   v_n integer := 0;
 begin
@@ -189,13 +191,16 @@ begin
   return jsonb_build_array(
     jobs_internal.recipe_step(v_create,
       jobs_internal.index_is_there(v_new, v_old.table, null)
-        || format(' or %s and %s', v_gone, jobs_internal.index_is_there(v_index, v_old.table,
-          null)),
+        || ' or ' || jobs_internal.index_is_there(v_index, v_old.table,
+          'not ' || v_as_it_was),
       format('drop index concurrently if exists %s', v_new)),
-    jobs_internal.recipe_step(format('drop index concurrently %s', v_index), v_gone, v_back),
+    jobs_internal.recipe_step(format('drop index concurrently %s', v_index),
+      format('not exists (select from pg_index as i where i.indexrelid = to_regclass(%L) and %s)',
+        v_index, v_as_it_was), v_back),
     jobs_internal.recipe_step(
       format('alter index %s rename to %I', v_new, v_old.relname),
-      jobs_internal.index_is_there(v_index, v_old.table, format('i.indexrelid <> %s', p_index)),
+      jobs_internal.index_is_there(v_index, v_old.table,
+        format('to_regclass(%L) is null', v_new)),
       format('alter index %s rename to %I', v_index, v_name)));
 end
 $$;

@@ -57,7 +57,7 @@ end;
 -- The bytes of what an operation made, as its end sees it: of the new index, of those rebuilt, else
 -- of the tables that it worked on. By the pages that the catalog counts, which a build, a rewrite
 -- and VACUUM bring up to date: to open the relations could wait for a lock. Null: it has no object.
-create or replace function jobs_internal.made_bytes(p_operation jobs_internal.operation)
+create or replace function jobs_internal.bytes_made(p_operation jobs_internal.operation)
 returns bigint
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -94,3 +94,21 @@ begin atomic
     cross join lateral jobs_internal.members(r.id, false) as m) as d
   join pg_class as c on c.oid = d.id;
 end;
+
+-- The same, for the end of a job, which no identity that a session made up may keep from being
+-- written.
+create or replace function jobs_internal.made_bytes(p_operation jobs_internal.operation)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set exit_on_error = off
+as $$
+begin
+  return jobs_internal.bytes_made(p_operation);
+exception
+  when query_canceled then
+    raise;
+  when others then
+    return null;
+end
+$$;

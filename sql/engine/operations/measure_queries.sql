@@ -1,7 +1,7 @@
 -- Which queries are measured before and after a long operation, and what is kept of them.
 
 -- Refuse what cannot be measured: every text must be one query that reads. p_queries: the option
--- measure. Errors: PW029.
+-- measure. Errors: PW018, PW029, those of classify.
 create or replace function jobs_internal.assert_measurable(p_queries jsonb)
 returns void
 language plpgsql stable
@@ -13,6 +13,12 @@ declare
   v_makes_table boolean;
 begin
   for v_query in select e from jsonb_array_elements_text(p_queries) as e loop
+    if octet_length(v_query) > 65536 then
+      raise exception using errcode = 'PW018',
+        message = 'a query of the option "measure" is too long',
+        detail = format('It has %s bytes; 65536 are allowed.', octet_length(v_query)),
+        hint = 'Make a view of it. A retry cannot help.';
+    end if;
     perform jobs_internal.classify(v_query),
       jobs_internal.assert_readable(v_query, 'a query of the option "measure"');
     select l.words, l.makes_table into v_words, v_makes_table from jobs_internal.lex(v_query) as l;
@@ -41,8 +47,13 @@ begin atomic
       select from jobs_internal.measurement as m
       join jobs_internal.operation as o on o.job_id = m.job_id
       where m.job_id = p_job and o.owner = jobs_internal.caller() and m.after is null
-        and (o.state = 'succeeded' or o.state is null and not exists (
-          select from jobs_internal.step as s where s.job_id = p_job and s.state = 'waiting')))
+        -- it has ended; or the calling session is about to write the end of its last step
+        and (o.state = 'succeeded' or o.state is null and exists (
+            select from jobs_internal.job as j
+            join jobs_internal.session as s on s.id = j.session_id and s.pid = pg_backend_pid()
+            where j.id = p_job and j.state = 'running')
+          and not exists (
+            select from jobs_internal.step as s where s.job_id = p_job and s.state = 'waiting')))
     else exists (
       select from jobs_internal.operation as o
       join jobs_internal.job as j on j.id = o.job_id
@@ -50,6 +61,7 @@ begin atomic
         and case when j.options ? 'measure' then jsonb_array_length(j.options -> 'measure') > 0
           else o.object is not null and o.kind not in ('vacuum', 'copy', 'ddl')
             and jobs_internal.statement_statistics() is not null end
+        and not coalesce(o.output ? 'measured', false)
         and not exists (select from jobs_internal.measurement as m where m.job_id = p_job)) end;
 end;
 
@@ -119,9 +131,24 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   insert into jobs_internal.measurement (job_id, n, label, statement, kind)
-  select o.job_id, coalesce((select max(m.n) from jobs_internal.measurement as m
-      where m.job_id = p_job), 0) + 1, left(p_label, 200), p_statement, p_kind
+  select o.job_id, c.n + 1, left(p_label, 200), p_statement, p_kind
   from jobs_internal.operation as o
+  cross join (select coalesce(max(m.n), 0) as n from jobs_internal.measurement as m
+    where m.job_id = p_job) as c
+  -- as many as the option may name; and it is to be run, so it is no longer than one of those
+  where o.job_id = p_job and o.owner = jobs_internal.caller() and o.ended_at is null
+    and c.n < 20 and octet_length(p_statement) <= 65536;
+end;
+
+-- Keep that queries were looked for: not before each lock attempt and step anew.
+-- Writes: operation.
+create or replace function jobs_internal.note_choice(p_job bigint, p_queries integer)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  update jobs_internal.operation as o
+  set output = coalesce(o.output, '{}') || jsonb_build_object('measured', p_queries)
   where o.job_id = p_job and o.owner = jobs_internal.caller();
 end;
 
@@ -148,8 +175,10 @@ begin atomic
   update jobs_internal.measurement as m
   set before = case when p_after then m.before else f.figures end,
     after = case when p_after then f.figures else m.after end
-  from (select case when octet_length(p_figures::text) <= 100000 then p_figures
-      else p_figures - 'plan' end as figures) as f
+  from (select case
+      when octet_length(p_figures::text) <= 100000 then p_figures
+      when octet_length((p_figures - 'plan')::text) <= 10000 then p_figures - 'plan'
+      else '{"error": "its figures are too large"}' end as figures) as f
   where m.job_id = p_job and m.n = p_n and exists (select from jobs_internal.operation as o
     where o.job_id = p_job and o.owner = jobs_internal.caller());
 end;

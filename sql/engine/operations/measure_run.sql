@@ -71,6 +71,7 @@ begin
       exit when v_found operator(pg_catalog.>=) 3;
     end if;
   end loop;
+  perform jobs_internal.note_choice(p_job, v_found);
 end
 $$;
 

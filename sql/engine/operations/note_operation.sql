@@ -92,32 +92,44 @@ begin
 end
 $$;
 
--- Note which objects an operation works on, as its names mean them now: with its partitions, and
--- what else it locks. Invoker on purpose. Leaves the session with the path that it has. Does
--- nothing for a job that is no long operation. p_path: that of the statement; null: that of now.
-create or replace function jobs_internal.note_object(p_job bigint, p_path text default null)
-returns void
+-- The objects that an operation works on, as its names mean them now (as look_up); null: it is no
+-- long operation, or that cannot be told. Invoker on purpose. Writes nothing, and leaves the session
+-- with the path that it has. p_path: that of the statement; null: that of now.
+create or replace function jobs_internal.objects_of(p_job bigint, p_path text)
+returns jsonb
 language plpgsql volatile
 as $$
 declare
   v_read record;
-  v_path pg_catalog.text;
+  v_path pg_catalog.text := pg_catalog.current_setting('search_path');
   v_found pg_catalog.jsonb;
 begin
   v_read := jobs_internal.operation_text(p_job);
   if v_read.operation is null then
-    return;
+    return null;
   end if;
   if p_path is not null then
-    v_path := pg_catalog.current_setting('search_path');
     perform pg_catalog.set_config('search_path', p_path, false);
   end if;
   v_found := jobs_internal.look_up(v_read.target, v_read.operation);
   if p_path is not null then
     perform pg_catalog.set_config('search_path', v_path, false);
   end if;
+  return v_found;
+end
+$$;
+
+-- Note the objects of an operation that this transaction has enqueued, and of no other: where its
+-- unique key was taken, the job is an older one. Invoker on purpose. Writes: operation.
+create or replace function jobs_internal.note_object(p_job bigint)
+returns void
+language plpgsql volatile
+as $$
+declare
+  v_found pg_catalog.jsonb := jobs_internal.objects_of(p_job, null);
+begin
   if v_found is not null then
-    perform jobs_internal.store_object(p_job, v_found);
+    perform jobs_internal.store_object(p_job, v_found, true);
   end if;
 end
 $$;
@@ -146,15 +158,17 @@ begin atomic
     ) as r
     join pg_class as c on c.oid = r.id and (pg_has_role(p_owner, c.relowner, 'usage')
         or has_table_privilege(p_owner, c.oid,
-            'maintain, insert, update, delete, truncate, references'))
+            'maintain, update, delete, truncate, references'))
     -- from the catalog: pg_partition_tree would wait for the lock of each
     left join lateral jobs_internal.members(r.id, c.relkind <> 'p') as m(relid) on true
     order by 1
     limit 10000);
 end;
 
--- Keep the objects of an operation of the calling login. Writes: operation.
-create or replace function jobs_internal.store_object(p_job bigint, p_found jsonb)
+-- Keep the objects of an operation of the calling login. p_new: only if this transaction enqueued it.
+-- Writes: operation.
+create or replace function jobs_internal.store_object(p_job bigint, p_found jsonb,
+    p_new boolean default false)
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -167,6 +181,7 @@ begin atomic
   left join pg_class as c on c.oid = f.id
   left join pg_namespace as n on n.oid = c.relnamespace
   where o.job_id = p_job and o.owner = jobs_internal.caller()
+    and (not p_new or o.created_at = now())
     -- no write, and no lock, where nothing is new
     and (o.object, o.relations) is distinct from (coalesce(c.oid, o.object),
         jobs_internal.locked_relations(p_found, o.owner));

@@ -15,8 +15,10 @@ declare
   v_look jsonb;
   v_phase text;
 begin
+  -- first of all, as every session that writes of an operation does
   select o.* into v_operation from jobs_internal.operation as o
-  where o.job_id = p_job and o.attempt = p_attempt;
+  where o.job_id = p_job and o.attempt = p_attempt
+  for no key update;
   if not found then
     return;
   end if;

@@ -28,8 +28,9 @@ begin
       when data_exception then
         v_span := null;
     end;
-    if v_span is null or not isfinite(v_span) or extract(epoch from v_span) <= 0 then
-      v_wrong := format('the option "%s" must be a time longer than zero, as "1.5 s"', v_key);
+    if v_span is null or not isfinite(v_span)
+      or extract(epoch from v_span) not between 0.001 and 315360000 then
+      v_wrong := format('the option "%s" must be a time from 1 ms to 10 years, as "1.5 s"', v_key);
     elsif v_key = 'lock_timeout' and v_span > v_longest then
       v_wrong := format('the option "lock_timeout" must be %s ms at most: 1.8 times '
         'deadlock_timeout', (extract(epoch from v_longest) * 1000)::bigint);

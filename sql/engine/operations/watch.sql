@@ -15,7 +15,12 @@ declare
   v_operation jobs_internal.operation;
   v_way jsonb;
 begin
-  if v_session.job_id is distinct from p_job then
+  -- of no other process than its own child
+  if v_session.job_id is distinct from p_job or not exists (
+    select from jobs_internal.job as j
+    where j.id = p_job and j.attempt = p_attempt and j.session_id = p_session
+      and j.child_pid = p_pid)
+  then
     return false;
   end if;
   select m.* into v_manners from jobs_internal.manners(p_job) as m;

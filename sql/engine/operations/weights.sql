@@ -40,7 +40,8 @@ returns text
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select coalesce(substring(lower(s.body) from '\susing\s+([a-z_]+)'), 'btree') || ' '
+  select coalesce((select a.amname from pg_am as a
+      where a.amname = substring(lower(s.body) from '\susing\s+([a-z_]+)')), 'btree') || ' '
     || jobs_internal.key_width(array(
       select a.attlen::integer
       from jsonb_array_elements_text(case when jsonb_typeof(s.target -> 'columns') = 'array'

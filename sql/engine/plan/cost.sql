@@ -6,12 +6,14 @@ returns oid[]
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
+  -- from the catalog: pg_partition_tree waits for the lock of each, and keeps it
   select array(
-    select coalesce(t.relid::oid, r.id)
+    select c.oid
     from (select coalesce((select i.indrelid from pg_index as i where i.indexrelid = p_object),
       p_object) as id) as r
-    left join lateral pg_partition_tree(r.id) as t on t.isleaf
-    where r.id is not null
+    join pg_class as o on o.oid = r.id
+    cross join lateral jobs_internal.members(r.id, o.relkind <> 'p') as m(id)
+    join pg_class as c on c.oid = m.id and c.relkind <> 'p'
     order by 1);
 end;
 
@@ -57,8 +59,9 @@ begin atomic
       then (p_found ->> 'index_bytes')::bigint
     when k.kind in ('reindex', 'reindex concurrently') then
       case when p_read -> 'target' ->> 'scope' = 'index'
-        then coalesce((select sum(pg_relation_size(t.relid))::bigint
-          from pg_partition_tree(k.object) as t where t.isleaf), pg_relation_size(k.object))
+        then (select sum(pg_relation_size(c.oid))::bigint
+          from jobs_internal.members(k.object, false) as m(id)
+          join pg_class as c on c.oid = m.id and c.relkind = 'i')
         else (select sum(pg_indexes_size(t.id))::bigint
           from unnest(jobs_internal.plan_tables(k.object)) as t(id)) end
     when p_rewrites or k.kind = 'refresh materialized view concurrently'
@@ -80,10 +83,15 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select percentile_cont(0.5) within group (order by p.took)
   from (
-    select f.finished_at - f.started_at as took
+    select greatest(interval '0', f.finished_at - f.started_at
+      - make_interval(secs => coalesce((o.place ->> 'waited')::double precision, 0))) as took
     from jobs_internal.operation as o
     join jobs_internal.finished as f on f.id = o.job_id
+    join pg_class as c on c.oid = p_object
+    -- of the caller's own, and of tables that are the caller's
     where o.object = p_object and o.kind = p_kind and o.state = 'succeeded'
+      and (o.owner = jobs_internal.caller()
+        or pg_has_role(jobs_internal.caller(), c.relowner, 'usage'))
     order by o.job_id desc
     limit 5
   ) as p;

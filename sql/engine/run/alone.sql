@@ -4,11 +4,12 @@
 -- is known. Also makes sure that the function is still the one that was enqueued: replaced by its
 -- owner is fine, dropped and made anew by the same owner is found again by its signature; anything
 -- else is an error of the job.
+-- p_objects: what a long operation works on now (objects_of).
 -- Returns: the item with the call to make; mode 'refused' with the reason in call, when it cannot
 --   run at all; mode 'held' when another suspect of a crash is on trial, or another operation works
 --   on the same table: its message comes back in a moment.
 create or replace function jobs_internal.begin_alone(p_session bigint, p_lane integer,
-    p_item jobs_internal.work_item)
+    p_item jobs_internal.work_item, p_objects jsonb default null)
 returns jobs_internal.work_item
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -23,6 +24,7 @@ declare
   v_func oid;
   v_why text;
   v_hold interval;
+  v_locked boolean;
   v_publication integer;
 begin
   perform jobs_internal.assert_my_lane(p_lane);
@@ -36,6 +38,16 @@ begin
     return v_item;
   end if;
   if p_item.call_template_id is null then
+    -- the message first, as who cancels it does
+    execute format('select true from pgmq.%I as m where m.msg_id = $1 for update skip locked',
+        'q_pyworker_' || p_lane) into v_locked using p_item.msg_id;
+    if v_locked is null then
+      v_item.mode := 'gone';
+      return v_item;
+    end if;
+    if p_objects is not null then
+      perform jobs_internal.store_object(p_item.job_id, p_objects);
+    end if;
     v_hold := jobs_internal.start_operation(p_item.job_id, v_item.attempt);
   end if;
   if v_hold is null

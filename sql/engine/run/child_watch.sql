@@ -72,8 +72,15 @@ begin
           and pg_catalog.clock_timestamp() not between v_seen_at and v_seen_at + interval '1 second'
         then
           v_seen_at := pg_catalog.clock_timestamp();
-          v_cancels := jobs_internal.look_at_operation(p_session, p_item.job_id, p_item.attempt,
-              p_child.pid);
+          begin
+            v_cancels := jobs_internal.look_at_operation(p_session, p_item.job_id, p_item.attempt,
+                p_child.pid);
+          exception
+            when query_canceled then
+              raise;
+            when others then
+              v_cancels := false;  -- a full disk, say: the child is watched all the same
+          end;
         end if;
         if not p_child.noted then
           p_child := jobs_internal.note_watched_child(p_session, p_item, p_child);

@@ -17,12 +17,10 @@ declare
   v_ended jobs_internal.attempt_result;
 begin
   p_state.stats := null;
-  if p_item.call_template_id is null then
+  v_item := jobs_internal.begin_alone(p_state.session_id, p_state.lane_id, p_item,
     -- what its names mean now: operations on one table do not start side by side
-    perform jobs_internal.note_object(p_item.job_id,
-        jobs_internal.path_for(p_item.settings, p_item.path, p_state.path));
-  end if;
-  v_item := jobs_internal.begin_alone(p_state.session_id, p_state.lane_id, p_item);
+    case when p_item.call_template_id is null then jobs_internal.objects_of(p_item.job_id,
+        jobs_internal.path_for(p_item.settings, p_item.path, p_state.path)) end);
   if p_item.call_template_id is null and p_item.mode = 'alone'
     and v_item.mode not in ('gone', 'held') then
     -- here, and not in the transaction of the statement: its row would be locked to the end, and

@@ -36,7 +36,14 @@ begin
       and coalesce(o.looked_at, v.started_at) < clock_timestamp() - interval '1.5 seconds'
     for no key update skip locked;
     if found then
-      perform jobs_internal.note_progress(v.job_id, v.attempt, v.pid);
+      begin
+        perform jobs_internal.note_progress(v.job_id, v.attempt, v.pid);
+      exception
+        when query_canceled then
+          raise;
+        when others then
+          null;  -- of one operation: the others go on
+      end;
     end if;
   end loop;
 end
