@@ -100,7 +100,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "jobs_internal.signature_types", "jobs_internal.resolve", "jobs_internal.canonical",
             "jobs_internal.canonical_many", "jobs_internal.try_settings",
             "jobs_internal.callers_path", "jobs_internal.found_by", "jobs_internal.look_up",
-            "jobs_internal.note_identity", "jobs_internal.note_object",
+            "jobs_internal.note_identity", "jobs_internal.note_object", "jobs_internal.objects_of",
             "jobs_internal.note_way_back", "jobs.rehearse", "jobs_internal.run_under",
             "jobs_internal.ask_under",
             "jobs_internal.ask", "jobs_internal.first_skipped_table",

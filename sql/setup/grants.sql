@@ -66,7 +66,8 @@ to jobs_producer;
 grant execute on function jobs_internal.note_object(bigint),
   jobs_internal.objects_of(bigint, text),
   jobs_internal.operation_text(bigint), jobs_internal.look_up(jsonb, jsonb),
-  jobs_internal.restore_statistics(bigint, integer), jobs_internal.store_object(bigint, jsonb, boolean),
+  jobs_internal.restore_statistics(bigint, integer),
+  jobs_internal.store_object(bigint, jsonb, boolean),
   jobs_internal.saved_statistics(bigint, integer) to jobs_producer, jobs_runner;
 grant execute on function
   jobs_internal.cancel(bigint), jobs_internal.retry(bigint), jobs_internal.run_now(bigint),

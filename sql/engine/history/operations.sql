@@ -2,7 +2,7 @@
 
 -- Remove the operations whose bucket is gone, some at a time; what another transaction has locked
 -- stays for the next round, and keeps nothing else from going. Returns how many. Writes: operation,
--- phase, step, measurement. Locks: all of these (nowait).
+-- phase, step, measurement. Locks: operation, phase, step, measurement (nowait).
 create or replace function jobs_internal.drop_operations()
 returns integer
 language plpgsql volatile security definer

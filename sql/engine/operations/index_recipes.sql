@@ -24,7 +24,8 @@ begin atomic
   select exists (
     select from pg_index as i
     where i.indexrelid = p_index and i.indrelid = p_table and i.indisunique and i.indisvalid
-      and i.indkey::smallint[] = p_columns and i.indnkeyatts = i.indnatts and i.indpred is null and not i.indnullsnotdistinct
+      and i.indkey::smallint[] = p_columns and i.indnkeyatts = i.indnatts and i.indpred is null
+      and not i.indnullsnotdistinct
       and not exists (select from pg_constraint as c where c.conindid = i.indexrelid));
 end;
 

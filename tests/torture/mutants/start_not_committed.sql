@@ -1,7 +1,7 @@
 -- The start of a lone job is committed with its end: no session counts the job that crashes the
 -- server.
 
--- Replaces jobs_internal.work_alone, md5 c2238524d94073b1b3a7d832b8a27771.
+-- Replaces jobs_internal.work_alone, md5 abea9d6c0b650d50c69cd6ec433cd0c1.
 create or replace procedure jobs_internal.work_alone(
   p_item jobs_internal.work_item,
   inout p_state jobs_internal.worker_state
@@ -15,12 +15,10 @@ declare
   v_ended jobs_internal.attempt_result;
 begin
   p_state.stats := null;
-  if p_item.call_template_id is null then
+  v_item := jobs_internal.begin_alone(p_state.session_id, p_state.lane_id, p_item,
     -- what its names mean now: operations on one table do not start side by side
-    perform jobs_internal.note_object(p_item.job_id,
-        jobs_internal.path_for(p_item.settings, p_item.path, p_state.path));
-  end if;
-  v_item := jobs_internal.begin_alone(p_state.session_id, p_state.lane_id, p_item);
+    case when p_item.call_template_id is null then jobs_internal.objects_of(p_item.job_id,
+        jobs_internal.path_for(p_item.settings, p_item.path, p_state.path)) end);
   if p_item.call_template_id is null and p_item.mode = 'alone'
     and v_item.mode not in ('gone', 'held') then
     -- here, and not in the transaction of the statement: its row would be locked to the end, and
@@ -37,6 +35,9 @@ begin
   -- one.
   p_state.claim_limit := case when v_item.quick then least(p_state.claim_limit * 2, 1000)
     else 1 end;
+  if v_item.mode = 'held' then
+    p_state.held_until := pg_catalog.clock_timestamp() + interval '1.5 seconds';
+  end if;
   if v_item.mode in ('gone', 'held') then
     return;
   end if;
