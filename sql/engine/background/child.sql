@@ -28,7 +28,8 @@ begin
 end
 $$;
 
--- Wait for a child for some milliseconds; true when it has ended.
+-- Wait for a child for some milliseconds; true when it has ended. Ends this session when the
+-- postmaster is gone, which the wait itself never notices: the child's slot stays as it was.
 create or replace function jobs_internal.wait_child(p_pid integer, p_cookie bigint, p_ms integer)
 returns boolean
 language plpgsql volatile
@@ -38,6 +39,9 @@ declare
 begin
   execute pg_catalog.format('select %s($1, $2, $3)', jobs_internal.background('wait')) into v_ended
     using p_pid, p_cookie, p_ms;
+  if not v_ended and p_ms >= 20 then
+    perform pg_catalog.pg_sleep(0.001);
+  end if;
   return v_ended;
 end
 $$;

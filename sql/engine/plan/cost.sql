@@ -7,14 +7,13 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
   -- from the catalog: pg_partition_tree waits for the lock of each, and keeps it
-  select array(
-    select c.oid
-    from (select coalesce((select i.indrelid from pg_index as i where i.indexrelid = p_object),
-      p_object) as id) as r
-    join pg_class as o on o.oid = r.id
-    cross join lateral jobs_internal.members(r.id, o.relkind <> 'p') as m(id)
-    join pg_class as c on c.oid = m.id and c.relkind <> 'p'
-    order by 1);
+  select coalesce(array_agg(c.oid order by c.oid) filter (where c.relkind <> 'p'),
+    array_agg(c.oid), '{}')
+  from (select coalesce((select i.indrelid from pg_index as i where i.indexrelid = p_object),
+    p_object) as id) as r
+  join pg_class as o on o.oid = r.id
+  cross join lateral jobs_internal.members(r.id, o.relkind <> 'p') as m(id)
+  join pg_class as c on c.oid = m.id;
 end;
 
 -- About how many bytes a new b-tree on columns of a table has: for each row 16 bytes beside the

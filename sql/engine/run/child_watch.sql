@@ -145,14 +145,7 @@ begin
     perform pg_catalog.pg_sleep(p_seconds);
     return false;
   end if;
-  if jobs_internal.wait_child(p_child.pid, p_child.cookie, (p_seconds * 1000)::integer + 1) then
-    return true;
-  end if;
-  if p_seconds >= 0.05 then
-    -- ends this session when the postmaster is gone; waiting for a child does not
-    perform pg_catalog.pg_sleep(0.001);
-  end if;
-  return false;
+  return jobs_internal.wait_child(p_child.pid, p_child.cookie, (p_seconds * 1000)::integer + 1);
 end
 $$;
 
