@@ -179,6 +179,7 @@ grant execute on function
   jobs_internal.maintenance_targets(jsonb), jobs_internal.named_object(text, text),
     jobs_internal.identity_of(jsonb, jsonb),
   jobs_internal.noted(bigint), jobs_internal.store_identity(bigint, bigint, jsonb),
+    jobs_internal.count_anew(bigint, bigint),
     jobs_internal.note_identity(bigint, bigint, text), jobs_internal.note_way_back(bigint, text),
   jobs_internal.notes_way_back(bigint), jobs_internal.statistics_of(jsonb, jsonb),
   jobs_internal.note_facts(bigint, jsonb, jsonb, jsonb), jobs_internal.undo_error(bigint),

@@ -6,7 +6,8 @@ import threading
 from pathlib import Path
 
 import psycopg
-from stage import put, wait_for
+import pytest
+from stage import put, put_sql, wait_for
 from support import Database, wait_until
 
 from pyworker.errors import ServerError
@@ -60,6 +61,43 @@ def test_a_launch_without_a_postmaster_is_no_missing_slot(database: Database) ->
     assert said[0].diag.message_primary == "the server is ending: no session was started"
     database.drain()
     assert wait_for(database, job)["state"] == "succeeded"
+
+
+WAITS = (
+    "select 1 from pg_stat_activity where backend_type = 'pg_background'"
+    " and wait_event = 'PgSleep' and query ~ 'app[.]rest|measure_job'"
+)
+
+
+@pytest.mark.parametrize(
+    ("statement", "options"),
+    [
+        ("call app.rest()", {}),
+        ("analyze app.points", {"measure": ["select pg_sleep(25)"]}),
+    ],
+    ids=["statement", "measure"],
+)
+def test_a_session_that_waits_for_its_child_leaves_with_the_postmaster(
+    database: Database, statement: str, options: dict[str, object]
+) -> None:
+    """Its child dies with the postmaster, and the session that waits for it is not told: no other
+    server could start beside it.
+    """
+    private = database.server.private
+    assert private is not None
+    database.run(
+        "create table app.points (n integer);"
+        " create procedure app.rest() language plpgsql as"
+        " $$ begin perform pg_sleep(600); end $$"
+    )
+    put_sql(database, statement, options=options)
+    database.run("select jobs.start()")
+    wait_until(lambda: database.admin(WAITS))
+    pid = int((private.dir / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+    wait_until(lambda: _started(database), 30)
+    reconnect(database)
 
 
 def _started(database: Database) -> bool:

@@ -603,6 +603,7 @@ OWN = {
         "assert_still_undoable",
         "choose_queries",
         "copy_for_rehearsal",
+        "count_anew",
         "gave_way",
         "lock_in_words",
         "look_up",

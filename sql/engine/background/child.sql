@@ -39,7 +39,7 @@ declare
 begin
   execute pg_catalog.format('select %s($1, $2, $3)', jobs_internal.background('wait')) into v_ended
     using p_pid, p_cookie, p_ms;
-  if not v_ended and p_ms >= 20 then
+  if not v_ended and p_ms operator(pg_catalog.>=) 20 then
     perform pg_catalog.pg_sleep(0.001);
   end if;
   return v_ended;

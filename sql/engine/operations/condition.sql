@@ -198,7 +198,7 @@ begin atomic
 end;
 
 -- Judge, of VACUUM, ANALYZE and CLUSTER: each table. A new file shows VACUUM FULL and CLUSTER; the
--- others are counted for each table.
+-- others are counted for each table; a lower count was reset meanwhile, and counts from zero.
 create or replace function jobs_internal.judge_maintenance(p_target jsonb, p_identity jsonb)
 returns jsonb
 language plpgsql volatile
@@ -222,9 +222,9 @@ begin
     and (v_rewrites and l.v ->> 'kind' in ('r', 'm', 't')
         and pg_relation_filenode((l.v ->> 'oid')::oid)::bigint = (l.v ->> 'file')::bigint
       or v_vacuums and l.v ->> 'kind' in ('r', 'm', 't')
-      and pg_stat_get_vacuum_count((l.v ->> 'oid')::oid) <= (l.v ->> 'vacuums')::bigint
+      and pg_stat_get_vacuum_count((l.v ->> 'oid')::oid) in (0, (l.v ->> 'vacuums')::bigint)
       or v_analyzes and l.v ->> 'kind' in ('r', 'm', 'p', 'f')
-      and pg_stat_get_analyze_count((l.v ->> 'oid')::oid) <= (l.v ->> 'analyzes')::bigint);
+      and pg_stat_get_analyze_count((l.v ->> 'oid')::oid) in (0, (l.v ->> 'analyzes')::bigint));
   return jsonb_build_object('done', v_left is null, 'why', 'PostgreSQL passed over ' || v_left)
     || case when v_left is not null and coalesce((p_target -> 'skips')::boolean, false)
       then jsonb_build_object('skipped', v_left) else '{}' end;

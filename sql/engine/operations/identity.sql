@@ -253,3 +253,32 @@ begin
   return v_identity;
 end
 $$;
+
+-- Count anew how often the tables of a job of the calling session were vacuumed and analyzed, right
+-- before it runs: what an attempt before it counted may be of before a crash, which resets the
+-- counts. To be committed before it runs. Does nothing where no counts are noted. Writes: statement.
+create or replace function jobs_internal.count_anew(p_session bigint, p_job bigint)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session jobs_internal.session := jobs_internal.my_session(p_session);
+begin
+  perform pg_stat_clear_snapshot();
+  update jobs_internal.statement as s
+  set identity = jsonb_set(s.identity, '{leaves}', n.leaves)
+  from (
+    select s.job_id, jsonb_agg(l.v || jsonb_build_object(
+        'vacuums', pg_stat_get_vacuum_count((l.v ->> 'oid')::oid),
+        'analyzes', pg_stat_get_analyze_count((l.v ->> 'oid')::oid)) order by l.n) as leaves
+    from jobs_internal.statement as s
+    cross join lateral jsonb_array_elements(case
+      when jsonb_typeof(s.identity -> 'leaves') = 'array' then s.identity -> 'leaves'
+      else '[]' end) with ordinality as l(v, n)
+    where s.job_id = p_job and s.job_id = v_session.job_id and l.v ? 'vacuums'
+    group by s.job_id
+  ) as n
+  where s.job_id = n.job_id and s.identity -> 'leaves' is distinct from n.leaves;
+end
+$$;

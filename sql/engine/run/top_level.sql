@@ -1,6 +1,6 @@
 -- A top-level statement from its start to its end: what it works on is noted, what an earlier
--- attempt left is dropped, old transactions are waited for (option wait_for_snapshots), it runs in a child session (child.sql), and how it ended is
--- judged (operations/condition.sql).
+-- attempt left is dropped, old transactions are waited for (option wait_for_snapshots), it runs in a
+-- child session (child.sql), and how it ended is judged (operations/condition.sql).
 --
 -- States and commits: note_identity is committed before the child is launched, so that a watcher
 -- that dies leaves it to the next attempt; what the watcher sees being built is committed when it
@@ -34,6 +34,11 @@ begin
           v_path) end;
     perform jobs_internal.note_identity(p_session, p_item.job_id, v_path),
       jobs_internal.note_way_back(p_item.job_id, v_path);
+    if p_item.task = any (array['vacuum', 'analyze', 'analyse'])
+      and not (p_item.verify
+        and (jobs_internal.judge(p_item.job_id) ->> 'done') is not distinct from 'true') then
+      perform jobs_internal.count_anew(p_session, p_item.job_id);
+    end if;
     if not p_item.verify and p_item.attempt = 1 then
       v_skipped := coalesce(v_skipped, jobs_internal.undo_error(p_item.job_id));
     end if;

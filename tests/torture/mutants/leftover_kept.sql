@@ -1,6 +1,6 @@
 -- What an interrupted build of an index left is not dropped before the next attempt.
 
--- Replaces jobs_internal.run_top_level, md5 0b1c11abde4706b6460bc2ebcb216800.
+-- Replaces jobs_internal.run_top_level, md5 3dd21a39987a9f777a5eeef71d920147.
 create or replace procedure jobs_internal.run_top_level(
   p_session bigint,
   p_item jobs_internal.work_item,
@@ -28,6 +28,11 @@ begin
           v_path) end;
     perform jobs_internal.note_identity(p_session, p_item.job_id, v_path),
       jobs_internal.note_way_back(p_item.job_id, v_path);
+    if p_item.task = any (array['vacuum', 'analyze', 'analyse'])
+      and not (p_item.verify
+        and (jobs_internal.judge(p_item.job_id) ->> 'done') is not distinct from 'true') then
+      perform jobs_internal.count_anew(p_session, p_item.job_id);
+    end if;
     if not p_item.verify and p_item.attempt = 1 then
       v_skipped := coalesce(v_skipped, jobs_internal.undo_error(p_item.job_id));
     end if;
