@@ -144,6 +144,29 @@ def test_lock_attempts_have_an_end(database: Database) -> None:
     assert attempts(database, job) == [(1, "failed")]
 
 
+def test_after_a_lock_attempt_a_failure_is_told_as_one(database: Database) -> None:
+    """Why it waits now, and not why it waited before."""
+    database.run(
+        "create table app.points (n integer); insert into app.points values (1);"
+        " create function app.refuse(n integer) returns boolean language plpgsql as"
+        " $$ begin raise exception 'not now'; end $$"
+    )
+    with holding(database, "select from app.points"):
+        job = put_sql(
+            database,
+            "alter table app.points add check (app.refuse(n))",
+            options={"lock_timeout": "20 ms"},
+            max_attempts=2,
+        )
+        database.run("select jobs.start()")
+        put_off(database, job)
+        assert codes(database, job)[0][0] == "lock_attempt"
+    database.run("select jobs.run_now(%s)", (job,))
+    database.run("select jobs.start()")
+    wait_until(lambda: attempts(database, job) and state(database, job) == "scheduled")
+    assert codes(database, job)[0][0] == "retry"
+
+
 def test_what_it_did_before_it_gave_up_is_undone(database: Database) -> None:
     """An ALTER TABLE that got one lock of two leaves nothing."""
     database.run("create table app.target (n integer primary key)")

@@ -288,3 +288,19 @@ def test_long_names_are_cut_and_taken_ones_are_not_used(database: Database) -> N
     job = enqueue(database, steps + unique)
     database.drain()
     assert state(database, job) == "succeeded", database.job(job)
+
+
+def test_an_index_that_was_rebuilt_meanwhile_is_replaced(database: Database) -> None:
+    """REINDEX CONCURRENTLY gives it another OID; it is known by its definition."""
+    database.run(POINTS)
+    before = definitions(database)
+    steps = recipe(database, REPLACE)
+    database.run("reindex index concurrently app.points_n")
+    job = enqueue(database, steps)
+    database.drain()
+    assert (state(database, job), invalid(database)) == ("succeeded", [])
+    assert definitions(database) == [
+        "CREATE INDEX points_n ON app.points USING btree (n, m) WHERE (m > 0)"
+    ]
+    take_back(database, job)
+    assert definitions(database) == before

@@ -191,13 +191,19 @@ def test_a_timeout_is_for_each_step(database: Database) -> None:
     assert started >= before
 
 
-def test_queries_are_measured_before_the_first_step_and_after_the_last(database: Database) -> None:
+@pytest.mark.parametrize(
+    "last", ["analyze app.points", "alter table app.points add later integer", "select 1"]
+)
+def test_queries_are_measured_before_the_first_step_and_after_the_last(
+    database: Database, last: str
+) -> None:
+    """At top level and in a transaction."""
     database.run("create table app.points as select n from generate_series(1, 20000) as n")
     job = put_steps(
         database,
         "select app.note(1)",
         "create index points_n on app.points (n)",
-        "analyze app.points",
+        last,
         options=json.dumps({"measure": ["select n from app.points where n = 7"]}),
     )
     database.drain()

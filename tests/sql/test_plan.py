@@ -282,6 +282,14 @@ def test_it_waits_for_no_lock(tables: Database) -> None:
         assert "keeps the table from being read" in said["warning"]
 
 
+def test_it_keeps_no_lock_on_partitions(tables: Database) -> None:
+    """In a transaction that stays open."""
+    with tables.connect() as line, line.transaction():
+        for statement in ("vacuum app.parts", "create index on app.parts (a)", "analyze app.parts"):
+            line.execute("select * from jobs.plan(%s::text)", [statement])
+        assert [name for name in _locks(line) if "parts" in name] == []
+
+
 def test_it_changes_nothing(tables: Database) -> None:
     """In a read-only transaction, with no lock on a table beyond ACCESS SHARE, and with the
     catalogs as they were.
