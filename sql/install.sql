@@ -110,6 +110,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/copies/reset.sql
 \ir engine/copies/owners.sql
 \ir engine/copies/remap_functions.sql
+\ir engine/copies/operations.sql
 
 -- A job is enqueued: its task found, its arguments cast, its quota charged, its row stored.
 \ir engine/enqueue/signature.sql

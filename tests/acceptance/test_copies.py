@@ -464,6 +464,58 @@ def test_what_belongs_to_owners_follows_their_names(
     assert copy.job(job, role="bob")["enqueued_by"] == "bob"
 
 
+def test_operations_of_another_database(
+    original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database]
+) -> None:
+    """They are their owner's by name. The numbers of relations are those of others here: a lost
+    attempt is in doubt, and no way back is taken by them.
+    """
+    original.admin("grant create on schema app to ann")
+    for name in ("app.points", "app.others"):
+        original.run(f"create table {name} (n integer)", role="ann")
+    built = put_sql(original, "create index points_n on app.points (n)", role="ann")
+    given = put_sql(
+        original,
+        "alter table app.points add later integer",
+        role="ann",
+        rollback="alter table app.points drop later",
+    )
+    original.drain(role="ann")
+    waiting = put_sql(original, "vacuum app.points", role="ann", run_at="2200-01-01")
+    with original.connect("ann") as line, line.transaction():
+        line.execute("lock table app.others in share mode")
+        running = put_sql(
+            original, "create index concurrently others_n on app.others (n)", role="ann"
+        )
+        original.run("select jobs.start()", role="ann")
+        wait_until(
+            lambda: original.admin(
+                "select 1 from pg_locks where not granted and relation = 'app.others'::regclass"
+            )
+        )
+        copy = copies(original, "custom", elsewhere)
+    copy.run("select jobs.reconcile()", role="operator")
+
+    jobs = "select array_agg(id order by id) from jobs.operations"
+    assert copy.value(jobs, role="ann") == [built, given, waiting, running]
+    assert copy.value(jobs, role="bob") is None
+    assert "PW066" == sqlstate_of(lambda: copy.run("select jobs.undo(%s)", [built], role="ann"))
+    assert copy.run("select undo from jobs.operations where id = %s", [built], role="ann") == [
+        ("none: it was done in the database that this is a copy of",)
+    ]
+    back = copy.value("select jobs.undo(%s)", [given], role="ann")
+    copy.run("select jobs.run_now(%s)", [waiting], role="ann")
+    copy.drain(role="ann")
+    assert {job: state(copy, job) for job in (back, waiting, running)} == {
+        back: "succeeded",
+        waiting: "succeeded",
+        running: "in_doubt",
+    }
+    assert copy.admin("select relid from pg_stat_user_tables where relname = 'points'") == (
+        copy.admin("select object from jobs_internal.operation where job_id = %s", [waiting])
+    )
+
+
 def test_renamed_role_is_known_by_its_new_name(
     original: Database,
     elsewhere: Server,

@@ -72,6 +72,8 @@ begin
       union
       select j.owner from jobs_internal.job as j
       union
+      select o.owner from jobs_internal.operation as o
+      union
       select f.owner from jobs_internal.finished as f
       union
       select s.func_owner from jobs_internal.call_template as s
@@ -146,6 +148,8 @@ begin
       where j.owner = m.via;
     update jobs_internal.finished as f set owner = m.new from unnest(v_old, v_new) as m(old, new)
       where f.owner = m.old;
+    update jobs_internal.operation as o set owner = m.new from unnest(v_old, v_new) as m(old, new)
+      where o.owner = m.old;
     update jobs_internal.attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new)
       where a.owner = m.old;
     update jobs_internal.log_line as l set owner = m.new from unnest(v_old, v_new) as m(old, new)

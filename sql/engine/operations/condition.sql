@@ -26,6 +26,8 @@ begin
     return jsonb_build_object('done', null, 'why',
         coalesce(v_target ->> 'unsure', v_identity ->> 'unsure',
             'nothing was noted before it ran'));
+  elsif v_identity ? 'elsewhere' then
+    return '{"done": null, "why": "it ran in the database that this is a copy of"}';
   elsif v_identity ? 'missing' then
     return case when (v_target -> 'exists')::boolean and v_kind = 'drop_index'
       then '{"done": true, "why": "nothing bore that name before it ran"}'::jsonb

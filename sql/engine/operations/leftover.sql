@@ -29,7 +29,7 @@ as $$
 declare
   v_kind text := p_target ->> 'kind';
 begin
-  if p_identity is null or p_identity ?| array['missing', 'unsure'] or p_target ? 'unsure'
+  if p_identity is null or p_identity ?| array['missing', 'unsure', 'elsewhere'] or p_target ? 'unsure'
     or v_kind not in ('create_index', 'drop_index', 'reindex')
     or not (p_target -> 'concurrently')::boolean
   then
