@@ -1,6 +1,7 @@
 """The demo from its start to its end."""
 
 from contextlib import ExitStack
+from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
@@ -40,13 +41,15 @@ def run_demo(settings: Settings) -> bool:
         admin = stack.enter_context(psycopg.connect(place.admin, autocommit=True))
         with screen.step("database", "installing the schema") as step:
             step.result = _install(admin, place)
-        app = stack.enter_context(
-            psycopg.connect(place.app, autocommit=True, application_name="pyworker demo")
+        connect = partial(
+            psycopg.connect, place.app, autocommit=True, application_name="pyworker demo"
         )
+        app = stack.enter_context(connect())
         with screen.step("data", "loading the data") as step:
             app.execute(read_file("tables.sql").encode())
             app.execute(read_file("functions.sql").encode())
             rows = load(app, directory, step.progress)
+            app.execute(read_file("filled.sql").encode())
             step.result = ", ".join(
                 f"{count:,} {NOUNS.get(table, table)}" for table, count in reversed(rows.items())
             )
@@ -57,7 +60,7 @@ def run_demo(settings: Settings) -> bool:
                 f'process {daemon.pid}, as "{place.supervisor_role}", for the jobs of '
                 f'"{place.app_role}"'
             )
-        seen = Stages(app, screen, daemon.assert_alive).run()
+        seen = Stages(app, screen, connect, daemon).run()
         right = _finish(app, screen, daemon, seen)
         stack.close()
         screen.line()
@@ -107,9 +110,14 @@ def _finish(
             for outcome, count in app.execute(watching["outcomes"].encode()).fetchall()
         }
 
+    def logged() -> tuple[dict[str, int], int]:
+        counts = count_outcomes(daemon.lines())
+        interrupted = counts.pop("interrupted", 0)  # not charged, so no attempt of jobs.attempts
+        return counts, interrupted
+
     with screen.quietly("waiting for the worker sessions to end"):
         until = monotonic() + _SETTLE
-        while monotonic() < until and (sessions() or count_outcomes(daemon.lines()) != outcomes()):
+        while monotonic() < until and (sessions() or logged()[0] != outcomes()):
             sleep(0.05)
     for statement in read_statements("views.sql").values():
         cursor = app.execute(statement.encode())
@@ -118,7 +126,8 @@ def _finish(
         )
     with screen.quietly("stopping the supervisor and checking"):
         code = daemon.stop()
-        logged, stored = _tell(count_outcomes(daemon.lines())), _tell(outcomes())
+        counts, interrupted = logged()
+        stored = outcomes()
         checks = check_database(app)
     return print_checks(
         screen,
@@ -127,8 +136,13 @@ def _finish(
             *seen,
             Check(
                 name="outcomes in the supervisor's log, as in jobs.attempts",
-                found=logged,
-                expected=stored,
+                found=_tell(counts),
+                expected=_tell(stored),
+            ),
+            Check(
+                name="attempts in that log that were interrupted, and not charged",
+                found=str(interrupted),
+                expected="1",
             ),
             Check(name="exit code of the supervisor after SIGTERM", found=str(code), expected="0"),
         ],

@@ -1,13 +1,17 @@
-"""The main job, in three stages: maintenance, everything at once, and what builds on it. All of it
-is SQL.
+"""The main job, in three stages: long operations, everything at once, and what builds on it. All of
+it is SQL.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 
 from pyworker.demo.checks import Check
+from pyworker.demo.daemon import Daemon
+from pyworker.demo.others import Connect
+from pyworker.demo.scenes import KilledStep, SavedBuild, Scene
 from pyworker.demo.screen import Screen
 from pyworker.demo.statements import read_statements
 from pyworker.demo.watch import watch
@@ -21,29 +25,49 @@ class Stages:
     """
 
     def __init__(
-        self, connection: psycopg.Connection[Any], screen: Screen, assert_alive: Callable[[], None]
+        self,
+        connection: psycopg.Connection[Any],
+        screen: Screen,
+        connect: Connect,
+        daemon: Daemon,
     ) -> None:
-        """Nothing is enqueued yet."""
+        """Nothing is enqueued yet; other sessions connect by `connect`."""
         self._connection = connection
         self._screen = screen
-        self._assert_alive = assert_alive
+        self._assert_alive = daemon.assert_alive
         self._sql = read_statements("work.sql")
+        self._scenes: Mapping[str, Scene] = {
+            "steps": KilledStep(connection, screen, connect, daemon.lines),
+            "build": SavedBuild(connection, screen, connect, daemon.lines),
+        }
+        self._jobs: dict[str, int] = {}
+        self._sources: dict[int, str] = {}
         self._cancelled_at: float | None = None
         self._refused = "accepted"
 
     def run(self) -> list[Check]:
         """Run all three; returns what only this side has seen."""
-        self._stage("Maintenance, one at a time:", ("index", "vacuum"))
         self._stage(
-            "Over a thousand jobs, and some that go wrong on purpose:",
-            ("days", "planes", "timeout", "retried", "cancelled"),
+            "Long operations: an index and its gain, a vacuum, a NOT NULL whose session is killed:",
+            ("index", "vacuum", "steps"),
+        )
+        self._stage(
+            "Over a thousand jobs, some that go wrong on purpose, and a build that another session "
+            "would kill:",
+            ("days", "planes", "timeout", "retried", "cancelled", "build", "by_size"),
             before=self._refuse,
             between=self._cancel,
         )
-        self._stage("What builds on them:", ("refresh",))
+        self._stage("What builds on them, and the way back:", ("refresh", "undo"))
         percent = self._cancelled_at or 0.0
         half = percent if 50 <= percent < 100 else "from 50 to 100"
         return [
+            *[check for scene in self._scenes.values() for check in scene.checks()],
+            Check(
+                name="what the progress of REFRESH was taken from",
+                found=self._sources.get(self._jobs["by_size"], "nothing"),
+                expected="file",
+            ),
             Check(
                 name="SQLSTATE of the call refused at enqueue",
                 found=self._refused,
@@ -67,20 +91,29 @@ class Stages:
         self._screen.line(title, "bold")
         if before:
             before()
-        groups = [self._enqueue(name) for name in names]
+        scenes = {name: scene for name, scene in self._scenes.items() if name in names}
+        with ExitStack() as stack:
+            for scene in scenes.values():
+                scene.prepare(stack)
+            groups = [self._enqueue(name) for name in names]
+            plays = [scene.play(self._jobs[name]) for name, scene in scenes.items()]
 
-        def each_time() -> None:
-            self._assert_alive()
-            if between:
-                between()
+            def each_time() -> None:
+                self._assert_alive()
+                for play in plays:
+                    next(play, None)
+                if between:
+                    between()
 
-        watch(self._connection, self._screen, groups, each_time)
+            self._sources |= watch(self._connection, self._screen, groups, each_time)
 
     def _enqueue(self, name: str) -> list[int]:
         self._screen.statement(self._sql[name])
-        return [
+        jobs = [
             int(row[0]) for row in self._connection.execute(self._sql[name].encode()).fetchall()
         ]
+        self._jobs[name] = jobs[0]
+        return jobs
 
     def _refuse(self) -> None:
         self._screen.statement(self._sql["refused"])

@@ -23,6 +23,10 @@ _FINAL = ("succeeded", "failed", "cancelled", "in_doubt")
 Row = dict[str, Any]
 
 
+#: What the progress of each job was taken from, while it ran.
+Sources = dict[int, str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Look:
     """How one job, or a group of them, stands."""
@@ -112,9 +116,9 @@ def watch(
     screen: Screen,
     groups: Sequence[Sequence[int]],
     between: Callable[[], None],
-) -> None:
+) -> Sources:
     """Watch until every job is finished; `between` runs after each look. One job is one bar, many
-    jobs are another.
+    jobs are another. Returns what their progress was taken from.
     """
     until = monotonic() + _TIMEOUT
     reader = _Reader(connection)
@@ -124,7 +128,7 @@ def watch(
             looks = reader.look(groups)
             board.show(looks)
             if all(look.over for look in looks):
-                return
+                return reader.sources
             if monotonic() > until:
                 left = ", ".join(
                     f"{look.label.strip()}: {look.said}" for look in looks if not look.over
@@ -144,7 +148,8 @@ class _Reader:
         self._ended: dict[
             int, float
         ] = {}  # first job of a group -> seconds until the group was done
-        self._reached: dict[int, float] = {}  # job -> the last percent that it told
+        self._reached: dict[tuple[int, int], float] = {}  # job, attempt -> the last percent
+        self.sources: Sources = {}
 
     def look(self, groups: Sequence[Sequence[int]]) -> list[Look]:
         first = [group[0] for group in groups]
@@ -158,9 +163,12 @@ class _Reader:
         return self._cursor.execute(self._sql[name].encode(), (value,)).fetchall()
 
     def _one(self, row: Row) -> Look:
+        run = row["id"], row["attempt"]
+        if row["source"]:
+            self.sources[row["id"]] = row["source"]
         if row["percent"] is not None:
-            self._reached[row["id"]] = float(row["percent"])
-        done = self._reached.get(row["id"])
+            self._reached[run] = float(row["percent"])
+        done = self._reached.get(run)
         over = row["state"] in _FINAL
         if row["state"] == "succeeded":
             done = 100.0
@@ -198,9 +206,11 @@ def _said(row: Row) -> str:
     if state in _FINAL:
         how = f" ({outcome})" if outcome not in (None, state) else ""
         attempt = f" at attempt {row['attempt']}" if row["attempt"] > 1 else ""
-        return f"{state}{how}{attempt}, in {float(row['run_ms'] or 0) / 1000:.1f} s"
+        gain = f", {row['gain']} as fast" if row["gain"] else ""
+        return f"{state}{how}{attempt}, in {float(row['run_ms'] or 0) / 1000:.1f} s{gain}"
     facts = [
-        "" if row["percent"] is None else f"{row['percent']:.0f} %",
+        "" if row["percent"] is None else f"{int(row['percent'])} %",
+        "by the size of the new file" if row["source"] == "file" else "",
         row["message"] or "",
         f"until {row['eta']:%H:%M:%S}" if row["eta"] else "",
     ]

@@ -52,6 +52,7 @@ def demo(database: Database, data: Path) -> Iterator[Connection]:
         connection.execute(read_file("tables.sql").encode())
         connection.execute(read_file("functions.sql").encode())
         load(connection, data, Quiet())
+        connection.execute(read_file("filled.sql").encode())
         connection.execute(
             "select demo.count_day('2013-01-01', 'EWR'), demo.count_day('2013-02-28', 'JFK')"
         )

@@ -50,7 +50,7 @@ def test_the_flights_are_all_there() -> None:
         assert sum(1 for _ in file) == 1 + 336_776
 
 
-@pytest.mark.parametrize("name", ["work.sql", "watch.sql", "views.sql", "checks.sql"])
+@pytest.mark.parametrize("name", ["work.sql", "scenes.sql", "watch.sql", "views.sql", "checks.sql"])
 def test_each_file_holds_named_single_statements(name: str) -> None:
     statements = read_statements(name)
     assert statements

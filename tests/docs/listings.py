@@ -43,6 +43,7 @@ _MASKS = [
     (re.compile(r"\(PID \d+\)|PID \d+|pid,? \d+"), "pid N"),
     (re.compile(r"OID=\d+|process \d+"), "N"),
     (re.compile(r"\b\d+\.\d s\b"), "N s"),
+    (re.compile(r"\b[\d.]+x as fast"), "Nx as fast"),
     (re.compile(r"\d\d:\d\d:\d\d(\.\d+)?"), "INTERVAL"),
 ]
 

@@ -31,6 +31,28 @@ select count(*)::text, '1' from pg_index where indexrelid = to_regclass('demo.fl
 -- check: invalid indexes in the database
 select count(*)::text, '0' from pg_index where not (indisvalid and indisready and indislive);
 
+-- check: the measured query: plan changed, index used, at least three times as fast
+select string_agg(format('%s, %s, %s', case when plan_changed then 'yes' end, case when uses_index then 'yes' end,
+  case when ratio <= 1 / 3.0 then 'yes' else ratio::text end), '; '), 'yes, yes, yes'
+from jobs.measurements;
+
+-- check: the NOT NULL in four steps: state, attempts charged, column not null, CHECKs left
+select format('%s, %s, %s, %s', j.state, j.attempt,
+  (select attnotnull from pg_attribute where attrelid = 'demo.weather'::regclass and attname = 'time_hour'),
+  (select count(*) from pg_constraint where conrelid = 'demo.weather'::regclass and contype = 'c')), 'succeeded, 1, t, 0'
+from jobs.job as j where j.task = 'alter table demo.weather';
+
+-- check: the build that ANALYZE would have killed: state, attempts
+select string_agg(state || ', ' || attempt, '; '), 'succeeded, 1'
+from jobs.operations where title = 'create index concurrently demo.flights_tailnum';
+
+-- check: the index that was taken back, its undo
+select format('%s, %s', coalesce(to_regclass('demo.flights_tailnum')::text, 'gone'), string_agg(u.state, '; ')), 'gone, succeeded'
+from jobs.operations as o join jobs.operations as u on u.id = o.undone_by and u.undo_of = o.id;
+
+-- check: rows of the view that was refreshed by the size of its file, beside the flights
+select format('%s, %s', count(*), count(distinct (carrier, flight, time_hour, origin, dest, tailnum))), '336776, 336776' from demo.in_weather;
+
 -- check: vacuum (analyze): vacuumed and analyzed so often
 select vacuum_count || ' and ' || analyze_count, '1 and 1' from pg_stat_user_tables where relid = 'demo.flights'::regclass;
 
@@ -81,7 +103,7 @@ select string_agg(format('%s, %s, %s', j.state, j.attempt, (select count(*) from
 from jobs.job as j where j.task = 'demo.walk';
 
 -- check: unfinished jobs, and jobs in all (the refused call left none)
-select format('%s, %s', count(*) filter (where finished_at is null), count(*)), '0, 1102' from jobs.job;
+select format('%s, %s', count(*) filter (where finished_at is null), count(*)), '0, 1106' from jobs.job;
 
 -- check: owners of the jobs that are ordinary roles
 select format('%s of %s', count(*) filter (where not r.rolsuper), count(*)), '1 of 1'

@@ -47,6 +47,14 @@ from demo.daily
 group by 1, 2
 with no data;
 
+-- Large enough for its REFRESH to be watched.
+create materialized view demo.in_weather as
+select f.time_hour, f.origin, f.dest, f.carrier, f.flight, f.tailnum, f.dep_delay, f.arr_delay, f.distance,
+  w.temp, w.dewp, w.wind_speed, w.precip, w.pressure, w.visib
+from demo.flights as f
+left join demo.weather as w using (origin, time_hour)
+with no data;
+
 create table demo.plane_total (tailnum text primary key, flights integer not null, miles bigint not null, model text);
 create table demo.walked (step integer primary key);
 create table demo.booked (job_id bigint primary key, attempt integer not null);

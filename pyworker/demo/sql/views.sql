@@ -1,5 +1,18 @@
 -- What the demo shows at its end, as its ordinary role: its own jobs.
 
+-- name: operations
+select id, title, state, attempt, gain, undo from jobs.operations order by id;
+
+-- name: measurements
+select unit, before, after, buffers_before, buffers_after, plan_changed, uses_index from jobs.measurements;
+
+-- name: phases
+select job_id, n, phase, seconds, expected_seconds from jobs.phases where job_id in (select id from jobs.operations where gain is null
+  and kind = 'create index concurrently') order by n;
+
+-- name: steps
+select step, state, statement, finished_at from jobs.steps order by step;
+
 -- name: queues
 select queue, concurrency, queued, running, scheduled, failed, max_attempts from jobs.queues;
 

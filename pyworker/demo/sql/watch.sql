@@ -2,9 +2,12 @@
 -- snapshot would hold up CREATE INDEX CONCURRENTLY.
 
 -- name: jobs
-select j.id, j.task, j.queue, j.state, j.attempt, f.outcome, r.percent, r.eta, r.message, f.run_ms
+select j.id, coalesce(o.title, j.task) as task, j.queue, j.state, j.attempt, f.outcome, coalesce(o.percent, r.percent) as percent,
+  coalesce(o.eta, r.eta) as eta, coalesce('step ' || o.step, r.message) as message, f.run_ms, o.gain,
+  case when j.state = 'running' then o.progress_source end as source
 from jobs.job as j
 left join jobs.running as r using (id)
+left join jobs.operations as o using (id)
 left join jobs.finished as f using (id)
 where j.id = any(%s);
 
