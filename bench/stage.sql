@@ -1,4 +1,5 @@
--- What the jobs, and what they are compared with, work on: tables and functions of an ordinary role, as an application has them.
+-- What the jobs, and what they are compared with, work on: tables and functions of an ordinary
+-- role, as an application has them.
 
 create schema bench authorization app;
 set role app;
@@ -29,8 +30,8 @@ begin
 end
 $$;
 
--- The rival of a drain: the same calls and as many commits. p_durable: each commit has something to make durable, as each of a drain's has; a
--- commit after nothing but no-ops waits for no disk.
+-- The rival of a drain: the same calls and as many commits. p_durable: each commit has something to
+-- make durable, as each of a drain's has; a commit after nothing but no-ops waits for no disk.
 create procedure bench.call_noop(p_calls integer, p_per_commit integer, p_durable boolean)
 language plpgsql
 as $$
@@ -48,7 +49,8 @@ begin
 end
 $$;
 
--- The same with what any runner does that holds its jobs apart: a subtransaction for each, and a call by name.
+-- The same with what any runner does that holds its jobs apart: a subtransaction for each, and a
+-- call by name.
 create procedure bench.call_apart(p_calls integer, p_per_commit integer)
 language plpgsql
 as $$
@@ -69,8 +71,8 @@ begin
 end
 $$;
 
--- The barest queue of rows that SQL has: no lease, no fence, no resets, no name, one index for the work and one for its history. What a drain
--- with duties can reach at most lies below.
+-- The barest queue of rows that SQL has: no lease, no fence, no resets, no name, one index for the
+-- work and one for its history. What a drain with duties can reach at most lies below.
 create table bench.bare (id bigint primary key, task text, args jsonb);
 create table bench.bare_past (id bigint primary key, task text, at timestamptz, ms real);
 

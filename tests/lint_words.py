@@ -2,7 +2,7 @@
 
 A sentence says who does what, in the nouns of the field: "a worker session", "the supervisor",
 "another transaction". So the words of `VAGUE` are refused in documents and code, and lines over
-`WIDTH` characters in documents (of code, ruff and sqlfluff look at those). Apart are blocks of code
+`WIDTH` characters in documents and in comments of SQL (of code, ruff and sqlfluff look at those). Apart are blocks of code
 and output, what cannot be broken (a URL, a row of a table, a line of one word),
 and the lines of docs/reference, most of which docs/generate.py writes.
 
@@ -73,6 +73,15 @@ def vague(text: str) -> list[str]:
         f"{number}: say who: {word}"
         for number, line in enumerate(text.splitlines(), 1)
         for word in VAGUE.findall(line.replace('"nobody"', ""))
+    ]
+
+
+def wide(text: str) -> list[str]:
+    """List the lines of comments of a file of SQL that are too long, each with its number."""
+    return [
+        f"{number}: {len(line)} characters, {WIDTH} are allowed"
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.lstrip().startswith("--") and len(line) > WIDTH
     ]
 
 
@@ -171,6 +180,8 @@ def tree() -> list[str]:
         # the table of contents is a list: a line for each file
         if lines > LENGTH and page.parent != MUTANTS and page != sql / "install.sql":
             found.append(f"{name}: {lines} lines, {LENGTH} are allowed")
+        if page.suffix == ".sql":
+            found += [f"{name}:{line}" for line in wide(text)]
         if page.suffix == ".sql" and sql in page.parents:
             found += [
                 f"{name}:{line}"

@@ -1,4 +1,5 @@
--- What the tests of execution, concurrency and acceptance run. Applied as app, in a clone of the template.
+-- What the tests of execution, concurrency and acceptance run. Applied as app, in a clone of the
+-- template.
 
 -- What jobs did, in the transaction that did it: one row per effect.
 create table app.ledger (
@@ -41,7 +42,8 @@ begin
   return n;
 end $$;
 
--- Waits for the advisory lock 1, which a test holds: the job is in the middle of its work for as long as the test likes.
+-- Waits for the advisory lock 1, which a test holds: the job is in the middle of its work for as
+-- long as the test likes.
 create function app.gate(n integer default null) returns integer
 language plpgsql as $$
 begin

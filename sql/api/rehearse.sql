@@ -1,5 +1,5 @@
--- Trying out a statement on a copy. An invoker function without a pinned path, on purpose: names are
--- looked up with the caller's path and rights.
+-- Trying out a statement on a copy. An invoker function without a pinned path, on purpose: names
+-- are looked up with the caller's path and rights.
 
 create or replace function jobs.rehearse(
   statement text,

@@ -1,6 +1,6 @@
--- One owner may have sixteen worker sessions, and the queue default as many slots, where no operator
--- has set them: jobs that wait use more of them than jobs that compute, which get no more than the
--- processors can use.
+-- One owner may have sixteen worker sessions, and the queue default as many slots, where no
+-- operator has set them: jobs that wait use more of them than jobs that compute, which get no more
+-- than the processors can use.
 
 update jobs_internal.setting as s
 set value = '16'

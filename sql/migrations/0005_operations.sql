@@ -1,4 +1,5 @@
--- Long operations get tables of their own: what they are at, their phases and steps, what they gained.
+-- Long operations get tables of their own: what they are at, their phases and steps, what they
+-- gained.
 
 create table jobs_internal.operation (
   job_id bigint primary key,

@@ -1,5 +1,5 @@
--- Who may do what: all grants stand here and, of long operations, in grants_operations.sql. Only jobs_owner has a right on a table; EXECUTE is
--- revoked from PUBLIC on everything.
+-- Who may do what: all grants stand here and, of long operations, in grants_operations.sql. Only
+-- jobs_owner has a right on a table; EXECUTE is revoked from PUBLIC on everything.
 
 revoke all on schema jobs, jobs_internal from public;
 revoke all on all tables in schema jobs, jobs_internal from public;

@@ -1,4 +1,5 @@
--- A database that does as a test tells it: the functions that the daemon calls, answering from one row.
+-- A database that does as a test tells it: the functions that the daemon calls, answering from one
+-- row.
 create schema jobs;
 create schema jobs_internal;
 

@@ -1,5 +1,6 @@
--- Traps in a schema that a victim has first on its path: every operator and function of pg_catalog that takes ordinary types, and the types
--- that our functions name, each of which raises when it is used. Applied as the attacker.
+-- Traps in a schema that a victim has first on its path: every operator and function of pg_catalog
+-- that takes ordinary types, and the types that our functions name, each of which raises when it is
+-- used. Applied as the attacker.
 
 create schema trap;
 grant usage on schema trap to public;

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from psycopg import Connection
 from psycopg.errors import DuplicateObject
+from psycopg.types.json import Jsonb
 from stage import attempts, put_sql, state, wait_for
 from support import Database, Row, sqlstate_of, wait_until
 
@@ -399,3 +400,42 @@ def test_two_sessions_by_hand_do_what_follows_each_other(database: Database) -> 
         wait_until(lambda: codes(database, second)[0][0] == "operation", 20)
     assert wait_for(database, first)["state"] == "succeeded"
     assert wait_for(database, second)["state"] == "succeeded"
+
+
+def test_a_start_that_is_put_off_leaves_no_trace(database: Database) -> None:
+    """A suspect of a crash waits while another one is on trial: it has not started yet."""
+    database.run("create table app.points (n integer)")
+    trial = put_sql(database, "select pg_sleep(600)")
+    database.run("select jobs.start()")
+    wait_until(lambda: state(database, trial) == "running")
+    database.admin(
+        "update jobs_internal.server as v set isolated_session = j.session_id, isolated_job = j.id,"
+        " isolated_attempt = j.attempt, isolated_until = now() + interval '1 hour'"
+        " from jobs_internal.job as j where j.id = %s",
+        [trial],
+    )
+    job = put_sql(database, "vacuum app.points")
+    held = {"why": "lock", "job": None}
+    database.admin(
+        "update jobs_internal.job set crashes = 1, crash_ran = '1 s' where id = %s", [job]
+    )
+    database.admin(
+        "update jobs_internal.operation set held = %s where job_id = %s", [Jsonb(held), job]
+    )
+    # each time it is put off its message comes back a moment later
+    message = "select vt from pgmq.q_pyworker_1 where (message ->> 'job')::bigint = %s"
+    seen: set[Any] = set()
+
+    def come_back() -> bool:
+        database.run("select jobs.start()")
+        seen.update(row[0] for row in database.admin(message, [job]))
+        return len(seen) > 6
+
+    wait_until(come_back)
+    kept = operation(database, job)
+    assert (kept["started_at"], kept["attempt"], kept["held"]) == (None, None, held)
+    database.run("select jobs.cancel(%s)", [trial])
+    wait_for(database, trial, "cancelled")
+    database.run("select jobs.start()")
+    wait_for(database, job, "succeeded")
+    assert operation(database, job)["attempt"] == 1

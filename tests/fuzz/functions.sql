@@ -1,4 +1,5 @@
--- What the jobs of this tier call. Applied as app, in a clone of the template; schema app is first on app's path.
+-- What the jobs of this tier call. Applied as app, in a clone of the template; schema app is first
+-- on app's path.
 
 create table app.t (n integer, t text);
 create table app."T" (n integer);
@@ -24,7 +25,8 @@ create function app.poly(a anyelement) returns anyelement language sql as 'selec
 create function app.on_row() returns trigger language plpgsql as $$ begin return new; end $$;
 create aggregate app.summed(integer) (sfunc = int4pl, stype = integer);
 
--- Calls of ours from inside a job. The values come as text and are cast here, so that the cast is not ours to refuse.
+-- Calls of ours from inside a job. The values come as text and are cast here, so that the cast is
+-- not ours to refuse.
 create function app.progress(done numeric default null, total numeric default null, message text default null) returns void
 language sql as 'select jobs.progress(done, total, message)';
 create function app.log(message text default 'x', level text default 'info', fields jsonb default '{}') returns void

@@ -1,4 +1,5 @@
--- What the tests of this tier call. Applied as app, in a clone of the template; schema app is first on app's path.
+-- What the tests of this tier call. Applied as app, in a clone of the template; schema app is first
+-- on app's path.
 
 create type app.mood as enum ('sad', 'ok', 'happy');
 create domain app.positive as integer check (value > 0);

@@ -1,6 +1,7 @@
--- What the jobs of the load do. Applied as the administrator, in the template of the torture databases.
--- Every effect is one row of stage.ledger, written in the transaction that had it. No constraint here is deferrable: that would keep the
--- whole database from sharing transactions among short jobs.
+-- What the jobs of the load do. Applied as the administrator, in the template of the torture
+-- databases. Every effect is one row of stage.ledger, written in the transaction that had it. No
+-- constraint here is deferrable: that would keep the whole database from sharing transactions among
+-- short jobs.
 
 create schema stage;
 grant usage, create on schema stage to app, other;

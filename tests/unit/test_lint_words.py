@@ -186,11 +186,13 @@ def test_files_that_are_too_long_and_misplaced_functions_are_found(
     (tmp_path / "pyworker/cli/main.py").write_text("\n" * 301)
     (tmp_path / "pyworker/cli/short.py").write_text("\n" * 300)
     (tmp_path / "tests/torture/mutants/long.sql").write_text("-- A line.\n" * 301)
+    (tmp_path / "pyworker/wide.sql").write_text(f"  -- {'a ' * 50}\nselect 1;\n")
     (tmp_path / "sql/api/own.sql").write_text(FUNCTION.format(name="jobs_internal.own"))
     monkeypatch.setattr("tests.lint_words.TOP", tmp_path)
     monkeypatch.setattr("tests.lint_words.MUTANTS", tmp_path / "tests/torture/mutants")
     assert sorted(line.partition(":")[0] for line in tree()) == [
         "pyworker/cli/main.py",
+        "pyworker/wide.sql",
         "sql/api/own.sql",
         "sql/engine/claim/claim.sql",
     ]

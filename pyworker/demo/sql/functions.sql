@@ -14,7 +14,8 @@ begin atomic
   returning d.flights;
 end;
 
--- Commits after every chunk; what is committed stays, and the job's progress shows which chunk it works on.
+-- Commits after every chunk; what is committed stays, and the job's progress shows which chunk it
+-- works on.
 create procedure demo.sum_planes(chunk integer)
 language plpgsql
 as $$
@@ -57,7 +58,8 @@ begin
 end
 $$;
 
--- Loses twice against another transaction: the server calls that 40001, and by the retry rules it is worth another attempt.
+-- Loses twice against another transaction: the server calls that 40001, and by the retry rules it
+-- is worth another attempt.
 create function demo.book()
 returns text
 language plpgsql

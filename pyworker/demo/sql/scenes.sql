@@ -1,6 +1,7 @@
--- What other sessions do while jobs run, and what is asked of the views to know when. All of it as the demo's ordinary role.
--- The NOT NULL in four steps: the reader makes step 1 wait, so that the lock of the other session comes next, before step 2.
--- The build: the writer holds it in its first wait, as every transaction would that has written to the table.
+-- What other sessions do while jobs run, and what is asked of the views to know when. All of it as
+-- the demo's ordinary role. The NOT NULL in four steps: the reader makes step 1 wait, so that the
+-- lock of the other session comes next, before step 2. The build: the writer holds it in its first
+-- wait, as every transaction would that has written to the table.
 
 -- name: read
 begin; select from demo.weather limit 1;

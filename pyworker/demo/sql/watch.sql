@@ -1,5 +1,5 @@
--- What the bars are fed with, some ten times a second: short statements, each a transaction of its own, because an old
--- snapshot would hold up CREATE INDEX CONCURRENTLY.
+-- What the bars are fed with, some ten times a second: short statements, each a transaction of its
+-- own, because an old snapshot would hold up CREATE INDEX CONCURRENTLY.
 
 -- name: jobs
 select j.id, coalesce(o.title, j.task) as task, j.queue, j.state, j.attempt, f.outcome, coalesce(o.percent, r.percent) as percent,

@@ -1,5 +1,5 @@
--- The demo's jobs, as its ordinary role enqueues them: each statement returns the ids of its jobs. "cancel" is asked again and
--- again until there is something to cancel, "refused" raises an error.
+-- The demo's jobs, as its ordinary role enqueues them: each statement returns the ids of its jobs.
+-- "cancel" is asked again and again until there is something to cancel, "refused" raises an error.
 
 -- name: index
 select jobs.enqueue_sql('create index concurrently flights_date_origin on demo.flights (flight_date, origin)',

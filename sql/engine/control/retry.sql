@@ -1,7 +1,7 @@
 -- Running a finished job again, or a scheduled one now.
 
--- Refuse to run a job again whose way back is enqueued, or was done: it would go on upon what is not
--- there any more. Errors: PW065.
+-- Refuse to run a job again whose way back is enqueued, or was done: it would go on upon what is
+-- not there any more. Errors: PW065.
 create or replace function jobs_internal.assert_not_taken_back(p_job bigint)
 returns void
 language plpgsql stable security definer

@@ -1,8 +1,9 @@
 -- Making lanes, one pgmq queue each.
 
--- The pgmq queue of a lane. Its messages are found by their number alone, in the order in which they
--- are done, so it has no index of vt: a lease changes nothing that is indexed, and where its page
--- has room for the new version, no index is written. A page is filled by less than half for that.
+-- The pgmq queue of a lane. Its messages are found by their number alone, in the order in which
+-- they are done, so it has no index of vt: a lease changes nothing that is indexed, and where its
+-- page has room for the new version, no index is written. A page is filled by less than half for
+-- that.
 -- Locks: pgmq's queue lock (until commit). It is an advisory lock, which any role may hold: it is
 -- not waited for long. Errors: 55P03 when another session holds it.
 create or replace function jobs_internal.make_lane_queue(p_lane integer)

@@ -74,12 +74,12 @@ exception
 end
 $$;
 
--- Make the lanes that owners will want, in a supervisor's round: of the owners that it serves. Those
--- that failed a moment ago are left out, and one session makes lanes at a time. A queue, and a
--- supervisor, are five seconds old by then: who makes a queue enqueues next, and a job that is
--- enqueued while its lane is made comes behind those that find the lane. p_round false: in another's
--- transaction, which takes no duty and notes no failure. Returns how many. Locks: duty (skip
--- locked), pgmq's queue lock. Writes: lane.
+-- Make the lanes that owners will want, in a supervisor's round: of the owners that it serves.
+-- Those that failed a moment ago are left out, and one session makes lanes at a time. A queue, and
+-- a supervisor, are five seconds old by then: who makes a queue enqueues next, and a job that is
+-- enqueued while its lane is made comes behind those that find the lane. p_round false: in
+-- another's transaction, which takes no duty and notes no failure. Returns how many. Locks: duty
+-- (skip locked), pgmq's queue lock. Writes: lane.
 create or replace function jobs_internal.make_lanes_ahead(p_round boolean)
 returns integer
 language plpgsql volatile security definer

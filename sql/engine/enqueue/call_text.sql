@@ -2,7 +2,8 @@
 
 -- The query that calls a function and gives its result as jsonb.
 -- p_arguments: the arguments of the call, null: none; p_columns: those that are taken out of the
---   job's arguments, with their types, null: none; p_args: the text that stands for these, '$1' say.
+--   job's arguments, with their types, null: none; p_args: the text that stands for these, '$1'
+--   say.
 create or replace function jobs_internal.result_query(p_func oid, p_arguments text, p_columns text,
     p_args text)
 returns text

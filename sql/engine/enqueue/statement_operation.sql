@@ -57,7 +57,8 @@ begin
 end
 $$;
 
--- The place of the index that a constraint takes over (UNIQUE USING INDEX ...); 0: it makes its own.
+-- The place of the index that a constraint takes over (UNIQUE USING INDEX ...); 0: it makes its
+-- own.
 create or replace function jobs_internal.using_index(p_words text[], p_place integer)
 returns integer
 language sql immutable

@@ -1,7 +1,8 @@
 -- The outbox: outcomes for the logs of supervisors, and notifications of ends.
 
--- Put outcomes of jobs of one owner in one queue where a supervisor finds them for its log. No other
--- function does. p_succeeded: per task, as archive_jobs returns them; p_others: one object each.
+-- Put outcomes of jobs of one owner in one queue where a supervisor finds them for its log. No
+-- other function does. p_succeeded: per task, as archive_jobs returns them; p_others: one object
+-- each.
 create or replace function jobs_internal.put_in_outbox(p_queue integer, p_owner oid,
     p_session bigint, p_pid integer, p_succeeded jsonb, p_others jsonb)
 returns void

@@ -48,8 +48,8 @@ end;
 -- An operation of the calling session's owner is about to start: it may, or another is in its way.
 -- Holds the row of operation_start to the commit of the start, so that two that start in the same
 -- moment see each other. A start takes a millisecond or two; where another session has held it for
--- two seconds, which takes a transaction that is left open, it starts all the same: what is lost then
--- is that two starts of the same moment see each other.
+-- two seconds, which takes a transaction that is left open, it starts all the same: what is lost
+-- then is that two starts of the same moment see each other.
 -- Returns: null: it may; else how long until it is looked at again. Writes: operation, phase.
 -- Locks: operation_start (skip locked).
 create or replace function jobs_internal.start_operation(p_job bigint, p_attempt integer)

@@ -9,16 +9,6 @@
 -- ends the waiter; later, the build, deadlock_timeout after e. So who gives up before twice
 -- deadlock_timeout has passed kills no build, and one look a second is in time.
 
--- deadlock_timeout of this session.
-create or replace function jobs_internal.deadlock_timeout()
-returns interval
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select s.setting::integer * interval '1 ms' from pg_settings as s
-  where s.name = 'deadlock_timeout';
-end;
-
 -- Whether a process runs a statement of ours that gives up its wait for a lock in time.
 create or replace function jobs_internal.gives_up_in_time(p_pid integer)
 returns boolean

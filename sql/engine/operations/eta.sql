@@ -1,8 +1,8 @@
 -- When an operation ends.
 
--- The seconds that an operation still needs, of its share, the seconds that it has worked, and those
--- that it was expected to take in all, where that was learned here; the more of it is done, the less
--- the expectation counts. Null: not known yet.
+-- The seconds that an operation still needs, of its share, the seconds that it has worked, and
+-- those that it was expected to take in all, where that was learned here; the more of it is done,
+-- the less the expectation counts. Null: not known yet.
 create or replace function jobs_internal.seconds_left(p_share numeric, p_worked numeric,
     p_expected numeric default null)
 returns numeric

@@ -70,8 +70,8 @@ as $$
 $$;
 
 -- The share of an operation that is done by the size of its new file: of the heap, after which the
--- indexes are built, or REFRESH CONCURRENTLY compares, of which nothing shows. Null: it has none, or
--- the old size is not known.
+-- indexes are built, or REFRESH CONCURRENTLY compares, of which nothing shows. Null: it has none,
+-- or the old size is not known.
 create or replace function jobs_internal.file_share(p_pid integer, p_object oid, p_kind text)
 returns numeric
 language sql volatile security definer

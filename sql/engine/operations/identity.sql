@@ -256,7 +256,8 @@ $$;
 
 -- Count anew how often the tables of a job of the calling session were vacuumed and analyzed, right
 -- before it runs: what an attempt before it counted may be of before a crash, which resets the
--- counts. To be committed before it runs. Does nothing where no counts are noted. Writes: statement.
+-- counts. To be committed before it runs. Does nothing where no counts are noted. Writes:
+-- statement.
 create or replace function jobs_internal.count_anew(p_session bigint, p_job bigint)
 returns void
 language plpgsql volatile security definer

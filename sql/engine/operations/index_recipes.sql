@@ -129,8 +129,8 @@ begin
 end
 $$;
 
--- The steps of jobs.replace_index_steps. p_definition: what stands behind the table in CREATE INDEX;
--- UNIQUE may stand before it. Errors: those of recipe_target and checked_statement, PW085.
+-- The steps of jobs.replace_index_steps. p_definition: what stands behind the table in CREATE
+-- INDEX; UNIQUE may stand before it. Errors: those of recipe_target and checked_statement, PW085.
 create or replace function jobs_internal.replace_index_recipe(p_index oid, p_name text,
     p_definition text)
 returns jsonb

@@ -23,10 +23,10 @@ end;
 
 -- How far an operation is. p_operation: its row; p_pid: the process that runs it; p_row: the
 -- server's progress of it; p_waits: it waits for a lock; p_started: start of this attempt. Returns:
--- {phase, row, weights, place (as in progress.sql), entered: it is in another phase than at the last
--- look, done, total, unit, expected, units, method: of the phase; percent, source, left: seconds that
--- it still needs}. What a session has noted of its own job may be anything: where that cannot be
--- read, what is known stays, and the views and rounds that look at all jobs go on.
+-- {phase, row, weights, place (as in progress.sql), entered: it is in another phase than at the
+-- last look, done, total, unit, expected, units, method: of the phase; percent, source, left:
+-- seconds that it still needs}. What a session has noted of its own job may be anything: where that
+-- cannot be read, what is known stays, and the views and rounds that look at all jobs go on.
 create or replace function jobs_internal.look(p_operation jobs_internal.operation, p_pid integer,
     p_row jsonb, p_waits boolean, p_started timestamptz, p_now timestamptz)
 returns jsonb

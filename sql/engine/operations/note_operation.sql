@@ -93,8 +93,8 @@ end
 $$;
 
 -- The objects that an operation works on, as its names mean them now (as look_up); null: it is no
--- long operation, or that cannot be told. Invoker on purpose. Writes nothing, and leaves the session
--- with the path that it has. p_path: that of the statement; null: that of now.
+-- long operation, or that cannot be told. Invoker on purpose. Writes nothing, and leaves the
+-- session with the path that it has. p_path: that of the statement; null: that of now.
 create or replace function jobs_internal.objects_of(p_job bigint, p_path text)
 returns jsonb
 language plpgsql volatile
@@ -165,7 +165,8 @@ begin atomic
     limit 10000);
 end;
 
--- Keep the objects of an operation of the calling login. p_new: only if this transaction enqueued it.
+-- Keep the objects of an operation of the calling login. p_new: only if this transaction enqueued
+-- it.
 -- Writes: operation.
 create or replace function jobs_internal.store_object(p_job bigint, p_found jsonb,
     p_new boolean default false)

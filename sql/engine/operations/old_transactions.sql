@@ -15,7 +15,8 @@ end;
 -- waits for writers, others wait for readers too; DROP INDEX and DETACH for no snapshot. Of a
 -- session that runs a statement the snapshot is taken to be the statement's. Autovacuum and lazy
 -- VACUUM hold up nothing.
--- Returns: pid; null: a prepared transaction, xid; why: snapshot, lock, prepared transaction; since.
+-- Returns: pid; null: a prepared transaction, xid; why: snapshot, lock, prepared transaction;
+-- since.
 create or replace function jobs_internal.old_transactions(p_kind text, p_relations oid[])
 returns table (pid integer, xid xid, why text, since timestamptz)
 language sql volatile security definer
@@ -91,7 +92,8 @@ end
 $$;
 
 -- Wait until no old transaction would hold the operation up. Commits between two looks: others that
--- wait for snapshots wait for this one for as long as a nap at most. The job runs meanwhile: it holds its session and its slot.
+-- wait for snapshots wait for this one for as long as a nap at most. The job runs meanwhile: it
+-- holds its session and its slot.
 -- p_result: with an outcome, if the attempt was stopped, or its time was over, while it waited.
 create or replace procedure jobs_internal.wait_for_old_transactions(
   p_session bigint,

@@ -66,6 +66,16 @@ begin
 end
 $$;
 
+-- deadlock_timeout of this session.
+create or replace function jobs_internal.deadlock_timeout()
+returns interval
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select s.setting::integer * interval '1 ms' from pg_settings as s
+  where s.name = 'deadlock_timeout';
+end;
+
 -- The longest time that a statement of ours may wait for locks: a deadlock is looked for after
 -- deadlock_timeout, and who waits less than twice as long kills no build.
 create or replace function jobs_internal.longest_lock_timeout()
@@ -73,8 +83,7 @@ returns interval
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select 1.8 * s.setting::integer * interval '1 ms' from pg_settings as s
-  where s.name = 'deadlock_timeout';
+  select 1.8 * jobs_internal.deadlock_timeout();
 end;
 
 -- How a job of the calling login behaves: its kind, and its options with what holds without them.

@@ -1,8 +1,8 @@
 -- The parts of an operation and their phases, with the work in each: what the weights are made of.
 -- Read from the catalog by OID: nothing here opens a relation, or waits for a lock.
 
--- The tables that an operation works on, with their pages, rows, and the pages of their indexes; the
--- largest 200. What was never counted has the pages that the server's progress shows, if any.
+-- The tables that an operation works on, with their pages, rows, and the pages of their indexes;
+-- the largest 200. What was never counted has the pages that the server's progress shows, if any.
 create or replace function jobs_internal.operation_tables(p_tables oid[], p_row jsonb)
 returns table (id oid, ids jsonb, pages numeric, to_scan numeric, tuples numeric,
     index_pages numeric, dead numeric, sample numeric, extended boolean)

@@ -38,15 +38,6 @@ begin
 end
 $$;
 
--- The phase in which a process is, as the server's progress shows it; null: none is shown.
-create or replace function jobs_internal.phase_of(p_pid integer, p_kind text)
-returns text
-language sql volatile security definer
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select jobs_internal.progress_row(p_pid, p_kind) ->> 'phase';
-end;
-
 -- Whether an operation waits for transactions of others in a phase, and does no work.
 create or replace function jobs_internal.is_wait(p_phase text)
 returns boolean

@@ -1,8 +1,8 @@
 -- Recipes: steps for jobs.enqueue_steps, as a person would write them, of changes that take several
 -- statements to be polite. Names are looked up with the caller's path (recipe_relation); the rest
 -- reads catalogs by OID and writes names in full. Each step has a
--- post-condition that is true once it is done, so that steps that were cut off may be enqueued again
--- as they are, and a way back that does no harm where there is nothing to take back.
+-- post-condition that is true once it is done, so that steps that were cut off may be enqueued
+-- again as they are, and a way back that does no harm where there is nothing to take back.
 
 -- Refuse a recipe. Errors: PW085.
 create or replace function jobs_internal.refuse_recipe(p_message text, p_detail text, p_hint text)

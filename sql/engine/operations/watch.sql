@@ -101,7 +101,7 @@ end;
 -- Whether a concurrent build has waited for transactions of others for longer than it may in its
 -- present phase: {why, pids, detail}; null: it has not. The server does not say when a phase
 -- began; the lock that it waits for says since when, and a phase may wait for several in turn, so
--- the time is kept with the phase (note_progress).
+-- the time is kept with the phase (note_progress, which this look has called before).
 create or replace function jobs_internal.waited_too_long(p_pid integer,
     p_operation jobs_internal.operation, p_wait_ms bigint)
 returns jsonb
@@ -109,17 +109,13 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   select jsonb_build_object('why', 'wait_timeout', 'pids', to_jsonb(pg_blocking_pids(p_pid)),
-    'detail', format('It was in its phase "%s" for %s ms.', p.phase,
-      (extract(epoch from clock_timestamp() - f.started_at) * 1000)::bigint))
-  from (select jobs_internal.phase_of(p_pid, p_operation.kind) as phase) as p
-  join lateral (
-    select h.started_at from jobs_internal.phase as h
-    where h.job_id = p_operation.job_id and h.attempt = p_operation.attempt and h.phase = p.phase
-      and h.finished_at is null
-    order by h.n desc limit 1
-  ) as f on true
-  where p.phase like 'waiting for%'
-    and clock_timestamp() > f.started_at + p_wait_ms * interval '1 ms';
+    'detail', format('It was in its phase "%s" for %s ms.', h.phase,
+      (extract(epoch from clock_timestamp() - h.started_at) * 1000)::bigint))
+  from jobs_internal.phase as h
+  where h.job_id = p_operation.job_id and h.attempt = p_operation.attempt
+    and h.phase = p_operation.phase and h.finished_at is null and jobs_internal.is_wait(h.phase)
+    and clock_timestamp() > h.started_at + p_wait_ms * interval '1 ms'
+  order by h.n desc limit 1;
 end;
 
 -- Why the calling session lets its child give way in this attempt: {why, pids, detail}; null: it

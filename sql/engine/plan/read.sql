@@ -77,8 +77,8 @@ end
 $$;
 
 -- What the names of a statement mean under the caller's path and rights: as look_up, and types:
--- {as written: {oid, modifier}}, index_bytes: about how large an index of its columns is. Invoker on
--- purpose. Errors: PW061 nothing bears the name, PW062 the
+-- {as written: {oid, modifier}}, index_bytes: about how large an index of its columns is. Invoker
+-- on purpose. Errors: PW061 nothing bears the name, PW062 the
 -- caller may not do that to it. p_strict false: what is missing is left out.
 create or replace function jobs_internal.look_up_for_plan(p_read jsonb, p_strict boolean)
 returns jsonb

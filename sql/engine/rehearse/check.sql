@@ -47,8 +47,8 @@ end
 $$;
 
 -- The relations that this session has locked at ROW EXCLUSIVE or stronger, catalogs and its
--- temporary ones apart. p_known: the relations that there were before: one that is gone was dropped,
--- and one that came and went with a statement is none of them.
+-- temporary ones apart. p_known: the relations that there were before: one that is gone was
+-- dropped, and one that came and went with a statement is none of them.
 create or replace function jobs_internal.real_locks(p_known oid[])
 returns table (relation oid, mode text)
 language sql volatile

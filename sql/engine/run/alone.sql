@@ -48,11 +48,12 @@ begin
     if p_objects is not null then
       perform jobs_internal.store_object(p_item.job_id, p_objects);
     end if;
-    v_hold := jobs_internal.start_operation(p_item.job_id, v_item.attempt);
   end if;
-  if v_hold is null
-    and not jobs_internal.start_isolated_run(p_session, p_item.job_id, v_item.attempt) then
+  -- what writes down that an operation starts comes last: nothing puts the start off after it
+  if not jobs_internal.start_isolated_run(p_session, p_item.job_id, v_item.attempt) then
     v_hold := interval '0.2 seconds';
+  elsif p_item.call_template_id is null then
+    v_hold := jobs_internal.start_operation(p_item.job_id, v_item.attempt);
   end if;
   if v_hold is not null then
     execute format('update pgmq.%I set vt = pg_catalog.clock_timestamp() + $2 where msg_id = $1',

@@ -1,7 +1,7 @@
 -- What a worker session learns from the attempts that it has run.
 
--- Sums of attempts that ran in a lane, for each call template. Not in the state of the session, which
--- would be copied for each job that runs alone.
+-- Sums of attempts that ran in a lane, for each call template. Not in the state of the session,
+-- which would be copied for each job that runs alone.
 create or replace function jobs_internal.run_stats_of(p_lane integer,
     p_results jobs_internal.attempt_result[])
 returns jobs_internal.run_stats[]

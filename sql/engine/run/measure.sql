@@ -33,8 +33,8 @@ begin
 end
 $$;
 
--- Run an EXPLAIN of a job, and lay its rows aside: how many there were, and the text, of which 20 kB
--- are kept, or as much as the result of a job may have. Invoker: it is the owner's.
+-- Run an EXPLAIN of a job, and lay its rows aside: how many there were, and the text, of which 20
+-- kB are kept, or as much as the result of a job may have. Invoker: it is the owner's.
 create or replace function jobs_internal.run_explain(p_statement text)
 returns void
 language plpgsql volatile

@@ -2,8 +2,8 @@
 --
 -- To parse, plan and start a statement takes as long as a short job. So jobs that stand side by
 -- side in a chunk, and whose calls would give the same by a statement of their own
--- (jobs_internal.chunk_call), are called by one. Before and after each call stand begin_in_a_row and
--- end_in_a_row, which are also those of a job that has a statement of its own
+-- (jobs_internal.chunk_call), are called by one. Before and after each call stand begin_in_a_row
+-- and end_in_a_row, which are also those of a job that has a statement of its own
 -- (run_without_savepoint): a name, a time limit, a start; an end, and a session that is reset.
 --
 -- These run as the owner, in a session that was authenticated as the owner, so they are invoker.

@@ -1,6 +1,6 @@
 -- A top-level statement from its start to its end: what it works on is noted, what an earlier
--- attempt left is dropped, old transactions are waited for (option wait_for_snapshots), it runs in a
--- child session (child.sql), and how it ended is judged (operations/condition.sql).
+-- attempt left is dropped, old transactions are waited for (option wait_for_snapshots), it runs in
+-- a child session (child.sql), and how it ended is judged (operations/condition.sql).
 --
 -- States and commits: note_identity is committed before the child is launched, so that a watcher
 -- that dies leaves it to the next attempt; what the watcher sees being built is committed when it

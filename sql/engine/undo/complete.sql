@@ -59,8 +59,8 @@ begin
 end
 $$;
 
--- Complete the way back of a statement that has ended well, in the transaction of its end. What goes
--- wrong here is no error of the job. Writes: operation, step.
+-- Complete the way back of a statement that has ended well, in the transaction of its end. What
+-- goes wrong here is no error of the job. Writes: operation, step.
 create or replace function jobs_internal.complete_way_back(p_job bigint)
 returns void
 language plpgsql volatile security definer

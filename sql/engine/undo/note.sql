@@ -1,6 +1,6 @@
 -- The way back of an operation: how things stood is noted before its first attempt, what it made is
--- added when it has succeeded. Both are facts by OID; the statements are written when they are asked
--- for (way_back.sql), with the names that things bear then.
+-- added when it has succeeded. Both are facts by OID; the statements are written when they are
+-- asked for (way_back.sql), with the names that things bear then.
 --
 -- States and commits: of a statement in a transaction both are part of that transaction. Of one at
 -- top level the first is committed before its child session is launched, the second with its end.
@@ -147,8 +147,8 @@ begin atomic
     and o.owner = jobs_internal.caller() and not coalesce(o.before ? 'way_back', false));
 end;
 
--- Note how things stand, before the statement of a job runs. Invoker on purpose: names are looked up
--- and statistics read with the owner's rights. p_path: that of the statement; null: that of now.
+-- Note how things stand, before the statement of a job runs. Invoker on purpose: names are looked
+-- up and statistics read with the owner's rights. p_path: that of the statement; null: that of now.
 -- Leaves the session with the path that it has. What cannot be read is no error of the job.
 -- Errors: PW067 in a transaction, where the job is a way back that must not be run any more.
 create or replace function jobs_internal.note_way_back(p_job bigint, p_path text default null)

@@ -4,8 +4,8 @@
 -- job.
 
 -- The way back of a job, as things are now: the statements, and with which path and settings they
--- run. Of a job of several steps those of the steps that are done, the last one first; what needs no
--- way back (VALIDATE, VACUUM, ...) and what is gone by itself is left out there.
+-- run. Of a job of several steps those of the steps that are done, the last one first; what needs
+-- no way back (VALIDATE, VACUUM, ...) and what is gone by itself is left out there.
 -- Returns: refusal: why there are none; came_later: because it would destroy what came later.
 create or replace function jobs_internal.undo_statements(p_job bigint, out statements text[],
     out path text, out settings jsonb, out refusal text, out came_later boolean)
@@ -122,7 +122,8 @@ begin
 end
 $$;
 
--- Does the work of jobs.undo. Locks: operation. Writes: operation; see store_statement and store_steps.
+-- Does the work of jobs.undo. Locks: operation. Writes: operation; see store_statement and
+-- store_steps.
 create or replace function jobs_internal.undo(id bigint)
 returns bigint
 language plpgsql volatile security definer

@@ -95,8 +95,8 @@ begin
         end if;
       end if;
       -- Dead entries at the beginning of the lane cost a walk at each claim, so a claim starts
-      -- behind the last one; from scan_start again once a second, for messages that were committed late or
-      -- came back.
+      -- behind the last one; from scan_start again once a second, for messages that were committed
+      -- late or came back.
       v_after := v_scan_start;
       v_full_scan_at := v_now;
       if v_session.lane_id = v_lane.id and v_session.full_scan_at > v_now - interval '1 second' then

@@ -1,4 +1,5 @@
--- What the scenarios of hostile jobs run, in a schema of its own. Applied as the administrator, in the database of the jobs.
+-- What the scenarios of hostile jobs run, in a schema of its own. Applied as the administrator, in
+-- the database of the jobs.
 
 create schema hostile authorization app;
 
@@ -179,7 +180,8 @@ begin
   raise exception 'on purpose';
 end $$;
 
--- Says what it found in its session; nothing is what it should find. It looks before it writes: its write must work too.
+-- Says what it found in its session; nothing is what it should find. It looks before it writes: its
+-- write must work too.
 create function hostile.look() returns text[]
 language plpgsql as $$
 declare
@@ -264,7 +266,8 @@ begin
 end $$;
 reset role;
 
--- SIGKILL to its own backend: the server restarts as if one of its processes had crashed. It takes a superuser's program to do so.
+-- SIGKILL to its own backend: the server restarts as if one of its processes had crashed. It takes
+-- a superuser's program to do so.
 create function hostile.die() returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
