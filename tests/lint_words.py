@@ -2,9 +2,9 @@
 
 A sentence says who does what, in the nouns of the field: "a worker session", "the supervisor",
 "another transaction". So the words of `VAGUE` are refused in documents and code, and lines over
-`WIDTH` characters in documents and in comments of SQL (of code, ruff and sqlfluff look at those). Apart are blocks of code
-and output, what cannot be broken (a URL, a row of a table, a line of one word),
-and the lines of docs/reference, most of which docs/generate.py writes.
+`WIDTH` characters in documents and in comments of SQL (of code, ruff and sqlfluff look at those).
+Apart are blocks of code and output, what cannot be broken (a URL, a row of a table, a line of one
+word), and the lines of docs/reference, most of which docs/generate.py writes.
 
 In SQL no purpose is said twice, above what is made and in its comment. Each function lies in a
 room: those of schema jobs in sql/api/, the others in a directory of sql/engine/, in setup/, or in
