@@ -217,6 +217,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 
 -- The way back of an operation.
 \ir engine/undo/reasons.sql
+\ir engine/undo/leaves.sql
 \ir engine/undo/way_back.sql
 \ir engine/undo/statistics.sql
 \ir engine/undo/note.sql

@@ -73,6 +73,7 @@ CLOSED = {
         "child_verdict",
         "clear_leftover",
         "wait_for_old_transactions",
+        "note_before",
         "run_top_level",
     ]
 }
@@ -101,7 +102,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "jobs_internal.canonical_many", "jobs_internal.try_settings",
             "jobs_internal.callers_path", "jobs_internal.found_by", "jobs_internal.look_up",
             "jobs_internal.note_identity", "jobs_internal.note_object", "jobs_internal.objects_of",
-            "jobs_internal.note_way_back", "jobs.rehearse", "jobs_internal.run_under",
+            "jobs_internal.note_way_back", "jobs_internal.facts_of",
+            "jobs_internal.facts_in_transaction", "jobs.rehearse", "jobs_internal.run_under",
             "jobs_internal.ask_under",
             "jobs_internal.ask", "jobs_internal.first_skipped_table",
             "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.enqueue_steps",

@@ -22,4 +22,5 @@ The way back is the rollback that was given, else what is known of its kind: a n
 'taken back, the last one first. jobs.plan says before what it will be.
 Errors: PW030; PW064 it has not ended, PW065 it is taken back already, PW066 there is no way back, '
 'PW067 it would destroy what came later: an index with another definition now, a name that is '
-'taken, ...';
+'taken, ...; 55P03 another session is taking it back, a retry helps. What was there before the '
+'job, or came while it waited, is not its own, and stays.';

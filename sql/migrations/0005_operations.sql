@@ -247,6 +247,7 @@ create type jobs_internal.rehearsal_line as (
 );
 
 alter type jobs_internal.worker_state add attribute held_until timestamptz;
+alter type jobs_internal.attempt_result add attribute way_back jsonb;
 
 -- Jobs that wait to build an index concurrently do not start side by side, as before; other
 -- operations that were enqueued before have no row.

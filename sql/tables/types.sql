@@ -62,7 +62,9 @@ create type jobs_internal.attempt_result as (
   buffers_hit bigint,
   buffers_read bigint,
   buffers_dirtied bigint,
-  temp_bytes bigint
+  temp_bytes bigint,
+  -- of a statement in a transaction: how things stood before it (facts_in_transaction)
+  way_back jsonb
 );
 
 -- How some jobs of a claim were run together.

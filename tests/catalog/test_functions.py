@@ -14,7 +14,10 @@ UNPINNED = {
     "jobs.publish": "looks a name up for the caller",
     "jobs.enqueue_sql": "tries settings for the caller",
     "jobs.enqueue_steps": "tries settings for the caller",
+    "jobs_internal.facts_of": "looks names up with the owner's path",
+    "jobs_internal.facts_in_transaction": "looks names up with the owner's path",
     "jobs_internal.note_way_back": "looks names up with the owner's path",
+    "jobs_internal.note_before": "commits",
     "jobs.rehearse": "looks names up for the caller",
     "jobs_internal.run_under": "runs the statement under the path that it is given",
     "jobs_internal.ask_under": "runs the condition under the path that it is given",
@@ -115,6 +118,7 @@ CATCHING = {
         (
             *("jobs.log", "jobs.progress", "jobs_internal.claim", "jobs_internal.clear_leftover"),
             "jobs_internal.wait_for_old_transactions",
+            "jobs_internal.note_before",
             "jobs_internal.run_top_level",
             *(
                 *(

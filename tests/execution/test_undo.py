@@ -1,83 +1,22 @@
 """jobs.undo takes back what a statement job did, and nothing that came later."""
 
-from typing import Any
-
-import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from stage import put, put_sql, state
+from stage import age_history, put, put_sql, state, step_history
 from support import Database
 
-TABLES = """
-create table app.events (id integer primary key, at timestamptz, n integer, kind text);
-insert into app.events select i, now(), i % 10, 'k' || i % 3 from generate_series(1, 500) as i;
-create table app.parts (a integer not null) partition by range (a);
-create table app.parts_1 partition of app.parts for values from (0) to (10);
-create table app.parts_2 partition of app.parts for values from (10) to (20);
-"""
-REFERS = "create table app.r (n int, id int, foreign key (n, id) references app.events (n, id))"
-#: What makes an index what it is, without its OID.
-INDEXES = (
-    "select n.nspname || '.' || c.relname, pg_get_indexdef(i.indexrelid), i.indisvalid,"
-    " obj_description(i.indexrelid), i.indisclustered, (select array_agg(a.attstattarget order by"
-    " a.attnum) from pg_attribute as a where a.attrelid = i.indexrelid)"
-    " from pg_index as i join pg_class as c on c.oid = i.indexrelid"
-    " join pg_namespace as n on n.oid = c.relnamespace where n.nspname = 'app' order by 1"
+from .taken_back import (
+    CONSTRAINTS,
+    INDEXES,
+    NOT_NULL,
+    PARENTS,
+    REFERS,
+    SIZES,
+    STATISTICS,
+    ran,
+    refused,
+    undone,
 )
-CONSTRAINTS = (
-    "select conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated"
-    " from pg_constraint where connamespace = 'app'::regnamespace order by 1, 2"
-)
-PARENTS = "select inhrelid::regclass::text, inhparent::regclass::text from pg_inherits order by 1"
-NOT_NULL = (
-    "select attrelid::regclass::text, attname, attnotnull from pg_attribute"
-    " where attrelid in ('app.events'::regclass, 'app.parts'::regclass) order by 1, 2"
-)
-STATISTICS = (
-    "select to_jsonb(s) from pg_stats as s where s.schemaname = 'app'"
-    " order by s.tablename, s.attname, s.inherited"
-)
-SIZES = (
-    "select oid::bigint, relpages, reltuples from pg_class where relnamespace = 'app'::regnamespace"
-    " and relkind in ('r', 'i', 'p', 'I') order by 1"
-)
-
-
-@pytest.fixture
-def tables(database: Database) -> Database:
-    """A database with tables of app."""
-    database.run(TABLES)
-    return database
-
-
-def _ran(database: Database, statement: str, **options: Any) -> int:
-    job = put_sql(database, statement, **options)
-    database.drain()
-    assert state(database, job) == "succeeded", database.job(job, role="postgres")
-    return job
-
-
-def _undone(database: Database, job: int) -> int:
-    """Take a job back; gives the job that did."""
-    by = int(database.value("select jobs.undo(%s)", [job]))
-    database.drain()
-    assert state(database, by) == "succeeded", database.job(by, role="postgres")
-    return by
-
-
-def _refused(database: Database, code: str, job: int, *, role: str = "app") -> str:
-    """See that a job cannot be taken back, and that nothing was enqueued; gives the reason."""
-    jobs = "select count(*) from jobs_internal.job"
-    before = database.admin(jobs)
-    with pytest.raises(psycopg.Error) as caught:
-        database.value("select jobs.undo(%s)", [job], role=role)
-    said = caught.value.diag
-    assert caught.value.sqlstate == code, caught.value
-    assert said.message_detail
-    assert said.message_hint
-    assert database.admin(jobs) == before
-    return f"{said.message_primary}. {said.message_detail}"
-
 
 UNDONE = (
     "create index concurrently on app.events (n)",
@@ -92,6 +31,8 @@ UNDONE = (
     "alter table app.events alter n set not null",
     "alter table app.parts detach partition app.parts_1",
     "alter table app.parts detach partition app.parts_1 concurrently",
+    "alter table app.parts attach partition app.spare for values from (20) to (30)",
+    "alter table app.parts attach partition app.spare default",
 )
 
 
@@ -100,10 +41,10 @@ def test_what_was_made_is_gone_again(tables: Database, statement: str) -> None:
     """Indexes, constraints, NOT NULL and partitions are as before; both jobs name each other."""
     looks = (INDEXES, CONSTRAINTS, PARENTS, NOT_NULL)
     before = [tables.admin(look) for look in looks]
-    job = _ran(tables, statement)
+    job = ran(tables, statement)
     between = [tables.admin(look) for look in looks]
 
-    by = _undone(tables, job)
+    by = undone(tables, job)
 
     assert between != before
     assert [tables.admin(look) for look in looks] == before
@@ -126,38 +67,38 @@ def test_a_dropped_index_comes_back_as_it_was(tables: Database, how: str) -> Non
     )
     before = tables.admin(INDEXES)
     for name in ("plain", '"Rich"'):
-        job = _ran(tables, how.format(name))
+        job = ran(tables, how.format(name))
         assert tables.admin(INDEXES) != before
 
-        _undone(tables, job)
+        undone(tables, job)
 
         assert tables.admin(INDEXES) == before
 
 
 def test_an_undo_can_be_undone(tables: Database) -> None:
     """There and back, and back again."""
-    job = _ran(tables, "create index concurrently fresh on app.events (n)")
+    job = ran(tables, "create index concurrently fresh on app.events (n)")
     made = tables.admin(INDEXES)
-    by = _undone(tables, job)
+    by = undone(tables, job)
 
-    _undone(tables, by)
+    undone(tables, by)
     assert tables.admin(INDEXES) == made
 
-    _undone(tables, job)
+    undone(tables, job)
     assert tables.admin(INDEXES) != made
 
 
 def test_an_index_that_was_rebuilt_is_found(tables: Database) -> None:
     """REINDEX CONCURRENTLY gives it another OID; a rename is no change either."""
     before = tables.admin(INDEXES)
-    job = _ran(tables, "create index concurrently fresh on app.events (n)")
+    job = ran(tables, "create index concurrently fresh on app.events (n)")
     tables.run("reindex index concurrently app.fresh")
-    _undone(tables, job)
+    undone(tables, job)
     assert tables.admin(INDEXES) == before
 
-    job = _ran(tables, "create index concurrently fresh on app.events (n)")
+    job = ran(tables, "create index concurrently fresh on app.events (n)")
     tables.run("alter index app.fresh rename to other_name")
-    _undone(tables, job)
+    undone(tables, job)
     assert tables.admin(INDEXES) == before
 
 
@@ -197,18 +138,18 @@ def test_what_came_later_is_not_destroyed(
 ) -> None:
     """Refused with the reason; what came later stands."""
     tables.run("create index old on app.events (kind, n)")
-    job = _ran(tables, statement)
+    job = ran(tables, statement)
     tables.run(later)
     before = tables.admin(INDEXES)
 
-    assert why in _refused(tables, "PW067", job)
+    assert why in refused(tables, "PW067", job)
     assert tables.admin(INDEXES) == before
 
 
 @pytest.mark.parametrize("how", ["create index", "create index concurrently"])
 def test_what_comes_before_the_way_back_runs_stops_it(tables: Database, how: str) -> None:
     """Between the call and the run the index got another definition: it stays."""
-    job = _ran(tables, f"{how} fresh on app.events (n)")
+    job = ran(tables, f"{how} fresh on app.events (n)")
     by = int(tables.value("select jobs.undo(%s)", [job]))
     tables.run("drop index app.fresh; create index fresh on app.events (n desc)")
     tables.drain()
@@ -219,7 +160,7 @@ def test_what_comes_before_the_way_back_runs_stops_it(tables: Database, how: str
 
 def test_in_a_transaction_too(tables: Database) -> None:
     """A way back that does not need a session of its own is looked at again as well."""
-    job = _ran(tables, "alter table app.events add constraint one unique (n, id)")
+    job = ran(tables, "alter table app.events add constraint one unique (n, id)")
     by = int(tables.value("select jobs.undo(%s)", [job]))
     tables.run(REFERS)
     tables.drain()
@@ -244,7 +185,7 @@ def test_where_there_is_no_way_back_the_reason_is_said(
     tables: Database, statement: str, why: str
 ) -> None:
     """PW066, with why."""
-    assert why in _refused(tables, "PW066", _ran(tables, statement))
+    assert why in refused(tables, "PW066", ran(tables, statement))
 
 
 def test_a_rollback_that_was_given_wins(tables: Database) -> None:
@@ -261,8 +202,8 @@ def test_a_rollback_that_was_given_wins(tables: Database) -> None:
             )
         )
     tables.drain()
-    _undone(tables, job)
-    _undone(tables, other)
+    undone(tables, job)
+    undone(tables, other)
 
     assert tables.value("select to_regclass('app.taken_back') is not null")
     assert tables.value("select n from app.events where id = 1") == 0
@@ -273,34 +214,60 @@ def test_states_and_owners(tables: Database) -> None:
     is a call.
     """
     waiting = put_sql(tables, "create index on app.events (n)", run_at="2100-01-01")
-    assert "scheduled" in _refused(tables, "PW064", waiting)
+    assert "scheduled" in refused(tables, "PW064", waiting)
     tables.run("select jobs.cancel(%s)", [waiting])
-    assert "cancelled" in _refused(tables, "PW066", waiting)
+    assert "cancelled" in refused(tables, "PW066", waiting)
 
     failed = put_sql(tables, "create index on app.no_such (n)", max_attempts=1)
     tables.drain()
-    assert "not done" in _refused(tables, "PW066", failed)
+    assert "not done" in refused(tables, "PW066", failed)
 
-    job = _ran(tables, "create index on app.events (n)")
-    assert "no job" in _refused(tables, "PW030", job, role="other")
+    job = ran(tables, "create index on app.events (n)")
+    assert "no job" in refused(tables, "PW030", job, role="other")
     by = int(tables.value("select jobs.undo(%s)", [job]))
-    assert f"By job {by}, which is queued" in _refused(tables, "PW065", job)
+    assert f"By job {by}, which is queued" in refused(tables, "PW065", job)
     tables.drain()
-    assert f"By job {by}, which is succeeded" in _refused(tables, "PW065", job)
-    assert "no job" in _refused(tables, "PW030", 10**9)
+    assert f"By job {by}, which is succeeded" in refused(tables, "PW065", job)
+    assert "no job" in refused(tables, "PW030", 10**9)
 
     call = put(tables, "pg_catalog.now")
     tables.drain()
-    assert "not noted" in _refused(tables, "PW066", call)
+    assert "not noted" in refused(tables, "PW066", call)
+
+
+def test_a_way_back_whose_job_is_forgotten_does_not_run(tables: Database) -> None:
+    """The history of the job goes while its way back waits: it fails, and says why."""
+    tables.admin("select jobs.create_queue('brief', retention => '1 hour')")
+    step_history(tables)
+    jobs = [
+        ran(tables, "create index fresh on app.events (n)", queue="brief"),
+        ran(tables, "create index concurrently later on app.events (kind)", queue="brief"),
+        ran(tables, "alter table app.events add constraint one check (n > -1)", queue="brief"),
+    ]
+    undoing = [int(tables.value("select jobs.undo(%s)", [job])) for job in jobs]
+    age_history(tables, "2 hours")
+    step_history(tables)
+    before = tables.admin(INDEXES), tables.admin(CONSTRAINTS)
+
+    tables.drain()
+
+    for job, by in zip(jobs, undoing, strict=True):
+        assert not tables.admin("select 1 from jobs_internal.finished where id = %s", [job])
+        error = tables.job(by)["error"]
+        assert (error["sqlstate"], error["message"]) == (
+            "PW066",
+            f"what job {job} did is not known any more",
+        )
+    assert (tables.admin(INDEXES), tables.admin(CONSTRAINTS)) == before
 
 
 def test_after_a_way_back_that_was_cancelled_another_may_come(tables: Database) -> None:
     """What was not taken back can be."""
-    job = _ran(tables, "create index fresh on app.events (n)")
+    job = ran(tables, "create index fresh on app.events (n)")
     by = tables.value("select jobs.undo(%s)", [job])
     tables.run("select jobs.cancel(%s)", [by])
 
-    assert _undone(tables, job) != by
+    assert undone(tables, job) != by
     assert tables.value("select to_regclass('app.fresh')") is None
 
 
@@ -319,7 +286,7 @@ def test_steps_are_taken_back_the_last_one_first(tables: Database) -> None:
     tables.drain()
     assert state(tables, job) == "failed"
 
-    by = _undone(tables, job)
+    by = undone(tables, job)
 
     assert (tables.admin(INDEXES), tables.admin(CONSTRAINTS)) == before
     assert [
@@ -342,10 +309,10 @@ def test_statistics_come_back(tables: Database) -> None:
         "insert into app.events select i, now(), i, 'new' from generate_series(501, 3000) i;"
         "insert into app.parts select i % 20 from generate_series(1, 400) as i"
     )
-    job = _ran(tables, "analyze app.events, app.parts")
+    job = ran(tables, "analyze app.events, app.parts")
     assert tables.admin(STATISTICS) != statistics
 
-    _undone(tables, job)
+    undone(tables, job)
 
     assert tables.admin(STATISTICS) == statistics
     assert tables.admin(SIZES) == sizes

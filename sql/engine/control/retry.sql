@@ -8,22 +8,13 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_by record;
+  v_by record := jobs_internal.taken_back_by(p_job);
 begin
-  select u.id, u.state into v_by
-  from jobs_internal.operation as o
-  cross join lateral (
-    select j.id, j.state from jobs_internal.job as j where j.id = o.undone_by
-    union all
-    select f.id, f.state from jobs_internal.finished as f
-    where f.id = o.undone_by and f.state = 'succeeded'
-  ) as u
-  where o.job_id = p_job;
-  if found then
+  if v_by.id is not null then
     raise exception using errcode = 'PW065', message = format('job %s is taken back', p_job),
       detail = format('By job %s, which is %s.', v_by.id, v_by.state),
-      hint = 'Enqueue it again as a new job. A retry helps only when that one was cancelled or has '
-        'failed.';
+      hint = 'Enqueue it again as a new job. A retry helps only when that one was cancelled, has '
+        'failed, or was taken back itself.';
   end if;
 end
 $$;

@@ -179,7 +179,7 @@ begin
 
   if v_outcome = 'succeeded' and v_job.call_template_id is null then
     v_task := jobs_internal.task_name(v_job.id, null);
-    v_step := jobs_internal.end_step(v_job.id, p_result.result);
+    v_step := jobs_internal.end_step(v_job.id, p_result, v_job.verify);
   end if;
   if v_step ->> 'next' is not null and v_cancelled then
     -- the request came too late for this step, and holds for the next one

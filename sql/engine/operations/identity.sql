@@ -6,6 +6,7 @@
 -- (found_by: invoker); the rest is read by OID.
 
 -- The columns that make an index what it is, for comparison with another one of the same table.
+-- Expressions and the condition as they are stored: pg_get_expr would lock the table, and wait.
 create or replace function jobs_internal.index_definition(p_index oid)
 returns text
 language sql stable
@@ -13,8 +14,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select md5(row(i.indrelid, i.indkey::text, i.indclass::text, i.indcollation::text,
         i.indoption::text, i.indisunique, i.indnullsnotdistinct,
-    pg_get_expr(i.indexprs, i.indrelid), pg_get_expr(i.indpred, i.indrelid), c.relam,
-      c.reloptions)::text)
+    i.indexprs::text, i.indpred::text, c.relam, c.reloptions)::text)
   from pg_index as i
   join pg_class as c on c.oid = i.indexrelid
   where i.indexrelid = p_index;

@@ -188,7 +188,7 @@ begin
       format('It was read as: %s.', coalesce(v_read ->> 'kind', 'something else')),
       'Pass (column, ...), with what may follow it in CREATE INDEX.');
   end if;
-  v_back := regexp_replace(pg_get_indexdef(p_index), ' INDEX ', ' INDEX CONCURRENTLY ');
+  v_back := jobs_internal.create_index_text(p_index);
   return jsonb_build_array(
     jobs_internal.recipe_step(v_create,
       jobs_internal.index_is_there(v_new, v_old.table, null)

@@ -50,9 +50,11 @@ $$;
 
 -- The step at which a job ended well is done, and the next one is the current one.
 -- What takes a statement back is completed here, of any job.
+-- p_unseen: the attempt before this one ended unseen, at top level.
 -- Returns: {step, steps, next: its number, null after the last one}; null: it is no job of steps.
 -- Writes: step, operation; see load_step.
-create or replace function jobs_internal.end_step(p_job bigint, p_result jsonb)
+create or replace function jobs_internal.end_step(p_job bigint,
+    p_result jobs_internal.attempt_result, p_unseen boolean)
 returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -61,9 +63,10 @@ declare
   v_n integer;
   v_steps integer;
 begin
-  perform jobs_internal.complete_way_back(p_job);
+  perform jobs_internal.complete_way_back(p_job, p_result, p_unseen);
   update jobs_internal.step as s
-  set state = 'done', finished_at = clock_timestamp(), result = p_result,
+  set state = 'done', finished_at = clock_timestamp(), result = p_result.result,
+    way_back = coalesce(s.way_back, '{"missing": "what it made could not be noted"}'),
     identity = (select t.identity from jobs_internal.statement as t where t.job_id = p_job)
   where s.job_id = p_job and s.state = 'current'
   returning s.n into v_n;

@@ -61,7 +61,7 @@ begin
     elsif p_item.statement is null then
       v_ran := jobs_internal.run_call(p_item, v_ran, p_measure);
     else
-      perform jobs_internal.note_way_back(p_item.job_id);
+      v_ran.way_back := jobs_internal.facts_in_transaction(p_item.job_id);
       v_ran := jobs_internal.run_sql(p_item, v_ran, p_measure);
       if p_item.done_when is not null then
         v_asked := true;

@@ -21,13 +21,6 @@ begin
     -- what its names mean now: operations on one table do not start side by side
     case when p_item.call_template_id is null then jobs_internal.objects_of(p_item.job_id,
         jobs_internal.path_for(p_item.settings, p_item.path, p_state.path)) end);
-  if p_item.call_template_id is null and p_item.mode = 'alone'
-    and v_item.mode not in ('gone', 'held') then
-    -- here, and not in the transaction of the statement: its row would be locked to the end, and
-    -- no supervisor could note how far it is
-    perform jobs_internal.note_way_back(p_item.job_id,
-        jobs_internal.path_for(p_item.settings, p_item.path, p_state.path));
-  end if;
   commit;
   p_state.claim_open := false;
   p_state.chunk_size := 1;

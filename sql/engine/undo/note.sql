@@ -1,9 +1,11 @@
--- The way back of an operation: how things stood is noted before its first attempt, what it made is
--- added when it has succeeded. Both are facts by OID; the statements are written when they are
--- asked for (way_back.sql), with the names that things bear then.
+-- The way back of an operation: how things stood is read before it runs, what it made is added when
+-- it has succeeded. Both are facts by OID; the statements are written when they are asked for
+-- (way_back.sql), with the names that things bear then.
 --
--- States and commits: of a statement in a transaction both are part of that transaction. Of one at
--- top level the first is committed before its child session is launched, the second with its end.
+-- States and commits: of a statement in a transaction both are part of that transaction, so each
+-- attempt reads anew, and what others committed in between is theirs. Of one at top level the first
+-- is committed before its child session is launched, once for all attempts, the second with its
+-- end.
 -- They stand in operation.before, under way_back; of a job of several steps each step keeps its own
 -- (step.way_back).
 
@@ -33,7 +35,6 @@ begin atomic
     else jsonb_build_object('index', c.oid::bigint, 'table', i.indrelid::bigint, 'name', c.relname,
       'schema', c.relnamespace::bigint, 'on', jobs_internal.qualified(i.indrelid),
       'sql', jobs_internal.create_index_text(c.oid),
-      'tablespace', (select t.spcname from pg_tablespace as t where t.oid = c.reltablespace),
       'comment', obj_description(c.oid, 'pg_class'), 'clustered', i.indisclustered,
       'statistics', (select jsonb_object_agg(a.attnum, a.attstattarget) from pg_attribute as a
         where a.attrelid = c.oid and a.attstattarget >= 0),
@@ -89,55 +90,103 @@ begin
       jobs_internal.constraints_of(v_other) || jsonb_build_object('table', v_object::bigint,
         'partition', v_other::bigint, 'bound', (select pg_get_expr(c.relpartbound, c.oid)
           from pg_class as c where c.oid = v_other and c.relispartition),
+        'stored_bound', (select c.relpartbound::text
+          from pg_class as c where c.oid = v_other and c.relispartition),
         'check', pg_get_partition_constraintdef(v_other))
     when v_kind = 'analyze' then p_statistics end;
 end
 $$;
 
--- Keep the facts of an operation of the calling login, the first ones only: of an attempt that goes
--- on where another one was cut off, how things stood before that one. A way back that was given
--- wins. Writes: operation.
-create or replace function jobs_internal.store_before(p_job bigint, p_facts jsonb)
-returns void
-language sql volatile security definer
-set search_path = pg_catalog, pg_temp
-begin atomic
-  update jobs_internal.operation as o
-  set before = coalesce(o.before, '{}') || jsonb_build_object('way_back', case
-      when s.rollback_sql is not null then '{"given": true}'
-      when octet_length(p_facts::text) > 4000000 then '{"missing": "it would be too long"}'
-      else coalesce(p_facts, '{"missing": "how things stood before could not be read"}') end)
-  from jobs_internal.statement as s
-  where o.job_id = p_job and s.job_id = p_job and o.owner = jobs_internal.caller()
-    and not coalesce(o.before ? 'way_back', false);
-end;
-
--- The same, with the facts read here. What cannot be read is no error of the job.
-create or replace function jobs_internal.note_facts(p_job bigint, p_operation jsonb, p_found jsonb,
+-- The facts of an operation of the calling login; null: it is none. A way back that was given wins.
+-- What cannot be read is no error of the job. Errors: 55P03, 40P01, as what it reads may be locked.
+create or replace function jobs_internal.read_facts(p_job bigint, p_operation jsonb, p_found jsonb,
     p_statistics jsonb)
-returns void
-language plpgsql volatile security definer
+returns jsonb
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '1s'
 set exit_on_error = off
 as $$
 declare
+  v_given boolean := (select s.rollback_sql is not null
+    from jobs_internal.operation as o
+    join jobs_internal.statement as s on s.job_id = o.job_id
+    where o.job_id = p_job and o.owner = jobs_internal.caller());
   v_facts jsonb;
 begin
+  if v_given is not false then
+    return case when v_given then '{"given": true}'::jsonb end;
+  end if;
   begin
-    v_facts := jobs_internal.facts_before(p_operation, p_found, p_statistics);
+    v_facts := coalesce(jobs_internal.facts_before(p_operation, p_found, p_statistics),
+        '{"missing": "how things stood before could not be read"}');
   exception
-    when query_canceled then
+    when query_canceled or lock_not_available or deadlock_detected then
       raise;
     when others then
       v_facts := jsonb_build_object('missing', 'how things stood before could not be read: '
           || sqlerrm);
   end;
-  perform jobs_internal.store_before(p_job, v_facts);
+  return case when octet_length(v_facts::text) > 4000000 then '{"missing": "it would be too long"}'
+    else v_facts end;
 end
 $$;
 
--- Whether the way back of an operation of the calling login is still to be noted.
+-- The same, with the names of the statement looked up. Invoker on purpose: that, and statistics,
+-- are read with the owner's rights. p_path: that of the statement; null: that of now. Keeps no
+-- lock: one that the statement does not take could make a deadlock of it. Errors: as read_facts.
+create or replace function jobs_internal.facts_of(p_job bigint, p_path text)
+returns jsonb
+language plpgsql volatile
+set exit_on_error = off
+as $$
+declare
+  v_read record;
+  v_found pg_catalog.jsonb;
+  v_statistics pg_catalog.jsonb;
+  v_facts pg_catalog.jsonb;
+begin
+  v_read := jobs_internal.operation_text(p_job);
+  begin
+    if p_path is not null then
+      perform pg_catalog.set_config('search_path', p_path, false);
+    end if;
+    begin
+      v_found := jobs_internal.look_up(v_read.target, v_read.operation);
+      v_statistics := case when v_read.operation operator(pg_catalog.->>) 'kind'
+          operator(pg_catalog.=) 'analyze'
+        then jobs_internal.statistics_of(v_read.target, v_found) end;
+    exception
+      when query_canceled then
+        raise;
+      when others then
+        v_found := null;
+    end;
+    v_facts := jobs_internal.read_facts(p_job, v_read.operation, v_found, v_statistics);
+    -- its locks go, and the path comes back
+    raise exception using errcode = 'PW000', message = 'undo';
+  exception
+    when sqlstate 'PW000' then
+      null;
+  end;
+  return v_facts;
+end
+$$;
+
+-- The facts of a statement in a transaction, in that transaction and right before it runs; they go
+-- with the result of the attempt. Not into the row of the operation: that would be locked to the
+-- end, and no supervisor could note how far it is. Invoker on purpose.
+-- Errors: PW066, PW067 where the job is a way back that must not be run any more; 55P03, 40P01.
+create or replace function jobs_internal.facts_in_transaction(p_job bigint)
+returns jsonb
+language plpgsql volatile
+as $$
+begin
+  perform jobs_internal.assert_still_undoable(p_job);
+  return jobs_internal.facts_of(p_job, null);
+end
+$$;
+
+-- Whether the way back of an operation of the calling login, at top level, is still to be noted.
 create or replace function jobs_internal.notes_way_back(p_job bigint)
 returns boolean
 language sql stable security definer
@@ -147,45 +196,101 @@ begin atomic
     and o.owner = jobs_internal.caller() and not coalesce(o.before ? 'way_back', false));
 end;
 
--- Note how things stand, before the statement of a job runs. Invoker on purpose: names are looked
--- up and statistics read with the owner's rights. p_path: that of the statement; null: that of now.
--- Leaves the session with the path that it has. What cannot be read is no error of the job.
--- Errors: PW067 in a transaction, where the job is a way back that must not be run any more.
-create or replace function jobs_internal.note_way_back(p_job bigint, p_path text default null)
+-- Keep the facts of an operation of the calling login at top level, the first ones only: of an
+-- attempt that goes on where another one was cut off, how things stood before that one.
+-- Writes: operation.
+create or replace function jobs_internal.store_before(p_job bigint, p_facts jsonb)
 returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  update jobs_internal.operation as o
+  set before = coalesce(o.before, '{}') || jsonb_build_object('way_back', p_facts)
+  where o.job_id = p_job and o.owner = jobs_internal.caller() and p_facts is not null
+    and not coalesce(o.before ? 'way_back', false);
+end;
+
+-- Note how things stand, before the child session of a statement at top level is launched. Invoker
+-- on purpose. p_asks: whether a job that takes another one back is asked again whether it may; it
+-- always is before the first facts are noted.
+-- Returns: why it must not run (PW066, PW067), or not yet (55P03: something is locked; nothing is
+-- noted); null: it may.
+create or replace function jobs_internal.note_way_back(p_job bigint, p_path text, p_asks boolean)
+returns jsonb
 language plpgsql volatile
 set exit_on_error = off
+set lock_timeout = '1s'
 as $$
 declare
-  v_read record;
-  v_found pg_catalog.jsonb;
-  v_statistics pg_catalog.jsonb;
-  v_path pg_catalog.text;
+  v_notes pg_catalog.bool := jobs_internal.notes_way_back(p_job);
+  v_error pg_catalog.jsonb;
 begin
-  if p_path is null then
-    perform jobs_internal.assert_still_undoable(p_job);
+  if p_asks or v_notes then
+    v_error := jobs_internal.undo_error(p_job);
   end if;
-  if not jobs_internal.notes_way_back(p_job) then
-    return;
+  if v_error is null and v_notes then
+    perform jobs_internal.store_before(p_job, jobs_internal.facts_of(p_job, p_path));
   end if;
-  v_path := pg_catalog.current_setting('search_path');
-  v_read := jobs_internal.operation_text(p_job);
-  begin
-    if p_path is not null then
-      perform pg_catalog.set_config('search_path', p_path, false);
+  return v_error;
+exception
+  when lock_not_available or deadlock_detected then
+    return jobs_internal.error_object('55P03', 'what the statement works on is locked',
+      'How it stands is read before it runs.', 'Another attempt may help.');
+end
+$$;
+
+-- The same, until what it reads is not locked any more: the statement would wait for that as well.
+-- Commits after each look, of at most a second.
+-- p_error: why it must not run. p_result: with an outcome, if the attempt was stopped, or its time
+--   was over, while it waited.
+create or replace procedure jobs_internal.note_before(
+  p_item jobs_internal.work_item,
+  p_path text,
+  inout p_error jsonb,
+  inout p_result jobs_internal.attempt_result
+)
+language plpgsql
+as $$
+declare
+  v_started timestamptz := pg_catalog.clock_timestamp();
+  v_looked timestamptz;
+  v_error jsonb;
+begin
+  loop
+    v_looked := pg_catalog.clock_timestamp();
+    begin
+      v_error := jobs_internal.note_way_back(p_item.job_id, p_path,
+        p_item.attempt = 1 and p_item.verify is not true);
+      if v_error ->> 'sqlstate' = '55P03' then
+        perform pg_catalog.pg_sleep(0.1);
+      end if;
+    exception
+      when query_canceled then
+        -- as in run_child: else it was only woken up
+        if pg_catalog.clock_timestamp() >= v_looked then
+          p_result := jobs_internal.interrupted_result(p_item, v_started, null);
+        end if;
+        v_error := '{"sqlstate": "55P03"}';
+    end;
+    commit;
+    if p_result.outcome is null and v_error ->> 'sqlstate' = '55P03' then
+      if jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
+        p_result := jobs_internal.interrupted_result(p_item, v_started, null);
+      elsif p_item.timeout_ms is not null
+        and pg_catalog.clock_timestamp() > v_started + p_item.timeout_ms * interval '1 ms' then
+        p_result.job_id := p_item.job_id;
+        p_result.attempt := p_item.attempt;
+        p_result.started_at := v_started;
+        p_result.finished_at := pg_catalog.clock_timestamp();
+        p_result.outcome := 'timed_out';
+        p_result.error := jobs_internal.stop_error('timed_out',
+            p_item.timeout_ms * interval '1 ms', 'What the statement works on is locked.');
+      end if;
     end if;
-    v_found := jobs_internal.look_up(v_read.target, v_read.operation);
-    perform pg_catalog.set_config('search_path', v_path, false);
-    v_statistics := case when v_read.operation operator(pg_catalog.->>) 'kind'
-        operator(pg_catalog.=) 'analyze'
-      then jobs_internal.statistics_of(v_read.target, v_found) end;
-  exception
-    when query_canceled then
-      raise;
-    when others then
-      perform pg_catalog.set_config('search_path', v_path, false);
-      v_found := null;
-  end;
-  perform jobs_internal.note_facts(p_job, v_read.operation, v_found, v_statistics);
+    exit when p_result.outcome is not null or v_error ->> 'sqlstate' is distinct from '55P03';
+  end loop;
+  if p_result.outcome is null then
+    p_error := coalesce(p_error, v_error);
+  end if;
 end
 $$;

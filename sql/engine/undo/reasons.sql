@@ -44,15 +44,31 @@ begin atomic
   where c.oid = p_relation;
 end;
 
--- The statement that makes an index anew; CONCURRENTLY, but for a partitioned table.
+-- The statement that makes an index anew, where it is; CONCURRENTLY, but for a partitioned table.
+-- pg_get_indexdef leaves the tablespace out, which stands before the condition.
 create or replace function jobs_internal.create_index_text(p_index oid)
 returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select case when c.relkind = 'i' then regexp_replace(pg_get_indexdef(c.oid),
-      '^CREATE( UNIQUE)? INDEX ', 'CREATE\1 INDEX CONCURRENTLY ') else pg_get_indexdef(c.oid) end
+  select case when c.relkind = 'i' then regexp_replace(
+        case when t.spcname is null then d.text else left(d.text, d.at - 1)
+          || format(' TABLESPACE %I', t.spcname) || substr(d.text, d.at) end,
+        '^CREATE( UNIQUE)? INDEX ', 'CREATE\1 INDEX CONCURRENTLY ')
+      else d.text end
   from pg_class as c
+  join pg_index as i on i.indexrelid = c.oid
+  -- that of the database too, where a setting would name another one
+  left join pg_tablespace as t on t.oid = coalesce(nullif(c.reltablespace, 0), case
+      when current_setting('default_tablespace') <> '' then (select b.dattablespace
+        from pg_database as b where b.datname = current_database()) end)
+  cross join lateral (
+    select x.text, case when i.indpred is null then length(x.text) + 1
+      else (select min(p) from generate_series(1, length(x.text)) as p
+        where substr(x.text, p, 7) = ' WHERE ' and regexp_replace(substr(x.text, p + 7), '\s', '',
+            'g') = regexp_replace(pg_get_expr(i.indpred, i.indrelid), '\s', '', 'g')) end as at
+    from (select pg_get_indexdef(c.oid) as text) as x
+  ) as d
   where c.oid = p_index;
 end;
 
@@ -68,15 +84,15 @@ begin atomic
   where c.oid = p_partition and c.relispartition;
 end;
 
--- The statement that detaches a partition: CONCURRENTLY, where no default partition forbids it.
+-- The statement that detaches a partition. Not CONCURRENTLY: that leaves a CHECK of its bound on
+-- the table, which refuses rows that the table took before it was attached.
 create or replace function jobs_internal.detach_text(p_parent oid, p_partition oid)
 returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select format('alter table %s detach partition %s%s', jobs_internal.qualified(p_parent),
-    jobs_internal.qualified(p_partition), case when t.partdefid = 0 then ' concurrently'
-      else '' end)
+  select format('alter table %s detach partition %s', jobs_internal.qualified(p_parent),
+    jobs_internal.qualified(p_partition))
   from pg_partitioned_table as t
   where t.partrelid = p_parent;
 end;

@@ -5,7 +5,9 @@
 
 -- The way back of a job, as things are now: the statements, and with which path and settings they
 -- run. Of a job of several steps those of the steps that are done, the last one first; what needs
--- no way back (VALIDATE, VACUUM, ...) and what is gone by itself is left out there.
+-- no way back (VALIDATE, VACUUM, ...), what is gone by itself, and what was done already when its
+-- step came is left out there. Each is looked at for the state that it will find: those of later
+-- steps have run by then. Reads catalogs only, and takes no lock of a table.
 -- Returns: refusal: why there are none; came_later: because it would destroy what came later.
 create or replace function jobs_internal.undo_statements(p_job bigint, out statements text[],
     out path text, out settings jsonb, out refusal text, out came_later boolean)
@@ -17,6 +19,8 @@ declare
   v_way jsonb;
   v_step record;
   v_now record;
+  -- what those that run before leave gone, made or moved
+  v_then jsonb := '{}';
   -- a statement of a person runs before this one, which may give things the names that they had
   v_given boolean := false;
 begin
@@ -34,13 +38,16 @@ begin
       where s.job_id = p_job and s.way_back is not null
       order by s.n desc
     loop
-      if v_step.rollback_sql is not null then
+      if v_step.way_back ? 'skipped' then
+        continue;  -- it did nothing
+      elsif v_step.rollback_sql is not null then
         statements := statements || v_step.rollback_sql;
         v_given := true;
         continue;
       end if;
-      v_now := jobs_internal.way_back_now(p_job, v_step.way_back
-          || jsonb_build_object('n', v_step.n, 'as_noted', v_given));
+      v_way := v_step.way_back || jsonb_build_object('n', v_step.n, 'as_noted', v_given, 'then',
+          v_then);
+      v_now := jobs_internal.way_back_now(p_job, v_way);
       statements := statements || coalesce(v_now.statements, '{}');
       if v_now.refusal ~ '^(it|the index) is gone$'
         or v_step.way_back ->> 'kind' ~ '^(validate|reindex|vacuum|cluster|repack)' then
@@ -51,37 +58,62 @@ begin
         refusal := format('step %s: %s', v_step.n, v_now.refusal);
         exit;
       end if;
+      v_then := jobs_internal.way_back_leaves(v_way, v_then);
     end loop;
     refusal := coalesce(refusal, case when statements = '{}'
       then 'no step has anything to take back' end);
     return;
   end if;
-  if v_statement.rollback_sql is not null then
+  select o.before -> 'way_back' into v_way from jobs_internal.operation as o
+  where o.job_id = p_job;
+  if v_statement.rollback_sql is not null and not coalesce(v_way ? 'skipped', false) then
     statements := array[v_statement.rollback_sql];
     return;
   end if;
-  select o.before -> 'way_back' into v_way from jobs_internal.operation as o
-  where o.job_id = p_job;
   v_now := jobs_internal.way_back_now(p_job, v_way);
   statements := v_now.statements;
   refusal := v_now.refusal;
-  came_later := refusal is not null and not coalesce(v_way ? 'missing', true);
-  -- what the statement of an index does not say
-  settings := jsonb_strip_nulls(jsonb_build_object('default_tablespace', v_way -> 'tablespace'));
+  came_later := refusal is not null and coalesce(v_way ? 'kind' and not v_way ? 'missing', false);
+  settings := '{}';
   path := null;
+end
+$$;
+
+-- The job that takes a job back now, or has taken it back and was not taken back itself: its state;
+-- nulls: none.
+create or replace function jobs_internal.taken_back_by(p_job bigint, out id bigint, out state text)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  select u.id, u.state into id, state
+  from jobs_internal.operation as o
+  cross join lateral (
+    select j.id, j.state from jobs_internal.job as j where j.id = o.undone_by
+    union all
+    select f.id, f.state from jobs_internal.finished as f
+    where f.id = o.undone_by and f.state = 'succeeded'
+  ) as u
+  where o.job_id = p_job;
+  -- not as one condition: of nulls both sides are asked, without end
+  if state = 'succeeded' then
+    if (jobs_internal.taken_back_by(id)).state = 'succeeded' then
+      id := null;
+      state := null;
+    end if;
+  end if;
 end
 $$;
 
 -- Refuse to take a job back: because of its state, or of a way back that goes on or is done.
 -- Errors: PW064, PW065, PW066.
-create or replace function jobs_internal.assert_undoable(p_job bigint, p_state text,
-    p_undone_by bigint)
+create or replace function jobs_internal.assert_undoable(p_job bigint, p_state text)
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_by text;
+  v_by record;
   v_left text;
 begin
   if p_state in ('scheduled', 'queued', 'running') then
@@ -89,15 +121,11 @@ begin
       detail = format('It is %s; what is to be taken back is not there yet.', p_state),
       hint = 'Cancel it: jobs.cancel. Or retry when it has ended.';
   end if;
-  v_by := coalesce((select j.state from jobs_internal.job as j where j.id = p_undone_by),
-    (select f.state from jobs_internal.finished as f where f.id = p_undone_by
-      and not exists (select from jobs_internal.operation as o
-        join jobs_internal.finished as u on u.id = o.undone_by and u.state = 'succeeded'
-        where o.job_id = p_undone_by)));
-  if v_by in ('scheduled', 'queued', 'running', 'succeeded') then
+  v_by := jobs_internal.taken_back_by(p_job);
+  if v_by.id is not null then
     raise exception using errcode = 'PW065',
       message = format('job %s is taken back already', p_job),
-      detail = format('By job %s, which is %s.', p_undone_by, v_by),
+      detail = format('By job %s, which is %s.', v_by.id, v_by.state),
       hint = 'jobs.undo of that job brings it back. A retry cannot help.';
   end if;
   if p_state <> 'succeeded' and not exists (select from jobs_internal.step as s
@@ -122,6 +150,34 @@ begin
 end
 $$;
 
+-- Lock the row that links a job with the one that takes it back. Of a statement that is no long
+-- operation there is none: it is made. Waits two seconds at most. Errors: 55P03.
+-- Locks, and writes: operation.
+create or replace function jobs_internal.lock_undone(p_job bigint)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set exit_on_error = off
+as $$
+begin
+  insert into jobs_internal.operation (job_id, owner, kind, object_name, lock_mode, ended_at,
+    state)
+  select f.id, f.owner, 'statement', t.object, 'AccessShareLock', f.finished_at, f.state
+  from jobs_internal.finished as f
+  join jobs_internal.finished_statement as t on t.job_id = f.id and t.bucket = f.bucket
+  where f.id = p_job and t.rollback_sql is not null
+  on conflict do nothing;
+  perform from jobs_internal.operation as o where o.job_id = p_job for no key update;
+exception
+  when lock_not_available then
+    raise exception using errcode = '55P03',
+      message = format('job %s is being taken back, or written, by another session', p_job),
+      detail = 'Its transaction is still open.',
+      hint = 'A retry helps once that has ended.';
+end
+$$;
+
 -- Does the work of jobs.undo. Locks: operation. Writes: operation; see store_statement and
 -- store_steps.
 create or replace function jobs_internal.undo(id bigint)
@@ -132,7 +188,6 @@ as $$
 declare
   v_job record;
   v_way record;
-  v_undone_by bigint;
   v_queue text;
   v_id bigint;
   v_options jsonb := jsonb_build_object('title', format('undo of %s', undo.id));
@@ -152,17 +207,8 @@ begin
         pg_get_userbyid(v_job.owner)),
       hint = format('Call jobs.undo as %s. A retry cannot help.', pg_get_userbyid(v_job.owner));
   end if;
-  -- of a statement that is no long operation there is no row; both jobs get one, which links them
-  insert into jobs_internal.operation (job_id, owner, kind, object_name, lock_mode, ended_at,
-    state)
-  select f.id, f.owner, 'statement', t.object, 'AccessShareLock', f.finished_at, f.state
-  from jobs_internal.finished as f
-  join jobs_internal.finished_statement as t on t.job_id = f.id and t.bucket = f.bucket
-  where f.id = undo.id and t.rollback_sql is not null
-  on conflict do nothing;
-  select o.undone_by into v_undone_by from jobs_internal.operation as o
-  where o.job_id = undo.id for no key update;
-  perform jobs_internal.assert_undoable(undo.id, v_job.state, v_undone_by);
+  perform jobs_internal.lock_undone(undo.id),
+    jobs_internal.assert_undoable(undo.id, v_job.state);
   v_way := jobs_internal.undo_statements(undo.id);
   if v_way.refusal is not null then
     raise exception using errcode = case when v_way.came_later then 'PW067' else 'PW066' end,
@@ -190,12 +236,14 @@ begin
 end
 $$;
 
--- Why a way back must not be run any more, though it was enqueued: something came in between. An
--- error object; null: it may run. Asked before its first statement.
+-- Why a way back must not be run any more, or not yet, though it was enqueued: something came in
+-- between. An error object; null: it may run. Asked before its first statement.
 create or replace function jobs_internal.undo_error(p_job bigint)
 returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s'
+set exit_on_error = off
 as $$
 declare
   v_of bigint := (select o.undo_of from jobs_internal.operation as o where o.job_id = p_job
@@ -205,6 +253,11 @@ begin
   if v_of is null or exists (select from jobs_internal.step as s
     where s.job_id = p_job and s.state = 'done') then
     return null;
+  elsif not exists (select from jobs_internal.finished as f where f.id = v_of) then
+    return jobs_internal.error_object('PW066',
+      format('what job %s did is not known any more', v_of),
+      'Its history is gone, so what came later cannot be told from what it made.',
+      'Look, and run what takes it back by hand.');
   end if;
   v_way := jobs_internal.undo_statements(v_of);
   if v_way.refusal is null then
@@ -213,6 +266,11 @@ begin
   return jobs_internal.error_object('PW067',
     format('taking job %s back would destroy what came later', v_of),
     format('Why: %s.', v_way.refusal), 'Look, and run what takes it back by hand.');
+exception
+  when lock_not_available then
+    return jobs_internal.error_object('55P03',
+      format('whether job %s may be taken back cannot be seen now', v_of),
+      format('What it made is locked: %s.', sqlerrm), 'Another attempt may help.');
 end
 $$;
 
@@ -226,7 +284,7 @@ declare
   v_error jsonb := jobs_internal.undo_error(p_job);
 begin
   if v_error is not null then
-    raise exception using errcode = 'PW067', message = v_error ->> 'message',
+    raise exception using errcode = v_error ->> 'sqlstate', message = v_error ->> 'message',
       detail = v_error ->> 'detail', hint = v_error ->> 'hint';
   end if;
 end

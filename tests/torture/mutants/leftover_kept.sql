@@ -1,6 +1,6 @@
 -- What an interrupted build of an index left is not dropped before the next attempt.
 
--- Replaces jobs_internal.run_top_level, md5 3dd21a39987a9f777a5eeef71d920147.
+-- Replaces jobs_internal.run_top_level, md5 2254529a575006c9da9a49ef23a8bf61.
 create or replace procedure jobs_internal.run_top_level(
   p_session bigint,
   p_item jobs_internal.work_item,
@@ -26,21 +26,20 @@ begin
       and not p_item.verify
       then jobs_internal.first_skipped_table((jobs_internal.noted(p_item.job_id)).target,
           v_path) end;
-    perform jobs_internal.note_identity(p_session, p_item.job_id, v_path),
-      jobs_internal.note_way_back(p_item.job_id, v_path);
+    perform jobs_internal.note_identity(p_session, p_item.job_id, v_path);
     if p_item.task = any (array['vacuum', 'analyze', 'analyse'])
       and not (p_item.verify
         and (jobs_internal.judge(p_item.job_id) ->> 'done') is not distinct from 'true') then
       perform jobs_internal.count_anew(p_session, p_item.job_id);
     end if;
-    if not p_item.verify and p_item.attempt = 1 then
-      v_skipped := coalesce(v_skipped, jobs_internal.undo_error(p_item.job_id));
-    end if;
     if p_item.task = 'vacuum' then
       perform jobs_internal.before_vacuum(p_session, p_item.job_id, p_item.attempt);
     end if;
     commit;
-    call jobs_internal.measure_operation(p_item, v_path, false, p_baseline, p_result);
+    call jobs_internal.note_before(p_item, v_path, v_skipped, p_result);
+    if p_result.outcome is null then
+      call jobs_internal.measure_operation(p_item, v_path, false, p_baseline, p_result);
+    end if;
     v_builds := jobs_internal.builds_index(p_item.job_id);
     if v_builds and false
       and (jobs_internal.judge(p_item.job_id) ->> 'done') is distinct from 'true' then

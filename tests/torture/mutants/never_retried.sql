@@ -1,6 +1,6 @@
 -- A job that failed is not tried again.
 
--- Replaces jobs_internal.end_attempt, md5 eb9500969d1963c84ae6e52bdf35dcde.
+-- Replaces jobs_internal.end_attempt, md5 de0990cc0fa9cfa3c4e6255b95278931.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
     p_result jobs_internal.attempt_result)
@@ -94,7 +94,7 @@ begin
 
   if v_outcome = 'succeeded' and v_job.call_template_id is null then
     v_task := jobs_internal.task_name(v_job.id, null);
-    v_step := jobs_internal.end_step(v_job.id, p_result.result);
+    v_step := jobs_internal.end_step(v_job.id, p_result, v_job.verify);
   end if;
   if v_step ->> 'next' is not null and v_cancelled then
     -- the request came too late for this step, and holds for the next one

@@ -1,6 +1,6 @@
 -- A job runs without its settings.
 
--- Replaces jobs_internal.run_in_savepoint, md5 b5e8ca8069b1c95ca43b27ecacf6830d.
+-- Replaces jobs_internal.run_in_savepoint, md5 12890b44d689c99b1528f02e599f18e1.
 create or replace function jobs_internal.run_in_savepoint(
   p_item jobs_internal.work_item,
   p_fence bigint,
@@ -54,7 +54,7 @@ begin
     elsif p_item.statement is null then
       v_ran := jobs_internal.run_call(p_item, v_ran, p_measure);
     else
-      perform jobs_internal.note_way_back(p_item.job_id);
+      v_ran.way_back := jobs_internal.facts_in_transaction(p_item.job_id);
       v_ran := jobs_internal.run_sql(p_item, v_ran, p_measure);
       if p_item.done_when is not null then
         v_asked := true;

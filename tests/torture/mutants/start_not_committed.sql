@@ -1,7 +1,7 @@
 -- The start of a lone job is committed with its end: no session counts the job that crashes the
 -- server.
 
--- Replaces jobs_internal.work_alone, md5 abea9d6c0b650d50c69cd6ec433cd0c1.
+-- Replaces jobs_internal.work_alone, md5 48c60354ab1f463e08b362d738046be7.
 create or replace procedure jobs_internal.work_alone(
   p_item jobs_internal.work_item,
   inout p_state jobs_internal.worker_state
@@ -19,13 +19,6 @@ begin
     -- what its names mean now: operations on one table do not start side by side
     case when p_item.call_template_id is null then jobs_internal.objects_of(p_item.job_id,
         jobs_internal.path_for(p_item.settings, p_item.path, p_state.path)) end);
-  if p_item.call_template_id is null and p_item.mode = 'alone'
-    and v_item.mode not in ('gone', 'held') then
-    -- here, and not in the transaction of the statement: its row would be locked to the end, and
-    -- no supervisor could note how far it is
-    perform jobs_internal.note_way_back(p_item.job_id,
-        jobs_internal.path_for(p_item.settings, p_item.path, p_state.path));
-  end if;
   p_state.claim_open := false;
   p_state.chunk_size := 1;
   p_state.one_by_one := false;
