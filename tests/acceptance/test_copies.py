@@ -499,7 +499,7 @@ def test_operations_of_another_database(
     jobs = "select array_agg(id order by id) from jobs.operations"
     assert copy.value(jobs, role="ann") == [built, given, waiting, running]
     assert copy.value(jobs, role="bob") is None
-    assert "PW066" == sqlstate_of(lambda: copy.run("select jobs.undo(%s)", [built], role="ann"))
+    assert sqlstate_of(lambda: copy.run("select jobs.undo(%s)", [built], role="ann")) == "PW066"
     assert copy.run("select undo from jobs.operations where id = %s", [built], role="ann") == [
         ("none: it was done in the database that this is a copy of",)
     ]
