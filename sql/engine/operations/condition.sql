@@ -1,66 +1,68 @@
 -- Whether a top-level statement has done its work: judged by the identity that was noted before its
 -- first attempt, never by a name of its text. One function for each kind of statement.
 
--- Whether the work of a statement job of the calling login is done.
+-- Whether the work of a statement is done, by what was noted of it.
 -- Returns: done (true, false, null: it cannot be known), why (what is missing, or why it cannot be
 --   known), made (of CREATE INDEX; a JSON null: its name was there before, and IF NOT EXISTS made
 --   nothing: no failure), skipped (tables that SKIP_LOCKED passed over: no failure), only (an
 --   unnamed index: it is done if the session that made it said so).
-create or replace function jobs_internal.judge(p_job bigint)
+create or replace function jobs_internal.judge_noted(p_target jsonb, p_identity jsonb)
 returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_noted record;
-  v_target jsonb;
-  v_identity jsonb;
-  v_kind text;
+  v_kind text := p_target ->> 'kind';
 begin
-  select n.target, n.identity into v_noted from jobs_internal.noted(p_job) as n;
-  v_target := v_noted.target;
-  v_identity := v_noted.identity;
-  v_kind := v_target ->> 'kind';
   perform pg_stat_clear_snapshot();
-  if v_target is null or v_target ? 'unsure' or v_identity is null or v_identity ? 'unsure' then
+  if p_target is null or p_target ? 'unsure' or p_identity is null or p_identity ? 'unsure' then
     return jsonb_build_object('done', null, 'why',
-        coalesce(v_target ->> 'unsure', v_identity ->> 'unsure',
+        coalesce(p_target ->> 'unsure', p_identity ->> 'unsure',
             'nothing was noted before it ran'));
-  elsif v_identity ? 'elsewhere' then
+  elsif p_identity ? 'elsewhere' then
     return '{"done": null, "why": "it ran in the database that this is a copy of"}';
-  elsif v_identity ? 'missing' then
-    return case when (v_target -> 'exists')::boolean and v_kind = 'drop_index'
+  elsif p_identity ? 'missing' then
+    return case when (p_target -> 'exists')::boolean and v_kind = 'drop_index'
       then '{"done": true, "why": "nothing bore that name before it ran"}'::jsonb
       else '{"done": null, "why": "nothing bore its name before it ran"}' end;
   end if;
   return case v_kind
-    when 'create_index' then jobs_internal.judge_create_index(v_target, v_identity)
+    when 'create_index' then jobs_internal.judge_create_index(p_target, p_identity)
     when 'drop_index' then jsonb_build_object('done', not exists (select from pg_class as c
-          where c.oid = (v_identity ->> 'index')::oid),
-      'why', 'the index is still there, as ' || (v_identity ->> 'index')::oid::regclass::text)
+          where c.oid = (p_identity ->> 'index')::oid),
+      'why', 'the index is still there, as ' || (p_identity ->> 'index')::oid::regclass::text)
     when 'detach' then jsonb_build_object('done', not exists (
-        select from pg_inherits as h where h.inhrelid = (v_identity ->> 'partition')::oid
-          and h.inhparent = (v_identity ->> 'table')::oid),
+        select from pg_inherits as h where h.inhrelid = (p_identity ->> 'partition')::oid
+          and h.inhparent = (p_identity ->> 'table')::oid),
       'why', 'it is still a partition')
-    when 'reindex' then jobs_internal.judge_reindex(v_target, v_identity)
+    when 'reindex' then jobs_internal.judge_reindex(p_target, p_identity)
     when 'create' then jsonb_build_object('done',
-        jobs_internal.named_object(v_target ->> 'class', v_target ->> 'name')
-      is distinct from (v_identity ->> 'oid')::oid
-        and jobs_internal.named_object(v_target ->> 'class', v_target ->> 'name') is not null,
-      'why', 'there is no new ' || (v_target ->> 'class') || ' of that name')
+        jobs_internal.named_object(p_target ->> 'class', p_target ->> 'name')
+      is distinct from (p_identity ->> 'oid')::oid
+        and jobs_internal.named_object(p_target ->> 'class', p_target ->> 'name') is not null,
+      'why', 'there is no new ' || (p_target ->> 'class') || ' of that name')
     when 'drop' then case
-        when v_identity ->> 'oid' is null and not (v_target -> 'exists')::boolean
+        when p_identity ->> 'oid' is null and not (p_target -> 'exists')::boolean
           then '{"done": null, "why": "nothing bore its name before it ran"}'::jsonb
         else jsonb_build_object('done',
-            not jobs_internal.is_there(v_target ->> 'class', (v_identity ->> 'oid')::oid), 'why',
+            not jobs_internal.is_there(p_target ->> 'class', (p_identity ->> 'oid')::oid), 'why',
               'it is still there') end
     when 'move' then jsonb_build_object('done', exists (select from pg_database as d
-      where d.oid = (v_identity ->> 'oid')::oid
-        and d.dattablespace = (v_identity ->> 'tablespace')::oid), 'why',
+      where d.oid = (p_identity ->> 'oid')::oid
+        and d.dattablespace = (p_identity ->> 'tablespace')::oid), 'why',
         'it is in another tablespace')
-    else jobs_internal.judge_maintenance(v_target, v_identity) end;
+    else jobs_internal.judge_maintenance(p_target, p_identity) end;
 end
 $$;
+
+-- Whether the work of a statement job of the calling login is done: an object as of judge_noted.
+create or replace function jobs_internal.judge(p_job bigint)
+returns jsonb
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select jobs_internal.judge_noted(n.target, n.identity) from jobs_internal.noted(p_job) as n;
+end;
 
 -- Whether a database, tablespace or subscription of that OID exists.
 create or replace function jobs_internal.is_there(p_class text, p_oid oid)

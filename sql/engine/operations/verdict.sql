@@ -26,6 +26,26 @@ begin atomic
     and not (p_target ->> 'kind' = 'cluster' and p_target ->> 'table' is null);
 end;
 
+-- Whether a statement that ended unseen has done its work, by our own post-condition: one that was
+-- given may be asked by its owner only. For a rescue, which no identity that its owner made up may
+-- keep from seeing to the session.
+create or replace function jobs_internal.was_done(p_statement jobs_internal.statement)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set exit_on_error = off
+as $$
+begin
+  return p_statement.done_when = 'select jobs_internal.is_done()' and coalesce((
+    jobs_internal.judge_noted(p_statement.target, p_statement.identity) -> 'done')::boolean, false);
+exception
+  when query_canceled then
+    raise;
+  when others then
+    return false;
+end
+$$;
+
 -- A statement that refused to run in a transaction runs at top level from now on. Returns: its
 -- post-condition.
 create or replace function jobs_internal.mark_top_level(p_job bigint)

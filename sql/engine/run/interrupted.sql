@@ -1,18 +1,23 @@
 -- Results of jobs that were interrupted, or whose result cannot be stored.
 
 -- What an interruption of the present attempt means: the committed reason, or null when there is
--- none. Waits for one for up to a second, unless the server shuts down.
+-- none. Waits for one for up to a second, unless the server shuts down; that its time is over in
+-- that second is no reason for a signal that came before.
 create or replace function jobs_internal.why_stopped(p_job bigint, p_attempt integer)
 returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_until timestamptz := clock_timestamp() + interval '1 second';
+  v_signalled timestamptz := clock_timestamp();
+  v_until timestamptz := v_signalled + interval '1 second';
   v_reason text;
 begin
   loop
     v_reason := jobs_internal.stop_reason(p_job, p_attempt);
+    if v_reason = 'timed_out' and jobs_internal.deadline_of(p_job) > v_signalled then
+      return null;
+    end if;
     exit when v_reason is not null or jobs_internal.shutting_down() or clock_timestamp() > v_until;
     perform pg_sleep(0.02);
   end loop;

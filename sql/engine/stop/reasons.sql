@@ -13,6 +13,16 @@ begin atomic
         and j.owner = jobs_internal.caller());
 end;
 
+-- When the present attempt of a job of the calling login must have ended; null: it has no timeout.
+create or replace function jobs_internal.deadline_of(p_job bigint)
+returns timestamptz
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select j.started_at + j.timeout from jobs_internal.job as j
+  where j.id = p_job and j.state = 'running' and j.owner = jobs_internal.caller();
+end;
+
 -- The error of an attempt that was stopped for that reason; null where it says nothing
 -- (interrupted).
 create or replace function jobs_internal.stop_error(p_reason text, p_timeout interval,
