@@ -17,6 +17,7 @@ def demand(owner: str = "app", session_demand: int = 2, active_sessions: int = 0
 
 #: Sessions work a backlog of short jobs off.
 DRAINS = replace(demand("app", 2, 2), working=2, moving=2, in_chunks=2, lanes=1)
+LONG = Demand(owner="a", session_demand=1, active_sessions=1, alone=1, occupied=1)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,14 @@ def test_owners_that_are_not_served_or_blocked_get_none() -> None:
         ),
         (Tick(sessions=1, running=1, dispatched=5000, owners=(DRAINS,)), False, 0.05, False),
         (Tick(sessions=1, running=1, dispatched=7, owners=(DRAINS,)), False, 0.25, False),
+        (Tick(sessions=1, running=1, owners=(LONG,)), False, 0.4, True),
+        (Tick(sessions=1, running=1, next_due_ms=300, owners=(LONG,)), False, 0.3, True),
+        (Tick(sessions=2, running=2, owners=(LONG,)), False, 0.05, False),
+        (Tick(sessions=1, running=1, queued=1, owners=(LONG,)), False, 0.05, False),
+        (Tick(sessions=1, running=1, outbox=1, owners=(LONG,)), False, 0.05, False),
+        (Tick(sessions=1, running=1, stopping=1, owners=(LONG,)), False, 0.05, False),
+        (Tick(sessions=1, running=1, dispatched=1, owners=(LONG,)), False, 0.05, False),
+        (Tick(sessions=1, running=1, next_deadline_ms=900, owners=(LONG,)), False, 0.05, False),
         (Tick(), True, 0.5, False),
         (Tick(queued=7), False, 1.0, True),  # of a paused queue
     ],

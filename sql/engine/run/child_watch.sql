@@ -57,7 +57,8 @@ declare
   v_looked timestamptz;
   v_seconds double precision := 0.002;
   v_cancels boolean := false;
-  v_seen_at timestamptz := pg_catalog.clock_timestamp();
+  -- the first look comes soon: until then nothing is shown
+  v_seen_at timestamptz := pg_catalog.clock_timestamp() - interval '0.7 seconds';
   v_learns boolean := p_item.task is not distinct from 'create index concurrently';
 begin
   while not v_gone loop
@@ -69,7 +70,7 @@ begin
       end if;
       if not v_gone and v_seconds >= 0.05 then
         if p_item.statement is not null
-          and pg_catalog.clock_timestamp() not between v_seen_at and v_seen_at + interval '1 second'
+          and pg_catalog.clock_timestamp() not between v_seen_at and v_seen_at + interval '0.95 seconds'
         then
           v_seen_at := pg_catalog.clock_timestamp();
           begin
@@ -117,10 +118,14 @@ begin
           v_gone := true;
         end if;
     end;
-    -- what runs for long is looked at less often; a look holds a snapshot, for which a concurrent
-    -- build waits
-    v_seconds := least(v_seconds * 1.5, greatest(0.05, least(0.2,
-          extract(epoch from pg_catalog.clock_timestamp() - p_result.started_at) / 20)));
+    -- What runs for long is looked at less often: it costs, and a look holds a snapshot, for which
+    -- a concurrent build waits. The end of the child ends the wait; nor does it sleep through its
+    -- deadline.
+    v_seconds := least(v_seconds * 1.5, greatest(0.05, least(1.0,
+          extract(epoch from pg_catalog.clock_timestamp() - p_result.started_at) / 20,
+          case when extract(epoch from p_result.started_at - pg_catalog.clock_timestamp()
+                + (p_item.timeout_ms + p_margin_ms) * interval '1 ms') < 1.0
+            then 0.05 end)));
     commit;
     if v_cancels and not v_gone then
       -- the reason is committed
