@@ -49,6 +49,12 @@ def at_stop(database: Database, job: int, stop: int) -> dict[str, Any]:
             [stop],
         )
     )
+    # in its first two seconds it shows no percent, unless one was noted
+    database.admin(
+        "update jobs_internal.job set started_at = now() - interval '1 minute' where id = %s"
+        " and started_at > now() - interval '10 seconds'",
+        [job],
+    )
     row = running(database, job)
     assert row is not None
     return row
@@ -78,7 +84,16 @@ def test_one_percent_over_all_phases(database: Database) -> None:
                 (
                     row
                     for row in [running(database, job)]
-                    if row and row["message"] == "waiting for old snapshots" and row["blocked_by"]
+                    if row
+                    and row["message"] == "waiting for old snapshots"
+                    and row["blocked_by"]
+                    # the worker session that watches it has noted the phase
+                    and database.admin(
+                        "select percent from jobs_internal.operation"
+                        " where job_id = %s and phase = 'waiting for old snapshots'",
+                        [job],
+                    )
+                    == [(row["percent"],)]
                 ),
                 None,
             )
@@ -86,14 +101,6 @@ def test_one_percent_over_all_phases(database: Database) -> None:
         percents.append(row["percent"])
         assert row["done"] < row["total"] < 10  # sessions, and not pages
         assert (row["eta"], row["blocked_by"]) == (None, [reader.info.backend_pid])
-        # the worker session that watches it has noted the phase
-        assert wait_until(
-            lambda: database.admin(
-                "select percent from jobs_internal.operation"
-                " where job_id = %s and phase = 'waiting for old snapshots'",
-                [job],
-            )
-        ) == [(row["percent"],)]
         reader.execute("rollback")
     assert wait_for(database, job, "succeeded")
     assert percents == sorted(percents)
@@ -126,6 +133,54 @@ def test_what_runs_in_its_own_transaction_is_looked_at_live_and_noted_in_a_round
         assert database.admin(noted, [job]) == [(None, None)]
         database.admin("select jobs_internal.note_operations()")
         assert database.admin(noted, [job]) == [(row["percent"], row["message"])]
+        for stop in STOPS[1:]:
+            go_on(stop)
+    wait_for(database, job, "succeeded")
+
+
+def test_what_is_shown_was_noted_so_that_it_cannot_go_back(database: Database) -> None:
+    """What a view reckons is not kept: a moment later, between two phases, it would know less."""
+    with stops(database) as go_on:
+        job = put_sql(database, "create index points_plain on app.points (app.stop(n))")
+        database.run("select jobs.start()")
+        at_stop(database, job, STOPS[0])
+        database.admin("select jobs_internal.note_operations()")
+        first = at_stop(database, job, STOPS[0])
+        go_on(STOPS[0])
+        database.admin("update jobs_internal.operation set looked_at = now()")
+        second = at_stop(database, job, STOPS[1])
+        assert (second["done"] > first["done"], second["percent"]) == (True, first["percent"])
+        database.admin("update jobs_internal.operation set looked_at = now() - interval '2 s'")
+        database.admin("select jobs_internal.note_operations()")
+        third = at_stop(database, job, STOPS[1])
+        assert third["percent"] > first["percent"]
+        for stop in STOPS[1:]:
+            go_on(stop)
+    wait_for(database, job, "succeeded")
+
+
+def test_an_attempt_that_begins_anew_does_not_go_back(database: Database) -> None:
+    """Its session is ended from outside: no attempt is charged. A charged one begins at nothing."""
+    noted = "select attempt, percent from jobs_internal.operation where job_id = %s"
+    with stops(database) as go_on:
+        job = put_sql(database, "create index points_plain on app.points (app.stop(n))")
+        database.run("select jobs.start()")
+        at_stop(database, job, STOPS[0])
+        go_on(STOPS[0])
+        row = at_stop(database, job, STOPS[1])
+        database.admin("select jobs_internal.note_operations()")
+        ((_attempt, percent),) = database.admin(noted, [job])
+        assert percent > 0
+        with database.connect() as holder:
+            holder.execute("select pg_advisory_lock(77, %s)", [STOPS[0]])
+            database.admin("select pg_terminate_backend(%s)", [row["pid"]])
+            wait_until(lambda: not database.background())
+            database.admin("select jobs_internal.rescue()")
+            database.run("select jobs.run_now(%s)", [job])
+            database.run("select jobs.start()")
+            again = at_stop(database, job, STOPS[0])
+            ((attempt, kept),) = database.admin(noted, [job])
+            assert (kept, again["percent"]) == ((percent,) * 2 if attempt == 1 else (None, kept))
         for stop in STOPS[1:]:
             go_on(stop)
     wait_for(database, job, "succeeded")

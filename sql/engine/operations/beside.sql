@@ -85,7 +85,9 @@ begin
   where o.job_id = p_job and h.job_id = p_job and h.finished_at is null;
   update jobs_internal.operation as o
   set started_at = coalesce(o.started_at, clock_timestamp()), attempt = p_attempt, phase = null,
-    percent = null, progress_source = null, looked_at = null, weights = null, place = null,
+    -- an attempt that was put off, and begins anew, does not go back
+    percent = case when o.attempt = p_attempt then o.percent end,
+    progress_source = null, looked_at = null, weights = null, place = null,
     last_progress = null, deadlock_risk = null, gives_way = null,
     held = null
   where o.job_id = p_job;

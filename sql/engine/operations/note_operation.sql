@@ -13,8 +13,9 @@ begin atomic
       p_operation ->> 'lock_mode'), p_undo
   from jobs_internal.operation_kinds() as k
   where k.kind = p_operation ->> 'kind'
+  -- the next step of a job
   on conflict (job_id) do update set kind = excluded.kind, object_name = excluded.object_name,
-    lock_mode = excluded.lock_mode;
+    lock_mode = excluded.lock_mode, percent = null;
 end;
 
 -- The names that a statement writes, looked up with the caller's path and rights: invoker on

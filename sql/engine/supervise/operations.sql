@@ -33,7 +33,8 @@ begin
   for v in select n.* from jobs_internal.operations_now() as n loop
     perform from jobs_internal.operation as o
     where o.job_id = v.job_id and o.attempt = v.attempt
-      and coalesce(o.looked_at, v.started_at) < clock_timestamp() - interval '1.5 seconds'
+      and coalesce(o.looked_at + interval '1 second', v.started_at)
+        < clock_timestamp() - interval '0.5 seconds'
     for no key update skip locked;
     if found then
       begin
@@ -58,6 +59,22 @@ begin atomic
   select coalesce(jsonb_object_agg(a.pid, to_jsonb(pg_blocking_pids(a.pid))), '{}')
   from pg_stat_get_activity(null) as a
   where a.wait_event_type = 'Lock';
+end;
+
+-- The percent that a view shows. Between two phases, or two tables, the server shows for a moment
+-- nothing of what was there: what a view reckons of that, which keeps nothing, may be less than
+-- what it showed before. So it shows what was noted, which never goes back, and reckons by itself
+-- only where no session notes anything. p_live: what it reckons.
+create or replace function jobs_internal.percent_of(p_operation jobs_internal.operation,
+    p_live numeric, p_started timestamptz, p_now timestamptz)
+returns numeric
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case
+    when p_operation.looked_at > p_now - interval '10 seconds' then p_operation.percent
+    when p_operation.looked_at is not null or p_started <= p_now - interval '2 seconds'
+      then p_live end;
 end;
 
 -- The operations that run now and that the caller may see, how far each is, which sessions it waits
@@ -108,7 +125,8 @@ begin
     done := (v_look ->> 'done')::numeric;
     total := (v_look ->> 'total')::numeric;
     unit := v_look ->> 'unit';
-    percent := (v_look ->> 'percent')::numeric;
+    percent := jobs_internal.percent_of(v.operation, (v_look ->> 'percent')::numeric,
+        v.started_at, v_now);
     eta := (v_now + (v_look ->> 'left')::double precision * interval '1 second')::timestamptz(0);
     progress_source := v_look ->> 'source';
     expected_seconds := (v_look ->> 'expected')::double precision;
