@@ -192,6 +192,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/operations/verdict.sql
 \ir engine/operations/leftover.sql
 \ir engine/operations/clear_leftover.sql
+\ir engine/operations/clean_up.sql
 \ir engine/operations/beside.sql
 \ir engine/operations/politeness.sql
 \ir engine/operations/progress_row.sql

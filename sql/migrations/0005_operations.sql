@@ -35,7 +35,8 @@ create table jobs_internal.operation (
   undone_by bigint,
   place jsonb,
   bucket integer,
-  risks_to_log jsonb
+  risks_to_log jsonb,
+  cleans_up bigint
 ) with (fillfactor = 70);
 create index operation_live_idx on jobs_internal.operation (job_id) where ended_at is null;
 create index operation_object_idx on jobs_internal.operation (object);
@@ -97,6 +98,8 @@ comment on column jobs_internal.operation.bucket
   is 'Bucket of the history that its job is in; null: it has not ended';
 comment on column jobs_internal.operation.risks_to_log is 'What of deadlock_risk no supervisor has '
   'logged yet; null: nothing';
+comment on column jobs_internal.operation.cleans_up
+  is 'Job that left something behind, which this one removes';
 
 create table jobs_internal.phase (
   job_id bigint not null,

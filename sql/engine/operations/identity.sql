@@ -79,7 +79,10 @@ begin
   end if;
   return (
     select jsonb_build_object('tables', coalesce(jsonb_agg(distinct i.indrelid::bigint), '[]'),
-      'before', coalesce(jsonb_agg(i.indexrelid::bigint), '[]'),
+      -- all of the tables: what another session left there is not ours
+      'before', (select coalesce(jsonb_agg(a.indexrelid::bigint), '[]') from pg_index as a
+        where a.indrelid in (select b.indrelid from pg_index as b
+          where b.indexrelid = any (v_indexes))),
       'leaves', coalesce(jsonb_agg(jsonb_build_object('oid', i.indexrelid::bigint, 'name',
             c.relname, 'table', i.indrelid::bigint,
           'file', pg_relation_filenode(i.indexrelid)::bigint, 'definition',

@@ -17,6 +17,16 @@ begin atomic
     where p.index_relid = p_index or (p.relid = i.indrelid and p.command = 'REINDEX CONCURRENTLY'));
 end;
 
+-- The job whose work a job looks after: of one that cleans up the one that left it; else itself.
+create or replace function jobs_internal.whose_work(p_job bigint)
+returns bigint
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce((select o.cleans_up from jobs_internal.operation as o where o.job_id = p_job),
+    p_job);
+end;
+
 -- The invalid indexes that a statement job left and that no session builds now, by what was noted
 -- of it.
 -- Returns: index, name (qualified), droppable: its owner may drop it. What a rebuild of a TOAST
@@ -38,9 +48,9 @@ begin
   return query
   select i.indexrelid, format('%I.%I', n.nspname, c.relname), v_kind <> 'drop_index'
     and n.nspname <> 'pg_toast'
-    and coalesce(l.sure and not exists (
-      select from jobs_internal.made_index as m where m.index = i.indexrelid and m.job_id <> p_job),
-      true)
+    and (l.index is null or l.sure and not exists (
+      select from jobs_internal.made_index as m
+      where m.index = i.indexrelid and m.job_id <> jobs_internal.whose_work(p_job)))
   from pg_index as i
   join pg_class as c on c.oid = i.indexrelid
   left join jobs_internal.likely_indexes(p_target, p_identity) as l on l.index = i.indexrelid
@@ -83,7 +93,7 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 begin atomic
   insert into jobs_internal.made_index (index, job_id)
-  select l.index, p_job
+  select l.index, jobs_internal.whose_work(p_job)
   from jobs_internal.left_by(p_job, p_target, p_identity) as l
   join pg_class as c on c.oid = l.index and pg_has_role(p_owner, c.relowner, 'usage')
   on conflict do nothing;

@@ -1,6 +1,6 @@
 -- What a lost session had claimed waits until the lease is over.
 
--- Replaces jobs_internal.rescue_one, md5 de51daf63ea359884a0f122a530e8dc2.
+-- Replaces jobs_internal.rescue_one, md5 57a1b4cf3453ff8b864e4423283d4dba.
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session,
     p_found timestamptz default clock_timestamp())
 returns boolean
@@ -76,7 +76,11 @@ begin
         -- The server's own limit ended the session; no supervisor was there to do it.
         v_reason := 'timed_out';
       end if;
-      if v_reason is not null then
+      if v_reason is not null and v_top_level and jobs_internal.was_done(v_statement) then
+        -- its child came to the end of its work all the same
+        v_result.outcome := 'succeeded';
+        v_result.result := jsonb_build_object('verified', true, 'despite', v_reason);
+      elsif v_reason is not null then
         v_result.outcome := v_reason;
         v_result.error := jobs_internal.stop_error(v_reason, v_job.timeout,
             'Its session was ended.');
