@@ -222,6 +222,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/undo/way_back.sql
 \ir engine/undo/statistics.sql
 \ir engine/undo/note.sql
+\ir engine/undo/note_before.sql
 \ir engine/undo/complete.sql
 \ir engine/undo/undo.sql
 

@@ -144,3 +144,21 @@ def test_a_lock_does_not_lose_the_way_back(tables: Database) -> None:
         tables.run("select jobs.cancel(%s)", [job])
         wait_for(tables, job, "cancelled")
     assert tables.admin(INDEXES) == before
+
+
+def test_a_lock_timeout_holds_while_it_reads(tables: Database) -> None:
+    """What is read at top level is locked: the attempt fails as its statement would, no later."""
+    tables.run("create index old on app.events (lower(kind))")
+    before = tables.admin(INDEXES)
+    job = put_sql(tables, "drop index concurrently app.old", max_attempts=1,
+        settings={"lock_timeout": "100ms"})  # fmt: skip
+    with locked(tables, "app.events"):
+        tables.run("select jobs.start()")
+        assert wait_for(tables, job)["error"]["sqlstate"] == "55P03"
+    tables.run("select jobs.retry(%s)", [job])
+    tables.drain()
+    assert state(tables, job) == "succeeded"
+
+    undone(tables, job)
+
+    assert tables.admin(INDEXES) == before

@@ -146,6 +146,9 @@ declare
   v_facts pg_catalog.jsonb;
 begin
   v_read := jobs_internal.operation_text(p_job);
+  if v_read.operation is null then
+    return jobs_internal.read_facts(p_job, null, null, null);
+  end if;
   begin
     if p_path is not null then
       perform pg_catalog.set_config('search_path', p_path, false);
@@ -236,61 +239,5 @@ exception
   when lock_not_available or deadlock_detected then
     return jobs_internal.error_object('55P03', 'what the statement works on is locked',
       'How it stands is read before it runs.', 'Another attempt may help.');
-end
-$$;
-
--- The same, until what it reads is not locked any more: the statement would wait for that as well.
--- Commits after each look, of at most a second.
--- p_error: why it must not run. p_result: with an outcome, if the attempt was stopped, or its time
---   was over, while it waited.
-create or replace procedure jobs_internal.note_before(
-  p_item jobs_internal.work_item,
-  p_path text,
-  inout p_error jsonb,
-  inout p_result jobs_internal.attempt_result
-)
-language plpgsql
-as $$
-declare
-  v_started timestamptz := pg_catalog.clock_timestamp();
-  v_looked timestamptz;
-  v_error jsonb;
-begin
-  loop
-    v_looked := pg_catalog.clock_timestamp();
-    begin
-      v_error := jobs_internal.note_way_back(p_item.job_id, p_path,
-        p_item.attempt = 1 and p_item.verify is not true);
-      if v_error ->> 'sqlstate' = '55P03' then
-        perform pg_catalog.pg_sleep(0.1);
-      end if;
-    exception
-      when query_canceled then
-        -- as in run_child: else it was only woken up
-        if pg_catalog.clock_timestamp() >= v_looked then
-          p_result := jobs_internal.interrupted_result(p_item, v_started, null);
-        end if;
-        v_error := '{"sqlstate": "55P03"}';
-    end;
-    commit;
-    if p_result.outcome is null and v_error ->> 'sqlstate' = '55P03' then
-      if jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
-        p_result := jobs_internal.interrupted_result(p_item, v_started, null);
-      elsif p_item.timeout_ms is not null
-        and pg_catalog.clock_timestamp() > v_started + p_item.timeout_ms * interval '1 ms' then
-        p_result.job_id := p_item.job_id;
-        p_result.attempt := p_item.attempt;
-        p_result.started_at := v_started;
-        p_result.finished_at := pg_catalog.clock_timestamp();
-        p_result.outcome := 'timed_out';
-        p_result.error := jobs_internal.stop_error('timed_out',
-            p_item.timeout_ms * interval '1 ms', 'What the statement works on is locked.');
-      end if;
-    end if;
-    exit when p_result.outcome is not null or v_error ->> 'sqlstate' is distinct from '55P03';
-  end loop;
-  if p_result.outcome is null then
-    p_error := coalesce(p_error, v_error);
-  end if;
 end
 $$;

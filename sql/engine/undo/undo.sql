@@ -259,18 +259,20 @@ begin
       'Its history is gone, so what came later cannot be told from what it made.',
       'Look, and run what takes it back by hand.');
   end if;
-  v_way := jobs_internal.undo_statements(v_of);
+  begin
+    v_way := jobs_internal.undo_statements(v_of);
+  exception
+    when lock_not_available then
+      return jobs_internal.error_object('55P03',
+        format('whether job %s may be taken back cannot be seen now', v_of),
+        format('What it made is locked: %s.', sqlerrm), 'Another attempt may help.');
+  end;
   if v_way.refusal is null then
     return null;
   end if;
   return jobs_internal.error_object('PW067',
     format('taking job %s back would destroy what came later', v_of),
     format('Why: %s.', v_way.refusal), 'Look, and run what takes it back by hand.');
-exception
-  when lock_not_available then
-    return jobs_internal.error_object('55P03',
-      format('whether job %s may be taken back cannot be seen now', v_of),
-      format('What it made is locked: %s.', sqlerrm), 'Another attempt may help.');
 end
 $$;
 
