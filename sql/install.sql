@@ -15,7 +15,7 @@ set local statement_timeout = 0;
 set local transaction_isolation = 'read committed';
 set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';
-set local pyworker.schema_version = '5';
+set local pyworker.schema_version = '6';
 
 -- One install at a time; what must be there before: the server, extensions, roles and schemas; what
 -- was installed.
@@ -48,9 +48,10 @@ select not exists (
 \ir tables/statistics.sql
 \ir tables/installation.sql
 \ir tables/operations.sql
+\ir tables/schedules.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
   (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions'),
-  (5, 'operations');
+  (5, 'operations'), (6, 'schedules');
 \endif
 
 -- Migrations, each where the database lacks it: see sql/README.md.
@@ -83,6 +84,12 @@ select not exists (select from jobs_internal.schema_migration where version = 5)
 \if :pyworker_pending
 \ir migrations/0005_operations.sql
 insert into jobs_internal.schema_migration (version, name) values (5, 'operations');
+\endif
+select not exists (select from jobs_internal.schema_migration where version = 6)
+  as pyworker_pending \gset
+\if :pyworker_pending
+\ir migrations/0006_schedules.sql
+insert into jobs_internal.schema_migration (version, name) values (6, 'schedules');
 \endif
 
 -- What all rooms use.
@@ -226,6 +233,12 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir engine/undo/complete.sql
 \ir engine/undo/undo.sql
 
+-- Schedules: how they are read, in which zones, when they are due next.
+\ir engine/schedules/parse.sql
+\ir engine/schedules/zones.sql
+\ir engine/schedules/next_time.sql
+\ir engine/schedules/in_words.sql
+
 -- What a statement would do, before it is enqueued.
 \ir engine/plan/read.sql
 \ir engine/plan/rewrites.sql
@@ -335,6 +348,7 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir api/settings.sql
 \ir api/owners.sql
 \ir api/reconcile.sql
+\ir api/next_runs.sql
 \ir api/help.sql
 
 -- Public views, with the functions that only they use.
@@ -359,8 +373,9 @@ insert into jobs_internal.schema_migration (version, name) values (5, 'operation
 \ir views/system_lists.sql
 \ir views/measurements.sql
 
--- Rights, and the record of what was installed.
+-- Rights, the time zones of this server, and the record of what was installed.
 \ir setup/grants.sql
 \ir setup/grants_operations.sql
+\ir setup/zones.sql
 \ir setup/record.sql
 commit;

@@ -32,7 +32,7 @@ grant execute on function
     jobs_internal.privileges_seen(oid),
   jobs_internal.lane_waits(), jobs_internal.functions_gone(),
     jobs_internal.shortened(text, integer), jobs.explain(bigint), jobs.blockers(bigint),
-    jobs_internal.wait_codes(), jobs_internal.reads(oid),
+    jobs.next_runs, jobs_internal.wait_codes(), jobs_internal.reads(oid),
   jobs_internal.measures_no_cost(), jobs_internal.why_child_costs_are_unknown(),
   jobs_internal.eta(timestamptz, numeric, numeric, numeric, timestamptz, boolean),
   jobs.help(text), jobs_internal.help_of_function(oid), jobs_internal.help_of_view(oid),

@@ -217,3 +217,17 @@ create type jobs_internal.rehearsal_line as (
   message text,
   ms numeric
 );
+
+-- A schedule, as it was read. Of five fields the numbers that match, each sorted and not empty; of
+-- `every` and `after` only the interval.
+create type jobs_internal.timetable as (
+  minutes integer[],     -- 0 to 59
+  hours integer[],       -- 0 to 23
+  days integer[],        -- 1 to 31; 32: the last of the month
+  months integer[],      -- 1 to 12
+  weekdays integer[],    -- 0 to 6; 0: Sunday
+  both_days boolean,     -- day and weekday must both match, because one of them begins with *
+  wild boolean,          -- minute or hour has a *: it follows elapsed time when a clock is set
+  every interval,        -- elapsed time from an anchor; as the next, without days and months
+  after_end interval     -- elapsed time from the end of the last run
+);

@@ -76,6 +76,8 @@ from (values
   ('PW078', true, 'the server has just started, and its last end is not looked into yet'),
   ('PW084', false, 'steps is no list of statements'),
   ('PW085', false, 'a recipe does not fit what it is asked for'),
+  ('PW100', false, 'the schedule cannot be read, or never comes'),
+  ('PW101', false, 'a schedule cannot have this time zone'),
   ('PWC01', false, 'outcome: cancelled on request'),
   ('PWC02', false, 'outcome: interrupted three times without a known reason'),
   ('PWD01', false, 'outcome: ended unseen, and nothing can tell how'),

@@ -33,6 +33,7 @@ CALLS = {
     "run_now": ("select jobs.run_now(0)", STEERS),
     "dismiss": ("select jobs.dismiss(0)", STEERS),
     "dismiss_failed": ("select jobs.dismiss_failed('no such')", STEERS),
+    "next_runs": ("select jobs.next_runs('@daily')", EVERYBODY),
     "explain": ("select jobs.explain(0)", EVERYBODY),
     "blockers": ("select * from jobs.blockers(0)", EVERYBODY),
     "wait": ("select jobs.wait(0, '1 s')", STEERS),

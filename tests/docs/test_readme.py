@@ -1,5 +1,5 @@
-"""Every listing of README.md, docs/operations.md and docs/long-operations.md is run, in its order,
-and prints what the page says.
+"""Every listing of README.md, docs/operations.md, docs/long-operations.md and docs/schedules.md is
+run, in its order, and prints what the page says.
 """
 
 import os
@@ -53,7 +53,9 @@ def _runner(server: Server, template: str) -> Iterator[Runner]:
             connection.execute(f"drop role if exists {role}".encode())
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/operations.md", "docs/long-operations.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/operations.md", "docs/long-operations.md", "docs/schedules.md"]
+)
 def test_listings_print_what_the_page_says(page: str, runner: Runner) -> None:
     found = listings(TOP / page)
     assert found

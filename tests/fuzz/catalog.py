@@ -73,6 +73,22 @@ _ROLES = (
     | ANY_TEXT
 )
 
+_SCHEDULES = (
+    either(
+        "30 2 * * mon-fri", "*/15 * * * *", "0 0 29 2 */7", "0 0 L * *", "0 0 30 2 *", "@daily",
+        "@reboot", "every 15 minutes", "every 999999999 weeks", "after 1 s", "* * * * * *",
+        "*/99 * * * *", ", , , , ,", "", None, LARGE, "é * * * *",
+    )
+    | ANY_TEXT
+)  # fmt: skip
+_ZONES = (
+    either(
+        "UTC", "Europe/Zurich", "australia/lord_howe", "CET", "Foo/Bar3", "posix/UTC", "", None,
+        LARGE, "é",
+    )
+    | ANY_TEXT
+)  # fmt: skip
+
 _RELATIONS = (
     either(
         "app.t", 'app."T"', "t", "app.t_n", "app.no_such", "pg_catalog.pg_class", "a.b.c.d", None
@@ -120,6 +136,9 @@ FUZZED: dict[str, Fuzzed] = {
     "retry": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "run_now": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "explain": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "next_runs": Fuzzed("app", {
+        "schedule": _SCHEDULES, "timezone": _ZONES, "n": INTEGERS, "after": OPTIONS["run_at"],
+    }, ("schedule",)),
     "blockers": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "undo": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "note": Fuzzed("app", {"id": BIGINTS, "note": ARGS}, ("id", "note")),

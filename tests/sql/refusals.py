@@ -830,4 +830,11 @@ RECIPES = (
     ),
 )
 
-ALL = (*PLANS, *TASKS, *OPTIONS, *STEERING, *QUEUES, *STATEMENTS, *STEPS, *RECIPES)
+#: More of these: test_schedule_expressions.py.
+SCHEDULES = (
+    _r("schedule", "PW100", "select jobs.next_runs('61 * * * *')", "61", "0 to 59"),
+    _r("zone", "PW101", "select jobs.next_runs('@daily', 'CET')", "CET", "Abbreviations"),
+    _r("runs", "PW026", "select jobs.next_runs('@daily', n => 1001)", "1001", "1 to 1000"),
+)
+
+ALL = (*PLANS, *TASKS, *OPTIONS, *STEERING, *QUEUES, *STATEMENTS, *STEPS, *RECIPES, *SCHEDULES)
