@@ -56,7 +56,14 @@ def test_each_file_is_a_mutant_and_says_what_it_does() -> None:
 
 def test_there_are_enough_and_each_can_be_caught() -> None:
     assert len(MUTANTS) >= 10
-    named = {name for name, _function in INVARIANTS} | {"drain", "driver", "poison", "I5", "I6"}
+    named = {name for name, _function in INVARIANTS} | {
+        "drain",
+        "driver",
+        "operation",
+        "poison",
+        "I5",
+        "I6",
+    }
     for mutant in MUTANTS.values():
         assert mutant.scenario in SCENARIOS
         assert mutant.caught_by <= named

@@ -39,6 +39,31 @@ def test_some_seconds_of_torture_violate_nothing() -> None:
     assert int(closing[2]) > 100, said
 
 
+@pytest.mark.alone
+@pytest.mark.timeout(900)
+def test_some_seconds_of_interrupted_operations_violate_nothing() -> None:
+    """A handful of kills; two hundred are a command: SCENARIO=operations_interrupted."""
+    place = open_directory("pw-torture-")
+    furnish(place / "t" / "server", durable=True)
+    done = warm.run(
+        [sys.executable, "-m", "pyworker", "torture", "--seed", str(SEED), "--seconds",
+            str(SECONDS),
+         "--scenario", "operations_interrupted", "--dir", str(place / "t")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    shutil.rmtree(place)
+    said = f"{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, said
+    closing = re.search(
+        r"^torture: 1 scenarios, (\d+) faults, 0 jobs, 0 violations$", done.stdout, re.MULTILINE
+    )
+    assert closing, said
+    assert int(closing[1]) >= 1, said
+    interruptions = re.search(r"'interruptions': (\d+)", said)
+    assert interruptions, said
+    assert int(interruptions[1]) >= 1, said
+
+
 def test_a_scenario_that_is_not_there_is_wrong_usage() -> None:
     done = warm.run(
         [sys.executable, "-m", "pyworker", "torture", "--scenario", "unheard_of"],

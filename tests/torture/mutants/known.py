@@ -234,6 +234,20 @@ MUTANTS: dict[str, Mutant] = {
             caught_by=frozenset({"I8", "I10"}),
         ),
         Mutant(
+            name="nothing_cleared",
+            summary="what an operation that was cut off left invalid is never dropped",
+            scenario="operations_interrupted",
+            seconds=30,
+            caught_by=frozenset({"operation", "drain"}),
+        ),
+        Mutant(
+            name="always_done",
+            summary="the post-condition of a statement is always true",
+            scenario="operations_interrupted",
+            seconds=30,
+            caught_by=frozenset({"operation"}),
+        ),
+        Mutant(
             name="duty_fails",
             summary=(
                 "a supervisor's signals fail with an error of their own while an attempt is overdue"
