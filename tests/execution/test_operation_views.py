@@ -169,9 +169,21 @@ def test_phases_of_each_attempt(database: Database) -> None:
 def test_it_goes_with_the_history_of_its_job(database: Database) -> None:
     job = put_sql(database, "vacuum app.ledger")
     database.drain()
+    # it is too short for a look
+    database.admin(
+        "insert into jobs_internal.phase (job_id, attempt, n, phase, started_at)"
+        " values (%s, 1, 1, 'scanning heap', now())",
+        [job],
+    )
+    database.admin(
+        "insert into jobs_internal.measurement (job_id, n, label, kind)"
+        " values (%s, 1, 'a', 'plan')",
+        [job],
+    )
     age_history(database, "1 day")
     step_history(database)
     assert database.run(ROW, [job])
+    assert database.run("select 1 from jobs.phases where job_id = %s", [job])
     age_history(database, "400 days")
     step_history(database)
     assert not database.run("select from jobs.job where id = %s", [job])
