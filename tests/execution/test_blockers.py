@@ -137,6 +137,26 @@ def test_a_snapshot_and_what_waits_under_it(database: Database) -> None:
     wait_for(database, job, "succeeded")
 
 
+def test_a_snapshot_that_holds_up_who_holds_it_up(database: Database) -> None:
+    """A build of another session stands in front of ours, and waits for a snapshot itself."""
+    database.run("create table app.points (n integer)")
+    with database.server.connect("other", database.name) as reader:
+        reader.execute("begin isolation level repeatable read; select 1")
+        first = Bystander(
+            database, "create index concurrently points_a on app.points (n)", role="app"
+        ).start(database)
+        job = put_sql(database, "create index concurrently points_b on app.points (n)")
+        database.run("select jobs.start()")
+        wait_waiting(database, child_of(database, job), "relation")
+        wait_until(lambda: len(blockers(database, job)) == 2)
+        found = {row["pid"]: row for row in blockers(database, job)}
+        assert (found[first.pid]["why"], found[first.pid]["via"]) == ("lock", None)
+        behind = found[reader.info.backend_pid]
+        assert (behind["why"], behind["via"]) == ("snapshot", first.pid)
+    first.join()
+    wait_for(database, job, "succeeded")
+
+
 def test_a_writer_holds_a_build_up_by_its_lock(database: Database) -> None:
     """Not by its snapshot: the build waits for the end of a transaction that wrote to the table."""
     database.run("create table app.points (n integer)")
