@@ -2,7 +2,7 @@
 
 import pytest
 from psycopg.types.json import Jsonb
-from stage import age_history, put, put_sql, state, step_history
+from stage import put, put_sql, state
 from support import Database
 
 from .taken_back import (
@@ -233,32 +233,6 @@ def test_states_and_owners(tables: Database) -> None:
     call = put(tables, "pg_catalog.now")
     tables.drain()
     assert "not noted" in refused(tables, "PW066", call)
-
-
-def test_a_way_back_whose_job_is_forgotten_does_not_run(tables: Database) -> None:
-    """The history of the job goes while its way back waits: it fails, and says why."""
-    tables.admin("select jobs.create_queue('brief', retention => '1 hour')")
-    step_history(tables)
-    jobs = [
-        ran(tables, "create index fresh on app.events (n)", queue="brief"),
-        ran(tables, "create index concurrently later on app.events (kind)", queue="brief"),
-        ran(tables, "alter table app.events add constraint one check (n > -1)", queue="brief"),
-    ]
-    undoing = [int(tables.value("select jobs.undo(%s)", [job])) for job in jobs]
-    age_history(tables, "2 hours")
-    step_history(tables)
-    before = tables.admin(INDEXES), tables.admin(CONSTRAINTS)
-
-    tables.drain()
-
-    for job, by in zip(jobs, undoing, strict=True):
-        assert not tables.admin("select 1 from jobs_internal.finished where id = %s", [job])
-        error = tables.job(by)["error"]
-        assert (error["sqlstate"], error["message"]) == (
-            "PW066",
-            f"what job {job} did is not known any more",
-        )
-    assert (tables.admin(INDEXES), tables.admin(CONSTRAINTS)) == before
 
 
 def test_after_a_way_back_that_was_cancelled_another_may_come(tables: Database) -> None:

@@ -5,7 +5,7 @@ or came while the job waited.
 from typing import Any
 
 import pytest
-from stage import put_sql, state
+from stage import age_history, put_sql, state, step_history
 from support import Database
 
 from .taken_back import (
@@ -186,3 +186,47 @@ def test_an_index_that_took_over_one_of_a_partition_stays(tables: Database) -> N
     job = ran(tables, "create index whole on app.parts (a)")
 
     assert "were there before" in refused(tables, "PW066", job)
+
+
+@pytest.mark.parametrize("exists", ["", "if not exists "])
+def test_an_index_that_was_made_while_a_build_waits_is_not_its_own(
+    tables: Database, exists: str
+) -> None:
+    """It bears the name that the job wants; the child session fails, or does nothing."""
+    job = put_sql(tables, f"create index concurrently {exists}fresh on app.events (n)")
+    with locked(tables, "app.events") as holder:
+        tables.run("select jobs.start()")
+        wait_for_lock(tables, "app.events")
+        holder.execute("create index fresh on app.events (n)")
+    tables.drain()
+    before = tables.admin(INDEXES)
+    if state(tables, job) == "succeeded":
+        assert "not known" in refused(tables, "PW066", job)
+    assert tables.admin(INDEXES) == before
+    assert any(row[0] == "app.fresh" for row in before)
+
+
+def test_a_way_back_whose_job_is_forgotten_does_not_run(tables: Database) -> None:
+    """The history of the job goes while its way back waits: it fails, and says why."""
+    tables.admin("select jobs.create_queue('brief', retention => '1 hour')")
+    step_history(tables)
+    jobs = [
+        ran(tables, "create index fresh on app.events (n)", queue="brief"),
+        ran(tables, "create index concurrently later on app.events (kind)", queue="brief"),
+        ran(tables, "alter table app.events add constraint one check (n > -1)", queue="brief"),
+    ]
+    undoing = [int(tables.value("select jobs.undo(%s)", [job])) for job in jobs]
+    age_history(tables, "2 hours")
+    step_history(tables)
+    before = tables.admin(INDEXES), tables.admin(CONSTRAINTS)
+
+    tables.drain()
+
+    for job, by in zip(jobs, undoing, strict=True):
+        assert not tables.admin("select 1 from jobs_internal.finished where id = %s", [job])
+        error = tables.job(by)["error"]
+        assert (error["sqlstate"], error["message"]) == (
+            "PW066",
+            f"what job {job} did is not known any more",
+        )
+    assert (tables.admin(INDEXES), tables.admin(CONSTRAINTS)) == before
