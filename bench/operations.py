@@ -43,12 +43,15 @@ _ROUND = (
 
 @dataclass
 class Run:
-    """One operation: errors of the predicted total at each sample, and what it cost."""
+    """One operation: errors of the predicted total at each sample, and what it cost. `samples`:
+    those with a percent.
+    """
 
     statement: str
     seconds: float = 0.0
     weighted: list[float] = field(default_factory=list)
     in_phase: list[float] = field(default_factory=list)
+    samples: int = 0
     back: int = 0
     last: float = 0.0
     child_cpu: float = 0.0
@@ -95,6 +98,7 @@ def _sampled(database: Database, statement: str) -> Run:
         if row["percent"] is None:
             continue
         percent = float(row["percent"])
+        run.samples += 1
         run.back += percent < run.last
         run.last = max(run.last, percent)
         within = 100 * float(row["done"] or 0) / float(row["total"]) if row["total"] else 0.0

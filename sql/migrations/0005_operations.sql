@@ -42,6 +42,9 @@ create index operation_live_idx on jobs_internal.operation (job_id) where ended_
 create index operation_object_idx on jobs_internal.operation (object);
 create index operation_risk_idx on jobs_internal.operation (job_id)
   where risks_to_log is not null;
+-- of the index that it built (health_unused_indexes)
+create index operation_built_idx on jobs_internal.operation ((before #>> '{way_back,index}'))
+  where before #>> '{way_back,index}' is not null;
 comment on table jobs_internal.operation is 'Long operations: a row for each job of DDL or '
   'maintenance, which stays as long as the history of its job';
 comment on column jobs_internal.operation.job_id is 'Job';
@@ -62,7 +65,7 @@ comment on column jobs_internal.operation.started_at is 'Start of its first atte
 comment on column jobs_internal.operation.ended_at is 'When its job ended; null: it has not';
 comment on column jobs_internal.operation.state is 'State in which its job ended';
 comment on column jobs_internal.operation.lock_attempts
-  is 'How often this attempt gave up waiting for a lock';
+  is 'How often it gave up waiting for a lock; of a job of several statements, over all of them';
 comment on column jobs_internal.operation.yields
   is 'How often it gave way to a session that waited for its lock';
 comment on column jobs_internal.operation.step_asides

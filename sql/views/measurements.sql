@@ -1,7 +1,7 @@
 -- jobs.measurements: what long operations gained.
 
--- The figures of the queries that are measured by their traffic, as pg_stat_statements has them of
--- the login that asks: {query id: {calls, ms, since}}; null: none is asked for.
+-- The figures of queries, as pg_stat_statements has them of the login that asks: {query id: {calls,
+-- ms, since}}; null: it has none.
 create or replace function jobs_internal.traffic_now()
 returns jsonb
 language sql volatile security definer
@@ -9,10 +9,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select jsonb_object_agg(t.query_id, jsonb_build_object('calls', t.calls, 'ms', t.ms, 'since',
       t.since))
-  from jobs_internal.own_traffic(5000) as t
-  where exists (select from jobs_internal.measurement as m
-    join jobs_internal.operation as o on o.job_id = m.job_id and o.owner = jobs_internal.viewer()
-    where m.kind = 'traffic');
+  from jobs_internal.own_traffic(5000) as t;
 end;
 
 create or replace view jobs.measurements with (security_barrier) as
@@ -51,14 +48,17 @@ from (
         and c.oid = (o.before #>> '{way_back,index}')::oid) as made
   from jobs_internal.measurement as k
   join jobs_internal.operation as o on o.job_id = k.job_id
-  left join lateral (
-    select (select jobs_internal.traffic_now()) -> k.statement as figures
-  ) as t on k.kind = 'traffic'
+  -- asked once, and only where a row is shown that needs them
+  cross join lateral (
+    select case when k.kind = 'traffic' and o.owner = (select jobs_internal.viewer())
+      then (select jobs_internal.traffic_now()) -> k.statement end as figures
+  ) as t
   where o.owner = (select jobs_internal.viewer()) or jobs_internal.reads(o.owner)
 ) as m
-order by m.job_id, m.n;
+order by m.job_id desc, m.n;
 comment on view jobs.measurements is 'What was measured before and after long operations: queries '
-  'that their option measure names, else the owner''s costliest ones that use the table';
+  'that their option measure names, else the owner''s costliest ones that use the table; '
+  'the latest operation first';
 comment on column jobs.measurements.id is 'Job of the operation';
 comment on column jobs.measurements.label is 'The query';
 comment on column jobs.measurements.unit

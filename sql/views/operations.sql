@@ -34,8 +34,9 @@ select
       then o.deadlock_risk else '[]' end) as r(v)) as deadlock_risk,
   coalesce(p.progress_source, o.progress_source) as progress_source,
   o.disk_bytes,
-  case when exists (select from jobs_internal.measurement as m where m.job_id = o.job_id)
-    then (select g || 'x' from jobs_internal.gain(o.job_id) as g) end as gain,
+  -- not with exists: of many rows that would be a hash of all measurements
+  (select jobs_internal.gain(m.job_id) || 'x' from jobs_internal.measurement as m
+    where m.job_id = o.job_id limit 1) as gain,
   case when v.owns or jobs_internal.reads(o.owner) then coalesce(o.undo_sql,
       'none: ' || o.undo_missing) end as undo,
   o.lock_attempts,

@@ -22,7 +22,7 @@ begin atomic
           order by o.job_id), 2000)
         || '  -- as their owner; or leave them'
     from jobs_internal.operation as o
-    join pg_index as i on i.indexrelid = (o.before #>> '{way_back,index}')::oid
+    join pg_index as i on i.indexrelid::text = o.before #>> '{way_back,index}'
     join pg_class as c on c.oid = i.indexrelid
     where o.kind in ('create index', 'create index concurrently') and o.state = 'succeeded'
       and o.undone_by is null and o.ended_at < now() - interval '7 days'

@@ -198,8 +198,9 @@ begin
 end
 $$;
 
--- Refuse what the caller may not do to a relation. p_first: it is the one that the statement works
--- on. Errors: PW062.
+-- Refuse what PostgreSQL would not let the caller do to a relation: that is for its owner and who
+-- has the privilege, a DROP for the owner of the schema too, VACUUM and ANALYZE for the owner of
+-- the database. p_first: it is the one that the statement works on. Errors: PW062.
 create or replace function jobs_internal.assert_allowed(p_relation oid, p_read jsonb,
     p_first boolean)
 returns void
@@ -210,6 +211,7 @@ declare
   v_kind text := p_read ->> 'kind';
   v_owner oid;
   v_table oid;
+  v_other oid;
   v_right text := case
     when v_kind ~ '^(vacuum|analyze|reindex|cluster|repack|refresh)' then 'MAINTAIN'
     when v_kind = 'truncate' then 'TRUNCATE'
@@ -219,10 +221,16 @@ begin
   if v_kind in ('copy', 'merge') then
     return;  -- rights on columns count, and which way it goes
   end if;
-  select c.relowner, coalesce(i.indrelid, c.oid) into v_owner, v_table
-  from pg_class as c left join pg_index as i on i.indexrelid = c.oid
+  select c.relowner, coalesce(i.indrelid, c.oid),
+    case when p_read ->> 'command' ~ '^drop ' then n.nspowner
+      when v_kind ~ '^(vacuum|analyze)' and not c.relisshared then (
+        select d.datdba from pg_database as d where d.datname = current_database()) end
+  into v_owner, v_table, v_other
+  from pg_class as c
+  join pg_namespace as n on n.oid = c.relnamespace
+  left join pg_index as i on i.indexrelid = c.oid
   where c.oid = p_relation;
-  if not pg_has_role(v_owner, 'usage')
+  if not pg_has_role(v_owner, 'usage') and not pg_has_role(v_other, 'usage') is true
     and not (v_right is not null and (has_table_privilege(v_table, v_right)
       or v_right in ('INSERT', 'UPDATE', 'REFERENCES')
         and has_any_column_privilege(v_table, v_right)))

@@ -107,7 +107,8 @@ begin atomic
         '|validate|attach|detach|refresh|ddl)' and e.evtevent <> 'login'));
 end;
 
--- All that is to be said of a statement. p_missing: nothing bears its name.
+-- All that is to be said of a statement. p_read: what was read from its text; p_found: what its
+-- names mean, as look_up_for_plan gives it; null: it has no warning.
 create or replace function jobs_internal.plan_warnings(p_read jsonb, p_found jsonb,
     p_lock text, p_rewrites boolean, p_expected interval)
 returns text
