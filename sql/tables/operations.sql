@@ -65,11 +65,11 @@ comment on column jobs_internal.operation.started_at is 'Start of its first atte
 comment on column jobs_internal.operation.ended_at is 'When its job ended; null: it has not';
 comment on column jobs_internal.operation.state is 'State in which its job ended';
 comment on column jobs_internal.operation.lock_attempts
-  is 'How often it gave up waiting for a lock; of a job of several statements, over all of them';
+  is 'How often it gave up waiting for a lock: counted for each step, and anew after jobs.retry';
 comment on column jobs_internal.operation.yields
-  is 'How often it gave way to a session that waited for its lock';
-comment on column jobs_internal.operation.step_asides
-  is 'How often it gave way because it would have ended in a deadlock';
+  is 'How often it gave way to a session that waited for its lock, counted in the same way';
+comment on column jobs_internal.operation.step_asides is 'How often it gave way because it would '
+  'have ended in a deadlock, counted in the same way';
 comment on column jobs_internal.operation.held is 'Why it was put off the last time: {why: lock, '
   'yield, step_aside or beside, at, sqlstate, message, pids, job}; null: it was not';
 comment on column jobs_internal.operation.gives_way is 'Why the worker session that watches it '

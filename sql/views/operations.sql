@@ -101,7 +101,7 @@ comment on column jobs.operations.gain
   is 'How many times faster its measured queries are (jobs.measurements); null: not measured';
 comment on column jobs.operations.undo is 'Statement that takes it back, or why there is none';
 comment on column jobs.operations.lock_attempts
-  is 'How often this attempt gave up waiting for a lock, count';
+  is 'How often its present step gave up waiting for a lock, over all attempts, count';
 comment on column jobs.operations.note is 'Note, as in jobs.job';
 comment on column jobs.operations.outcome is 'Outcome of its last attempt; null: it has not ended';
 comment on column jobs.operations.waits_for is 'What it waits for, in words: the sessions and '

@@ -1,11 +1,12 @@
 -- Operations that are put off: they gave up waiting for a lock, or gave way to another session.
 --
 -- States and commits: an attempt that is put off is not charged. Its job goes from running to
--- scheduled, as after an interruption, with the time of its next try, in the one transaction that
--- ends the attempt (end_attempt). What the attempt did is undone: of a statement in a transaction
--- by its savepoint, of a child session by the server, but for an invalid index, which the next try
--- drops first. A watcher that lets its child give way commits gives_way before it cancels the
--- child: if it dies in between, the child goes on, and a rescue finds it as it finds any other.
+-- scheduled, with the time of its next try, in the one transaction that ends the attempt
+-- (end_attempt); where a cancel was asked for, it is cancelled instead, and the last lock attempt
+-- that it may make ends as any failure does. What the attempt did is undone: of a statement in a
+-- transaction by its savepoint, of a child session by the server, but for an invalid index, which
+-- the next try drops first. A watcher that lets its child give way commits gives_way before it
+-- cancels the child: if it dies in between, the child goes on, and a rescue finds it as any other.
 
 -- Whether an attempt of an operation that ended like this is put off, and for how long: an object
 -- {why, pause (s), error}; null: it is not. p_job: its locked row. Writes: operation.

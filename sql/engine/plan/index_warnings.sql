@@ -19,8 +19,8 @@ begin atomic
   from (
     select x.indexrelid as id, k.columns, k.listed, x.indisunique,
       (select jsonb_agg(e.v order by e.n) from jsonb_array_elements(k.columns)
-        with ordinality as e(v, n) where e.n <= jsonb_array_length(p_columns)) = p_columns as leads,
-      (select jsonb_agg(e.v order by e.n) from jsonb_array_elements(p_columns)
+        with ordinality as e(v, n) where e.n <= jsonb_array_length(p.columns)) = p.columns as leads,
+      (select jsonb_agg(e.v order by e.n) from jsonb_array_elements(p.columns)
         with ordinality as e(v, n) where e.n <= jsonb_array_length(k.columns)) = k.columns as begins
     from pg_index as x
     join pg_class as c on c.oid = x.indexrelid
@@ -32,6 +32,9 @@ begin atomic
       join pg_attribute as a on a.attrelid = x.indrelid and a.attnum = u.attnum
       where u.n <= x.indnkeyatts
     ) as k
+    -- they are no array where they cannot be read, as with an expression or WHERE
+    cross join (select case when jsonb_typeof(p_columns) = 'array' then p_columns end as columns)
+      as p
     where x.indrelid = p_table and x.indisvalid and x.indexprs is null and x.indpred is null
   ) as i
   where jsonb_typeof(p_columns) = 'array'
