@@ -28,27 +28,6 @@ from generate_series(1, 1000000) as g,
     when g % 99991 = 0 then 'in_doubt' else 'succeeded' end as state) as s
 """
 
-#: Each fifth of them was a long operation, with phases, measurements and steps.
-OPERATIONS = """
-insert into jobs_internal.operation (job_id, owner, kind, object_name, lock_mode, state, started_at,
-  ended_at, bucket, attempt, percent, progress_source, undo_sql)
-select f.id, f.owner, 'create index concurrently', 'app.t', 'ShareUpdateExclusiveLock', f.state,
-  f.started_at, f.finished_at, f.bucket, 1, 99.9, 'phases', 'drop index concurrently app.i'
-from jobs_internal.finished as f where f.id % 5 = 0;
-insert into jobs_internal.finished_statement (job_id, bucket, body, command, top_level)
-select o.job_id, o.bucket, 'create index concurrently on app.t (n)', o.kind, true
-from jobs_internal.operation as o;
-insert into jobs_internal.phase (job_id, attempt, n, phase, started_at, finished_at)
-select o.job_id, 1, n, 'building index', o.started_at, o.ended_at
-from jobs_internal.operation as o, generate_series(1, 5) as n;
-insert into jobs_internal.measurement (job_id, n, label, statement, kind, before, after)
-select o.job_id, n, 'q', 'select 1', 'query', '{"ms": 2}', '{"ms": 1}'
-from jobs_internal.operation as o, generate_series(1, 2) as n where o.job_id % 2 = 0;
-insert into jobs_internal.step (job_id, n, body, command, top_level, state)
-select o.job_id, n, 'vacuum', 'vacuum', true, 'done'
-from jobs_internal.operation as o, generate_series(1, 3) as n where o.job_id % 3 = 0
-"""
-
 CLOSED = """
 update jobs_internal.history_bucket as b
 set opened_at = t.first, left_at = t.last, left_by = pg_current_xact_id(), closed_at = t.last
@@ -74,17 +53,6 @@ VIEWS = {
     "health": "select * from jobs.health",
     "sessions": "select * from jobs.sessions limit 20",
     "log_lines": "select * from jobs.log_lines limit 20",
-    "operations": "select * from jobs.operations limit 20",
-    "their list": "select * from jobs.operation_list limit 20",
-    "one operation": "select * from jobs.operations where id = 501030",
-    "its phases": "select * from jobs.phases where job_id = 501030",
-    "its measurements": "select * from jobs.measurements where id = 501030",
-    "its steps": "select * from jobs.steps where id = 501030",
-    "phases": "select * from jobs.phases limit 20",
-    "steps": "select * from jobs.steps limit 20",
-    "step_list": "select * from jobs.step_list limit 20",
-    "phase_list": "select * from jobs.phase_list limit 20",
-    "measurements": "select * from jobs.measurements order by id desc limit 20",
 }
 
 
@@ -110,10 +78,8 @@ def lived(shared: Database) -> Database:
     with shared.server.connect("postgres", shared.name, statement_timeout="100s") as line:
         line.execute(BUCKETS.encode())
         line.execute(HISTORY.encode())
-        line.execute(OPERATIONS.encode())
         line.execute(CLOSED.encode())
-        for table in ("finished", "operation", "phase", "measurement", "step"):
-            line.execute(f"vacuum analyze jobs_internal.{table}".encode())
+        line.execute("vacuum analyze jobs_internal.finished")
         line.execute("select setval('jobs_internal.job_id_seq', 2000000)")
     return shared
 
