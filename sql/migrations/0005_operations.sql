@@ -42,9 +42,6 @@ create index operation_live_idx on jobs_internal.operation (job_id) where ended_
 create index operation_object_idx on jobs_internal.operation (object);
 create index operation_risk_idx on jobs_internal.operation (job_id)
   where risks_to_log is not null;
--- of the index that it built (health_unused_indexes)
-create index operation_built_idx on jobs_internal.operation ((before #>> '{way_back,index}'))
-  where before #>> '{way_back,index}' is not null;
 comment on table jobs_internal.operation is 'Long operations: a row for each job of DDL or '
   'maintenance, which stays as long as the history of its job';
 comment on column jobs_internal.operation.job_id is 'Job';
@@ -65,11 +62,11 @@ comment on column jobs_internal.operation.started_at is 'Start of its first atte
 comment on column jobs_internal.operation.ended_at is 'When its job ended; null: it has not';
 comment on column jobs_internal.operation.state is 'State in which its job ended';
 comment on column jobs_internal.operation.lock_attempts
-  is 'How often it gave up waiting for a lock: counted for each step, and anew after jobs.retry';
+  is 'How often this attempt gave up waiting for a lock';
 comment on column jobs_internal.operation.yields
-  is 'How often it gave way to a session that waited for its lock, counted in the same way';
-comment on column jobs_internal.operation.step_asides is 'How often it gave way because it would '
-  'have ended in a deadlock, counted in the same way';
+  is 'How often it gave way to a session that waited for its lock';
+comment on column jobs_internal.operation.step_asides
+  is 'How often it gave way because it would have ended in a deadlock';
 comment on column jobs_internal.operation.held is 'Why it was put off the last time: {why: lock, '
   'yield, step_aside or beside, at, sqlstate, message, pids, job}; null: it was not';
 comment on column jobs_internal.operation.gives_way is 'Why the worker session that watches it '

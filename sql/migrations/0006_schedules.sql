@@ -22,3 +22,13 @@ comment on table jobs_internal.time_zone is 'Time zones that schedules may name:
   'server has, without abbreviations and POSIX forms. Its own list takes 30 ms';
 comment on column jobs_internal.time_zone.folded is 'Name in lower case';
 comment on column jobs_internal.time_zone.name is 'Name';
+
+-- Of long operations: an index for jobs.health, and what some columns say.
+create index operation_built_idx on jobs_internal.operation ((before #>> '{way_back,index}'))
+  where before #>> '{way_back,index}' is not null;
+comment on column jobs_internal.operation.lock_attempts
+  is 'How often it gave up waiting for a lock: counted for each step, and anew after jobs.retry';
+comment on column jobs_internal.operation.yields
+  is 'How often it gave way to a session that waited for its lock, counted in the same way';
+comment on column jobs_internal.operation.step_asides is 'How often it gave way because it would '
+  'have ended in a deadlock, counted in the same way';
