@@ -49,6 +49,7 @@ select not exists (
 \ir tables/installation.sql
 \ir tables/operations.sql
 \ir tables/schedules.sql
+\ir tables/schedule_runs.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
   (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions'),
   (5, 'operations'), (6, 'schedules');
@@ -284,6 +285,13 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir engine/history/upkeep.sql
 
 -- What supervisors call, round after round.
+\ir engine/schedules/occurrences.sql
+\ir engine/schedules/check.sql
+\ir engine/schedules/store.sql
+\ir engine/schedules/fire.sql
+\ir engine/schedules/round.sql
+\ir engine/schedules/control.sql
+\ir engine/schedules/copies.sql
 \ir engine/supervise/register.sql
 \ir engine/supervise/demand.sql
 \ir engine/supervise/operations.sql
@@ -324,11 +332,13 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir engine/health/owners.sql
 \ir engine/health/server.sql
 \ir engine/health/operations.sql
+\ir engine/health/schedules.sql
 \ir engine/health/health.sql
 
 -- Public functions: schema jobs.
 \ir api/enqueue.sql
 \ir api/enqueue_steps.sql
+\ir api/schedules.sql
 \ir api/plan.sql
 \ir api/recipes.sql
 \ir api/undo.sql
@@ -370,12 +380,14 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir views/lists.sql
 \ir views/operations.sql
 \ir views/steps.sql
+\ir views/schedules.sql
 \ir views/system_lists.sql
 \ir views/measurements.sql
 
 -- Rights, the time zones of this server, and the record of what was installed.
 \ir setup/grants.sql
 \ir setup/grants_operations.sql
+\ir setup/grants_schedules.sql
 \ir setup/zones.sql
 \ir setup/record.sql
 commit;

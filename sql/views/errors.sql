@@ -78,6 +78,8 @@ from (values
   ('PW085', false, 'a recipe does not fit what it is asked for'),
   ('PW100', false, 'the schedule cannot be read, or never comes'),
   ('PW101', false, 'a schedule cannot have this time zone'),
+  ('PW102', false, 'a schedule cannot be or be used like this'),
+  ('PW103', false, 'there is no such schedule, or it belongs to another role'),
   ('PWC01', false, 'outcome: cancelled on request'),
   ('PWC02', false, 'outcome: interrupted three times without a known reason'),
   ('PWD01', false, 'outcome: ended unseen, and nothing can tell how'),

@@ -423,7 +423,7 @@ def test_role_and_function_that_are_missing(
 def test_what_belongs_to_owners_follows_their_names(
     original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database]
 ) -> None:
-    """Quotas, publications and the jobs enqueued by them; not what an administrator of the other
+    """Quotas, schedules, publications and the jobs enqueued by them; not what an administrator of the other
     cluster admitted.
     """
     original.admin("grant create on schema app to ann")
@@ -440,8 +440,18 @@ def test_what_belongs_to_owners_follows_their_names(
     original.run("select jobs.set_quota('bob', pending => 9)", role="operator")
     original.admin("select jobs_internal.maintain()")
     original.admin("select jobs.admit_role('ann')")
+    original.run(
+        """select jobs.schedule('often', 'every 1 second', 'app.told', '{"n": 1}')""", role="ann"
+    )
+    original.run("select jobs.schedule('often', '@yearly', 'pg_catalog.now')", role="bob")
     copy = copies(original, "custom", elsewhere)
     copy.run("select jobs.reconcile()", role="operator")
+
+    assert copy.run("select name, owner, schedule from jobs.schedules", role="ann") == [
+        ("often", "ann", "every 1 second")
+    ]
+    assert copy.run("select outcome from jobs.schedule_runs", role="ann") == [("missed",)]
+    assert copy.run("select outcome from jobs.schedule_runs", role="bob") == []
 
     assert copy.run("select owner, pending from jobs.quotas", role="operator") == [
         ("ann", 7),

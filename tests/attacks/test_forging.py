@@ -641,6 +641,23 @@ OWN = {
         "text_on_copy",
         "wait_for_old_transactions",
     ),
+    # Of schedules: each asks whose schedule it is, reads what it is given, or keeps one of the
+    # caller's own.
+    *(
+        "alter_schedule",
+        "checked_schedule",
+        "current_occurrence",
+        "failures_seen",
+        "pause_schedule",
+        "rerun_schedule",
+        "resume_schedule",
+        "run_schedule",
+        "schedule_in_words",
+        "schedule_options",
+        "scheduled_statement",
+        "store_schedule",
+        "unschedule",
+    ),
     # Of long operations: each asks whose job it is (store_object: test_tenants.py), or reads the
     # text that it is given and the catalog, which are open to everyone.
     *(

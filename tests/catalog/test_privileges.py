@@ -34,6 +34,15 @@ CALLS = {
     "dismiss": ("select jobs.dismiss(0)", STEERS),
     "dismiss_failed": ("select jobs.dismiss_failed('no such')", STEERS),
     "next_runs": ("select jobs.next_runs('@daily')", EVERYBODY),
+    "schedule": ("select jobs.schedule('x', '', 'pg_catalog.no_such')", PRODUCERS),
+    "schedule_sql": ("select jobs.schedule_sql('x', '', '')", PRODUCERS),
+    "alter_schedule": ("select jobs.alter_schedule('no such')", STEERS),
+    "unschedule": ("select jobs.unschedule('no such')", STEERS),
+    "pause_schedule": ("select jobs.pause_schedule('no such')", STEERS),
+    "resume_schedule": ("select jobs.resume_schedule('no such')", STEERS),
+    "run_schedule": ("select jobs.run_schedule('no such')", STEERS),
+    "rerun_schedule": ("select jobs.rerun_schedule('no such', now(), now())", STEERS),
+    "current_run": ("select * from jobs.current_run()", EVERYBODY),
     "explain": ("select jobs.explain(0)", EVERYBODY),
     "blockers": ("select * from jobs.blockers(0)", EVERYBODY),
     "wait": ("select jobs.wait(0, '1 s')", STEERS),
@@ -86,6 +95,7 @@ VIEWS = (
         *("option_list", "wait_reason_list", "steps", "step_list"),
         *("operations", "operation_list", "phases", "phase_list"),
         *("measurements", "measurement_list"),
+        *("schedules", "schedule_list", "schedule_runs", "schedule_run_list"),
         "wait_reasons",
     ),
     *("settings", "retry_rules", "errors", "options", "quotas", "publications", "admitted_roles"),
@@ -293,6 +303,7 @@ def test_a_refusal_names_administrators(shared: Database, name: str) -> None:
 ASK_THEMSELVES = {
     *("enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps"),
     *("publish", "await", "progress", "log", "plan", "rehearse"),
+    *("schedule", "schedule_sql", "alter_schedule"),
 }
 
 

@@ -29,6 +29,8 @@ NARROW = {
     "operation_list": "operations",
     "phase_list": "phases",
     "measurement_list": "measurements",
+    "schedule_list": "schedules",
+    "schedule_run_list": "schedule_runs",
     "wait_reason_list": "wait_reasons",
 }
 NAMED = ("settings", "retry_rules", "errors", "quotas", "admitted_roles")  # these fit by themselves
@@ -101,6 +103,15 @@ def busy(server: Server, template: str) -> Iterator[Database]:
         f" case n when 1 then %s::jsonb else jsonb_build_object('error', '{LONG}') end"
         " from jobs_internal.operation as o, generate_series(1, 2) as n",
         [figures, figures],
+    )
+    database.run(
+        f"select jobs.schedule('{LONG_NAME} of them', '1,4,9,17,33 3,7,11,19 1-7,15,31 1,3,5 tue',"
+        f" 'app.{LONG_NAME}', '{{\"n\": 1}}', 'America/Argentina/ComodRivadavia')"
+    )
+    database.admin(
+        "insert into jobs_internal.schedule_run (schedule_id, due_at, until, occurrences, outcome,"
+        " reason, job_id) select id, now() - interval '1 year', now(), 999, 'coalesced',"
+        " repeat('a reason ', 20), 12345678 from jobs_internal.schedule"
     )
     database.run(
         f"select jobs.enqueue('app.{LONG_NAME}', '{{\"n\": 1}}',"

@@ -74,6 +74,8 @@ begin
       union
       select o.owner from jobs_internal.operation as o
       union
+      select s.owner from jobs_internal.schedule as s
+      union
       select f.owner from jobs_internal.finished as f
       union
       select s.func_owner from jobs_internal.call_template as s
@@ -148,6 +150,10 @@ begin
       where j.owner = m.via;
     update jobs_internal.finished as f set owner = m.new from unnest(v_old, v_new) as m(old, new)
       where f.owner = m.old;
+    update jobs_internal.schedule as s set owner = m.via from unnest(v_old, v_via) as m(old, via)
+      where s.owner = m.old;
+    update jobs_internal.schedule as s set owner = m.new from unnest(v_via, v_new) as m(via, new)
+      where s.owner = m.via;
     update jobs_internal.operation as o set owner = m.new from unnest(v_old, v_new) as m(old, new)
       where o.owner = m.old;
     update jobs_internal.attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new)

@@ -56,6 +56,7 @@ begin
     where d.horizon_xid <= pg_snapshot_xmin(pg_current_snapshot())
       and not exists (select from jobs_internal.job as j where j.call_template_id = d.id)
       and not exists (select from jobs_internal.finished as f where f.call_template_id = d.id)
+      and not exists (select from jobs_internal.schedule as s where s.call_template_id = d.id)
     returning d.id
   )
   select array_agg(g.id) into v_gone from gone as g;

@@ -36,6 +36,9 @@ begin
   if v_looked_at between clock_timestamp() - interval '10 seconds' and clock_timestamp() then
     return;
   end if;
+  if v_looked_at > clock_timestamp() + interval '1 minute' then
+    perform jobs_internal.follow_clock();
+  end if;
   update jobs_internal.server set clock = clock_timestamp()
     where id = (select v.id from jobs_internal.server as v for update skip locked);
   if not found  -- another supervisor looks

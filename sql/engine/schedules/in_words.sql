@@ -89,7 +89,7 @@ end;
 create or replace function jobs_internal.schedule_in_words(p_timetable jobs_internal.timetable,
     p_zone text)
 returns text
-language plpgsql immutable
+language plpgsql immutable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -54,6 +54,13 @@ begin
             jobs_internal.error_object(sqlstate, sqlerrm));
     end;
   end if;
+  begin
+    perform jobs_internal.follow_zones();
+  exception
+    when others or query_canceled then
+      perform jobs_internal.note_failure('round', 'zones',
+          jobs_internal.error_object(sqlstate, sqlerrm));
+  end;
   delete from jobs_internal.supervisor as d
   where d.ctid = any (array(
     select s.ctid from jobs_internal.supervisor as s

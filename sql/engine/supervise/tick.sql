@@ -34,6 +34,7 @@ begin
         jobs_internal.wake_after_clock_step();
       when 'clock' then perform jobs_internal.repair_clock_step();
       when 'lanes_ahead' then perform jobs_internal.make_lanes_ahead(true);
+      when 'schedules' then perform jobs_internal.fire_schedules();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
         v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);
@@ -60,9 +61,10 @@ begin
 end
 $$;
 
--- One round of a supervisor: dispatch, note the overdue, rescue; says what there is to do. Nothing
--- in it waits for a row, an object or an advisory lock: skip locked and nowait wherever a row is
--- wanted. The lock timeout is for the locks that have no such clause, of whole tables.
+-- One round of a supervisor: fire schedules, dispatch, note the overdue, rescue; says what there is
+-- to do. Nothing in it waits for a row, an object or an advisory lock: skip locked and nowait
+-- wherever a row is wanted. The lock timeout is for the locks that have no such clause, of whole
+-- tables.
 -- Returns: paused, must_poll, dispatched, rescued, stopping, sessions, opened (sessions, ever),
 --   running, queued, next_due_ms, next_deadline_ms, outbox, owners, problems, failures,
 --   risks.
@@ -97,7 +99,7 @@ begin
     perform jobs_internal.do_part('slots');
   end if;
   if not v_paused then
-    perform jobs_internal.do_part('clock');
+    perform jobs_internal.do_part('clock'), jobs_internal.do_part('schedules');
     v_dispatched := coalesce(jobs_internal.do_part('dispatch')::integer, 0);
     if v_dispatched = 0 and not exists (select from jobs_internal.session) then
       perform jobs_internal.do_part('lanes_ahead');  -- while jobs run, maintain does it
@@ -132,7 +134,11 @@ begin
     'queued', jobs_internal.count_queued(),
     'next_due_ms', (select greatest(0,
           ceil(extract(epoch from j.due_at - clock_timestamp()) * 1000))::bigint
-      from jobs_internal.first_due() as j where isfinite(j.due_at) order by j.due_at limit 1),
+      from (select f.due_at from jobs_internal.first_due() as f
+        union all
+        (select t.next_at from jobs_internal.schedule_state as t
+          where t.next_at is not null and not v_paused order by t.next_at limit 1)) as j
+      where isfinite(j.due_at) order by j.due_at limit 1),
     'next_deadline_ms', case when isfinite(v_deadline)
       then least(greatest(0, ceil(extract(epoch from v_deadline - clock_timestamp()) * 1000)),
           86400000)::bigint end,
@@ -171,6 +177,9 @@ begin
     and asleep <> p_asleep;
   return p_asleep and (exists (select from jobs_internal.first_due() as f
         where f.due_at <= clock_timestamp())
+    or exists (select from jobs_internal.schedule_state as t
+      where t.next_at <= clock_timestamp()
+        and not (select s.paused from jobs_internal.switch as s))
     or exists (select from jobs_internal.session_demand() as w
       where w.session_demand > w.active_sessions));
 end

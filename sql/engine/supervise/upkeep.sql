@@ -20,6 +20,7 @@ begin
   delete from jobs_internal.rate_use as d
   where d.ctid = any (array(select u.ctid from jobs_internal.rate_use as u
         where u.at < now() - interval '1 minute' for update skip locked));
+  perform jobs_internal.sweep_schedule_runs();
   -- An idle lane has no message. Should one have got there by a way that leaves no wakeup
   -- request, it does not wait longer than to here.
   update jobs_internal.lane as l set idle_state = 'active', horizon_xid = null

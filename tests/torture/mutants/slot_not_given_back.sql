@@ -88,7 +88,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.do_part, md5 356e7882d3a06fba5766950cf0ff4bd2.
+-- Replaces jobs_internal.do_part, md5 a5e96d33a63af0ae267e172cfae1fff6.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -118,6 +118,7 @@ begin
         jobs_internal.wake_after_clock_step();
       when 'clock' then perform jobs_internal.repair_clock_step();
       when 'lanes_ahead' then perform jobs_internal.make_lanes_ahead(true);
+      when 'schedules' then perform jobs_internal.fire_schedules();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
         v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);

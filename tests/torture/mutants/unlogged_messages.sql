@@ -17,7 +17,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.supervisor_open, md5 72fbdcccf578c4bd0a856a768b92a621.
+-- Replaces jobs_internal.supervisor_open, md5 64228a9862d7910e69d815a8fc84bcec.
 create or replace function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid integer,
     p_version text)
 returns bigint

@@ -1,0 +1,169 @@
+-- Checks of what a schedule is given. What is to be run is looked up and cast when the schedule is
+-- made, with the rights and the path of the caller; a round of a supervisor inserts data only, and
+-- runs no code of an owner's.
+
+-- Refuse an option of a schedule that cannot be. Errors: PW102.
+create or replace function jobs_internal.refuse_schedule_option(p_message text, p_detail text)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception using errcode = 'PW102', message = p_message, detail = p_detail,
+    hint = 'Correct it. A retry cannot help.';
+end
+$$;
+
+-- Check how a schedule is to behave. Errors: PW102.
+create or replace function jobs_internal.assert_schedule(p_schedule jobs_internal.schedule)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if coalesce((p_schedule).name, '') !~ '[^[:space:]]' or (p_schedule).name ~ '[[:cntrl:]]'
+    or length((p_schedule).name) > 200 then
+    perform jobs_internal.refuse_schedule_option('the name of a schedule must be one line of 1 to 200 '
+      'characters', format('It is: %s.', coalesce(quote_literal(left((p_schedule).name, 210)),
+        'null')));
+  elsif (p_schedule).overlap is null or (p_schedule).overlap not in ('skip', 'queue_one', 'queue',
+      'parallel', 'replace') then
+    perform jobs_internal.refuse_schedule_option(format('overlap cannot be %s',
+        coalesce(quote_literal(left((p_schedule).overlap, 100)), 'null')),
+      'It is skip, queue_one, queue, parallel or replace.');
+  elsif (p_schedule).missed is null or (p_schedule).missed not in ('last', 'all', 'none') then
+    perform jobs_internal.refuse_schedule_option(format('missed cannot be %s',
+        coalesce(quote_literal(left((p_schedule).missed, 100)), 'null')),
+      'It is last, all or none.');
+  elsif (p_schedule).missed_within < '0' or not isfinite((p_schedule).missed_within)
+    or (p_schedule).missed_within > interval '10 years' then
+    perform jobs_internal.refuse_schedule_option('missed_within must be a time from zero to 10 years',
+      format('It is %s.', (p_schedule).missed_within));
+  elsif (p_schedule).jitter is null or (p_schedule).jitter < '0'
+    or not isfinite((p_schedule).jitter) or (p_schedule).jitter > interval '1 day' then
+    perform jobs_internal.refuse_schedule_option('jitter must be a time from zero to one day',
+      format('It is %s.', coalesce((p_schedule).jitter::text, 'null')));
+  elsif not isfinite((p_schedule).starts_at) or not isfinite((p_schedule).ends_at)
+    or (p_schedule).ends_at <= (p_schedule).starts_at then
+    perform jobs_internal.refuse_schedule_option('starts_at and ends_at must be moments, one after the '
+      'other', format('They are %s and %s.', coalesce((p_schedule).starts_at::text, 'null'),
+        coalesce((p_schedule).ends_at::text, 'null')));
+  elsif (p_schedule).pause_after < 1 then
+    perform jobs_internal.refuse_schedule_option('pause_after must be a number from 1 on',
+      format('It is %s.', (p_schedule).pause_after));
+  end if;
+end
+$$;
+
+-- Refuse a schedule that has no occurrence any more. Errors: PW102.
+create or replace function jobs_internal.assert_comes(p_schedule jobs_internal.schedule)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if ((p_schedule).timetable).after_end is null
+    and jobs_internal.next_due(p_schedule, clock_timestamp()) is null then
+    perform jobs_internal.refuse_schedule_option('the schedule never comes',
+      'It has no occurrence from now on, within 41 years and before its end.');
+  end if;
+end
+$$;
+
+-- Read the options of a schedule: those that are parameters of jobs.enqueue are checked as there;
+-- pause_after is the schedule's own. p_schedule: what is to be stored, with name, overlap and the
+-- like. Returns: the same with queue_id, priority, timeout, max_attempts, unique_key, settings,
+-- note, options, owner. Invoker on purpose: whether a role may set something is its own right.
+-- Errors: those of the enqueue functions, PW102.
+create or replace function jobs_internal.schedule_options(
+  p_schedule jobs_internal.schedule,
+  p_options jsonb,
+  p_function text,
+  p_call boolean
+)
+returns jobs_internal.schedule
+language plpgsql volatile
+as $$
+declare
+  v_given pg_catalog.jsonb := coalesce(p_options, '{}');
+  v_schedule jobs_internal.schedule := p_schedule;
+begin
+  if pg_catalog.jsonb_typeof(v_given) operator(pg_catalog.=) 'object'
+    and pg_catalog.jsonb_exists(v_given, 'settings') then
+    perform jobs_internal.try_settings(v_given operator(pg_catalog.->) 'settings');
+  end if;
+  return jobs_internal.checked_schedule(v_schedule, v_given, p_function, p_call);
+end
+$$;
+
+-- The same, as far as it needs no rights of the caller.
+create or replace function jobs_internal.checked_schedule(
+  p_schedule jobs_internal.schedule,
+  p_options jsonb,
+  p_function text,
+  p_call boolean
+)
+returns jobs_internal.schedule
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set exit_on_error = off
+as $$
+declare
+  v jobs_internal.schedule := p_schedule;
+  v_checked record;
+  v_key text := 'timeout';
+begin
+  v.options := jobs_internal.checked_options(p_options, p_function, p_call);
+  v.options := nullif(v.options - array['queue', 'priority', 'unique_key', 'timeout',
+      'max_attempts', 'settings', 'note', 'pause_after'], '{}');
+  begin
+    v.timeout := (p_options ->> 'timeout')::interval;
+    v_key := 'max_attempts';
+    v.max_attempts := (p_options ->> 'max_attempts')::integer;
+    v_key := 'pause_after';
+    v.pause_after := (p_options ->> 'pause_after')::integer;
+  exception
+    when data_exception then
+      perform jobs_internal.refuse_schedule_option(format('the option "%s" cannot be read', v_key),
+        format('It is %s.', left(p_options ->> v_key, 100)));
+  end;
+  v.unique_key := p_options ->> 'unique_key';
+  v.settings := nullif(p_options -> 'settings', '{}');
+  v.note := nullif(p_options -> 'note', '{}');
+  v_checked := jobs_internal.check_options(p_options ->> 'queue', v.timeout, v.max_attempts,
+      v.unique_key, p_options ->> 'priority', v.note);
+  v.owner := v_checked.owner;
+  v.queue_id := v_checked.queue_id;
+  v.priority := v_checked.priority;
+  perform jobs_internal.assert_size(g.value, g.name, g.bytes)
+  from (values (v.settings, 'settings', 65536), (v.args, 'args', 1048576)) as g(value, name, bytes)
+  where g.value is not null;
+  v.bytes := jobs_internal.text_bytes(v.args, v.settings, v.note, v.options)
+    + coalesce(octet_length(v.statement ->> 'body'), 0);
+  perform jobs_internal.assert_schedule(v);
+  return v;
+end
+$$;
+
+-- A statement that is to be run again and again, checked as jobs.enqueue_sql does. Returns: columns
+-- of the table statement, and operation, as operation_of.
+-- Errors: PW014, PW017, PW018, PW021, PW029.
+create or replace function jobs_internal.scheduled_statement(p_statement text, p_options jsonb,
+    p_path text)
+returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_options jsonb := case when jsonb_typeof(p_options) = 'object' then p_options else '{}' end;
+  v record;
+begin
+  perform jobs_internal.assert_path(p_path);
+  v := jobs_internal.checked_statement(p_statement, v_options ->> 'done_when',
+    v_options ->> 'rollback');
+  if v_options <> '{}' then
+    perform jobs_internal.assert_operation_options(v_options, v.operation ->> 'kind');
+  end if;
+  return to_jsonb(v) || jsonb_build_object('body', p_statement, 'path', p_path);
+end
+$$;
