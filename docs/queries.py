@@ -12,7 +12,6 @@ GROUPS = {
         "unique_steps",
         "replace_index_steps",
     ],
-    "Schedules": ["next_runs"],
     "Let others enqueue": ["publish", "enqueue_published", "unpublish"],
     "Run and control": [
         "start",

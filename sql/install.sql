@@ -234,11 +234,18 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir engine/undo/complete.sql
 \ir engine/undo/undo.sql
 
--- Schedules: how they are read, in which zones, when they are due next.
+-- Schedules: how they are read, in which zones, when they are due next; made, fired, changed.
 \ir engine/schedules/parse.sql
 \ir engine/schedules/zones.sql
 \ir engine/schedules/next_time.sql
 \ir engine/schedules/in_words.sql
+\ir engine/schedules/occurrences.sql
+\ir engine/schedules/check.sql
+\ir engine/schedules/store.sql
+\ir engine/schedules/fire.sql
+\ir engine/schedules/round.sql
+\ir engine/schedules/control.sql
+\ir engine/schedules/copies.sql
 
 -- What a statement would do, before it is enqueued.
 \ir engine/plan/read.sql
@@ -285,13 +292,6 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir engine/history/upkeep.sql
 
 -- What supervisors call, round after round.
-\ir engine/schedules/occurrences.sql
-\ir engine/schedules/check.sql
-\ir engine/schedules/store.sql
-\ir engine/schedules/fire.sql
-\ir engine/schedules/round.sql
-\ir engine/schedules/control.sql
-\ir engine/schedules/copies.sql
 \ir engine/supervise/register.sql
 \ir engine/supervise/demand.sql
 \ir engine/supervise/operations.sql

@@ -423,8 +423,8 @@ def test_role_and_function_that_are_missing(
 def test_what_belongs_to_owners_follows_their_names(
     original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database]
 ) -> None:
-    """Quotas, schedules, publications and the jobs enqueued by them; not what an administrator of the other
-    cluster admitted.
+    """Quotas, schedules, publications and the jobs enqueued by them; not what an administrator of
+    the other cluster admitted.
     """
     original.admin("grant create on schema app to ann")
     original.run(

@@ -97,7 +97,40 @@ _RELATIONS = (
 )
 _COLUMNS = either("n", "t", "xmin", "no such", "", None, LARGE) | ANY_TEXT
 
+_SCHEDULE_NAMES = either("s", "t", "no such", "", " ", None, "x" * 201, LARGE) | ANY_TEXT
+_TIMING = {
+    "timezone": _ZONES,
+    "overlap": either("skip", "queue", "queue_one", "parallel", "replace", "", None) | ANY_TEXT,
+    "missed": either("last", "all", "none", "", None) | ANY_TEXT,
+    "missed_within": INTERVALS,
+    "jitter": INTERVALS,
+    "starts_at": OPTIONS["run_at"],
+    "ends_at": OPTIONS["run_at"],
+}
+_NAMED = {"name": _SCHEDULE_NAMES, "owner": _ROLES}
+
 FUZZED: dict[str, Fuzzed] = {
+    "schedule": Fuzzed("app", {
+        "name": _SCHEDULE_NAMES, "schedule": _SCHEDULES, "task": TASKS, "args": ARGS, **_TIMING,
+        "options": OPTIONS["options"],
+    }, ("name", "schedule", "task")),
+    "schedule_sql": Fuzzed("app", {
+        "name": _SCHEDULE_NAMES, "schedule": _SCHEDULES, "statement": STATEMENTS, **_TIMING,
+        "options": OPTIONS["options"],
+    }, ("name", "schedule", "statement")),
+    "alter_schedule": Fuzzed("app", {
+        "name": _SCHEDULE_NAMES, "schedule": _SCHEDULES, **_TIMING, "pause_after": INTEGERS,
+        "owner": _ROLES,
+    }, ("name",)),
+    "unschedule": Fuzzed("app", _NAMED, ("name",)),
+    "pause_schedule": Fuzzed("app", _NAMED, ("name",)),
+    "resume_schedule": Fuzzed("app", _NAMED, ("name",)),
+    "run_schedule": Fuzzed("app", _NAMED, ("name",)),
+    "rerun_schedule": Fuzzed("app", {
+        "name": _SCHEDULE_NAMES, "since": OPTIONS["run_at"], "until": OPTIONS["run_at"],
+        "owner": _ROLES,
+    }, ("name", "since", "until")),
+    "current_run": Fuzzed("app", {}, ()),
     "enqueue_steps": Fuzzed("app", {"steps": STEPS, **OPTIONS}, ("steps",)),
     "not_null_steps": Fuzzed(
         "app",

@@ -834,6 +834,14 @@ RECIPES = (
 SCHEDULES = (
     _r("schedule", "PW100", "select jobs.next_runs('61 * * * *')", "61", "0 to 59"),
     _r("zone", "PW101", "select jobs.next_runs('@daily', 'CET')", "CET", "Abbreviations"),
+    _r(
+        "overlap",
+        "PW102",
+        "select jobs.schedule('x', '@daily', 'pg_catalog.now', overlap => 'no')",
+        "overlap",
+        "skip, queue_one",
+    ),
+    _r("no schedule", "PW103", "select jobs.unschedule('no such')", "no such"),
     _r("runs", "PW026", "select jobs.next_runs('@daily', n => 1001)", "1001", "1 to 1000"),
 )
 

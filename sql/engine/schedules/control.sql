@@ -158,9 +158,9 @@ begin
 end
 $$;
 
--- Does the work of jobs.run_schedule: one run now, whatever runs, paused or not. Its job is enqueued
--- in the caller's transaction. Returns its number. Errors: PW103, those of enqueue_scheduled, PW102
--- where an unfinished job has its unique key.
+-- Does the work of jobs.run_schedule: one run now, whatever runs, paused or not. Its job is
+-- enqueued in the caller's transaction. Returns its number. Errors: PW103, those of
+-- enqueue_scheduled, PW102 where an unfinished job has its unique key.
 create or replace function jobs_internal.run_schedule(p_name text, p_owner text)
 returns bigint
 language plpgsql volatile security definer

@@ -22,10 +22,10 @@ begin
 end
 $$;
 
--- After the clock was set back: the next occurrence is one by the clock of now. What was fired stays
--- fired: an occurrence has one row. What was decided of occurrences that are to come again, and that
--- were not fired, is forgotten. p_now: for tests that play time. Locks: schedule_state (skip
--- locked). Writes: schedule_state, schedule_run.
+-- After the clock was set back: the next occurrence is one by the clock of now. What was fired
+-- stays fired: an occurrence has one row. What was decided of occurrences that are to come again,
+-- and that were not fired, is forgotten. p_now: for tests that play time.
+-- Locks: schedule_state (skip locked). Writes: schedule_state, schedule_run.
 create or replace function jobs_internal.follow_clock(p_now timestamptz default clock_timestamp())
 returns void
 language plpgsql volatile security definer
@@ -92,8 +92,8 @@ end
 $$;
 
 -- Occurrences that were decided thirty days ago go, some at a time; the last hundred of each
--- schedule stay, and what stands for a job that is not finished. So does a removed schedule that has none
--- left. Locks: schedule_run (skip locked). Writes: schedule_run, schedule.
+-- schedule stay, and what stands for a job that is not finished. So does a removed schedule that
+-- has none left. Locks: schedule_run (skip locked). Writes: schedule_run, schedule.
 create or replace function jobs_internal.sweep_schedule_runs()
 returns void
 language plpgsql volatile security definer

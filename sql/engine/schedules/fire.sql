@@ -163,7 +163,12 @@ declare
   v_kept timestamptz[] := '{}';
   v_reason text := 'no supervisor was there, or it could not fire it';
 begin
-  if ((p_schedule).timetable).after_end is not null then
+  if p_first > p_now then  -- the clock was set back
+    update jobs_internal.schedule_state as t
+    set next_at = p_first + jobs_internal.jitter_of(p_schedule, p_first)
+    where t.schedule_id = (p_schedule).id;
+    return;
+  elsif ((p_schedule).timetable).after_end is not null then
     perform jobs_internal.fire_one(p_schedule, p_first, 0, (p_schedule).overlap, p_now);
     update jobs_internal.schedule_state as t set next_due = null, next_at = null
     where t.schedule_id = (p_schedule).id;
