@@ -74,8 +74,8 @@ class KilledStep(_Asks):
         self._reader.run(self._sql["rollback"])
         while self._ask("step_waits", job) != 2:
             yield
-        self._screen.statement(self._sql["kill"] % job)
-        self.killed_at = self._ask("kill", job)
+        self._screen.statement(self._sql["end_session"] % job)
+        self.killed_at = self._ask("end_session", job)
         self._locker.wait()
         self._locker.run(self._sql["rollback"])
 

@@ -13,7 +13,7 @@ begin; lock table demo.weather in share update exclusive mode;
 select step from jobs.steps as s join jobs.running as r using (id)
 where s.id = %s and s.state = 'current' and r.wait_event like 'Lock:%%';
 
--- name: kill
+-- name: end_session
 select clock_timestamp(), pg_terminate_backend(pid) from jobs.running where id = %s;
 
 -- name: steps_done
