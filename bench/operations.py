@@ -43,14 +43,15 @@ _ROUND = (
 
 @dataclass
 class Run:
-    """One operation: errors of the predicted total at each sample, and what it cost. `samples`:
-    those with a percent.
+    """One operation: errors of the predicted total at each sample, and what it cost. `seen`: how
+    often it was looked at while it ran; `samples`: of these, those with a percent.
     """
 
     statement: str
     seconds: float = 0.0
     weighted: list[float] = field(default_factory=list)
     in_phase: list[float] = field(default_factory=list)
+    seen: int = 0
     samples: int = 0
     back: int = 0
     last: float = 0.0
@@ -94,6 +95,7 @@ def _sampled(database: Database, statement: str) -> Run:
             time.sleep(_PAUSE)
     run.seconds = over["took"].total_seconds()
     began = over["started_at"].timestamp()
+    run.seen = len(samples)
     for at, row in samples:
         if row["percent"] is None:
             continue

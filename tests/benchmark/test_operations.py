@@ -15,12 +15,12 @@ def test_no_percent_goes_back(server: Server) -> None:
     assert server.private is not None
     with make_database(server.private, "operations_small") as database:
         runs = []
-        # a fast machine is done between two samples, mostly: it needs more rounds
+        # a fast machine is done between two looks, mostly: it needs more rounds
         for run in measure(database, 20_000, 20):
             runs.append(run)
-            if len(runs) >= KINDS and sum(run.samples for run in runs) >= SAMPLES:
+            if len(runs) >= KINDS and sum(run.seen for run in runs) >= SAMPLES:
                 break
-    assert sum(run.samples for run in runs) >= SAMPLES
+    assert sum(run.seen for run in runs) >= SAMPLES
     assert len({run.statement for run in runs}) == KINDS
     assert [run.statement for run in runs if run.back] == []
     assert [run.statement for run in runs if run.last >= 100] == []

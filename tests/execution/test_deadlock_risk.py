@@ -161,6 +161,12 @@ def test_who_comes_after_its_last_wait_has_begun_is_no_risk(scene: Database) -> 
         connection.execute("begin isolation level repeatable read; select 1")
     job = put_sql(scene, "create index concurrently points_n on app.points (n)")
     scene.run("select jobs.start()")
+    # it may wait for others before, for a moment
+    wait_until(
+        lambda: scene.admin(
+            "select 1 from pg_stat_progress_create_index where phase = 'waiting for old snapshots'"
+        )
+    )
     wait_waiting(scene, child_of(scene, job), "virtualxid")
     young = Bystander(scene, KILLERS["storage"]).start(scene)
     old.start(scene)

@@ -35,6 +35,20 @@ REQUIRED = {
     "replace_index_steps": {"index_name": "'app.no'", "new_definition": "'on app.ledger (n)'"},
     "rehearse": {"statement": "'create index on app.ledger (n)'"},
     "note": {"id": "0", "note": "'{}'::jsonb"},
+    "schedule": {
+        "name": "'s'",
+        "schedule": "'@daily'",
+        "task": "'app.note'",
+        "args": "'{\"n\": 1}'::jsonb",
+    },
+    "schedule_sql": {"name": "'s'", "schedule": "'@daily'", "statement": "'vacuum'"},
+    "alter_schedule": {"name": "'s'"},
+    "unschedule": {"name": "'s'"},
+    "pause_schedule": {"name": "'s'"},
+    "resume_schedule": {"name": "'s'"},
+    "run_schedule": {"name": "'s'"},
+    "rerun_schedule": {"name": "'s'", "since": "now()", "until": "now()"},
+    "next_runs": {"schedule": "'@daily'"},
 }
 #: Outside of a job they do nothing, and in a job they cut what is long
 #: (tests/execution/test_job_log.py).
@@ -49,7 +63,10 @@ LARGE = {
 KEYS = {
     "args": ("n",),
     "settings": ("app.x", "work_mem"),
-    "options": ("title", "notify", "done_when", "rollback", "repeatable", "nothing"),
+    "options": (
+        *("title", "notify", "done_when", "rollback", "repeatable", "nothing"),
+        *("queue", "priority", "timeout", "unique_key", "note", "settings", "pause_after"),
+    ),
 }
 #: Our errors. Arguments of a job may be 128 MB, or what a quota says: here they are no number
 #: (PW005).

@@ -575,3 +575,26 @@ def test_zones_that_changed_move_what_is_to_come(database: Database) -> None:
     database.admin("update jobs_internal.zones_seen set hash = 'of before'")
     database.value("select jobs_internal.supervisor_open('s', 'here', 1, '1')", role="supervisor")
     assert database.admin("select next_due from jobs_internal.schedule_state") == due
+
+
+def test_what_is_queued_waits_for_the_end_of_a_pause(database: Database) -> None:
+    """But for what was asked for meanwhile."""
+    schedule(database, "hourly", "@hourly", overlap="queue")
+    set_clock(database, START)
+    fire(database, START + HOUR)
+    fire(database, START + 2 * HOUR)
+    database.run("select jobs.pause_schedule('hourly')")
+    database.drain()
+    fire(database, START + 2 * HOUR)
+    assert [outcome for _, outcome in runs(database)] == ["fired", "queued"]
+    database.value("select jobs.rerun_schedule('hourly', %s, %s)", [START + HOUR, START + 2 * HOUR])
+    fire(database, START + 2 * HOUR)
+    assert runs(database, "rerun, outcome")[1] == (1, "fired")
+    database.drain()
+    database.run("select jobs.resume_schedule('hourly')")
+    fire(database, START + 2 * HOUR)
+    assert runs(database, "due_at, outcome")[:3] == [
+        (START + HOUR, "fired"),
+        (START + HOUR, "fired"),
+        (START + 2 * HOUR, "fired"),
+    ]

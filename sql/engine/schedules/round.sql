@@ -77,6 +77,8 @@ begin
       where j.id = (p_state).last_job) then
     select r.* into v_run from jobs_internal.schedule_run as r
     where r.schedule_id = v_schedule.id and r.outcome = 'queued'
+      -- while it is paused, what was asked for
+      and (v_schedule.paused_at is null or r.rerun > 0)
     order by r.rerun > 0, r.due_at, r.rerun
     limit 1;
     if found then
