@@ -133,6 +133,13 @@ begin
       commit;
       v_said := null;
     end if;
+    -- Read again: what was in the way may have made an index valid, and have let go of its lock after
+    -- the leftovers were read and before the locks were.
+    v_drops := (
+      select pg_catalog.array_agg(d.text order by d.n)
+      from pg_catalog.unnest(v_drops) with ordinality as d(text, n)
+      where d.text in (select 'drop index concurrently ' operator(pg_catalog.||) l.name
+        from jobs_internal.leftovers(p_item.job_id) as l where l.droppable));
     exit when v_drops is null or (p_lock_ms is null and p_result.outcome is not null);
     foreach v_drop in array v_drops loop
       v_gone := false;
