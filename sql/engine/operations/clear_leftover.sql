@@ -133,8 +133,8 @@ begin
       commit;
       v_said := null;
     end if;
-    -- Read again: what was in the way may have made an index valid, and have let go of its lock after
-    -- the leftovers were read and before the locks were.
+    -- Read again: what was in the way may have made an index valid, and have let go of its lock
+    -- after the leftovers were read and before the locks were.
     v_drops := (
       select pg_catalog.array_agg(d.text order by d.n)
       from pg_catalog.unnest(v_drops) with ordinality as d(text, n)
