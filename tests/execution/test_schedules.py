@@ -122,6 +122,24 @@ def test_a_month_is_one_stretch(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
+    ("when", "hours"), [("0 0-11 * * *", 22), ("every 45 seconds", 1), ("*/7 1-3,9 * * *", 22)]
+)
+def test_the_last_one_before_a_gap_is_made_up_for(
+    database: Database, when: str, hours: int
+) -> None:
+    """Of occurrences that do not come evenly, too; as the next ones of the hours before say."""
+    schedule(database, "uneven", when, missed_within="1 day")
+    set_clock(database, START)
+    at = START + timedelta(hours=23, minutes=30)
+    fire(database, at)
+    due = database.value(
+        "select max(n) from jobs.next_runs(%s, 'UTC', 1000, %s) as n where n <= %s",
+        [when, at - hours * HOUR, at],
+    )
+    assert database.run("select due_at from jobs.schedule_runs where outcome = 'fired'") == [(due,)]
+
+
+@pytest.mark.parametrize(
     ("overlap", "second", "third"),
     [
         ("skip", "skipped", "skipped"),
@@ -316,6 +334,7 @@ def test_a_clock_that_is_set_back_fires_nothing_twice(database: Database) -> Non
         fire(database, START + hour * HOUR)
         database.drain()
     assert runs(database) == [(START + hour * HOUR, "fired") for hour in (1, 2, 3, 4)]
+    assert database.run("select count(*) from jobs.job") == [(4,)]
     database.admin("update jobs_internal.schedule_state set next_due = %s", ["2100-01-01"])
     database.admin("select jobs_internal.follow_clock()")
     due = database.admin(
