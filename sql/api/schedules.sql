@@ -27,7 +27,6 @@ begin
   v_template := jobs_internal.resolve(task, coalesce(args, '{}'));
   v.name := name;
   v.expression := schedule;
-  v.task := v_template.task;
   v.call_template_id := v_template.id;
   v.args := case when v_template.cast_query is not null or v_template.whole
     then jobs_internal.canonical(v_template, coalesce(args, '{}')) end;
@@ -38,8 +37,8 @@ begin
   v.jitter := jitter;
   v.starts_at := starts_at;
   v.ends_at := ends_at;
-  return jobs_internal.store_schedule(jobs_internal.schedule_options(v, options, 'schedule',
-    v_template.procedure));
+  perform jobs_internal.try_schedule_settings(options);
+  return jobs_internal.store_schedule(v, options, null, null);
 end
 $$;
 comment on function jobs.schedule(text, text, text, jsonb, text, text, text, interval, interval,
@@ -80,10 +79,6 @@ begin
   perform jobs_internal.assert_member('jobs_producer', 'schedule_sql');
   v.name := name;
   v.expression := schedule;
-  v.statement := jobs_internal.scheduled_statement(statement, options,
-    jobs_internal.callers_path());
-  v.task := pg_catalog.concat_ws(' ', v.statement operator(pg_catalog.->>) 'command',
-    v.statement operator(pg_catalog.->>) 'object');
   v.timezone := timezone;
   v.overlap := overlap;
   v.missed := missed;
@@ -91,8 +86,9 @@ begin
   v.jitter := jitter;
   v.starts_at := starts_at;
   v.ends_at := ends_at;
-  return jobs_internal.store_schedule(jobs_internal.schedule_options(v, options, 'schedule_sql',
-    true));
+  perform jobs_internal.try_schedule_settings(options);
+  return jobs_internal.store_schedule(v, options, coalesce(statement, ''),
+    jobs_internal.callers_path());
 end
 $$;
 comment on function jobs.schedule_sql(text, text, text, text, text, text, interval, interval,

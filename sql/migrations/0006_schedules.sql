@@ -53,6 +53,7 @@ create table jobs_internal.schedule (
   pause_after integer,
   paused_at timestamptz,
   paused_by text,
+  counts_from timestamptz not null default clock_timestamp(),
   created_at timestamptz not null default now(),
   dropped_at timestamptz
 );
@@ -94,6 +95,8 @@ comment on column jobs_internal.schedule.ends_at is 'No occurrence from then on;
 comment on column jobs_internal.schedule.pause_after is 'So many failures in a row pause it';
 comment on column jobs_internal.schedule.paused_at is 'When it was paused; null: it is not';
 comment on column jobs_internal.schedule.paused_by is 'Login that paused it, or why it is paused';
+comment on column jobs_internal.schedule.counts_from is 'Runs before do not count as failures in a '
+  'row: it was made, replaced or resumed then';
 comment on column jobs_internal.schedule.created_at is 'When it was made';
 comment on column jobs_internal.schedule.dropped_at is 'When it was removed; its history stays';
 
@@ -133,6 +136,8 @@ create table jobs_internal.schedule_run (
 create index schedule_run_queued_idx on jobs_internal.schedule_run (schedule_id, due_at, rerun)
   where outcome = 'queued';
 create index schedule_run_job_idx on jobs_internal.schedule_run (job_id) where job_id is not null;
+create index schedule_run_jobs_idx on jobs_internal.schedule_run (schedule_id, job_id)
+  where job_id is not null;
 create index schedule_run_fired_idx on jobs_internal.schedule_run (fired_at);
 create index schedule_run_trouble_idx on jobs_internal.schedule_run (fired_at)
   where outcome in ('missed', 'skipped');
@@ -147,7 +152,8 @@ comment on column jobs_internal.schedule_run.occurrences is 'How many; null: mor
 comment on column jobs_internal.schedule_run.fired_at is 'When that was decided';
 comment on column jobs_internal.schedule_run.outcome is 'fired, queued (its job is enqueued when '
   'the one before has ended), skipped, coalesced, missed, paused';
-comment on column jobs_internal.schedule_run.reason is 'Why it was not fired';
+comment on column jobs_internal.schedule_run.reason is 'Why it was not fired, or who asked '
+  'for it';
 comment on column jobs_internal.schedule_run.job_id is 'Job that was enqueued for it';
 
 create table jobs_internal.zones_seen (

@@ -22,10 +22,8 @@ to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- What those call with the caller's rights.
 grant execute on function
-  jobs_internal.schedule_options(jobs_internal.schedule, jsonb, text, boolean),
-  jobs_internal.checked_schedule(jobs_internal.schedule, jsonb, text, boolean),
-  jobs_internal.scheduled_statement(text, jsonb, text),
-  jobs_internal.store_schedule(jobs_internal.schedule)
+  jobs_internal.try_schedule_settings(jsonb),
+  jobs_internal.store_schedule(jobs_internal.schedule, jsonb, text, text)
 to jobs_producer;
 grant execute on function
   jobs_internal.alter_schedule(jobs_internal.schedule, text),

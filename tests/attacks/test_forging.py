@@ -645,7 +645,6 @@ OWN = {
     # caller's own.
     *(
         "alter_schedule",
-        "checked_schedule",
         "current_occurrence",
         "failures_seen",
         "pause_schedule",
@@ -653,8 +652,7 @@ OWN = {
         "resume_schedule",
         "run_schedule",
         "schedule_in_words",
-        "schedule_options",
-        "scheduled_statement",
+        "try_schedule_settings",
         "store_schedule",
         "unschedule",
     ),

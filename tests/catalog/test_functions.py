@@ -18,7 +18,7 @@ UNPINNED = {
     "jobs_internal.facts_in_transaction": "looks names up with the owner's path",
     "jobs.schedule": "looks names up with the caller's path",
     "jobs.schedule_sql": "keeps the caller's path",
-    "jobs_internal.schedule_options": "tries settings for the caller",
+    "jobs_internal.try_schedule_settings": "tries settings for the caller",
     "jobs_internal.note_way_back": "looks names up with the owner's path",
     "jobs_internal.note_before": "commits",
     "jobs.rehearse": "looks names up for the caller",

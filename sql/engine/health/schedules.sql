@@ -8,7 +8,9 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 begin atomic
   with seen as (
-    select s.id, s.name, s.paused_at, s.paused_by, s.pause_after
+    select s.id, s.name, s.paused_at, s.paused_by, s.pause_after,
+      case when s.owner <> (select jobs_internal.viewer())
+        then format(', owner => %L', pg_get_userbyid(s.owner)) else '' end as whose
     from jobs_internal.schedule as s
     where s.dropped_at is null
       and (s.owner = (select jobs_internal.viewer())
@@ -17,7 +19,7 @@ begin atomic
         or (select jobs_internal.caller_is('jobs_supervisor')))
   ), trouble as (
     select s.name, format('paused: %s', s.paused_by) as what,
-      format('select jobs.resume_schedule(%L);', s.name) as cure
+      format('select jobs.resume_schedule(%L%s);', s.name, s.whose) as cure
     from seen as s
     where s.paused_at is not null and s.pause_after is not null
       and s.paused_by ~ '^[0-9]+ runs failed'

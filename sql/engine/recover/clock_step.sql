@@ -36,9 +36,6 @@ begin
   if v_looked_at between clock_timestamp() - interval '10 seconds' and clock_timestamp() then
     return;
   end if;
-  if v_looked_at > clock_timestamp() + interval '1 minute' then
-    perform jobs_internal.follow_clock();
-  end if;
   update jobs_internal.server set clock = clock_timestamp()
     where id = (select v.id from jobs_internal.server as v for update skip locked);
   if not found  -- another supervisor looks
@@ -46,6 +43,7 @@ begin
   then
     return;
   end if;
+  perform jobs_internal.follow_clock();
   for v_lane in
     select l.id, l.pgmq_queue from jobs_internal.lane as l
     where l.idle_state <> 'idle' and l.id > v_after

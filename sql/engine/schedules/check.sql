@@ -48,8 +48,8 @@ begin
     perform jobs_internal.refuse_schedule_option('starts_at and ends_at must be moments, one after the '
       'other', format('They are %s and %s.', coalesce((p_schedule).starts_at::text, 'null'),
         coalesce((p_schedule).ends_at::text, 'null')));
-  elsif (p_schedule).pause_after < 1 then
-    perform jobs_internal.refuse_schedule_option('pause_after must be a number from 1 on',
+  elsif (p_schedule).pause_after not between 1 and 100 then
+    perform jobs_internal.refuse_schedule_option('pause_after must be a number from 1 to 100',
       format('It is %s.', (p_schedule).pause_after));
   end if;
 end
@@ -70,33 +70,24 @@ begin
 end
 $$;
 
--- Read the options of a schedule: those that are parameters of jobs.enqueue are checked as there;
--- pause_after is the schedule's own. p_schedule: what is to be stored, with name, overlap and the
--- like. Returns: the same with queue_id, priority, timeout, max_attempts, unique_key, settings,
--- note, options, owner. Invoker on purpose: whether a role may set something is its own right.
--- Errors: those of the enqueue functions, PW102.
-create or replace function jobs_internal.schedule_options(
-  p_schedule jobs_internal.schedule,
-  p_options jsonb,
-  p_function text,
-  p_call boolean
-)
-returns jobs_internal.schedule
+-- Try the settings among the options of a schedule. Invoker on purpose: whether a role may set
+-- something is its own right. Errors: PW011, PW012, PW013.
+create or replace function jobs_internal.try_schedule_settings(p_options jsonb)
+returns void
 language plpgsql volatile
 as $$
-declare
-  v_given pg_catalog.jsonb := coalesce(p_options, '{}');
-  v_schedule jobs_internal.schedule := p_schedule;
 begin
-  if pg_catalog.jsonb_typeof(v_given) operator(pg_catalog.=) 'object'
-    and pg_catalog.jsonb_exists(v_given, 'settings') then
-    perform jobs_internal.try_settings(v_given operator(pg_catalog.->) 'settings');
+  if pg_catalog.jsonb_typeof(p_options) operator(pg_catalog.=) 'object'
+    and pg_catalog.jsonb_exists(p_options, 'settings') then
+    perform jobs_internal.try_settings(p_options operator(pg_catalog.->) 'settings');
   end if;
-  return jobs_internal.checked_schedule(v_schedule, v_given, p_function, p_call);
 end
 $$;
 
--- The same, as far as it needs no rights of the caller.
+-- Read the options of a schedule: those that are parameters of jobs.enqueue are checked as there;
+-- pause_after is the schedule's own. p_schedule: with name, overlap and the like, args and
+-- statement. Returns: the same with owner, queue_id, priority, timeout, max_attempts, unique_key,
+-- settings, note, options, pause_after, bytes. Errors: those of the enqueue functions, PW102.
 create or replace function jobs_internal.checked_schedule(
   p_schedule jobs_internal.schedule,
   p_options jsonb,

@@ -148,9 +148,10 @@ begin
   if v.paused_at is null then
     return false;
   end if;
-  perform jobs_internal.record_due(v, v_now, 'paused', format('it was paused from %s on, by %s',
-      v.paused_at::timestamptz(0), v.paused_by));
-  update jobs_internal.schedule as s set paused_at = null, paused_by = null where s.id = v.id
+  perform jobs_internal.record_due(v, v_now, 'paused', null);
+  update jobs_internal.schedule as s
+  set paused_at = null, paused_by = null, counts_from = v_now
+  where s.id = v.id
   returning * into v;
   perform jobs_internal.set_next_due(v, v_now),
     jobs_internal.record_schedule('resume_schedule', v, '{"paused": true}', '{"paused": false}');
@@ -169,7 +170,7 @@ as $$
 declare
   v jobs_internal.schedule := jobs_internal.schedule_named(p_name, p_owner);
   v_now timestamptz := clock_timestamp();
-  v_job bigint := jobs_internal.enqueue_scheduled(v, v_now, v_now);
+  v_job bigint := jobs_internal.enqueue_scheduled(v, v_now);
 begin
   if v_job is null then
     perform jobs_internal.refuse_schedule_option(format('an unfinished job has the unique key %s',
@@ -177,6 +178,8 @@ begin
   end if;
   insert into jobs_internal.schedule_run (schedule_id, due_at, rerun, outcome, reason, job_id)
   values (v.id, v_now, 1, 'fired', format('by run_schedule of %s', session_user), v_job);
+  -- what is queued, or counts from the end of the last run, waits for this one too
+  update jobs_internal.schedule_state as t set last_job = v_job where t.schedule_id = v.id;
   perform jobs_internal.wake(null),
     jobs_internal.record_schedule('run_schedule', v, null, jsonb_build_object('job', v_job));
   return v_job;

@@ -2,7 +2,7 @@
 -- job and the next time are one commit. Two supervisors never decide of one schedule at once: each
 -- locks its row of schedule_state (skip locked), and an occurrence has one row (primary key).
 
--- The unfinished jobs of a schedule.
+-- The unfinished jobs of a schedule, of the last two hundred that it enqueued, in order.
 create or replace function jobs_internal.unfinished_of(p_schedule integer)
 returns bigint[]
 language sql stable security definer
@@ -13,7 +13,7 @@ begin atomic
     from (
       select r.job_id from jobs_internal.schedule_run as r
       where r.schedule_id = p_schedule and r.job_id is not null
-      order by r.due_at desc, r.rerun desc
+      order by r.job_id desc
       limit 200
     ) as r
     join jobs_internal.job as j on j.id = r.job_id
@@ -21,9 +21,10 @@ begin atomic
 end;
 
 -- Enqueue the job of an occurrence: data only. Returns its number; null: an unfinished job
--- has its unique key. Writes: job, statement, operation. Errors: PW007, PW019, PW070 to PW072.
+-- has its unique key. Writes: job, statement, operation, rate_use.
+-- Errors: PW007, PW008, PW019, PW070 to PW072.
 create or replace function jobs_internal.enqueue_scheduled(p_schedule jobs_internal.schedule,
-    p_due timestamptz, p_now timestamptz)
+    p_now timestamptz)
 returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -44,6 +45,12 @@ begin
     raise exception using errcode = 'PW007', message = 'its queue was dropped';
   elsif not v_queue.accepting then
     raise exception using errcode = 'PW008', message = 'its queue takes no jobs';
+  end if;
+  if (p_schedule).unique_key is not null and exists (select from jobs_internal.job as j
+      where j.owner = (p_schedule).owner and j.queue_id = (p_schedule).queue_id
+        and j.unique_key = (p_schedule).unique_key and j.publication_id is null)
+  then
+    return null;  -- and is not charged
   end if;
   v_run_at := greatest(p_now, jobs_internal.charge((p_schedule).owner, 1, (p_schedule).bytes));
   insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id,
@@ -70,7 +77,7 @@ $$;
 
 -- Fire one occurrence, or say why not. p_overlap: as the column; queued: it waits already, and its
 -- turn has come. Where a running job is replaced its stop is requested.
--- Writes: schedule_run, schedule_state, job, statement, operation, stop_request.
+-- Writes: schedule_run, schedule_state, stop_request; see enqueue_scheduled, cancel_waiting.
 create or replace function jobs_internal.fire_one(p_schedule jobs_internal.schedule,
     p_due timestamptz, p_rerun integer, p_overlap text, p_now timestamptz)
 returns void
@@ -96,10 +103,17 @@ begin
     select from jobs_internal.schedule_run as r
     where r.schedule_id = (p_schedule).id and r.outcome = 'queued')
   then
-    v_reason := format('job %s of an earlier occurrence is not finished', v_unfinished[1]);
+    v_reason := coalesce('job ' || v_unfinished[1] || ' of an earlier occurrence is not finished', 'an earlier occurrence is queued');
     case p_overlap
       when 'skip' then v_outcome := 'skipped';
-      when 'queue' then v_outcome := 'queued';
+      when 'queue' then
+        v_outcome := 'queued';
+        if (select count(*) from jobs_internal.schedule_run as r
+          where r.schedule_id = (p_schedule).id and r.outcome = 'queued' and r.rerun = 0) >= 100
+        then
+          v_outcome := 'skipped';
+          v_reason := 'a hundred earlier occurrences are queued';
+        end if;
       when 'queue_one' then
         v_outcome := 'queued';
         -- of those that wait the last one stays
@@ -109,9 +123,11 @@ begin
       else  -- replace
         foreach v_other in array v_unfinished loop
           if not jobs_internal.cancel_waiting(v_other, 'a later occurrence of its schedule') then
+            -- also of one whose message a session holds: a supervisor acts on it
             insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)
-            select j.id, j.attempt, 'cancelled', 'a later occurrence of its schedule'
-            from jobs_internal.job as j where j.id = v_other and j.state = 'running'
+            select j.id, case j.state when 'running' then j.attempt else j.attempt + 1 end,
+              'cancelled', 'a later occurrence of its schedule'
+            from jobs_internal.job as j where j.id = v_other
             on conflict do nothing;
           end if;
         end loop;
@@ -120,7 +136,7 @@ begin
   end if;
   if v_outcome = 'fired' then
     begin
-      v_job := jobs_internal.enqueue_scheduled(p_schedule, p_due, p_now);
+      v_job := jobs_internal.enqueue_scheduled(p_schedule, p_now);
       if v_job is null then
         v_outcome := 'skipped';
         v_reason := format('an unfinished job has the unique key %s', (p_schedule).unique_key);
@@ -135,11 +151,13 @@ begin
   insert into jobs_internal.schedule_run as r (schedule_id, due_at, rerun, outcome, reason, job_id)
   values ((p_schedule).id, p_due, p_rerun, v_outcome, v_reason, v_job)
   on conflict (schedule_id, due_at, rerun) do update
-  set outcome = excluded.outcome, reason = excluded.reason, job_id = excluded.job_id,
+  set outcome = excluded.outcome, reason = coalesce(excluded.reason, case when r.rerun > 0
+      then r.reason end), job_id = excluded.job_id,
     fired_at = clock_timestamp()
   where r.outcome = 'queued';
   update jobs_internal.schedule_state as t
-  set last_due = case when v_job is not null then p_due else t.last_due end,
+  set last_due = case when v_job is not null then greatest(t.last_due, p_due)
+      else t.last_due end,
     last_job = coalesce(v_job, t.last_job),
     waits = t.waits or v_outcome = 'queued'
       or v_job is not null and ((p_schedule).timetable).after_end is not null
@@ -170,23 +188,31 @@ begin
     return;
   elsif ((p_schedule).timetable).after_end is not null then
     perform jobs_internal.fire_one(p_schedule, p_first, 0, (p_schedule).overlap, p_now);
-    update jobs_internal.schedule_state as t set next_due = null, next_at = null
+    -- it waits for the end of a job; where there is none, it comes again as if it had ended now
+    update jobs_internal.schedule_state as t
+    set next_due = n.due, next_at = n.due + jobs_internal.jitter_of(p_schedule, n.due)
+    from (
+      select case when not k.waits
+        then p_now + ((p_schedule).timetable).after_end end as due
+      from jobs_internal.schedule_state as k where k.schedule_id = (p_schedule).id
+    ) as n
     where t.schedule_id = (p_schedule).id;
     return;
   end if;
   v_last := jobs_internal.last_due(p_schedule, p_first, p_now);
   v_next := jobs_internal.next_due(p_schedule, v_last);
-  v_oldest := p_now - greatest(interval '1 minute', case when (p_schedule).missed <> 'none' then
+  v_oldest := p_now - jobs_internal.jitter_of(p_schedule, v_last) - greatest(interval '1 minute',
+    case when (p_schedule).missed <> 'none' then
       coalesce((p_schedule).missed_within, least(v_next - v_last, interval '1 day')) end);
   if v_last >= v_oldest then
     v_kept := array[v_last];
     if (p_schedule).missed = 'all' then
-      v_at := case when p_first >= v_oldest then p_first
-        else jobs_internal.next_due(p_schedule, v_oldest - interval '1 microsecond') end;
-      v_kept := '{}';
-      while v_at <= v_last loop
-        v_kept := v_kept[greatest(1, cardinality(v_kept) - 98) :] || v_at;  -- a hundred at most
-        v_at := jobs_internal.next_due(p_schedule, v_at);
+      -- from the last one back: there may be millions
+      v_at := v_last;
+      while v_at > p_first and cardinality(v_kept) < 100 loop
+        v_at := jobs_internal.last_due(p_schedule, p_first, v_at - interval '1 microsecond');
+        exit when v_at < v_oldest;
+        v_kept := v_at || v_kept;
       end loop;
     end if;
   end if;

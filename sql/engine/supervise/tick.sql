@@ -136,8 +136,7 @@ begin
           ceil(extract(epoch from j.due_at - clock_timestamp()) * 1000))::bigint
       from (select f.due_at from jobs_internal.first_due() as f
         union all
-        (select t.next_at from jobs_internal.schedule_state as t
-          where t.next_at is not null and not v_paused order by t.next_at limit 1)) as j
+        select jobs_internal.next_schedule_at() where not v_paused) as j
       where isfinite(j.due_at) order by j.due_at limit 1),
     'next_deadline_ms', case when isfinite(v_deadline)
       then least(greatest(0, ceil(extract(epoch from v_deadline - clock_timestamp()) * 1000)),
@@ -177,9 +176,8 @@ begin
     and asleep <> p_asleep;
   return p_asleep and (exists (select from jobs_internal.first_due() as f
         where f.due_at <= clock_timestamp())
-    or exists (select from jobs_internal.schedule_state as t
-      where t.next_at <= clock_timestamp()
-        and not (select s.paused from jobs_internal.switch as s))
+    or jobs_internal.next_schedule_at() <= clock_timestamp()
+      and not (select s.paused from jobs_internal.switch as s)
     or exists (select from jobs_internal.session_demand() as w
       where w.session_demand > w.active_sessions));
 end
