@@ -152,31 +152,55 @@ def test_who_kills_no_build_is_no_risk(scene: Database, harmless: str) -> None:
 
 
 def test_who_comes_after_its_last_wait_has_begun_is_no_risk(scene: Database) -> None:
-    """It waits for the snapshots that were there, and for no younger one; an older one that asks
-    for the table now is seen.
+    """It waits for the snapshots that were there, one after the other, and for no younger one; an
+    older one that asks for the table now is seen.
     """
-    reader = scene.connect("other")
+    readers = {c.info.backend_pid: c for c in (scene.connect("other"), scene.connect("other"))}
     old = Bystander(scene, "analyze app.points")
-    for connection in (reader, old.connection):
+    for connection in (*readers.values(), old.connection):
         connection.execute("begin isolation level repeatable read; select 1")
     job = put_sql(scene, "create index concurrently points_n on app.points (n)")
     scene.run("select jobs.start()")
-    # it may wait for others before, for a moment
-    wait_until(
-        lambda: scene.admin(
-            "select 1 from pg_stat_progress_create_index where phase = 'waiting for old snapshots'"
+    child = child_of(scene, job)
+
+    def waits_for(others: set[int]) -> int | None:
+        """The one of some sessions whose snapshot it waits for now."""
+        return scene.value(
+            "select h.pid from pg_stat_progress_create_index as p"
+            " join pg_locks as w on w.pid = p.pid and not w.granted and w.locktype = 'virtualxid'"
+            " join pg_locks as h on h.granted and h.virtualxid = w.virtualxid"
+            " where p.pid = %s and p.phase = 'waiting for old snapshots' and h.pid = any (%s)",
+            [child, list(others)],
+            role="postgres",
         )
-    )
-    wait_waiting(scene, child_of(scene, job), "virtualxid")
+
+    first = wait_until(lambda: waits_for({*readers, old.pid}))
+    noted = "select 1 from jobs_internal.phase where job_id = %s and phase like '%% old snapshots'"
+    wait_until(lambda: scene.admin(noted, [job]))
     young = Bystander(scene, KILLERS["storage"]).start(scene)
+    wait_for_age(scene, young.pid, 1.1)
     old.start(scene)
     wait_until(lambda: pids(scene, job) == {old.pid})
-    old.connection.cancel()
-    old.join()
-    old.connection.rollback()
+    # the wait for the next is younger than the young session
+    if first == old.pid:
+        old.connection.cancel()
+        old.join()
+        old.connection.rollback()
+    else:
+        readers.pop(first).rollback()
+    second = wait_until(lambda: waits_for({*readers, old.pid} - {first}))
+    assert second != first
+    since = scene.value("select clock_timestamp()")
+    looked = "select 1 from jobs_internal.operation where job_id = %s and looked_at > %s"
+    wait_until(lambda: scene.admin(looked, [job, since]))
+    assert pids(scene, job) == {old.pid} - {first}
+    if first != old.pid:
+        old.connection.cancel()
+        old.join()
+        old.connection.rollback()
     wait_until(lambda: risks(scene, job) == [])
-    wait_for_age(scene, young.pid, 1.1)
-    reader.rollback()
+    for reader in readers.values():
+        reader.rollback()
     wait_for(scene, job, "succeeded")
     assert young.join().error is None
 
