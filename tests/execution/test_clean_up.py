@@ -65,6 +65,29 @@ def test_what_a_cancelled_job_left_is_removed(
     assert [name for name, _valid in indexes(database, "app.points")] == there
 
 
+def test_an_index_that_was_invalid_before_its_drop_was_cancelled_stays(database: Database) -> None:
+    """Only a drop that was carried out to its half is carried out to its end."""
+    database.run(TABLES)
+    database.admin(
+        "update pg_index set indisvalid = false where indexrelid = 'app.points_n'::regclass"
+    )
+    with held(database, "insert into app.points values (1)") as holder:
+        job = put_sql(database, "drop index concurrently app.points_n")
+        database.run("select jobs.start()")
+        wait_until(
+            lambda: database.admin(
+                "select 1 from pg_stat_activity where backend_type = 'pg_background'"
+                " and wait_event_type = 'Lock'"
+            ),
+            20,
+        )
+        database.run("select jobs.cancel(%s)", [job])
+        wait_until(lambda: database.job(job)["state"] == "cancelled", 20)
+        holder.rollback()
+    assert clean(database) == []
+    assert broken(database) == [("app.points_n",)]
+
+
 def test_a_retry_that_comes_first_leaves_nothing_to_do(database: Database) -> None:
     database.run(TABLES)
     with held(database, "insert into app.points values (1)") as holder:

@@ -17,7 +17,6 @@ from .builds import (
     gate,
     set_scene,
     start_build,
-    wait_waiting,
 )
 
 #: What kills a build, and what does not: beside it in each case a session that does, so that a

@@ -134,7 +134,9 @@ begin
           join pg_class as c on c.relnamespace = t.relnamespace where t.oid = v_table
             and c.relname = v_name)) end;
   elsif v_kind = 'drop_index' then
-    return case when p_found ->> 'index' is null then '{"missing": true}'::jsonb else p_found end;
+    return case when p_found ->> 'index' is null then '{"missing": true}'::jsonb
+      else p_found || jsonb_build_object('was_invalid', exists (select from pg_index as i
+          where i.indexrelid = (p_found ->> 'index')::oid and not i.indisvalid)) end;
   elsif v_kind = 'detach' then
     return case when exists (
         select from pg_inherits as h where h.inhparent = v_table

@@ -28,7 +28,7 @@ begin atomic
 end;
 
 -- The invalid indexes that a statement job left and that no session builds now, by what was noted
--- of it.
+-- of it. Of a drop that did not get far one that was invalid before is not left by it.
 -- Returns: index, name (qualified), droppable: its owner may drop it. What a rebuild of a TOAST
 --   index leaves needs a superuser.
 create or replace function jobs_internal.left_by(p_job bigint, p_target jsonb, p_identity jsonb)
@@ -39,7 +39,8 @@ as $$
 declare
   v_kind text := p_target ->> 'kind';
 begin
-  if p_identity is null or p_identity ?| array['missing', 'unsure', 'elsewhere'] or p_target ? 'unsure'
+  if p_identity is null or p_identity ?| array['missing', 'unsure', 'elsewhere']
+    or p_target ? 'unsure' or (p_identity -> 'was_invalid')::boolean
     or v_kind not in ('create_index', 'drop_index', 'reindex')
     or not (p_target -> 'concurrently')::boolean
   then
