@@ -28,10 +28,11 @@ end;
 
 -- The sessions that will end the build of a process: each with the waiter next to the build through
 -- which it waits (next: itself, mostly), since when that one waits and for what, and why it is a
--- danger: snapshot or lock. A lazy VACUUM that waits for its lock shows a snapshot that counts for
--- nothing. Reads pg_locks twice where a session waits for a lock at all.
-create or replace function jobs_internal.deadlock_risks(p_pid integer,
-    p_operation jobs_internal.operation)
+-- danger: snapshot or lock. p_kind: of the operation; p_since: when its phase began, as far as that
+-- is known. A lazy VACUUM that waits for its lock shows a snapshot that counts for nothing. Reads
+-- pg_locks twice where a session waits for a lock at all.
+create or replace function jobs_internal.deadlock_risks(p_pid integer, p_kind text,
+    p_since timestamptz)
 returns table (pid integer, owner oid, why text, next integer, since timestamptz, waits_for text)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -51,15 +52,13 @@ begin
   end if;
   v_held := array(select l.relation from pg_locks as l where l.pid = p_pid and l.granted
       and l.locktype = 'relation' and l.database = v_database and l.mode = any (v_strong));
-  -- CREATE waits for locks no more then, and for no snapshot that is younger. It may have waited
-  -- for others before, so the phase is asked too, which note_progress has kept before this look
-  v_last_wait := (
-    select least(min(w.waitstart), min(h.started_at)) from pg_stat_progress_create_index as p
+  -- CREATE waits for locks no more then, and for no snapshot that is younger; it may have waited
+  -- for others before
+  v_last_wait := (select least(min(w.waitstart), p_since) from pg_stat_progress_create_index as p
     join pg_locks as w on w.pid = p.pid and not w.granted
-    left join jobs_internal.phase as h on h.job_id = p_operation.job_id
-      and h.attempt = p_operation.attempt and h.phase = p.phase and h.finished_at is null
     where p.pid = p_pid and p.phase = 'waiting for old snapshots'
-      and p_operation.kind = 'create index concurrently');
+      and p_kind = 'create index concurrently'
+    having count(*) > 0);
   return query
   with recursive locks as materialized (
     select l.*, concat_ws(' ', l.locktype, l.database, coalesce(l.relation, 0), l.page, l.tuple,
@@ -94,7 +93,7 @@ begin
       select from locks as h
       where h.pid = r.pid and h.granted and h.locktype = 'relation' and h.database = v_database
         and h.relation = any (v_held)
-        and (p_operation.kind <> 'create index concurrently'
+        and (p_kind <> 'create index concurrently'
           or h.mode = 'RowExclusiveLock' or h.mode = any (v_strong))))
     and not (a.query ~* '^(\s|--[^\n]*\n|/[*].*?[*]/)*vacuum\y' and exists (
       select from locks as w
@@ -159,7 +158,11 @@ begin
   into v_found
   from (
     select r.*, row_number() over (order by r.since, r.pid) as n
-    from jobs_internal.deadlock_risks(p_pid, p_operation) as r
+    from jobs_internal.deadlock_risks(p_pid, p_operation.kind, (
+      select h.started_at from jobs_internal.phase as h
+      where h.job_id = p_operation.job_id and h.attempt = p_operation.attempt
+        and h.phase = p_operation.phase and h.finished_at is null
+      order by h.n desc limit 1)) as r
   ) as f
   where f.n <= 20;
   if v_found is null and p_operation.deadlock_risk is null then
