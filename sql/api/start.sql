@@ -14,5 +14,5 @@ comment on function jobs.start(integer) is
 'Launches worker sessions of the caller now; they run what is due and end. Needs no supervisor; a '
 'supervisor does the same by itself.
 Returns how many were launched: fewer where the quota of the caller allows no more. Errors: PW019, '
-'PW025, PW051 under SET ROLE, PW060 in a copy, 53000 or 53400 when the server has no free worker '
-'slot: retry later.';
+'PW025, PW051 under SET ROLE or SET SESSION AUTHORIZATION, PW060 in a copy, 53000 or 53400 when '
+'the server has no free worker slot: retry later.';

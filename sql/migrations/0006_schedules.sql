@@ -168,7 +168,10 @@ comment on column jobs_internal.zones_seen.hash is 'Digest of the zones; null: o
 
 insert into jobs_internal.duty (name) values ('schedule');
 
--- Of long operations: an index for jobs.health, and what some columns say.
+-- Of long operations: indexes for jobs.health and jobs.operations, and what some columns say.
+create index operation_open_idx on jobs_internal.operation (job_id) where bucket is null;
+create index operation_state_idx on jobs_internal.operation (state, job_id)
+  where bucket is not null;
 create index operation_built_idx on jobs_internal.operation ((before #>> '{way_back,index}'))
   where before #>> '{way_back,index}' is not null;
 comment on column jobs_internal.operation.lock_attempts

@@ -39,6 +39,9 @@ create table jobs_internal.operation (
   cleans_up bigint
 ) with (fillfactor = 70);
 create index operation_live_idx on jobs_internal.operation (job_id) where ended_at is null;
+create index operation_open_idx on jobs_internal.operation (job_id) where bucket is null;
+create index operation_state_idx on jobs_internal.operation (state, job_id)
+  where bucket is not null;
 create index operation_object_idx on jobs_internal.operation (object);
 create index operation_risk_idx on jobs_internal.operation (job_id)
   where risks_to_log is not null;

@@ -107,6 +107,17 @@ def test_a_role_that_was_taken_on_by_hand_is_refused(database: Database, group: 
     )
 
 
+def test_another_login_s_name_that_was_taken_on_by_hand_is_refused(database: Database) -> None:
+    """An administrator's session that calls itself app: what it started would have its rights."""
+    with database.connect("postgres") as line:
+        line.execute("set session authorization app")
+        for call in ("select jobs.start()", "call jobs_internal.work(0, null)"):
+            with pytest.raises(psycopg.Error) as caught:
+                line.execute(call.encode())
+            assert caught.value.sqlstate == "PW051"
+            assert "Connect as app." in str(caught.value.diag.message_hint)
+
+
 OTHERS = {
     "search_path": "pg_temp, public",
     "default_transaction_isolation": "'serializable'",

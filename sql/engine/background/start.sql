@@ -4,13 +4,23 @@
 
 -- Refuse a session whose user is not its login, unless it took that role on when it connected,
 -- because ALTER ROLE or ALTER DATABASE says so: such a one works as its login, with SET ROLE NONE.
+-- Refuse one that took on another login's name: its worker sessions would keep the rights of the
+-- one that connected, and their children would be taken for strangers.
 -- Invoker on purpose: it asks who the caller is. Errors: PW051.
 create or replace function jobs_internal.assert_own_login()
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_connected oid := (select a.usesysid from pg_stat_get_activity(pg_backend_pid()) as a);
 begin
+  if v_connected <> quote_ident(session_user)::regrole then
+    raise exception using errcode = 'PW051', message = 'a worker session must run as its own login',
+      detail = format('session_user is %s, and the session connected as another role.',
+          session_user),
+      hint = format('Connect as %s. A retry cannot help before that.', quote_ident(session_user));
+  end if;
   -- Inside a function of a definer's the role is not the current user, and cannot be changed.
   if current_user <> session_user and (current_user <> current_setting('role')
     or current_user is distinct from (
@@ -32,8 +42,9 @@ $$;
 
 -- Launch worker sessions of the connected login. Returns how many; fewer than asked when the server
 -- has no worker slot left.
--- Errors: PW051 under SET ROLE; 53000/53400, with what it means, when not even one slot was free;
--- 57P02 when the server has lost its postmaster, which this session outlives for a moment.
+-- Errors: PW051 under SET ROLE or SET SESSION AUTHORIZATION; 53000/53400, with what it means, when
+-- not even one slot was free; 57P02 when the server has lost its postmaster, which this session
+-- outlives for a moment.
 create or replace function jobs_internal.launch(p_sessions integer, p_linger interval)
 returns integer
 language plpgsql volatile
@@ -58,9 +69,9 @@ declare
       (extract(epoch from p_linger) * 1000)::integer,
     pg_current_xact_id_if_assigned());
 begin
+  perform jobs_internal.assert_own_login();
   if v_role <> session_user then
-    -- the sessions inherit this
-    perform jobs_internal.assert_own_login(), set_config('role', 'none', true);
+    perform set_config('role', 'none', true);  -- the sessions inherit this
   end if;
   -- a time limit too: of the whole session
   perform set_config('pg_background.worker_timeout', '0', true);

@@ -115,8 +115,8 @@ declare
   v_role jsonb;  -- what ALTER ROLE and ALTER DATABASE say
   v_began timestamptz := pg_catalog.clock_timestamp();
 begin
+  perform jobs_internal.assert_own_login();
   if current_user <> session_user then
-    perform jobs_internal.assert_own_login();
     set role none;  -- for as long as it lives: what ALTER ROLE says is for sessions of people
   end if;
   v_role := jobs_internal.role_settings();

@@ -1,6 +1,6 @@
 -- The launcher keeps the handle of each session that it has launched.
 
--- Replaces jobs_internal.launch, md5 a5d1f5133053aad1a1156e1fc54e04ab.
+-- Replaces jobs_internal.launch, md5 b48caf33fe3bfe6c3d782851b34339d8.
 create or replace function jobs_internal.launch(p_sessions integer, p_linger interval)
 returns integer
 language plpgsql volatile
@@ -25,9 +25,9 @@ declare
       (extract(epoch from p_linger) * 1000)::integer,
     pg_current_xact_id_if_assigned());
 begin
+  perform jobs_internal.assert_own_login();
   if v_role <> session_user then
-    -- the sessions inherit this
-    perform jobs_internal.assert_own_login(), set_config('role', 'none', true);
+    perform set_config('role', 'none', true);  -- the sessions inherit this
   end if;
   -- a time limit too: of the whole session
   perform set_config('pg_background.worker_timeout', '0', true);

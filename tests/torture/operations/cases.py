@@ -42,6 +42,9 @@ class Case:
     partly: bool = False
     #: where it was cut off beyond its point of no return, the clean-up brings it to its end
     finished_later: bool = False
+    #: it is judged by counts of the server, and a crash resets them: of a last attempt in which the
+    #: server crashed it is not known whether it was done
+    counted: bool = False
 
 
 def _built(name: str) -> Done:
@@ -84,7 +87,7 @@ def _replaced(before: Facts, after: Facts) -> bool:
     return gone and now is not None and now.good
 
 
-_FILE, _FROZEN, _COUNTED = 1, 2, 3
+_FILE, _FROZEN, _STATISTICS = 1, 2, 3
 _PARTED = """
 create table p (id integer, few integer, g integer, m text, pad text) partition by range (id);
 create table strange_part partition of p for values from (-10) to (0);
@@ -151,6 +154,7 @@ CASES: dict[str, Case] = {
             before="delete from t where id % 3 = 0;",
             done=_relation("t", _FROZEN),
             partly=True,
+            counted=True,
         ),
         Case(
             name="vacuum full",
@@ -158,7 +162,12 @@ CASES: dict[str, Case] = {
             before="delete from t where id % 3 = 0;",
             done=_relation("t", _FILE),
         ),
-        Case(name="analyze", statement="analyze t", done=_relation("t", _COUNTED)),
+        Case(
+            name="analyze",
+            statement="analyze t",
+            done=_relation("t", _STATISTICS),
+            counted=True,
+        ),
         Case(name="cluster", statement="cluster t using t_m", done=_relation("t", _FILE)),
         Case(
             name="refresh",
