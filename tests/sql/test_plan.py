@@ -131,6 +131,22 @@ def test_lock_and_rewrite_are_those_of_the_server(tables: Database, statement: s
     }.get(said["lock_mode"])
 
 
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("copy app.events from '/a/file'", ("app.events", "ROW EXCLUSIVE")),
+        ("copy app.events (id, at) to '/a/file'", ("app.events", "ACCESS SHARE")),
+        ("copy binary app.events to '/a/file'", ("app.events", "ACCESS SHARE")),
+        ("copy (select 1) to '/a/file'", (None, "ACCESS SHARE")),
+    ],
+)
+def test_what_copy_works_on(
+    tables: Database, statement: str, found: tuple[str | None, str]
+) -> None:
+    said = _plan(tables, statement)
+    assert (said["object"], said["lock_mode"]) == found
+
+
 def test_what_is_not_known_is_null(tables: Database) -> None:
     """An expression may keep every row or write it anew; a statement of another kind may do
     anything.

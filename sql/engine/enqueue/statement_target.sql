@@ -150,11 +150,11 @@ begin
     return v_target;
 
   -- Of these only the title says what they work on.
-  elsif v_first = 'CALL' or v_first = 'UPDATE'
+  elsif v_first in ('CALL', 'UPDATE', 'COPY')
     or p_words[1] || ' ' || p_words[2] in ('INSERT INTO', 'DELETE FROM', 'MERGE INTO') then
-    v_next := case when v_first in ('CALL', 'UPDATE') then 2 else 3 end;
-    v_at := jobs_internal.name_at(p_words, p_raw,
-        v_next + (v_first <> 'CALL' and p_words[v_next] is not distinct from 'ONLY')::integer);
+    v_next := case when v_first in ('CALL', 'UPDATE', 'COPY') then 2 else 3 end;
+    v_at := jobs_internal.name_at(p_words, p_raw, v_next + (p_words[v_next] is not distinct from
+        case v_first when 'CALL' then null when 'COPY' then 'BINARY' else 'ONLY' end)::integer);
     return case when v_at.name is not null
       then jsonb_build_object('kind', 'other', 'object', v_at.name) end;
 
