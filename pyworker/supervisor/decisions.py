@@ -57,9 +57,9 @@ def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float, l
     """
     if _draining(tick):
         return Pace(seconds=_until_due(tick, DRAINING), idle=False)
-    if _only_watches(tick) and not on_their_way:
-        steps = min(FIRST_POLL * 2.0 ** min(looks, 10), QUEUED)
-        return Pace(seconds=_until_due(tick, steps * jitter), idle=True)
+    if _only_watches(tick) and not on_their_way and not blocked:
+        steps = min(FIRST_POLL * 2.0 ** min(looks, 10) * jitter, QUEUED)
+        return Pace(seconds=_until_due(tick, steps), idle=True)
     if tick.running or tick.stopping:
         return Pace(seconds=_until_due(tick, RUNNING), idle=False)
     if tick.sessions or tick.dispatched or tick.rescued or tick.outbox or on_their_way:
@@ -87,11 +87,15 @@ def _draining(tick: Tick) -> bool:
 
 def _only_watches(tick: Tick) -> bool:
     """Tell whether all sessions run jobs that have run for more than a second, and nothing else is
-    to be done: long operations, mostly. Each enqueue notifies then, as when nothing is there.
+    to be done: long operations, mostly. Each enqueue notifies then, as when nothing is there, and
+    so does the end of an attempt after which something is to come soon.
+
+    What is queued does not count: where it demands no session more, it stands behind those that are
+    there, or behind the slots of its queue.
     """
     at_work = tick.running and tick.sessions == sum(demand.occupied for demand in tick.owners)
     near = tick.next_deadline_ms is not None and tick.next_deadline_ms < _NEAR
-    moves = tick.stopping or tick.dispatched or tick.rescued or tick.outbox or tick.queued
+    moves = tick.stopping or tick.dispatched or tick.rescued or tick.outbox
     return bool(at_work) and not (near or moves)
 
 

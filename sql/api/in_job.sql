@@ -1,4 +1,4 @@
--- What a job calls while it runs: jobs.current_id, jobs.progress, jobs.log.
+-- What a job calls while it runs: jobs.current_id, jobs.current_run, jobs.progress, jobs.log.
 
 create or replace function jobs.current_id()
 returns bigint

@@ -53,6 +53,7 @@ create table jobs_internal.schedule (
   pause_after integer,
   paused_at timestamptz,
   paused_by text,
+  paused_why text,
   counts_from timestamptz not null default clock_timestamp(),
   created_at timestamptz not null default now(),
   dropped_at timestamptz
@@ -94,7 +95,8 @@ comment on column jobs_internal.schedule.starts_at is 'No occurrence before; nul
 comment on column jobs_internal.schedule.ends_at is 'No occurrence from then on; null: none';
 comment on column jobs_internal.schedule.pause_after is 'So many failures in a row pause it';
 comment on column jobs_internal.schedule.paused_at is 'When it was paused; null: it is not';
-comment on column jobs_internal.schedule.paused_by is 'Login that paused it, or why it is paused';
+comment on column jobs_internal.schedule.paused_by is 'Login that paused it';
+comment on column jobs_internal.schedule.paused_why is 'Why it paused itself';
 comment on column jobs_internal.schedule.counts_from is 'Runs before do not count as failures in a '
   'row: it was made, replaced or resumed then';
 comment on column jobs_internal.schedule.created_at is 'When it was made';

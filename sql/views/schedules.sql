@@ -23,7 +23,7 @@ select
   s.ends_at,
   s.pause_after,
   s.paused_at,
-  s.paused_by,
+  coalesce(s.paused_by, s.paused_why) as paused_by,
   q.name as queue,
   s.created_at
 from jobs_internal.schedule as s

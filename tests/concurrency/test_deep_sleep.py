@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from psycopg import Connection
-from stage import make_lane, put
+from stage import make_lane, put, put_sql
 from support import Database, Row, wait_until
 
+from .byhand import Worker
 from .waiting import begin
 
 ENQUEUE = "select jobs.enqueue('app.note', '{\"n\": 1}')"
@@ -89,3 +90,63 @@ def test_one_who_writes_later_in_an_old_transaction_rings(
     late.execute(ENQUEUE.encode())
     late.execute("commit")
     assert sleeper.rung()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "rings"),
+    [("failed", True), ("interrupted", True), ("held", True), ("succeeded", False)],
+)
+def test_an_end_after_which_the_job_comes_again_rings(
+    database: Database, sleeper: Sleeper, outcome: str, rings: bool
+) -> None:
+    worker = Worker(database=database)
+    job = (
+        put_sql(database, "vacuum app.ledger")
+        if outcome == "held"
+        else put(database, "app.note", {"n": 1})
+    )
+    sleeper.tick()
+    worker.start_first()
+    sleeper.sleep()
+    sleeper.rung()
+    if outcome == "held":
+        database.admin('update jobs_internal.operation set gives_way = \'{"why": "yield"}\'')
+    worker.begin()
+    worker.finish(job, outcome)
+    assert not sleeper.rung()
+    worker.commit()
+    assert database.job(job)["state"] == ("scheduled" if rings else "succeeded")
+    assert sleeper.rung() == rings
+
+
+def test_a_job_that_finds_no_slot_for_its_child_rings(database: Database, sleeper: Sleeper) -> None:
+    worker = Worker(database=database)
+    job = put_sql(database, "vacuum app.ledger")
+    sleeper.tick()
+    worker.start_first()
+    sleeper.sleep()
+    sleeper.rung()
+    worker.ask(
+        "select jobs_internal.requeue_uncharged(%(me)s, %(job)s, 1)",
+        {"me": worker.number, "job": job},
+    )
+    assert database.job(job)["state"] == "scheduled"
+    assert sleeper.rung()
+
+
+@pytest.mark.parametrize("of_a_schedule", [True, False])
+def test_a_cancel_rings_where_an_occurrence_may_wait_for_that_end(
+    database: Database, sleeper: Sleeper, of_a_schedule: bool
+) -> None:
+    if of_a_schedule:
+        database.run(
+            "select jobs.schedule('again', 'after 10 minutes', task => 'app.note',"
+            " args => '{\"n\": 1}')"
+        )
+        job = database.value("select jobs.run_schedule('again')")
+    else:
+        job = put(database, "app.note", {"n": 1})
+    sleeper.sleep()
+    sleeper.rung()
+    assert database.value("select jobs.cancel(%s)", [job]) == "cancelled"
+    assert sleeper.rung() == of_a_schedule

@@ -429,18 +429,36 @@ def test_bad_input(database: Database, given: dict[str, object], code: str) -> N
     assert database.run("select * from jobs.schedules") == []
 
 
-def test_jitter_is_the_same_for_all(database: Database) -> None:
-    """It puts off, by less than half of the time to the next one."""
-    schedule(database, "often", "* * * * *", jitter="1 hour")
+@pytest.mark.parametrize(
+    ("when", "jitter", "step", "most"),
+    [
+        # less than half of the time to the next one
+        ("* * * * *", HOUR, MINUTE, MINUTE / 2),
+        ("@hourly", 10 * MINUTE, HOUR, 10 * MINUTE),
+    ],
+)
+def test_jitter_is_bounded_and_the_same_for_all(
+    database: Database, when: str, jitter: timedelta, step: timedelta, most: timedelta
+) -> None:
+    """Whichever supervisor asks, it puts an occurrence off by the same time."""
+    schedule(database, "often", when, jitter=jitter, overlap="parallel")
     set_clock(database, START)
-    offsets = [
-        database.admin(
-            "select jobs_internal.jitter_of(s, %s) from jobs_internal.schedule as s",
-            [START + n * MINUTE],
-        )[0][0]
-        for n in range(20)
-    ]
-    assert all(timedelta() <= offset < MINUTE / 2 for offset in offsets)
+    look = "select next_at from jobs.schedules"
+    offsets = []
+    for n in range(20):
+        at = database.value(look) + timedelta(seconds=1)  # it is shown in whole seconds
+        with database.connect("postgres") as other:
+            other.execute("begin")
+            other.execute("select jobs_internal.fire_schedules(%s)", [at])
+            said = other.execute(look).fetchone()
+            other.execute("rollback")
+        fire(database, at)
+        ((after,),) = database.run(look)
+        assert said == (after,)
+        offsets.append(after - (START + (n + 2) * step))
+    assert {outcome for _, outcome in runs(database)} == {"fired"}
+    assert all(timedelta() <= offset < most for offset in offsets), offsets
+    assert max(offsets) > most / 2
     assert len(set(offsets)) > 10
 
 
@@ -457,12 +475,15 @@ def test_an_error_of_one_schedule_costs_the_others_nothing(database: Database) -
 
 def test_a_supervisor_fires_them(database: Database) -> None:
     """Its round does, and says when the next one is due."""
-    schedule(database, "hourly", "@hourly")
+    schedule(database, "rare", "every 10000 days", starts_at=datetime.now(UTC) - MINUTE)
+    seconds = "select extract(epoch from next_at - now()) from jobs.schedules"
+    before = database.run(seconds)[0][0]
     said = database.value("select jobs_internal.supervisor_tick(0)", role="supervisor")
-    assert 0 < said["next_due_ms"] <= 3600000
+    after = database.run(seconds)[0][0]
+    assert after <= said["next_due_ms"] / 1000 <= before + 1
     database.admin(
-        "update jobs_internal.schedule_state set next_due = date_trunc('hour', now()),"
-        " next_at = now()"
+        "update jobs_internal.schedule_state as t set next_due = s.starts_at, next_at = now()"
+        " from jobs_internal.schedule as s"
     )
     database.value("select jobs_internal.supervisor_tick(0)", role="supervisor")
     assert runs(database, "outcome") == [("fired",)]
@@ -499,7 +520,16 @@ def test_health_names_what_does_not_run(database: Database) -> None:
     assert status == "warning"
     assert "fails: its last 3 runs failed" in detail
     assert "missed: missed since 2026-01-01 01:00:00" in detail
-    assert database.run(look, role="operator") == [(status, detail)]
+    ((status, detail, remedy),) = database.run(
+        "select status, detail, remedy from jobs.health where \"check\" = 'schedules'",
+        role="operator",
+    )
+    assert status == "warning"
+    assert "fails of app: its last 3 runs failed" in detail
+    assert "missed of app: missed since 2026-01-01 01:00:00" in detail
+    (query,) = [part for part in remedy.split(";") if "schedule_runs" in part]
+    found = database.run(query.replace("*", "distinct name, owner"), role="operator")
+    assert found == [("missed", "app")]
     assert database.run(look, role="other") == [("ok", "all run")]
 
 
@@ -571,10 +601,10 @@ def end_quietly(line: psycopg.Connection[tuple[object, ...]], at: datetime) -> N
 
 def test_a_copy_makes_up_for_nothing(database: Database) -> None:
     """What was due until it was taken into use is missed."""
-    schedule(database, "hourly", "@hourly")
-    set_clock(database, START)
+    schedule(database, "rare", "every 10000 days", starts_at=START)
+    set_clock(database, START - HOUR)
     database.admin("select jobs_internal.skip_schedules()")
-    assert runs(database, "outcome, due_at")[0] == ("missed", START + HOUR)
+    assert runs(database, "outcome, due_at") == [("missed", START)]
     assert database.admin("select next_due > now() from jobs_internal.schedule_state") == [(True,)]
     fire(database, datetime.now(UTC))
     assert len(runs(database)) == 1
@@ -582,7 +612,7 @@ def test_a_copy_makes_up_for_nothing(database: Database) -> None:
 
 def test_zones_that_changed_move_what_is_to_come(database: Database) -> None:
     """When a supervisor starts."""
-    schedule(database, "daily", "0 12 * * *", timezone="Europe/Zurich")
+    schedule(database, "leap days", "0 12 29 2 *", timezone="Europe/Zurich")
     due = database.admin("select next_due from jobs_internal.schedule_state")
     wrong = "update jobs_internal.schedule_state set next_due = next_due + interval '1 hour'"
     database.admin("select jobs_internal.follow_zones()")

@@ -81,7 +81,7 @@ IN_WORDS = (
 )
 #: Schedule, and what message, detail and hint must say of it.
 REFUSED = (
-    (None, "it is null", "five fields"),
+    (None, "the schedule is null,", "five fields"),
     ("", "it is empty", "five fields"),
     (" \n", "it is empty"),
     ("0 0 * * * *", "six fields", "seconds are not taken", "every 10 seconds"),
@@ -204,7 +204,7 @@ def test_refused(refused: Refused, schedule: str | None, says: tuple[str, ...]) 
     assert [part for part in says if part not in text] == []
     assert len(said.message_primary or "") < 200
     assert (said.message_detail or "").startswith("Expected: ")
-    assert (said.message_hint or "").endswith("A retry does not help.")
+    assert (said.message_hint or "").endswith("A retry cannot help.")
 
 
 @pytest.mark.parametrize(("zone", "hint"), ZONES_REFUSED)
@@ -213,7 +213,7 @@ def test_zone_refused(refused: Refused, zone: str, hint: str) -> None:
     assert zone in (said.message_primary or "")
     assert "Expected: UTC, or the full name" in (said.message_detail or "")
     assert hint in (said.message_hint or "")
-    assert (said.message_hint or "").endswith("A retry does not help.")
+    assert (said.message_hint or "").endswith("A retry cannot help.")
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,9 @@ def test_owners_that_are_not_served_or_blocked_get_none() -> None:
         (Tick(sessions=1, running=1, owners=(LONG,)), False, 0.4, True),
         (Tick(sessions=1, running=1, next_due_ms=300, owners=(LONG,)), False, 0.3, True),
         (Tick(sessions=2, running=2, owners=(LONG,)), False, 0.05, False),
-        (Tick(sessions=1, running=1, queued=1, owners=(LONG,)), False, 0.05, False),
+        # it stands behind the slots of its queue
+        (Tick(sessions=1, running=1, queued=1, owners=(LONG,)), False, 0.4, True),
+        (Tick(sessions=1, running=1, queued=1, owners=(LONG,)), True, 0.05, False),
         (Tick(sessions=1, running=1, outbox=1, owners=(LONG,)), False, 0.05, False),
         (Tick(sessions=1, running=1, stopping=1, owners=(LONG,)), False, 0.05, False),
         (Tick(sessions=1, running=1, dispatched=1, owners=(LONG,)), False, 0.05, False),

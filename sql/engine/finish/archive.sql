@@ -143,6 +143,7 @@ begin
     where f.id = any (v_ids) and f.options is not null
     order by f.id;
   end if;
+  perform jobs_internal.wake_for_ends(v_ids);
 end
 $$;
 

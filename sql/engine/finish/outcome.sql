@@ -85,6 +85,7 @@ end;
 --   less).
 -- Returns: one object for the outbox, or null when the fence missed (the job is not in that state
 -- any more).
+-- Where the job comes again soon, a supervisor that sleeps is woken: it cannot know of that.
 -- Locks: job. Writes: job, stop_request, progress_message, log_line; see archive_jobs.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
@@ -146,6 +147,7 @@ begin
             or v_top_level, false),
         interruptions = interruptions + (v_excused is not true)::integer
       where id = v_job.id;
+      perform jobs_internal.wake(null);
       return jsonb_build_object('job_id', v_job.id, 'task',
           jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', 'interrupted',
         'attempt', p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled');
@@ -167,6 +169,7 @@ begin
     set state = 'scheduled', due_at = v_due, session_id = null, msg_id = null, started_at = null,
       child_pid = null, child_start = null, attempt = p_result.attempt - 1, error = v_error
     where id = v_job.id;
+    perform jobs_internal.wake(null);
     return jsonb_build_object('job_id', v_job.id, 'task',
         jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', 'held', 'attempt',
         p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled', 'retry_at',
@@ -224,7 +227,7 @@ begin
       attempt = p_result.attempt, error = v_error,
         verify = nullif(v_top_level and v_outcome = 'lost', false)
     where id = v_job.id;
-    perform jobs_internal.store_attempt(v_job.owner, p_pid, p_result);
+    perform jobs_internal.store_attempt(v_job.owner, p_pid, p_result), jobs_internal.wake(null);
   else
     v_state := coalesce(v_state, case v_outcome when 'succeeded' then 'succeeded' when 'cancelled'
         then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end);

@@ -8,21 +8,25 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 begin atomic
   with seen as (
-    select s.id, s.name, s.paused_at, s.paused_by, s.pause_after,
-      case when s.owner <> (select jobs_internal.viewer())
-        then format(', owner => %L', pg_get_userbyid(s.owner)) else '' end as whose
+    select s.id, s.paused_at, s.paused_why,
+      format(case when o.other then '%1$s of %2$s' else '%1$s' end, s.name, o.owner) as name,
+      format(case when o.other then '%1$L, owner => %2$L' else '%1$L' end, s.name, o.owner)
+        as arguments,
+      format(case when o.other then 'name = %1$L and owner = %2$L' else 'name = %1$L' end, s.name,
+        o.owner) as condition
     from jobs_internal.schedule as s
+    cross join lateral (select pg_get_userbyid(s.owner)::text as owner,
+      s.owner <> (select jobs_internal.viewer()) as other) as o
     where s.dropped_at is null
       and (s.owner = (select jobs_internal.viewer())
         or (select jobs_internal.caller_is('jobs_reader'))
         or (select jobs_internal.caller_is('jobs_operator'))
         or (select jobs_internal.caller_is('jobs_supervisor')))
   ), trouble as (
-    select s.name, format('paused: %s', s.paused_by) as what,
-      format('select jobs.resume_schedule(%L%s);', s.name, s.whose) as cure
+    select s.name, format('paused: %s', s.paused_why) as what,
+      format('select jobs.resume_schedule(%s);', s.arguments) as cure
     from seen as s
-    where s.paused_at is not null and s.pause_after is not null
-      and s.paused_by ~ '^[0-9]+ runs failed'
+    where s.paused_at is not null and s.paused_why is not null
     union all
     select s.name, format('its last %s runs failed', f.count),
       'select * from jobs.failed;'
@@ -35,13 +39,13 @@ begin atomic
     union all
     select s.name, format('%s since %s: %s', r.outcome, min(r.due_at)::timestamptz(0),
         (array_agg(r.reason order by r.due_at desc))[1]),
-      format('select * from jobs.schedule_runs where name = %L;', s.name)
+      format('select * from jobs.schedule_runs where %s;', s.condition)
     from seen as s
     join jobs_internal.schedule_run as r on r.schedule_id = s.id
       and r.fired_at > now() - interval '1 day'
     where r.outcome in ('missed', 'skipped')
       and (r.outcome = 'missed' or r.reason ~ '[(]PW[0-9]+[)]$')
-    group by s.name, r.outcome
+    group by s.name, s.condition, r.outcome
   )
   select case when count(*) > 0 then 'warning' else 'ok' end,
     case when count(*) > 0 then left(string_agg(format('%s: %s', t.name, t.what), '; '

@@ -84,6 +84,7 @@ begin
       set cleans_up = v.job_id, before = jsonb_build_object('way_back', jsonb_build_object(
           'missing', format('it removes what job %s left', v.job_id)))
       where o.job_id = v_id;
+      perform jobs_internal.wake(null);
     exception
       when query_canceled then
         raise;

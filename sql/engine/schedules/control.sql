@@ -43,7 +43,8 @@ begin atomic
   left join jobs_internal.schedule as s on s.id = r.schedule_id;
 end;
 
--- Does the work of jobs.alter_schedule. What is null stays.
+-- Does the work of jobs.alter_schedule. What is null stays. Locks: schedule, then schedule_state.
+-- Writes: schedule, schedule_state, schedule_run, audit. Errors: PW060 in a copy, PW100 to PW103.
 create or replace function jobs_internal.alter_schedule(p_schedule jobs_internal.schedule,
     p_owner text)
 returns void
@@ -96,7 +97,9 @@ begin
 end
 $$;
 
--- Does the work of jobs.unschedule. Its unfinished jobs go on; its history stays.
+-- Does the work of jobs.unschedule. Its unfinished jobs go on; its history stays. Locks: schedule,
+-- then schedule_state. Writes: schedule, schedule_state, schedule_run, audit. Errors: PW060 in a
+-- copy, PW103.
 create or replace function jobs_internal.unschedule(p_name text, p_owner text)
 returns void
 language plpgsql volatile security definer
@@ -116,7 +119,8 @@ begin
 end
 $$;
 
--- Does the work of jobs.pause_schedule. Returns false when it was paused before.
+-- Does the work of jobs.pause_schedule. Returns false when it was paused before. Locks: schedule,
+-- then schedule_state. Writes: schedule, schedule_state, audit. Errors: PW060 in a copy, PW103.
 create or replace function jobs_internal.pause_schedule(p_name text, p_owner text)
 returns boolean
 language plpgsql volatile security definer
@@ -135,7 +139,8 @@ end
 $$;
 
 -- Does the work of jobs.resume_schedule: what was due meanwhile is kept as paused, and not made up
--- for. Returns false when it was not paused.
+-- for. Returns false when it was not paused. Locks: schedule, then schedule_state. Writes: schedule,
+-- schedule_state, schedule_run, audit. Errors: PW060 in a copy, PW103.
 create or replace function jobs_internal.resume_schedule(p_name text, p_owner text)
 returns boolean
 language plpgsql volatile security definer
@@ -150,7 +155,7 @@ begin
   end if;
   perform jobs_internal.record_due(v, v_now, 'paused', null);
   update jobs_internal.schedule as s
-  set paused_at = null, paused_by = null, counts_from = v_now
+  set paused_at = null, paused_by = null, paused_why = null, counts_from = v_now
   where s.id = v.id
   returning * into v;
   perform jobs_internal.set_next_due(v, v_now),

@@ -2,8 +2,8 @@
 -- them, @daily and its kin, `every 15 minutes` and `after 15 minutes`. What cannot be meant is
 -- refused (PW100), with what was expected.
 
--- Refuse a schedule. p_what says what is wrong with it, p_expected what would be right, p_hint what
--- to write instead. Errors: PW100, always.
+-- Refuse a schedule. p_what says what is wrong with it (where it is null: the whole message),
+-- p_expected what would be right, p_hint what to write instead. Errors: PW100, always.
 create or replace function jobs_internal.refuse_schedule(p_schedule text, p_what text,
     p_expected text, p_hint text default 'Correct it.')
 returns void
@@ -12,10 +12,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   raise exception using errcode = 'PW100',
-    message = format('schedule "%s": %s', case when length(p_schedule) > 100
-        then left(p_schedule, 97) || '...' else p_schedule end, p_what),
+    message = case when p_schedule is null then p_what
+      else format('schedule "%s": %s', case when length(p_schedule) > 100
+        then left(p_schedule, 97) || '...' else p_schedule end, p_what) end,
     detail = p_expected,
-    hint = p_hint || ' A retry does not help.';
+    hint = p_hint || ' A retry cannot help.';
 end
 $$;
 
@@ -180,8 +181,8 @@ declare
   v_found jobs_internal.timetable;
 begin
   if coalesce(v_text, '') = '' then
-    perform jobs_internal.refuse_schedule(coalesce(p_schedule, ''),
-      case when p_schedule is null then 'it is null' else 'it is empty' end, v_expected);
+    perform jobs_internal.refuse_schedule(p_schedule,
+      case when p_schedule is null then 'the schedule is null' else 'it is empty' end, v_expected);
   elsif length(p_schedule) > 500 then
     perform jobs_internal.refuse_schedule(p_schedule, 'it is longer than 500 characters',
       v_expected);

@@ -38,14 +38,16 @@ begin atomic
     or jobs_internal.caller_is('jobs_supervisor'));
 end;
 
--- Pause a schedule. The occurrences of the pause are accounted for when it goes on. p_by: login, or
--- why. Writes: schedule, schedule_state.
-create or replace function jobs_internal.stop_schedule(p_schedule integer, p_by text)
+-- Pause a schedule. The occurrences of the pause are accounted for when it goes on. p_by: the
+-- login that does it; null: it pauses itself. p_why: then, why. Writes: schedule, schedule_state.
+create or replace function jobs_internal.stop_schedule(p_schedule integer, p_by text,
+    p_why text default null)
 returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  update jobs_internal.schedule as s set paused_at = clock_timestamp(), paused_by = p_by
+  update jobs_internal.schedule as s
+  set paused_at = clock_timestamp(), paused_by = p_by, paused_why = p_why
   where s.id = p_schedule;
   update jobs_internal.schedule_state as t set next_at = null where t.schedule_id = p_schedule;
 end;
@@ -180,7 +182,7 @@ begin
   elsif (p_schedule).pause_after is not null
     and (p_schedule).pause_after <= jobs_internal.failures_in_a_row((p_schedule).id)
   then
-    perform jobs_internal.stop_schedule((p_schedule).id, format(
+    perform jobs_internal.stop_schedule((p_schedule).id, null, format(
       '%s runs failed one after the other', (p_schedule).pause_after));
   else
     perform jobs_internal.fire_schedule(p_schedule, (p_state).next_due, p_now);
@@ -192,5 +194,23 @@ exception
   when others then
     perform jobs_internal.note_failure('schedule', (p_schedule).id::text,
       jobs_internal.error_object(sqlstate, sqlerrm));
+end
+$$;
+
+-- At the end of jobs: wake a supervisor that sleeps where a schedule made one of them, because an
+-- occurrence may wait for that end (queue, after). Not only where one is known to wait: the round
+-- that notes it may just be under way.
+create or replace function jobs_internal.wake_for_ends(p_jobs bigint[])
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+begin
+  if exists (select from jobs_internal.supervisor where asleep) and exists (
+      select from jobs_internal.schedule_run as r where r.job_id = any (p_jobs))
+  then
+    perform jobs_internal.wake(null);
+  end if;
 end
 $$;

@@ -53,11 +53,11 @@ begin
       set (expression, timetable, timezone, anchor, task, call_template_id, args, statement,
           queue_id, priority, timeout, max_attempts, unique_key, settings, note, options, bytes,
           overlap, missed, missed_within, jitter, starts_at, ends_at, pause_after, paused_at,
-          paused_by, counts_from)
+          paused_by, paused_why, counts_from)
         = (v.expression, v.timetable, v.timezone, v.anchor, v.task, v.call_template_id, v.args,
           v.statement, v.queue_id, v.priority, v.timeout, v.max_attempts, v.unique_key, v.settings,
           v.note, v.options, v.bytes, v.overlap, v.missed, v.missed_within, v.jitter, v.starts_at,
-          v.ends_at, v.pause_after, null, null, v.counts_from)
+          v.ends_at, v.pause_after, null, null, null, v.counts_from)
       where s.id = v_before.id
       returning s.* into v;
       raise notice using message = format('the schedule "%s" was there: it is replaced, and keeps '
@@ -130,8 +130,8 @@ begin
       jobs_internal.last_due(p_schedule, v_first, p_until),
       case when (p_schedule).paused_at is null then p_outcome else 'paused' end,
       case when (p_schedule).paused_at is null then p_reason
-        else format('it was paused from %s on, by %s', (p_schedule).paused_at::timestamptz(0),
-          (p_schedule).paused_by) end);
+        else format('it was paused from %s on', (p_schedule).paused_at::timestamptz(0))
+          || coalesce(', by ' || (p_schedule).paused_by, ': ' || (p_schedule).paused_why, '') end);
   end if;
 end
 $$;

@@ -110,7 +110,7 @@ begin
         'are fixed offsets, without daylight saving, or stand for several zones; POSIX forms, '
         'posix/ and right/ are not taken.',
       hint = coalesce('Write ' || jobs_internal.zone_meant(p_zone) || '.',
-          'Write a name like Europe/Brussels.') || ' A retry does not help.';
+          'Write a name like Europe/Brussels.') || ' A retry cannot help.';
   end if;
   return v_name;
 end

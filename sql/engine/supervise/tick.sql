@@ -62,9 +62,10 @@ end
 $$;
 
 -- One round of a supervisor: fire schedules, dispatch, note the overdue, rescue; says what there is
--- to do. Nothing in it waits for a row, an object or an advisory lock: skip locked and nowait
--- wherever a row is wanted. The lock timeout is for the locks that have no such clause, of whole
--- tables.
+-- to do. It waits for no row, object or advisory lock: skip locked and nowait wherever a row is
+-- wanted. What has no such clause it waits for, up to the lock timeout of 50 ms each time: a table
+-- that is locked as a whole, and a key that an open transaction has inserted (the unique key of a
+-- schedule's job, the key of a lane). What fails of that is put off, so that it waits seldom.
 -- Returns: paused, must_poll, dispatched, rescued, stopping, sessions, opened (sessions, ever),
 --   running, queued, next_due_ms, next_deadline_ms, outbox, owners, problems, failures,
 --   risks.

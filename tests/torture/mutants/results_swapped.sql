@@ -1,6 +1,6 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 b5cee75f96871e399ccea0068a7c7d9e.
+-- Replaces jobs_internal.archive_jobs, md5 83b23e9ec9394b51453c06c9f61af653.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -69,5 +69,6 @@ begin
     where f.id = any (v_ids) and f.options is not null
     order by f.id;
   end if;
+  perform jobs_internal.wake_for_ends(v_ids);
 end
 $$;
