@@ -24,8 +24,8 @@ begin atomic
         or h.system = (select c.system_identifier from pg_control_system() as c)));
 end;
 
--- Whether there is no job here and no lane: nothing could run twice, and a copy is as good as an
--- installation.
+-- Whether there is no job here, no lane and no schedule: nothing could run twice, and a copy is as
+-- good as an installation.
 create or replace function jobs_internal.is_unused()
 returns boolean
 language sql stable security definer
@@ -33,7 +33,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select not exists (select from jobs_internal.lane)
     and not exists (select from jobs_internal.job)
-    and not exists (select from jobs_internal.finished);
+    and not exists (select from jobs_internal.finished)
+    and not exists (select from jobs_internal.schedule);
 end;
 
 -- Record that the installation is here. Locks: installation (the caller waits for another that does
