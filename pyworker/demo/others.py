@@ -31,7 +31,7 @@ class Other:
         """End what it runs, and disconnect."""
         if not self.done:
             self._connection.cancel_safe(timeout=_END)
-            self.wait()
+            self.wait_for_end()
         self._connection.close()
 
     def run(self, statement: str) -> None:
@@ -54,7 +54,7 @@ class Other:
         """Tell whether what was started has ended."""
         return self._thread is None or not self._thread.is_alive()
 
-    def wait(self) -> None:
-        """Wait for its end."""
+    def wait_for_end(self) -> None:
+        """Wait until what was started has ended, ten seconds at most."""
         if self._thread:
             self._thread.join(_END)

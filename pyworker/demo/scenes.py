@@ -30,7 +30,9 @@ class Scene(Protocol):
         """Give what only this side has seen."""
 
 
-class _Asks:
+class _SceneWithStatements:
+    """What scenes share: a connection that asks, the screen, and the statements of scenes.sql."""
+
     def __init__(
         self,
         connection: psycopg.Connection[Any],
@@ -53,7 +55,7 @@ class _Asks:
         self._screen.statement(f"{self._sql[name]}  -- another session, pid {other.pid}")
 
 
-class KilledStep(_Asks):
+class KilledStep(_SceneWithStatements):
     """The session that runs the steps is killed while the second one waits for its lock."""
 
     killed_at: datetime | None = None
@@ -76,7 +78,7 @@ class KilledStep(_Asks):
             yield
         self._screen.statement(self._sql["end_session"] % job)
         self.killed_at = self._ask("end_session", job)
-        self._locker.wait()
+        self._locker.wait_for_end()
         self._locker.run(self._sql["rollback"])
 
     def checks(self) -> list[Check]:
@@ -90,7 +92,7 @@ class KilledStep(_Asks):
         ]
 
 
-class SavedBuild(_Asks):
+class SavedBuild(_SceneWithStatements):
     """ANALYZE waits for a concurrent build that will wait for it: the build would be lost."""
 
     logged: str | None = None

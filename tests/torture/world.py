@@ -183,7 +183,7 @@ class World:
         self.stop_server(mode)
         self.start_server()
 
-    def terminate_backend(self, pid: int, how: str = "terminate") -> bool:
+    def signal_session(self, pid: int, how: str = "terminate") -> bool:
         """Signal a session by hand, as an administrator would: `terminate` or `cancel`.
         False: it was gone.
         """

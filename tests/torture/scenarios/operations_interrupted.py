@@ -154,14 +154,15 @@ class OperationsInterrupted(Scenario):
                     line.execute("select jobs.cancel(%s)", [job])
             case "child_terminated" | "child_cancelled":
                 if target:
-                    world.terminate_backend(target, how[6:].removesuffix("led").removesuffix("d"))
+                    signal = "cancel" if how == "child_cancelled" else "terminate"
+                    world.signal_session(target, signal)
             case "watcher_terminated":
                 if watcher:
-                    world.terminate_backend(watcher)
+                    world.signal_session(watcher)
             case "both_terminated":
                 for pid in (watcher, child):
                     if pid:
-                        world.terminate_backend(pid)
+                        world.signal_session(pid)
             case "supervisor_killed":
                 for number in world.supervisors.alive():
                     world.supervisors.kill(number)

@@ -100,7 +100,7 @@ class SessionsEnded(Scenario):
             held = [
                 (at, self._jobs(world, queue, ids)) for at, queue, ids in world.rows(_HELD, [pid])
             ]
-            if world.terminate_backend(pid, fault.kind.removeprefix("session_")):
+            if world.signal_session(pid, fault.kind.removeprefix("session_")):
                 self._lost += held
 
     def _jobs(self, world: World, queue: str, messages: list[int]) -> list[int]:
@@ -149,7 +149,7 @@ class ChildrenEnded(Scenario):
         _long_statement(world, "reindex")
         children = world.until(world.children, 3.0, "a child session")
         if children:
-            world.terminate_backend(world.rng.choice(children), fault.kind.removeprefix("child_"))
+            world.signal_session(world.rng.choice(children), fault.kind.removeprefix("child_"))
 
 
 @register
@@ -174,7 +174,7 @@ class WatchersEnded(Scenario):
         _long_statement(world, "reindex")
         found = world.until(lambda: world.rows(_WATCHERS), 3.0, "a session that watches a child")
         if found:
-            world.terminate_backend(int(found[0][0]))
+            world.signal_session(int(found[0][0]))
 
 
 @register
