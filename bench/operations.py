@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from bench.database import Database, make_database
 from bench.process import cpu_seconds
 from pyworker.server import PrivateServer
 
-__all__ = ["Run", "measure"]
+__all__ = ["Run", "measure", "sampled"]
 
 _PAUSE = 0.1  # seconds between two samples
 _LEAST = 3.0  # percent: below that a sample says nothing
@@ -67,13 +68,16 @@ class Run:
         return sum(self.in_phase) / len(self.in_phase) if self.in_phase else 0.0
 
 
-def _sampled(database: Database, statement: str) -> Run:
+def sampled(database: Database, statement: str, settings: dict[str, str] | None = None) -> Run:
+    """Run a statement as a job, with these settings, and look at it until it is over."""
     run = Run(statement)
     samples: list[tuple[float, dict[str, Any]]] = []
     watcher_first = None
     with database.connect() as line:
         cursor = line.cursor(row_factory=dict_row)
-        found = cursor.execute("select jobs.enqueue_sql(%s) as id", [statement]).fetchone()
+        found = cursor.execute(
+            "select jobs.enqueue_sql(%s, settings => %s) as id", [statement, Jsonb(settings or {})]
+        ).fetchone()
         job = (found or {})["id"]
         cursor.execute("select jobs.start()")
         while True:
@@ -123,7 +127,7 @@ def measure(database: Database, rows: int, rounds: int) -> Iterator[Run]:
             if statement == "update":
                 database.rows(f"update bench.wide set r = r + 1 where id % 5 = {number % 5}")
             else:
-                yield _sampled(database, statement)
+                yield sampled(database, statement)
         database.rows("alter table bench.wide set without cluster; drop index bench.wide_r")
         database.rows("drop index bench.wide_m")
 

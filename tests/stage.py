@@ -63,6 +63,11 @@ def put_sql(database: Database, statement: str, *, role: str = "app", **options:
     return _call(database, "jobs.enqueue_sql", {"statement": statement}, options, role)
 
 
+def put_steps(database: Database, *steps: object, role: str = "app", **options: Any) -> int:
+    """Enqueue steps, committed."""
+    return _call(database, "jobs.enqueue_steps", {"steps": Jsonb(steps)}, options, role)
+
+
 def put_many(
     database: Database, task: str, args: list[dict[str, Any]], **options: Any
 ) -> list[int]:
@@ -186,6 +191,30 @@ def wait_at_gate(database: Database, count: int = 1) -> list[int]:
         return [row[0] for row in rows] if len(rows) >= count else []
 
     return wait_until(waiting)
+
+
+@contextmanager
+def holding(database: Database, *statements: str, role: str = "app") -> Iterator[Connection[Row]]:
+    """Hold what statements of an open transaction hold, until the block ends and undoes it."""
+    with database.server.connect(role, database.name) as holder:
+        holder.autocommit = False
+        for statement in statements:
+            holder.execute(statement.encode())
+        yield holder
+        holder.rollback()
+
+
+def wait_for_lock(database: Database, relation: str) -> int:
+    """Wait until one of our sessions waits for the lock of a relation; gives its pid."""
+    rows = wait_until(
+        lambda: database.admin(
+            "select l.pid from pg_locks as l join pg_stat_activity as a on a.pid = l.pid"
+            " where not l.granted and l.relation = %s::regclass"
+            " and a.backend_type = 'pg_background'",
+            [relation],
+        )
+    )
+    return int(rows[0][0])
 
 
 def quick_retries(database: Database, queue: str = "default") -> None:

@@ -1,12 +1,11 @@
 """Recipes that are run, cut off at a step of the test's choice, and looked at afterwards."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stage import gate_shut, wait_at_gate
-from support import Database, wait_until
+from stage import gate_shut, put_steps, wait_at_gate, wait_for_lock
+from support import Database
 
 Steps = list[dict[str, str]]
 
@@ -16,6 +15,12 @@ POINTS = (
     " insert into app.points select n, n % 7 from generate_series(1, 1000) as n;"
     " create index points_n on app.points (n)"
 )
+#: The recipe of NOT NULL, by the version of the server.
+NOT_NULL = {
+    "18": "jobs.not_null_steps('app.points', 'm')",
+    # what a server before 18 gets; it works on a later one too
+    "17": "jobs_internal.not_null_recipe('app.points'::regclass, 'app.points', 'm', 170000)",
+}
 SETTINGS = {"lock_timeout": "60s"}  # it does not give up while a test holds a lock
 
 
@@ -25,25 +30,9 @@ def recipe(database: Database, call: str) -> Steps:
     return steps
 
 
-def enqueue(database: Database, steps: object, **options: Any) -> int:
+def enqueue(database: Database, steps: Iterable[object], **options: Any) -> int:
     """Enqueue steps, and give the number of the job."""
-    given = {"settings": SETTINGS, **options}
-    more = "".join(f", {name} => %s" for name in given)
-    values = [json.dumps(v) if isinstance(v, dict) else v for v in given.values()]
-    return int(database.value(f"select jobs.enqueue_steps(%s{more})", [json.dumps(steps), *values]))
-
-
-def waiting_for(database: Database, relation: str) -> int:
-    """Wait until one of our sessions waits for this relation; gives its pid."""
-    rows = wait_until(
-        lambda: database.admin(
-            "select l.pid from pg_locks as l join pg_stat_activity as a on a.pid = l.pid"
-            " where not l.granted and l.relation = %s::regclass"
-            " and a.backend_type = 'pg_background'",
-            [relation],
-        )
-    )
-    return int(rows[0][0])
+    return put_steps(database, *steps, **{"settings": SETTINGS, **options})
 
 
 @contextmanager
@@ -68,7 +57,7 @@ def stopped_at(
             database.run("select jobs.start()")
             wait_at_gate(database)
             holder.execute(hold.encode())
-        yield job, waiting_for(database, relation)
+        yield job, wait_for_lock(database, relation)
         holder.rollback()
 
 
@@ -107,3 +96,18 @@ def definitions(database: Database) -> list[str]:
             " where indrelid = 'app.points'::regclass"
         )
     ]
+
+
+def is_not_null(database: Database) -> bool:
+    """Tell whether the column is NOT NULL."""
+    return bool(
+        database.value(
+            "select attnotnull from pg_attribute where attrelid = 'app.points'::regclass"
+            " and attname = 'm'"
+        )
+    )
+
+
+def left(database: Database) -> list[tuple[str, str, bool]]:
+    """Constraints but for NOT NULL."""
+    return [row for row in constraints(database) if row[1] != "n"]

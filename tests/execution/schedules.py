@@ -8,6 +8,8 @@ from support import Database, Row
 
 #: A moment in the past from which tests play time.
 START = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 
 
 def schedule(database: Database, name: str, when: str, *, role: str = "app", **options: Any) -> int:

@@ -1,15 +1,11 @@
 """What the tests of jobs.undo share: tables, looks at them, and short ways to say things."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import Connection
-from psycopg.types.json import Jsonb
 from stage import put_sql, state
-from support import Database, Row, wait_until
+from support import Database
 
 TABLES = """
 create table app.events (id integer primary key, at timestamptz, n integer, kind text);
@@ -79,37 +75,7 @@ def refused(
     return f"{said.message_primary}. {said.message_detail}"
 
 
-def steps(database: Database, *given: object, **options: Any) -> int:
-    """Enqueue steps."""
-    more = "".join(f", {name} => %({name})s" for name in options)
-    return int(
-        database.value(
-            f"select jobs.enqueue_steps(%(steps)s{more})", {"steps": Jsonb(given), **options}
-        )
-    )
-
-
 def failed(database: Database, job: int) -> None:
     """Run a job that fails."""
     database.drain()
     assert state(database, job) == "failed", database.job(job, role="postgres")
-
-
-def wait_for_lock(database: Database, relation: str) -> int:
-    """Wait until a session waits for the lock of a relation; gives its pid."""
-    rows = wait_until(
-        lambda: database.admin(
-            "select pid from pg_locks where relation = %s::regclass and not granted", [relation]
-        )
-    )
-    return int(rows[0][0])
-
-
-@contextmanager
-def locked(database: Database, relation: str) -> Iterator[Connection[Row]]:
-    """Hold the strongest lock of a relation in a transaction that is left open."""
-    with database.server.connect("app", database.name) as holder:
-        holder.execute("begin")
-        holder.execute(f"lock table {relation} in access exclusive mode".encode())
-        yield holder
-        holder.execute("commit")

@@ -5,11 +5,10 @@ that its end makes; and nothing else is.
 from typing import Any
 
 import pytest
-from stage import put_sql
+from stage import holding, put_sql
 from support import Database, wait_until
 
-from .test_identity import finish, indexes, stop_child
-from .test_leftover_ends import held
+from .cut_off import finish, indexes, stop_child
 
 TABLES = """
 create table app.points (n integer, m integer);
@@ -50,7 +49,7 @@ def test_what_a_cancelled_job_left_is_removed(
     database: Database, statement: str, left: str
 ) -> None:
     database.run(TABLES)
-    with held(database, "insert into app.points values (1); select from app.parts") as holder:
+    with holding(database, "insert into app.points values (1); select from app.parts") as holder:
         job = put_sql(database, statement)
         database.run("select jobs.start()")
         wait_until(lambda: broken(database) == [(left,)], 20)
@@ -71,7 +70,7 @@ def test_an_index_that_was_invalid_before_its_drop_was_cancelled_stays(database:
     database.admin(
         "update pg_index set indisvalid = false where indexrelid = 'app.points_n'::regclass"
     )
-    with held(database, "insert into app.points values (1)") as holder:
+    with holding(database, "insert into app.points values (1)") as holder:
         job = put_sql(database, "drop index concurrently app.points_n")
         database.run("select jobs.start()")
         wait_until(
@@ -90,7 +89,7 @@ def test_an_index_that_was_invalid_before_its_drop_was_cancelled_stays(database:
 
 def test_a_retry_that_comes_first_leaves_nothing_to_do(database: Database) -> None:
     database.run(TABLES)
-    with held(database, "insert into app.points values (1)") as holder:
+    with holding(database, "insert into app.points values (1)") as holder:
         job = put_sql(database, "create index concurrently points_m on app.points (m)")
         database.run("select jobs.start()")
         wait_until(lambda: broken(database), 20)
@@ -117,7 +116,7 @@ def test_the_copy_of_a_rebuild_that_stood_before_is_not_ours(database: Database,
         "set allow_system_table_mods = on; update pg_index set indisvalid = false"
         " where indexrelid = 'app.strange_ccnew'::regclass; reset allow_system_table_mods"
     )
-    with held(database, "insert into app.points values (1)") as holder:
+    with holding(database, "insert into app.points values (1)") as holder:
         job = put_sql(database, f"reindex {what.replace(' ', ' concurrently ')}", max_attempts=5)
         database.run("select jobs.start()")
         stop_child(database, job)

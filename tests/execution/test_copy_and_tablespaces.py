@@ -1,9 +1,5 @@
 """COPY of a file of the server, and builds in another tablespace."""
 
-import os
-from collections.abc import Iterator
-
-import pytest
 from stage import put_sql, wait_for
 from support import Database, wait_until
 
@@ -22,18 +18,6 @@ begin
 end $$;
 create trigger stop before insert on app.points for each row execute function app.stop();
 """
-
-
-@pytest.fixture(name="tablespace")
-def _tablespace(database: Database) -> Iterator[str]:
-    """A tablespace inside the data directory, in which app may make things."""
-    name = f"pw_space_{os.getpid()}"
-    database.admin("set allow_in_place_tablespaces = on")
-    database.admin(f"create tablespace {name} location ''")
-    database.admin(f"grant create on tablespace {name} to app")
-    yield name
-    database.admin("drop schema app cascade")
-    database.admin(f"drop tablespace {name}")
 
 
 def test_copy_from_a_file_shows_its_progress(database: Database) -> None:

@@ -2,10 +2,8 @@
 not reached is no reason.
 """
 
-from stage import attempts, gate_shut, put, put_sql, running, state, wait_at_gate
+from stage import attempts, gate_shut, holding, put, put_sql, running, state, wait_at_gate
 from support import Database, wait_until
-
-from .test_leftover_ends import held
 
 TIME_IS_OVER = (
     "insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)"
@@ -16,7 +14,7 @@ TIME_IS_OVER = (
 def test_a_child_that_finished_though_its_time_was_over_has_succeeded(database: Database) -> None:
     """Its watcher is gone, and it was its last attempt: the rescue asks the post-condition."""
     database.run("create table app.points (n integer)")
-    with held(database, "insert into app.points values (1)") as holder:
+    with holding(database, "insert into app.points values (1)") as holder:
         job = put_sql(
             database, "create index concurrently points_n on app.points (n)", max_attempts=1
         )

@@ -2,17 +2,14 @@
 however its job ended.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import psycopg
 import pytest
-from psycopg import Connection
-from stage import attempts, put_sql, running, wait_for
-from support import Database, Row, wait_until
+from stage import attempts, holding, put_sql, running, wait_for
+from support import Database, wait_until
 
-from .test_identity import indexes, kill_both, stop_child
+from .cut_off import indexes, kill_both, stop_child
 
 LEFT = (
     "select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid"
@@ -21,21 +18,12 @@ LEFT = (
 HEALTH = "select status, detail, remedy from jobs.health where \"check\" = 'invalid indexes'"
 
 
-@contextmanager
-def held(database: Database, statement: str) -> Iterator[Connection[Row]]:
-    """A transaction of the owner that has run a statement and is open."""
-    with database.server.connect("app", database.name) as holder:
-        holder.autocommit = False
-        holder.execute(statement.encode())
-        yield holder
-
-
 def cut_off_build(database: Database) -> int:
     """A job whose first attempt was interrupted and left app.points_n invalid;
     it waits for the second.
     """
     database.run("create table app.points (n integer)")
-    with held(database, "insert into app.points values (1)") as holder:
+    with holding(database, "insert into app.points values (1)") as holder:
         job = put_sql(
             database, "create index concurrently points_n on app.points (n)", max_attempts=5
         )
@@ -50,7 +38,7 @@ def cut_off_build(database: Database) -> int:
 def test_what_a_rebuild_left_whose_watcher_died_is_in_health(database: Database) -> None:
     """There is no further attempt that would note it: it may not be repeated."""
     database.run("create table app.points (n integer); create index points_n on app.points (n)")
-    with held(database, "insert into app.points values (1)") as holder:
+    with holding(database, "insert into app.points values (1)") as holder:
         job = put_sql(
             database,
             "reindex index concurrently app.points_n",
@@ -74,7 +62,7 @@ def test_a_rescue_waits_for_nobody_who_notes_an_index(database: Database) -> Non
     to all the same.
     """
     database.run("create table app.points (n integer); create index points_n on app.points (n)")
-    with held(database, "insert into app.points values (1)") as holder:
+    with holding(database, "insert into app.points values (1)") as holder:
         job = put_sql(database, "reindex index concurrently app.points_n", max_attempts=1)
         database.run("select jobs.start()")
         kill_both(database, job)
@@ -97,7 +85,7 @@ def test_the_clean_up_waits_for_who_may_make_the_index_valid(database: Database)
     """TRUNCATE does: the next attempt finds the work done, and nothing was dropped or built."""
     job = cut_off_build(database)
     before = database.value("select 'app.points_n'::regclass::oid::bigint")
-    with held(database, "truncate app.points") as holder:
+    with holding(database, "truncate app.points") as holder:
         holder_pid = holder.info.backend_pid
         database.run("select jobs.run_now(%s)", (job,))
         database.run("select jobs.start()")
@@ -112,7 +100,7 @@ def test_the_clean_up_waits_for_who_may_make_the_index_valid(database: Database)
 
 def test_a_clean_up_that_waits_can_be_cancelled(database: Database) -> None:
     job = cut_off_build(database)
-    with held(database, "lock table app.points in share mode") as holder:
+    with holding(database, "lock table app.points in share mode") as holder:
         database.run("select jobs.run_now(%s)", (job,))
         database.run("select jobs.start()")
         wait_until(lambda: (running(database, job) or {}).get("message"))
@@ -126,7 +114,7 @@ def test_a_clean_up_that_waits_can_be_cancelled(database: Database) -> None:
 def test_a_clean_up_waits_no_longer_than_its_job_may_run(database: Database) -> None:
     """No supervisor ends it here."""
     database.run("create table app.points (n integer)")
-    with held(database, "insert into app.points values (1)") as holder:
+    with holding(database, "insert into app.points values (1)") as holder:
         job = put_sql(
             database,
             "create index concurrently points_n on app.points (n)",
@@ -137,7 +125,7 @@ def test_a_clean_up_waits_no_longer_than_its_job_may_run(database: Database) -> 
         wait_for(database, job, "scheduled")
         wait_until(lambda: not database.background())
         holder.rollback()
-    with held(database, "lock table app.points in share mode") as holder:
+    with holding(database, "lock table app.points in share mode") as holder:
         database.run("select jobs.run_now(%s)", (job,))
         database.run("select jobs.start()")
         error = wait_for(database, job)["error"]
@@ -163,7 +151,7 @@ def test_what_a_failed_build_left_stays_where_somebody_may_make_it_valid(
     nothing is dropped.
     """
     database.run("create table app.points (n integer)")
-    with held(database, "insert into app.points values (1)") as holder:
+    with holding(database, "insert into app.points values (1)") as holder:
         settings = {"lock_timeout": "3s"}
         job = put_sql(
             database,
@@ -195,7 +183,7 @@ def test_what_is_left_of_a_toast_table_is_told_to_a_superuser(database: Database
     database.run(
         "create table app.points (n integer, filler text); create index points_n on app.points (n)"
     )
-    with held(database, "insert into app.points values (1)") as first:
+    with holding(database, "insert into app.points values (1)") as first:
         settings = {"lock_timeout": "4s"}
         job = put_sql(
             database, "reindex table concurrently app.points", max_attempts=1, settings=settings
@@ -203,7 +191,7 @@ def test_what_is_left_of_a_toast_table_is_told_to_a_superuser(database: Database
         database.run("select jobs.start()")
         wait_until(lambda: database.admin("select 1 from pg_stat_progress_create_index"))
         # A reader without a snapshot is what its last steps wait for.
-        with held(database, "select from app.points where n = 5") as last:
+        with holding(database, "select from app.points where n = 5") as last:
             first.rollback()
             wait_until(
                 lambda: database.admin(

@@ -3,18 +3,8 @@
 import json
 
 import pytest
-from stage import attempts, gate_shut, ledger, quick_retries, state, wait_at_gate
+from stage import attempts, gate_shut, ledger, put_steps, quick_retries, state, wait_at_gate
 from support import Database, sqlstate_of, wait_until
-
-
-def put_steps(database: Database, *steps: object, **options: object) -> int:
-    """Enqueue them, and give the number of the job."""
-    more = "".join(f", {name} => %s" for name in options)
-    return int(
-        database.value(
-            f"select jobs.enqueue_steps(%s{more})", [json.dumps(steps), *options.values()]
-        )
-    )
 
 
 def states(database: Database, job: int) -> list[str]:

@@ -1,54 +1,81 @@
 """The way back and locks: it keeps no job from its end, and does not wait without bound."""
 
 import pytest
-from stage import gate_shut, put_sql, state, wait_at_gate, wait_for
+from stage import (
+    gate_shut,
+    holding,
+    put_sql,
+    put_steps,
+    state,
+    wait_at_gate,
+    wait_for,
+    wait_for_lock,
+)
 from support import Database, sqlstate_of, wait_until
 
-from .taken_back import INDEXES, PARENTS, locked, ran, refused, steps, undone, wait_for_lock
+from .taken_back import CONSTRAINTS, INDEXES, PARENTS, ran, refused, undone
 
 
 def test_a_job_ends_while_what_it_made_is_locked(tables: Database) -> None:
     """Another session holds the table of an earlier step when the last one ends."""
     before = tables.admin(INDEXES)
-    job = steps(tables, "create index fresh on app.events (n) where n > 3",
+    job = put_steps(tables, "create index fresh on app.events (n) where n > 3",
         {"statement": "select app.gate(1)", "rollback": "select 1"})  # fmt: skip
     with gate_shut(tables) as gate:
         tables.run("select jobs.start()")
         wait_at_gate(tables)
-        with locked(tables, "app.events"):
+        with holding(tables, "lock table app.events in access exclusive mode"):
             gate.execute("select pg_advisory_unlock(1)")
             assert wait_for(tables, job)["state"] == "succeeded"
-    assert tables.value(
-        "select way_back ->> 'kind' from jobs_internal.step where job_id = %s and n = 1", [job],
-        role="postgres",
-    ) == "create index"  # fmt: skip
-    tables.run("drop index app.fresh")
+    undone(tables, job)
     assert tables.admin(INDEXES) == before
 
 
-@pytest.mark.parametrize("broken", ["facts_after(bigint, text, jsonb)", "undo_statements(bigint)",
-    "way_shown(bigint, jsonb)", "store_way_back(bigint, jsonb)",
-    "facts_before(jsonb, jsonb, jsonb)"])  # fmt: skip
-def test_a_job_ends_whatever_happens_to_its_way_back(tables: Database, broken: str) -> None:
-    """Each function of it fails, one after the other."""
+NOT_KNOWN = ("PW066", "PW066", "PW066")
+#: A function of the way back, and what jobs.undo says of each job that ended while it failed.
+BROKEN = (
+    ("facts_before(jsonb, jsonb, jsonb)", NOT_KNOWN),
+    ("facts_after(bigint, text, jsonb)", NOT_KNOWN),
+    ("store_way_back(bigint, jsonb)", NOT_KNOWN),
+    # what these read or show is asked for when a person asks
+    ("undo_statements(bigint)", (None, None, None)),
+    ("way_shown(bigint, jsonb)", (None, None, None)),
+)
+
+
+@pytest.mark.parametrize(("broken", "codes"), BROKEN)
+def test_a_job_ends_whatever_happens_to_its_way_back(
+    tables: Database, broken: str, codes: tuple[str | None, ...]
+) -> None:
+    """Each function of it fails, one after the other: a way back is known, and works, or is not."""
+    before = tables.admin(INDEXES), tables.admin(CONSTRAINTS)
     tables.admin(f"alter function jobs_internal.{broken} rename to broken")
     jobs = [
         put_sql(tables, "create index on app.events (n)"),
         put_sql(tables, "create index concurrently on app.events (kind)"),
-        steps(tables, "alter table app.events add constraint one check (n > -1)", "select 1"),
+        put_steps(
+            tables,
+            "alter table app.events add constraint one check (n > -1)",
+            {"statement": "select 1", "rollback": "select 1"},
+        ),
     ]
     tables.drain()
     assert [state(tables, job) for job in jobs] == ["succeeded"] * 3
+    after = tables.admin(INDEXES), tables.admin(CONSTRAINTS)
     tables.admin(
         f"alter function jobs_internal.broken{broken[broken.index('(') :]}"
         f" rename to {broken[: broken.index('(')]}"
     )
-    for job in jobs:
-        # either it is known, or the reason is said
-        assert sqlstate_of(lambda job=job: tables.run("select jobs.undo(%s)", [job])) in (
-            None,
-            "PW066",
-        )
+
+    said = tuple(
+        sqlstate_of(lambda job=job: tables.run("select jobs.undo(%s)", [job])) for job in jobs
+    )
+    tables.drain()
+
+    assert said == codes
+    assert (tables.admin(INDEXES), tables.admin(CONSTRAINTS)) == (
+        after if codes == NOT_KNOWN else before
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +92,7 @@ def test_undo_waits_for_no_table(tables: Database, statement: str, relation: str
     """
     before = tables.admin(INDEXES), tables.admin(PARENTS)
     job = ran(tables, statement)
-    with locked(tables, relation):
+    with holding(tables, f"lock table {relation} in access exclusive mode"):
         by = int(tables.value("select jobs.undo(%s)", [job]))
         if relation == "app.events":
             tables.run("select jobs.start()")
@@ -101,7 +128,7 @@ def test_how_things_stand_is_read_after_the_start_is_committed(tables: Database)
         tables, "alter table app.parts detach partition app.parts_1",
         settings={"lock_timeout": "0"},
     )  # fmt: skip
-    with locked(tables, "app.parts_1"):
+    with holding(tables, "lock table app.parts_1 in access exclusive mode"):
         tables.run("select jobs.start()")
         wait_for_lock(tables, "app.parts_1")
         assert tables.admin("select 1 from jobs_internal.operation_start for update skip locked")
@@ -120,7 +147,7 @@ def test_a_lock_does_not_lose_the_way_back(tables: Database) -> None:
     before = tables.admin(INDEXES)
     statement = "drop index concurrently app.old"
     job = put_sql(tables, statement)
-    with locked(tables, "app.events"):
+    with holding(tables, "lock table app.events in access exclusive mode"):
         tables.run("select jobs.start()")
         seen = set()
 
@@ -138,7 +165,7 @@ def test_a_lock_does_not_lose_the_way_back(tables: Database) -> None:
     assert tables.admin(INDEXES) == before
 
     job = put_sql(tables, statement)
-    with locked(tables, "app.events"):
+    with holding(tables, "lock table app.events in access exclusive mode"):
         tables.run("select jobs.start()")
         wait_for_lock(tables, "app.events")
         tables.run("select jobs.cancel(%s)", [job])
@@ -152,7 +179,7 @@ def test_a_lock_timeout_holds_while_it_reads(tables: Database) -> None:
     before = tables.admin(INDEXES)
     job = put_sql(tables, "drop index concurrently app.old", max_attempts=1,
         settings={"lock_timeout": "100ms"})  # fmt: skip
-    with locked(tables, "app.events"):
+    with holding(tables, "lock table app.events in access exclusive mode"):
         tables.run("select jobs.start()")
         assert wait_for(tables, job)["error"]["sqlstate"] == "55P03"
     tables.run("select jobs.retry(%s)", [job])

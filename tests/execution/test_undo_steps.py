@@ -1,12 +1,10 @@
 """jobs.undo of jobs of several steps: the last one first, each for the state that it will find."""
 
-from collections.abc import Iterator
-
 import pytest
-from stage import state
+from stage import put_steps, state
 from support import Database
 
-from .taken_back import CONSTRAINTS, INDEXES, NOT_NULL, PARENTS, failed, refused, steps, undone
+from .taken_back import CONSTRAINTS, INDEXES, NOT_NULL, PARENTS, failed, refused, undone
 
 SPACES = (
     "select c.relname, t.spcname from pg_class as c left join pg_tablespace as t"
@@ -42,7 +40,7 @@ def test_a_later_step_frees_the_way(tables: Database, given: tuple[object, ...])
     tables.run("create table app.r (n int, id int); create index old on app.events (kind, n)")
     looks = (INDEXES, CONSTRAINTS, PARENTS, NOT_NULL)
     before = [tables.admin(look) for look in looks]
-    job = steps(tables, *given)
+    job = put_steps(tables, *given)
     tables.drain()
     assert state(tables, job) == "succeeded", tables.job(job)
 
@@ -54,7 +52,7 @@ def test_a_later_step_frees_the_way(tables: Database, given: tuple[object, ...])
 def test_what_stands_in_the_way_besides_is_not_overlooked(tables: Database) -> None:
     """A foreign key of others beside the one that goes, and a name that they took."""
     tables.run("create table app.r (n int, id int)")
-    job = steps(
+    job = put_steps(
         tables,
         "alter table app.events add constraint one unique (n, id)",
         "alter table app.r add foreign key (n, id) references app.events (n, id)",
@@ -69,30 +67,17 @@ def test_what_stands_in_the_way_besides_is_not_overlooked(tables: Database) -> N
     assert "r_n_id_fkey" not in said
 
 
-@pytest.fixture
-def space(tables: Database) -> Iterator[str]:
-    """A tablespace that app may use."""
-    name = f"{tables.name}_space"
-    with tables.server.connect(allow_in_place_tablespaces="on") as connection:
-        connection.execute(f"create tablespace {name} location ''".encode())
-    tables.admin(f"grant create on tablespace {name} to app")
-    yield name
-    tables.run("drop index if exists app.old, app.odd, app.plain")
-    with tables.server.connect() as connection:
-        connection.execute(f"drop tablespace {name}".encode())
-
-
-def test_an_index_comes_back_to_its_tablespace(tables: Database, space: str) -> None:
+def test_an_index_comes_back_to_its_tablespace(tables: Database, tablespace: str) -> None:
     """Of steps, with and without a condition; also where a setting names another one."""
     tables.run(
-        f"create index old on app.events (kind) with (fillfactor = 70) tablespace {space}"
+        f"create index old on app.events (kind) with (fillfactor = 70) tablespace {tablespace}"
         " where n > 1 and kind <> ' WHERE ';"
         "create index odd on app.events ((case when n > 1 then ' WHERE ' end), id) tablespace"
-        f" {space} where case when n > 3 then true else kind = 'x' end;"
-        f"create index plain on app.events (n) tablespace {space}"
+        f" {tablespace} where case when n > 3 then true else kind = 'x' end;"
+        f"create index plain on app.events (n) tablespace {tablespace}"
     )
     before = tables.admin(SPACES), tables.admin(INDEXES)
-    job = steps(
+    job = put_steps(
         tables, "drop index app.old", "drop index app.odd", "drop index concurrently app.plain"
     )
     tables.drain()
@@ -101,17 +86,17 @@ def test_an_index_comes_back_to_its_tablespace(tables: Database, space: str) -> 
 
     tables.run("create index at_home on app.events (at)")
     before = tables.admin(SPACES), tables.admin(INDEXES)
-    tables.admin(f"alter role app in database {tables.name} set default_tablespace = {space}")
-    job = steps(tables, "drop index app.at_home",
+    tables.admin(f"alter role app in database {tables.name} set default_tablespace = {tablespace}")
+    job = put_steps(tables, "drop index app.at_home",
         {"statement": "select 1", "rollback": "select 1"})  # fmt: skip
     tables.drain()
     undone(tables, job)
     assert (tables.admin(SPACES), tables.admin(INDEXES)) == before
 
 
-def test_a_replaced_index_comes_back_to_its_tablespace(tables: Database, space: str) -> None:
+def test_a_replaced_index_comes_back_to_its_tablespace(tables: Database, tablespace: str) -> None:
     """The recipe's own way back names it."""
-    tables.run(f"create index old on app.events (kind) tablespace {space} where n > 1")
+    tables.run(f"create index old on app.events (kind) tablespace {tablespace} where n > 1")
     before = tables.admin(SPACES), tables.admin(INDEXES)
     job = int(
         tables.value("select jobs.enqueue_steps(jobs.replace_index_steps('app.old', '(kind, n)'))")
@@ -128,7 +113,7 @@ def test_steps_of_a_job_that_is_taken_back_are_not_gone_on_with(tables: Database
     """jobs.retry is refused while the way back is enqueued and once it is done; where it was
     cancelled or failed, or was taken back itself, the job goes on where it stopped.
     """
-    job = steps(tables, "create index fresh on app.events (n)",
+    job = put_steps(tables, "create index fresh on app.events (n)",
         "alter table app.events add constraint one check (n < 5)", max_attempts=1)  # fmt: skip
     failed(tables, job)
     by = int(tables.value("select jobs.undo(%s)", [job]))

@@ -106,7 +106,7 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
     builds = ["wait_timeout", "wait_for_snapshots", "on_deadlock_risk"]
     statements = dict.fromkeys(polite, "analyze app.ledger")
     statements |= dict.fromkeys(builds, "drop index concurrently app.i")
-    # those of schedules: tests/execution/test_schedules.py
+    # those of schedules: tests/execution/test_schedule_control.py
     listed = database.run(
         "select key, type, functions from jobs.options"
         " where not functions <@ '{schedule, schedule_sql}'"
