@@ -61,6 +61,7 @@ def test_there_are_enough_and_each_can_be_caught() -> None:
         "driver",
         "operation",
         "poison",
+        "schedule",
         "I5",
         "I6",
     }

@@ -139,8 +139,8 @@ end
 $$;
 
 -- Does the work of jobs.resume_schedule: what was due meanwhile is kept as paused, and not made up
--- for. Returns false when it was not paused. Locks: schedule, then schedule_state.
--- Writes: schedule, schedule_state, schedule_run, audit. Errors: PW060 in a copy, PW103.
+-- for. Returns false when it was not paused. Locks: schedule, then schedule_state. Writes:
+-- schedule, schedule_state, schedule_run, audit. Errors: PW060 in a copy, PW103.
 create or replace function jobs_internal.resume_schedule(p_name text, p_owner text)
 returns boolean
 language plpgsql volatile security definer

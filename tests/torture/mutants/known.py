@@ -248,6 +248,30 @@ MUTANTS: dict[str, Mutant] = {
             caught_by=frozenset({"operation"}),
         ),
         Mutant(
+            name="fired_twice",
+            summary="an occurrence of a schedule is enqueued twice",
+            scenario="schedules_interrupted",
+            seconds=20,
+            caught_by=frozenset({"schedule"}),
+        ),
+        Mutant(
+            name="overlap_ignored",
+            summary=(
+                "the job of an occurrence starts while the one before is not finished, whatever"
+                " overlap says"
+            ),
+            scenario="schedules_interrupted",
+            seconds=20,
+            caught_by=frozenset({"schedule"}),
+        ),
+        Mutant(
+            name="stretch_forgotten",
+            summary="what a schedule missed while none fired it is not recorded",
+            scenario="schedules_interrupted",
+            seconds=20,
+            caught_by=frozenset({"schedule"}),
+        ),
+        Mutant(
             name="duty_fails",
             summary=(
                 "a supervisor's signals fail with an error of their own while an attempt is overdue"
