@@ -115,7 +115,7 @@ class SchedulesInterrupted(Scenario):
 
     def _terminate(self, world: World, pids: list[int]) -> None:
         if pids:
-            world.terminate_backend(world.rng.choice(pids))
+            world.signal_session(world.rng.choice(pids))
 
     def _by_hand(
         self, world: World, line: psycopg.Connection[tuple[object, ...]], what: str, name: str
