@@ -64,6 +64,27 @@ def test_what_a_cancelled_job_left_is_removed(
     assert [name for name, _valid in indexes(database, "app.points")] == there
 
 
+def test_a_supervisor_that_sleeps_is_woken_for_it(database: Database) -> None:
+    """By the transaction that makes the clean-up."""
+    database.run(TABLES)
+    database.admin(
+        "create table app.woken (at timestamptz);"
+        " grant insert on app.woken to public; grant usage on schema app to public;"
+        " create or replace function jobs_internal.wake(p_lane integer) returns void language sql"
+        " as 'insert into app.woken values (now())'"
+    )
+    with holding(database, "insert into app.points values (1); select from app.parts") as holder:
+        job = put_sql(database, "create index concurrently points_m on app.points (m)")
+        database.run("select jobs.start()")
+        wait_until(lambda: broken(database) == [("app.points_m",)], 20)
+        database.run("select jobs.cancel(%s)", [job])
+        wait_until(lambda: database.job(job)["state"] == "cancelled", 20)
+        holder.rollback()
+    # made at the beginning of a transaction, as are the wake-ups of that one
+    made = "select j.title from jobs.job as j join app.woken as w on w.at = j.created_at"
+    assert (f"clean-up of {job}",) in database.admin(made)
+
+
 def test_an_index_that_was_invalid_before_its_drop_was_cancelled_stays(database: Database) -> None:
     """Only a drop that was carried out to its half is carried out to its end."""
     database.run(TABLES)

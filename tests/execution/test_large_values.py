@@ -51,7 +51,7 @@ REQUIRED = {
     "next_runs": {"schedule": "'@daily'"},
 }
 #: Outside of a job they do nothing, and in a job they cut what is long
-#: (tests/execution/test_job_log.py).
+#: (tests/execution/test_log_lines.py).
 IN_A_JOB = {"log", "progress"}
 LARGE = {
     "text": "repeat('x', 3000000)",

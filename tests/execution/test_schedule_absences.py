@@ -141,15 +141,16 @@ def test_a_copy_makes_up_for_nothing(database: Database) -> None:
 
 def test_a_copy_fires_nothing_until_it_is_taken_into_use(database: Database) -> None:
     """And what was due before is missed then: the original fired it."""
-    schedule(database, "rare", "every 10000 days", starts_at=START)
-    set_clock(database, START - HOUR)
+    due = datetime.now(UTC) - MINUTE  # the original would make up for it
+    schedule(database, "rare", "every 10000 days", starts_at=due)
+    set_clock(database, due - HOUR)
     database.admin("update jobs_internal.installation set table_oid = 0")
     tick = "select jobs_internal.supervisor_tick(0)"
     assert sqlstate_of(lambda: database.run(tick, role="supervisor")) == "PW060"
     assert runs(database, role="operator") == []
     database.run("select jobs.reconcile()", role="operator")
     database.run(tick, role="supervisor")
-    assert runs(database, role="operator") == [(START, "missed")]
+    assert runs(database, role="operator") == [(due, "missed")]
 
 
 def test_zones_that_changed_move_what_is_to_come(database: Database) -> None:

@@ -121,6 +121,13 @@ def test_jitter_is_bounded_and_the_same_for_all(
     assert len(set(offsets)) > 10
 
 
+#: The first occurrence, a minute ago, is due.
+DUE = (
+    "update jobs_internal.schedule_state as t set next_due = s.starts_at, next_at = now()"
+    " from jobs_internal.schedule as s"
+)
+
+
 def test_a_supervisor_fires_them(database: Database) -> None:
     """Its round does, and says when the next one is due."""
     schedule(database, "rare", "every 10000 days", starts_at=datetime.now(UTC) - MINUTE)
@@ -129,14 +136,28 @@ def test_a_supervisor_fires_them(database: Database) -> None:
     said = database.value("select jobs_internal.supervisor_tick(0)", role="supervisor")
     after = database.run(seconds)[0][0]
     assert after <= said["next_due_ms"] / 1000 <= before + 1
-    database.admin(
-        "update jobs_internal.schedule_state as t set next_due = s.starts_at, next_at = now()"
-        " from jobs_internal.schedule as s"
-    )
+    database.admin(DUE)
     database.value("select jobs_internal.supervisor_tick(0)", role="supervisor")
     assert runs(database, "outcome") == [("fired",)]
     (job,) = runs(database, "job_id")[0]
     assert state(database, job) in ("queued", "running", "succeeded")
+
+
+def test_a_supervisor_does_not_fall_asleep_over_what_is_due(database: Database) -> None:
+    """What came due since its last look is seen when it falls asleep; not while all is paused."""
+    opened = "select jobs_internal.supervisor_open('s', 'here', 1, '1')"
+    number = database.value(opened, role="supervisor")
+    schedule(database, "rare", "every 10000 days", starts_at=datetime.now(UTC) - MINUTE)
+
+    def is_due() -> bool:
+        sleep = "select jobs_internal.supervisor_sleep(%s, true)"
+        return bool(database.value(sleep, [number], role="supervisor"))
+
+    assert not is_due()
+    database.admin(DUE)
+    assert is_due()
+    database.run("select jobs.pause()", role="operator")
+    assert not is_due()
 
 
 def test_a_call_template_of_a_schedule_stays(database: Database) -> None:

@@ -23,9 +23,9 @@ as $$
 begin
   if coalesce((p_schedule).name, '') !~ '[^[:space:]]' or (p_schedule).name ~ '[[:cntrl:]]'
     or length((p_schedule).name) > 200 then
-    perform jobs_internal.refuse_schedule_option('the name of a schedule must be one line of 1 to 200 '
-      'characters', format('It is: %s.', coalesce(quote_literal(left((p_schedule).name, 210)),
-        'null')));
+    perform jobs_internal.refuse_schedule_option('the name of a schedule must be one line of '
+      '1 to 200 characters', format('It is: %s.',
+        coalesce(quote_literal(left((p_schedule).name, 210)), 'null')));
   elsif (p_schedule).overlap is null or (p_schedule).overlap not in ('skip', 'queue_one', 'queue',
       'parallel', 'replace') then
     perform jobs_internal.refuse_schedule_option(format('overlap cannot be %s',
@@ -37,7 +37,8 @@ begin
       'It is last, all or none.');
   elsif (p_schedule).missed_within < '0' or not isfinite((p_schedule).missed_within)
     or (p_schedule).missed_within > interval '10 years' then
-    perform jobs_internal.refuse_schedule_option('missed_within must be a time from zero to 10 years',
+    perform jobs_internal.refuse_schedule_option('missed_within must be a time from zero to '
+      '10 years',
       format('It is %s.', (p_schedule).missed_within));
   elsif (p_schedule).jitter is null or (p_schedule).jitter < '0'
     or not isfinite((p_schedule).jitter) or (p_schedule).jitter > interval '1 day' then
@@ -45,8 +46,9 @@ begin
       format('It is %s.', coalesce((p_schedule).jitter::text, 'null')));
   elsif not isfinite((p_schedule).starts_at) or not isfinite((p_schedule).ends_at)
     or (p_schedule).ends_at <= (p_schedule).starts_at then
-    perform jobs_internal.refuse_schedule_option('starts_at and ends_at must be moments, one after the '
-      'other', format('They are %s and %s.', coalesce((p_schedule).starts_at::text, 'null'),
+    perform jobs_internal.refuse_schedule_option('starts_at and ends_at must be moments, one '
+      'after the other', format('They are %s and %s.',
+        coalesce((p_schedule).starts_at::text, 'null'),
         coalesce((p_schedule).ends_at::text, 'null')));
   elsif (p_schedule).pause_after not between 1 and 100 then
     perform jobs_internal.refuse_schedule_option('pause_after must be a number from 1 to 100',

@@ -23,8 +23,8 @@ begin
   if v.id is null then
     raise exception using errcode = 'PW103', message = format('there is no schedule "%s"%s',
         coalesce(left(p_name, 200), 'null'), ' of ' || left(p_owner, 63)),
-      detail = 'Or it belongs to another role. Names are those of one owner each; an operator names '
-        'the owner.',
+      detail = 'Or it belongs to another role. Names are those of one owner each; an operator '
+        'names the owner.',
       hint = 'See jobs.schedules. A retry cannot help.';
   end if;
   return v;
@@ -206,12 +206,12 @@ declare
 begin
   if not isfinite(p_since) or not isfinite(p_until) or p_until > clock_timestamp()
     or p_since > p_until or p_since is null or p_until is null then
-    perform jobs_internal.refuse_schedule_option('since and until must be moments that are past, one '
-      'after the other', format('They are %s and %s.', coalesce(p_since::text, 'null'),
+    perform jobs_internal.refuse_schedule_option('since and until must be moments that are past, '
+      'one after the other', format('They are %s and %s.', coalesce(p_since::text, 'null'),
         coalesce(p_until::text, 'null')));
   elsif (v.timetable).after_end is not null then
-    perform jobs_internal.refuse_schedule_option('a schedule that counts from the end of its last run has '
-      'no occurrences in the past', format('It is: %s.', v.expression));
+    perform jobs_internal.refuse_schedule_option('a schedule that counts from the end of its last '
+      'run has no occurrences in the past', format('It is: %s.', v.expression));
   end if;
   v_at := jobs_internal.next_due(v, p_since - interval '1 microsecond');
   while v_at < p_until loop

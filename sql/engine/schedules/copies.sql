@@ -12,11 +12,12 @@ declare
   v jobs_internal.schedule;
   v_now timestamptz := clock_timestamp();
 begin
-  for v in select s.* from jobs_internal.schedule as s where s.dropped_at is null and s.paused_at is null
+  for v in select s.* from jobs_internal.schedule as s
+    where s.dropped_at is null and s.paused_at is null
     order by s.id
   loop
-    perform jobs_internal.record_due(v, v_now, 'missed', 'it was due in the database that this is a '
-        'copy of, or before the copy was taken into use'),
+    perform jobs_internal.record_due(v, v_now, 'missed', 'it was due in the database that this is '
+        'a copy of, or before the copy was taken into use'),
       jobs_internal.set_next_due(v, v_now);
   end loop;
 end

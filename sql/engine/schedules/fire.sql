@@ -103,7 +103,8 @@ begin
     select from jobs_internal.schedule_run as r
     where r.schedule_id = (p_schedule).id and r.outcome = 'queued')
   then
-    v_reason := coalesce('job ' || v_unfinished[1] || ' of an earlier occurrence is not finished', 'an earlier occurrence is queued');
+    v_reason := coalesce('job ' || v_unfinished[1] || ' of an earlier occurrence is not finished',
+      'an earlier occurrence is queued');
     case p_overlap
       when 'skip' then v_outcome := 'skipped';
       when 'queue' then
