@@ -4,7 +4,7 @@ __all__ = ["FUNCTIONS", "GROUPS", "OBJECTS", "ROLES", "VIEWS"]
 
 #: Heading -> functions of schema jobs. One that stands nowhere is an error.
 GROUPS = {
-    "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps"],
+    "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps", "forget"],
     "Long operations": ["plan", "rehearse", "undo", "note"],
     "Recipes of steps": [
         "not_null_steps",
@@ -39,7 +39,7 @@ GROUPS = {
         "next_runs",
     ],
     "The manual": ["help"],
-    "Inside a job": ["current_id", "current_run", "progress", "log"],
+    "Inside a job": ["current_id", "current_run", "progress", "log", "snooze"],
     "Queues, settings and rules": [
         "create_queue",
         "alter_queue",

@@ -184,6 +184,13 @@ _ALL = (
         "at retry_at; no attempt is charged.",
     ),
     _event(
+        "job_snoozed",
+        "debug",
+        "job_id task queue owner session pid retry_at ms at",
+        "A function said that it comes back later (jobs.snooze): its job waits until retry_at, and "
+        "no attempt is charged.",
+    ),
+    _event(
         "step_done",
         "info",
         "job_id task queue owner session pid step steps ms at",

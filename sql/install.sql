@@ -40,6 +40,7 @@ select not exists (
 \ir tables/lanes.sql
 \ir tables/call_templates.sql
 \ir tables/jobs.sql
+\ir tables/reuse.sql
 \ir tables/history_classes.sql
 \ir tables/history.sql
 \ir tables/sessions.sql
@@ -128,8 +129,10 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir engine/enqueue/call_template.sql
 \ir engine/enqueue/call_template_limits.sql
 \ir engine/enqueue/arguments.sql
+\ir engine/enqueue/time_options.sql
 \ir engine/enqueue/options.sql
 \ir engine/enqueue/unique_key.sql
+\ir engine/enqueue/reuse.sql
 \ir engine/enqueue/quota.sql
 \ir engine/enqueue/publication.sql
 \ir engine/enqueue/published.sql
@@ -146,6 +149,7 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 -- It is due: a lane for it, its message, and a session that is awake.
 \ir engine/dispatch/lanes.sql
 \ir engine/dispatch/lanes_ahead.sql
+\ir engine/dispatch/deadline.sql
 \ir engine/dispatch/dropped_queues.sql
 \ir engine/dispatch/dispatch.sql
 \ir engine/dispatch/wakeup.sql
@@ -169,6 +173,7 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir engine/run/work_alone.sql
 \ir engine/run/alone.sql
 \ir engine/run/write_end.sql
+\ir engine/run/snooze.sql
 \ir engine/run/work_chunk.sql
 \ir engine/run/chunk_run.sql
 \ir engine/run/run_in_savepoint.sql
@@ -337,6 +342,7 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 
 -- Public functions: schema jobs.
 \ir api/enqueue.sql
+\ir api/forget.sql
 \ir api/enqueue_steps.sql
 \ir api/schedules.sql
 \ir api/plan.sql
@@ -346,6 +352,7 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir api/note.sql
 \ir api/publish.sql
 \ir api/in_job.sql
+\ir api/snooze.sql
 \ir api/cancel.sql
 \ir api/retry.sql
 \ir api/priority.sql
@@ -388,6 +395,7 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir setup/grants.sql
 \ir setup/grants_operations.sql
 \ir setup/grants_schedules.sql
+\ir setup/grants_in_time.sql
 \ir setup/zones.sql
 \ir setup/record.sql
 commit;

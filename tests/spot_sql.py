@@ -111,7 +111,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "jobs.plan", "jobs_internal.plan_one", "jobs_internal.look_up_for_plan",
             "jobs_internal.measure_job", "jobs_internal.choose_queries",
             "jobs_internal.measure_query",
-            "jobs.publish", "jobs_internal.recipe_relation", "jobs.not_null_steps",
+            "jobs.forget", "jobs.publish", "jobs_internal.recipe_relation", "jobs.not_null_steps",
             "jobs.constraint_steps", "jobs.unique_steps", "jobs.replace_index_steps",
         )
     },

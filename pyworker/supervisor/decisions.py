@@ -143,6 +143,8 @@ def event_for(outcome: Outcome) -> str:
         return "job_succeeded"
     if outcome.outcome == "step":
         return "step_done"
+    if outcome.outcome == "snoozed":
+        return "job_snoozed"
     if outcome.outcome == "interrupted":
         return "attempt_interrupted"
     if outcome.outcome == "measured":

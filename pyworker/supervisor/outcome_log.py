@@ -51,6 +51,8 @@ class Batch:
                 self._successes(commit, outcome.task, [outcome.job_id], [outcome.ms or 0.0])
             elif outcome.outcome == "step":
                 self._log.emit(event_for(outcome), **_step_fields(commit, outcome))
+            elif outcome.outcome == "snoozed":
+                self._log.emit(event_for(outcome), **_snoozed_fields(commit, outcome))
             elif outcome.outcome == "measured":
                 self._log.emit(event_for(outcome), **_measured_fields(commit, outcome))
             else:
@@ -126,6 +128,16 @@ def _step_fields(commit: Commit, outcome: Outcome) -> dict[str, Any]:
         "task": clean(outcome.task, _TASK_LIMIT),
         "step": outcome.step,
         "steps": outcome.steps,
+        "ms": outcome.ms,
+    }
+
+
+def _snoozed_fields(commit: Commit, outcome: Outcome) -> dict[str, Any]:
+    return {
+        **_of_commit(commit),
+        "job_id": outcome.job_id,
+        "task": clean(outcome.task, _TASK_LIMIT),
+        "retry_at": outcome.retry_at,
         "ms": outcome.ms,
     }
 

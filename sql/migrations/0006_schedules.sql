@@ -168,7 +168,71 @@ comment on table jobs_internal.zones_seen is 'One row: the time zones by which t
 comment on column jobs_internal.zones_seen.id is 'Always true: there is one row';
 comment on column jobs_internal.zones_seen.hash is 'Digest of the zones; null: of none yet';
 
-insert into jobs_internal.duty (name) values ('schedule');
+insert into jobs_internal.duty (name) values ('schedule'), ('deadline');
+
+-- Of jobs: what is set beside them, and what they do of their own.
+create table jobs_internal.job_deadline (
+  job_id bigint primary key,
+  at timestamptz not null
+);
+create index job_deadline_at_idx on jobs_internal.job_deadline (at);
+comment on table jobs_internal.job_deadline is 'Deadlines that count: of jobs of which no work is '
+  'kept yet';
+comment on column jobs_internal.job_deadline.job_id is 'Job';
+comment on column jobs_internal.job_deadline.at is 'No attempt of it begins later';
+
+alter table jobs_internal.job add column snoozes integer;
+comment on column jobs_internal.job.snoozes
+  is 'Runs that ended with jobs.snooze; null: none';
+alter table jobs_internal.finished add column snoozes integer;
+comment on column jobs_internal.finished.snoozes
+  is 'Runs that ended with jobs.snooze; null: none';
+do $$
+declare
+  v_partition text;
+begin
+  for v_partition in
+    select i.inhrelid::regclass::text from pg_catalog.pg_inherits as i
+    where i.inhparent = 'jobs_internal.finished'::regclass
+  loop
+    execute format('comment on column %s.snoozes is %L', v_partition,
+      'Runs that ended with jobs.snooze; null: none');
+  end loop;
+end
+$$;
+
+create table jobs_internal.fresh_result (
+  job_id bigint primary key,
+  bucket integer not null,
+  owner oid not null,
+  queue_id integer not null,
+  key text not null,
+  finished_at timestamptz not null
+);
+create index fresh_result_key_idx
+  on jobs_internal.fresh_result (owner, queue_id, key, finished_at);
+create index fresh_result_bucket_idx on jobs_internal.fresh_result (bucket);
+comment on table jobs_internal.fresh_result is 'Jobs with the option reuse_for that succeeded, and '
+  'were not forgotten';
+comment on column jobs_internal.fresh_result.job_id is 'Job';
+comment on column jobs_internal.fresh_result.bucket is 'Bucket in which it is finished';
+comment on column jobs_internal.fresh_result.owner is 'Owner';
+comment on column jobs_internal.fresh_result.queue_id is 'Queue';
+comment on column jobs_internal.fresh_result.key
+  is 'Its unique_key: given, or made of its task and arguments';
+comment on column jobs_internal.fresh_result.finished_at is 'When it succeeded';
+
+create table jobs_internal.reuse (
+  id bigint generated always as identity primary key,
+  job_id bigint not null,
+  times bigint not null default 1
+);
+create index reuse_job_idx on jobs_internal.reuse (job_id);
+comment on table jobs_internal.reuse is 'How often the result of a job was reused: the sum of its '
+  'rows';
+comment on column jobs_internal.reuse.id is 'Number';
+comment on column jobs_internal.reuse.job_id is 'Job';
+comment on column jobs_internal.reuse.times is 'So often';
 
 -- Of long operations: indexes for jobs.health and jobs.operations, and what some columns say.
 create index operation_open_idx on jobs_internal.operation (job_id) where bucket is null;

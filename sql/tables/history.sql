@@ -40,6 +40,7 @@ create table jobs_internal.finished (
   error jsonb,
   dismissed_at timestamptz,
   dismissed_by text,
+  snoozes integer,
   primary key (id, bucket)
 ) partition by list (bucket);
 
@@ -97,6 +98,8 @@ comment on column jobs_internal.finished.error is 'Error of the last attempt';
 comment on column jobs_internal.finished.dismissed_at
   is 'When its failure was dismissed; null: not';
 comment on column jobs_internal.finished.dismissed_by is 'Login that dismissed it';
+comment on column jobs_internal.finished.snoozes
+  is 'Runs that ended with jobs.snooze; null: none';
 
 create table jobs_internal.attempt (
   job_id bigint not null,

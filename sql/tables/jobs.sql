@@ -38,6 +38,7 @@ create table jobs_internal.job (
   note jsonb,
   options jsonb,
   error jsonb,
+  snoozes integer,
   constraint job_state_check check (jobs_internal.is_state(state, due_at, msg_id, session_id))
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000,
   autovacuum_analyze_scale_factor = 0.2);
@@ -95,6 +96,8 @@ comment on column jobs_internal.job.note is 'What a person wants beside the job;
 comment on column jobs_internal.job.options
   is 'Options that the job keeps: repeatable, title, notify (jobs.options); null: none';
 comment on column jobs_internal.job.error is 'Error of the last attempt';
+comment on column jobs_internal.job.snoozes
+  is 'Runs that ended with jobs.snooze; null: none';
 
 create table jobs_internal.statement (
   job_id bigint primary key,
@@ -140,3 +143,13 @@ comment on table jobs_internal.made_index
 comment on column jobs_internal.made_index.index is 'OID of the index';
 comment on column jobs_internal.made_index.job_id is 'Job';
 comment on column jobs_internal.made_index.noted_at is 'When it was seen';
+
+create table jobs_internal.job_deadline (
+  job_id bigint primary key,
+  at timestamptz not null
+);
+create index job_deadline_at_idx on jobs_internal.job_deadline (at);
+comment on table jobs_internal.job_deadline is 'Deadlines that count: of jobs of which no work is '
+  'kept yet';
+comment on column jobs_internal.job_deadline.job_id is 'Job';
+comment on column jobs_internal.job_deadline.at is 'No attempt of it begins later';

@@ -146,4 +146,4 @@ comment on table jobs_internal.zones_seen is 'One row: the time zones by which t
 comment on column jobs_internal.zones_seen.id is 'Always true: there is one row';
 comment on column jobs_internal.zones_seen.hash is 'Digest of the zones; null: of none yet';
 
-insert into jobs_internal.duty (name) values ('schedule');
+insert into jobs_internal.duty (name) values ('schedule'), ('deadline');

@@ -75,7 +75,8 @@ select
     when j.bucket is not null or j.state not in ('scheduled', 'queued') then null
     when j.state = 'queued' and j.id in (select a.job_id from active as a) then null
     when j.due_at > (select clock_timestamp())
-      then case when j.attempt > 0 or j.error is not null then 'its next attempt'
+      then case when j.snoozes > 0 and j.error is null then 'the end of its snooze'
+      when j.attempt > 0 or j.error is not null then 'its next attempt'
       else 'its time' end
     -- Found once for each lane, and not for each job.
     else coalesce((select jobs_internal.lane_waits()) ->> (j.queue_id || ' ' || j.owner || ' '
@@ -98,7 +99,11 @@ select
       else (select st.command || coalesce(' ' || st.object, '')
           from jobs_internal.finished_statement as st
         where st.job_id = j.id and st.bucket = j.bucket)
-    end) as title
+    end) as title,
+  coalesce(j.snoozes, 0) as snoozes,
+  case when j.bucket is not null and j.options ? 'reuse_for'
+    then (select coalesce(sum(u.times), 0)::bigint from jobs_internal.reuse as u
+      where u.job_id = j.id) else 0 end as reused
 from (
   select l.id, null::integer as bucket, l.queue_id, l.owner, l.state, l.call_template_id, l.attempt,
     l.max_attempts, l.priority, l.run_at, l.created_at,
@@ -106,7 +111,7 @@ from (
     null::timestamptz as finished_at, null::jsonb as result, l.error, l.note, l.timeout,
       l.unique_key, l.args, l.settings, l.enqueued_by, l.due_at,
     l.crashes,
-    null::timestamptz as dismissed_at, null::text as dismissed_by, l.options
+    null::timestamptz as dismissed_at, null::text as dismissed_by, l.options, l.snoozes
   from jobs_internal.job as l
   union all
   select f.id, f.bucket, f.queue_id, f.owner, f.state, f.call_template_id, f.attempt,
@@ -114,7 +119,7 @@ from (
     f.priority, f.run_at, f.created_at,
     f.started_at, f.finished_at, f.result, f.error, f.note, f.timeout, f.unique_key, f.args,
       f.settings, f.enqueued_by, null, 0::smallint,
-    f.dismissed_at, f.dismissed_by, f.options
+    f.dismissed_at, f.dismissed_by, f.options, f.snoozes
   from jobs_internal.finished as f
 ) as j
 where (select jobs_internal.viewer()) in (j.owner, j.enqueued_by)
@@ -159,3 +164,7 @@ comment on column jobs.job.dismissed_at
   is 'When its failure was dismissed (jobs.dismiss); null: not, or it has been retried since';
 comment on column jobs.job.title is 'Title, as in jobs.running';
 comment on column jobs.job.dismissed_by is 'Login that dismissed it';
+comment on column jobs.job.snoozes is 'Runs that ended with jobs.snooze, and charged no attempt; '
+  'started_at is that of the last run';
+comment on column jobs.job.reused is 'How often its result was the answer to another '
+  'enqueue, by the option reuse_for';

@@ -4,6 +4,10 @@
 create or replace view jobs.options with (security_barrier) as
 select o.key, o.type, o.functions, o.default_value, o.meaning
 from (values
+  ('deadline', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql',
+      'enqueue_steps'], null,
+    'a time: no attempt of the job begins later; one that has not begun by then is cancelled, with '
+    'PWC03'),
   ('done_when', 'text', array['enqueue_sql', 'schedule_sql'], null,
     'a boolean expression or a query that is true once the statement is done; as the parameter of '
     'that name'),
@@ -30,6 +34,9 @@ from (values
     'true for VACUUM, ANALYZE, REINDEX, REFRESH, CLUSTER, CHECKPOINT and ALTER SYSTEM, else false',
     'a statement or procedure that ended unseen is run again, instead of in_doubt; functions '
     'always are'),
+  ('reuse_for', 'text', array['enqueue'], null,
+    'a time: where the same unique_key, or without one the same task with the same arguments, has '
+    'succeeded so recently, that job is the answer and nothing is enqueued'),
   ('rollback', 'text', array['enqueue_sql', 'schedule_sql'], null,
     'the statement that undoes it, which jobs.undo runs; as the parameter of that name'),
   ('title', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql',

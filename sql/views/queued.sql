@@ -19,7 +19,8 @@ select
     then j.error ->> 'message' end as last_error,
   case
     when j.due_at > (select clock_timestamp())
-      then case when j.attempt > 0 or j.error is not null then 'its next attempt'
+      then case when j.snoozes > 0 and j.error is null then 'the end of its snooze'
+      when j.attempt > 0 or j.error is not null then 'its next attempt'
       else 'its time' end
     -- Found once for each lane, and not for each job.
     else coalesce((select jobs_internal.lane_waits()) ->> (j.queue_id || ' ' || j.owner || ' '

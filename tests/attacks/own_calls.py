@@ -51,6 +51,8 @@ OWN = {
     *(
         "alter_schedule",
         "current_occurrence",
+        "assert_may_snooze",
+        "forget_results",
         "failures_seen",
         "pause_schedule",
         "rerun_schedule",
@@ -140,6 +142,8 @@ OWN = {
         "end_in_a_row",
         "result_of",
         "distrusted",
+        "snoozed",
+        "is_undone",
         "stopped_results",
         "run_chunk",
         "run_statement",

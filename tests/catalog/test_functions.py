@@ -11,6 +11,7 @@ UNPINNED = {
     # What a caller names and passes is looked up and cast with the caller's path and rights.
     "jobs.enqueue": "resolves and casts for the caller",
     "jobs.enqueue_many": "resolves and casts for the caller",
+    "jobs.forget": "resolves and casts for the caller",
     "jobs.publish": "looks a name up for the caller",
     "jobs.enqueue_sql": "tries settings for the caller",
     "jobs.enqueue_steps": "tries settings for the caller",

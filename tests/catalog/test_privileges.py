@@ -54,6 +54,8 @@ CALLS = {
     "current_id": ("select jobs.current_id()", EVERYBODY),
     "progress": ("select jobs.progress(1, 2)", INSIDE),
     "log": ("select jobs.log('x', 'loud')", INSIDE),
+    "forget": ("select jobs.forget()", PRODUCERS),
+    "snooze": ("select jobs.snooze('1 s')", INSIDE),
     "start": ("select jobs.start(0)", RUNNERS),
     "help": ("select jobs.help('start')", EVERYBODY),
     "create_queue": ("select jobs.create_queue('a b')", OPERATORS),
@@ -304,6 +306,7 @@ ASK_THEMSELVES = {
     *("enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps"),
     *("publish", "await", "progress", "log", "plan", "rehearse"),
     *("schedule", "schedule_sql", "alter_schedule"),
+    *("snooze", "forget"),
 }
 
 

@@ -1,5 +1,5 @@
-"""Every listing of README.md, docs/operations.md, docs/long-operations.md and docs/schedules.md is
-run, in its order, and prints what the page says.
+"""Every listing of README.md, and of the pages in docs/ that have some, is run, in its order, and
+prints what the page says.
 """
 
 import os
@@ -54,7 +54,14 @@ def _runner(server: Server, template: str) -> Iterator[Runner]:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/operations.md", "docs/long-operations.md", "docs/schedules.md"]
+    "page",
+    [
+        "README.md",
+        "docs/operations.md",
+        "docs/long-operations.md",
+        "docs/schedules.md",
+        "docs/deadlines.md",
+    ],
 )
 def test_listings_print_what_the_page_says(page: str, runner: Runner) -> None:
     found = listings(TOP / page)

@@ -131,6 +131,9 @@ FUZZED: dict[str, Fuzzed] = {
         "owner": _ROLES,
     }, ("name", "since", "until")),
     "current_run": Fuzzed("app", {}, ()),
+    "snooze": Fuzzed(
+        "app", {"pause": INTERVALS, "keep": either("true", "false", None)}, ("pause",)
+    ),
     "enqueue_steps": Fuzzed("app", {"steps": STEPS, **OPTIONS}, ("steps",)),
     "not_null_steps": Fuzzed(
         "app",
@@ -156,6 +159,9 @@ FUZZED: dict[str, Fuzzed] = {
         ("index_name", "new_definition"),
     ),
     "enqueue": Fuzzed("app", {"task": TASKS, "args": ARGS, **OPTIONS}, ("task",)),
+    "forget": Fuzzed(
+        "app", {"task": TASKS, "args": ARGS, "unique_key": OPTIONS["unique_key"]}, ()
+    ),
     "enqueue_many": Fuzzed("app", {"task": TASKS, "args": ARRAYS, **OPTIONS}, ("task", "args")),
     "enqueue_sql": Fuzzed(
         "app", {

@@ -14,7 +14,7 @@ from .catalog import FUZZED
 from .conftest import Callers
 from .values import Value, either
 
-IN_JOB = ("current_id", "progress", "log")
+IN_JOB = ("current_id", "progress", "log", "snooze")
 PRETENDED = (
     "1/1 1",
     "x",

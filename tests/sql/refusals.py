@@ -365,6 +365,21 @@ OPTIONS = (
 )
 
 STEERING = (
+    _r("snooze outside a job", "PW106", "select jobs.snooze('1 s')", "runs no job"),
+    _r("forget nothing", "PW110", "select jobs.forget()", "task is null"),
+    _r("forget both", "PW110", "select jobs.forget('x', unique_key => 'k')", "unique_key is k"),
+    _r(
+        "reuse longer than history",
+        "PW108",
+        _task("pg_catalog.now", options='\'{"reuse_for": "90 days"}\''),
+        "7 days",
+    ),
+    _r(
+        "deadline before run_at",
+        "PW029",
+        _task("pg_catalog.now", run_at="'2099-01-01'", options='\'{"deadline": "2098-01-01"}\''),
+        "2098-01-01",
+    ),
     _r("cancel nothing", "PW030", "select jobs.cancel(0)", "0"),
     _r("cancel null", "PW030", "select jobs.cancel(null)"),
     _r("retry nothing", "PW030", "select jobs.retry(0)", "0"),

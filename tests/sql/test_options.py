@@ -101,6 +101,8 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
         "lock_timeout": "1 s",
         "wait_timeout": "1 s",
         "on_deadlock_risk": "warn",
+        "deadline": "2100-01-01",
+        "reuse_for": "1 hour",
     }
     polite = ["lock_attempts", "lock_timeout"]  # of what others queue behind
     builds = ["wait_timeout", "wait_for_snapshots", "on_deadlock_risk"]
@@ -121,6 +123,8 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
         "yield",
         *polite,
         *builds,
+        "deadline",
+        "reuse_for",
     }
     calls = {
         "enqueue": ("app", "select jobs.enqueue('app.keep', '{\"tag\": \"x\"}', options => %s)"),

@@ -95,6 +95,7 @@ def test_every_error_of_a_call_is_provoked() -> None:
         # the worker's: tier concurrency
         *("PW041", "PW050", "PWC01", "PWC02", "PWD01", "PWL01", "PWL02", "PWT01"),
         "PWT02", "PWY01", "PWY02",  # tier execution: long operations
+        "PW107", "PW109", "PWC03",  # tier execution: snoozing, reuse, deadlines
     }  # fmt: skip
     view = (SQL / "views" / "errors.sql").read_text(encoding="utf-8")
     listed = set(re.findall(r"\('(PW[0-9A-Z]{3})'", view))

@@ -44,6 +44,8 @@ begin
         then 'the option "title" must be one line of 1 to 200 characters'
       when v_given.key = 'notify' and octet_length(v_given.text) not between 1 and 63
         then 'the option "notify" must be the name of a channel, of 1 to 63 bytes'
+      when v_given.key in ('deadline', 'reuse_for')
+        then jobs_internal.time_option_error(v_given.key, v_given.text)
     end;
     if v_wrong is not null then
       raise exception using errcode = 'PW029', message = v_wrong,
@@ -54,7 +56,7 @@ begin
         hint = 'See jobs.options. A retry cannot help.';
     end if;
   end loop;
-  return nullif(p_options - array['done_when', 'rollback'], '{}');
+  return nullif(jobs_internal.canonical_options(p_options - array['done_when', 'rollback']), '{}');
 end
 $$;
 

@@ -154,6 +154,9 @@ begin
           hint = 'Retry the transaction.';
     end if;
   end loop;
+  if v_options is not null then
+    perform jobs_internal.store_deadline(array[v_id], v_options, enqueue_published.run_at);
+  end if;
   if v_run_at <= clock_timestamp() then
     perform jobs_internal.enter_lane(v_id);
   else

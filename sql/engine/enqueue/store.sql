@@ -31,6 +31,7 @@ $$;
 -- in -- jobs_internal.statement; its texts have p_text_bytes.
 -- Returns: its id and whether it is new; with a unique_key that an unfinished job has, that job's
 --   id and a NOTICE: but a job that enqueues another one under its own key gives it up.
+--   With reuse_for a job that has succeeded, likewise.
 -- Locks: nothing (with a unique_key it waits for a transaction that holds the same key). Writes:
 --   job, the lane's pgmq queue. Errors: those of check_options, checked_options and charge, PW018
 --   for args and settings.
@@ -62,6 +63,8 @@ declare
   v_committed boolean := current_setting('transaction_isolation') = 'read committed';
   v_wakes boolean;
   v_options jsonb;
+  v_reuse_for interval;
+  v_reused bigint;
   v_cursor refcursor;
 begin
   -- This function is in the way of every enqueue: what it needs in the common case stands here, and
@@ -106,6 +109,16 @@ begin
         then 'enqueue_sql' else 'enqueue' end,
       not exists (select from jobs_internal.call_template as s where s.id = p_template_id
           and not s.procedure));
+    v_reuse_for := (v_options ->> 'reuse_for')::interval;
+    if v_reuse_for is not null then
+      perform jobs_internal.assert_may_reuse(v.queue_id, v_reuse_for);
+      p_unique_key := coalesce(p_unique_key, jobs_internal.key_of_call(p_template_id, p_args));
+      created := false;
+      job_id := jobs_internal.reuse_result(v.owner, v.queue_id, p_unique_key, v_reuse_for);
+      if job_id is not null then
+        return;
+      end if;
+    end if;
   end if;
   if v.limited then
     if p_unique_key is null or not exists (select from jobs_internal.job as j
@@ -178,12 +191,25 @@ begin
             hint = 'Retry the transaction.';
       end if;
     end loop;
+    if v_reuse_for is not null then
+      -- A job with the key may have ended since the first look: see reuse.sql.
+      v_reused := jobs_internal.reuse_result(v.owner, v.queue_id, p_unique_key, v_reuse_for);
+      if v_reused is not null then
+        delete from jobs_internal.job as j where j.id = job_id;
+        job_id := v_reused;
+        created := false;
+        return;
+      end if;
+    end if;
     if v_due and v.lane_id is not null then
       v_msg_id := pgmq.send(v.pgmq_queue, jsonb_build_object('job', job_id), null::jsonb,
           clock_timestamp());
       update jobs_internal.job as j set state = 'queued', due_at = null, lane_id = v.lane_id,
         msg_id = v_msg_id where j.id = job_id;
     end if;
+  end if;
+  if v_options is not null then
+    perform jobs_internal.store_deadline(array[job_id], v_options, p_run_at);
   end if;
   if v_wakes is not false or not v_committed then
     perform jobs_internal.wake(v.lane_id);
@@ -255,6 +281,9 @@ begin
     case when u.msg_id is not null then v.lane_id end, u.msg_id, u.args, v_settings, v_note,
       v_options
   from unnest(v_ids, v_msg_ids, p_args) as u(id, msg_id, args);
+  if v_options is not null then
+    perform jobs_internal.store_deadline(v_ids, v_options, p_run_at);
+  end if;
   perform jobs_internal.wake(v.lane_id);
   return v_ids;
 end

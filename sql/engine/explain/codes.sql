@@ -17,6 +17,8 @@ as $$
       'see jobs.job for the jobs that you may see'),
   (20, 'finished', 'the job is finished',
       'select jobs.retry(id);  -- runs one again that did not succeed; see jobs.attempts'),
+  (25, 'deadline', 'its deadline has passed: it is cancelled at its turn, or by the next round of '
+      'a supervisor', null),
   (30, 'session_lost', 'its session died, and has not been seen to yet',
       'select jobs.start();  -- as its owner; or start a supervisor: pyworker run'),
   (31, 'child_alone', 'its session died, and its child session goes on alone',
@@ -31,6 +33,8 @@ as $$
   (35, 'sleep', 'it runs, and sleeps by its own will (pg_sleep)', null),
   (36, 'running', 'it runs', 'see jobs.running'),
   (40, 'time', 'it is not due yet', 'select jobs.run_now(id);  -- or wait'),
+  (42, 'snoozed', 'its function said that it comes back later (jobs.snooze), and is not due yet',
+      'select jobs.run_now(id);  -- or wait'),
   (50, 'retry', 'an attempt failed, and the next one is not due yet',
       'select jobs.run_now(id);  -- once what failed is corrected (last_error); or wait'),
   (51, 'lock_attempt', 'it gave up waiting for a lock, and tries again later',

@@ -168,12 +168,23 @@ begin
         else p_job.attempt + 1 end;
     return;
   end if;
+  return query
+    select case when d.at < v_now then 25 else 170 end, 'deadline',
+      format(case when d.at < v_now then 'its deadline has passed: %s'
+        else 'it is cancelled if it has not started by %s' end, d.at::timestamptz(0)),
+      null::timestamptz, d.at, null::integer[], null::bigint[], null::text
+    from jobs_internal.job_deadline as d where d.job_id = p_job.id;
   return query select o.n, o.code, o.reason, o.since, o.until, o.pids, o.jobs, null::text
     from jobs_internal.put_off(p_job) as o;
   if found then
     return;
   end if;
-  if p_job.due_at > v_now and p_job.attempt > 0 then
+  if p_job.due_at > v_now and p_job.snoozes > 0 and p_job.error is null then
+    return query select 42, 'snoozed',
+      format('its function said that it comes back at %s; it has done so %s',
+        p_job.due_at::timestamptz(0), jobs_internal.counted(p_job.snoozes, 'time')),
+      null::timestamptz, p_job.due_at, null::integer[], null::bigint[], null::text;
+  elsif p_job.due_at > v_now and p_job.attempt > 0 then
     return query select 50, 'retry',
       format('attempt %s of %s %s; the next one is due at %s', p_job.attempt, p_job.max_attempts,
         coalesce('ended with ' || (p_job.error ->> 'sqlstate'), 'did not succeed'),

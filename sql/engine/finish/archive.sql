@@ -101,13 +101,13 @@ begin
       call_template_id, attempt, max_attempts, outcome, run_at, created_at, started_at,
       finished_at, pid, child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read,
       buffers_dirtied, temp_bytes, publication_id, enqueued_by, timeout, unique_key, args,
-      settings, note, options, result, error)
+      settings, note, options, result, error, snoozes)
     select j.id, (select jobs_internal.bucket_of(p_queue, p_owner)), j.queue_id, j.owner,
       j.priority, p_state, j.call_template_id, e.attempt, j.max_attempts, e.outcome, j.run_at,
       j.created_at, e.started_at, e.finished_at, p_pid, e.child_pid, jobs_internal.waited(e),
       e.rows, e.wal_bytes, e.buffers_hit, e.buffers_read, e.buffers_dirtied, e.temp_bytes,
       j.publication_id, j.enqueued_by, j.timeout, coalesce(j.unique_key, j.former_key), j.args,
-      j.settings, j.note, j.options, e.result, e.error
+      j.settings, j.note, j.options, e.result, e.error, j.snoozes
     from dropped as j
     join unnest(p_results) as e on e.job_id = j.id and e.attempt = j.attempt + p_uncounted
     returning id, bucket, call_template_id, started_at, finished_at, options
@@ -137,6 +137,12 @@ begin
     perform jobs_internal.archive_attempts(v_ids, v_bucket);
   end if;
   if v_asked then
+    perform jobs_internal.clear_deadline(array(
+      select f.id from jobs_internal.finished as f
+      where f.id = any (v_ids) and f.options ? 'deadline'));
+    if p_state = 'succeeded' then
+      perform jobs_internal.store_fresh_results(v_ids, v_bucket);
+    end if;
     perform jobs_internal.notify_of_end(f.options, f.id, f.state,
         jobs_internal.task_name(f.id, f.call_template_id))
     from jobs_internal.finished as f

@@ -14,7 +14,7 @@ begin
   if cardinality(p_results) = 1 then
     v_one := p_results[1];
     return array[row(p_lane, v_one.call_template_id, v_one.task, 1,
-          case when v_one.outcome <> 'succeeded'
+          case when v_one.outcome not in ('succeeded', 'snoozed')
           then 1 else 0 end,
       coalesce(extract(epoch from v_one.finished_at - v_one.started_at)::double precision * 1000,
           0),
@@ -26,7 +26,7 @@ begin
   end if;
   return array(
     select row(p_lane, e.call_template_id, e.task, count(*),
-        count(*) filter (where e.outcome <> 'succeeded'),
+        count(*) filter (where e.outcome not in ('succeeded', 'snoozed')),
       coalesce(sum(extract(epoch from e.finished_at - e.started_at)::double precision * 1000), 0),
       coalesce(sum(greatest(extract(epoch from e.started_at - e.queued_at)::double precision * 1000,
             0)), 0),

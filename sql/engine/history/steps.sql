@@ -253,6 +253,7 @@ begin
     if not v_left then
       delete from jobs_internal.history_use as u where u.bucket = v_bucket;
       delete from jobs_internal.history_bucket as b where b.id = v_bucket;
+      perform jobs_internal.forget_bucket(v_bucket);
       v_count := v_count + 1;
     end if;
   end loop;

@@ -17,7 +17,8 @@ end;
 --   has_deferrable_constraints() says, if the caller has asked.
 -- Returns: the items to run now, in order: either jobs that may share a transaction, or one that
 --   may not. A message that carries another token or is locked by another session is not ours any
---   more and is left out. Items with mode 'gone' are stale messages, to be deleted.
+--   more and is left out. Items with mode 'gone' are stale messages, to be deleted; jobs whose
+--   deadline has passed are cancelled here, and are among them.
 -- Locks: messages (skip locked; held to the commit: that lock is what makes a job run once).
 create or replace function jobs_internal.open_chunk(
   p_lane integer,
@@ -71,6 +72,9 @@ begin
       jobs_internal.run_mode(
         is_queued => j.id is not null,
         is_cancelled => x.job_id is not null,
+        -- CASE, as AND goes on after a null, and nearly all options are null
+        is_late => case when j.options ? 'deadline' and j.verify is not true
+          then jobs_internal.is_late(j.id) end,
         is_top_level => coalesce(t.procedure, s.top_level),
         is_statement => j.call_template_id is null,
         is_current => p.oid is not null,
@@ -90,7 +94,7 @@ begin
     from unnest(v_msg_ids, v_read_cts, v_job_ids, v_queued) as m(msg_id, read_ct, job_id, queued_at)
     left join lateral (
       select o.id, o.owner, o.queue_id, o.call_template_id, o.attempt, o.args, o.settings,
-        o.timeout, o.verify, o.interruptions, o.crashes, o.publication_id
+        o.timeout, o.verify, o.interruptions, o.crashes, o.publication_id, o.options
       from jobs_internal.job as o
       where o.id = m.job_id and o.msg_id = m.msg_id and o.state = 'queued' and o.owner = v_owner
       offset 0
@@ -131,8 +135,13 @@ begin
   -- Everything up to the first job that may not share; it alone when it stands first, or when each
   -- job needs a transaction of its own.
   for v_i in 1 .. cardinality(v_items) loop
-    if v_items[v_i].mode in ('alone', 'child') or (v_constraints and v_i > 1) then
-      return v_items[1:greatest(v_i - 1, 1)];
+    if v_items[v_i].mode in ('alone', 'child', 'late') or (v_constraints and v_i > 1) then
+      if v_items[v_i].mode = 'late' then
+        perform jobs_internal.cancel_late(v_items[v_i].job_id);
+        v_items[v_i].mode := 'gone';
+      else
+        return v_items[1:greatest(v_i - 1, 1)];
+      end if;
     end if;
   end loop;
   return v_items;

@@ -169,7 +169,9 @@ begin
     v_run.plain := false;
     v_void := jobs_internal.reset_session(p_baseline);
   end loop;
-  v_run.needs_savepoint := jobs_internal.distrusted(v_suspects, v_results);
+  if v_suspects is not null then
+    v_run.needs_savepoint := jobs_internal.distrusted(v_suspects, v_results);
+  end if;
   v_run.attempt_results := v_results;
   v_run.msg_ids := v_msg_ids;
   v_run.call_template_ids := v_call_template_ids;
@@ -190,6 +192,7 @@ end;
 -- The function that is not to be run in a row again after the first try of a chunk failed: that of
 -- the job that ran. Where it was one of many, the one that fails in the second try tells itself by
 -- that; where none of them does, it is their statement that fails, and the first of them leaves it.
+-- One that snoozed and is undone is told by that too.
 -- Null: none, or not known yet.
 -- p_suspects: of the first try; p_results: of the second.
 create or replace function jobs_internal.distrusted(p_suspects jobs_internal.work_item[],
@@ -198,10 +201,14 @@ returns integer
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select p_suspects[1].call_template_id
-  where cardinality(p_suspects) = 1
-    or not exists (
-      select from unnest(p_suspects) as i
-      where not exists (select from unnest(p_results) as r
-        where r.job_id = i.job_id and r.outcome = 'succeeded'));
+  select coalesce(
+    (select i.call_template_id from unnest(p_suspects) as i
+      join unnest(p_results) as r on r.job_id = i.job_id and jobs_internal.is_undone(r)
+      limit 1),
+    (select p_suspects[1].call_template_id
+      where cardinality(p_suspects) = 1
+        or not exists (
+          select from unnest(p_suspects) as i
+          where not exists (select from unnest(p_results) as r
+            where r.job_id = i.job_id and r.outcome in ('succeeded', 'snoozed')))));
 end;

@@ -4,6 +4,7 @@
 --
 --   is_queued       no: the message is stale, nothing is left to run              gone
 --   is_cancelled    yes: it is cancelled before it begins                         stop
+--   is_late         yes: its deadline has passed: open_chunk cancels it           late
 --   is_top_level    yes: a procedure, or a statement that allows no transaction   child
 --   is_statement    yes: its effects and its duration are not known               alone
 --   args_bytes      over 8000: those of a whole claim might be more than an
@@ -26,6 +27,7 @@
 create or replace function jobs_internal.run_mode(
   is_queued boolean,
   is_cancelled boolean,
+  is_late boolean,
   is_top_level boolean,
   is_statement boolean,
   is_current boolean,
@@ -44,6 +46,7 @@ begin atomic
   select case
     when not is_queued then 'gone'
     when is_cancelled then 'stop'
+    when is_late then 'late'
     when is_top_level then 'child'
     when is_statement or args_bytes > 8000 or has_settings or may_have_run or not shares_commits
       or is_published or avg_ms is null or avg_ms > short_ms or renames or not is_current

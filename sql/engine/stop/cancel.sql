@@ -25,10 +25,11 @@ end
 $$;
 
 -- Cancel a job that has not started. Returns false when it has: it runs, or a session holds its
--- message, or it is finished.
+-- message, or it is finished. p_error: why, where that is not the wish of p_by.
 -- Locks: message (skip locked), then job. Writes: the lane's pgmq queue, stop_request, outbox; see
 -- archive_jobs.
-create or replace function jobs_internal.cancel_waiting(p_id bigint, p_by text)
+create or replace function jobs_internal.cancel_waiting(p_id bigint, p_by text,
+    p_error jsonb default null)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -70,16 +71,17 @@ begin
     v_result.job_id := p_id;
     v_result.attempt := v_job.attempt;
     v_result.finished_at := clock_timestamp();
-    v_result.error := jobs_internal.error_object('PWC01', format('cancelled by %s', p_by),
-        'It was not running.', 'select jobs.retry(id) runs it again.');
+    v_result.error := coalesce(p_error, jobs_internal.error_object('PWC01',
+        format('cancelled by %s', p_by), 'It was not running.',
+        'select jobs.retry(id) runs it again.'));
     v_task := jobs_internal.task_name(v_job.id, v_job.call_template_id);
     perform jobs_internal.archive_jobs(v_job.queue_id, v_job.owner, v_job.state, 0, 'cancelled',
         null, array[v_result]);
     perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, null, pg_backend_pid(), null,
         jsonb_build_array(jsonb_build_object('job_id', v_job.id, 'task', v_task,
           'attempt', v_job.attempt, 'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
-          'state', 'cancelled', 'retry_at', null, 'ms', null, 'error', null, 'note',
-          jobs_internal.brief_note(v_job.note))));
+          'state', 'cancelled', 'retry_at', null, 'ms', null,
+          'error', jobs_internal.brief_error(p_error), 'note', jobs_internal.brief_note(v_job.note))));
     return true;
   end loop;
 end

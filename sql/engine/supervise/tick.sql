@@ -34,6 +34,7 @@ begin
         jobs_internal.wake_after_clock_step();
       when 'clock' then perform jobs_internal.repair_clock_step();
       when 'lanes_ahead' then perform jobs_internal.make_lanes_ahead(true);
+      when 'deadlines' then perform jobs_internal.cancel_late_jobs();
       when 'schedules' then perform jobs_internal.fire_schedules();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
@@ -99,6 +100,9 @@ begin
   else
     perform jobs_internal.do_part('slots');
   end if;
+  if exists (select from jobs_internal.job_deadline as d where d.at < clock_timestamp()) then
+    perform jobs_internal.do_part('deadlines');
+  end if;
   if not v_paused then
     perform jobs_internal.do_part('clock'), jobs_internal.do_part('schedules');
     v_dispatched := coalesce(jobs_internal.do_part('dispatch')::integer, 0);
@@ -136,6 +140,8 @@ begin
     'next_due_ms', (select greatest(0,
           ceil(extract(epoch from j.due_at - clock_timestamp()) * 1000))::bigint
       from (select f.due_at from jobs_internal.first_due() as f
+        union all
+        select jobs_internal.next_deadline()
         union all
         select jobs_internal.next_schedule_at() where not v_paused) as j
       where isfinite(j.due_at) order by j.due_at limit 1),

@@ -1,6 +1,6 @@
 -- A job that raised an error has succeeded.
 
--- Replaces jobs_internal.run_in_savepoint, md5 12890b44d689c99b1528f02e599f18e1.
+-- Replaces jobs_internal.run_in_savepoint, md5 30f87701f7c6eaa5b1ddb86b42f0c301.
 create or replace function jobs_internal.run_in_savepoint(
   p_item jobs_internal.work_item,
   p_fence bigint,
@@ -27,6 +27,7 @@ declare
   v_table text;
   v_done boolean;
   v_asked boolean := false;
+  v_undone boolean := false;
 begin
   v_void := pg_catalog.set_config('search_path', coalesce(p_item.path, p_path), false);
   begin
@@ -81,6 +82,14 @@ begin
     end if;
     v_ran.last := v_result.last;
     v_ran.outcome := 'succeeded';
+    if p_item.statement is null
+      and pg_catalog.current_setting('pyworker.logged', true) operator(pg_catalog.=) 'on' then
+      v_ran := jobs_internal.snoozed(v_ran);
+      v_undone := jobs_internal.is_undone(v_ran);
+      if v_undone then
+        raise exception using errcode = 'PW000', message = 'undo';
+      end if;
+    end if;
     v_result := v_ran;
   exception
     when query_canceled then
@@ -91,12 +100,17 @@ begin
       get stacked diagnostics v_state := returned_sqlstate, v_message := message_text,
         v_detail := pg_exception_detail, v_hint := pg_exception_hint,
         v_context := pg_exception_context, v_constraint := constraint_name, v_table := table_name;
-      v_result.outcome := 'succeeded';
-      v_result.error := jobs_internal.error_object(v_state, v_message,
+      if v_undone then
+        v_result.outcome := 'snoozed';
+        v_result.result := v_ran.result;
+      else
+        v_result.outcome := 'succeeded';
+        v_result.error := jobs_internal.error_object(v_state, v_message,
         case when v_asked then pg_catalog.concat_ws(' ',
             pg_catalog.format('Raised by its post-condition: %s.', p_item.done_when),
           case when v_detail operator(pg_catalog.<>) '' then v_detail end) else v_detail end,
         v_hint, v_context, v_constraint, v_table);
+      end if;
   end;
   v_result.finished_at := pg_catalog.clock_timestamp();
   return jobs_internal.end_of_attempt(v_result, p_fence is null, p_baseline);

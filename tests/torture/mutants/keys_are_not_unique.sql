@@ -1,6 +1,6 @@
 -- A unique_key keeps no second job away.
 
--- Replaces jobs_internal.store_job, md5 886d060d86b714d04d911371df612001.
+-- Replaces jobs_internal.store_job, md5 aeff36b8c0806f4497ba51c93ee23df6.
 create or replace function jobs_internal.store_job(
   p_template_id integer,
   p_args jsonb,
@@ -29,6 +29,8 @@ declare
   v_committed boolean := current_setting('transaction_isolation') = 'read committed';
   v_wakes boolean;
   v_options jsonb;
+  v_reuse_for interval;
+  v_reused bigint;
   v_cursor refcursor;
 begin
   -- This function is in the way of every enqueue: what it needs in the common case stands here, and
@@ -73,6 +75,16 @@ begin
         then 'enqueue_sql' else 'enqueue' end,
       not exists (select from jobs_internal.call_template as s where s.id = p_template_id
           and not s.procedure));
+    v_reuse_for := (v_options ->> 'reuse_for')::interval;
+    if v_reuse_for is not null then
+      perform jobs_internal.assert_may_reuse(v.queue_id, v_reuse_for);
+      p_unique_key := coalesce(p_unique_key, jobs_internal.key_of_call(p_template_id, p_args));
+      created := false;
+      job_id := jobs_internal.reuse_result(v.owner, v.queue_id, p_unique_key, v_reuse_for);
+      if job_id is not null then
+        return;
+      end if;
+    end if;
   end if;
   if v.limited then
     if p_unique_key is null or not exists (select from jobs_internal.job as j
@@ -141,12 +153,25 @@ begin
             hint = 'Retry the transaction.';
       end if;
     end loop;
+    if v_reuse_for is not null then
+      -- A job with the key may have ended since the first look: see reuse.sql.
+      v_reused := jobs_internal.reuse_result(v.owner, v.queue_id, p_unique_key, v_reuse_for);
+      if v_reused is not null then
+        delete from jobs_internal.job as j where j.id = job_id;
+        job_id := v_reused;
+        created := false;
+        return;
+      end if;
+    end if;
     if v_due and v.lane_id is not null then
       v_msg_id := pgmq.send(v.pgmq_queue, jsonb_build_object('job', job_id), null::jsonb,
           clock_timestamp());
       update jobs_internal.job as j set state = 'queued', due_at = null, lane_id = v.lane_id,
         msg_id = v_msg_id where j.id = job_id;
     end if;
+  end if;
+  if v_options is not null then
+    perform jobs_internal.store_deadline(array[job_id], v_options, p_run_at);
   end if;
   if v_wakes is not false or not v_committed then
     perform jobs_internal.wake(v.lane_id);

@@ -1,6 +1,6 @@
 -- A job that failed is not tried again.
 
--- Replaces jobs_internal.end_attempt, md5 db564484e64ae44c3197e457c4288859.
+-- Replaces jobs_internal.end_attempt, md5 d5267aff9f977eefd1f34ab971165537.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
     p_result jobs_internal.attempt_result)
@@ -94,6 +94,15 @@ begin
     v_error := jobs_internal.stop_error('cancelled', null, null);
   end if;
 
+  if v_outcome = 'snoozed' and not v_cancelled then
+    return jobs_internal.end_snoozed(v_job, p_result);
+  elsif v_outcome = 'snoozed' then
+    -- the request came too late for this run, and holds for the next one
+    v_outcome := 'cancelled';
+    v_error := jobs_internal.stop_error('cancelled', null, null);
+    p_result.result := null;
+  end if;
+
   if v_outcome = 'succeeded' and v_job.call_template_id is null then
     v_task := jobs_internal.task_name(v_job.id, null);
     v_step := jobs_internal.end_step(v_job.id, p_result, v_job.verify);
@@ -112,7 +121,7 @@ begin
       crash_ran = null
     where id = v_job.id;
     -- a session that no supervisor watches goes on with it as well
-    perform jobs_internal.enter_lane(v_job.id);
+    perform jobs_internal.enter_lane(v_job.id), jobs_internal.clear_deadline(array[v_job.id]);
     return jsonb_build_object('job_id', v_job.id, 'task', v_task, 'outcome', 'step',
       'attempt', p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'queued',
       'ms', round((extract(epoch from p_result.finished_at - p_result.started_at)
@@ -133,8 +142,19 @@ begin
     v_state := 'cancelled';
   end if;
   if v_retry then
-    v_state := 'scheduled';
     v_due := clock_timestamp() + jobs_internal.backoff(v_job.queue_id, p_result.attempt);
+    if v_job.options ? 'deadline' and not (v_top_level and v_outcome = 'lost')
+      and jobs_internal.misses_deadline(v_job.id, v_due)
+    then
+      v_retry := false;
+      v_due := null;
+      v_error := jsonb_set(v_error, '{detail}', to_jsonb(concat_ws(' ', v_error ->> 'detail',
+          'It is not tried again: the next attempt would begin after its deadline.')));
+      p_result.error := v_error;
+    end if;
+  end if;
+  if v_retry then
+    v_state := 'scheduled';
     update jobs_internal.job
     set state = 'scheduled', due_at = v_due, session_id = null, msg_id = null, started_at = null,
       child_pid = null, child_start = null,

@@ -1,6 +1,6 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 83b23e9ec9394b51453c06c9f61af653.
+-- Replaces jobs_internal.archive_jobs, md5 6348627e699176691903a307d76c56f3.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -26,14 +26,14 @@ begin
       call_template_id, attempt, max_attempts, outcome, run_at, created_at, started_at,
       finished_at, pid, child_pid, waited_ms, rows, wal_bytes, buffers_hit, buffers_read,
       buffers_dirtied, temp_bytes, publication_id, enqueued_by, timeout, unique_key, args,
-      settings, note, options, result, error)
+      settings, note, options, result, error, snoozes)
     select j.id, (select jobs_internal.bucket_of(p_queue, p_owner)), j.queue_id, j.owner,
       j.priority, p_state, j.call_template_id, e.attempt, j.max_attempts, e.outcome, j.run_at,
       j.created_at, e.started_at, e.finished_at, p_pid, e.child_pid, jobs_internal.waited(e),
       e.rows, e.wal_bytes, e.buffers_hit, e.buffers_read, e.buffers_dirtied, e.temp_bytes,
       j.publication_id, j.enqueued_by, j.timeout, coalesce(j.unique_key, j.former_key), j.args,
       j.settings, j.note, j.options, (select o.result from unnest(p_results) as o
-        where o.outcome = 'succeeded' order by o.job_id limit 1), e.error
+        where o.outcome = 'succeeded' order by o.job_id limit 1), e.error, j.snoozes
     from dropped as j
     join unnest(p_results) as e on e.job_id = j.id and e.attempt = j.attempt + p_uncounted
     returning id, bucket, call_template_id, started_at, finished_at, options
@@ -63,6 +63,12 @@ begin
     perform jobs_internal.archive_attempts(v_ids, v_bucket);
   end if;
   if v_asked then
+    perform jobs_internal.clear_deadline(array(
+      select f.id from jobs_internal.finished as f
+      where f.id = any (v_ids) and f.options ? 'deadline'));
+    if p_state = 'succeeded' then
+      perform jobs_internal.store_fresh_results(v_ids, v_bucket);
+    end if;
     perform jobs_internal.notify_of_end(f.options, f.id, f.state,
         jobs_internal.task_name(f.id, f.call_template_id))
     from jobs_internal.finished as f
