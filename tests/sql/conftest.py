@@ -10,6 +10,8 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 from support import Database, Row, Server
 
+from .plans import TABLES
+
 FUNCTIONS = Path(__file__).with_name("functions.sql")
 
 Enqueue = Callable[..., int]
@@ -81,3 +83,10 @@ def refused(sql: Connection[Row]) -> Callable[..., psycopg.errors.Diagnostic]:
         return caught.value.diag
 
     return run
+
+
+@pytest.fixture
+def planned(database: Database) -> Database:
+    """A database with the tables of plans.py."""
+    database.run(TABLES)
+    return database
