@@ -28,6 +28,11 @@ begin
         coalesce(pg_catalog.left(unique_key, 100), 'null')),
       hint = 'Pass what the job was enqueued with. A retry cannot help.';
   end if;
+  if pg_catalog.octet_length(unique_key) operator(pg_catalog.>) 512 then
+    raise exception using errcode = 'PW015', message = 'unique_key must have 1 to 512 bytes',
+      detail = pg_catalog.format('It has %s.', pg_catalog.octet_length(unique_key)),
+      hint = 'No job can have it. A retry cannot help.';
+  end if;
   if unique_key is null then
     v_template := jobs_internal.resolve(task, v_args);
     v_args := case when v_template.cast_query is not null or v_template.whole
@@ -40,4 +45,4 @@ comment on function jobs.forget(text, jsonb, text) is
 'Forgets a result that the option reuse_for would reuse: the next such jobs.enqueue runs. That of '
 'a task with these arguments, or that of a unique_key; only the caller''s own, in all queues.
 Returns how many there were: one for each queue, 0 where there was none. A job that runs meanwhile '
-'is not forgotten. Errors: PW110, and those of jobs.enqueue about task and args.';
+'is not forgotten. Errors: PW015, PW110, and those of jobs.enqueue about task and args.';

@@ -1,26 +1,11 @@
 """The option reuse_for: the same call that has succeeded a short while ago is the answer."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
-from psycopg import Connection
 from psycopg.types.json import Jsonb
 from stage import age_history, ledger, put, state, step_history
-from support import Database, Row, sqlstate_of, wait_until
+from support import Database, sqlstate_of
 
-HOUR = {"reuse_for": "1 hour"}
-
-
-def ask(database: Database, n: int = 1, *, role: str = "app", **options: Any) -> int:
-    """Enqueue the call whose results are reused."""
-    return put(database, "app.note", {"n": n}, role=role, **{"options": HOUR, **options})
-
-
-def _reused(database: Database, job: int) -> int:
-    return int(database.value("select reused from jobs.job where id = %s", [job]))
+from .reused import HOUR, ask, reused
 
 
 def _age(database: Database, by: str) -> None:
@@ -45,7 +30,7 @@ def test_the_last_success_is_the_answer(database: Database) -> None:
     assert len(heard) == 3
     database.drain()
     assert ledger(database) == [1]
-    assert _reused(database, job) == 3
+    assert reused(database, job) == 3
     assert database.value("select count(*) from jobs.job") == 1
 
 
@@ -108,7 +93,7 @@ def test_one_that_is_not_finished_is_the_answer_too(database: Database) -> None:
     """By its unique_key, as ever."""
     job = ask(database, run_at="2099-01-01")
     assert ask(database) == job
-    assert _reused(database, job) == 0
+    assert reused(database, job) == 0
 
 
 def test_each_owner_and_queue_has_its_own(database: Database) -> None:
@@ -154,7 +139,7 @@ def test_a_rollback_takes_everything_back(database: Database) -> None:
         line.execute("begin")
         line.execute("select jobs.enqueue('app.note', '{\"n\": 1}', options => %s)", [Jsonb(HOUR)])
         line.execute("rollback")
-    assert _reused(database, job) == 0
+    assert reused(database, job) == 0
     assert ask(database) == job
 
 
@@ -173,7 +158,7 @@ def test_an_open_transaction_keeps_none_waiting(database: Database) -> None:
     assert state(database, again) == "succeeded"
     database.admin("select jobs_internal.sum_reuses()")
     holder.execute("commit")
-    assert _reused(database, job) == 2
+    assert reused(database, job) == 2
     assert ask(database) == again
 
 
@@ -215,7 +200,7 @@ def test_counts_are_summed_up(database: Database) -> None:
     ]
     ask(database)
     database.admin("select jobs_internal.sum_reuses()")
-    assert (_reused(database, job), _reused(database, other)) == (6, 1)
+    assert (reused(database, job), reused(database, other)) == (6, 1)
 
 
 @pytest.mark.parametrize(
@@ -258,94 +243,3 @@ def test_an_old_snapshot_is_refused(database: Database, level: str) -> None:
 )
 def test_what_cannot_be_forgotten_is_refused(database: Database, given: str, code: str) -> None:
     assert sqlstate_of(lambda: _forget(database, given)) == code
-
-
-# Keys of advisory locks: where an enqueuer stops before its insert, a session after its result.
-ENQUEUER, ENDS = 11, 12
-TRIGGERS = f"""
-create function public.stop_enqueuer() returns trigger language plpgsql as $$ begin
-  if current_setting('application_name') = 'stops' then
-    perform pg_advisory_xact_lock_shared({ENQUEUER});
-  end if;
-  return new;
-end $$;
-create trigger stops before insert on jobs_internal.job
-for each row execute function public.stop_enqueuer();
-create function public.stop_end() returns trigger language plpgsql as $$ begin
-  perform pg_advisory_xact_lock_shared({ENDS});
-  return null;
-end $$;
-create trigger stops after insert on jobs_internal.fresh_result
-for each row execute function public.stop_end();
-"""
-
-
-@contextmanager
-def _shut(database: Database, key: int) -> Iterator[Connection[Row]]:
-    with database.server.connect("postgres", database.name) as holder:
-        holder.execute("select pg_advisory_lock(%s)", [key])
-        yield holder
-
-
-def _wait(database: Database, kind: str, key: int | None = None) -> None:
-    wait_until(
-        lambda: database.admin(
-            "select 1 from pg_locks where locktype = %s and not granted"
-            " and (%s::int is null or objid = %s) and (database is null or database ="
-            " (select oid from pg_database where datname = current_database()))",
-            [kind, key, key],
-        )
-    )
-
-
-@pytest.mark.parametrize("ended", [True, False], ids=["committed", "uncommitted"])
-def test_the_second_look(database: Database, *, ended: bool) -> None:
-    """An enqueuer that has looked, and found neither result nor job; another makes the job, which
-    ends before the first one inserts: no second job is made. With its end committed, and with its
-    end uncommitted, for which the insert waits.
-    """
-    ask(database, 7)  # its lane is there
-    database.drain()
-    database.admin(TRIGGERS)
-    line = database.connect("app")
-    line.execute("set application_name = 'stops'")
-    query = "select jobs.enqueue('app.note', '{\"n\": 1}', options => %s)"
-    with ThreadPoolExecutor(1) as pool, _shut(database, ENDS) as end:
-        with _shut(database, ENQUEUER) as stop:
-            first = pool.submit(lambda: line.execute(query, [Jsonb(HOUR)]).fetchone())
-            _wait(database, "advisory", ENQUEUER)
-            job = ask(database)
-            database.run("select jobs.start()")
-            _wait(database, "advisory", ENDS)
-            if ended:
-                end.execute("select pg_advisory_unlock_all()")
-                wait_until(lambda: state(database, job) == "succeeded")
-            stop.execute("select pg_advisory_unlock_all()")
-        if not ended:
-            _wait(database, "transactionid")
-            end.execute("select pg_advisory_unlock_all()")
-        assert first.result(60) == (job,)
-    wait_until(lambda: not database.background())
-    database.drain()
-    assert ledger(database) == [1, 7]
-    assert _reused(database, job) == 1
-    assert database.value("select count(*) from jobs.job") == 2
-
-
-def test_many_callers_at_once_make_one_job(database: Database) -> None:
-    """While it is enqueued, runs and ends: whatever they meet, there is one."""
-    ask(database, 7)
-    database.drain()
-
-    def calls(_: int) -> set[int]:
-        with database.server.connect("app", database.name) as line:
-            query = "select jobs.enqueue('app.note', '{\"n\": 1}', options => %s)"
-            rows = [line.execute(query, [Jsonb(HOUR)]).fetchone() for _ in range(40)]
-            return {row[0] for row in rows if row}
-
-    with ThreadPoolExecutor(6) as pool:
-        answers = pool.map(calls, range(6))
-        wait_until(lambda: database.admin("select 1 from jobs_internal.job"))
-        database.drain()
-        assert len(set().union(*answers)) == 1
-    assert ledger(database) == [1, 7]
