@@ -115,7 +115,9 @@ class Worker:
     def ending(self, job: int, outcome: str, attempt: int) -> str:
         """Make the composite value of an ending."""
         error = None if outcome == "succeeded" else {"sqlstate": "40001", "message": outcome}
-        told = {"job_id": job, "attempt": attempt, "outcome": outcome, "result": {}, "error": error}
+        result = {"pause": 5} if outcome == "snoozed" else {}
+        told = {"job_id": job, "attempt": attempt, "outcome": outcome, "error": error}
+        told["result"] = result
         query = (
             "select jsonb_populate_record(null::jobs_internal.attempt_result,"
             " %(told)s || jsonb_build_object("

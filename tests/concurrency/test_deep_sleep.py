@@ -94,7 +94,13 @@ def test_one_who_writes_later_in_an_old_transaction_rings(
 
 @pytest.mark.parametrize(
     ("outcome", "rings"),
-    [("failed", True), ("interrupted", True), ("held", True), ("succeeded", False)],
+    [
+        ("failed", True),
+        ("interrupted", True),
+        ("held", True),
+        ("snoozed", True),
+        ("succeeded", False),
+    ],
 )
 def test_an_end_after_which_the_job_comes_again_rings(
     database: Database, sleeper: Sleeper, outcome: str, rings: bool

@@ -90,6 +90,8 @@ begin
   end if;
   if v_pause = 0 then
     perform jobs_internal.enter_lane(p_job.id);  -- also where no supervisor lives
+  else
+    perform jobs_internal.wake(null);  -- one that sleeps cannot know of it
   end if;
   return jsonb_build_object('job_id', p_job.id,
     'task', jobs_internal.task_name(p_job.id, p_job.call_template_id), 'outcome', 'snoozed',
