@@ -119,6 +119,7 @@ create index schedule_run_job_idx on jobs_internal.schedule_run (job_id) where j
 create index schedule_run_jobs_idx on jobs_internal.schedule_run (schedule_id, job_id)
   where job_id is not null;
 create index schedule_run_fired_idx on jobs_internal.schedule_run (fired_at);
+create index schedule_run_due_idx on jobs_internal.schedule_run (due_at, rerun);
 create index schedule_run_trouble_idx on jobs_internal.schedule_run (fired_at)
   where outcome in ('missed', 'skipped');
 comment on table jobs_internal.schedule_run is 'Occurrences of schedules, and what became of them: '

@@ -1,22 +1,26 @@
 -- jobs.schedules and jobs.schedule_runs: an owner sees its own; readers and operators see all.
 
+-- What has to be reckoned for each row is reckoned outside of the part that sorts: of many
+-- schedules only for those that are read.
+
 create or replace view jobs.schedules with (security_barrier) as
 select
   s.name,
-  pg_get_userbyid(s.owner)::text as owner,
+  s.owner_name as owner,
   s.expression as schedule,
   jobs_internal.schedule_in_words(s.timetable, s.timezone) as in_words,
   s.timezone,
   s.task,
   s.paused_at is not null as paused,
-  date_trunc('second', t.next_at) as next_at,
-  date_trunc('second', t.last_due) as last_at,
-  t.last_job,
+  date_trunc('second', s.next_at) as next_at,
+  date_trunc('second', s.last_due) as last_at,
+  s.last_job,
   coalesce(j.state, f.state) as last_state,
   round(extract(epoch from f.finished_at - f.started_at), 3) as last_seconds,
   s.overlap,
   s.missed,
-  jobs_internal.failures_seen(s.id) as failures_in_a_row,
+  case when s.last_job is null then 0 else jobs_internal.failures_seen(s.id) end
+    as failures_in_a_row,
   s.missed_within,
   s.jitter,
   s.starts_at,
@@ -24,20 +28,23 @@ select
   s.pause_after,
   s.paused_at,
   coalesce(s.paused_by, s.paused_why) as paused_by,
-  q.name as queue,
+  (select q.name from jobs_internal.queue as q where q.id = s.queue_id) as queue,
   s.created_at
-from jobs_internal.schedule as s
-join jobs_internal.queue as q on q.id = s.queue_id
-left join jobs_internal.schedule_state as t on t.schedule_id = s.id
-left join lateral (select l.state from jobs_internal.job as l where l.id = t.last_job) as j on true
+from (
+  select s.*, pg_get_userbyid(s.owner)::text as owner_name, t.next_at, t.last_due, t.last_job
+  from jobs_internal.schedule as s
+  left join jobs_internal.schedule_state as t on t.schedule_id = s.id
+  where s.dropped_at is null and (s.owner = (select jobs_internal.viewer())
+      or (select jobs_internal.caller_is('jobs_reader'))
+      or (select jobs_internal.caller_is('jobs_operator'))
+      or (select jobs_internal.caller_is('jobs_supervisor')))
+  order by s.name, owner_name
+) as s
+left join lateral (
+  select l.state from jobs_internal.job as l where l.id = s.last_job offset 0) as j on true
 left join lateral (
   select h.state, h.started_at, h.finished_at from jobs_internal.finished as h
-  where h.id = t.last_job limit 1) as f on true
-where s.dropped_at is null
-  and (s.owner = (select jobs_internal.viewer()) or (select jobs_internal.caller_is('jobs_reader'))
-    or (select jobs_internal.caller_is('jobs_operator'))
-    or (select jobs_internal.caller_is('jobs_supervisor')))
-order by s.name, 2;
+  where h.id = s.last_job limit 1) as f on true;
 comment on view jobs.schedules is 'What is enqueued again and again, and when; made by '
   'jobs.schedule and jobs.schedule_sql';
 comment on column jobs.schedules.name is 'Name, one of its owner''s';
@@ -70,26 +77,28 @@ comment on column jobs.schedules.created_at is 'When it was made';
 
 create or replace view jobs.schedule_runs with (security_barrier) as
 select
-  s.name,
+  r.name,
   r.due_at,
   date_trunc('milliseconds', r.fired_at) as fired_at,
   r.outcome,
   r.reason,
   r.job_id,
-  pg_get_userbyid(s.owner)::text as owner,
+  r.owner_name as owner,
   r.until,
   r.occurrences,
   r.rerun,
-  coalesce(j.state, f.state) as state
-from jobs_internal.schedule_run as r
-join jobs_internal.schedule as s on s.id = r.schedule_id
-left join lateral (select l.state from jobs_internal.job as l where l.id = r.job_id) as j on true
-left join lateral (
-  select h.state from jobs_internal.finished as h where h.id = r.job_id limit 1) as f on true
-where s.owner = (select jobs_internal.viewer()) or (select jobs_internal.caller_is('jobs_reader'))
-  or (select jobs_internal.caller_is('jobs_operator'))
-  or (select jobs_internal.caller_is('jobs_supervisor'))
-order by r.due_at desc, r.rerun desc;
+  coalesce((select l.state from jobs_internal.job as l where l.id = r.job_id),
+    (select h.state from jobs_internal.finished as h where h.id = r.job_id limit 1)) as state
+from (
+  select r.*, s.name, pg_get_userbyid(s.owner)::text as owner_name
+  from jobs_internal.schedule_run as r
+  join jobs_internal.schedule as s on s.id = r.schedule_id
+  where s.owner = (select jobs_internal.viewer())
+    or (select jobs_internal.caller_is('jobs_reader'))
+    or (select jobs_internal.caller_is('jobs_operator'))
+    or (select jobs_internal.caller_is('jobs_supervisor'))
+  order by r.due_at desc, r.rerun desc
+) as r;
 comment on view jobs.schedule_runs is 'What became of each occurrence of the schedules, the latest '
   'first; one row may stand for a stretch of them';
 comment on column jobs.schedule_runs.name is 'Schedule';
@@ -109,15 +118,25 @@ comment on column jobs.schedule_runs.state is 'State of its job; null: none, or 
 create or replace view jobs.schedule_list with (security_barrier) as
 select
   jobs_internal.shortened(s.name, 24) as name,
-  jobs_internal.shortened(s.owner, 12) as owner,
-  jobs_internal.shortened(s.in_words, 42) as "when",
+  jobs_internal.shortened(s.owner_name, 12) as owner,
+  jobs_internal.shortened(jobs_internal.schedule_in_words(s.timetable, s.timezone), 42) as "when",
   jobs_internal.shortened(s.task, 20) as task,
-  case when s.paused then 'paused' else to_char(s.next_at, 'MM-DD HH24:MI:SS') end as next,
-  to_char(s.last_at, 'MM-DD HH24:MI:SS') as last,
-  s.last_state as state,
-  s.failures_in_a_row as failed
-from jobs.schedules as s
-order by s.next_at, s.name;
+  case when s.paused_at is not null then 'paused' else to_char(s.next_at, 'MM-DD HH24:MI:SS') end
+    as next,
+  to_char(s.last_due, 'MM-DD HH24:MI:SS') as last,
+  coalesce((select l.state from jobs_internal.job as l where l.id = s.last_job),
+    (select h.state from jobs_internal.finished as h where h.id = s.last_job limit 1)) as state,
+  case when s.last_job is null then 0 else jobs_internal.failures_seen(s.id) end as failed
+from (
+  select s.*, pg_get_userbyid(s.owner)::text as owner_name, t.next_at, t.last_due, t.last_job
+  from jobs_internal.schedule as s
+  left join jobs_internal.schedule_state as t on t.schedule_id = s.id
+  where s.dropped_at is null and (s.owner = (select jobs_internal.viewer())
+      or (select jobs_internal.caller_is('jobs_reader'))
+      or (select jobs_internal.caller_is('jobs_operator'))
+      or (select jobs_internal.caller_is('jobs_supervisor')))
+  order by t.next_at, s.name
+) as s;
 comment on view jobs.schedule_list is 'jobs.schedules in 160 columns: the next one first';
 comment on column jobs.schedule_list.name is 'Name, cut at 24 characters';
 comment on column jobs.schedule_list.owner is 'Owner, cut at 12 characters';
@@ -138,8 +157,7 @@ select
   r.job_id as job,
   r.state,
   jobs_internal.shortened(r.reason, 44) as reason
-from jobs.schedule_runs as r
-order by r.due_at desc, r.rerun desc;
+from jobs.schedule_runs as r;
 comment on view jobs.schedule_run_list is 'jobs.schedule_runs in 160 columns: the latest first';
 comment on column jobs.schedule_run_list.name is 'Schedule, cut at 24 characters';
 comment on column jobs.schedule_run_list.due is 'Occurrence; of a stretch the first';
