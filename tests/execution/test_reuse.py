@@ -204,7 +204,8 @@ def test_counts_are_summed_up(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["soon", "", "0", "-1 s", "infinity", 3, True, None, "1 month -40 days"]
+    "value",
+    ["soon", "", "0", "-1 s", "infinity", 3, True, None, "1 month -40 days", "178000000 years"],
 )
 def test_what_is_no_time_is_refused(database: Database, value: object) -> None:
     assert sqlstate_of(lambda: ask(database, options={"reuse_for": value})) == "PW029"

@@ -13,7 +13,7 @@ from .conftest import Callers
 from .values import Value
 
 
-@pytest.mark.parametrize("function", ["enqueue", "enqueue_many"])
+@pytest.mark.parametrize("function", ["enqueue", "enqueue_many", "forget"])
 def test_anything(database: Database, caller: Callers, function: str) -> None:
     call = caller(function)
     accepted = 0

@@ -19,8 +19,9 @@ begin
     if not pg_input_is_valid(p_value, 'interval') then
       return format('the option "reuse_for" must be a time, such as "10 minutes", not "%s"',
         left(p_value, 100));
-    elsif not isfinite(p_value::interval) or extract(epoch from p_value::interval) <= 0 then
-      return 'the option "reuse_for" must be longer than zero, and have an end';
+    elsif not isfinite(p_value::interval) or p_value::interval > interval '1000 years'
+      or extract(epoch from p_value::interval) <= 0 then
+      return 'the option "reuse_for" must be longer than zero, and 1000 years at most';
     end if;
   end if;
   return null;
