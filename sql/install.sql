@@ -51,6 +51,7 @@ select not exists (
 \ir tables/operations.sql
 \ir tables/schedules.sql
 \ir tables/schedule_runs.sql
+\ir tables/dependencies.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
   (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions'),
   (5, 'operations'), (6, 'schedules');
@@ -137,6 +138,7 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir engine/enqueue/publication.sql
 \ir engine/enqueue/published.sql
 \ir engine/enqueue/store.sql
+\ir engine/enqueue/store_many.sql
 \ir engine/enqueue/statement_lexer.sql
 \ir engine/enqueue/statement_kind.sql
 \ir engine/enqueue/statement_words.sql
@@ -145,6 +147,13 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir engine/enqueue/statement_operation.sql
 \ir engine/enqueue/store_statement.sql
 \ir engine/enqueue/store_steps.sql
+
+-- It waits for other jobs.
+\ir engine/dependencies/store.sql
+\ir engine/dependencies/events.sql
+\ir engine/dependencies/cancel.sql
+\ir engine/dependencies/follow.sql
+\ir engine/dependencies/follow_round.sql
 
 -- It is due: a lane for it, its message, and a session that is awake.
 \ir engine/dispatch/lanes.sql
@@ -324,6 +333,7 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir engine/explain/lane_waits.sql
 \ir engine/explain/functions_gone.sql
 \ir engine/explain/held.sql
+\ir engine/explain/parents.sql
 \ir engine/explain/reasons.sql
 \ir engine/explain/waiting.sql
 
@@ -338,6 +348,7 @@ insert into jobs_internal.schema_migration (version, name) values (6, 'schedules
 \ir engine/health/server.sql
 \ir engine/health/operations.sql
 \ir engine/health/schedules.sql
+\ir engine/health/dependencies.sql
 \ir engine/health/health.sql
 
 -- Public functions: schema jobs.

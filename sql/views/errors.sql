@@ -80,6 +80,8 @@ from (values
   ('PW101', false, 'a schedule cannot have this time zone'),
   ('PW102', false, 'a schedule cannot be or be used like this'),
   ('PW103', false, 'there is no such schedule, or it belongs to another role'),
+  ('PW104', false, 'there is no job with this number that it could wait for'),
+  ('PW105', false, 'outcome: cancelled, because a job that it waited for ended otherwise'),
   ('PW106', false, 'only a function that runs as a job can snooze'),
   ('PW107', false, 'a job cannot snooze so long'),
   ('PW108', false, 'reuse_for is longer than results are kept'),

@@ -74,6 +74,11 @@ select
   case
     when j.bucket is not null or j.state not in ('scheduled', 'queued') then null
     when j.state = 'queued' and j.id in (select a.job_id from active as a) then null
+    when j.due_at = 'infinity' and exists (select from jobs_internal.dependency as d
+        where d.child = j.id and not d.broken)
+      then (select 'the end of ' || case when count(*) = 1 then 'job ' || min(d.parent)
+            else count(*) || ' jobs' end
+          from jobs_internal.dependency as d where d.child = j.id and not d.broken)
     when j.due_at > (select clock_timestamp())
       then case when j.snoozes > 0 and j.error is null then 'the end of its snooze'
       when j.attempt > 0 or j.error is not null then 'its next attempt'
@@ -103,7 +108,9 @@ select
   coalesce(j.snoozes, 0) as snoozes,
   case when j.bucket is not null and j.options ? 'reuse_for'
     then (select coalesce(sum(u.times), 0)::bigint from jobs_internal.reuse as u
-      where u.job_id = j.id) else 0 end as reused
+      where u.job_id = j.id) else 0 end as reused,
+  case when j.options ? 'after' then array(
+    select e::bigint from jsonb_array_elements_text(j.options -> 'after') as e) end as after
 from (
   select l.id, null::integer as bucket, l.queue_id, l.owner, l.state, l.call_template_id, l.attempt,
     l.max_attempts, l.priority, l.run_at, l.created_at,
@@ -168,3 +175,4 @@ comment on column jobs.job.snoozes is 'Runs that ended with jobs.snooze, and cha
   'started_at is that of the last run';
 comment on column jobs.job.reused is 'How often its result was the answer to another '
   'enqueue, by the option reuse_for';
+comment on column jobs.job.after is 'Jobs whose end it waits for, or waited for, as enqueued';

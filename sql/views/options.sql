@@ -4,6 +4,12 @@
 create or replace view jobs.options with (security_barrier) as
 select o.key, o.type, o.functions, o.default_value, o.meaning
 from (values
+  ('after', 'array', array['enqueue', 'enqueue_many', 'enqueue_sql', 'enqueue_steps'], null,
+    'numbers of jobs, up to 20000: it waits until all of them have ended'),
+  ('after_state', 'text', array['enqueue', 'enqueue_many', 'enqueue_sql', 'enqueue_steps'],
+    'succeeded',
+    'the end of those jobs that it waits for: succeeded, failed (or cancelled), finished (any); '
+    'when one of them ends otherwise, it is cancelled'),
   ('deadline', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql',
       'enqueue_steps'], null,
     'a time: no attempt of the job begins later; one that has not begun by then is cancelled, with '
@@ -75,7 +81,7 @@ comment on view jobs.options is 'What the parameter options of the enqueue funct
 comment on column jobs.options.key is 'Key';
 comment on column jobs.options.type
   is 'Type of its value: text is a JSON string, boolean is true or false, number a JSON number, '
-  'object a JSON object, array a JSON array of strings';
+  'object a JSON object, array a JSON array of strings, of after one of numbers';
 comment on column jobs.options.functions is 'Functions of schema jobs that take it';
 comment on column jobs.options.default_value is 'What holds without it; null: nothing';
 comment on column jobs.options.meaning is 'What it does';

@@ -12,12 +12,17 @@ select
   case j.priority when 0 then 'high' when 1 then 'normal' else 'low' end as priority,
   j.attempt,
   j.max_attempts,
-  coalesce(j.due_at, j.run_at)::timestamptz(0) as due_at,
+  coalesce(nullif(j.due_at, 'infinity'), j.run_at)::timestamptz(0) as due_at,
   date_trunc('second', now() - j.created_at) as age,
   case when j.owner = (select jobs_internal.viewer())
     or (select jobs_internal.caller_is('jobs_operator'))
     then j.error ->> 'message' end as last_error,
   case
+    when j.due_at = 'infinity' and exists (select from jobs_internal.dependency as d
+        where d.child = j.id and not d.broken)
+      then (select 'the end of ' || case when count(*) = 1 then 'job ' || min(d.parent)
+            else count(*) || ' jobs' end
+          from jobs_internal.dependency as d where d.child = j.id and not d.broken)
     when j.due_at > (select clock_timestamp())
       then case when j.snoozes > 0 and j.error is null then 'the end of its snooze'
       when j.attempt > 0 or j.error is not null then 'its next attempt'

@@ -15,7 +15,7 @@ WRITERS = {
     "insert into finished_attempt": {"archive_attempts"},
     "insert into finished_log_line": {"archive_attempts"},
     "insert into finished_statement": {"archive_attempts"},
-    "delete from finished": {"retry"},
+    "delete from finished": {"relive"},
     "delete from attempt": {"archive_attempts"},
     "delete from outbox": {"take_outcomes", "sweep_counters", "leave_sessions"},
     # What a person says of a finished job, and other numbers of roles in a copy.

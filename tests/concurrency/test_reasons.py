@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from stage import (
     gate_shut,
     own_name,
@@ -103,6 +104,36 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     supervised(database)
     job = put(database, "app.note", {"n": 1}, run_at="2100-01-01T00:00:00Z")
     yield job, "app", {"state": "scheduled", "waits_for": "its time"}
+
+
+@case("dependency")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    parent = queued(database)
+    job = put(database, "app.note", {"n": 2}, options=Jsonb({"after": [parent]}))
+    yield (
+        job,
+        "app",
+        {
+            "state": "scheduled",
+            "waits_for": f"the end of job {parent}",
+            "reason": f"it waits for the success of 1 job: {parent} (queued)",
+            "blocked_by_jobs": [parent],
+        },
+    )
+
+
+@case("parent_in_doubt")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    parent = queued(database)
+    job = put(database, "app.note", {"n": 2}, options=Jsonb({"after": [parent]}))
+    database.drain()
+    database.admin("update jobs_internal.finished set state = 'in_doubt' where id = %s", [parent])
+    other = put(database, "app.note", {"n": 3}, options=Jsonb({"after": [parent]}))
+    assert explain(database, other)["code"] == "parent_in_doubt"
+    yield other, "app", {"state": "scheduled", "waits_for": f"the end of job {parent}"}
+    run_the_remedy(database, explain(database, other)["remedy"], "app")
+    assert state(database, parent) in ("scheduled", "queued")
+    assert state(database, job) == "succeeded"
 
 
 @case("retry")

@@ -857,6 +857,13 @@ SCHEDULES = (
         "skip, queue_one",
     ),
     _r("no schedule", "PW103", "select jobs.unschedule('no such')", "no such"),
+    _r(
+        "parent",
+        "PW104",
+        "select jobs.enqueue('pg_catalog.now', options => '{\"after\": [987654321]}')",
+        "987654321",
+        "own owner",
+    ),
     _r("runs", "PW026", "select jobs.next_runs('@daily', n => 1001)", "1001", "1 to 1000"),
 )
 

@@ -103,6 +103,8 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
         "on_deadlock_risk": "warn",
         "deadline": "2100-01-01",
         "reuse_for": "1 hour",
+        "after": [],
+        "after_state": "finished",
     }
     polite = ["lock_attempts", "lock_timeout"]  # of what others queue behind
     builds = ["wait_timeout", "wait_for_snapshots", "on_deadlock_risk"]
@@ -121,6 +123,8 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
         "notify",
         "measure",
         "yield",
+        "after",
+        "after_state",
         *polite,
         *builds,
         "deadline",
@@ -143,7 +147,10 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
     }
     for key, kind, functions in listed:
         for function, (role, query) in calls.items():
-            given = [Jsonb({key: sample.get(key, sample[kind])})]
+            options = {key: sample.get(key, sample[kind])}
+            if key == "after_state":
+                options["after"] = []
+            given = [Jsonb(options)]
             text = query.replace("'{}'", f"'{statements.get(key, 'vacuum')}'")
             refused = sqlstate_of(
                 lambda text=text, given=given, role=role: database.run(text, given, role=role)

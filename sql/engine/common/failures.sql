@@ -140,7 +140,8 @@ begin atomic
       when 'lanes' then 'lane' when 'dispatch' then 'dispatch into lane' when 'rescue'
         then 'rescue of session' when 'overdue' then 'timeout of job'
       when 'signal' then 'signal for job' when 'history' then 'history:' when 'repair'
-        then 'repair of lane' else 'part' end || ' ' || p_failure.item,
+        then 'repair of lane' when 'follow' then 'dependencies of owner'
+      else 'part' end || ' ' || p_failure.item,
     coalesce(' of ' || pg_get_userbyid(p_failure.owner), '')
       || coalesce(' in ' || (select q.name from jobs_internal.queue as q
             where q.id = p_failure.queue_id), ''),

@@ -60,23 +60,13 @@ begin
   -- comes.
   v_due_at := greatest(now(),
       jobs_internal.charge(v_job.owner, 1, null, coalesce(v_job.publication_id, 0)));
-  perform jobs_internal.restore_attempts(v_job.id, v_job.bucket);
-  delete from jobs_internal.finished as f where f.id = retry.id and f.bucket = v_job.bucket;
-  begin
-    insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id, attempt,
-        max_attempts, run_at, due_at, created_at, timeout,
-      publication_id, enqueued_by, unique_key, args, settings, note, options, error)
-    values (v_job.id, v_job.queue_id, v_job.owner, v_job.priority, 'scheduled',
-        v_job.call_template_id,
-        v_job.attempt,
-      greatest(v_job.max_attempts, v_job.attempt + 1), v_job.run_at, v_due_at, v_job.created_at,
-        v_job.timeout, v_job.publication_id,
-      v_job.enqueued_by, v_job.unique_key, v_job.args, v_job.settings, v_job.note, v_job.options,
-        v_job.error);
-  exception
-    when unique_violation then  -- another session was quicker
-      perform jobs_internal.refuse_taken_key(v_job);
-  end;
+  if jobs_internal.forgive_parents(retry.id) then
+    v_due_at := 'infinity';  -- it still waits for others
+  end if;
+  if not jobs_internal.relive(v_job, v_due_at) then
+    perform jobs_internal.refuse_taken_key(v_job);  -- another session was quicker
+  end if;
+  perform jobs_internal.note_change(retry.id);
   if v_due_at <= clock_timestamp() then
     perform jobs_internal.enter_lane(retry.id);
   else
@@ -115,6 +105,13 @@ begin
     return v_job.state;
   end if;
   perform jobs_internal.charge_hurry(v_job.owner);
+  if v_job.due_at = 'infinity' and exists (select from jobs_internal.dependency as d
+      where d.child = run_now.id) then
+    update jobs_internal.job as j set run_at = least(j.run_at, now()) where j.id = run_now.id;
+    perform jobs_internal.record_control('run_now', run_now.id, v_job.owner,
+        jsonb_build_object('run_at', v_job.run_at), '{"run_at": "now"}');
+    return 'scheduled';  -- it still waits for other jobs
+  end if;
   update jobs_internal.job as j set due_at = now() where j.id = run_now.id;
   perform jobs_internal.enter_lane(run_now.id),
     jobs_internal.record_control('run_now', run_now.id, v_job.owner,

@@ -154,6 +154,11 @@ begin
       where s.owner = m.old;
     update jobs_internal.schedule as s set owner = m.new from unnest(v_via, v_new) as m(via, new)
       where s.owner = m.via;
+    update jobs_internal.dependency as d set owner = m.new from unnest(v_old, v_new) as m(old, new)
+      where d.owner = m.old;
+    update jobs_internal.parent_event as e set owner = m.new
+      from unnest(v_old, v_new) as m(old, new) where e.owner = m.old;
+    delete from jobs_internal.follower;
     update jobs_internal.operation as o set owner = m.new from unnest(v_old, v_new) as m(old, new)
       where o.owner = m.old;
     update jobs_internal.attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new)

@@ -33,6 +33,11 @@ begin
         then format('the option "%s" must be a JSON %s, not %s', v_given.key,
           case v_option.type when 'text' then 'string' else v_option.type end,
             jsonb_typeof(v_given.value))
+      when v_given.key = 'after' then jobs_internal.wrong_parents(v_given.value)
+      when v_given.key = 'after_state' and v_given.text not in ('succeeded', 'failed', 'finished')
+        then 'the option "after_state" must be succeeded, failed or finished'
+      when v_given.key = 'after_state' and not p_options ? 'after'
+        then 'the option "after_state" says nothing without "after"'
       when v_option.type = 'array' and (jsonb_array_length(v_given.value) > 20 or exists (
           select from jsonb_array_elements(v_given.value) as e where jsonb_typeof(e) <> 'string'))
         then format('the option "%s" must be an array of up to 20 strings', v_given.key)

@@ -179,7 +179,16 @@ begin
   if found then
     return;
   end if;
-  if p_job.due_at > v_now and p_job.snoozes > 0 and p_job.error is null then
+  return query select a.n, a.code, a.reason, p_job.created_at, null::timestamptz, null::integer[],
+      a.jobs, a.remedy
+    from jobs_internal.awaited_jobs(p_job) as a;
+  if found then
+    if p_job.run_at > v_now then
+      return query select 45, 'time', format('it is not due before %s',
+          p_job.run_at::timestamptz(0)),
+        null::timestamptz, null::timestamptz, null::integer[], null::bigint[], null::text;
+    end if;
+  elsif p_job.due_at > v_now and p_job.snoozes > 0 and p_job.error is null then
     return query select 42, 'snoozed',
       format('its function said that it comes back at %s; it has done so %s',
         p_job.due_at::timestamptz(0), jobs_internal.counted(p_job.snoozes, 'time')),

@@ -75,7 +75,7 @@ end;
 -- p_state: what they end in; p_pid: the session that ran them; p_results: how each ended.
 -- Returns: how many were finished, and for a supervisor's log per_task, [{task, job_ids, ms}].
 -- Writes: job, finished, attempt, log_line, statement, finished_attempt, finished_log_line,
--- finished_statement.
+-- finished_statement, parent_event.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -124,6 +124,13 @@ begin
     coalesce(sum(t.n), 0), bool_or(t.asked), min(t.bucket), bool_or(t.task is null)
   into per_task, finished, v_asked, v_bucket, v_statements
   from tasks as t;
+  -- A new statement, which sees what was committed up to the delete: docs/order.md.
+  if p_state <> 'in_doubt'
+    and (exists (select from jobs_internal.dependency as d where d.parent = any (v_ids))
+      or current_setting('transaction_isolation') <> 'read committed')
+  then
+    perform jobs_internal.note_ends(v_ids, p_state);
+  end if;
   -- Not those that succeeded at once and said nothing: nearly all.
   if v_statements then
     update jobs_internal.operation as o
@@ -146,10 +153,37 @@ begin
     perform jobs_internal.notify_of_end(f.options, f.id, f.state,
         jobs_internal.task_name(f.id, f.call_template_id))
     from jobs_internal.finished as f
-    where f.id = any (v_ids) and f.options is not null
+    where f.id = any (v_ids) and f.options ? 'notify'
     order by f.id;
   end if;
   perform jobs_internal.wake_for_ends(v_ids);
+end
+$$;
+
+-- Have a finished job live again, scheduled for p_due_at. False, and nothing is done: another
+-- unfinished job has its unique_key. The caller has locked its row.
+-- Writes: job, finished; see restore_attempts.
+create or replace function jobs_internal.relive(p_job jobs_internal.finished, p_due_at timestamptz)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id, attempt,
+      max_attempts, run_at, due_at, created_at, timeout, publication_id, enqueued_by, unique_key,
+      args, settings, note, options, error)
+  values (p_job.id, p_job.queue_id, p_job.owner, p_job.priority, 'scheduled',
+    p_job.call_template_id, p_job.attempt, greatest(p_job.max_attempts, p_job.attempt + 1),
+    p_job.run_at, p_due_at, p_job.created_at, p_job.timeout, p_job.publication_id,
+    p_job.enqueued_by, p_job.unique_key, p_job.args, p_job.settings, p_job.note, p_job.options,
+    p_job.error)
+  on conflict do nothing;
+  if not found then
+    return false;
+  end if;
+  perform jobs_internal.restore_attempts(p_job.id, p_job.bucket);
+  delete from jobs_internal.finished as f where f.id = p_job.id and f.bucket = p_job.bucket;
+  return true;
 end
 $$;
 

@@ -36,6 +36,7 @@ begin
       when 'lanes_ahead' then perform jobs_internal.make_lanes_ahead(true);
       when 'deadlines' then perform jobs_internal.cancel_late_jobs();
       when 'schedules' then perform jobs_internal.fire_schedules();
+      when 'follow' then perform jobs_internal.follow();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
         v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);
@@ -103,6 +104,10 @@ begin
   if exists (select from jobs_internal.job_deadline as d where d.at < clock_timestamp()) then
     perform jobs_internal.do_part('deadlines');
   end if;
+  if exists (select from jobs_internal.parent_event) then
+    perform jobs_internal.do_part('follow');
+  end if;
+  v_must_poll := v_must_poll or exists (select from jobs_internal.parent_event);
   if not v_paused then
     perform jobs_internal.do_part('clock'), jobs_internal.do_part('schedules');
     v_dispatched := coalesce(jobs_internal.do_part('dispatch')::integer, 0);
@@ -183,6 +188,7 @@ begin
     and asleep <> p_asleep;
   return p_asleep and (exists (select from jobs_internal.first_due() as f
         where f.due_at <= clock_timestamp())
+    or exists (select from jobs_internal.parent_event)
     or jobs_internal.next_schedule_at() <= clock_timestamp()
       and not (select s.paused from jobs_internal.switch as s)
     or exists (select from jobs_internal.session_demand() as w

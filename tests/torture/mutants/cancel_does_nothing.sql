@@ -1,6 +1,6 @@
 -- A cancel of a job that runs says that it is being cancelled, and tells no session.
 
--- Replaces jobs_internal.cancel, md5 b94be0e3fa0746e1a29c7f26809147a3.
+-- Replaces jobs_internal.cancel, md5 51770eaa0ce048f42d097430652ad2eb.
 create or replace function jobs_internal.cancel(id bigint)
 returns text
 language plpgsql volatile security definer
@@ -32,6 +32,7 @@ begin
         and f.state = 'in_doubt') then
       update jobs_internal.finished as f set state = 'cancelled' where f.id = cancel.id
         and f.state = 'in_doubt';
+      perform jobs_internal.note_change(cancel.id), jobs_internal.wake(null);
       perform jobs_internal.notify_of_end(f.options, f.id, f.state,
           jobs_internal.task_name(f.id, f.call_template_id))
       from jobs_internal.finished as f where f.id = cancel.id and f.options is not null;

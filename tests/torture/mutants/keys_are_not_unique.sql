@@ -1,6 +1,6 @@
 -- A unique_key keeps no second job away.
 
--- Replaces jobs_internal.store_job, md5 aeff36b8c0806f4497ba51c93ee23df6.
+-- Replaces jobs_internal.store_job, md5 a0132cb397cc06efd96300b33af74840.
 create or replace function jobs_internal.store_job(
   p_template_id integer,
   p_args jsonb,
@@ -31,6 +31,8 @@ declare
   v_options jsonb;
   v_reuse_for interval;
   v_reused bigint;
+  v_after record;
+  v_due_at timestamptz;
   v_cursor refcursor;
 begin
   -- This function is in the way of every enqueue: what it needs in the common case stands here, and
@@ -85,6 +87,10 @@ begin
         return;
       end if;
     end if;
+    if v_options ? 'after' then
+      v_after := jobs_internal.unmet_parents(v_options);
+      v_due_at := case when v_after.parents is not null then 'infinity'::timestamptz end;
+    end if;
   end if;
   if v.limited then
     if p_unique_key is null or not exists (select from jobs_internal.job as j
@@ -97,6 +103,7 @@ begin
       v_due := v_run_at <= clock_timestamp();
     end if;
   end if;
+  v_due := v_due and v_due_at is null;
   created := true;
   job_id := nextval('jobs_internal.job_id_seq');
   if p_unique_key is null and v_due and v.lane_id is not null then
@@ -142,7 +149,7 @@ begin
           max_attempts, run_at, due_at, created_at, timeout,
         args, settings, note, options, unique_key)
       values (job_id, v.queue_id, v.owner, v.priority, 'scheduled', p_template_id, v.max_attempts,
-          v_run_at, v_run_at, now(), v.timeout,
+          v_run_at, coalesce(v_due_at, v_run_at), now(), v.timeout,
         p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'), v_options, p_unique_key)
       on conflict do nothing;
       exit when found;
@@ -162,6 +169,10 @@ begin
         created := false;
         return;
       end if;
+    end if;
+    if v_due_at is not null then
+      perform jobs_internal.add_dependencies(array[job_id], v.owner, v_after.wants,
+          v_after.parents, v_after.looks);
     end if;
     if v_due and v.lane_id is not null then
       v_msg_id := pgmq.send(v.pgmq_queue, jsonb_build_object('job', job_id), null::jsonb,

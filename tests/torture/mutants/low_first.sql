@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 21e81d687ba94f17543d029b5dbdf21a.
+-- Replaces jobs_internal.claim, md5 50c7edb710cac3f7f38c22192e9faeee.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -23,6 +23,7 @@ declare
   v_scan_start bigint;
   v_began timestamptz;
   v_waits_for integer;
+  v_followed boolean := false;
 begin
   if v_session.schema_version is distinct from jobs_internal.schema_version() then
     perform jobs_internal.assert_version(v_session.schema_version);
@@ -33,6 +34,10 @@ begin
     v_now := clock_timestamp();  -- what was given back is due for us too
   end if;
   v_claim.waiting := false;
+  if exists (select from jobs_internal.parent_event as e where e.owner = v_session.owner) then
+    v_followed := jobs_internal.follow_mine(v_session.owner);
+    v_now := clock_timestamp();  -- what has become due is due for us too
+  end if;
   perform jobs_internal.wake_lanes(v_session.owner);
   -- An owner that has become privileged meanwhile gets no other job: it would run with rights that
   -- no administrator has admitted.
@@ -130,7 +135,8 @@ begin
       end loop;
       if v_claim.msg_ids is not null then
         v_claim.lane_id := v_lane.id;
-        v_claim.full_up := cardinality(v_claim.msg_ids) >= v_limit;
+        -- after jobs that others waited for, more may come at once
+        v_claim.full_up := v_followed or cardinality(v_claim.msg_ids) >= v_limit;
         update jobs_internal.lane set served_at = v_now
         where id = (select l.id from jobs_internal.lane as l
             where l.id = v_lane.id for no key update skip locked);

@@ -1,6 +1,6 @@
 -- The upkeep does not vacuum the hot tables.
 
--- Replaces jobs_internal.do_part, md5 74da48a68a15ada67565974f13f16969.
+-- Replaces jobs_internal.do_part, md5 588cb6bfa1b8f16e29584165896b8fa9.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -32,6 +32,7 @@ begin
       when 'lanes_ahead' then perform jobs_internal.make_lanes_ahead(true);
       when 'deadlines' then perform jobs_internal.cancel_late_jobs();
       when 'schedules' then perform jobs_internal.fire_schedules();
+      when 'follow' then perform jobs_internal.follow();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
         v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);

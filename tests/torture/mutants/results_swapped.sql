@@ -1,6 +1,6 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 6348627e699176691903a307d76c56f3.
+-- Replaces jobs_internal.archive_jobs, md5 029e60c101ecab10bb7d60a6e0f24983.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -50,6 +50,13 @@ begin
     coalesce(sum(t.n), 0), bool_or(t.asked), min(t.bucket), bool_or(t.task is null)
   into per_task, finished, v_asked, v_bucket, v_statements
   from tasks as t;
+  -- A new statement, which sees what was committed up to the delete: docs/order.md.
+  if p_state <> 'in_doubt'
+    and (exists (select from jobs_internal.dependency as d where d.parent = any (v_ids))
+      or current_setting('transaction_isolation') <> 'read committed')
+  then
+    perform jobs_internal.note_ends(v_ids, p_state);
+  end if;
   -- Not those that succeeded at once and said nothing: nearly all.
   if v_statements then
     update jobs_internal.operation as o
@@ -72,7 +79,7 @@ begin
     perform jobs_internal.notify_of_end(f.options, f.id, f.state,
         jobs_internal.task_name(f.id, f.call_template_id))
     from jobs_internal.finished as f
-    where f.id = any (v_ids) and f.options is not null
+    where f.id = any (v_ids) and f.options ? 'notify'
     order by f.id;
   end if;
   perform jobs_internal.wake_for_ends(v_ids);

@@ -88,7 +88,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.do_part, md5 74da48a68a15ada67565974f13f16969.
+-- Replaces jobs_internal.do_part, md5 588cb6bfa1b8f16e29584165896b8fa9.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -120,6 +120,7 @@ begin
       when 'lanes_ahead' then perform jobs_internal.make_lanes_ahead(true);
       when 'deadlines' then perform jobs_internal.cancel_late_jobs();
       when 'schedules' then perform jobs_internal.fire_schedules();
+      when 'follow' then perform jobs_internal.follow();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
         v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);
@@ -165,7 +166,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.claim, md5 21e81d687ba94f17543d029b5dbdf21a.
+-- Replaces jobs_internal.claim, md5 50c7edb710cac3f7f38c22192e9faeee.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -188,6 +189,7 @@ declare
   v_scan_start bigint;
   v_began timestamptz;
   v_waits_for integer;
+  v_followed boolean := false;
 begin
   if v_session.schema_version is distinct from jobs_internal.schema_version() then
     perform jobs_internal.assert_version(v_session.schema_version);
@@ -198,6 +200,10 @@ begin
     v_now := clock_timestamp();  -- what was given back is due for us too
   end if;
   v_claim.waiting := false;
+  if exists (select from jobs_internal.parent_event as e where e.owner = v_session.owner) then
+    v_followed := jobs_internal.follow_mine(v_session.owner);
+    v_now := clock_timestamp();  -- what has become due is due for us too
+  end if;
   perform jobs_internal.wake_lanes(v_session.owner);
   -- An owner that has become privileged meanwhile gets no other job: it would run with rights that
   -- no administrator has admitted.
@@ -295,7 +301,8 @@ begin
       end loop;
       if v_claim.msg_ids is not null then
         v_claim.lane_id := v_lane.id;
-        v_claim.full_up := cardinality(v_claim.msg_ids) >= v_limit;
+        -- after jobs that others waited for, more may come at once
+        v_claim.full_up := v_followed or cardinality(v_claim.msg_ids) >= v_limit;
         update jobs_internal.lane set served_at = v_now
         where id = (select l.id from jobs_internal.lane as l
             where l.id = v_lane.id for no key update skip locked);

@@ -1,0 +1,170 @@
+-- Jobs that are cancelled because one that they waited for did not end as wanted, and that come
+-- back when it can after all.
+
+-- Why a job is cancelled for a parent.
+create or replace function jobs_internal.parent_error(p_child bigint, p_parent bigint, p_state text)
+returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select jobs_internal.error_object('PW105',
+    case p_state
+      when 'succeeded' then format('job %s, whose failure it waited for, has succeeded', p_parent)
+      when 'gone' then format('job %s, which it waited for, is not known any more', p_parent)
+      else format('job %s, which it waited for, %s', p_parent,
+          case p_state when 'cancelled' then 'was cancelled' else 'has failed' end) end,
+    'It was not started.',
+    case when p_state in ('failed', 'cancelled')
+      then format('select jobs.retry(%s) brings it back too; select jobs.retry(%s) runs it all the '
+        'same.', p_parent, p_child)
+      else format('select jobs.retry(%s) runs it all the same.', p_child) end);
+end;
+
+-- Cancel children that have a broken dependency, and all that wait for their success, one after the
+-- other: up to 5,000 dependencies, for the others events are left. The caller has locked the
+-- children. p_parents, p_states: what is known of parents.
+-- Locks: job (skip locked). Writes: dependency, parent_event, stop_request, outbox; see
+-- archive_jobs.
+create or replace function jobs_internal.cancel_children(p_owner oid, p_children bigint[],
+    p_parents bigint[], p_states text[])
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set enable_hashjoin = off
+set enable_material = off
+set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_from bigint[];  -- of each dependency that does it: the parent, the child
+  v_to bigint[];
+  v_children bigint[];
+  v_locked bigint[];
+begin
+  with recursive chain (parent, child) as (
+    select d.parent, d.child
+    from unnest(p_children) as c(id)
+    join jobs_internal.dependency as d on d.child = c.id and d.broken
+    union
+    select d.parent, d.child
+    from chain as c
+    join jobs_internal.dependency as d on d.parent = c.child and d.wants = 0
+      and d.owner = p_owner and not d.broken
+    join jobs_internal.job as j on j.id = d.child and not isfinite(j.due_at)
+  )
+  select array_agg(c.parent), array_agg(c.child) into v_from, v_to
+  from (select r.parent, r.child from chain as r limit 5000) as c;
+  v_children := array(select distinct c from unnest(v_to) as c);
+  v_locked := array(
+    select j.id from jobs_internal.job as j where j.id = any (v_children) and not isfinite(j.due_at)
+    order by j.id for update skip locked);
+  if cardinality(v_locked) < cardinality(v_children) then
+    -- A person has one of them just now: those behind it wait for what becomes of it.
+    v_locked := p_children;
+  else
+    update jobs_internal.dependency as d set broken = true
+    from unnest(v_from, v_to) as u(parent, child)
+    where d.parent = u.parent and d.child = u.child and not d.broken;
+  end if;
+  perform jobs_internal.archive_children(p_owner, v_locked, v_from, v_to, p_parents, p_states);
+end
+$$;
+
+-- The end of those jobs: archived, and told to the log. p_from, p_to: the dependencies that do it.
+create or replace function jobs_internal.archive_children(p_owner oid, p_jobs bigint[],
+    p_from bigint[], p_to bigint[], p_parents bigint[], p_states text[])
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set enable_hashjoin = on
+set enable_material = on
+set enable_bitmapscan = off
+as $$
+declare
+  v_queue integer;
+  v record;
+  v_results jobs_internal.attempt_result[];
+  v_result jobs_internal.attempt_result;  -- of no attempt: they never ran
+  v_told jsonb;
+begin
+  delete from jobs_internal.stop_request as x using unnest(p_jobs) as c(id) where x.job_id = c.id;
+  -- archive_jobs joins its jobs with its results, which is a loop: a few at a time.
+  for v_queue, v_results, v_told in
+    select s.queue_id, array_agg(s.result), jsonb_agg(s.told)
+    from (
+      select j.queue_id,
+        (row_number() over (partition by j.queue_id order by j.id) - 1) / 200 as slice,
+        row(j.id, j.attempt, null, null, clock_timestamp(), null, null,
+          jobs_internal.parent_error(j.id, w.parent, w.state),
+          null, null, null, null, null, null, null, null, null, null, null, null)
+          ::jobs_internal.attempt_result as result,
+        jsonb_build_object('job_id', j.id, 'task',
+          coalesce(k.task, jobs_internal.task_name(j.id, null)), 'attempt', j.attempt,
+          'max_attempts', j.max_attempts, 'outcome', 'cancelled', 'state', 'cancelled',
+          'retry_at', null, 'ms', null, 'error', null, 'note',
+          case when j.note is null then '{}' else jobs_internal.brief_note(j.note) end) as told
+      from unnest(p_jobs) as c(id)
+      join jobs_internal.job as j on j.id = c.id
+      left join jobs_internal.call_template as k on k.id = j.call_template_id
+      join (
+        select distinct on (u.child) u.child, u.parent,
+          case when s.state in ('alive', 'busy') then 'cancelled'
+            else coalesce(s.state, 'cancelled') end as state
+        from unnest(p_from, p_to) as u(parent, child)
+        left join unnest(p_parents, p_states) as s(parent, state) on s.parent = u.parent
+        order by u.child, u.parent
+      ) as w on w.child = j.id
+    ) as s
+    group by s.queue_id, s.slice
+    order by s.queue_id, s.slice
+  loop
+    perform jobs_internal.archive_jobs(v_queue, p_owner, 'scheduled', 0, 'cancelled', null,
+        v_results);
+    perform jobs_internal.put_in_outbox(v_queue, p_owner, null, pg_backend_pid(), null, v_told);
+  end loop;
+  -- Of their own children those that were cancelled here need no event.
+  delete from jobs_internal.parent_event as e
+  using unnest(p_jobs) as c(id)
+  where e.parent = c.id and e.owner = p_owner
+    and not exists (select from jobs_internal.dependency as d
+      where d.parent = c.id and d.owner = p_owner and not d.broken
+      offset 0);  -- asked for each: it is no join
+end
+$$;
+
+-- Bring back those of the jobs that were cancelled for a parent and have no broken dependency any
+-- more; they wait, until follow_once finds that they need not. The caller has locked their rows of
+-- finished. One whose queue was dropped, or whose unique_key another job has now, stays as it is.
+-- Returns those that came back. Writes: parent_event; see relive.
+create or replace function jobs_internal.bring_back(p_jobs bigint[])
+returns bigint[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_job jobs_internal.finished;
+  v_back bigint[] := '{}';
+begin
+  for v_job in
+    select f.* from jobs_internal.finished as f
+    where f.id = any (p_jobs) and f.state = 'cancelled' and f.error ->> 'sqlstate' = 'PW105'
+      and not exists (select from jobs_internal.dependency as d where d.child = f.id and d.broken)
+      and exists (select from jobs_internal.queue as q where q.id = f.queue_id
+        and q.dropped_at is null)
+    order by f.id
+  loop
+    if jobs_internal.relive(v_job, 'infinity') then
+      v_back := v_back || v_job.id;
+      insert into jobs_internal.parent_event (parent, owner)
+      select distinct d.parent, d.owner from jobs_internal.dependency as d
+      where d.parent = v_job.id;
+    end if;
+  end loop;
+  return v_back;
+end
+$$;
