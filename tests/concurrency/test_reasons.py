@@ -41,12 +41,12 @@ def supervised(database: Database) -> int:
     )
 
 
-def queued(database: Database) -> int:
+def queued(database: Database, **options: Any) -> int:
     """Have a job in its lane, with a supervisor there and nothing in the way."""
     put(database, "app.note", {"n": 0})
     database.drain()
     supervised(database)
-    return put(database, "app.note", {"n": 1})
+    return put(database, "app.note", {"n": 1}, options=Jsonb(options))
 
 
 @contextmanager
@@ -134,6 +134,25 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     run_the_remedy(database, explain(database, other)["remedy"], "app")
     assert state(database, parent) in ("scheduled", "queued")
     assert state(database, job) == "succeeded"
+
+
+@case("snoozed")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    database.run(
+        "create function app.nap() returns void language plpgsql as"
+        " $$ begin perform jobs.snooze('1 hour'); end $$"
+    )
+    job = put(database, "app.nap")
+    database.drain()
+    supervised(database)
+    yield job, "app", {"state": "scheduled", "waits_for": "the end of its snooze"}
+
+
+@case("deadline")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database, deadline="2100-01-01T00:00:00Z")
+    database.admin("update jobs_internal.job_deadline set at = now() - interval '1 second'")
+    yield job, "app", {"state": "queued"}
 
 
 @case("retry")

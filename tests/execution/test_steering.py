@@ -39,7 +39,8 @@ def test_retry_delays_grow_with_jitter_up_to_the_cap(database: Database) -> None
         " where q.id = %s",
         [job],
     )[0]
-    assert 6 <= (due - ended).total_seconds() < 11
+    # the view shows whole seconds
+    assert 5 < (due - ended).total_seconds() < 11
     assert state(database, job) == "scheduled"
     # What waits for its time is in no pgmq queue.
     (lane,) = database.admin("select pgmq_queue from jobs_internal.lane")[0]

@@ -1,25 +1,6 @@
 -- Jobs that are cancelled because one that they waited for did not end as wanted, and that come
 -- back when it can after all.
 
--- Why a job is cancelled for a parent.
-create or replace function jobs_internal.parent_error(p_child bigint, p_parent bigint, p_state text)
-returns jsonb
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select jobs_internal.error_object('PW105',
-    case p_state
-      when 'succeeded' then format('job %s, whose failure it waited for, has succeeded', p_parent)
-      when 'gone' then format('job %s, which it waited for, is not known any more', p_parent)
-      else format('job %s, which it waited for, %s', p_parent,
-          case p_state when 'cancelled' then 'was cancelled' else 'has failed' end) end,
-    'It was not started.',
-    case when p_state in ('failed', 'cancelled')
-      then format('select jobs.retry(%s) brings it back too; select jobs.retry(%s) runs it all the '
-        'same.', p_parent, p_child)
-      else format('select jobs.retry(%s) runs it all the same.', p_child) end);
-end;
-
 -- Cancel children that have a broken dependency, and all that wait for their success, one after the
 -- other: up to 5,000 dependencies, for the others events are left. The caller has locked the
 -- children. p_parents, p_states: what is known of parents.
@@ -50,9 +31,12 @@ begin
     union
     select d.parent, d.child
     from chain as c
-    join jobs_internal.dependency as d on d.parent = c.child and d.wants = 0
-      and d.owner = p_owner and not d.broken
-    join jobs_internal.job as j on j.id = d.child and not isfinite(j.due_at)
+    cross join lateral (
+      select o.parent, o.child from jobs_internal.dependency as o
+      where o.parent = c.child and o.wants = 0 and o.owner = p_owner and not o.broken
+        and (select not isfinite(j.due_at) from jobs_internal.job as j where j.id = o.child)
+      offset 0  -- looked up for each: a join would begin with all jobs
+    ) as d
   )
   select array_agg(c.parent), array_agg(c.child) into v_from, v_to
   from (select r.parent, r.child from chain as r limit 5000) as c;
@@ -63,6 +47,8 @@ begin
   if cardinality(v_locked) < cardinality(v_children) then
     -- A person has one of them just now: those behind it wait for what becomes of it.
     v_locked := p_children;
+    select array_agg(u.parent), array_agg(u.child) into v_from, v_to
+    from unnest(v_from, v_to) as u(parent, child) where u.child = any (p_children);
   else
     update jobs_internal.dependency as d set broken = true
     from unnest(v_from, v_to) as u(parent, child)
@@ -72,7 +58,8 @@ begin
 end
 $$;
 
--- The end of those jobs: archived, and told to the log. p_from, p_to: the dependencies that do it.
+-- The end of those jobs: archived, and told to the log. p_from, p_to: the dependencies that do it,
+-- one at least of each.
 create or replace function jobs_internal.archive_children(p_owner oid, p_jobs bigint[],
     p_from bigint[], p_to bigint[], p_parents bigint[], p_states text[])
 returns void
@@ -86,10 +73,10 @@ set enable_bitmapscan = off
 as $$
 declare
   v_queue integer;
-  v record;
-  v_results jobs_internal.attempt_result[];
-  v_result jobs_internal.attempt_result;  -- of no attempt: they never ran
+  v_results jobs_internal.attempt_result[];  -- of no attempt: they never ran
   v_told jsonb;
+  v_before bigint := coalesce((select max(e.id) from jobs_internal.parent_event as e
+    where e.owner = p_owner), 0);
 begin
   delete from jobs_internal.stop_request as x using unnest(p_jobs) as c(id) where x.job_id = c.id;
   -- archive_jobs joins its jobs with its results, which is a loop: a few at a time.
@@ -99,25 +86,35 @@ begin
       select j.queue_id,
         (row_number() over (partition by j.queue_id order by j.id) - 1) / 200 as slice,
         row(j.id, j.attempt, null, null, clock_timestamp(), null, null,
-          jobs_internal.parent_error(j.id, w.parent, w.state),
+          -- as error_object, which is a call for each
+          jsonb_build_object('sqlstate', 'PW105', 'message', format(w.message, w.parent),
+            'detail', 'It was not started.', 'hint', format(w.hint, j.id, w.parent),
+            'context', null),
           null, null, null, null, null, null, null, null, null, null, null, null)
           ::jobs_internal.attempt_result as result,
         jsonb_build_object('job_id', j.id, 'task',
-          coalesce(k.task, jobs_internal.task_name(j.id, null)), 'attempt', j.attempt,
+          coalesce((select k.task from jobs_internal.call_template as k
+              where k.id = j.call_template_id), jobs_internal.task_name(j.id, null)),
+          'attempt', j.attempt,
           'max_attempts', j.max_attempts, 'outcome', 'cancelled', 'state', 'cancelled',
           'retry_at', null, 'ms', null, 'error', null, 'note',
           case when j.note is null then '{}' else jobs_internal.brief_note(j.note) end) as told
-      from unnest(p_jobs) as c(id)
-      join jobs_internal.job as j on j.id = c.id
-      left join jobs_internal.call_template as k on k.id = j.call_template_id
-      join (
+      from (
         select distinct on (u.child) u.child, u.parent,
-          case when s.state in ('alive', 'busy') then 'cancelled'
-            else coalesce(s.state, 'cancelled') end as state
+          case s.state
+            when 'succeeded' then 'job %s, whose failure it waited for, has succeeded'
+            when 'gone' then 'job %s, which it waited for, is not known any more'
+            when 'failed' then 'job %s, which it waited for, has failed'
+            else 'job %s, which it waited for, was cancelled' end as message,
+          case when s.state in ('succeeded', 'gone') then ''
+            else 'select jobs.retry(%2$s) brings it back too; ' end
+            || 'select jobs.retry(%1$s) runs it all the same.' as hint
         from unnest(p_from, p_to) as u(parent, child)
         left join unnest(p_parents, p_states) as s(parent, state) on s.parent = u.parent
         order by u.child, u.parent
-      ) as w on w.child = j.id
+      ) as w
+      cross join lateral (
+        select l.* from jobs_internal.job as l where l.id = w.child offset 0) as j
     ) as s
     group by s.queue_id, s.slice
     order by s.queue_id, s.slice
@@ -126,13 +123,11 @@ begin
         v_results);
     perform jobs_internal.put_in_outbox(v_queue, p_owner, null, pg_backend_pid(), null, v_told);
   end loop;
-  -- Of their own children those that were cancelled here need no event.
+  -- None is needed where all that waited are cancelled already.
   delete from jobs_internal.parent_event as e
-  using unnest(p_jobs) as c(id)
-  where e.parent = c.id and e.owner = p_owner
-    and not exists (select from jobs_internal.dependency as d
-      where d.parent = c.id and d.owner = p_owner and not d.broken
-      offset 0);  -- asked for each: it is no join
+  where e.owner = p_owner and e.id > v_before and e.state = 'cancelled'
+    and not (select exists (select from jobs_internal.dependency as d
+      where d.parent = e.parent and d.owner = p_owner and not (d.broken and d.wants = 0)));
 end
 $$;
 

@@ -198,8 +198,9 @@ begin
     more := cardinality(v_to) = v_limit and changed > 0 or found;
     v_broken := array(
       select c from unnest(v_children.live) as c
-      where exists (select from jobs_internal.dependency as d where d.child = c and d.broken)
-        and exists (select from jobs_internal.job as j where j.id = c and not isfinite(j.due_at)));
+      -- asked for each: a join might begin with all jobs
+      where (select bool_or(d.broken) from jobs_internal.dependency as d where d.child = c)
+        and (select not isfinite(j.due_at) from jobs_internal.job as j where j.id = c));
     if v_broken <> '{}' then
       perform jobs_internal.cancel_children(p_owner, v_broken, v_parents, v_states);
     end if;

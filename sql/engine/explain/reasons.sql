@@ -223,7 +223,10 @@ begin
         null::text
     from jobs_internal.server as s;
   end if;
-  if not v_hindered and p_job.crashes = 0 and (p_job.due_at is null or p_job.due_at <= v_now) then
+  if not v_hindered and p_job.crashes = 0 and (p_job.due_at is null or p_job.due_at <= v_now)
+    and not exists (select from jobs_internal.job_deadline as d
+      where d.job_id = p_job.id and d.at < v_now)
+  then
     return query select 160, 'turn', t.reason, null::timestamptz, t.until, t.pids, t.jobs,
       null::text from jobs_internal.turn_of(p_job) as t;
   end if;
