@@ -474,6 +474,33 @@ def test_what_belongs_to_owners_follows_their_names(
     assert copy.job(job, role="bob")["enqueued_by"] == "bob"
 
 
+def test_what_waits_and_what_is_reused_stays_with_its_owner(
+    original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database]
+) -> None:
+    """A job waits for the same one as before, and a result is that of no other owner."""
+    fresh = """select jobs.enqueue('pg_catalog.now', options => '{"reuse_for": "1 day"}')"""
+    result = original.value(fresh, role="ann")
+    original.drain(role="ann")
+    parent = original.value(
+        "select jobs.enqueue('pg_catalog.now', run_at => '2099-01-01')", role="ann"
+    )
+    child = original.value(
+        "select jobs.enqueue('pg_catalog.now', options => jsonb_build_object('after', array[%s]))",
+        [parent],
+        role="ann",
+    )
+    original.admin("select jobs_internal.maintain()")
+    copy = copies(original, "custom", elsewhere)
+    copy.run("select jobs.reconcile()", role="operator")
+
+    assert copy.value(fresh, role="bob") != result
+    assert copy.value(fresh, role="ann") == result
+    copy.run("select jobs.run_now(%s)", [parent], role="ann")
+    copy.drain(role="ann")
+    copy.drain(role="ann")
+    assert [copy.job(one, role="ann")["state"] for one in (parent, child)] == ["succeeded"] * 2
+
+
 def test_operations_of_another_database(
     original: Database, elsewhere: Server, copies: Callable[[Database, str, Server], Database]
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from psycopg import Connection
+from psycopg.types.json import Jsonb
 from stage import make_lane, put, put_sql
 from support import Database, Row, wait_until
 
@@ -138,6 +139,20 @@ def test_a_job_that_finds_no_slot_for_its_child_rings(database: Database, sleepe
     )
     assert database.job(job)["state"] == "scheduled"
     assert sleeper.rung()
+
+
+@pytest.mark.parametrize("waited_for", [True, False])
+def test_an_end_that_others_wait_for_rings(
+    database: Database, sleeper: Sleeper, waited_for: bool
+) -> None:
+    job = put(database, "app.note", {"n": 1}, run_at="2099-01-01")
+    if waited_for:
+        put(database, "app.note", {"n": 2}, options=Jsonb({"after": [job]}))
+    sleeper.tick()
+    sleeper.sleep()
+    sleeper.rung()
+    assert database.value("select jobs.cancel(%s)", [job]) == "cancelled"
+    assert sleeper.rung() == waited_for
 
 
 @pytest.mark.parametrize("of_a_schedule", [True, False])

@@ -190,7 +190,7 @@ def test_a_cancel_by_hand_wins_by_being_first(database: Database) -> None:
     assert not counts(database, job)
 
 
-def test_wait_running_of_one_with_a_deadline(database: Database) -> None:
+def test_an_interrupted_job_has_not_begun(database: Database) -> None:
     """An interruption charges nothing, and undoes all: such a job has not begun."""
     with gate_shut(database):
         job = put(database, "app.gate", options=LATER)

@@ -7,6 +7,8 @@ from support import Database, sqlstate_of
 
 from .dependents import after, chain, error, follow, left, states, waits
 
+HEALTH = "select status, detail, remedy from jobs.health where \"check\" = 'dependencies'"
+
 
 def test_all_that_wait_are_cancelled_and_come_back(database: Database) -> None:
     """A tree with two ways to its end; what waits for any end runs."""
@@ -108,12 +110,37 @@ def test_a_parent_in_doubt_has_not_ended(database: Database) -> None:
     child = after(database, parent, wants="failed")
     follow(database)
     assert waits(database, child)
-    health = database.admin("select status from jobs.health where \"check\" = 'dependencies'")
-    assert health == [("warning",)]
+    ((status, detail, remedy),) = database.admin(HEALTH)
+    assert (status, detail) == ("warning", "jobs wait for 1 job that is in doubt")
+    assert "jobs.retry(id) or jobs.cancel(id)" in remedy
     assert database.value("select jobs.cancel(%s)", [parent]) == "cancelled"
     follow(database)
     database.drain()
     assert state(database, child) == "succeeded"
+
+
+def test_the_deadline_of_one_that_comes_back_counts(database: Database) -> None:
+    """The retry of a parent does not say that what waited for it may be late."""
+    parent = put(database, "app.stumble", {"n": 1, "times": 1}, max_attempts=1)
+    child = after(database, parent, options={"deadline": "2099-01-01T00:00:00Z"})
+    database.drain()
+    follow(database)
+    assert states(database, parent, child) == ["failed", "cancelled"]
+    database.run("select jobs.retry(%s)", [parent])
+    follow(database)
+    assert waits(database, child)
+    also = database.record("select also from jobs.explain(%s)", [child])["also"]
+    assert [one for one in also if "if it has not started by 2099-01-01" in one]
+
+
+def test_a_parent_without_a_time_is_told(database: Database) -> None:
+    parent = put(database, "app.note", {"n": 1}, run_at="infinity")
+    after(database, parent)
+    ((status, detail, remedy),) = database.admin(HEALTH)
+    assert (status, detail) == ("warning", "jobs wait for 1 job that has no time")
+    assert "jobs.run_now(id)" in remedy
+    database.run("select jobs.run_now(%s)", [parent])
+    assert [row[0] for row in database.admin(HEALTH)] == ["ok"]
 
 
 def test_other_kinds_of_jobs(database: Database) -> None:

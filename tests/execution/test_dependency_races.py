@@ -113,7 +113,6 @@ def test_a_parent_is_retried_while_its_failure_is_followed(database: Database) -
     database.drain()
     assert state(database, parent) == "failed"
     follow(database)
-    database.admin("update jobs_internal.dependency set broken = broken")
     assert states(database, *children) == ["cancelled"] * 3
     late = after(database, parent)
     with database.connect("postgres") as first, first.transaction():
@@ -142,6 +141,24 @@ def test_a_child_that_a_person_has_just_now(database: Database) -> None:
     database.drain()
     assert state(database, child) == "succeeded"
     assert left(database) == []
+
+
+def test_one_of_a_chain_that_a_person_has_just_now(database: Database) -> None:
+    """Those before it are cancelled at once, and it and those behind it when it is free."""
+    parent = put(database, "app.fail", max_attempts=1)
+    first, held, last = chain(database, parent, 3)
+    with database.connect("app") as line:
+        line.execute("begin")
+        line.execute("select jobs.cancel(%s)", [held])
+        database.drain()
+        follow(database)
+        assert states(database, parent, first) == ["failed", "cancelled"]
+        assert waits(database, held)
+        assert waits(database, last)
+        line.execute("rollback")
+    follow(database)
+    assert states(database, first, held, last) == ["cancelled"] * 3
+    assert database.admin("select item from jobs_internal.duty_failure") == []
 
 
 def test_a_running_parent_is_cancelled(database: Database) -> None:

@@ -103,6 +103,25 @@ def test_what_it_waits_for_and_what_waits_for_it(refreshed: tuple[Database, int,
             pass
 
 
+def test_the_latest_come_first_and_a_state_is_the_one_of_now(database: Database) -> None:
+    """Of those that wait, of those that have ended, and of one that was retried after its end."""
+    listed = "select id, state from jobs.operations"
+    failed = put_sql(database, "analyze app.missing", max_attempts=1)
+    database.drain()
+    ended = put_sql(database, "analyze app.ledger")
+    database.drain()
+    waiting = [put_sql(database, "analyze app.ledger") for _ in range(3)]
+    assert database.run(listed) == [
+        *((job, "queued") for job in reversed(waiting)),
+        (ended, "succeeded"),
+        (failed, "failed"),
+    ]
+    assert database.run(f"{listed} where state = 'failed'") == [(failed, "failed")]
+    database.run("select jobs.retry(%s)", [failed])
+    assert database.run(f"{listed} where state = 'failed'") == []
+    assert database.run(f"{listed} where id = %s", [failed]) != [(failed, "failed")]
+
+
 def test_after_its_end(database: Database) -> None:
     """What is left in the row, for its owner, for an operator and for another role."""
     database.run("create table app.items as select n from generate_series(1, 1000) as n")

@@ -48,6 +48,9 @@ def test_failures_pause_it(database: Database) -> None:
         fire(database, START + hour * HOUR)
         database.drain()
     assert len(runs(database)) == 2
+    assert database.run("select failed from jobs.schedule_list") == database.run(
+        "select failures_in_a_row from jobs.schedules"
+    )
     assert database.run("select paused, paused_by, failures_in_a_row from jobs.schedules") == [
         (True, "2 runs failed one after the other", 2)
     ]

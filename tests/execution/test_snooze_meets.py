@@ -167,16 +167,19 @@ def test_the_outbox_tells_it(database: Database) -> None:
     assert told[0]["retry_at"]
 
 
-def test_a_session_cannot_say_it_of_anotherjob_row(database: Database) -> None:
+def test_a_job_cannot_say_it_of_another_job(database: Database) -> None:
     """The setting names the job: what a job leaves by hand for another is none."""
     database.run(
         "create function app.forges(what text) returns void language plpgsql as $$ begin"
         " perform set_config('pyworker.snooze', what, false),"
         " set_config('pyworker.logged', 'on', false); end $$"
     )
+    first = put(database, "app.forges", {"what": "2 3600 keep"}, max_attempts=1)
+    assert first == 1
+    # job 2 and those behind it run in the same session, each after one that names it
     jobs = [
         put(database, "app.forges", {"what": what}, max_attempts=1)
-        for what in ("1 3600 keep", "999 3600 keep", "", "x", "NaN", "2 1e9 keep", "3 -1 undo")
+        for what in ("3 3600 undo", "999 3600 keep", "", "x", "NaN", "7 1e9 keep", "8 -1 undo")
     ]
     database.drain()
-    assert [state(database, job) for job in jobs[1:]] == ["succeeded"] * 6
+    assert [state(database, job) for job in (first, *jobs)] == ["succeeded"] * 8

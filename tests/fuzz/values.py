@@ -208,6 +208,8 @@ JOB_OPTIONS: Values = ARGS | either(
     '{"notify": ""}', '{"notify": {}}', '{"repeatable": true}', '{"repeatable": "true"}',
     '{"repeatable": false, "title": "x", "notify": "y"}', '{"done_when": "true"}',
     '{"done_when": ";"}', '{"done_when": ""}', '{"rollback": "select 1"}', '{"rollback": 1}',
+    '{"after": []}', '{"after": [1]}', '{"after": [9e99]}', '{"after": null}',
+    '{"after": [1], "after_state": 1}', '{"after_state": "failed"}', '{"after": [[1]]}',
     '{"no_such": 1}', '{"": ""}', '{"deadline": "2100-01-01"}', '{"deadline": "infinity"}',
     '{"deadline": "294276-12-31 23:59+00"}', '{"deadline": "4714-11-24 00:00+00 BC"}',
     '{"deadline": "x"}', '{"deadline": ""}', '{"deadline": 1}', '{"reuse_for": "1 day"}',

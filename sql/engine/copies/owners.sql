@@ -159,6 +159,8 @@ begin
     update jobs_internal.parent_event as e set owner = m.new
       from unnest(v_old, v_new) as m(old, new) where e.owner = m.old;
     delete from jobs_internal.follower;
+    update jobs_internal.fresh_result as r set owner = m.new
+      from unnest(v_old, v_new) as m(old, new) where r.owner = m.old;
     update jobs_internal.operation as o set owner = m.new from unnest(v_old, v_new) as m(old, new)
       where o.owner = m.old;
     update jobs_internal.attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new)

@@ -134,7 +134,8 @@ $$;
 -- Bring back those of the jobs that were cancelled for a parent and have no broken dependency any
 -- more; they wait, until follow_once finds that they need not. The caller has locked their rows of
 -- finished. One whose queue was dropped, or whose unique_key another job has now, stays as it is.
--- Returns those that came back. Writes: parent_event; see relive.
+-- Their deadlines count again. Returns those that came back. Writes: job_deadline, parent_event;
+-- see relive.
 create or replace function jobs_internal.bring_back(p_jobs bigint[])
 returns bigint[]
 language plpgsql volatile security definer
@@ -155,6 +156,11 @@ begin
   loop
     if jobs_internal.relive(v_job, 'infinity') then
       v_back := v_back || v_job.id;
+      -- no person said that it may be late
+      insert into jobs_internal.job_deadline (job_id, at)
+      select v_job.id, (v_job.options ->> 'deadline')::timestamptz
+      where v_job.options ? 'deadline'
+      on conflict do nothing;
       insert into jobs_internal.parent_event (parent, owner)
       select distinct d.parent, d.owner from jobs_internal.dependency as d
       where d.parent = v_job.id;

@@ -12,6 +12,10 @@ begin
   insert into jobs_internal.parent_event (parent, owner, state)
   select distinct d.parent, d.owner, p_state from jobs_internal.dependency as d
   where d.parent = any (p_jobs);
+  if found then
+    -- one that sleeps cannot know of it, and no session of the children's owner may be there
+    perform jobs_internal.wake(null);
+  end if;
   if current_setting('transaction_isolation') <> 'read committed' then
     -- It cannot see what was enqueued since its snapshot.
     insert into jobs_internal.parent_event (parent) select j from unnest(p_jobs) as j;

@@ -3,9 +3,10 @@
 -- A row of job_deadline says that the deadline counts; the option itself is kept for people. The
 -- row comes with the job, in the enqueuer's transaction, and goes in the commit in which the job
 -- ends, or in which a part of its work is kept (a step is done, a run that snoozed): such a job has
--- begun, and goes on. A retry by hand (jobs.retry) brings none back. Two look at it: the session
+-- begun, and goes on. A retry by hand (jobs.retry) brings none back; where a job comes back because
+-- one that it waited for does (bring_back), its deadline does too. Two look at it: the session
 -- that opens the job, in the transaction that would run it, and each round of a supervisor. Both
--- cancel, by cancel_waiting: the message first, then the job.
+-- cancel, by cancel_waiting; the round locks the job before, with skip locked.
 
 -- Store the deadline of new jobs of one call, in the enqueuer's transaction. p_run_at: not before,
 -- as asked for. Writes: job_deadline. Errors: PW029.
@@ -66,7 +67,8 @@ begin
 end
 $$;
 
--- Cancel a job that waits and whose deadline has passed. False: it runs, a session holds its
+-- Cancel a job that waits and whose deadline has passed, as the caller has found: the clock is not
+-- asked again, it may have been set back. False: it runs, a session holds its
 -- message, its deadline does not count any more, or an attempt of it ended unseen: what that did is
 -- asked for first. Locks, writes: as cancel_waiting.
 create or replace function jobs_internal.cancel_late(p_job bigint)
@@ -76,8 +78,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_job jobs_internal.job;
-  v_at timestamptz := (select d.at from jobs_internal.job_deadline as d where d.job_id = p_job
-    and d.at < clock_timestamp());
+  v_at timestamptz := (select d.at from jobs_internal.job_deadline as d where d.job_id = p_job);
 begin
   select j.* into v_job from jobs_internal.job as j where j.id = p_job;
   if v_at is null or v_job.id is null or v_job.verify then
@@ -88,7 +89,7 @@ begin
       case when v_job.error is null then 'It had not begun.'
         else format('Attempt %s had ended with %s: %s', greatest(v_job.attempt, 1),
             v_job.error ->> 'sqlstate', left(v_job.error ->> 'message', 500)) end,
-      'select jobs.retry(id) runs it all the same.'));
+      format('select jobs.retry(%s) runs it all the same.', p_job)));
 end
 $$;
 

@@ -58,7 +58,7 @@ begin
   select r.job_id, r.finished_at into v_job, v_finished_at
   from jobs_internal.fresh_result as r
   cross join lateral (select from jobs_internal.finished as f
-    where f.id = r.job_id and f.bucket = r.bucket offset 0) as f
+    where f.id = r.job_id and f.bucket = r.bucket and f.owner = p_owner offset 0) as f
   where r.owner = p_owner and r.queue_id = p_queue and r.key = p_key
     and r.finished_at > clock_timestamp() - p_within
   order by r.finished_at desc

@@ -63,11 +63,12 @@ begin
 end
 $$;
 
--- One round of a supervisor: fire schedules, dispatch, note the overdue, rescue; says what there is
--- to do. It waits for no row, object or advisory lock: skip locked and nowait wherever a row is
--- wanted. What has no such clause it waits for, up to the lock timeout of 50 ms each time: a table
--- that is locked as a whole, and a key that an open transaction has inserted (the unique key of a
--- schedule's job, the key of a lane). What fails of that is put off, so that it waits seldom.
+-- One round of a supervisor: fire schedules, follow dependencies, dispatch, cancel what is late,
+-- note the overdue, rescue; says what there is to do. It waits for no row, object or advisory lock:
+-- skip locked and nowait wherever a row is wanted. What has no such clause it waits for, up to the
+-- lock timeout of 50 ms each time: a table that is locked as a whole, and a key that an open
+-- transaction has inserted (the unique key of a schedule's job, the key of a lane). What fails of
+-- that is put off, so that it waits seldom.
 -- Returns: paused, must_poll, dispatched, rescued, stopping, sessions, opened (sessions, ever),
 --   running, queued, next_due_ms, next_deadline_ms, outbox, owners, problems, failures,
 --   risks.
@@ -101,9 +102,6 @@ begin
   else
     perform jobs_internal.do_part('slots');
   end if;
-  if exists (select from jobs_internal.job_deadline as d where d.at < clock_timestamp()) then
-    perform jobs_internal.do_part('deadlines');
-  end if;
   if exists (select from jobs_internal.parent_event) then
     perform jobs_internal.do_part('follow');
   end if;
@@ -114,6 +112,10 @@ begin
     if v_dispatched = 0 and not exists (select from jobs_internal.session) then
       perform jobs_internal.do_part('lanes_ahead');  -- while jobs run, maintain does it
     end if;
+  end if;
+  -- Behind what others wait for: those of one owner may take all the room of a round.
+  if exists (select from jobs_internal.job_deadline as d where d.at < clock_timestamp()) then
+    perform jobs_internal.do_part('deadlines');
   end if;
   v_owners := jobs_internal.do_part('owners');
   v_sessions := (select count(*) from jobs_internal.session);
