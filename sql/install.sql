@@ -15,7 +15,7 @@ set local statement_timeout = 0;
 set local transaction_isolation = 'read committed';
 set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';
-set local pyworker.schema_version = '6';
+set local pyworker.schema_version = '7';
 
 -- One install at a time; what must be there before: the server, extensions, roles and schemas; what
 -- was installed.
@@ -54,7 +54,7 @@ select not exists (
 \ir tables/dependencies.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
   (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions'),
-  (5, 'operations'), (6, 'schedules');
+  (5, 'operations'), (6, 'schedules'), (7, 'limits');
 \endif
 
 -- Migrations, each where the database lacks it: see sql/README.md.
@@ -93,6 +93,12 @@ select not exists (select from jobs_internal.schema_migration where version = 6)
 \if :pyworker_pending
 \ir migrations/0006_schedules.sql
 insert into jobs_internal.schema_migration (version, name) values (6, 'schedules');
+\endif
+select not exists (select from jobs_internal.schema_migration where version = 7)
+  as pyworker_pending \gset
+\if :pyworker_pending
+\ir migrations/0007_limits.sql
+insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \endif
 
 -- What all rooms use.

@@ -1,0 +1,1 @@
+-- Windows, batches, keys of concurrency and rates.
