@@ -25,11 +25,15 @@ comment on column jobs_internal.fresh_result.finished_at is 'When it succeeded';
 create table jobs_internal.reuse (
   id bigint generated always as identity primary key,
   job_id bigint not null,
-  times bigint not null default 1
+  times bigint not null default 1,
+  bucket integer
 );
 create index reuse_job_idx on jobs_internal.reuse (job_id);
+create index reuse_bucket_idx on jobs_internal.reuse (bucket);
 comment on table jobs_internal.reuse is 'How often the result of a job was reused: the sum of its '
   'rows';
 comment on column jobs_internal.reuse.id is 'Number';
 comment on column jobs_internal.reuse.job_id is 'Job';
 comment on column jobs_internal.reuse.times is 'So often';
+comment on column jobs_internal.reuse.bucket
+  is 'Bucket in which that job is finished: its counts go with it';

@@ -71,6 +71,8 @@ comment on table jobs_internal.duty_failure is 'Items of a supervisor''s round t
 comment on column jobs_internal.duty_failure.duty is 'lanes: a lane is made; dispatch: jobs go '
   'into their lane; rescue: jobs of a dead session; overdue: a timeout; '
   'signal: a job is signalled; history: a bucket; repair: a lane; upkeep: the tables; '
+  'follow: the jobs of an owner that wait for others; deadline: a job is cancelled for it; '
+  'schedule: it is fired; '
   'round: a whole part of a round';
 comment on column jobs_internal.duty_failure.item is 'Which one: its number, or its name';
 comment on column jobs_internal.duty_failure.queue_id

@@ -2,7 +2,7 @@
 
 import pytest
 from psycopg.types.json import Jsonb
-from stage import put, put_many, put_sql, state
+from stage import age_history, put, put_many, put_sql, state, step_history
 from support import Database, sqlstate_of
 
 from .dependents import after, chain, error, follow, left, states, waits
@@ -117,6 +117,27 @@ def test_a_parent_in_doubt_has_not_ended(database: Database) -> None:
     follow(database)
     database.drain()
     assert state(database, child) == "succeeded"
+
+
+def test_a_parent_in_doubt_whose_history_has_gone(database: Database) -> None:
+    """What waits for it would wait for ever: the upkeep has it looked at."""
+    parent = put(database, "app.note", {"n": 1})
+    database.drain()
+    database.admin("update jobs_internal.finished set state = 'in_doubt' where id = %s", [parent])
+    child, anyway = after(database, parent), after(database, parent, wants="finished")
+    follow(database)
+    age_history(database, "100 days")
+    step_history(database)
+    assert waits(database, child)
+    database.admin("select jobs_internal.sweep_counters()")
+    follow(database)
+    assert error(database, child) == (
+        "PW105",
+        f"job {parent}, which it waited for, is not known any more",
+    )
+    database.drain()
+    assert state(database, anyway) == "succeeded"
+    assert left(database) == [("dependency", parent, child)]  # broken
 
 
 def test_the_deadline_of_one_that_comes_back_counts(database: Database) -> None:

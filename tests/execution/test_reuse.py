@@ -185,6 +185,17 @@ def test_what_history_has_lost_is_made_anew(database: Database) -> None:
     assert ask(database) > job
 
 
+def test_the_count_of_what_was_forgotten_goes_too(database: Database) -> None:
+    """With the history of its job."""
+    job = ask(database)
+    database.drain()
+    assert ask(database) == job
+    assert _forget(database, "'app.note', '{\"n\": 1}'") == 1
+    age_history(database, "100 days")
+    step_history(database)
+    assert not database.admin("select 1 from jobs_internal.reuse")
+
+
 def test_counts_are_summed_up(database: Database) -> None:
     """Rows are added, never changed; the upkeep makes one of them."""
     job, other = ask(database), ask(database, 2)
@@ -192,7 +203,9 @@ def test_counts_are_summed_up(database: Database) -> None:
     for _ in range(5):
         ask(database)
     ask(database, 2)
-    database.admin("insert into jobs_internal.reuse (job_id) values (999999), (999999)")
+    database.admin(
+        "insert into jobs_internal.reuse (job_id, bucket) values (999999, 1), (999999, 1)"
+    )
     database.admin("select jobs_internal.sum_reuses()")
     assert database.admin("select job_id, times from jobs_internal.reuse order by 1") == [
         (job, 5),

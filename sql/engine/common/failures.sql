@@ -141,6 +141,7 @@ begin atomic
         then 'rescue of session' when 'overdue' then 'timeout of job'
       when 'signal' then 'signal for job' when 'history' then 'history:' when 'repair'
         then 'repair of lane' when 'follow' then 'dependencies of owner'
+      when 'deadline' then 'deadline of job' when 'schedule' then 'schedule'
       else 'part' end || ' ' || p_failure.item,
     coalesce(' of ' || pg_get_userbyid(p_failure.owner), '')
       || coalesce(' in ' || (select q.name from jobs_internal.queue as q

@@ -75,8 +75,10 @@ begin
 end
 $$;
 
--- Remove dependencies of jobs whose history has gone: of a part of the table, that is another one
--- each time. Locks: dependency (skip locked).
+-- See to dependencies on both sides of which history goes, in a part of the table, another one each
+-- time: those of children whose history has gone are removed, and parents that are gone while
+-- children wait for them (a job in doubt, which had not ended) are to be looked at.
+-- Locks: dependency (skip locked). Writes: parent_event.
 create or replace function jobs_internal.sweep_dependencies()
 returns void
 language plpgsql volatile security definer
@@ -85,16 +87,21 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
 declare
-  v_rows real := (select c.reltuples from pg_class as c
-    where c.oid = 'jobs_internal.dependency'::regclass);
+  v_part real := least(100, 100 * 10000 / greatest(1, (select c.reltuples from pg_class as c
+    where c.oid = 'jobs_internal.dependency'::regclass)));
 begin
   delete from jobs_internal.dependency as d
   where d.ctid = any (array(
     select o.ctid
-    from jobs_internal.dependency as o
-      tablesample system (least(100, 100 * 10000 / greatest(v_rows, 1)))
+    from jobs_internal.dependency as o tablesample system (v_part)
     where not exists (select from jobs_internal.job as j where j.id = o.child)
       and not exists (select from jobs_internal.finished as f where f.id = o.child)
     for update skip locked));
+  insert into jobs_internal.parent_event (parent, owner)
+  select distinct o.parent, o.owner
+  from jobs_internal.dependency as o tablesample system (v_part)
+  where not o.broken
+    and not exists (select from jobs_internal.job as j where j.id = o.parent)
+    and not exists (select from jobs_internal.finished as f where f.id = o.parent);
 end
 $$;

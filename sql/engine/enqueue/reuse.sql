@@ -53,9 +53,10 @@ set enable_seqscan = off
 as $$
 declare
   v_job bigint;
+  v_bucket integer;
   v_finished_at timestamptz;
 begin
-  select r.job_id, r.finished_at into v_job, v_finished_at
+  select r.job_id, r.bucket, r.finished_at into v_job, v_bucket, v_finished_at
   from jobs_internal.fresh_result as r
   cross join lateral (select from jobs_internal.finished as f
     where f.id = r.job_id and f.bucket = r.bucket and f.owner = p_owner offset 0) as f
@@ -64,7 +65,7 @@ begin
   order by r.finished_at desc
   limit 1;
   if found then
-    insert into jobs_internal.reuse (job_id) values (v_job);
+    insert into jobs_internal.reuse (job_id, bucket) values (v_job, v_bucket);
     raise notice using message = format('job %s has succeeded at %s: its result is reused, and '
       'nothing was enqueued', v_job, v_finished_at::timestamptz(0));
   end if;
@@ -122,10 +123,7 @@ as $$
 begin
   delete from jobs_internal.reuse as d
   where d.id = any (array(
-    select u.id from jobs_internal.reuse as u
-    join jobs_internal.fresh_result as r on r.job_id = u.job_id
-    where r.bucket = p_bucket
-    for update of u skip locked));
+    select u.id from jobs_internal.reuse as u where u.bucket = p_bucket for update skip locked));
   delete from jobs_internal.fresh_result as d
   where d.job_id = any (array(
     select r.job_id from jobs_internal.fresh_result as r where r.bucket = p_bucket
@@ -150,10 +148,10 @@ begin
       order by u.id
       limit 10000
       for update skip locked))
-    returning d.job_id, d.times
+    returning d.job_id, d.bucket, d.times
   )
-  insert into jobs_internal.reuse (job_id, times)
-  select g.job_id, sum(g.times) from gone as g
+  insert into jobs_internal.reuse (job_id, bucket, times)
+  select g.job_id, max(g.bucket), sum(g.times) from gone as g
   where exists (select from jobs_internal.finished as f where f.id = g.job_id)
   group by g.job_id;
 end
