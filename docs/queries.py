@@ -36,6 +36,7 @@ GROUPS = {
         "resume_schedule",
         "run_schedule",
         "rerun_schedule",
+        "import_schedules",
         "next_runs",
     ],
     "The manual": ["help"],

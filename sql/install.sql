@@ -267,6 +267,13 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir engine/schedules/control.sql
 \ir engine/schedules/copies.sql
 
+-- Moving in from another scheduler.
+\ir engine/import/item.sql
+\ir engine/import/pg_cron.sql
+\ir engine/import/pg_timetable.sql
+\ir engine/import/pgagent.sql
+\ir engine/import/read.sql
+
 -- What a statement would do, before it is enqueued.
 \ir engine/plan/read.sql
 \ir engine/plan/rewrites.sql
@@ -362,6 +369,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir api/forget.sql
 \ir api/enqueue_steps.sql
 \ir api/schedules.sql
+\ir api/import.sql
 \ir api/plan.sql
 \ir api/recipes.sql
 \ir api/undo.sql

@@ -36,6 +36,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "run": ("pyworker.cli.run", "run", "Run the supervisor daemon."),
     "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),
+    "import": (
+        "pyworker.cli.move",
+        "import_jobs",
+        "Print another scheduler's jobs as schedules.",
+    ),
     "demo": ("pyworker.cli.demo", "demo", "See it work, on a private server with real flights."),
 }
 

@@ -28,6 +28,7 @@ __all__ = [
     "DeadlineConnection",
     "Interrupted",
     "ServerStalled",
+    "connect_caller",
     "connect_control",
     "connect_owner",
     "connect_reader",
@@ -223,6 +224,14 @@ def connect_reader(dsn: str) -> DeadlineConnection:
     ours = {"application_name": "pyworker status", "client_encoding": "UTF8", "options": options}
     return DeadlineConnection.connect(
         make_conninfo("", **{**_NETWORK, **given, **ours}), autocommit=True
+    )
+
+
+def connect_caller(dsn: str, command: str) -> DeadlineConnection:
+    """Open a connection for a command that acts as its login: with that login's own settings."""
+    ours = {"application_name": f"pyworker {command}", "client_encoding": "UTF8"}
+    return DeadlineConnection.connect(
+        make_conninfo("", **{**_NETWORK, **conninfo_to_dict(dsn), **ours}), autocommit=True
     )
 
 

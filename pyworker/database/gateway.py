@@ -182,3 +182,10 @@ class Gateway:
         """Read one of the public views."""
         with self._connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(_VIEWS[name]).fetchall()
+
+    def import_schedules(self, source: str, *, apply: bool) -> list[dict[str, Any]]:
+        """Read the jobs of another scheduler, or make schedules of them."""
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(
+                "select * from jobs.import_schedules(%s, %s)", [source, apply]
+            ).fetchall()

@@ -17,13 +17,20 @@ grant execute on function
   jobs.alter_schedule(text, text, text, text, text, interval, interval, timestamptz, timestamptz,
       integer, text),
   jobs.unschedule(text, text), jobs.pause_schedule(text, text), jobs.resume_schedule(text, text),
-  jobs.run_schedule(text, text), jobs.rerun_schedule(text, timestamptz, timestamptz, text)
+  jobs.run_schedule(text, text), jobs.rerun_schedule(text, timestamptz, timestamptz, text),
+  jobs.import_schedules(text, boolean)
 to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 
 -- What those call with the caller's rights.
 grant execute on function
   jobs_internal.try_schedule_settings(jsonb),
-  jobs_internal.store_schedule(jobs_internal.schedule, jsonb, text, text)
+  jobs_internal.store_schedule(jobs_internal.schedule, jsonb, text, text),
+  jobs_internal.read_import(text), jobs_internal.jobs_of_pg_cron(), jobs_internal.pg_cron_zone(),
+  jobs_internal.jobs_of_pg_timetable(), jobs_internal.jobs_of_pgagent(),
+  jobs_internal.pgagent_field(jsonb, integer, boolean), jobs_internal.is_several(text),
+  jobs_internal.import_refusal(text, text), jobs_internal.statement_of_steps(jsonb, boolean),
+  jobs_internal.dollar_quoted(text, text), jobs_internal.import_call(jsonb),
+  jobs_internal.try_import(jsonb, boolean)
 to jobs_producer;
 grant execute on function
   jobs_internal.alter_schedule(jobs_internal.schedule, text),

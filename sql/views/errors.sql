@@ -87,6 +87,8 @@ from (values
   ('PW108', false, 'reuse_for is longer than results are kept'),
   ('PW109', false, 'reuse_for cannot see new results in this transaction'),
   ('PW110', false, 'jobs.forget takes a task, or a unique_key'),
+  ('PW123', false, 'there is no such scheduler to import from'),
+  ('PW124', false, 'the tables of another scheduler cannot be read'),
   ('PWC01', false, 'outcome: cancelled on request'),
   ('PWC02', false, 'outcome: interrupted three times without a known reason'),
   ('PWC03', false, 'outcome: not started by its deadline'),

@@ -200,6 +200,12 @@ OWN = {
         "child_unseen",
         "child_verdict",
     ),
+    # read what the caller may read, and make texts of it
+    *(
+        *("read_import", "import_refusal", "import_call", "try_import", "statement_of_steps"),
+        *("jobs_of_pg_cron", "pg_cron_zone", "jobs_of_pg_timetable", "jobs_of_pgagent"),
+        *("pgagent_field", "is_several", "dollar_quoted"),
+    ),
     *(
         "callers_path",
         "found_by",

@@ -19,6 +19,8 @@ UNPINNED = {
     "jobs_internal.facts_in_transaction": "looks names up with the owner's path",
     "jobs.schedule": "looks names up with the caller's path",
     "jobs.schedule_sql": "keeps the caller's path",
+    "jobs.import_schedules": "calls jobs.schedule_sql, which keeps the caller's path",
+    "jobs_internal.try_import": "calls jobs.schedule_sql, which keeps the caller's path",
     "jobs_internal.try_schedule_settings": "tries settings for the caller",
     "jobs_internal.note_way_back": "looks names up with the owner's path",
     "jobs_internal.note_before": "commits",
@@ -117,6 +119,7 @@ CATCHING = {
         "catches only to say better why the call fails",
     ),
     "jobs.await": "switches it off until its first commit",
+    "jobs_internal.statement_of_steps": "catches nothing: it writes a job that does",
     # The baseline of a worker session says off.
     **dict.fromkeys(
         (

@@ -41,6 +41,7 @@ CALLS = {
     "pause_schedule": ("select jobs.pause_schedule('no such')", STEERS),
     "resume_schedule": ("select jobs.resume_schedule('no such')", STEERS),
     "run_schedule": ("select jobs.run_schedule('no such')", STEERS),
+    "import_schedules": ("select jobs.import_schedules('')", PRODUCERS),
     "rerun_schedule": ("select jobs.rerun_schedule('no such', now(), now())", STEERS),
     "current_run": ("select * from jobs.current_run()", EVERYBODY),
     "explain": ("select jobs.explain(0)", EVERYBODY),
@@ -305,7 +306,7 @@ def test_a_refusal_names_administrators(shared: Database, name: str) -> None:
 ASK_THEMSELVES = {
     *("enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps"),
     *("publish", "await", "progress", "log", "plan", "rehearse"),
-    *("schedule", "schedule_sql", "alter_schedule"),
+    *("schedule", "schedule_sql", "alter_schedule", "import_schedules"),
     *("snooze", "forget"),
 }
 

@@ -130,6 +130,10 @@ FUZZED: dict[str, Fuzzed] = {
         "name": _SCHEDULE_NAMES, "since": OPTIONS["run_at"], "until": OPTIONS["run_at"],
         "owner": _ROLES,
     }, ("name", "since", "until")),
+    "import_schedules": Fuzzed("app", {
+        "source": either("'pg_cron'", "'pgagent'", "'pg_timetable'", "'cron'", "''", None),
+        "apply": either("true", "false", None),
+    }, ("source",)),
     "current_run": Fuzzed("app", {}, ()),
     "snooze": Fuzzed(
         "app", {"pause": INTERVALS, "keep": either("true", "false", None)}, ("pause",)

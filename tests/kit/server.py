@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -145,10 +145,14 @@ def private_server(
     durable: bool = False,
     port: int | None = None,
     environment: Mapping[str, str] | None = None,
+    prepare: Callable[[PrivateServer], None] = lambda _: None,
 ) -> Iterator[PrivateServer]:
-    """Start a server of one's own in a directory of its own; it is destroyed at the end."""
+    """Start a server of one's own in a directory of its own; it is destroyed at the end. `prepare`
+    is called before the start.
+    """
     top = open_directory(f"pw-{kind}-")
     server = furnish(top / "s", data=data, durable=durable)
+    prepare(server)
     server.environment_of_server.update(environment or {})
     try:
         server.start(port=port)

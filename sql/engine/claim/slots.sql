@@ -89,9 +89,9 @@ begin
     select count(*) into v_count
     from (select from jobs_internal.session as s where s.id = any (v_ids) for key share skip locked)
       as f;
-    raise exception using errcode = 'PW000', message = 'undo';
+    raise exception using errcode = 'PW999', message = 'undo';
   exception
-    when sqlstate 'PW000' then
+    when sqlstate 'PW999' then
       null;
   end;
   return v_count = cardinality(v_ids);

@@ -60,12 +60,12 @@ begin
     -- Nor would a login leave a slot to others that cancels many jobs at once: the sessions that it
     -- has see to this one too, once it is committed, and so does a supervisor.
     if jobs_internal.stop_sessions() >= 4 then
-      raise exception using errcode = 'PW000', message = 'it has enough of them';
+      raise exception using errcode = 'PW999', message = 'it has enough of them';
     end if;
     perform jobs_internal.launch_stop(cancel.id, case v_job.state when 'running' then v_job.attempt
         else v_job.attempt + 1 end, v_by);
   exception
-    when sqlstate 'PW000' or insufficient_resources or configuration_limit_exceeded
+    when sqlstate 'PW999' or insufficient_resources or configuration_limit_exceeded
       or too_many_connections then
       insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)
       values (cancel.id, case v_job.state when 'running' then v_job.attempt

@@ -36,9 +36,9 @@ begin
   begin
     v_free := array(
       select j.id from jobs_internal.job as j where j.id = any (p_jobs) for key share skip locked);
-    raise exception using errcode = 'PW000', message = 'undo';
+    raise exception using errcode = 'PW999', message = 'undo';
   exception
-    when sqlstate 'PW000' then
+    when sqlstate 'PW999' then
       null;
   end;
   return v_free;

@@ -130,11 +130,11 @@ begin
       perform from jobs_internal.job as j where j.id = v.job_id for update skip locked;
       if not found or not jobs_internal.cancel_late(v.job_id) then
         -- the lock of a job whose message a session holds goes back at once
-        raise exception using errcode = 'PW000', message = 'undo';
+        raise exception using errcode = 'PW999', message = 'undo';
       end if;
       v_count := v_count + 1;
     exception
-      when sqlstate 'PW000' then
+      when sqlstate 'PW999' then
         null;
       when others then
         perform jobs_internal.note_failure('deadline', v.job_id::text,

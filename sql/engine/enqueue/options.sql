@@ -109,9 +109,9 @@ begin
     end if;
     begin
       perform pg_catalog.set_config(v_name, v_value, true);
-      raise exception using errcode = 'PW000', message = 'undo';
+      raise exception using errcode = 'PW999', message = 'undo';
     exception
-      when sqlstate 'PW000' then
+      when sqlstate 'PW999' then
         null;
       when undefined_object or invalid_name then
         raise exception using errcode = 'PW012',

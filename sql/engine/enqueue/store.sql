@@ -18,9 +18,9 @@ begin
     begin
       perform from jobs_internal.queue as q where q.name = coalesce(p_queue, 'default')
         and q.dropped_at is null for key share skip locked;
-      raise exception using errcode = 'PW000', message = 'undo';
+      raise exception using errcode = 'PW999', message = 'undo';
     exception
-      when sqlstate 'PW000' then
+      when sqlstate 'PW999' then
         null;
     end;
   end if;

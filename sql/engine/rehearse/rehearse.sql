@@ -173,9 +173,9 @@ begin
         from jobs_internal.real_locks(v_known) as l where l::text <> all (v_held));
       exit when v_touched is not null or v_line.step = 'statement' and v_line.outcome = 'failed';
     end loop;
-    raise exception using errcode = 'PW000', message = 'undo';
+    raise exception using errcode = 'PW999', message = 'undo';
   exception
-    when sqlstate 'PW000' then
+    when sqlstate 'PW999' then
       null;
     when query_canceled then
       raise;

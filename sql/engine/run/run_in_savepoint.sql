@@ -94,7 +94,7 @@ begin
       v_ran := jobs_internal.snoozed(v_ran);
       v_undone := jobs_internal.is_undone(v_ran);
       if v_undone then
-        raise exception using errcode = 'PW000', message = 'undo';
+        raise exception using errcode = 'PW999', message = 'undo';
       end if;
     end if;
     v_result := v_ran;

@@ -107,7 +107,7 @@ end
 $$;
 
 -- The job that begin_in_a_row began has done its work: how it ended. Resets the session. Errors:
--- PW040; PW000 where it snoozed and is to be undone.
+-- PW040; PW999 where it snoozed and is to be undone.
 -- p_call: the text that calls the function for a job by itself; p_value: its result; p_path: the
 --   search_path afterwards, that of the next one.
 create or replace function jobs_internal.end_in_a_row(
@@ -163,7 +163,7 @@ begin
     v_result.logs := jobs_internal.collect_log();
     v_result := jobs_internal.snoozed(v_result);
     if jobs_internal.is_undone(v_result) then
-      raise exception using errcode = 'PW000', message = 'undo';  -- in its own savepoint then
+      raise exception using errcode = 'PW999', message = 'undo';  -- in its own savepoint then
     end if;
   end if;
   v_renames := not pg_catalog.starts_with(pg_catalog.current_setting('application_name'), 'pw ');

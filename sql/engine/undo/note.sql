@@ -166,9 +166,9 @@ begin
     end;
     v_facts := jobs_internal.read_facts(p_job, v_read.operation, v_found, v_statistics);
     -- its locks go, and the path comes back
-    raise exception using errcode = 'PW000', message = 'undo';
+    raise exception using errcode = 'PW999', message = 'undo';
   exception
-    when sqlstate 'PW000' then
+    when sqlstate 'PW999' then
       null;
   end;
   return v_facts;

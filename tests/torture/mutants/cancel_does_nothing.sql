@@ -1,6 +1,6 @@
 -- A cancel of a job that runs says that it is being cancelled, and tells no session.
 
--- Replaces jobs_internal.cancel, md5 51770eaa0ce048f42d097430652ad2eb.
+-- Replaces jobs_internal.cancel, md5 3ae1a98ede3af8bb839e26d95dc3c242.
 create or replace function jobs_internal.cancel(id bigint)
 returns text
 language plpgsql volatile security definer
@@ -60,12 +60,12 @@ begin
     -- Nor would a login leave a slot to others that cancels many jobs at once: the sessions that it
     -- has see to this one too, once it is committed, and so does a supervisor.
     if jobs_internal.stop_sessions() >= 4 then
-      raise exception using errcode = 'PW000', message = 'it has enough of them';
+      raise exception using errcode = 'PW999', message = 'it has enough of them';
     end if;
     perform (cancel.id, case v_job.state when 'running' then v_job.attempt
         else v_job.attempt + 1 end, v_by);
   exception
-    when sqlstate 'PW000' or insufficient_resources or configuration_limit_exceeded
+    when sqlstate 'PW999' or insufficient_resources or configuration_limit_exceeded
       or too_many_connections then
       insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)
       values (cancel.id, case v_job.state when 'running' then v_job.attempt

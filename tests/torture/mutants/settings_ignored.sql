@@ -1,6 +1,6 @@
 -- A job runs without its settings.
 
--- Replaces jobs_internal.run_in_savepoint, md5 30f87701f7c6eaa5b1ddb86b42f0c301.
+-- Replaces jobs_internal.run_in_savepoint, md5 7f94babbd6bad17a868253d6586a9dc4.
 create or replace function jobs_internal.run_in_savepoint(
   p_item jobs_internal.work_item,
   p_fence bigint,
@@ -87,7 +87,7 @@ begin
       v_ran := jobs_internal.snoozed(v_ran);
       v_undone := jobs_internal.is_undone(v_ran);
       if v_undone then
-        raise exception using errcode = 'PW000', message = 'undo';
+        raise exception using errcode = 'PW999', message = 'undo';
       end if;
     end if;
     v_result := v_ran;
