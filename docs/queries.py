@@ -39,6 +39,7 @@ GROUPS = {
         "import_schedules",
         "next_runs",
     ],
+    "Batches": ["create_batch", "close_batch", "cancel_batch", "retry_batch", "batch_jobs"],
     "The manual": ["help"],
     "Inside a job": ["current_id", "current_run", "progress", "log", "snooze"],
     "Queues, settings and rules": [

@@ -52,6 +52,7 @@ select not exists (
 \ir tables/schedules.sql
 \ir tables/schedule_runs.sql
 \ir tables/dependencies.sql
+\ir tables/batches.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
   (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions'),
   (5, 'operations'), (6, 'schedules'), (7, 'limits');
@@ -160,6 +161,14 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir engine/dependencies/cancel.sql
 \ir engine/dependencies/follow.sql
 \ir engine/dependencies/follow_round.sql
+
+-- It belongs to a batch.
+\ir engine/batches/check.sql
+\ir engine/batches/count.sql
+\ir engine/batches/call_back.sql
+\ir engine/batches/fold.sql
+\ir engine/batches/control.sql
+\ir engine/batches/sweep.sql
 
 -- It is due: a lane for it, its message, and a session that is awake.
 \ir engine/dispatch/lanes.sql
@@ -362,6 +371,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir engine/health/operations.sql
 \ir engine/health/schedules.sql
 \ir engine/health/dependencies.sql
+\ir engine/health/batches.sql
 \ir engine/health/health.sql
 
 -- Public functions: schema jobs.
@@ -370,6 +380,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir api/enqueue_steps.sql
 \ir api/schedules.sql
 \ir api/import.sql
+\ir api/batches.sql
 \ir api/plan.sql
 \ir api/recipes.sql
 \ir api/undo.sql
@@ -413,6 +424,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir views/operations.sql
 \ir views/steps.sql
 \ir views/schedules.sql
+\ir views/batches.sql
 \ir views/system_lists.sql
 \ir views/measurements.sql
 
@@ -421,6 +433,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir setup/grants_operations.sql
 \ir setup/grants_schedules.sql
 \ir setup/grants_in_time.sql
+\ir setup/grants_batches.sql
 \ir setup/zones.sql
 \ir setup/record.sql
 commit;

@@ -107,6 +107,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "jobs_internal.ask_under",
             "jobs_internal.ask", "jobs_internal.first_skipped_table",
             "jobs.enqueue", "jobs.enqueue_many", "jobs.enqueue_sql", "jobs.enqueue_steps",
+            "jobs.create_batch",
             "jobs.schedule", "jobs.schedule_sql", "jobs_internal.try_schedule_settings",
             "jobs.import_schedules", "jobs_internal.try_import",
             "jobs.plan", "jobs_internal.plan_one", "jobs_internal.look_up_for_plan",

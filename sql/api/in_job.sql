@@ -13,16 +13,19 @@ create or replace function jobs.current_run(
   out job_id bigint,
   out attempt integer,
   out schedule text,
-  out due_at timestamptz
+  out due_at timestamptz,
+  out batch bigint
 )
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select r.job_id, r.attempt, r.schedule, r.due_at from jobs_internal.current_occurrence() as r;
+  select r.job_id, r.attempt, r.schedule, r.due_at, r.batch
+  from jobs_internal.current_occurrence() as r;
 end;
 comment on function jobs.current_run() is
 'Inside a job: its id, its attempt, and where a schedule has enqueued it the name of that and the '
-'occurrence, so that a report knows its day. Nulls elsewhere.';
+'occurrence, so that a report knows its day; and its batch: the one that it belongs to, or whose '
+'callback it is. Nulls elsewhere.';
 
 -- Numbers go into application_name, which every session sees at once; a text is written by a
 -- session of its own, at most once a second, because application_name is short, ASCII and readable

@@ -110,7 +110,8 @@ select
     then (select coalesce(sum(u.times), 0)::bigint from jobs_internal.reuse as u
       where u.job_id = j.id) else 0 end as reused,
   case when j.options ? 'after' then array(
-    select e::bigint from jsonb_array_elements_text(j.options -> 'after') as e) end as after
+    select e::bigint from jsonb_array_elements_text(j.options -> 'after') as e) end as after,
+  (j.options ->> 'batch')::bigint as batch
 from (
   select l.id, null::integer as bucket, l.queue_id, l.owner, l.state, l.call_template_id, l.attempt,
     l.max_attempts, l.priority, l.run_at, l.created_at,
@@ -176,3 +177,4 @@ comment on column jobs.job.snoozes is 'Runs that ended with jobs.snooze, and cha
 comment on column jobs.job.reused is 'How often its result was the answer to another '
   'enqueue, by the option reuse_for';
 comment on column jobs.job.after is 'Jobs whose end it waits for, or waited for, as enqueued';
+comment on column jobs.job.batch is 'Batch that it belongs to; jobs.batch_jobs lists those of one';

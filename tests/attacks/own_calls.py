@@ -50,6 +50,11 @@ OWN = {
     # caller's own.
     *(
         "alter_schedule",
+        "batch_jobs_seen",
+        "cancel_batch",
+        "close_batch",
+        "retry_batch",
+        "store_batch",
         "current_occurrence",
         "assert_may_snooze",
         "forget_results",

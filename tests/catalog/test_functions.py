@@ -21,6 +21,7 @@ UNPINNED = {
     "jobs.schedule_sql": "keeps the caller's path",
     "jobs.import_schedules": "calls jobs.schedule_sql, which keeps the caller's path",
     "jobs_internal.try_import": "calls jobs.schedule_sql, which keeps the caller's path",
+    "jobs.create_batch": "resolves and casts for the caller",
     "jobs_internal.try_schedule_settings": "tries settings for the caller",
     "jobs_internal.note_way_back": "looks names up with the owner's path",
     "jobs_internal.note_before": "commits",

@@ -43,6 +43,11 @@ CALLS = {
     "run_schedule": ("select jobs.run_schedule('no such')", STEERS),
     "import_schedules": ("select jobs.import_schedules('')", PRODUCERS),
     "rerun_schedule": ("select jobs.rerun_schedule('no such', now(), now())", STEERS),
+    "create_batch": ("select jobs.create_batch('')", PRODUCERS),
+    "close_batch": ("select jobs.close_batch(0)", STEERS),
+    "cancel_batch": ("select jobs.cancel_batch(0)", STEERS),
+    "retry_batch": ("select jobs.retry_batch(0)", STEERS),
+    "batch_jobs": ("select jobs.batch_jobs(0)", EVERYBODY),
     "current_run": ("select * from jobs.current_run()", EVERYBODY),
     "explain": ("select jobs.explain(0)", EVERYBODY),
     "blockers": ("select * from jobs.blockers(0)", EVERYBODY),
@@ -99,6 +104,7 @@ VIEWS = (
         *("operations", "operation_list", "phases", "phase_list"),
         *("measurements", "measurement_list"),
         *("schedules", "schedule_list", "schedule_runs", "schedule_run_list"),
+        *("batches", "batch_list"),
         "wait_reasons",
     ),
     *("settings", "retry_rules", "errors", "options", "quotas", "publications", "admitted_roles"),
@@ -307,7 +313,7 @@ ASK_THEMSELVES = {
     *("enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps"),
     *("publish", "await", "progress", "log", "plan", "rehearse"),
     *("schedule", "schedule_sql", "alter_schedule", "import_schedules"),
-    *("snooze", "forget"),
+    *("snooze", "forget", "create_batch", "batch_jobs"),
 }
 
 

@@ -31,6 +31,7 @@ NARROW = {
     "measurement_list": "measurements",
     "schedule_list": "schedules",
     "schedule_run_list": "schedule_runs",
+    "batch_list": "batches",
     "wait_reason_list": "wait_reasons",
 }
 NAMED = ("settings", "retry_rules", "errors", "quotas", "admitted_roles")  # these fit by themselves
@@ -112,6 +113,12 @@ def busy(server: Server, template: str) -> Iterator[Database]:
         "insert into jobs_internal.schedule_run (schedule_id, due_at, until, occurrences, outcome,"
         " reason, job_id) select id, now() - interval '1 year', now(), 999, 'coalesced',"
         " repeat('a reason ', 20), 12345678 from jobs_internal.schedule"
+    )
+    database.run(f"select jobs.create_batch('{LONG_NAME}')")
+    database.admin(
+        "insert into jobs_internal.batch_delta (owner, batch_id, total, succeeded, failed,"
+        " cancelled) select owner, id, 12345678, 1234567, 1234567, 1234567"
+        " from jobs_internal.batch"
     )
     database.run(
         f"select jobs.enqueue('app.{LONG_NAME}', '{{\"n\": 1}}',"

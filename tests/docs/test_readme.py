@@ -62,6 +62,7 @@ def _runner(server: Server, template: str) -> Iterator[Runner]:
         "docs/schedules.md",
         "docs/deadlines.md",
         "docs/order.md",
+        "docs/batches.md",
     ],
 )
 def test_listings_print_what_the_page_says(page: str, runner: Runner) -> None:

@@ -41,6 +41,7 @@ REQUIRED = {
         "task": "'app.note'",
         "args": "'{\"n\": 1}'::jsonb",
     },
+    "create_batch": {"name": "'b'", "on_finish": "'app.note'", "args": "'{\"n\": 1}'::jsonb"},
     "schedule_sql": {"name": "'s'", "schedule": "'@daily'", "statement": "'vacuum'"},
     "alter_schedule": {"name": "'s'"},
     "unschedule": {"name": "'s'"},

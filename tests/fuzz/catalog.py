@@ -134,6 +134,14 @@ FUZZED: dict[str, Fuzzed] = {
         "source": either("'pg_cron'", "'pgagent'", "'pg_timetable'", "'cron'", "''", None),
         "apply": either("true", "false", None),
     }, ("source",)),
+    "create_batch": Fuzzed("app", {
+        "name": _SCHEDULE_NAMES, "on_finish": TASKS, "on_success": TASKS, "on_failure": TASKS,
+        "args": ARGS, "options": OPTIONS["options"],
+    }, ("name",)),
+    "close_batch": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "cancel_batch": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "retry_batch": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "batch_jobs": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "current_run": Fuzzed("app", {}, ()),
     "snooze": Fuzzed(
         "app", {"pause": INTERVALS, "keep": either("true", "false", None)}, ("pause",)

@@ -212,6 +212,7 @@ JOB_OPTIONS: Values = ARGS | either(
     '{"after": [1], "after_state": 1}', '{"after_state": "failed"}', '{"after": [[1]]}',
     '{"no_such": 1}', '{"": ""}', '{"deadline": "2100-01-01"}', '{"deadline": "infinity"}',
     '{"deadline": "294276-12-31 23:59+00"}', '{"deadline": "4714-11-24 00:00+00 BC"}',
+    '{"batch": 1}', '{"batch": 99}', '{"batch": "1"}', '{"batch": -1}', '{"batch": 1e300}',
     '{"deadline": "x"}', '{"deadline": ""}', '{"deadline": 1}', '{"reuse_for": "1 day"}',
     '{"reuse_for": "1 s", "deadline": "2100-01-01"}', '{"reuse_for": "178000000 years"}',
     '{"reuse_for": "-1 s"}', '{"reuse_for": "x"}', '{"reuse_for": "infinity"}',

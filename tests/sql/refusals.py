@@ -864,6 +864,21 @@ SCHEDULES = (
         "987654321",
         "own owner",
     ),
+    _r(
+        "batch",
+        "PW115",
+        "select jobs.enqueue('pg_catalog.now', options => '{\"batch\": 987654321}')",
+        "987654321",
+        "another role",
+    ),
+    _r("name of a batch", "PW117", "select jobs.create_batch(' ')", "name", "' '"),
+    _r(
+        "timeout in a batch",
+        "PW117",
+        "select jobs.create_batch('x', options => '{\"timeout\": \"soon\"}')",
+        "timeout",
+        "soon",
+    ),
     _r("runs", "PW026", "select jobs.next_runs('@daily', n => 1001)", "1001", "1 to 1000"),
 )
 

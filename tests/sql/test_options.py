@@ -110,10 +110,10 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
     builds = ["wait_timeout", "wait_for_snapshots", "on_deadlock_risk"]
     statements = dict.fromkeys(polite, "analyze app.ledger")
     statements |= dict.fromkeys(builds, "drop index concurrently app.i")
-    # those of schedules: tests/execution/test_schedule_control.py
+    # those of schedules and of callbacks: tests/execution/test_schedule_control.py, test_batches.py
     listed = database.run(
         "select key, type, functions from jobs.options"
-        " where not functions <@ '{schedule, schedule_sql}'"
+        " where not functions <@ '{create_batch, schedule, schedule_sql}'"
     )
     assert {key for key, _, _ in listed} == {
         "repeatable",
@@ -125,6 +125,7 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
         "yield",
         "after",
         "after_state",
+        "batch",
         *polite,
         *builds,
         "deadline",
@@ -148,6 +149,8 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
     for key, kind, functions in listed:
         for function, (role, query) in calls.items():
             options = {key: sample.get(key, sample[kind])}
+            if key == "batch":
+                options = {key: database.value("select jobs.create_batch('b')", role=role)}
             if key == "after_state":
                 options["after"] = []
             given = [Jsonb(options)]

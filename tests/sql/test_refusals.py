@@ -93,7 +93,7 @@ def test_every_error_of_a_call_is_provoked() -> None:
         *("PW068", "PW069"),  # test_rehearse
         # tier owners
         *("PW070", "PW071", "PW072", "PW073", "PW074", "PW075", "PW076", "PW077", "PW079", "PW080"),
-        "PW105",  # execution: test_dependencies
+        *("PW105", "PW116"),  # execution: test_dependencies, test_batches
         "PW078",  # tier attacks
         "PW052",  # tier schema
         "PW053",  # acceptance: test_upgrade

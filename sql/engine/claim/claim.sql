@@ -46,6 +46,10 @@ begin
     v_followed := jobs_internal.follow_mine(v_session.owner);
     v_now := clock_timestamp();  -- what has become due is due for us too
   end if;
+  if exists (select from jobs_internal.batch_delta as d where d.owner = v_session.owner) then
+    v_followed := jobs_internal.fold_mine(v_session.owner) or v_followed;
+    v_now := clock_timestamp();
+  end if;
   perform jobs_internal.wake_lanes(v_session.owner);
   -- An owner that has become privileged meanwhile gets no other job: it would run with rights that
   -- no administrator has admitted.

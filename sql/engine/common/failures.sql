@@ -142,6 +142,7 @@ begin atomic
       when 'signal' then 'signal for job' when 'history' then 'history:' when 'repair'
         then 'repair of lane' when 'follow' then 'dependencies of owner'
       when 'deadline' then 'deadline of job' when 'schedule' then 'schedule'
+      when 'batch' then 'batches of owner'
       else 'part' end || ' ' || p_failure.item,
     coalesce(' of ' || pg_get_userbyid(p_failure.owner), '')
       || coalesce(' in ' || (select q.name from jobs_internal.queue as q

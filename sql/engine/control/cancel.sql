@@ -33,6 +33,9 @@ begin
       update jobs_internal.finished as f set state = 'cancelled' where f.id = cancel.id
         and f.state = 'in_doubt';
       perform jobs_internal.note_change(cancel.id), jobs_internal.wake(null);
+      perform jobs_internal.count_end((f.options ->> 'batch')::bigint, 'in_doubt', -1),
+        jobs_internal.count_end((f.options ->> 'batch')::bigint, 'cancelled', 1)
+      from jobs_internal.finished as f where f.id = cancel.id and f.options ? 'batch';
       perform jobs_internal.notify_of_end(f.options, f.id, f.state,
           jobs_internal.task_name(f.id, f.call_template_id))
       from jobs_internal.finished as f where f.id = cancel.id and f.options is not null;

@@ -76,6 +76,8 @@ begin
       union
       select s.owner from jobs_internal.schedule as s
       union
+      select b.owner from jobs_internal.batch as b
+      union
       select f.owner from jobs_internal.finished as f
       union
       select s.func_owner from jobs_internal.call_template as s
@@ -159,6 +161,7 @@ begin
     update jobs_internal.parent_event as e set owner = m.new
       from unnest(v_old, v_new) as m(old, new) where e.owner = m.old;
     delete from jobs_internal.follower;
+    perform jobs_internal.move_batches(v_old, v_new);
     update jobs_internal.fresh_result as r set owner = m.new
       from unnest(v_old, v_new) as m(old, new) where r.owner = m.old;
     update jobs_internal.operation as o set owner = m.new from unnest(v_old, v_new) as m(old, new)

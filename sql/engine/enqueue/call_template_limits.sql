@@ -57,6 +57,7 @@ begin
       and not exists (select from jobs_internal.job as j where j.call_template_id = d.id)
       and not exists (select from jobs_internal.finished as f where f.call_template_id = d.id)
       and not exists (select from jobs_internal.schedule as s where s.call_template_id = d.id)
+      and not exists (select from jobs_internal.batch_callback as b where b.call_template_id = d.id)
     returning d.id
   )
   select array_agg(g.id) into v_gone from gone as g;

@@ -34,6 +34,8 @@ begin
           case v_option.type when 'text' then 'string' else v_option.type end,
             jsonb_typeof(v_given.value))
       when v_given.key = 'after' then jobs_internal.wrong_parents(v_given.value)
+      when v_given.key = 'batch' and v_given.text !~ '^[0-9]{1,18}$'
+        then 'the option "batch" must be the number of a batch'
       when v_given.key = 'after_state' and v_given.text not in ('succeeded', 'failed', 'finished')
         then 'the option "after_state" must be succeeded, failed or finished'
       when v_given.key = 'after_state' and not p_options ? 'after'

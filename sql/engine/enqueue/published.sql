@@ -109,6 +109,9 @@ begin
   v_args := jobs_internal.published_args(v_template, v_args);
   if options <> '{}' then
     v_options := jobs_internal.checked_options(options, 'enqueue_published', v_template.procedure);
+    if v_options ? 'batch' then
+      perform jobs_internal.join_batch(v_options);
+    end if;
   end if;
   -- Whichever is shortest; an endless one is none.
   v_timeout := least(coalesce(enqueue_published.timeout, v_queue.timeout),
@@ -156,6 +159,9 @@ begin
   end loop;
   if v_options is not null then
     perform jobs_internal.store_deadline(array[v_id], v_options, enqueue_published.run_at);
+    if v_options ? 'batch' then
+      perform jobs_internal.add_to_batch(v_options, array[v_id]);
+    end if;
   end if;
   if v_run_at <= clock_timestamp() then
     perform jobs_internal.enter_lane(v_id);

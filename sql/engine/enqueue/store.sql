@@ -111,6 +111,9 @@ begin
         then 'enqueue_sql' else 'enqueue' end,
       not exists (select from jobs_internal.call_template as s where s.id = p_template_id
           and not s.procedure));
+    if v_options ? 'batch' then
+      perform jobs_internal.join_batch(v_options);
+    end if;
     v_reuse_for := (v_options ->> 'reuse_for')::interval;
     if v_reuse_for is not null then
       perform jobs_internal.assert_may_reuse(v.queue_id, v_reuse_for);
@@ -221,6 +224,9 @@ begin
   end if;
   if v_options is not null then
     perform jobs_internal.store_deadline(array[job_id], v_options, p_run_at);
+    if v_options ? 'batch' then
+      perform jobs_internal.add_to_batch(v_options, array[job_id]);
+    end if;
   end if;
   if v_wakes is not false or not v_committed then
     perform jobs_internal.wake(v.lane_id);

@@ -41,6 +41,9 @@ begin
     v_options := jobs_internal.checked_options(p_options, 'enqueue_many',
       not exists (select from jobs_internal.call_template as s where s.id = p_template_id
           and not s.procedure));
+    if v_options ? 'batch' then
+      perform jobs_internal.join_batch(v_options);
+    end if;
     if v_options ? 'after' then
       v_after := jobs_internal.unmet_parents(v_options);
       v_due_at := case when v_after.parents is not null then 'infinity'::timestamptz end;
@@ -73,6 +76,9 @@ begin
   from unnest(v_ids, v_msg_ids, p_args) as u(id, msg_id, args);
   if v_options is not null then
     perform jobs_internal.store_deadline(v_ids, v_options, p_run_at);
+    if v_options ? 'batch' then
+      perform jobs_internal.add_to_batch(v_options, v_ids);
+    end if;
   end if;
   if v_due_at is not null then
     perform jobs_internal.add_dependencies(v_ids, v.owner, v_after.wants, v_after.parents,

@@ -75,7 +75,7 @@ end;
 -- p_state: what they end in; p_pid: the session that ran them; p_results: how each ended.
 -- Returns: how many were finished, and for a supervisor's log per_task, [{task, job_ids, ms}].
 -- Writes: job, finished, attempt, log_line, statement, finished_attempt, finished_log_line,
--- finished_statement, parent_event.
+-- finished_statement, parent_event, batch_delta.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -144,6 +144,7 @@ begin
     perform jobs_internal.archive_attempts(v_ids, v_bucket);
   end if;
   if v_asked then
+    perform jobs_internal.count_ends(v_ids, v_bucket, p_state);
     perform jobs_internal.clear_deadline(array(
       select f.id from jobs_internal.finished as f
       where f.id = any (v_ids) and f.options ? 'deadline'));
@@ -162,7 +163,7 @@ $$;
 
 -- Have a finished job live again, scheduled for p_due_at. False, and nothing is done: another
 -- unfinished job has its unique_key. The caller has locked its row.
--- Writes: job, finished; see restore_attempts.
+-- Writes: job, finished, batch_delta; see restore_attempts.
 create or replace function jobs_internal.relive(p_job jobs_internal.finished, p_due_at timestamptz)
 returns boolean
 language plpgsql volatile security definer
@@ -183,6 +184,9 @@ begin
   end if;
   perform jobs_internal.restore_attempts(p_job.id, p_job.bucket);
   delete from jobs_internal.finished as f where f.id = p_job.id and f.bucket = p_job.bucket;
+  if p_job.options ? 'batch' then
+    perform jobs_internal.count_end((p_job.options ->> 'batch')::bigint, p_job.state, -1);
+  end if;
   return true;
 end
 $$;

@@ -33,11 +33,16 @@ $$;
 
 -- Does the work of jobs.current_run.
 create or replace function jobs_internal.current_occurrence()
-returns table (job_id bigint, attempt integer, schedule text, due_at timestamptz)
+returns table (job_id bigint, attempt integer, schedule text, due_at timestamptz, batch bigint)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select c.id, jobs_internal.current_attempt(), s.name, r.due_at
+  select c.id, jobs_internal.current_attempt(), s.name, r.due_at,
+    coalesce((select k.batch_id from jobs_internal.batch_call as k
+        join jobs_internal.job as j on j.id = k.job_id and j.owner = jobs_internal.caller()
+        where k.job_id = c.id),
+      (select (j.options ->> 'batch')::bigint from jobs_internal.job as j
+        where j.id = c.id and j.owner = jobs_internal.caller()))
   from (select jobs_internal.current_job() as id) as c
   left join jobs_internal.schedule_run as r on r.job_id = c.id
   left join jobs_internal.schedule as s on s.id = r.schedule_id;

@@ -37,6 +37,7 @@ begin
       when 'deadlines' then perform jobs_internal.cancel_late_jobs();
       when 'schedules' then perform jobs_internal.fire_schedules();
       when 'follow' then perform jobs_internal.follow();
+      when 'batches' then perform jobs_internal.fold_batches();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
         v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);
@@ -105,7 +106,11 @@ begin
   if exists (select from jobs_internal.parent_event) then
     perform jobs_internal.do_part('follow');
   end if;
-  v_must_poll := v_must_poll or exists (select from jobs_internal.parent_event);
+  if jobs_internal.has_changed_batches() then
+    perform jobs_internal.do_part('batches');
+  end if;
+  v_must_poll := v_must_poll or exists (select from jobs_internal.parent_event)
+    or exists (select from jobs_internal.batch_delta);
   if not v_paused then
     perform jobs_internal.do_part('clock'), jobs_internal.do_part('schedules');
     v_dispatched := coalesce(jobs_internal.do_part('dispatch')::integer, 0);
@@ -150,6 +155,8 @@ begin
         union all
         select jobs_internal.next_deadline()
         union all
+        select min(b.retry_at) from jobs_internal.batch as b where b.retry_at is not null
+        union all
         select jobs_internal.next_schedule_at() where not v_paused) as j
       where isfinite(j.due_at) order by j.due_at limit 1),
     'next_deadline_ms', case when isfinite(v_deadline)
@@ -191,6 +198,7 @@ begin
   return p_asleep and (exists (select from jobs_internal.first_due() as f
         where f.due_at <= clock_timestamp())
     or exists (select from jobs_internal.parent_event)
+    or jobs_internal.has_changed_batches()
     or jobs_internal.next_schedule_at() <= clock_timestamp()
       and not (select s.paused from jobs_internal.switch as s)
     or exists (select from jobs_internal.session_demand() as w

@@ -1,6 +1,6 @@
 -- A cancel of a job that runs says that it is being cancelled, and tells no session.
 
--- Replaces jobs_internal.cancel, md5 3ae1a98ede3af8bb839e26d95dc3c242.
+-- Replaces jobs_internal.cancel, md5 f200c1c6382827c3220b853a76aac27d.
 create or replace function jobs_internal.cancel(id bigint)
 returns text
 language plpgsql volatile security definer
@@ -33,6 +33,9 @@ begin
       update jobs_internal.finished as f set state = 'cancelled' where f.id = cancel.id
         and f.state = 'in_doubt';
       perform jobs_internal.note_change(cancel.id), jobs_internal.wake(null);
+      perform jobs_internal.count_end((f.options ->> 'batch')::bigint, 'in_doubt', -1),
+        jobs_internal.count_end((f.options ->> 'batch')::bigint, 'cancelled', 1)
+      from jobs_internal.finished as f where f.id = cancel.id and f.options ? 'batch';
       perform jobs_internal.notify_of_end(f.options, f.id, f.state,
           jobs_internal.task_name(f.id, f.call_template_id))
       from jobs_internal.finished as f where f.id = cancel.id and f.options is not null;

@@ -1,6 +1,6 @@
 -- A unique_key keeps no second job away.
 
--- Replaces jobs_internal.store_job, md5 a0132cb397cc06efd96300b33af74840.
+-- Replaces jobs_internal.store_job, md5 d2919fbcdcdee3c950e8624817ec7e08.
 create or replace function jobs_internal.store_job(
   p_template_id integer,
   p_args jsonb,
@@ -77,6 +77,9 @@ begin
         then 'enqueue_sql' else 'enqueue' end,
       not exists (select from jobs_internal.call_template as s where s.id = p_template_id
           and not s.procedure));
+    if v_options ? 'batch' then
+      perform jobs_internal.join_batch(v_options);
+    end if;
     v_reuse_for := (v_options ->> 'reuse_for')::interval;
     if v_reuse_for is not null then
       perform jobs_internal.assert_may_reuse(v.queue_id, v_reuse_for);
@@ -183,6 +186,9 @@ begin
   end if;
   if v_options is not null then
     perform jobs_internal.store_deadline(array[job_id], v_options, p_run_at);
+    if v_options ? 'batch' then
+      perform jobs_internal.add_to_batch(v_options, array[job_id]);
+    end if;
   end if;
   if v_wakes is not false or not v_committed then
     perform jobs_internal.wake(v.lane_id);

@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 50c7edb710cac3f7f38c22192e9faeee.
+-- Replaces jobs_internal.claim, md5 c7d9fd660f082208346fb679f5df5d75.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -37,6 +37,10 @@ begin
   if exists (select from jobs_internal.parent_event as e where e.owner = v_session.owner) then
     v_followed := jobs_internal.follow_mine(v_session.owner);
     v_now := clock_timestamp();  -- what has become due is due for us too
+  end if;
+  if exists (select from jobs_internal.batch_delta as d where d.owner = v_session.owner) then
+    v_followed := jobs_internal.fold_mine(v_session.owner) or v_followed;
+    v_now := clock_timestamp();
   end if;
   perform jobs_internal.wake_lanes(v_session.owner);
   -- An owner that has become privileged meanwhile gets no other job: it would run with rights that

@@ -1,6 +1,6 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 029e60c101ecab10bb7d60a6e0f24983.
+-- Replaces jobs_internal.archive_jobs, md5 a1fe1eb2475bdcac447555d7397a55ec.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -70,6 +70,7 @@ begin
     perform jobs_internal.archive_attempts(v_ids, v_bucket);
   end if;
   if v_asked then
+    perform jobs_internal.count_ends(v_ids, v_bucket, p_state);
     perform jobs_internal.clear_deadline(array(
       select f.id from jobs_internal.finished as f
       where f.id = any (v_ids) and f.options ? 'deadline'));

@@ -88,7 +88,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.do_part, md5 588cb6bfa1b8f16e29584165896b8fa9.
+-- Replaces jobs_internal.do_part, md5 2c6b200b59946abcd3cf7e985c599033.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -121,6 +121,7 @@ begin
       when 'deadlines' then perform jobs_internal.cancel_late_jobs();
       when 'schedules' then perform jobs_internal.fire_schedules();
       when 'follow' then perform jobs_internal.follow();
+      when 'batches' then perform jobs_internal.fold_batches();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
         v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);
@@ -166,7 +167,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.claim, md5 50c7edb710cac3f7f38c22192e9faeee.
+-- Replaces jobs_internal.claim, md5 c7d9fd660f082208346fb679f5df5d75.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -203,6 +204,10 @@ begin
   if exists (select from jobs_internal.parent_event as e where e.owner = v_session.owner) then
     v_followed := jobs_internal.follow_mine(v_session.owner);
     v_now := clock_timestamp();  -- what has become due is due for us too
+  end if;
+  if exists (select from jobs_internal.batch_delta as d where d.owner = v_session.owner) then
+    v_followed := jobs_internal.fold_mine(v_session.owner) or v_followed;
+    v_now := clock_timestamp();
   end if;
   perform jobs_internal.wake_lanes(v_session.owner);
   -- An owner that has become privileged meanwhile gets no other job: it would run with rights that
