@@ -157,8 +157,8 @@ begin atomic
     or exists (select from jobs_internal.batch as b where b.retry_at <= clock_timestamp());
 end;
 
--- In a supervisor's round: fold for all owners, each in a savepoint, and look again at batches whose
--- time for that has come. Writes: duty_failure; see fold_once.
+-- In a supervisor's round: fold for all owners, each in a savepoint, and look again at batches
+-- whose time for that has come. Writes: duty_failure; see fold_once.
 create or replace function jobs_internal.fold_batches()
 returns void
 language plpgsql volatile security definer
