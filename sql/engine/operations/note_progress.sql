@@ -49,7 +49,9 @@ begin
   update jobs_internal.operation as o
   set phase = v_phase, looked_at = v_now, place = v_look -> 'place',
     weights = coalesce(o.weights, nullif(v_look -> 'weights', 'null')),
-    percent = greatest(o.percent, (v_look ->> 'percent')::numeric),
+    -- not less than what any view has shown of the last look until this commit
+    percent = greatest(jobs_internal.carried_percent(o, o.looked_at + interval '2 seconds'),
+      (v_look ->> 'percent')::numeric),
     progress_source = v_look ->> 'source',
     last_progress = coalesce(nullif(v_look -> 'row', 'null'), o.last_progress)
   where o.job_id = p_job and o.attempt = p_attempt;

@@ -217,3 +217,25 @@ begin atomic
   select greatest(p_shown, case when p_share is not null
     then least(99.9, round(100 * p_share, 1)) end);
 end;
+
+-- The percent of an operation as it was noted, carried on to a time by the pace so far: between two
+-- looks, a second apart, a short operation goes a long way. It goes on from what was really done,
+-- for 1.2 seconds at most, and not while it waits. What is noted next is no less (note_progress),
+-- so that what is shown never goes back.
+create or replace function jobs_internal.carried_percent(p_operation jobs_internal.operation,
+    p_at timestamptz)
+returns numeric
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when p.share >= 0.03 and p.worked > 0 and not p.waits
+    then greatest(p_operation.percent, least(99.0, round(100 * p.share
+      * (1 + least(1.2, greatest(0, extract(epoch from p_at - p_operation.looked_at)))
+        / p.worked), 1)))
+    else p_operation.percent end
+  from (
+    select (p_operation.place ->> 'share')::numeric as share,
+      (p_operation.place ->> 'worked')::numeric as worked,
+      coalesce((p_operation.place -> 'wait')::boolean, false) as waits
+  ) as p;
+end;

@@ -63,8 +63,8 @@ end;
 
 -- The percent that a view shows. Between two phases, or two tables, the server shows for a moment
 -- nothing of what was there: what a view reckons of that, which keeps nothing, may be less than
--- what it showed before. So it shows what was noted, which never goes back, and reckons by itself
--- only where no session notes anything. p_live: what it reckons.
+-- what it showed before. So it shows what was noted, carried on to now, and reckons by itself only
+-- where no session notes anything. p_live: what it reckons.
 create or replace function jobs_internal.percent_of(p_operation jobs_internal.operation,
     p_live numeric, p_started timestamptz, p_now timestamptz)
 returns numeric
@@ -72,7 +72,8 @@ language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
   select case
-    when p_operation.looked_at > p_now - interval '10 seconds' then p_operation.percent
+    when p_operation.looked_at > p_now - interval '10 seconds'
+      then jobs_internal.carried_percent(p_operation, p_now)
     when p_operation.looked_at is not null or p_started <= p_now - interval '2 seconds'
       then p_live end;
 end;
