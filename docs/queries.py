@@ -4,7 +4,14 @@ __all__ = ["FUNCTIONS", "GROUPS", "OBJECTS", "ROLES", "VIEWS"]
 
 #: Heading -> functions of schema jobs. One that stands nowhere is an error.
 GROUPS = {
-    "Enqueue": ["enqueue", "enqueue_many", "enqueue_sql", "enqueue_steps", "forget"],
+    "Enqueue": [
+        "enqueue",
+        "enqueue_many",
+        "enqueue_sql",
+        "enqueue_steps",
+        "forget",
+        "set_concurrency",
+    ],
     "Long operations": ["plan", "rehearse", "undo", "note"],
     "Recipes of steps": [
         "not_null_steps",

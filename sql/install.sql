@@ -53,6 +53,7 @@ select not exists (
 \ir tables/schedule_runs.sql
 \ir tables/dependencies.sql
 \ir tables/batches.sql
+\ir tables/keys.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
   (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions'),
   (5, 'operations'), (6, 'schedules'), (7, 'limits');
@@ -170,7 +171,15 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir engine/batches/control.sql
 \ir engine/batches/sweep.sql
 
+-- It waits for a place of its concurrency key.
+\ir engine/keys/wait.sql
+\ir engine/keys/admit.sql
+\ir engine/keys/round.sql
+\ir engine/keys/limits.sql
+\ir engine/keys/sweep.sql
+
 -- It is due: a lane for it, its message, and a session that is awake.
+\ir engine/dispatch/gates.sql
 \ir engine/dispatch/lanes.sql
 \ir engine/dispatch/lanes_ahead.sql
 \ir engine/dispatch/deadline.sql
@@ -356,6 +365,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir engine/explain/functions_gone.sql
 \ir engine/explain/held.sql
 \ir engine/explain/parents.sql
+\ir engine/explain/keys.sql
 \ir engine/explain/reasons.sql
 \ir engine/explain/waiting.sql
 
@@ -372,11 +382,13 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir engine/health/schedules.sql
 \ir engine/health/dependencies.sql
 \ir engine/health/batches.sql
+\ir engine/health/keys.sql
 \ir engine/health/health.sql
 
 -- Public functions: schema jobs.
 \ir api/enqueue.sql
 \ir api/forget.sql
+\ir api/concurrency.sql
 \ir api/enqueue_steps.sql
 \ir api/schedules.sql
 \ir api/import.sql
@@ -425,6 +437,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir views/steps.sql
 \ir views/schedules.sql
 \ir views/batches.sql
+\ir views/keys.sql
 \ir views/system_lists.sql
 \ir views/measurements.sql
 
@@ -434,6 +447,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir setup/grants_schedules.sql
 \ir setup/grants_in_time.sql
 \ir setup/grants_batches.sql
+\ir setup/grants_limits.sql
 \ir setup/zones.sql
 \ir setup/record.sql
 commit;

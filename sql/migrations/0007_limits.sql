@@ -13,7 +13,7 @@ comment on column jobs_internal.duty_failure.duty is 'lanes: a lane is made; dis
   'into their lane; rescue: jobs of a dead session; overdue: a timeout; '
   'signal: a job is signalled; history: a bucket; repair: a lane; upkeep: the tables; '
   'follow: the jobs of an owner that wait for others; deadline: a job is cancelled for it; '
-  'schedule: it is fired; batch: the batches of an owner; '
+  'schedule: it is fired; batch: the batches of an owner; keys: places of its keys; '
   'round: a whole part of a round';
 
 create table jobs_internal.batch (
@@ -156,3 +156,70 @@ comment on column jobs_internal.batch_delta.first_job is 'The first job that was
 comment on column jobs_internal.batch_delta.last_job is 'The last of them';
 
 insert into jobs_internal.duty (name) values ('batch');
+
+-- Keys of concurrency.
+
+create table jobs_internal.key_limit (
+  owner oid not null,
+  key text not null,
+  max integer not null check (max between 0 and 1000),
+  primary key (owner, key)
+);
+comment on table jobs_internal.key_limit is 'How many jobs of a key run at once (set_concurrency); '
+  'without a row it is one';
+comment on column jobs_internal.key_limit.owner is 'Owner';
+comment on column jobs_internal.key_limit.key is 'Key';
+comment on column jobs_internal.key_limit.max is 'Jobs at once; 0: none is begun';
+
+create table jobs_internal.key_held (
+  owner oid not null,
+  key text not null,
+  n integer not null,
+  job_id bigint not null,
+  primary key (owner, key, n),
+  unique (job_id)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05,
+  autovacuum_vacuum_threshold = 1000);
+comment on table jobs_internal.key_held is 'Places that are held, by jobs in their lane or running';
+comment on column jobs_internal.key_held.owner is 'Owner';
+comment on column jobs_internal.key_held.key is 'Key';
+comment on column jobs_internal.key_held.n is 'Place, from 1';
+comment on column jobs_internal.key_held.job_id is 'Job that holds it';
+
+create table jobs_internal.key_wait (
+  owner oid not null,
+  key text not null,
+  priority smallint not null,
+  job_id bigint not null,
+  waits_since timestamptz not null default clock_timestamp(),
+  primary key (job_id)
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
+create index key_wait_turn_idx on jobs_internal.key_wait (owner, key, priority, job_id);
+comment on table jobs_internal.key_wait is 'Due jobs that wait for a place of their key: they have '
+  'due_at = infinity and no message';
+comment on column jobs_internal.key_wait.owner is 'Owner';
+comment on column jobs_internal.key_wait.key is 'Key';
+comment on column jobs_internal.key_wait.priority is 'Priority of the job';
+comment on column jobs_internal.key_wait.job_id is 'Job';
+comment on column jobs_internal.key_wait.waits_since is 'Since when';
+
+create table jobs_internal.key_event (
+  id bigint generated always as identity primary key,
+  owner oid not null,
+  key text not null
+);
+create index key_event_owner_idx on jobs_internal.key_event (owner, id);
+comment on table jobs_internal.key_event is 'Keys that are to be looked at: a place may be free, '
+  'and a job may wait for it. Rows are only added and deleted';
+comment on column jobs_internal.key_event.id is 'Number';
+comment on column jobs_internal.key_event.owner is 'Owner';
+comment on column jobs_internal.key_event.key is 'Key';
+
+create table jobs_internal.key_turn (
+  owner oid primary key
+);
+comment on table jobs_internal.key_turn is 'Owners of keys: a row is locked by the one transaction '
+  'that gives places of their keys';
+comment on column jobs_internal.key_turn.owner is 'Owner';
+
+insert into jobs_internal.duty (name) values ('keys');

@@ -72,7 +72,7 @@ comment on column jobs_internal.duty_failure.duty is 'lanes: a lane is made; dis
   'into their lane; rescue: jobs of a dead session; overdue: a timeout; '
   'signal: a job is signalled; history: a bucket; repair: a lane; upkeep: the tables; '
   'follow: the jobs of an owner that wait for others; deadline: a job is cancelled for it; '
-  'schedule: it is fired; batch: the batches of an owner; '
+  'schedule: it is fired; batch: the batches of an owner; keys: places of its keys; '
   'round: a whole part of a round';
 comment on column jobs_internal.duty_failure.item is 'Which one: its number, or its name';
 comment on column jobs_internal.duty_failure.queue_id

@@ -90,6 +90,8 @@ from (values
   ('PW115', false, 'there is no such batch, or it belongs to another role'),
   ('PW116', false, 'the batch is closed: no job can be added'),
   ('PW117', false, 'a batch cannot be like this'),
+  ('PW119', false, 'the number of jobs of a key at once is out of range'),
+  ('PW120', false, 'a key of concurrency is empty or too long'),
   ('PW123', false, 'there is no such scheduler to import from'),
   ('PW124', false, 'the tables of another scheduler cannot be read'),
   ('PWC01', false, 'outcome: cancelled on request'),

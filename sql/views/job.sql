@@ -79,6 +79,8 @@ select
       then (select 'the end of ' || case when count(*) = 1 then 'job ' || min(d.parent)
             else count(*) || ' jobs' end
           from jobs_internal.dependency as d where d.child = j.id and not d.broken)
+    when j.due_at = 'infinity' and exists (select from jobs_internal.key_wait as w
+        where w.job_id = j.id) then 'a place of its key'
     when j.due_at > (select clock_timestamp())
       then case when j.snoozes > 0 and j.error is null then 'the end of its snooze'
       when j.attempt > 0 or j.error is not null then 'its next attempt'

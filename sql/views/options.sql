@@ -13,6 +13,10 @@ from (values
   ('batch', 'number', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql',
       'enqueue_steps'], null,
     'the number of a batch that is open (jobs.create_batch): the job belongs to it'),
+  ('concurrency_key', 'text', array['enqueue', 'enqueue_many', 'enqueue_sql', 'enqueue_steps',
+      'schedule', 'schedule_sql'], null,
+    'jobs of their owner with the same key run one at a time, or as many as '
+    'jobs.set_concurrency(key, max) allows'),
   ('deadline', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql',
       'enqueue_steps'], null,
     'a time: no attempt of the job begins later; one that has not begun by then is cancelled, with '

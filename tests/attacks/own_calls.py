@@ -58,6 +58,8 @@ OWN = {
         "current_occurrence",
         "assert_may_snooze",
         "forget_results",
+        "seen_keys",
+        "set_concurrency",
         "failures_seen",
         "pause_schedule",
         "rerun_schedule",

@@ -32,6 +32,7 @@ NARROW = {
     "schedule_list": "schedules",
     "schedule_run_list": "schedule_runs",
     "batch_list": "batches",
+    "concurrency_key_list": "concurrency_keys",
     "wait_reason_list": "wait_reasons",
 }
 NAMED = ("settings", "retry_rules", "errors", "quotas", "admitted_roles")  # these fit by themselves
@@ -128,6 +129,7 @@ def busy(server: Server, template: str) -> Iterator[Database]:
         "update jobs_internal.job set run_at = now() - interval '400 days', created_at = now() -"
         " interval '400 days'"
     )
+    database.run("select jobs.set_concurrency(repeat('a key of a customer ', 20), 1000)")
     database.run("select jobs.enqueue('pg_catalog.now')", role="producer")
     with database.connect("supervisor") as line:
         line.execute(

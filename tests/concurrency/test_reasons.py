@@ -122,6 +122,26 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     )
 
 
+@case("key")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    first = queued(database, concurrency_key="k")
+    database.admin("select jobs_internal.admit_waiting()")
+    job = put(database, "app.note", {"n": 2}, options=Jsonb({"concurrency_key": "k"}))
+    yield (
+        job,
+        "app",
+        {
+            "state": "scheduled",
+            "waits_for": "a place of its key",
+            "reason": f"1 job is there of its key, of 1 allowed: {first}",
+            "blocked_by_jobs": [first],
+        },
+    )
+    run_the_remedy(database, explain(database, job)["remedy"], "app")
+    database.drain()
+    assert [state(database, one) for one in (first, job)] == ["succeeded"] * 2
+
+
 @case("parent_in_doubt")
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     parent = queued(database)

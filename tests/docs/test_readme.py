@@ -63,6 +63,7 @@ def _runner(server: Server, template: str) -> Iterator[Runner]:
         "docs/deadlines.md",
         "docs/order.md",
         "docs/batches.md",
+        "docs/limits.md",
     ],
 )
 def test_listings_print_what_the_page_says(page: str, runner: Runner) -> None:

@@ -35,6 +35,7 @@ REQUIRED = {
     "replace_index_steps": {"index_name": "'app.no'", "new_definition": "'on app.ledger (n)'"},
     "rehearse": {"statement": "'create index on app.ledger (n)'"},
     "note": {"id": "0", "note": "'{}'::jsonb"},
+    "set_concurrency": {"key": "'k'", "max": "1"},
     "schedule": {
         "name": "'s'",
         "schedule": "'@daily'",

@@ -174,6 +174,9 @@ FUZZED: dict[str, Fuzzed] = {
     "forget": Fuzzed(
         "app", {"task": TASKS, "args": ARGS, "unique_key": OPTIONS["unique_key"]}, ()
     ),
+    "set_concurrency": Fuzzed(
+        "app", {"key": OPTIONS["unique_key"], "max": BIGINTS}, ("key", "max")
+    ),
     "enqueue_many": Fuzzed("app", {"task": TASKS, "args": ARRAYS, **OPTIONS}, ("task", "args")),
     "enqueue_sql": Fuzzed(
         "app", {

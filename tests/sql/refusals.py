@@ -366,6 +366,8 @@ OPTIONS = (
 
 STEERING = (
     _r("snooze outside a job", "PW106", "select jobs.snooze('1 s')", "runs no job"),
+    _r("concurrency too high", "PW119", "select jobs.set_concurrency('k', 1001)", "It is 1001"),
+    _r("a key too long", "PW120", "select jobs.set_concurrency(repeat('k', 513), 1)", "has 513"),
     _r("forget nothing", "PW110", "select jobs.forget()", "task is null"),
     _r("forget both", "PW110", "select jobs.forget('x', unique_key => 'k')", "unique_key is k"),
     _r(

@@ -104,6 +104,7 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
         "deadline": "2100-01-01",
         "reuse_for": "1 hour",
         "after": [],
+        "concurrency_key": "k",
         "after_state": "finished",
     }
     polite = ["lock_attempts", "lock_timeout"]  # of what others queue behind
@@ -130,6 +131,7 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
         *builds,
         "deadline",
         "reuse_for",
+        "concurrency_key",
     }
     calls = {
         "enqueue": ("app", "select jobs.enqueue('app.keep', '{\"tag\": \"x\"}', options => %s)"),

@@ -50,6 +50,10 @@ begin
     v_followed := jobs_internal.fold_mine(v_session.owner) or v_followed;
     v_now := clock_timestamp();
   end if;
+  if exists (select from jobs_internal.key_event as n where n.owner = v_session.owner) then
+    v_followed := jobs_internal.admit_mine(v_session.owner) or v_followed;
+    v_now := clock_timestamp();
+  end if;
   perform jobs_internal.wake_lanes(v_session.owner);
   -- An owner that has become privileged meanwhile gets no other job: it would run with rights that
   -- no administrator has admitted.
@@ -148,7 +152,7 @@ begin
       end loop;
       if v_claim.msg_ids is not null then
         v_claim.lane_id := v_lane.id;
-        -- after jobs that others waited for, more may come at once
+        -- after jobs that others waited for, or with a key, more may come at once
         v_claim.full_up := v_followed or cardinality(v_claim.msg_ids) >= v_limit;
         update jobs_internal.lane set served_at = v_now
         where id = (select l.id from jobs_internal.lane as l

@@ -143,6 +143,7 @@ begin atomic
         then 'repair of lane' when 'follow' then 'dependencies of owner'
       when 'deadline' then 'deadline of job' when 'schedule' then 'schedule'
       when 'batch' then 'batches of owner'
+      when 'keys' then 'keys of owner'
       else 'part' end || ' ' || p_failure.item,
     coalesce(' of ' || pg_get_userbyid(p_failure.owner), '')
       || coalesce(' in ' || (select q.name from jobs_internal.queue as q

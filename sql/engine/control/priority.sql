@@ -47,6 +47,7 @@ begin
       and j.msg_id is not distinct from v_job.msg_id;
     exit when found;  -- else it moved on between the look and the lock
   end loop;
+  update jobs_internal.key_wait as w set priority = v_new where w.job_id = set_priority.id;
   perform jobs_internal.record_control('set_priority', set_priority.id, v_job.owner,
     jsonb_build_object('priority', v_job.priority), jsonb_build_object('priority', v_new));
   if v_job.state = 'scheduled' and v_job.due_at > clock_timestamp() then

@@ -162,6 +162,7 @@ begin
       from unnest(v_old, v_new) as m(old, new) where e.owner = m.old;
     delete from jobs_internal.follower;
     perform jobs_internal.move_batches(v_old, v_new);
+    perform jobs_internal.move_keys(v_old, v_via, v_new);
     update jobs_internal.fresh_result as r set owner = m.new
       from unnest(v_old, v_new) as m(old, new) where r.owner = m.old;
     update jobs_internal.operation as o set owner = m.new from unnest(v_old, v_new) as m(old, new)

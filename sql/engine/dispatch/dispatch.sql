@@ -1,7 +1,8 @@
 -- Moving due jobs into their lanes.
 
--- Move due jobs of one owner into their lanes. p_lane null: into all of them but those named in
--- p_but. p_duty: a supervisor's duty does it, whose failures end with this. Returns how many.
+-- Move due jobs of one owner into their lanes, or have them wait for what an option of theirs says
+-- (pass_gates). p_lane null: into all of them but those named in p_but. p_duty: a supervisor's duty
+-- does it, whose failures end with this. Returns of how many it decided.
 -- Locks: job (skip locked).
 create or replace function jobs_internal.move_due_of(p_owner oid, p_lane integer, p_but integer[],
     p_limit integer, p_duty boolean)
@@ -27,7 +28,7 @@ declare
 begin
   for v_lane in
     with due as (
-      select j.id, j.queue_id, j.priority
+      select j.id, j.queue_id, j.priority, j.options ? 'concurrency_key' as gated
       from jobs_internal.job as j
       where j.due_at <= clock_timestamp() and j.owner = p_owner
         and j.queue_id::bigint * 4 + j.priority = any (v_places)
@@ -35,12 +36,19 @@ begin
       limit p_limit
       for update skip locked
     )
-    select l.id, l.pgmq_queue, d.ids
-    from (select a.queue_id, a.priority, array_agg(a.id order by a.id) as ids from due as a
+    select l.id, l.pgmq_queue, d.ids, d.gated
+    from (select a.queue_id, a.priority, array_agg(a.id order by a.id) as ids,
+          bool_or(a.gated) as gated
+        from due as a
         group by a.queue_id, a.priority) as d
     join jobs_internal.lane as l on l.queue_id = d.queue_id and l.owner = p_owner
       and l.priority = d.priority
   loop
+    v_count := v_count + cardinality(v_lane.ids);
+    if v_lane.gated then
+      v_lane.ids := jobs_internal.pass_gates(v_lane.ids);
+      continue when v_lane.ids = '{}';
+    end if;
     v_msg_ids := jobs_internal.send_messages(v_lane.pgmq_queue, v_lane.ids);
     update jobs_internal.job as j
     set state = 'queued', due_at = null, lane_id = v_lane.id, msg_id = u.msg_id
@@ -50,7 +58,6 @@ begin
     if p_duty then
       perform jobs_internal.clear_failure('dispatch', v_lane.id::text);
     end if;
-    v_count := v_count + cardinality(v_lane.ids);
   end loop;
   return v_count;
 end

@@ -170,7 +170,56 @@ begin
 end
 $$;
 
--- Put a scheduled job into its lane now, when that lane exists; else the next tick does.
+-- Put scheduled jobs that nothing holds back into their lanes; one whose lane is not there yet is
+-- due, and a supervisor's round makes that. The caller has locked them, or made them.
+-- Writes: job, the lane's pgmq queue, wakeup_request.
+create or replace function jobs_internal.fill_lanes(p_jobs bigint[])
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on  -- pgmq needs it
+set enable_seqscan = off
+as $$
+declare
+  v_lane record;
+begin
+  for v_lane in
+    select l.id, l.pgmq_queue, array_agg(j.id order by j.id) as jobs
+    from jobs_internal.job as j
+    left join jobs_internal.lane as l on l.queue_id = j.queue_id and l.owner = j.owner
+      and l.priority = j.priority
+    where j.id = any (p_jobs) and j.state = 'scheduled'
+    group by l.id
+  loop
+    if v_lane.id is null then
+      update jobs_internal.job as j set due_at = clock_timestamp()
+      where j.id = any (v_lane.jobs) and j.due_at > clock_timestamp();
+    else
+      update jobs_internal.job as j set state = 'queued', due_at = null, lane_id = v_lane.id,
+        msg_id = u.msg_id
+      from unnest(v_lane.jobs, jobs_internal.send_messages(v_lane.pgmq_queue, v_lane.jobs))
+        as u(id, msg_id)
+      where j.id = u.id;
+    end if;
+    perform jobs_internal.wake(v_lane.id);
+  end loop;
+end
+$$;
+
+-- Put due jobs into their lanes now: those that no option holds back, and whose lane is there; the
+-- others wait for that, or for the next tick. The caller has locked them, or made them.
+-- Writes: job; see pass_gates and fill_lanes.
+create or replace function jobs_internal.enter_lanes(p_jobs bigint[])
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform jobs_internal.fill_lanes(jobs_internal.pass_gates(p_jobs));
+end
+$$;
+
+-- The same for one job.
 create or replace function jobs_internal.enter_lane(p_id bigint)
 returns void
 language plpgsql volatile security definer
@@ -181,12 +230,15 @@ declare
   v_lane record;
   v_msg_id bigint;
 begin
-  select l.id, l.pgmq_queue into v_lane
+  select l.id, l.pgmq_queue, j.options ? 'concurrency_key' as gated into v_lane
   from jobs_internal.job as j
   join jobs_internal.lane as l on l.queue_id = j.queue_id and l.owner = j.owner
     and l.priority = j.priority
   where j.id = p_id;
-  if found then
+  if v_lane.gated then
+    perform jobs_internal.enter_lanes(array[p_id]);
+    return;
+  elsif found then
     v_msg_id := pgmq.send(v_lane.pgmq_queue, jsonb_build_object('job', p_id), null::jsonb,
         clock_timestamp());
     update jobs_internal.job set state = 'queued', due_at = null, lane_id = v_lane.id,

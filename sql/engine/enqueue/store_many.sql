@@ -27,6 +27,7 @@ declare
   v_options jsonb;
   v_after record;
   v_due_at timestamptz;
+  v_gated boolean := false;
   v_ids bigint[];
   v_msg_ids bigint[];
 begin
@@ -48,6 +49,7 @@ begin
       v_after := jobs_internal.unmet_parents(v_options);
       v_due_at := case when v_after.parents is not null then 'infinity'::timestamptz end;
     end if;
+    v_gated := coalesce(v_options ? 'concurrency_key', false);
   end if;
   if v.lane_id is null then
     perform jobs_internal.record_role_name(v.owner);  -- who has a lane is known
@@ -61,7 +63,7 @@ begin
   v_ids := array(select nextval('jobs_internal.job_id_seq')
       from generate_series(1, cardinality(p_args)));
   v_due := v_due and v_due_at is null;
-  if v_due and v.lane_id is not null then
+  if v_due and v.lane_id is not null and not v_gated then
     v_msg_ids := jobs_internal.send_messages(v.pgmq_queue, v_ids);
   end if;
   insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id,
@@ -83,6 +85,9 @@ begin
   if v_due_at is not null then
     perform jobs_internal.add_dependencies(v_ids, v.owner, v_after.wants, v_after.parents,
         v_after.looks);
+  end if;
+  if v_due and v_gated and v.lane_id is not null then
+    perform jobs_internal.enter_lanes(v_ids);
   end if;
   perform jobs_internal.wake(v.lane_id);
   return v_ids;

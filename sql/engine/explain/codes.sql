@@ -38,6 +38,8 @@ as $$
   (43, 'parent_in_doubt', 'a job that it waits for ended in doubt, which is no end',
       'see what that job did, then retry or cancel it'),
   (44, 'dependency', 'it waits for other jobs to end', 'wait; see jobs.explain of those jobs'),
+  (47, 'key', 'as many jobs of its concurrency_key are there as are allowed at once',
+      'wait for one of those jobs; see jobs.concurrency_keys'),
   (50, 'retry', 'an attempt failed, and the next one is not due yet',
       'select jobs.run_now(id);  -- once what failed is corrected (last_error); or wait'),
   (51, 'lock_attempt', 'it gave up waiting for a lock, and tries again later',

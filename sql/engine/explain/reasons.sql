@@ -188,6 +188,11 @@ begin
           p_job.run_at::timestamptz(0)),
         null::timestamptz, null::timestamptz, null::integer[], null::bigint[], null::text;
     end if;
+  elsif p_job.due_at = 'infinity' and exists (select from jobs_internal.key_wait as w
+      where w.job_id = p_job.id) then
+    return query select a.n, a.code, a.reason, a.since, null::timestamptz, null::integer[],
+        a.jobs, a.remedy
+      from jobs_internal.awaited_key(p_job) as a;
   elsif p_job.due_at > v_now and p_job.snoozes > 0 and p_job.error is null then
     return query select 42, 'snoozed',
       format('its function said that it comes back at %s; it has done so %s',

@@ -75,7 +75,7 @@ end;
 -- p_state: what they end in; p_pid: the session that ran them; p_results: how each ended.
 -- Returns: how many were finished, and for a supervisor's log per_task, [{task, job_ids, ms}].
 -- Writes: job, finished, attempt, log_line, statement, finished_attempt, finished_log_line,
--- finished_statement, parent_event, batch_delta.
+-- finished_statement, parent_event, batch_delta; see leave_keys.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -90,6 +90,7 @@ declare
   v_bucket integer;
   v_statements boolean;
   v_asked boolean;
+  v_keyed bigint[];
 begin
   with dropped as (
     delete from jobs_internal.job as j
@@ -148,6 +149,12 @@ begin
     perform jobs_internal.clear_deadline(array(
       select f.id from jobs_internal.finished as f
       where f.id = any (v_ids) and f.options ? 'deadline'));
+    v_keyed := array(
+      select f.id from jobs_internal.finished as f
+      where f.id = any (v_ids) and f.options ? 'concurrency_key');
+    if v_keyed <> '{}' then
+      perform jobs_internal.leave_keys(v_keyed);
+    end if;
     if p_state = 'succeeded' then
       perform jobs_internal.store_fresh_results(v_ids, v_bucket);
     end if;

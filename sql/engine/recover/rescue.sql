@@ -252,6 +252,7 @@ begin
               max_attempts = greatest(max_attempts,
                   attempt + (p_session.crash_attribution is distinct from 'not_charged')::integer)
             where id = v_job.id;
+            perform jobs_internal.leave_keys(array[v_job.id]);
             if p_session.crash_attribution is distinct from 'not_charged' then
               v_lost := v_result;
               v_lost.outcome := 'lost';

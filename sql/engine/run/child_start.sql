@@ -67,6 +67,9 @@ begin
   set state = 'scheduled', due_at = clock_timestamp() + interval '1 second', session_id = null,
     started_at = null, attempt = p_attempt - 1
   where id = p_job and attempt = p_attempt and session_id = p_session and state = 'running';
+  if found then
+    perform jobs_internal.leave_keys(array[p_job]);
+  end if;
   perform jobs_internal.wake(null);
   update jobs_internal.session set job_id = null, attempt = null where id = p_session
     and job_id = p_job and attempt = p_attempt;

@@ -37,9 +37,11 @@ begin
   p_state.full_up := v_claim.full_up;
   p_state.surplus := v_claim.surplus;
   p_state.give_back := false;
-  -- A suspect's start waits for a lock, which must not be with a claim.
+  -- A suspect's start waits for a lock, which must not be with a claim. Of one that is likely to be
+  -- in a chunk again, as those before it, the claim would only be committed later.
   p_state.claim_open := cardinality(v_claim.msg_ids) is not distinct from 1
-    and not v_claim.suspects;
+    and not v_claim.suspects
+    and not (v_claim.full_up and p_state.claim_limit > 1 and coalesce(p_state.in_a_row, false));
   return p_state;
 end
 $$;

@@ -88,6 +88,9 @@ begin
   if p_job.options ? 'deadline' and not jobs_internal.is_undone(p_result) then
     perform jobs_internal.clear_deadline(array[p_job.id]);  -- a part of its work is done
   end if;
+  if p_job.options ? 'concurrency_key' then
+    perform jobs_internal.leave_keys(array[p_job.id]);
+  end if;
   if v_pause = 0 then
     perform jobs_internal.enter_lane(p_job.id);  -- also where no supervisor lives
   else

@@ -38,6 +38,7 @@ begin
       when 'schedules' then perform jobs_internal.fire_schedules();
       when 'follow' then perform jobs_internal.follow();
       when 'batches' then perform jobs_internal.fold_batches();
+      when 'keys' then perform jobs_internal.admit_waiting();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
         v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);
@@ -64,12 +65,12 @@ begin
 end
 $$;
 
--- One round of a supervisor: fire schedules, follow dependencies, dispatch, cancel what is late,
--- note the overdue, rescue; says what there is to do. It waits for no row, object or advisory lock:
--- skip locked and nowait wherever a row is wanted. What has no such clause it waits for, up to the
--- lock timeout of 50 ms each time: a table that is locked as a whole, and a key that an open
--- transaction has inserted (the unique key of a schedule's job, the key of a lane). What fails of
--- that is put off, so that it waits seldom.
+-- One round of a supervisor: fire schedules, follow dependencies, dispatch, give places of keys,
+-- cancel what is late, note the overdue, rescue; says what there is to do. It waits for no row,
+-- object or advisory lock: skip locked and nowait wherever a row is wanted. What has no such clause
+-- it waits for, up to the lock timeout of 50 ms each time: a table that is locked as a whole, and a
+-- key that an open transaction has inserted (the unique key of a schedule's job, the key of a
+-- lane). What fails of that is put off, so that it waits seldom.
 -- Returns: paused, must_poll, dispatched, rescued, stopping, sessions, opened (sessions, ever),
 --   running, queued, next_due_ms, next_deadline_ms, outbox, owners, problems, failures,
 --   risks.
@@ -117,6 +118,10 @@ begin
     if v_dispatched = 0 and not exists (select from jobs_internal.session) then
       perform jobs_internal.do_part('lanes_ahead');  -- while jobs run, maintain does it
     end if;
+  end if;
+  if exists (select from jobs_internal.key_event) then
+    perform jobs_internal.do_part('keys');
+    v_must_poll := v_must_poll or exists (select from jobs_internal.key_event);
   end if;
   -- Behind what others wait for: those of one owner may take all the room of a round.
   if exists (select from jobs_internal.job_deadline as d where d.at < clock_timestamp()) then
@@ -199,6 +204,7 @@ begin
         where f.due_at <= clock_timestamp())
     or exists (select from jobs_internal.parent_event)
     or jobs_internal.has_changed_batches()
+    or exists (select from jobs_internal.key_event)
     or jobs_internal.next_schedule_at() <= clock_timestamp()
       and not (select s.paused from jobs_internal.switch as s)
     or exists (select from jobs_internal.session_demand() as w

@@ -1,6 +1,6 @@
 -- The claim is committed with the chunk, not before it: who crashes the server has claimed nothing.
 
--- Replaces jobs_internal.claim_work, md5 6cae9f8a537ad933af5b5d19ad84a887.
+-- Replaces jobs_internal.claim_work, md5 e451dead8dfc0213ea8f7e68902f763c.
 create or replace function jobs_internal.claim_work(p_state jobs_internal.worker_state,
     p_stats jobs_internal.run_stats[])
 returns jobs_internal.worker_state

@@ -1,6 +1,6 @@
 -- A unique_key keeps no second job away.
 
--- Replaces jobs_internal.store_job, md5 d2919fbcdcdee3c950e8624817ec7e08.
+-- Replaces jobs_internal.store_job, md5 5875dca9f0ca5144052d798491a91efa.
 create or replace function jobs_internal.store_job(
   p_template_id integer,
   p_args jsonb,
@@ -33,6 +33,7 @@ declare
   v_reused bigint;
   v_after record;
   v_due_at timestamptz;
+  v_gated boolean := false;
   v_cursor refcursor;
 begin
   -- This function is in the way of every enqueue: what it needs in the common case stands here, and
@@ -94,6 +95,7 @@ begin
       v_after := jobs_internal.unmet_parents(v_options);
       v_due_at := case when v_after.parents is not null then 'infinity'::timestamptz end;
     end if;
+    v_gated := coalesce(v_options ? 'concurrency_key', false);
   end if;
   if v.limited then
     if p_unique_key is null or not exists (select from jobs_internal.job as j
@@ -109,7 +111,7 @@ begin
   v_due := v_due and v_due_at is null;
   created := true;
   job_id := nextval('jobs_internal.job_id_seq');
-  if p_unique_key is null and v_due and v.lane_id is not null then
+  if p_unique_key is null and v_due and v.lane_id is not null and not v_gated then
     -- As pgmq.send, which takes twice as long. Planned anew each time, so its text is as short as
     -- it can be, and the number is a parameter too.
     v_msg_id := nextval(to_regclass('pgmq.q_' || v.pgmq_queue || '_msg_id_seq'));
@@ -177,7 +179,9 @@ begin
       perform jobs_internal.add_dependencies(array[job_id], v.owner, v_after.wants,
           v_after.parents, v_after.looks);
     end if;
-    if v_due and v.lane_id is not null then
+    if v_due and v_gated and v.lane_id is not null then
+      perform jobs_internal.enter_lanes(array[job_id]);
+    elsif v_due and v.lane_id is not null then
       v_msg_id := pgmq.send(v.pgmq_queue, jsonb_build_object('job', job_id), null::jsonb,
           clock_timestamp());
       update jobs_internal.job as j set state = 'queued', due_at = null, lane_id = v.lane_id,

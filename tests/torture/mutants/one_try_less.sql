@@ -1,6 +1,6 @@
 -- A job has one attempt less than it is allowed.
 
--- Replaces jobs_internal.end_attempt, md5 d5267aff9f977eefd1f34ab971165537.
+-- Replaces jobs_internal.end_attempt, md5 67aff132f867c7643aef0e01fdc189af.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
     p_result jobs_internal.attempt_result)
@@ -61,6 +61,9 @@ begin
             or v_top_level, false),
         interruptions = interruptions + (v_excused is not true)::integer
       where id = v_job.id;
+      if v_job.options ? 'concurrency_key' then
+        perform jobs_internal.leave_keys(array[v_job.id]);
+      end if;
       perform jobs_internal.wake(null);
       return jsonb_build_object('job_id', v_job.id, 'task',
           jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', 'interrupted',
@@ -83,6 +86,9 @@ begin
     set state = 'scheduled', due_at = v_due, session_id = null, msg_id = null, started_at = null,
       child_pid = null, child_start = null, attempt = p_result.attempt - 1, error = v_error
     where id = v_job.id;
+    if v_job.options ? 'concurrency_key' then
+      perform jobs_internal.leave_keys(array[v_job.id]);
+    end if;
     perform jobs_internal.wake(null);
     return jsonb_build_object('job_id', v_job.id, 'task',
         jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', 'held', 'attempt',
@@ -162,6 +168,9 @@ begin
       attempt = p_result.attempt, error = v_error,
         verify = nullif(v_top_level and v_outcome = 'lost', false)
     where id = v_job.id;
+    if v_job.options ? 'concurrency_key' then
+      perform jobs_internal.leave_keys(array[v_job.id]);
+    end if;
     perform jobs_internal.store_attempt(v_job.owner, p_pid, p_result), jobs_internal.wake(null);
   else
     v_state := coalesce(v_state, case v_outcome when 'succeeded' then 'succeeded' when 'cancelled'

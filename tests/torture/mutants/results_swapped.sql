@@ -1,6 +1,6 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 a1fe1eb2475bdcac447555d7397a55ec.
+-- Replaces jobs_internal.archive_jobs, md5 6c00a477890a30f22b99c1d0fd28e83e.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -15,6 +15,7 @@ declare
   v_bucket integer;
   v_statements boolean;
   v_asked boolean;
+  v_keyed bigint[];
 begin
   with dropped as (
     delete from jobs_internal.job as j
@@ -74,6 +75,12 @@ begin
     perform jobs_internal.clear_deadline(array(
       select f.id from jobs_internal.finished as f
       where f.id = any (v_ids) and f.options ? 'deadline'));
+    v_keyed := array(
+      select f.id from jobs_internal.finished as f
+      where f.id = any (v_ids) and f.options ? 'concurrency_key');
+    if v_keyed <> '{}' then
+      perform jobs_internal.leave_keys(v_keyed);
+    end if;
     if p_state = 'succeeded' then
       perform jobs_internal.store_fresh_results(v_ids, v_bucket);
     end if;

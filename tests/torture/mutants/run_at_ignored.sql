@@ -35,7 +35,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.move_due_of, md5 d3fbd56c93c22473ef065a6bbc71e092.
+-- Replaces jobs_internal.move_due_of, md5 32f3fa2f50bb0a48c0eef8686d49d4af.
 create or replace function jobs_internal.move_due_of(p_owner oid, p_lane integer, p_but integer[],
     p_limit integer, p_duty boolean)
 returns integer
@@ -60,7 +60,7 @@ declare
 begin
   for v_lane in
     with due as (
-      select j.id, j.queue_id, j.priority
+      select j.id, j.queue_id, j.priority, j.options ? 'concurrency_key' as gated
       from jobs_internal.job as j
       where j.owner = p_owner and j.due_at is not null
         and j.queue_id::bigint * 4 + j.priority = any (v_places)
@@ -68,12 +68,19 @@ begin
       limit p_limit
       for update skip locked
     )
-    select l.id, l.pgmq_queue, d.ids
-    from (select a.queue_id, a.priority, array_agg(a.id order by a.id) as ids from due as a
+    select l.id, l.pgmq_queue, d.ids, d.gated
+    from (select a.queue_id, a.priority, array_agg(a.id order by a.id) as ids,
+          bool_or(a.gated) as gated
+        from due as a
         group by a.queue_id, a.priority) as d
     join jobs_internal.lane as l on l.queue_id = d.queue_id and l.owner = p_owner
       and l.priority = d.priority
   loop
+    v_count := v_count + cardinality(v_lane.ids);
+    if v_lane.gated then
+      v_lane.ids := jobs_internal.pass_gates(v_lane.ids);
+      continue when v_lane.ids = '{}';
+    end if;
     v_msg_ids := jobs_internal.send_messages(v_lane.pgmq_queue, v_lane.ids);
     update jobs_internal.job as j
     set state = 'queued', due_at = null, lane_id = v_lane.id, msg_id = u.msg_id
@@ -83,7 +90,6 @@ begin
     if p_duty then
       perform jobs_internal.clear_failure('dispatch', v_lane.id::text);
     end if;
-    v_count := v_count + cardinality(v_lane.ids);
   end loop;
   return v_count;
 end

@@ -1,6 +1,6 @@
 -- An orphaned child session is not waited for.
 
--- Replaces jobs_internal.rescue_one, md5 57a1b4cf3453ff8b864e4423283d4dba.
+-- Replaces jobs_internal.rescue_one, md5 7d833f1c2198286c255d672b9f9a2576.
 create or replace function jobs_internal.rescue_one(p_session jobs_internal.session,
     p_found timestamptz default clock_timestamp())
 returns boolean
@@ -149,6 +149,7 @@ begin
               max_attempts = greatest(max_attempts,
                   attempt + (p_session.crash_attribution is distinct from 'not_charged')::integer)
             where id = v_job.id;
+            perform jobs_internal.leave_keys(array[v_job.id]);
             if p_session.crash_attribution is distinct from 'not_charged' then
               v_lost := v_result;
               v_lost.outcome := 'lost';

@@ -88,7 +88,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.do_part, md5 2c6b200b59946abcd3cf7e985c599033.
+-- Replaces jobs_internal.do_part, md5 cf03cd2234acf5faab9accf3c6285bfc.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -122,6 +122,7 @@ begin
       when 'schedules' then perform jobs_internal.fire_schedules();
       when 'follow' then perform jobs_internal.follow();
       when 'batches' then perform jobs_internal.fold_batches();
+      when 'keys' then perform jobs_internal.admit_waiting();
       when 'dispatch' then v_result := to_jsonb(jobs_internal.dispatch());
       when 'owners' then
         v_result := (select jsonb_agg(to_jsonb(w)) from jobs_internal.session_demand() as w);
@@ -167,7 +168,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.claim, md5 c7d9fd660f082208346fb679f5df5d75.
+-- Replaces jobs_internal.claim, md5 66f1e655b72c668a36fc60c47a06a601.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -207,6 +208,10 @@ begin
   end if;
   if exists (select from jobs_internal.batch_delta as d where d.owner = v_session.owner) then
     v_followed := jobs_internal.fold_mine(v_session.owner) or v_followed;
+    v_now := clock_timestamp();
+  end if;
+  if exists (select from jobs_internal.key_event as n where n.owner = v_session.owner) then
+    v_followed := jobs_internal.admit_mine(v_session.owner) or v_followed;
     v_now := clock_timestamp();
   end if;
   perform jobs_internal.wake_lanes(v_session.owner);
@@ -306,7 +311,7 @@ begin
       end loop;
       if v_claim.msg_ids is not null then
         v_claim.lane_id := v_lane.id;
-        -- after jobs that others waited for, more may come at once
+        -- after jobs that others waited for, or with a key, more may come at once
         v_claim.full_up := v_followed or cardinality(v_claim.msg_ids) >= v_limit;
         update jobs_internal.lane set served_at = v_now
         where id = (select l.id from jobs_internal.lane as l
