@@ -30,6 +30,16 @@ def _wait_for_lock(database: Database, pid: int) -> None:
     )
 
 
+def _hold(database: Database, table: str, verb: str, *, after: bool) -> None:
+    """Let who writes a table wait for the advisory lock 4711, for each row."""
+    database.admin(
+        "create function public.hold() returns trigger language plpgsql as $$ begin"
+        " perform pg_advisory_xact_lock(4711); return coalesce(new, old); end $$;"
+        f" create trigger hold {'after' if after else 'before'} {verb}"
+        f" on jobs_internal.{table} for each row execute function public.hold()"
+    )
+
+
 def test_the_last_two_jobs_end_at_once(database: Database) -> None:
     """Neither end sees the other; who folds last sees both, and two fold at once."""
     batch = make(database)
@@ -97,6 +107,32 @@ def test_one_adds_while_another_closes(database: Database, end: str) -> None:
             " jobs_internal.batch as b where f.id = %s",
             [late],
         ) == [(True,)]
+
+
+def test_one_commits_what_it_added_while_another_folds(database: Database) -> None:
+    """After the sum was made, and before the batch is locked for its end: it is seen."""
+    batch = make(database)
+    with (
+        database.connect("app") as line,
+        database.connect("postgres") as folder,
+        database.connect("postgres") as gate,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        line.execute("begin")
+        line.execute(ADD, [Jsonb({"batch": batch})])
+        close(database, batch)
+        _hold(database, "batch_count", "update", after=True)
+        gate.execute("select pg_advisory_lock(4711)")
+        pid = folder.execute("select pg_backend_pid()").fetchone()[0]
+        folded = pool.submit(lambda: folder.execute("select jobs_internal.fold_batches()"))
+        _wait_for_lock(database, pid)
+        line.execute("commit")
+        gate.execute("select pg_advisory_unlock(4711)")
+        folded.result()
+    assert not _called(database, batch)
+    finish(database)
+    assert calls(database, batch) == ["finish", "success"]
+    assert counts(database, batch)[1] == 1
 
 
 def test_one_adds_while_the_closing_is_not_committed(database: Database) -> None:
@@ -211,12 +247,7 @@ def test_a_folder_dies(database: Database, table: str, after: bool) -> None:
         database.drain()
     close(database, batch)
     how = {"batch_delta": "delete", "batch": "update", "batch_count": "update"}.get(table, "insert")
-    database.admin(
-        "create function public.hold() returns trigger language plpgsql as $$ begin"
-        " perform pg_advisory_xact_lock(4711); return coalesce(new, old); end $$;"
-        f" create trigger hold {'after' if after else 'before'} {how}"
-        f" on jobs_internal.{table} for each row execute function public.hold()"
-    )
+    _hold(database, table, how, after=after)
     with (
         database.connect("postgres") as gate,
         database.connect("postgres") as folder,

@@ -46,7 +46,10 @@ begin
     v_followed := jobs_internal.follow_mine(v_session.owner);
     v_now := clock_timestamp();  -- what has become due is due for us too
   end if;
-  if exists (select from jobs_internal.batch_delta as d where d.owner = v_session.owner) then
+  -- While there is work, one claim in eight folds: sessions leave it to each other.
+  if exists (select from jobs_internal.batch_delta as d where d.owner = v_session.owner)
+    and random() < 0.125
+  then
     v_followed := jobs_internal.fold_mine(v_session.owner) or v_followed;
     v_now := clock_timestamp();
   end if;
@@ -160,6 +163,12 @@ begin
         exit;
       end if;
     end loop;
+  end if;
+  if v_claim.lane_id is null
+    and exists (select from jobs_internal.batch_delta as d where d.owner = v_session.owner)
+    and jobs_internal.fold_mine(v_session.owner)
+  then
+    return jobs_internal.claim(p_session, p_jobs, p_run_stats, false, p_limit);
   end if;
   if v_claim.lane_id is null then
     v_claim.lease := null;

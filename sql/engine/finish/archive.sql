@@ -148,10 +148,10 @@ begin
     perform jobs_internal.count_ends(v_ids, v_bucket, p_state);
     perform jobs_internal.clear_deadline(array(
       select f.id from jobs_internal.finished as f
-      where f.id = any (v_ids) and f.options ? 'deadline'));
+      where f.id = any (v_ids) and f.bucket = v_bucket and f.options ? 'deadline'));
     v_keyed := array(
       select f.id from jobs_internal.finished as f
-      where f.id = any (v_ids) and f.options ? 'concurrency_key');
+      where f.id = any (v_ids) and f.bucket = v_bucket and f.options ? 'concurrency_key');
     if v_keyed <> '{}' then
       perform jobs_internal.leave_keys(v_keyed);
     end if;
@@ -161,7 +161,7 @@ begin
     perform jobs_internal.notify_of_end(f.options, f.id, f.state,
         jobs_internal.task_name(f.id, f.call_template_id))
     from jobs_internal.finished as f
-    where f.id = any (v_ids) and f.options ? 'notify'
+    where f.id = any (v_ids) and f.bucket = v_bucket and f.options ? 'notify'
     order by f.id;
   end if;
   perform jobs_internal.wake_for_ends(v_ids);

@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 66f1e655b72c668a36fc60c47a06a601.
+-- Replaces jobs_internal.claim, md5 3477260fa14d09de372f32bbf8522fe9.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -38,7 +38,10 @@ begin
     v_followed := jobs_internal.follow_mine(v_session.owner);
     v_now := clock_timestamp();  -- what has become due is due for us too
   end if;
-  if exists (select from jobs_internal.batch_delta as d where d.owner = v_session.owner) then
+  -- While there is work, one claim in eight folds: sessions leave it to each other.
+  if exists (select from jobs_internal.batch_delta as d where d.owner = v_session.owner)
+    and random() < 0.125
+  then
     v_followed := jobs_internal.fold_mine(v_session.owner) or v_followed;
     v_now := clock_timestamp();
   end if;
@@ -151,6 +154,12 @@ begin
         exit;
       end if;
     end loop;
+  end if;
+  if v_claim.lane_id is null
+    and exists (select from jobs_internal.batch_delta as d where d.owner = v_session.owner)
+    and jobs_internal.fold_mine(v_session.owner)
+  then
+    return jobs_internal.claim(p_session, p_jobs, p_run_stats, false, p_limit);
   end if;
   if v_claim.lane_id is null then
     v_claim.lease := null;

@@ -1,6 +1,6 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 6c00a477890a30f22b99c1d0fd28e83e.
+-- Replaces jobs_internal.archive_jobs, md5 18443ee3395bc7d3bab42f8e1a42b4d6.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -74,10 +74,10 @@ begin
     perform jobs_internal.count_ends(v_ids, v_bucket, p_state);
     perform jobs_internal.clear_deadline(array(
       select f.id from jobs_internal.finished as f
-      where f.id = any (v_ids) and f.options ? 'deadline'));
+      where f.id = any (v_ids) and f.bucket = v_bucket and f.options ? 'deadline'));
     v_keyed := array(
       select f.id from jobs_internal.finished as f
-      where f.id = any (v_ids) and f.options ? 'concurrency_key');
+      where f.id = any (v_ids) and f.bucket = v_bucket and f.options ? 'concurrency_key');
     if v_keyed <> '{}' then
       perform jobs_internal.leave_keys(v_keyed);
     end if;
@@ -87,7 +87,7 @@ begin
     perform jobs_internal.notify_of_end(f.options, f.id, f.state,
         jobs_internal.task_name(f.id, f.call_template_id))
     from jobs_internal.finished as f
-    where f.id = any (v_ids) and f.options ? 'notify'
+    where f.id = any (v_ids) and f.bucket = v_bucket and f.options ? 'notify'
     order by f.id;
   end if;
   perform jobs_internal.wake_for_ends(v_ids);
