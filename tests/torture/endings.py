@@ -43,6 +43,8 @@ def _may_end_so(history: History, job: Job, kind: Kind) -> bool:
                 or (code in ("PWL01", "PWL02") and hit)
                 or (code[:2] in ("53", "58") and scenario.starves)
             )
+        case "cancelled" if code == "PW105":
+            return bool(kind.after)  # which of them, and when: order.py
         case "in_doubt":
             return kind.effects != "once" and (hit or scenario.restarts)
         case _:

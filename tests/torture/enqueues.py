@@ -164,6 +164,47 @@ def transaction(line: Connection[Row], call: Call) -> list[int]:
         return ids + call_enqueue(line, call, "stage.work", {"ms": 3})
 
 
+def _after(line: Connection[Row], call: Call, parent: int, state: str, ms: int) -> int:
+    options = {"after": [parent], "after_state": state}
+    (job,) = call_enqueue(line, call, "stage.work", {"ms": ms}, options=options)
+    return job
+
+
+def chain(line: Connection[Row], call: Call) -> list[int]:
+    """One that takes a while, one that waits for its success, one that waits for that to end."""
+    with line.transaction():
+        (first,) = call_enqueue(line, call, "stage.work", {"ms": call.rng.randrange(50, 300)})
+        second = _after(line, call, first, "succeeded", 3)
+        return [first, second, _after(line, call, second, "finished", 3)]
+
+
+def followed(line: Connection[Row], call: Call) -> list[int]:
+    """One that fails, one that waits for its success, one that waits for its failure."""
+    with line.transaction():
+        (first,) = call_enqueue(line, call, "stage.fail", {}, max_attempts=2)
+        second = _after(line, call, first, "succeeded", 3)
+        return [first, second, _after(line, call, first, "failed", 3)]
+
+
+def batch(line: Connection[Row], call: Call) -> list[int]:
+    """Four jobs of a batch, which calls back when all of them have ended."""
+    with line.transaction():
+        row = line.execute(
+            "select jobs.create_batch('torture', on_finish => 'stage.effect', args => %s)",
+            [Jsonb({"tag": f"{call.tag} called"})],
+        ).fetchone()
+        assert row is not None
+        ids = [
+            job
+            for ms in (1, 20, 50, call.rng.randrange(50, 500))
+            for job in call_enqueue(
+                line, call, "stage.work", {"ms": ms}, options={"batch": int(row[0])}
+            )
+        ]
+        line.execute("select jobs.close_batch(%s)", [row[0]])
+        return ids
+
+
 def unique(line: Connection[Row], call: Call) -> list[int]:
     # Some of them are there for a while, so that others meet them.
     pause = call.rng.choice((0, 1000))

@@ -71,6 +71,8 @@ def right(scenario: type[Scenario] = Calm) -> History:
             entry(11, "refused"), entry(12, "tells"), entry(13, "unique", at=LATER.timestamp()),
             entry(14, "unique", at=(LATER + ON).timestamp()), entry(15, "call_checked"),
             entry(16, "high"), entry(17, "low"), entry(5, "cancel", message="cancelled"),
+            entry(18, "followed", ids=(18, 19, 20), count=3),
+            entry(21, "batch", ids=(21, 22, 23, 24), count=4),
         ],
         cancels=frozenset({5}),
         jobs={
@@ -91,6 +93,14 @@ def right(scenario: type[Scenario] = Calm) -> History:
             16: job(16, "high", queue="ordered", priority="high"),
             17: job(17, "low", queue="ordered", priority="low", started_at=NOW + ON,
                 finished_at=NOW + ON * 2),
+            18: job(18, "followed", "failed", max_attempts=1, sqlstate="P0001"),
+            19: job(19, "followed", "cancelled", tag="followed_18", attempt=0, started_at=None,
+                sqlstate="PW105"),
+            20: job(20, "followed", tag="followed_18", started_at=NOW + ON * 2,
+                finished_at=NOW + ON * 3),
+            **{number: job(number, "batch", tag="batch_21") for number in (21, 22, 23, 24)},
+            25: job(25, "callback", tag=None, args={"tag": "batch_21 called"},
+                started_at=NOW + ON * 2, finished_at=NOW + ON * 3),
         },
         attempts={
             1: [attempt(1)],
@@ -109,12 +119,18 @@ def right(scenario: type[Scenario] = Calm) -> History:
             15: [attempt(15)],
             16: [attempt(16)],
             17: [attempt(17, started_at=NOW + ON, finished_at=NOW + ON * 2)],
+            18: [attempt(18, 1, "failed", sqlstate="P0001")],
+            20: [attempt(20, started_at=NOW + ON * 2, finished_at=NOW + ON * 3)],
+            **{number: [attempt(number)] for number in (21, 22, 23, 24)},
+            25: [attempt(25, started_at=NOW + ON * 2, finished_at=NOW + ON * 3)],
         },
         effects=[
             effect(1, "short"), effect(3, "call"), effect(3, "call"), effect(8, "short"),
             effect(10, "stumbles"), effect(13, "unique"), effect(14, "unique"),
             effect(15, "call_checked"), effect(15, "call_checked"), effect(16, "high"),
-            effect(17, "low"),
+            effect(17, "low"), effect(20, "followed"),
+            *(effect(number, "batch") for number in (21, 22, 23, 24)),
+            effect(25, "callback"),
         ],
         queues={"default": 20, "narrow": 1},
         indexes={"i_index_4": True},
@@ -122,11 +138,11 @@ def right(scenario: type[Scenario] = Calm) -> History:
         told=Told(
             ends=frozenset({
                 (2, 1, "failed"), (2, 2, "failed"), (5, 1, "cancelled"), (6, 1, "timed_out"),
-                (10, 1, "failed"), (11, 1, "failed"), (12, 1, "failed"),
+                (10, 1, "failed"), (11, 1, "failed"), (12, 1, "failed"), (18, 1, "failed"),
             }),
             last=frozenset({(2, "failed"), (5, "cancelled"), (6, "failed"), (11, "failed"),
-                (12, "failed")}),
-            succeeded=10,
+                (12, "failed"), (18, "failed"), (19, "cancelled")}),
+            succeeded=16,
         ),
         log=(
             "2026-01-01 00:00:00.000 UTC [1] 00000 LOG:  database system is ready to accept"

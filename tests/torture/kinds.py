@@ -40,6 +40,10 @@ class Kind:
     ordered: bool = False  #: its transaction writes a row of stage.orders as well
     verified: bool = False  #: it has a post-condition: once that is true, it does not run again
     lines: int = 0  #: that each failing attempt writes with jobs.log: its tag and a number
+    #: its jobs, in their order, wait for one another: the one at a place, for the one at another,
+    #: in a state
+    after: tuple[tuple[int, int, str], ...] = ()
+    calls_back: bool = False  #: its jobs are a batch
     relation: str | None = None  #: index that a success made, with {tag} in its name
     way: Literal["commit", "rollback"] = field(default="commit")
 
@@ -75,6 +79,23 @@ KINDS: dict[str, Kind] = {
             ordered=True,
             way="rollback",
         ),
+        Kind(
+            name="chain",
+            send=enqueues.chain,
+            weight=3,
+            count=3,
+            after=((1, 0, "succeeded"), (2, 1, "finished")),
+        ),
+        Kind(
+            name="followed",
+            send=enqueues.followed,
+            weight=3,
+            count=3,
+            states=frozenset({"succeeded", "failed"}),
+            errors=frozenset({"P0001"}),
+            after=((1, 0, "succeeded"), (2, 0, "failed")),
+        ),
+        Kind(name="batch", send=enqueues.batch, weight=3, count=4, calls_back=True),
         Kind(name="unique", send=enqueues.unique, weight=5, shared=True),
         Kind(name="scheduled", send=enqueues.scheduled, weight=5),
         Kind(

@@ -272,6 +272,24 @@ MUTANTS: dict[str, Mutant] = {
             caught_by=frozenset({"schedule"}),
         ),
         Mutant(
+            name="parents_not_waited_for",
+            summary="a job that waits for others does not wait for those that have not ended",
+            scenario="calm",
+            caught_by=frozenset({"I16"}),
+        ),
+        Mutant(
+            name="ends_not_noted",
+            summary="the end of a job is told to none of those that wait for it",
+            scenario="calm",
+            caught_by=frozenset({"I1", "drain"}),
+        ),
+        Mutant(
+            name="batches_call_twice",
+            summary="a batch enqueues its callbacks twice",
+            scenario="calm",
+            caught_by=frozenset({"I16"}),
+        ),
+        Mutant(
             name="duty_fails",
             summary=(
                 "a supervisor's signals fail with an error of their own while an attempt is overdue"
