@@ -169,6 +169,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir engine/batches/call_back.sql
 \ir engine/batches/fold.sql
 \ir engine/batches/control.sql
+\ir engine/batches/cancel.sql
 \ir engine/batches/sweep.sql
 
 -- It waits for a place of its concurrency key.

@@ -489,10 +489,22 @@ def test_what_waits_and_what_is_reused_stays_with_its_owner(
         [parent],
         role="ann",
     )
+    batch = original.value("select jobs.create_batch('b', 'pg_catalog.now')", role="ann")
+    original.value(
+        "select jobs.enqueue('pg_catalog.now', options => jsonb_build_object('batch', %s))",
+        [batch],
+        role="ann",
+    )
+    original.value("select jobs.close_batch(%s)", [batch], role="ann")
     original.admin("select jobs_internal.maintain()")
     copy = copies(original, "custom", elsewhere)
     copy.run("select jobs.reconcile()", role="operator")
 
+    seen = "select total, state, cardinality(callback_jobs) from jobs.batches"
+    assert copy.run(seen, role="bob") == []
+    copy.drain(role="ann")
+    copy.drain(role="ann")
+    assert copy.run(seen, role="ann") == [(1, "finished", 1)]
     assert copy.value(fresh, role="bob") != result
     assert copy.value(fresh, role="ann") == result
     copy.run("select jobs.run_now(%s)", [parent], role="ann")

@@ -155,6 +155,23 @@ def test_an_end_that_others_wait_for_rings(
     assert sleeper.rung() == waited_for
 
 
+def test_the_closing_and_the_last_end_of_a_batch_ring(database: Database, sleeper: Sleeper) -> None:
+    """What follows from them is a supervisor's where no session of the owner is there."""
+    batch = database.value("select jobs.create_batch('b', 'pg_catalog.now')")
+    job = put(database, "app.note", {"n": 1}, options=Jsonb({"batch": batch}))
+    sleeper.tick()
+    for query, calls in (
+        (f"select jobs.close_batch({batch})", 0),
+        (f"select jobs.cancel({job})", 1),
+    ):
+        sleeper.sleep()
+        sleeper.rung()
+        database.run(query)
+        assert sleeper.rung()
+        sleeper.tick()
+        assert database.value("select cardinality(callback_jobs) from jobs.batches") == calls
+
+
 @pytest.mark.parametrize("of_a_schedule", [True, False])
 def test_a_cancel_rings_where_an_occurrence_may_wait_for_that_end(
     database: Database, sleeper: Sleeper, of_a_schedule: bool

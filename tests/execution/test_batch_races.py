@@ -8,6 +8,7 @@ from stage import put_many, state
 from support import Database, sqlstate_of, wait_until
 
 from .batches import add, calls, close, counts, finish, fold, make, stage
+from .dependents import follow
 
 ADD = "select jobs.enqueue('app.note', '{\"n\": 2}', options => %s)"
 
@@ -230,6 +231,29 @@ def test_retry_batch_while_it_is_folded(database: Database) -> None:
         assert not _called(database, batch)
     finish(database)
     assert calls(database, batch) == ["finish", "success"]
+
+
+def test_children_that_have_not_come_back_yet(database: Database) -> None:
+    """The batch waits until what became of their parents is followed."""
+    batch = make(database)
+    parent = add(database, batch, "app.stumble", {"n": 1}, max_attempts=1)
+    child = add(database, batch, options={"after": [parent]})
+    close(database, batch)
+    database.drain()
+    follow(database)
+    finish(database)
+    assert (state(database, child), calls(database, batch)) == ("cancelled", ["finish", "failure"])
+    with database.connect("postgres") as held, held.transaction():
+        held.execute("select jobs_internal.become_follower('app'::regrole)")
+        database.run("select jobs.retry_batch(%s)", [batch])
+        database.drain()
+        assert state(database, parent) == "succeeded"
+        fold(database)
+        assert not _called(database, batch)
+    follow(database)
+    finish(database)
+    assert state(database, child) == "succeeded"
+    assert calls(database, batch) == ["finish", "failure", "finish", "success"]
 
 
 #: What a folder writes, one after the other: it is cut off when it is about to.

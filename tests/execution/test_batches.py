@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from stage import put, put_many, state, wait_for
+from stage import put, put_many, put_sql, state, wait_for
 from support import Database, sqlstate_of
 
 from .batches import add, add_many, calls, close, counts, finish, fold, make, stage
@@ -142,6 +142,36 @@ def test_cancel(database: Database) -> None:
     finish(database)
     assert sorted(calls(database, batch)) == ["failure", "finish"]
     assert database.value("select jobs.cancel_batch(%s)", [batch]) == 0
+
+
+def test_cancel_many(database: Database) -> None:
+    """In slices, of each queue and kind; what a session has in hand is left to it."""
+    database.admin("select jobs.create_queue('two')")
+    for queue in ("default", "two"):
+        put(database, "app.note", {"n": 1}, queue=queue)
+    database.drain()
+    batch = make(database)
+    jobs = add_many(database, batch, 450)
+    given = Jsonb({"batch": batch})
+    jobs += put_many(database, "app.note", [{"n": 1}] * 250, queue="two", options=given)
+    jobs.append(put_sql(database, "select 1", options=given))
+    jobs.append(add(database, batch, options={"after": [jobs[0]]}))
+    other = put(database, "app.note", {"n": 77})
+    message = database.admin(
+        "select msg_id, lane_id from jobs_internal.job where id = %s", [jobs[3]]
+    )[0]
+    with database.connect("postgres") as held, held.transaction():
+        held.execute(
+            f"select from pgmq.q_pyworker_{message[1]} where msg_id = %s for update", message[:1]
+        )
+        assert database.value("select jobs.cancel_batch(%s)", [batch]) == len(jobs)
+        assert counts(database, batch)[5] == len(jobs) - 1
+    finish(database)
+    assert {state(database, job) for job in jobs} == {"cancelled"}
+    assert state(database, other) == "succeeded"
+    assert calls(database, batch) == ["finish", "failure"]
+    assert database.admin("select count(*) from jobs_internal.job") == [(0,)]
+    database.assert_reasons()
 
 
 def test_cancel_what_runs(database: Database) -> None:

@@ -1,4 +1,4 @@
--- What is behind jobs.close_batch, jobs.cancel_batch and jobs.retry_batch.
+-- What is behind jobs.close_batch, jobs.retry_batch and jobs.batch_jobs.
 
 -- Lock a batch that the caller controls: its owner's, or as an operator any. Nothing is folded of
 -- it meanwhile, and it does not end. Locks: batch (for no key update). Errors: PW115, PW060.
@@ -97,46 +97,6 @@ begin atomic
     ) as j
     order by j.id);
 end;
-
--- Does the work of jobs.cancel_batch: a job of the batch that calls it goes on itself.
--- Locks: batch; see cancel. Writes: batch, batch_delta, audit.
-create or replace function jobs_internal.cancel_batch(id bigint)
-returns bigint
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
-set exit_on_error = off
-as $$
-declare
-  v jobs_internal.batch := jobs_internal.hold_batch(cancel_batch.id);
-  v_job bigint;
-  v_left bigint[] := '{}';
-  v_count bigint := 0;
-begin
-  update jobs_internal.batch as b set closed_at = clock_timestamp()
-  where b.id = v.id and b.closed_at is null;
-  foreach v_job in array jobs_internal.jobs_of_batch(v.id, v.owner, true, '{in_doubt}') loop
-    continue when v_job = jobs_internal.current_job();
-    if jobs_internal.cancel_waiting(v_job, session_user) then
-      v_count := v_count + 1;
-    else
-      v_left := v_left || v_job;
-    end if;
-  end loop;
-  foreach v_job in array v_left loop
-    begin
-      if jobs_internal.cancel(v_job) in ('cancelled', 'cancelling') then
-        v_count := v_count + 1;
-      end if;
-    exception
-      when sqlstate 'PW030' then
-        null;  -- it has gone meanwhile
-    end;
-  end loop;
-  perform jobs_internal.look_at_batch(v),
-    jobs_internal.audit_batch('cancel_batch', v, jsonb_build_object('cancelled', v_count));
-  return v_count;
-end
-$$;
 
 -- Does the work of jobs.retry_batch. What cannot run again (its unique_key is taken, its queue was
 -- dropped, it was taken back, it is another's) is left as it is, with a NOTICE.
