@@ -205,6 +205,18 @@ def batch(line: Connection[Row], call: Call) -> list[int]:
         return ids
 
 
+def keyed(line: Connection[Row], call: Call) -> list[int]:
+    """Jobs of which one of a key runs at a time; the key is an argument too, for the checker."""
+    key = f"key {call.rng.randrange(3)}"
+    args = {"tag": call.tag, "ms": call.rng.randrange(1, 30), "secret": key}
+    rows = line.execute(
+        "select jobs.enqueue_many('stage.work', array_fill(%s::jsonb, array[4]), note => %s,"
+        " options => %s)",
+        [Jsonb(args), Jsonb({"tag": call.tag}), Jsonb({"concurrency_key": key})],
+    ).fetchall()
+    return [int(row[0]) for row in rows]
+
+
 def unique(line: Connection[Row], call: Call) -> list[int]:
     # Some of them are there for a while, so that others meet them.
     pause = call.rng.choice((0, 1000))

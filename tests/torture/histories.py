@@ -12,6 +12,7 @@ from tests.torture.scenarios.supervisors import Calm
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ON = timedelta(seconds=1)
 LATER = NOW + ON * 10
+KEY = "key 1"
 
 
 def job(number: int, kind: str, state: str = "succeeded", **facts: Any) -> Job:
@@ -73,6 +74,7 @@ def right(scenario: type[Scenario] = Calm) -> History:
             entry(16, "high"), entry(17, "low"), entry(5, "cancel", message="cancelled"),
             entry(18, "followed", ids=(18, 19, 20), count=3),
             entry(21, "batch", ids=(21, 22, 23, 24), count=4),
+            entry(31, "keyed", ids=(31, 32), count=2),
         ],
         cancels=frozenset({5}),
         jobs={
@@ -101,6 +103,8 @@ def right(scenario: type[Scenario] = Calm) -> History:
             **{number: job(number, "batch", tag="batch_21") for number in (21, 22, 23, 24)},
             25: job(25, "callback", tag=None, args={"tag": "batch_21 called"},
                 started_at=NOW + ON * 2, finished_at=NOW + ON * 3),
+            **{number: job(number, "keyed", tag="keyed_31", args={"secret": KEY})
+               for number in (31, 32)},
         },
         attempts={
             1: [attempt(1)],
@@ -123,6 +127,8 @@ def right(scenario: type[Scenario] = Calm) -> History:
             20: [attempt(20, started_at=NOW + ON * 2, finished_at=NOW + ON * 3)],
             **{number: [attempt(number)] for number in (21, 22, 23, 24)},
             25: [attempt(25, started_at=NOW + ON * 2, finished_at=NOW + ON * 3)],
+            31: [attempt(31)],
+            32: [attempt(32, started_at=NOW + ON, finished_at=NOW + ON * 2)],
         },
         effects=[
             effect(1, "short"), effect(3, "call"), effect(3, "call"), effect(8, "short"),
@@ -130,7 +136,7 @@ def right(scenario: type[Scenario] = Calm) -> History:
             effect(15, "call_checked"), effect(15, "call_checked"), effect(16, "high"),
             effect(17, "low"), effect(20, "followed"),
             *(effect(number, "batch") for number in (21, 22, 23, 24)),
-            effect(25, "callback"),
+            effect(25, "callback"), effect(31, "keyed"), effect(32, "keyed"),
         ],
         queues={"default": 20, "narrow": 1},
         indexes={"i_index_4": True},
@@ -142,7 +148,7 @@ def right(scenario: type[Scenario] = Calm) -> History:
             }),
             last=frozenset({(2, "failed"), (5, "cancelled"), (6, "failed"), (11, "failed"),
                 (12, "failed"), (18, "failed"), (19, "cancelled")}),
-            succeeded=16,
+            succeeded=18,
         ),
         log=(
             "2026-01-01 00:00:00.000 UTC [1] 00000 LOG:  database system is ready to accept"

@@ -25,6 +25,7 @@ from tests.torture.endings import (
 )
 from tests.torture.history import History
 from tests.torture.order import (
+    alone_with_its_key,
     calls_back_once,
     is_cancelled_for_its_parents,
     waits_for_its_parents,
@@ -251,6 +252,7 @@ INVARIANTS: list[tuple[str, Callable[[History], Iterator[tuple[str, object]]]]] 
     ("I16", waits_for_its_parents),
     ("I16", is_cancelled_for_its_parents),
     ("I16", calls_back_once),
+    ("I16", alone_with_its_key),
 ]
 
 

@@ -44,6 +44,7 @@ class Kind:
     #: in a state
     after: tuple[tuple[int, int, str], ...] = ()
     calls_back: bool = False  #: its jobs are a batch
+    keyed: bool = False  #: one of the jobs of its owner with its key, its secret, runs at a time
     relation: str | None = None  #: index that a success made, with {tag} in its name
     way: Literal["commit", "rollback"] = field(default="commit")
 
@@ -82,20 +83,21 @@ KINDS: dict[str, Kind] = {
         Kind(
             name="chain",
             send=enqueues.chain,
-            weight=3,
+            weight=2,
             count=3,
             after=((1, 0, "succeeded"), (2, 1, "finished")),
         ),
         Kind(
             name="followed",
             send=enqueues.followed,
-            weight=3,
+            weight=2,
             count=3,
             states=frozenset({"succeeded", "failed"}),
             errors=frozenset({"P0001"}),
             after=((1, 0, "succeeded"), (2, 0, "failed")),
         ),
-        Kind(name="batch", send=enqueues.batch, weight=3, count=4, calls_back=True),
+        Kind(name="batch", send=enqueues.batch, weight=1, count=4, calls_back=True),
+        Kind(name="keyed", send=enqueues.keyed, weight=1, count=4, keyed=True),
         Kind(name="unique", send=enqueues.unique, weight=5, shared=True),
         Kind(name="scheduled", send=enqueues.scheduled, weight=5),
         Kind(

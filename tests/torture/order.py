@@ -1,10 +1,18 @@
-"""Invariants of jobs that wait for one another, and of batches."""
+"""Invariants of jobs that wait for one another, of batches, and of keys of concurrency."""
 
+from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
 
 from tests.torture.history import TERMINAL, History, Job
 
-__all__ = ["calls_back_once", "is_cancelled_for_its_parents", "waits_for_its_parents"]
+__all__ = [
+    "alone_with_its_key",
+    "calls_back_once",
+    "is_cancelled_for_its_parents",
+    "waits_for_its_parents",
+]
 
 
 def _pairs(history: History) -> Iterator[tuple[Job, Job, str]]:
@@ -82,3 +90,21 @@ def calls_back_once(history: History) -> Iterator[tuple[str, object]]:
                 and any(job.finished_at and callback.started_at < job.finished_at for job in jobs)
             ):
                 yield "it was called before all its jobs had ended", f"job {callback.id}"
+
+
+def alone_with_its_key(history: History) -> Iterator[tuple[str, object]]:
+    """I16: of the jobs of an owner with one key of concurrency, one runs at a time.
+
+    An attempt ends in the commit that frees its place, or, where its session died, in the rescue
+    that does.
+    """
+    runs: dict[tuple[str, object], list[tuple[datetime, datetime, int]]] = defaultdict(list)
+    for job, kind in history.loaded() if not history.scenario.clock_steps else ():
+        for attempt in history.attempts.get(job.id, ()) if kind.keyed else ():
+            if attempt.started_at is not None and attempt.finished_at is not None:
+                of_key = runs[job.owner, job.args.get("secret")]
+                of_key.append((attempt.started_at, attempt.finished_at, job.id))
+    for (owner, key), times in runs.items():
+        for before, after in pairwise(sorted(times)):
+            if after[0] < before[1]:
+                yield f"two jobs of {owner} with {key} at once", f"{before[2]} and {after[2]}"

@@ -51,6 +51,7 @@ WRONG: dict[str, tuple[str, Callable[[History], History]]] = {
         state="cancelled", sqlstate="PW105")),
     "a job without a parent is cancelled for one": ("I10", lambda h: with_job(h, 1,
         state="cancelled", sqlstate="PW105")),
+    "two of a key at once": ("I16", lambda h: with_attempts(h, 32, attempt(32))),
     "a batch calls back twice": ("I16", lambda h: change(h, jobs={**h.jobs, 26: replace(h.jobs[25],
         id=26)})),
     "a batch does not call back": ("I16", lambda h: with_job(h, 25, args={})),
@@ -214,7 +215,7 @@ def test_what_the_faults_explain_is_no_violation() -> None:
         )
         == []
     )
-    assert check(told(right(), twice=1, succeeded=17, interrupted=True)) == []
+    assert check(told(right(), twice=1, succeeded=19, interrupted=True)) == []
     lost = with_attempts(
         right(WatchersEnded), 15, attempt(15, 1, "lost", sqlstate="PWL01"), again(15)
     )

@@ -290,6 +290,18 @@ MUTANTS: dict[str, Mutant] = {
             caught_by=frozenset({"I16"}),
         ),
         Mutant(
+            name="too_many_of_a_key",
+            summary="three jobs of a key run at once",
+            scenario="calm",
+            caught_by=frozenset({"I16"}),
+        ),
+        Mutant(
+            name="places_not_given_back",
+            summary="a job that ends keeps its place in its key",
+            scenario="calm",
+            caught_by=frozenset({"I1", "drain"}),
+        ),
+        Mutant(
             name="duty_fails",
             summary=(
                 "a supervisor's signals fail with an error of their own while an attempt is overdue"
