@@ -79,12 +79,14 @@ def test_an_old_snapshot_gives_no_place(database: Database) -> None:
     """It does not see what others have given."""
     make_lane(database)
     with database.connect("postgres") as line:
+        first, second = keyed(database), keyed(database)
         line.execute("begin isolation level repeatable read")
         line.execute("select 1 from jobs_internal.key_event")
-        first, second = keyed(database), keyed(database)
         admit(database)
-        line.execute("select jobs_internal.admit_waiting()")
+        assert line.execute("select jobs_internal.admit_waiting()").fetchone() == (0,)
         line.execute("commit")
+        # nor does it try, and fail
+        assert database.admin("select from jobs_internal.duty_failure where duty = 'keys'") == []
         assert (holders(database), waiters(database)) == ([first], [second])
         line.execute("begin isolation level repeatable read")
         line.execute("select 1 from jobs_internal.key_event")

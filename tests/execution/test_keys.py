@@ -276,11 +276,13 @@ def test_one_in_doubt_holds_nothing(database: Database) -> None:
 def test_a_job_of_several_steps_keeps_its_place(database: Database) -> None:
     """From its first step to its last."""
     steps = put_steps(database, "select 1", "select app.gate(5)", options=KEY)
-    other = keyed(database, args={"n": 6})
+    admit(database)
+    other = keyed(database, args={"n": 6}, priority="high")  # it would be the next
     with gate_shut(database):
         database.run("select jobs.start(2)")
         wait_at_gate(database)
-        assert (holders(database), waiters(database)) == ([steps], [other])
+        wait_until(lambda: waiters(database) == [other])
+        assert holders(database) == [steps]
     work_off(database)
     assert state(database, other) == "succeeded"
 
