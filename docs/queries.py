@@ -47,6 +47,13 @@ GROUPS = {
         "next_runs",
     ],
     "Batches": ["create_batch", "close_batch", "cancel_batch", "retry_batch", "batch_jobs"],
+    "Maintenance windows": [
+        "create_window",
+        "alter_window",
+        "drop_window",
+        "open_window",
+        "close_window",
+    ],
     "The manual": ["help"],
     "Inside a job": ["current_id", "current_run", "progress", "log", "snooze"],
     "Queues, settings and rules": [

@@ -54,6 +54,7 @@ select not exists (
 \ir tables/dependencies.sql
 \ir tables/batches.sql
 \ir tables/keys.sql
+\ir tables/windows.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
   (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions'),
   (5, 'operations'), (6, 'schedules'), (7, 'limits');
@@ -293,6 +294,15 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir engine/import/pgagent.sql
 \ir engine/import/read.sql
 
+-- Maintenance windows: when they are open, which jobs fit, and who waits for one.
+\ir engine/windows/times.sql
+\ir engine/windows/check.sql
+\ir engine/windows/expected.sql
+\ir engine/windows/verdict.sql
+\ir engine/windows/wait.sql
+\ir engine/windows/round.sql
+\ir engine/windows/control.sql
+
 -- What a statement would do, before it is enqueued.
 \ir engine/plan/read.sql
 \ir engine/plan/rewrites.sql
@@ -367,6 +377,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir engine/explain/held.sql
 \ir engine/explain/parents.sql
 \ir engine/explain/keys.sql
+\ir engine/explain/windows.sql
 \ir engine/explain/reasons.sql
 \ir engine/explain/waiting.sql
 
@@ -384,6 +395,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir engine/health/dependencies.sql
 \ir engine/health/batches.sql
 \ir engine/health/keys.sql
+\ir engine/health/windows.sql
 \ir engine/health/health.sql
 
 -- Public functions: schema jobs.
@@ -411,6 +423,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir api/blockers.sql
 \ir api/start.sql
 \ir api/queues.sql
+\ir api/windows.sql
 \ir api/settings.sql
 \ir api/owners.sql
 \ir api/reconcile.sql
@@ -439,6 +452,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir views/schedules.sql
 \ir views/batches.sql
 \ir views/keys.sql
+\ir views/windows.sql
 \ir views/system_lists.sql
 \ir views/measurements.sql
 
@@ -449,6 +463,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir setup/grants_in_time.sql
 \ir setup/grants_batches.sql
 \ir setup/grants_limits.sql
+\ir setup/grants_windows.sql
 \ir setup/zones.sql
 \ir setup/record.sql
 commit;

@@ -133,6 +133,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
             "bound when it is made; becomes a part of the query that calls it"
         ),
     ("PS005",
+        "jobs_internal.is_gated"): (
+            "bound when it is made; becomes a part of the query that calls it"
+        ),
+    ("PS005",
         "jobs_internal.waited"): "bound when it is made; becomes a part of the query that calls it",
     ("PS005", "jobs_internal.work"): _COMMITS,
     ("PS005", "jobs_internal.stop_job"): _COMMITS,

@@ -23,6 +23,7 @@ create table jobs_internal.queue (
   dropped_by xid8,
   horizon_xid xid8,
   removed_at timestamptz,
+  window_name text,
   -- Makes dropped_at a column of a key, for PostgreSQL: a lock FOR KEY SHARE meets a drop, and no
   -- other change (hold_queues).
   constraint queue_dropped_key unique (id, dropped_at)
@@ -55,6 +56,8 @@ comment on column jobs_internal.queue.horizon_xid
   'to have seen that; null: not looked yet';
 comment on column jobs_internal.queue.removed_at
   is 'When its lanes were removed, after its last job; null: jobs of it may be there';
+comment on column jobs_internal.queue.window_name
+  is 'Maintenance window in which its jobs start; null: at any time';
 insert into jobs_internal.queue (name, concurrency) values ('default', 16);
 
 create table jobs_internal.slot (

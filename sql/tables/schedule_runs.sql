@@ -132,7 +132,7 @@ comment on column jobs_internal.schedule_run.until is 'Last occurrence of a stre
 comment on column jobs_internal.schedule_run.occurrences is 'How many; null: more than 1000';
 comment on column jobs_internal.schedule_run.fired_at is 'When that was decided';
 comment on column jobs_internal.schedule_run.outcome is 'fired, queued (its job is enqueued when '
-  'the one before has ended), skipped, coalesced, missed, paused';
+  'the one before has ended), skipped, coalesced, missed, paused, outside window';
 comment on column jobs_internal.schedule_run.reason is 'Why it was not fired, or who asked '
   'for it';
 comment on column jobs_internal.schedule_run.job_id is 'Job that was enqueued for it';

@@ -77,7 +77,7 @@ comment on column jobs_internal.progress_message.at is 'When it was written';
 create table jobs_internal.stop_request (
   job_id bigint not null,
   attempt integer not null,
-  reason text not null check (reason in ('timed_out', 'cancelled')),
+  reason text not null check (reason in ('timed_out', 'cancelled', 'window_closed')),
   requested_by text not null,
   requested_at timestamptz not null default clock_timestamp(),
   signals_sent integer not null default 0,
@@ -89,9 +89,9 @@ comment on table jobs_internal.stop_request
   'a session is signalled; no foreign key, so that writing one waits for nothing';
 comment on column jobs_internal.stop_request.job_id is 'Job';
 comment on column jobs_internal.stop_request.attempt is 'Attempt';
-comment on column jobs_internal.stop_request.reason is 'timed_out or cancelled';
+comment on column jobs_internal.stop_request.reason is 'timed_out, cancelled or window_closed';
 comment on column jobs_internal.stop_request.requested_by
-  is 'Login that asked for it; the supervisor for a timeout';
+  is 'Login that asked for it; the supervisor for a timeout, or a window';
 comment on column jobs_internal.stop_request.requested_at is 'When';
 comment on column jobs_internal.stop_request.signals_sent
   is 'Signals sent so far: cancel, cancel, terminate';

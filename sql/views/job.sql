@@ -81,6 +81,10 @@ select
           from jobs_internal.dependency as d where d.child = j.id and not d.broken)
     when j.due_at = 'infinity' and exists (select from jobs_internal.key_wait as w
         where w.job_id = j.id) then 'a place of its key'
+    when j.due_at = 'infinity' and exists (select from jobs_internal.window_wait as w
+        where w.job_id = j.id)
+      then (select 'its window ' || w.name from jobs_internal.window_wait as w
+        where w.job_id = j.id)
     when j.due_at > (select clock_timestamp())
       then case when j.snoozes > 0 and j.error is null then 'the end of its snooze'
       when j.attempt > 0 or j.error is not null then 'its next attempt'

@@ -77,6 +77,10 @@ from (values
     'longest time of an attempt'),
   ('unique_key', 'text', array['schedule', 'schedule_sql'], null,
     'unique key of its jobs: where an unfinished job has it, an occurrence is skipped'),
+  ('window', 'text', array['enqueue', 'enqueue_many', 'enqueue_published', 'enqueue_sql',
+      'enqueue_steps', 'schedule', 'schedule_sql'], null,
+    'a maintenance window (jobs.windows): the job starts while that is open, if it is expected to '
+    'end before it closes'),
   ('yield', 'boolean', array['enqueue_sql', 'enqueue_steps', 'schedule_sql'],
     'true for VACUUM and ANALYZE, else false',
     'it gives way, and comes back, when another session has waited for its lock for a second; ten '

@@ -117,7 +117,8 @@ select
   q.max_attempts,
   q.retention,
   q.share_commits,
-  q.retention_rows
+  q.retention_rows,
+  q.window_name
 from jobs_internal.queue as q
 join jobs_internal.queue_figures() as f on f.queue_id = q.id
 order by q.name;
@@ -141,3 +142,5 @@ comment on column jobs.queues.retention is 'Finished jobs are kept so long at le
 comment on column jobs.queues.share_commits is 'Short jobs may share a transaction';
 comment on column jobs.queues.retention_rows
   is 'So many finished jobs are kept at least, count; older ones go; null: no limit';
+comment on column jobs.queues.window_name
+  is 'Maintenance window in which its jobs start (jobs.windows); null: at any time';

@@ -105,7 +105,8 @@ comment on column jobs.schedule_runs.name is 'Schedule';
 comment on column jobs.schedule_runs.due_at is 'Occurrence; of a stretch the first';
 comment on column jobs.schedule_runs.fired_at is 'When that was decided';
 comment on column jobs.schedule_runs.outcome is 'fired: its job was enqueued; queued: it will be, '
-  'when the one before has ended; skipped; coalesced: a later one stands for it; missed; paused';
+  'when the one before has ended; skipped; coalesced: a later one stands for it; missed; paused; '
+  'outside window: a later one comes before its window opens';
 comment on column jobs.schedule_runs.reason is 'Why it was not fired';
 comment on column jobs.schedule_runs.job_id is 'Job that was enqueued for it';
 comment on column jobs.schedule_runs.owner is 'Owner of the schedule';

@@ -66,6 +66,7 @@ OWN = {
         "resume_schedule",
         "run_schedule",
         "schedule_in_words",
+        "window_figures",
         "try_schedule_settings",
         "store_schedule",
         "unschedule",

@@ -91,6 +91,7 @@ UNPINNED = {
     "jobs_internal.objects_of": "looks names up with the owner's path",
     "jobs_internal.set_lock_timeout": "within a job; every name in it is full",
     "jobs_internal.end_of_attempt": "resets the session, its path with it",
+    "jobs_internal.is_gated": "bound when it is made; becomes a part of the query that calls it",
     "jobs_internal.run_mode": "bound when it is made; becomes a part of the query that calls it",
     "jobs_internal.waited": "bound when it is made; becomes a part of the query that calls it",
     "jobs_internal.run_statement": "runs the statement with the owner's path",

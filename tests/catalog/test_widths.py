@@ -33,6 +33,7 @@ NARROW = {
     "schedule_run_list": "schedule_runs",
     "batch_list": "batches",
     "concurrency_key_list": "concurrency_keys",
+    "window_list": "windows",
     "wait_reason_list": "wait_reasons",
 }
 NAMED = ("settings", "retry_rules", "errors", "quotas", "admitted_roles")  # these fit by themselves
@@ -109,6 +110,12 @@ def busy(server: Server, template: str) -> Iterator[Database]:
     database.run(
         f"select jobs.schedule('{LONG_NAME} of them', '1,4,9,17,33 3,7,11,19 1-7,15,31 1,3,5 tue',"
         f" 'app.{LONG_NAME}', '{{\"n\": 1}}', 'America/Argentina/ComodRivadavia')"
+    )
+    database.run(
+        f"select jobs.create_window('{LONG_NAME}', '1,4,9,17 3,7,11 1-7,15,31 1,3,5 tue',"
+        " '3 minutes', 'America/Argentina/ComodRivadavia'),"
+        f" jobs.open_window('{LONG_NAME}', '100 days')",
+        role="operator",
     )
     database.admin(
         "insert into jobs_internal.schedule_run (schedule_id, due_at, until, occurrences, outcome,"

@@ -67,6 +67,14 @@ def tenant(database: Database) -> Iterator[tuple[str, int]]:
         database.admin(f"drop role if exists {name}")
 
 
+def make_window(database: Database) -> None:
+    """Make a window that opens once a year, and is closed."""
+    database.run(
+        "select jobs.create_window('night', '0 0 1 1 *', '1 hour'), jobs.close_window('night')",
+        role="operator",
+    )
+
+
 def run_the_remedy(database: Database, remedy: str, role: str) -> None:
     """Run it as it is printed."""
     assert remedy.startswith("select jobs."), remedy
@@ -258,6 +266,46 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     since = database.admin("select max(at) from jobs.audit where action = 'pause'")[0][0]
     remedy = "select jobs.resume('default');  -- as a member of jobs_operator"
     yield job, "app", {"waits_for": "its queue is paused", "since": since, "remedy": remedy}
+
+
+@case("window_closed")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    queued(database)
+    make_window(database)
+    job = put(database, "app.note", {"n": 2}, options=Jsonb({"window": "night"}))
+    opens = database.value("select next_opens_at from jobs.windows")
+    yield job, "app", {"state": "scheduled", "waits_for": "its window night", "until": opens}
+    run_the_remedy(database, explain(database, job)["remedy"], "operator")
+    database.drain()
+    assert state(database, job) == "succeeded"
+
+
+@case("window_too_short")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    queued(database)
+    make_window(database)
+    database.run("select jobs.open_window('night', '1 hour')", role="operator")
+    database.admin("select jobs_internal.keep_runs('app'::regrole, '{app.note}', '{7200000}')")
+    job = put(database, "app.note", {"n": 2}, options=Jsonb({"window": "night"}))
+    opens = database.value("select next_opens_at from jobs.windows")
+    yield job, "app", {"state": "scheduled", "waits_for": "its window night", "until": opens}
+    run_the_remedy(database, explain(database, job)["remedy"], "operator")
+    database.drain()
+    assert state(database, job) == "succeeded"
+
+
+@case("queue_window")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    job = queued(database)
+    make_window(database)
+    database.run("select jobs.alter_queue('default', window_name => 'night')", role="operator")
+    opens = database.value("select next_opens_at from jobs.windows")
+    reason = explain(database, job)["reason"]
+    assert "window night of its queue default is closed" in reason
+    yield job, "app", {"waits_for": reason, "until": opens}
+    run_the_remedy(database, explain(database, job)["remedy"], "operator")
+    database.drain()
+    assert state(database, job) == "succeeded"
 
 
 @case("quota")

@@ -61,6 +61,7 @@ def _runner(server: Server, template: str) -> Iterator[Runner]:
         "docs/long-operations.md",
         "docs/schedules.md",
         "docs/deadlines.md",
+        "docs/windows.md",
         "docs/order.md",
         "docs/batches.md",
         "docs/limits.md",

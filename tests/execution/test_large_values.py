@@ -51,6 +51,10 @@ REQUIRED = {
     "run_schedule": {"name": "'s'"},
     "rerun_schedule": {"name": "'s'", "since": "now()", "until": "now()"},
     "next_runs": {"schedule": "'@daily'"},
+    "alter_queue": {"name": "'default'"},
+    "create_window": {"name": "'w'", "schedule": "'@daily'", "duration": "'1 hour'"},
+    "alter_window": {"name": "'w'"},
+    "open_window": {"name": "'w'", "duration": "'1 hour'"},
 }
 #: Outside of a job they do nothing, and in a job they cut what is long
 #: (tests/execution/test_log_lines.py).
@@ -66,7 +70,7 @@ KEYS = {
     "args": ("n",),
     "settings": ("app.x", "work_mem"),
     "options": (
-        *("title", "notify", "done_when", "rollback", "repeatable", "nothing"),
+        *("title", "notify", "done_when", "rollback", "repeatable", "nothing", "window"),
         *("queue", "priority", "timeout", "unique_key", "note", "settings", "pause_after"),
     ),
 }

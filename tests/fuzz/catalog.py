@@ -107,6 +107,10 @@ _TIMING = {
     "starts_at": OPTIONS["run_at"],
     "ends_at": OPTIONS["run_at"],
 }
+_WINDOWS = either("w", "no such", "", "a b", None, LARGE) | ANY_TEXT
+#: A queue of a window runs nothing while that is closed, and these tests want to see it run.
+_NO_WINDOWS = either("", "no such", None, LARGE)
+_CLOSES = either("finish", "stop", "park", "", None, LARGE) | ANY_TEXT
 _NAMED = {"name": _SCHEDULE_NAMES, "owner": _ROLES}
 
 FUZZED: dict[str, Fuzzed] = {
@@ -246,13 +250,30 @@ FUZZED: dict[str, Fuzzed] = {
         ("message",),
     ),
     "create_queue": Fuzzed(
-        "operator", {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS, "retention_rows": BIGINTS}, ("name",)
+        "operator",
+        {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS, "retention_rows": BIGINTS,
+         "window_name": _NO_WINDOWS},
+        ("name",),
     ),
     "alter_queue": Fuzzed(
         "operator",
-        {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS, "accepting": BOOLEANS, "retention_rows": BIGINTS},
+        {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS, "accepting": BOOLEANS, "retention_rows": BIGINTS,
+         "window_name": _NO_WINDOWS},
         ("name",),
     ),
+    "create_window": Fuzzed("operator", {
+        "name": _WINDOWS, "schedule": _SCHEDULES, "duration": INTERVALS, "timezone": _ZONES,
+        "on_close": _CLOSES,
+    }, ("name", "schedule", "duration")),
+    "alter_window": Fuzzed("operator", {
+        "name": _WINDOWS, "schedule": _SCHEDULES, "duration": INTERVALS, "timezone": _ZONES,
+        "on_close": _CLOSES,
+    }, ("name",)),
+    "drop_window": Fuzzed("operator", {"name": _WINDOWS}, ("name",)),
+    "open_window": Fuzzed(
+        "operator", {"name": _WINDOWS, "duration": INTERVALS}, ("name", "duration")
+    ),
+    "close_window": Fuzzed("operator", {"name": _WINDOWS}, ("name",)),
     "drop_queue": Fuzzed("operator", {"queue": QUEUES}, ("queue",)),
     "pause": Fuzzed("operator", {"queue": QUEUES}, ()),
     "resume": Fuzzed("operator", {"queue": QUEUES}, ()),

@@ -19,6 +19,11 @@ FOR_OPERATORS = (
     "configure",
     "set_retry_rule",
     "reconcile",
+    "create_window",
+    "alter_window",
+    "drop_window",
+    "open_window",
+    "close_window",
 )
 LONGEST = "178000000 years"
 Call = tuple[str, dict[str, Value]]

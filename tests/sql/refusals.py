@@ -881,6 +881,13 @@ SCHEDULES = (
         "timeout",
         "soon",
     ),
+    _r(
+        "window",
+        "PW111",
+        "select jobs.enqueue('pg_catalog.now', options => '{\"window\": \"no such\"}')",
+        "no such",
+        "operator",
+    ),
     _r("runs", "PW026", "select jobs.next_runs('@daily', n => 1001)", "1001", "1 to 1000"),
 )
 

@@ -92,6 +92,7 @@ def test_condition_and_way_back_stay_with_the_statement(database: Database) -> N
 
 def test_the_view_lists_what_the_check_takes(database: Database) -> None:
     """For each function and key: what jobs.options says is taken is taken, all else is refused."""
+    database.run("select jobs.create_window('night', '@daily', '1 hour')", role="operator")
     database.run("select jobs.publish('app.keep', 'other')")
     sample = {
         "boolean": True,
@@ -103,6 +104,7 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
         "on_deadlock_risk": "warn",
         "deadline": "2100-01-01",
         "reuse_for": "1 hour",
+        "window": "night",
         "after": [],
         "concurrency_key": "k",
         "after_state": "finished",
@@ -132,6 +134,7 @@ def test_the_view_lists_what_the_check_takes(database: Database) -> None:
         "deadline",
         "reuse_for",
         "concurrency_key",
+        "window",
     }
     calls = {
         "enqueue": ("app", "select jobs.enqueue('app.keep', '{\"tag\": \"x\"}', options => %s)"),

@@ -10,7 +10,8 @@ create or replace function jobs_internal.create_queue(
   backoff_cap interval default '1 hour',
   retention interval default '7 days',
   share_commits boolean default true,
-  retention_rows bigint default null
+  retention_rows bigint default null,
+  window_name text default null
 )
 returns boolean
 language plpgsql volatile security definer
@@ -35,12 +36,14 @@ begin
   v_new.retention := create_queue.retention;
   v_new.share_commits := create_queue.share_commits;
   v_new.retention_rows := create_queue.retention_rows;
+  v_new.window_name := nullif(create_queue.window_name, '');
   v_new := jobs_internal.check_queue(v_new);
+  perform jobs_internal.hold_window(v_new.window_name);
   insert into jobs_internal.queue (name, concurrency, timeout, max_attempts, backoff, backoff_cap,
-      retention, retention_rows, share_commits)
+      retention, retention_rows, share_commits, window_name)
   values (v_new.name, v_new.concurrency, v_new.timeout, v_new.max_attempts, v_new.backoff,
       v_new.backoff_cap, v_new.retention,
-    v_new.retention_rows, v_new.share_commits)
+    v_new.retention_rows, v_new.share_commits, v_new.window_name)
   on conflict do nothing
   returning id into v_id;
   if not found then
@@ -56,8 +59,8 @@ end
 $$;
 
 -- A null option stays as it is; "no timeout" is 'infinity', "no limit" of concurrency and of
--- retention_rows is 0. The next round of the upkeep finds the queue the partitions that fit another
--- retention.
+-- retention_rows is 0, "no window" is ''. The next round of the upkeep finds the queue the
+-- partitions that fit another retention.
 create or replace function jobs_internal.alter_queue(
   name text,
   concurrency integer default null,
@@ -68,7 +71,8 @@ create or replace function jobs_internal.alter_queue(
   retention interval default null,
   share_commits boolean default null,
   accepting boolean default null,
-  retention_rows bigint default null
+  retention_rows bigint default null,
+  window_name text default null
 )
 returns boolean
 language plpgsql volatile security definer
@@ -78,6 +82,7 @@ declare
   v_id integer := jobs_internal.queue_id(name);
   v_new jobs_internal.queue;
   v_before jsonb := jobs_internal.queue_options(v_id);
+  v_window text;
 begin
   select q.* into v_new from jobs_internal.queue as q where q.id = v_id for no key update;
   v_new.concurrency := case when alter_queue.concurrency = 0 then null
@@ -90,14 +95,21 @@ begin
   v_new.share_commits := coalesce(alter_queue.share_commits, v_new.share_commits);
   v_new.retention_rows := case when alter_queue.retention_rows = 0 then null
     else coalesce(alter_queue.retention_rows, v_new.retention_rows) end;
+  v_window := v_new.window_name;
+  v_new.window_name := nullif(coalesce(alter_queue.window_name, v_window), '');
   v_new := jobs_internal.check_queue(v_new);
+  perform jobs_internal.hold_window(v_new.window_name);
   update jobs_internal.queue as q
   set concurrency = v_new.concurrency, timeout = v_new.timeout, max_attempts = v_new.max_attempts,
     backoff = v_new.backoff,
     backoff_cap = v_new.backoff_cap, retention = v_new.retention,
       retention_rows = v_new.retention_rows, share_commits = v_new.share_commits,
+    window_name = v_new.window_name,
     accepting = coalesce(alter_queue.accepting, q.accepting)
   where q.id = v_id;
+  if v_window is distinct from v_new.window_name then
+    perform jobs_internal.release_queue(v_id, v_window), jobs_internal.wake(null);
+  end if;
   perform jobs_internal.fit_slots(v_id),
     jobs_internal.record_audit('alter_queue', 'queue ' || alter_queue.name, v_before,
         jobs_internal.queue_options(v_id));
@@ -130,9 +142,10 @@ begin
       detail = 'Its snapshot would not show the jobs that came meanwhile.',
         hint = 'Use READ COMMITTED.';
   end if;
-  -- Paused it would keep a job that still comes for ever: no other call finds it by its name.
+  -- Paused, or outside a window, it would keep a job that still comes for ever: no other call
+  -- finds it by its name.
   update jobs_internal.queue as q set dropped_at = now(), dropped_by = pg_current_xact_id(),
-    paused = false
+    paused = false, window_name = null
   where q.id = v_id and q.dropped_at is null;
   if not found then
     return jobs_internal.drop_queue(queue);  -- another transaction dropped it meanwhile

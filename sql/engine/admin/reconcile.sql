@@ -25,7 +25,8 @@ begin
     lock table jobs_internal.job in share row exclusive mode;
     v_facts := v_facts || jobs_internal.leave_sessions() || jobs_internal.move_owners(true)
       || jobs_internal.find_functions();
-    perform jobs_internal.forget_relations(), jobs_internal.skip_schedules();
+    perform jobs_internal.forget_relations(), jobs_internal.skip_schedules(),
+      jobs_internal.shut_windows();
     perform jobs_internal.adopt_installation();
   else
     perform jobs_internal.assert_not_copy(), jobs_internal.follow_roles();

@@ -72,6 +72,7 @@ begin
       ) as l
       join jobs_internal.queue as q on q.id = l.queue_id
       where not q.paused and q.removed_at is null
+        and (q.window_name is null or jobs_internal.window_is_open(q.window_name))
       order by l.priority, l.served_at, l.id
     loop
       v_scan_start := v_lane.scan_start;

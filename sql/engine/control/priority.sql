@@ -54,6 +54,10 @@ begin
     return 'scheduled';
   end if;
   perform jobs_internal.enter_lane(set_priority.id);
+  if jobs_internal.is_gated(v_job.options) and exists (select from jobs_internal.job as j
+    where j.id = set_priority.id and j.due_at > clock_timestamp()) then
+    return 'scheduled';  -- a gate keeps it outside of its lane
+  end if;
   return 'queued';
 end
 $$;

@@ -116,7 +116,10 @@ begin
   perform jobs_internal.enter_lane(run_now.id),
     jobs_internal.record_control('run_now', run_now.id, v_job.owner,
         jsonb_build_object('due_at', v_job.due_at), '{"due_at": "now"}');
-  return case when exists (select from jobs_internal.key_wait as w where w.job_id = run_now.id)
-    then 'scheduled' else 'queued' end;  -- it may still wait for a place of its key
+  if jobs_internal.is_gated(v_job.options) and exists (select from jobs_internal.job as j
+    where j.id = run_now.id and j.due_at > clock_timestamp()) then
+    return 'scheduled';  -- a gate keeps it outside of its lane
+  end if;
+  return 'queued';
 end
 $$;

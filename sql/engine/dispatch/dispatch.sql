@@ -28,7 +28,7 @@ declare
 begin
   for v_lane in
     with due as (
-      select j.id, j.queue_id, j.priority, j.options ? 'concurrency_key' as gated
+      select j.id, j.queue_id, j.priority, jobs_internal.is_gated(j.options) as gated
       from jobs_internal.job as j
       where j.due_at <= clock_timestamp() and j.owner = p_owner
         and j.queue_id::bigint * 4 + j.priority = any (v_places)
@@ -156,11 +156,15 @@ begin
 end
 $$;
 
--- Move the caller's due jobs into their lanes, so that jobs.start needs no tick.
+-- Move the caller's due jobs into their lanes, and those that wait for a window that is open, so
+-- that jobs.start needs no tick.
 create or replace function jobs_internal.dispatch_mine()
 returns integer
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select jobs_internal.dispatch(jobs_internal.caller(), 1000000);
-end;
+as $$
+begin
+  perform jobs_internal.release_waiting(jobs_internal.caller());
+  return jobs_internal.dispatch(jobs_internal.caller(), 1000000);
+end
+$$;

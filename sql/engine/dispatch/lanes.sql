@@ -230,7 +230,7 @@ declare
   v_lane record;
   v_msg_id bigint;
 begin
-  select l.id, l.pgmq_queue, j.options ? 'concurrency_key' as gated into v_lane
+  select l.id, l.pgmq_queue, jobs_internal.is_gated(j.options) as gated into v_lane
   from jobs_internal.job as j
   join jobs_internal.lane as l on l.queue_id = j.queue_id and l.owner = j.owner
     and l.priority = j.priority

@@ -112,6 +112,7 @@ begin
     if v_options ? 'batch' then
       perform jobs_internal.join_batch(v_options);
     end if;
+    perform jobs_internal.hold_window(v_options ->> 'window');
   end if;
   -- Whichever is shortest; an endless one is none.
   v_timeout := least(coalesce(enqueue_published.timeout, v_queue.timeout),

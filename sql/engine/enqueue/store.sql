@@ -129,7 +129,8 @@ begin
       v_after := jobs_internal.unmet_parents(v_options);
       v_due_at := case when v_after.parents is not null then 'infinity'::timestamptz end;
     end if;
-    v_gated := coalesce(v_options ? 'concurrency_key', false);
+    v_gated := coalesce(jobs_internal.is_gated(v_options), false);
+    perform jobs_internal.hold_window(v_options ->> 'window');
   end if;
   if v.limited then
     if p_unique_key is null or not exists (select from jobs_internal.job as j

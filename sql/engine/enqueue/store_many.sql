@@ -49,7 +49,8 @@ begin
       v_after := jobs_internal.unmet_parents(v_options);
       v_due_at := case when v_after.parents is not null then 'infinity'::timestamptz end;
     end if;
-    v_gated := coalesce(v_options ? 'concurrency_key', false);
+    v_gated := coalesce(jobs_internal.is_gated(v_options), false);
+    perform jobs_internal.hold_window(v_options ->> 'window');
   end if;
   if v.lane_id is null then
     perform jobs_internal.record_role_name(v.owner);  -- who has a lane is known

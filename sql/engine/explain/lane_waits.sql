@@ -82,7 +82,7 @@ as $$
     select s.id, s.name, s.serves from jobs_internal.supervisor as s
     where jobs_internal.alive(s.pid, s.backend_start)
   ), queues as materialized (
-    select q.id, q.name, q.paused, q.concurrency, t.held, t.pids, t.jobs,
+    select q.id, q.name, q.paused, q.window_name, q.concurrency, t.held, t.pids, t.jobs,
       format('select jobs.alter_queue(%L, concurrency => %s);  -- as a member of jobs_operator; or '
         'wait for one of those jobs', q.name, least(q.concurrency + 1, 1000)) as remedy
     from jobs_internal.queue as q
@@ -209,6 +209,17 @@ as $$
       format('select jobs.resume(%L);  -- as a member of jobs_operator', q.name)
     from lanes as l
     join queues as q on q.id = l.queue_id and q.paused
+    union all
+    select l.queue_id, l.owner, l.priority, 'queue_window',
+      format('window %s of its queue %s is closed%s', q.window_name, q.name,
+        coalesce(format(': it opens at %s', w.next_opens_at::timestamptz(0)), '')),
+      null, w.next_opens_at, null, null,
+      format('select jobs.open_window(%L, ''1 hour'');  -- as a member of jobs_operator; or wait',
+        q.window_name)
+    from lanes as l
+    join queues as q on q.id = l.queue_id and q.window_name is not null
+    left join jobs_internal.window_state as w on w.name = q.window_name
+    where not coalesce(w.opened_at <= clock_timestamp() and w.closes_at > clock_timestamp(), false)
     union all
     select l.queue_id, l.owner, l.priority, 'concurrency', case when q.concurrency = 1
       then format('the one slot of its queue %s is held', q.name)

@@ -154,6 +154,8 @@ as $$
 declare
   v_now timestamptz := clock_timestamp();
   v_hindered boolean;
+  v_awaits boolean;
+  v_shut boolean;  -- a window keeps it outside
   v_gone text := coalesce(jobs_internal.why_function_gone(p_job.call_template_id),
     case when p_job.publication_id is not null then jobs_internal.why_not_published(p_job.id) end);
 begin
@@ -182,12 +184,19 @@ begin
   return query select a.n, a.code, a.reason, p_job.created_at, null::timestamptz, null::integer[],
       a.jobs, a.remedy
     from jobs_internal.awaited_jobs(p_job) as a;
-  if found then
+  v_awaits := found;
+  return query select w.n, w.code, w.reason, null::timestamptz, w.until, null::integer[],
+      null::bigint[], w.remedy
+    from jobs_internal.window_reasons(p_job) as w;
+  v_shut := found;
+  if v_awaits then
     if p_job.run_at > v_now then
       return query select 45, 'time', format('it is not due before %s',
           p_job.run_at::timestamptz(0)),
         null::timestamptz, null::timestamptz, null::integer[], null::bigint[], null::text;
     end if;
+  elsif v_shut then
+    null;
   elsif p_job.due_at = 'infinity' and exists (select from jobs_internal.key_wait as w
       where w.job_id = p_job.id) then
     return query select a.n, a.code, a.reason, a.since, null::timestamptz, null::integer[],
@@ -213,7 +222,7 @@ begin
   return query
     select h.n, h.code, h.reason, h.since, h.until, h.pids, h.jobs, h.remedy
     from jobs_internal.hindrances(p_job.queue_id, p_job.owner, p_job.priority) as h;
-  v_hindered := found;
+  v_hindered := found or v_shut;
   if v_gone is not null then
     v_hindered := true;
     return query select 145, 'function_gone', format('it will fail at its turn: %s', v_gone),

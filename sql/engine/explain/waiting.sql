@@ -67,6 +67,10 @@ as $$
     when (select q.paused from jobs_internal.job as j
         join jobs_internal.queue as q on q.id = j.queue_id where j.id = p_id)
       then 'Its queue is paused: an operator resumes it (select jobs.resume(queue)).'
+    when exists (select from jobs_internal.window_wait as w
+        join jobs_internal.job as j on j.id = w.job_id and j.due_at = 'infinity'
+      where w.job_id = p_id)
+      then format('It waits for its window: select jobs.explain(%s) says when that opens.', p_id)
     when exists (select from jobs_internal.orphaned_children() as c where c.job_id = p_id)
       then 'Its session is gone, and its child session goes on alone (jobs.running shows it): wait '
         'for that to end.'

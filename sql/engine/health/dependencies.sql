@@ -25,6 +25,7 @@ begin atomic
     from looked_at as l
     left join jobs_internal.job as j on j.id = l.id and j.due_at = 'infinity'
       and not exists (select from jobs_internal.dependency as d where d.child = j.id)
+      and not exists (select from jobs_internal.window_wait as w where w.job_id = j.id)
     left join lateral (
       select h.id, h.owner from jobs_internal.finished as h
       where h.id = l.id and h.state = 'in_doubt' and j.id is null

@@ -33,6 +33,7 @@ begin atomic
   union all select 220, 'unused indexes', h.* from jobs_internal.health_unused_indexes() as h
   union all select 230, 'schedules', h.* from jobs_internal.health_schedules() as h
   union all select 240, 'dependencies', h.* from jobs_internal.health_dependencies() as h
+  union all select 250, 'windows', h.* from jobs_internal.health_windows() as h
   union all select 260, 'batches', h.* from jobs_internal.health_batches() as h
   union all select 270, 'keys', h.* from jobs_internal.health_keys() as h;
 end;

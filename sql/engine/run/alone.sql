@@ -82,7 +82,7 @@ begin
   end if;
   -- A run of this attempt that died with its chunk may have been overdue: this is another one.
   delete from jobs_internal.stop_request where job_id = p_item.job_id and attempt = v_item.attempt
-    and reason = 'timed_out';
+    and reason in ('timed_out', 'window_closed');
   update jobs_internal.session
   set job_id = p_item.job_id, attempt = v_item.attempt, msg_ids = case when p_item.quick
     then msg_ids end, lease = case when p_item.quick then lease end

@@ -18,7 +18,8 @@ end;
 -- Returns: the items to run now, in order: either jobs that may share a transaction, or one that
 --   may not. A message that carries another token or is locked by another session is not ours any
 --   more and is left out. Items with mode 'gone' are stale messages, to be deleted; jobs whose
---   deadline has passed are cancelled here, and are among them.
+--   deadline has passed are cancelled here, and those that a window keeps from starting go back to
+--   wait for it: both are among them.
 -- Locks: messages (skip locked; held to the commit: that lock is what makes a job run once).
 create or replace function jobs_internal.open_chunk(
   p_lane integer,
@@ -75,6 +76,8 @@ begin
         -- CASE, as AND goes on after a null, and nearly all options are null
         is_late => case when j.options ? 'deadline' and j.verify is not true
           then jobs_internal.is_late(j.id) end,
+        is_shut => case when j.options ? 'window' or q.window_name is not null
+          then jobs_internal.is_shut(j.id) end,
         is_top_level => coalesce(t.procedure, s.top_level),
         is_statement => j.call_template_id is null,
         is_current => p.oid is not null,
@@ -84,7 +87,9 @@ begin
         args_bytes => pg_column_size(j.args),
         has_settings => j.settings is not null,
         is_published => j.publication_id is not null,
-        may_have_run => m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0,
+        may_have_run => m.read_ct > 1 or j.verify or j.interruptions > 0 or j.crashes > 0
+          or case when j.options ? 'window' or q.window_name is not null
+            then jobs_internal.window_closes_soon(j.options ->> 'window', q.window_name) end,
         shares_commits => q.share_commits) as mode,
       (extract(epoch from j.timeout) * 1000)::bigint as timeout_ms, j.settings, s.done_when,
       coalesce(j.verify, false) as verify,
@@ -99,7 +104,8 @@ begin
       where o.id = m.job_id and o.msg_id = m.msg_id and o.state = 'queued' and o.owner = v_owner
       offset 0
     ) as j on true
-    left join lateral (select o.paused, o.share_commits from jobs_internal.queue as o
+    left join lateral (select o.paused, o.share_commits, o.window_name
+        from jobs_internal.queue as o
         where o.id = j.queue_id offset 0) as q on true
     left join lateral (
       select o.task, o.call, o.chunk_call, o.procedure, o.func, o.version, o.func_ctid, o.func_owner
@@ -128,6 +134,7 @@ begin
         and o.reason = 'cancelled' offset 0
     ) as x on true
     where not coalesce(q.paused, false) and not (select w.paused from jobs_internal.switch as w)
+      and (q.window_name is null or jobs_internal.window_is_open(q.window_name))
   ) as i;
   if v_items is null then
     return '{}';
@@ -135,9 +142,12 @@ begin
   -- Everything up to the first job that may not share; it alone when it stands first, or when each
   -- job needs a transaction of its own.
   for v_i in 1 .. cardinality(v_items) loop
-    if v_items[v_i].mode in ('alone', 'child', 'late') or (v_constraints and v_i > 1) then
+    if v_items[v_i].mode in ('alone', 'child', 'late', 'shut') or (v_constraints and v_i > 1) then
       if v_items[v_i].mode = 'late' then
         perform jobs_internal.cancel_late(v_items[v_i].job_id);
+        v_items[v_i].mode := 'gone';
+      elsif v_items[v_i].mode = 'shut' then
+        perform jobs_internal.leave_lane(p_lane, v_items[v_i].job_id);
         v_items[v_i].mode := 'gone';
       else
         return v_items[1:greatest(v_i - 1, 1)];

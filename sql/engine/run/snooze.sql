@@ -91,6 +91,8 @@ begin
   if p_job.options ? 'concurrency_key' then
     perform jobs_internal.leave_keys(array[p_job.id]);
   end if;
+  perform jobs_internal.keep_run(p_job, jobs_internal.task_name(p_job.id, p_job.call_template_id),
+    p_result);
   if v_pause = 0 then
     perform jobs_internal.enter_lane(p_job.id);  -- also where no supervisor lives
   else

@@ -65,6 +65,7 @@ as $$
 declare
   v record;
 begin
+  perform jobs_internal.follow_clock_of_windows(p_now);
   for v in
     select s as schedule
     from jobs_internal.schedule_state as t
@@ -103,7 +104,8 @@ as $$
 declare
   v_hash text;
 begin
-  if not exists (select from jobs_internal.schedule as s where s.dropped_at is null) then
+  if not exists (select from jobs_internal.schedule as s where s.dropped_at is null)
+    and not exists (select from jobs_internal.run_window) then
     return;
   end if;
   perform jobs_internal.keep_zones();

@@ -75,6 +75,24 @@ begin
 end
 $$;
 
+-- Why an occurrence is not fired because of the window of its schedule; null: it is. While the
+-- window is closed the job of the last occurrence before the next opening waits for that; those
+-- before it are outside.
+create or replace function jobs_internal.outside_window(p_schedule jobs_internal.schedule,
+    p_due timestamptz, p_now timestamptz)
+returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select format('window %s is closed until %s, and a later occurrence comes by then', s.name,
+    s.next_opens_at::timestamptz(0))
+  from jobs_internal.window_state as s
+  where s.name = (p_schedule).options ->> 'window'
+    and not coalesce(s.opened_at <= p_now and s.closes_at > p_now, false)
+    and s.next_opens_at > p_now
+    and s.next_opens_at >= jobs_internal.next_due(p_schedule, p_due);
+end;
+
 -- Fire one occurrence, or say why not. p_overlap: as the column; queued: it waits already, and its
 -- turn has come. Where a running job is replaced its stop is requested.
 -- Writes: schedule_run, schedule_state, stop_request; see enqueue_scheduled, cancel_waiting.
@@ -96,12 +114,16 @@ begin
     and jobs_internal.recorded_until((p_schedule).id, p_due) is not null then
     return;  -- the clock was set back meanwhile
   end if;
-  if p_overlap not in ('parallel', 'queued') then
+  if p_rerun = 0 and p_overlap <> 'queued' and (p_schedule).options ? 'window' then
+    v_reason := jobs_internal.outside_window(p_schedule, p_due, p_now);
+    v_outcome := case when v_reason is null then 'fired' else 'outside window' end;
+  end if;
+  if v_outcome = 'fired' and p_overlap not in ('parallel', 'queued') then
     v_unfinished := jobs_internal.unfinished_of((p_schedule).id);
   end if;
-  if v_unfinished <> '{}' or p_overlap in ('queue', 'queue_one') and exists (
-    select from jobs_internal.schedule_run as r
-    where r.schedule_id = (p_schedule).id and r.outcome = 'queued')
+  if v_unfinished <> '{}' or v_outcome = 'fired' and p_overlap in ('queue', 'queue_one')
+    and exists (select from jobs_internal.schedule_run as r
+      where r.schedule_id = (p_schedule).id and r.outcome = 'queued')
   then
     v_reason := coalesce('job ' || v_unfinished[1] || ' of an earlier occurrence is not finished',
       'an earlier occurrence is queued');
@@ -125,11 +147,9 @@ begin
         foreach v_other in array v_unfinished loop
           if not jobs_internal.cancel_waiting(v_other, 'a later occurrence of its schedule') then
             -- also of one whose message a session holds: a supervisor acts on it
-            insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)
-            select j.id, case j.state when 'running' then j.attempt else j.attempt + 1 end,
-              'cancelled', 'a later occurrence of its schedule'
-            from jobs_internal.job as j where j.id = v_other
-            on conflict do nothing;
+            perform jobs_internal.request_cancel(j.id, case j.state when 'running' then j.attempt
+              else j.attempt + 1 end, 'a later occurrence of its schedule')
+            from jobs_internal.job as j where j.id = v_other;
           end if;
         end loop;
         v_reason := null;

@@ -4,7 +4,7 @@
 -- it keeps. p_schedule: of it are taken name, expression, timezone, overlap, missed, missed_within,
 -- jitter, starts_at, ends_at; of a call call_template_id and args. p_statement: null for a call.
 -- Locks: schedule. Writes: schedule, schedule_state, schedule_run. Returns its number.
--- Errors: those of the enqueue functions, PW060 in a copy, PW100, PW101, PW102.
+-- Errors: those of the enqueue functions, PW060 in a copy, PW100, PW101, PW102, PW111.
 create or replace function jobs_internal.store_schedule(p_schedule jobs_internal.schedule,
     p_options jsonb, p_statement text, p_path text)
 returns bigint
@@ -37,6 +37,7 @@ begin
     v := jobs_internal.checked_schedule(v, coalesce(p_options, '{}'), 'schedule', (
         select c.procedure from jobs_internal.call_template as c where c.id = v.call_template_id));
   end if;
+  perform jobs_internal.hold_window(v.options ->> 'window');
   v.timetable := jobs_internal.parse_schedule(v.expression);
   v.timezone := jobs_internal.assert_zone((p_schedule).timezone);
   v.anchor := coalesce(v.starts_at, to_timestamp(0));

@@ -87,6 +87,21 @@ begin
 end
 $$;
 
+-- Ask for the end of an attempt. One that was to be stopped already because its window has closed
+-- is cancelled: it would come back. Writes: stop_request.
+create or replace function jobs_internal.request_cancel(p_job bigint, p_attempt integer, p_by text)
+returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  insert into jobs_internal.stop_request as x (job_id, attempt, reason, requested_by)
+  values (p_job, p_attempt, 'cancelled', p_by)
+  on conflict (job_id, attempt) do update
+  set reason = excluded.reason, requested_by = excluded.requested_by,
+    requested_at = excluded.requested_at, signals_sent = 0
+  where x.reason = 'window_closed';
+end;
+
 -- Record a cancel, commit it, and send signals until the attempt is over. Runs in an autonomous
 -- session that jobs.cancel launches, so that it works with no supervisor and a rollback of the
 -- caller does not undo it. As one login has a few of these sessions at most, it goes on with what
@@ -101,8 +116,7 @@ declare
   v_left bigint;
 begin
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-  insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)
-    values (p_job, p_attempt, 'cancelled', p_by) on conflict do nothing;
+  perform jobs_internal.request_cancel(p_job, p_attempt, p_by);
   commit;
   loop
     -- The reason goes with the attempt that ends for it. As long as it is there, the job goes on,

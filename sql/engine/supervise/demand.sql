@@ -113,6 +113,7 @@ begin
       join jobs_internal.queue as q on q.id = l.queue_id
       where l.owner = v_owner.oid and l.idle_state <> 'idle' and l.quarantine is null
         and not q.paused and q.removed_at is null
+        and (q.window_name is null or jobs_internal.window_is_open(q.window_name))
         and l.id::text <> all (v_but)
     loop
       if v_lane.scan_start > 0 and v_rested < 12

@@ -35,6 +35,8 @@ begin
       when 'clock' then perform jobs_internal.repair_clock_step();
       when 'lanes_ahead' then perform jobs_internal.make_lanes_ahead(true);
       when 'deadlines' then perform jobs_internal.cancel_late_jobs();
+      when 'windows' then perform jobs_internal.move_windows();
+      when 'window_stops' then perform jobs_internal.stop_outside_windows();
       when 'schedules' then perform jobs_internal.fire_schedules();
       when 'follow' then perform jobs_internal.follow();
       when 'batches' then perform jobs_internal.fold_batches();
@@ -65,7 +67,7 @@ begin
 end
 $$;
 
--- One round of a supervisor: fire schedules, follow dependencies, dispatch, give places of keys,
+-- One round of a supervisor: open and close windows, fire schedules, follow dependencies, dispatch,
 -- cancel what is late, note the overdue, rescue; says what there is to do. It waits for no row,
 -- object or advisory lock: skip locked and nowait wherever a row is wanted. What has no such clause
 -- it waits for, up to the lock timeout of 50 ms each time: a table that is locked as a whole, and a
@@ -112,6 +114,13 @@ begin
   end if;
   v_must_poll := v_must_poll or exists (select from jobs_internal.parent_event)
     or exists (select from jobs_internal.batch_delta);
+  if exists (select from jobs_internal.window_state) then
+    -- before schedules, which ask whether a window is open, and before what has become due is moved
+    perform jobs_internal.do_part('windows');
+    if exists (select from jobs_internal.session) and jobs_internal.stops_jobs() then
+      perform jobs_internal.do_part('window_stops');
+    end if;
+  end if;
   if not v_paused then
     perform jobs_internal.do_part('clock'), jobs_internal.do_part('schedules');
     v_dispatched := coalesce(jobs_internal.do_part('dispatch')::integer, 0);
@@ -162,6 +171,8 @@ begin
         union all
         select min(b.retry_at) from jobs_internal.batch as b where b.retry_at is not null
         union all
+        select jobs_internal.next_window_change()
+        union all
         select jobs_internal.next_schedule_at() where not v_paused) as j
       where isfinite(j.due_at) order by j.due_at limit 1),
     'next_deadline_ms', case when isfinite(v_deadline)
@@ -205,6 +216,7 @@ begin
     or exists (select from jobs_internal.parent_event)
     or jobs_internal.has_changed_batches()
     or exists (select from jobs_internal.key_event)
+    or jobs_internal.next_window_change() <= clock_timestamp()
     or jobs_internal.next_schedule_at() <= clock_timestamp()
       and not (select s.paused from jobs_internal.switch as s)
     or exists (select from jobs_internal.session_demand() as w

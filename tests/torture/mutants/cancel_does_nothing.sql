@@ -1,6 +1,6 @@
 -- A cancel of a job that runs says that it is being cancelled, and tells no session.
 
--- Replaces jobs_internal.cancel, md5 f200c1c6382827c3220b853a76aac27d.
+-- Replaces jobs_internal.cancel, md5 82a58615ec1043b6f4ddca2c24f50178.
 create or replace function jobs_internal.cancel(id bigint)
 returns text
 language plpgsql volatile security definer
@@ -70,10 +70,8 @@ begin
   exception
     when sqlstate 'PW999' or insufficient_resources or configuration_limit_exceeded
       or too_many_connections then
-      insert into jobs_internal.stop_request (job_id, attempt, reason, requested_by)
-      values (cancel.id, case v_job.state when 'running' then v_job.attempt
-          else v_job.attempt + 1 end, 'cancelled', v_by)
-      on conflict do nothing;
+      perform jobs_internal.request_cancel(cancel.id, case v_job.state when 'running'
+          then v_job.attempt else v_job.attempt + 1 end, v_by);
       perform jobs_internal.wake(null);
   end;
   return 'cancelling';

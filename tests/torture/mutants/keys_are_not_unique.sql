@@ -1,6 +1,6 @@
 -- A unique_key keeps no second job away.
 
--- Replaces jobs_internal.store_job, md5 5875dca9f0ca5144052d798491a91efa.
+-- Replaces jobs_internal.store_job, md5 31936f6fb6b96e7fa8a36506fb0100ad.
 create or replace function jobs_internal.store_job(
   p_template_id integer,
   p_args jsonb,
@@ -95,7 +95,8 @@ begin
       v_after := jobs_internal.unmet_parents(v_options);
       v_due_at := case when v_after.parents is not null then 'infinity'::timestamptz end;
     end if;
-    v_gated := coalesce(v_options ? 'concurrency_key', false);
+    v_gated := coalesce(jobs_internal.is_gated(v_options), false);
+    perform jobs_internal.hold_window(v_options ->> 'window');
   end if;
   if v.limited then
     if p_unique_key is null or not exists (select from jobs_internal.job as j
@@ -190,9 +191,6 @@ begin
   end if;
   if v_options is not null then
     perform jobs_internal.store_deadline(array[job_id], v_options, p_run_at);
-    if v_options ? 'batch' then
-      perform jobs_internal.add_to_batch(v_options, array[job_id]);
-    end if;
   end if;
   if v_wakes is not false or not v_committed then
     perform jobs_internal.wake(v.lane_id);

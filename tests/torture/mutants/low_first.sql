@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 3477260fa14d09de372f32bbf8522fe9.
+-- Replaces jobs_internal.claim, md5 92459ecd504502da3f7b5a9028ecf536.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -64,6 +64,7 @@ begin
       ) as l
       join jobs_internal.queue as q on q.id = l.queue_id
       where not q.paused and q.removed_at is null
+        and (q.window_name is null or jobs_internal.window_is_open(q.window_name))
       order by l.priority desc, l.served_at, l.id
     loop
       v_scan_start := v_lane.scan_start;

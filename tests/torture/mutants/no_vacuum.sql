@@ -1,6 +1,6 @@
 -- The upkeep does not vacuum the hot tables.
 
--- Replaces jobs_internal.do_part, md5 cf03cd2234acf5faab9accf3c6285bfc.
+-- Replaces jobs_internal.do_part, md5 265010e6e0d81bdf2604ddf406a3d66f.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -31,6 +31,8 @@ begin
       when 'clock' then perform jobs_internal.repair_clock_step();
       when 'lanes_ahead' then perform jobs_internal.make_lanes_ahead(true);
       when 'deadlines' then perform jobs_internal.cancel_late_jobs();
+      when 'windows' then perform jobs_internal.move_windows();
+      when 'window_stops' then perform jobs_internal.stop_outside_windows();
       when 'schedules' then perform jobs_internal.fire_schedules();
       when 'follow' then perform jobs_internal.follow();
       when 'batches' then perform jobs_internal.fold_batches();

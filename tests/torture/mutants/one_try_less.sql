@@ -1,6 +1,6 @@
 -- A job has one attempt less than it is allowed.
 
--- Replaces jobs_internal.end_attempt, md5 67aff132f867c7643aef0e01fdc189af.
+-- Replaces jobs_internal.end_attempt, md5 68c8dea1aa893a3d29d7559d4ce7639d.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
     p_result jobs_internal.attempt_result)
@@ -48,6 +48,24 @@ begin
 
   v_top_level := p_state = 'running' and exists (select from jobs_internal.statement as s
       where s.job_id = v_job.id and s.top_level);
+  if v_outcome = 'window_closed' and not v_cancelled then
+    -- Its window has closed, and stops what runs: nothing is charged, and it waits for the window.
+    update jobs_internal.job
+    set state = 'scheduled', due_at = clock_timestamp(), session_id = null, msg_id = null,
+      started_at = null, child_pid = null, child_start = null, attempt = p_result.attempt - 1,
+      verify = nullif(coalesce(verify, false) or v_top_level, false)
+    where id = v_job.id;
+    if v_job.options ? 'concurrency_key' then
+      perform jobs_internal.leave_keys(array[v_job.id]);
+    end if;
+    perform jobs_internal.wake(null);
+    return jsonb_build_object('job_id', v_job.id, 'task',
+        jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', 'interrupted',
+      'attempt', p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled');
+  elsif v_outcome = 'window_closed' then
+    v_outcome := 'cancelled';
+    v_error := jobs_internal.stop_error('cancelled', null, null);
+  end if;
   if v_outcome = 'interrupted' then
     -- The session was signalled without a reason of ours: a shutdown, an administrator, the
     -- end of another job. Nothing is charged, until one job has been hit three times. Where the
@@ -126,6 +144,7 @@ begin
       verify = null, error = null, interruptions = 0, crashes = 0, isolated_crashes = 0,
       crash_ran = null
     where id = v_job.id;
+    perform jobs_internal.keep_run(v_job, v_task, p_result);
     -- a session that no supervisor watches goes on with it as well
     perform jobs_internal.enter_lane(v_job.id), jobs_internal.clear_deadline(array[v_job.id]);
     return jsonb_build_object('job_id', v_job.id, 'task', v_task, 'outcome', 'step',

@@ -1,6 +1,6 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 18443ee3395bc7d3bab42f8e1a42b4d6.
+-- Replaces jobs_internal.archive_jobs, md5 171d463f94101b3b4fa5ddd13682ed1b.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -16,6 +16,8 @@ declare
   v_statements boolean;
   v_asked boolean;
   v_keyed bigint[];
+  v_windows boolean;
+  v_of_queue boolean;  -- it has a window
 begin
   with dropped as (
     delete from jobs_internal.job as j
@@ -42,14 +44,17 @@ begin
     select s.task, jsonb_agg(k.id) as job_ids,
       jsonb_agg(round((extract(epoch from k.finished_at - k.started_at) * 1000)::numeric, 3))
         as ms,
-      count(*) as n, bool_or(k.options is not null) as asked, min(k.bucket) as bucket
+      count(*) as n, bool_or(k.options is not null) as asked,
+      bool_or(k.options ? 'window') as windows, min(k.bucket) as bucket
     from kept as k
     left join jobs_internal.call_template as s on s.id = k.call_template_id
     group by s.task
   )
   select jsonb_agg(jsonb_build_object('task', t.task, 'job_ids', t.job_ids, 'ms', t.ms)),
-    coalesce(sum(t.n), 0), bool_or(t.asked), min(t.bucket), bool_or(t.task is null)
-  into per_task, finished, v_asked, v_bucket, v_statements
+    coalesce(sum(t.n), 0), bool_or(t.asked), min(t.bucket), bool_or(t.task is null),
+    bool_or(t.windows),
+    (select q.window_name is not null from jobs_internal.queue as q where q.id = p_queue)
+  into per_task, finished, v_asked, v_bucket, v_statements, v_windows, v_of_queue
   from tasks as t;
   -- A new statement, which sees what was committed up to the delete: docs/order.md.
   if p_state <> 'in_doubt'
@@ -69,6 +74,12 @@ begin
   end if;
   if v_statements or jobs_internal.has_earlier_attempts(v_ids) then
     perform jobs_internal.archive_attempts(v_ids, v_bucket);
+  end if;
+  if v_windows or v_of_queue then
+    delete from jobs_internal.window_wait as w where w.job_id = any (v_ids);
+    if p_state = 'succeeded' then
+      perform jobs_internal.keep_runs_of(v_ids, v_bucket, p_owner, v_of_queue);
+    end if;
   end if;
   if v_asked then
     perform jobs_internal.count_ends(v_ids, v_bucket, p_state);

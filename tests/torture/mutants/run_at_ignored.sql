@@ -35,7 +35,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.move_due_of, md5 32f3fa2f50bb0a48c0eef8686d49d4af.
+-- Replaces jobs_internal.move_due_of, md5 77bcf890ae487f10098af35923ce2e42.
 create or replace function jobs_internal.move_due_of(p_owner oid, p_lane integer, p_but integer[],
     p_limit integer, p_duty boolean)
 returns integer
@@ -60,7 +60,7 @@ declare
 begin
   for v_lane in
     with due as (
-      select j.id, j.queue_id, j.priority, j.options ? 'concurrency_key' as gated
+      select j.id, j.queue_id, j.priority, jobs_internal.is_gated(j.options) as gated
       from jobs_internal.job as j
       where j.owner = p_owner and j.due_at is not null
         and j.queue_id::bigint * 4 + j.priority = any (v_places)

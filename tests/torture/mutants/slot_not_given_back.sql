@@ -88,7 +88,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.do_part, md5 cf03cd2234acf5faab9accf3c6285bfc.
+-- Replaces jobs_internal.do_part, md5 265010e6e0d81bdf2604ddf406a3d66f.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -119,6 +119,8 @@ begin
       when 'clock' then perform jobs_internal.repair_clock_step();
       when 'lanes_ahead' then perform jobs_internal.make_lanes_ahead(true);
       when 'deadlines' then perform jobs_internal.cancel_late_jobs();
+      when 'windows' then perform jobs_internal.move_windows();
+      when 'window_stops' then perform jobs_internal.stop_outside_windows();
       when 'schedules' then perform jobs_internal.fire_schedules();
       when 'follow' then perform jobs_internal.follow();
       when 'batches' then perform jobs_internal.fold_batches();
@@ -168,7 +170,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.claim, md5 3477260fa14d09de372f32bbf8522fe9.
+-- Replaces jobs_internal.claim, md5 92459ecd504502da3f7b5a9028ecf536.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -232,6 +234,7 @@ begin
       ) as l
       join jobs_internal.queue as q on q.id = l.queue_id
       where not q.paused and q.removed_at is null
+        and (q.window_name is null or jobs_internal.window_is_open(q.window_name))
       order by l.priority, l.served_at, l.id
     loop
       v_scan_start := v_lane.scan_start;
