@@ -10,7 +10,16 @@ from tests.torture.operations.cases import STAGE, Case
 from tests.torture.operations.catalog import Facts, read_facts
 from tests.torture.world import World
 
-__all__ = ["Operation", "end_of", "enqueue", "has_reason", "prepare", "running", "stand_beside"]
+__all__ = [
+    "Operation",
+    "end_of",
+    "enqueue",
+    "has_reason",
+    "prepare",
+    "running",
+    "seen",
+    "stand_beside",
+]
 
 _ROWS = 40_000  # of each table: an operation takes some hundred milliseconds
 #: How an attempt may end, by what was done to it.
@@ -76,6 +85,20 @@ def has_reason(one: Operation, hows: list[str], state: str, code: str | None) ->
         return one.timeout is not None
     unseen = {"PWD01"} if not one.case.name.endswith("unnamed") else set()
     return one.attempts == 1 and code in set(_REASONS) - unseen and bool(hows)
+
+
+def seen(world: World, one: Operation, index: str) -> bool:
+    """Tell whether a watcher saw that index being built. Of one without a name that no watcher saw,
+    nothing tells whose it is: the job is in doubt, and says so.
+    """
+    query = (
+        "select s.identity -> 'built' @> to_jsonb(to_regclass(%(index)s)::oid::bigint)"
+        " from (select job_id, identity from jobs_internal.statement"
+        " union all select job_id, identity from jobs_internal.finished_statement) as s"
+        " where s.job_id = %(job)s"
+    )
+    given = {"index": f"{one.schema}.{index}", "job": one.job}
+    return any(row[0] for row in world.rows(query, given))
 
 
 def stand_beside(world: World, schema: str, what: str, seconds: float) -> None:
