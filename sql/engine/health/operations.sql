@@ -21,19 +21,27 @@ begin atomic
           o.job_id) else format('drop index concurrently %s;', c.oid::regclass) end, ' '
           order by o.job_id), 2000)
         || '  -- as their owner; or leave them'
-    from jobs_internal.operation as o
-    join pg_index as i on i.indexrelid::text = o.before #>> '{way_back,index}'
-    join pg_class as c on c.oid = i.indexrelid
-    where o.kind in ('create index', 'create index concurrently') and o.state = 'succeeded'
-      and o.undone_by is null and o.ended_at < now() - interval '7 days'
-      and not i.indisunique and not i.indisreplident
-      and not exists (select from pg_constraint as n where n.conindid = i.indexrelid)
-      and pg_stat_get_numscans(i.indexrelid) = 0
+    from (
+      -- OFFSET 0: what a job built is found by the index of that, before all else is asked of it
+      select b.*, i.indexrelid, i.indrelid
+      from pg_index as i
+      cross join lateral (
+        select o.job_id, o.owner, o.undo_sql, o.ended_at from jobs_internal.operation as o
+        where o.before #>> '{way_back,index}' = i.indexrelid::text
+          and o.kind in ('create index', 'create index concurrently') and o.state = 'succeeded'
+          and o.undone_by is null and o.ended_at < now() - interval '7 days'
+        offset 0) as b
+      where not i.indisunique and not i.indisreplident
+        and pg_stat_get_numscans(i.indexrelid) = 0
+      offset 0
+    ) as o
+    join pg_class as c on c.oid = o.indexrelid
+    where not exists (select from pg_constraint as n where n.conindid = o.indexrelid)
       and coalesce(pg_stat_get_db_stat_reset_time((select d.oid from pg_database as d
           where d.datname = current_database())) < o.ended_at, true)
       -- the statistics of a crashed server begin anew: its table was read since
-      and (pg_stat_get_numscans(i.indrelid) > 0 or exists (select from pg_index as other
-        where other.indrelid = i.indrelid and pg_stat_get_numscans(other.indexrelid) > 0))
+      and (pg_stat_get_numscans(o.indrelid) > 0 or exists (select from pg_index as other
+        where other.indrelid = o.indrelid and pg_stat_get_numscans(other.indexrelid) > 0))
       and (jobs_internal.caller_is('jobs_reader') or jobs_internal.caller_is('jobs_operator')
         or jobs_internal.caller_is('jobs_supervisor') or o.owner = jobs_internal.viewer())
   ) as u (count, names, remedy);
