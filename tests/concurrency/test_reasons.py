@@ -141,7 +141,7 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
         {
             "state": "scheduled",
             "waits_for": "a place of its key",
-            "reason": f"1 job is there of its key, of 1 allowed: {first}",
+            "reason": f"its key has 1 place, held by job {first}",
             "blocked_by_jobs": [first],
         },
     )

@@ -42,7 +42,8 @@ begin
   exception
     when data_exception then
       perform jobs_internal.refuse_batch(format('the option "%s" cannot be read', v_key),
-        format('It is %s.', left(p_options ->> v_key, 100)));
+        format('It is %s; expected is %s.', left(p_options ->> v_key, 100),
+          case v_key when 'timeout' then 'an interval, as 5 minutes' else 'a whole number' end));
   end;
   v.settings := nullif(p_options -> 'settings', '{}');
   v.note := nullif(p_options -> 'note', '{}');

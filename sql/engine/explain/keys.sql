@@ -13,8 +13,8 @@ begin atomic
     case
       when m.max = 0 then 'jobs of its key are not begun: jobs.set_concurrency says 0'
       when h.jobs is null then 'a place of its key is free: the next claim or round gives it'
-      else format('%s of its key, of %s allowed: %s%s',
-        jobs_internal.counted(cardinality(h.jobs), 'job is there', 'jobs are there'), m.max,
+      else format('its key has %s, held by %s %s%s', jobs_internal.counted(m.max, 'place'),
+        case when cardinality(h.jobs) = 1 then 'job' else 'jobs' end,
         array_to_string(h.jobs[1:5], ', '),
         case when cardinality(h.jobs) > 5
           then format(' and %s more', cardinality(h.jobs) - 5) else '' end) end,
