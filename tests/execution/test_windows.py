@@ -25,6 +25,7 @@ from .windows import (
     move,
     open_for,
     opening,
+    ran,
     tick,
     told,
     waits,
@@ -366,3 +367,32 @@ def test_a_key_is_not_held_by_one_that_waits(database: Database) -> None:
     open_for(database)
     database.drain()
     assert ledger(database) == [1, 2, 3]
+
+
+def test_alike_ones_are_asked_for_once(database: Database) -> None:
+    """Many calls, and many statements, that differ in nothing that counts; one that does not fit
+    keeps no other.
+    """
+    jobs = put_many(database, "app.note", [{"n": n} for n in range(20)], options=in_window())
+    jobs += [put_sql(database, "select 1", options=in_window()) for _ in range(20)]
+    jobs.append(put(database, "app.note", {"n": 20}, timeout="10 h", options=in_window()))
+    unknown = put(database, "pg_catalog.now", options=in_window())
+    for task in "app.note", "select":
+        ran(database, task, 60_000)
+    open_for(database)
+    # past the first quarter, in which starts what has never run
+    database.admin(
+        "update jobs_internal.window_state set opened_at = now() - interval '50 minutes',"
+        " closes_at = now() + interval '10 minutes'"
+    )
+    asked = (
+        "select pg_stat_get_xact_function_calls("
+        "'jobs_internal.window_hindrance(jobs_internal.job,timestamptz)'::regprocedure)"
+    )
+    with database.connect("postgres") as line, line.transaction():
+        line.execute("set local track_functions = 'pl'")
+        line.execute("select jobs_internal.dispatch()")
+        assert line.execute(asked).fetchone() == (4,)
+    database.drain()
+    assert {state(database, job) for job in jobs} == {"succeeded"}
+    assert waits(database) == [unknown]

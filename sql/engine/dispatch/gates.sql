@@ -12,7 +12,7 @@ begin atomic
   select p_options ?| array['window', 'concurrency_key'];
 end;
 
--- Of some locked jobs that are due: those that may enter their lane now, in the same order. The
+-- Of some locked jobs that are due: those that may enter their lane now, in their order. The
 -- others are put to wait: due_at is infinity, and a row of a table of the gate says for what; or
 -- due_at is a later time. First windows: what is held for a job that may start is not held for one
 -- that may not. Writes: job, window_wait, key_wait, key_held.
@@ -25,6 +25,7 @@ declare
   v_free bigint[] := jobs_internal.pass_windows(p_jobs);
   v_wait bigint[] := jobs_internal.wait_for_keys(v_free);
 begin
-  return array(select u.id from unnest(v_free) as u(id) where u.id <> all (v_wait) order by u.id);
+  return array(
+    select u from unnest(v_free) as u except select w from unnest(v_wait) as w order by 1);
 end
 $$;

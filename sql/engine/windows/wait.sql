@@ -2,7 +2,9 @@
 -- says for which.
 
 -- Of some locked jobs that are due, with a window or without: those that may enter their lane. The
--- others wait from here on. Writes: job, window_wait.
+-- others wait from here on. Of jobs that differ in nothing that counts one is asked for all; each
+-- operation, and each job of several steps, is asked for itself.
+-- Writes: job, window_wait.
 create or replace function jobs_internal.pass_windows(p_jobs bigint[])
 returns bigint[]
 language plpgsql volatile security definer
@@ -10,50 +12,61 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
 declare
-  v_job jobs_internal.job;
+  v_like record;
   v record;
   v_kept bigint[] := '{}';
 begin
-  for v_job in
-    select j.* from jobs_internal.job as j
-    where j.id = any (p_jobs) and j.options ? 'window' order by j.id
+  for v_like in
+    select array_agg(j.id order by j.id) as ids, (array_agg(j order by j.id))[1] as job
+    from jobs_internal.job as j
+    where j.id = any (p_jobs) and j.options ? 'window'
+    group by j.options ->> 'window', j.queue_id, j.owner, j.call_template_id, j.timeout,
+      j.snoozes > 0 and j.error is null, case when j.call_template_id is null then
+        coalesce((select o.job_id::text from jobs_internal.operation as o
+            where o.job_id = j.id and o.object is not null),
+          (select t.job_id::text from jobs_internal.step as t where t.job_id = j.id limit 1),
+          'of ' || jobs_internal.task_name(j.id, null)) end
+    order by min(j.id)
   loop
-    v := jobs_internal.window_hindrance(v_job);
+    v := jobs_internal.window_hindrance(v_like.job);
     if v.code is null then
-      delete from jobs_internal.window_wait as w where w.job_id = v_job.id;
+      delete from jobs_internal.window_wait as w where w.job_id = any (v_like.ids);
     else
-      perform jobs_internal.keep_outside(v_job.id, v.name, v.closes_at, v.needs);
-      v_kept := v_kept || v_job.id;
+      perform jobs_internal.keep_outside(v_like.ids, v.name, v.closes_at, v.needs);
+      v_kept := v_kept || v_like.ids;
     end if;
   end loop;
   if v_kept = '{}' then
     return p_jobs;
   end if;
   perform jobs_internal.wake(null);  -- the window may be opened just now
-  return array(select u from unnest(p_jobs) with ordinality as u(u, n) where u <> all (v_kept)
-    order by n);
+  return array(
+    select u from unnest(p_jobs) as u except select k from unnest(v_kept) as k order by 1);
 end
 $$;
 
--- Have a locked job wait for a window. Writes: job, window_wait, key_held, key_wait, key_event.
-create or replace function jobs_internal.keep_outside(p_job bigint, p_name text,
+-- Have locked jobs wait for a window. Writes: job, window_wait, key_held, key_wait, key_event.
+create or replace function jobs_internal.keep_outside(p_jobs bigint[], p_name text,
     p_closes_at timestamptz, p_needs interval)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
+declare
+  v_keyed bigint[];
 begin
   update jobs_internal.job as j set state = 'scheduled', due_at = 'infinity', msg_id = null
-  where j.id = p_job;
+  where j.id = any (p_jobs);
   insert into jobs_internal.window_wait (job_id, name, closes_at, needs)
-  values (p_job, p_name, p_closes_at, p_needs)
+  select u, p_name, p_closes_at, p_needs from unnest(p_jobs) as u
   on conflict (job_id) do update
   set name = excluded.name, closes_at = excluded.closes_at, needs = excluded.needs;
   -- what is held for a job that may start is not held for one that may not
-  if exists (select from jobs_internal.job as j
-    where j.id = p_job and j.options ? 'concurrency_key') then
-    perform jobs_internal.leave_keys(array[p_job]);
+  v_keyed := array(select j.id from jobs_internal.job as j
+    where j.id = any (p_jobs) and j.options ? 'concurrency_key');
+  if v_keyed <> '{}' then
+    perform jobs_internal.leave_keys(v_keyed);
   end if;
 end
 $$;
@@ -85,7 +98,7 @@ begin
       perform jobs_internal.leave_keys(array[p_job]);
     end if;
   else
-    perform jobs_internal.keep_outside(p_job, v.name, v.closes_at, v.needs);
+    perform jobs_internal.keep_outside(array[p_job], v.name, v.closes_at, v.needs);
   end if;
   perform jobs_internal.wake(null);
 end
