@@ -114,6 +114,7 @@ insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
 \ir engine/common/job_context.sql
 \ir engine/common/privileges.sql
 \ir engine/common/failures.sql
+\ir engine/common/serve_owners.sql
 \ir engine/common/messages.sql
 
 -- The seam to pg_background.

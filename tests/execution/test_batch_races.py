@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from psycopg.types.json import Jsonb
-from stage import put_many, state
+from stage import put, put_many, state
 from support import Database, sqlstate_of, wait_until
 
 from .batches import add, calls, close, counts, finish, fold, make, stage
@@ -258,6 +258,25 @@ def test_children_that_have_not_come_back_yet(database: Database) -> None:
 
 #: What a folder writes, one after the other: it is cut off when it is about to.
 WRITES = ("batch_delta", "batch_jobs", "batch_count", "job", "batch_call", "batch")
+
+
+def test_what_others_wait_for_delays_no_end(database: Database) -> None:
+    """An owner may always have ends that are not followed yet: only those count of which jobs were
+    cancelled that may come back.
+    """
+    batch = make(database)
+    add(database, batch)
+    close(database, batch)
+    parent = put(database, "app.note", {"n": 2})
+    child = put(database, "app.note", {"n": 3}, options=Jsonb({"after": [parent]}))
+    with database.connect("postgres") as held, held.transaction():
+        held.execute("select jobs_internal.become_follower('app'::regrole)")
+        database.drain()
+        fold(database)
+        database.drain()
+        assert state(database, child) == "scheduled"
+        assert database.admin("select exists (select from jobs_internal.parent_event)") == [(True,)]
+        assert calls(database, batch) == ["finish", "success"]
 
 
 @pytest.mark.parametrize("table", WRITES)

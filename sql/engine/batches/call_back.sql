@@ -63,6 +63,9 @@ returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set exit_on_error = off
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   v_sum jobs_internal.batch_count;
@@ -71,8 +74,11 @@ begin
   -- A transaction that is still open may add to it: it has its lock for key share.
   perform from jobs_internal.batch as b where b.id = (p_batch).id for update skip locked;
   if not found
-    -- or jobs of its owner that were cancelled for others may come back
-    or exists (select from jobs_internal.parent_event as e where e.owner = (p_batch).owner)
+    -- or jobs of its owner that were cancelled for others may come back: what became of one of
+    -- those is not followed yet
+    or exists (select from jobs_internal.parent_event as e
+      join jobs_internal.dependency as d on d.parent = e.parent and d.owner = e.owner and d.broken
+      where e.owner = (p_batch).owner)
   then
     update jobs_internal.batch as b
     set retry_at = clock_timestamp() + interval '0.2 seconds' where b.id = (p_batch).id;

@@ -83,8 +83,8 @@ begin
 end
 $$;
 
--- Fold batches of one owner, twenty at most, for so many seconds. Returns how many callbacks were
--- enqueued.
+-- Fold batches of one owner that have changed, and look again at those whose time for that has
+-- come, twenty at most of each, for so many seconds. Returns how many callbacks were enqueued.
 create or replace function jobs_internal.fold_owner(p_owner oid, p_seconds double precision)
 returns integer
 language plpgsql volatile security definer
@@ -109,8 +109,12 @@ begin
         where d.owner = p_owner and d.batch_id > c.batch_id
         order by d.batch_id limit 1) as n
     )
-    select l.batch_id from (select c.batch_id from changed as c limit 1000) as l
-    order by random() limit 20
+    (select l.batch_id from (select c.batch_id from changed as c limit 1000) as l
+      order by random() limit 20)
+    union
+    (select b.id from jobs_internal.batch as b
+      where b.owner = p_owner and b.retry_at <= clock_timestamp()
+      order by b.retry_at limit 20)
   loop
     loop
       v_pass := jobs_internal.fold_once(p_owner, v_batch);
@@ -157,51 +161,25 @@ begin atomic
     or exists (select from jobs_internal.batch as b where b.retry_at <= clock_timestamp());
 end;
 
--- In a supervisor's round: fold for all owners, each in a savepoint, and look again at batches
--- whose time for that has come. Writes: duty_failure; see fold_once.
+-- In a supervisor's round: fold for all owners. Returns how many callbacks were enqueued. Writes:
+-- duty_failure; see fold_owner.
 create or replace function jobs_internal.fold_batches()
-returns void
-language plpgsql volatile security definer
+returns integer
+language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set exit_on_error = off
-as $$
-declare
-  v record;
-  v_until timestamptz := clock_timestamp() + interval '0.5 seconds';
-begin
-  for v in
-    with recursive owners (owner) as (
-      (select d.owner from jobs_internal.batch_delta as d order by d.owner limit 1)
-      union all
-      select n.owner
-      from owners as o
-      cross join lateral (
-        select d.owner from jobs_internal.batch_delta as d where d.owner > o.owner
-        order by d.owner limit 1) as n
-    )
-    select l.owner, l.batch
-    from (
-      select o.owner, null::bigint as batch from owners as o
-      union all
-      (select b.owner, b.id from jobs_internal.batch as b where b.retry_at <= clock_timestamp()
-        order by b.retry_at limit 50)
-    ) as l
-    where not jobs_internal.is_put_off('batch', l.owner::text)
-    order by random()
-  loop
-    exit when not jobs_internal.has_room(v_until);
-    begin
-      if v.batch is null then
-        perform jobs_internal.fold_owner(v.owner, 0.4);
-      else
-        perform jobs_internal.fold_once(v.owner, v.batch);
-      end if;
-      perform jobs_internal.clear_failure('batch', v.owner::text);
-    exception
-      when others or query_canceled then
-        perform jobs_internal.note_failure('batch', v.owner::text,
-            jobs_internal.error_object(sqlstate, sqlerrm), null, v.owner);
-    end;
-  end loop;
-end
-$$;
+begin atomic
+  with recursive owners (owner) as (
+    (select d.owner from jobs_internal.batch_delta as d order by d.owner limit 1)
+    union all
+    select n.owner
+    from owners as o
+    cross join lateral (
+      select d.owner from jobs_internal.batch_delta as d where d.owner > o.owner
+      order by d.owner limit 1) as n
+  ), changed as (
+    select o.owner from owners as o
+    union
+    select b.owner from jobs_internal.batch as b where b.retry_at <= clock_timestamp()
+  )
+  select jobs_internal.serve_owners('batch', array_agg(c.owner)) from changed as c;
+end;

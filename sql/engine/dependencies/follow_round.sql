@@ -56,39 +56,19 @@ begin
 end
 $$;
 
--- In a supervisor's round: follow for all owners, each in a savepoint, so that an error costs the
--- others nothing. Returns how many jobs have become due. Writes: duty_failure; see follow_owner.
+-- In a supervisor's round: follow for all owners. Returns how many jobs have become due. Writes:
+-- duty_failure; see follow_owner.
 create or replace function jobs_internal.follow()
 returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set exit_on_error = off
 as $$
-declare
-  v_owner oid;
-  v_released integer := 0;
-  v_until timestamptz := clock_timestamp() + interval '0.5 seconds';
 begin
   if not exists (select from jobs_internal.parent_event) then
     return 0;
   end if;
   perform jobs_internal.share_events();
-  for v_owner in
-    select e.owner
-    from (select distinct o.owner from jobs_internal.parent_event as o) as e
-    where e.owner is not null and not jobs_internal.is_put_off('follow', e.owner::text)
-    order by random()
-  loop
-    exit when not jobs_internal.has_room(v_until);
-    begin
-      v_released := v_released + jobs_internal.follow_owner(v_owner, 0.4);
-      perform jobs_internal.clear_failure('follow', v_owner::text);
-    exception
-      when others or query_canceled then
-        perform jobs_internal.note_failure('follow', v_owner::text,
-            jobs_internal.error_object(sqlstate, sqlerrm), null, v_owner);
-    end;
-  end loop;
-  return v_released;
+  return jobs_internal.serve_owners('follow', array(
+    select distinct o.owner from jobs_internal.parent_event as o where o.owner is not null));
 end
 $$;

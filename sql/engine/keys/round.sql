@@ -42,36 +42,13 @@ exception
 end
 $$;
 
--- In a supervisor's round: give places of the keys of all owners, each in a savepoint, so that an
--- error costs the others nothing. Returns how many jobs got one. Writes: duty_failure; see
--- admit_owner.
+-- In a supervisor's round: give places of the keys of all owners. Returns how many jobs got one.
+-- Writes: duty_failure; see admit_owner.
 create or replace function jobs_internal.admit_waiting()
 returns integer
-language plpgsql volatile security definer
+language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set exit_on_error = off
-as $$
-declare
-  v_owner oid;
-  v_admitted integer := 0;
-  v_until timestamptz := clock_timestamp() + interval '0.5 seconds';
-begin
-  for v_owner in
-    select n.owner
-    from (select distinct o.owner from jobs_internal.key_event as o) as n
-    where not jobs_internal.is_put_off('keys', n.owner::text)
-    order by random()
-  loop
-    exit when not jobs_internal.has_room(v_until);
-    begin
-      v_admitted := v_admitted + jobs_internal.admit_owner(v_owner, 0.4);
-      perform jobs_internal.clear_failure('keys', v_owner::text);
-    exception
-      when others or query_canceled then
-        perform jobs_internal.note_failure('keys', v_owner::text,
-            jobs_internal.error_object(sqlstate, sqlerrm), null, v_owner);
-    end;
-  end loop;
-  return v_admitted;
-end
-$$;
+begin atomic
+  select jobs_internal.serve_owners('keys', array(
+    select distinct o.owner from jobs_internal.key_event as o));
+end;

@@ -59,7 +59,8 @@ begin
             'queue_minute_stats', 'daily_cost', 'supervisor', 'progress_message', 'duty_failure',
             'job_deadline', 'fresh_result', 'reuse', 'dependency', 'parent_event',
             'batch', 'batch_count', 'batch_delta',
-            'key_held', 'key_wait', 'key_event'))
+            'key_held', 'key_wait', 'key_event',
+            'window_state', 'window_wait', 'task_run'))
       or (n.nspname = 'pgmq' and c.relname like 'q\_pyworker\_%'))
     -- With what is toasted: the claims of sessions are. A table that another session has locked has
     -- no size now, and would be waited for.
