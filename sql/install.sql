@@ -15,7 +15,7 @@ set local statement_timeout = 0;
 set local transaction_isolation = 'read committed';
 set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';
-set local pyworker.schema_version = '7';
+set local pyworker.schema_version = '8';
 
 -- One install at a time; what must be there before: the server, extensions, roles and schemas; what
 -- was installed.
@@ -57,7 +57,7 @@ select not exists (
 \ir tables/windows.sql
 insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
   (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions'),
-  (5, 'operations'), (6, 'schedules'), (7, 'limits');
+  (5, 'operations'), (6, 'schedules'), (7, 'limits'), (8, 'turns_and_rates');
 \endif
 
 -- Migrations, each where the database lacks it: see sql/README.md.
@@ -102,6 +102,12 @@ select not exists (select from jobs_internal.schema_migration where version = 7)
 \if :pyworker_pending
 \ir migrations/0007_limits.sql
 insert into jobs_internal.schema_migration (version, name) values (7, 'limits');
+\endif
+select not exists (select from jobs_internal.schema_migration where version = 8)
+  as pyworker_pending \gset
+\if :pyworker_pending
+\ir migrations/0008_turns_and_rates.sql
+insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and_rates');
 \endif
 
 -- What all rooms use.

@@ -1,0 +1,1 @@
+-- Turns of lanes, and rates of queues.
