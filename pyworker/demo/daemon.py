@@ -111,7 +111,9 @@ def read_log(text: str) -> list[dict[str, Any]]:
 
 
 def count_outcomes(lines: list[dict[str, Any]]) -> dict[str, int]:
-    """Count the attempts that the log tells of, by outcome."""
+    """Count the attempts that the log tells of, by outcome; a job that was cancelled before its
+    first one, for its parent, has none.
+    """
     counts: Counter[str] = Counter()
     for line in lines:
         match line["event"]:
@@ -119,6 +121,6 @@ def count_outcomes(lines: list[dict[str, Any]]) -> dict[str, int]:
                 counts["succeeded"] += 1
             case "jobs_succeeded":
                 counts["succeeded"] += line["count"]
-            case _ if "outcome" in line:
+            case _ if "outcome" in line and line.get("attempt") != 0:
                 counts[line["outcome"]] += 1
     return dict(sorted(counts.items()))

@@ -12,6 +12,7 @@ from pyworker.config import Settings
 from pyworker.demo.checks import Check, check_database, print_checks
 from pyworker.demo.daemon import Daemon, count_outcomes
 from pyworker.demo.data import NOUNS, data_directory, load
+from pyworker.demo.order import Order
 from pyworker.demo.place import DATABASE, Place, open_place
 from pyworker.demo.screen import Screen
 from pyworker.demo.stages import Stages
@@ -61,6 +62,7 @@ def run_demo(settings: Settings) -> bool:
                 f'"{place.app_role}"'
             )
         seen = Stages(app, screen, connect, daemon).run()
+        seen += Order(app, admin, screen, daemon.assert_alive).run()
         right = _finish(app, screen, daemon, seen)
         stack.close()
         screen.line()
@@ -142,7 +144,7 @@ def _finish(
             Check(
                 name="attempts in that log that were interrupted, and not charged",
                 found=str(interrupted),
-                expected="1",
+                expected="2",
             ),
             Check(name="exit code of the supervisor after SIGTERM", found=str(code), expected="0"),
         ],

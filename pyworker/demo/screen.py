@@ -62,9 +62,15 @@ class Screen:
             self.line(f"  {line}", "cyan")
 
     def table(self, heading: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Print the answer to a statement."""
+        """Print a statement and its answer."""
         self.line()
         self.line(heading, "cyan")
+        self.rows(columns, rows)
+
+    def rows(
+        self, columns: Sequence[str], rows: Sequence[Sequence[object]], indent: int = 2
+    ) -> None:
+        """Print the answer to a statement."""
         cells = [list(columns), *([_cell(value) for value in row] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         numeric = [
@@ -75,9 +81,9 @@ class Screen:
                 cell.rjust(width) if right else cell.ljust(width)
                 for cell, width, right in zip(row, widths, numeric, strict=True)
             ]
-            self.line(f"  {'  '.join(fields)}".rstrip(), "" if number else "bold")
+            self.line(f"{' ' * indent}{'  '.join(fields)}".rstrip(), "" if number else "bold")
         if not rows:
-            self.line("  (no rows)")
+            self.line(f"{' ' * indent}(no rows)")
 
 
 def _is_number(value: object) -> bool:

@@ -50,7 +50,9 @@ def test_the_flights_are_all_there() -> None:
         assert sum(1 for _ in file) == 1 + 336_776
 
 
-@pytest.mark.parametrize("name", ["work.sql", "scenes.sql", "watch.sql", "views.sql", "checks.sql"])
+@pytest.mark.parametrize(
+    "name", ["work.sql", "scenes.sql", "order.sql", "watch.sql", "views.sql", "checks.sql"]
+)
 def test_each_file_holds_named_single_statements(name: str) -> None:
     statements = read_statements(name)
     assert statements
@@ -67,7 +69,8 @@ def test_outcomes_in_the_log_are_counted_one_by_one_and_in_sums() -> None:
             '{"event": "job_succeeded", "job_id": 1}',
             '{"event": "jobs_succeeded", "count": 40}',
             '{"event": "attempt_failed", "outcome": "failed"}',
-            '{"event": "job_timed_out", "outcome": "timed_out"}',
+            '{"event": "job_timed_out", "outcome": "timed_out", "attempt": 1}',
+            '{"event": "job_cancelled", "outcome": "cancelled", "attempt": 0}',
             '{"event": "job_succeeded", "job_',
         ]
     )

@@ -102,8 +102,48 @@ select string_agg('attempt ' || attempt, ', '), 'attempt 3' from demo.booked;
 select string_agg(format('%s, %s, %s', j.state, j.attempt, (select count(*) from demo.walked)), '; '), 'cancelled, 1, 0'
 from jobs.job as j where j.task = 'demo.walk';
 
--- check: unfinished jobs, and jobs in all (the refused call left none)
-select format('%s, %s', count(*) filter (where finished_at is null), count(*)), '0, 1106' from jobs.job;
+-- check: the night report: each occurrence in UTC, what became of it, how often it ran; runs in all
+select string_agg(format('%s %s %s', to_char(r.due_at at time zone 'UTC', 'DD Mon HH24:MI'), r.outcome, n.runs), ', ' order by r.due_at)
+    || (select format('; %s', count(*)) from demo.reported),
+  '10 Mar 06:30 fired 1, 10 Mar 07:00 fired 1, 11 Mar 05:30 missed 0, 03 Nov 05:30 fired 1, 03 Nov 07:30 fired 1; 4'
+from jobs.schedule_runs as r, lateral (select count(*) as runs from demo.reported as n where n.due_at = r.due_at) as n
+where r.name = 'night report';
+
+-- check: flights that it reported, of these two days
+select sum(n.flights)::text, (select 2 * count(*) from demo.flights where flight_date in ('2013-03-10', '2013-11-03'))::text
+from demo.reported as n;
+
+-- check: the job of each second: seconds that were due, how many of them ran once, runs in all
+select format('%s, %s, %s', count(*), count(*) filter (where p.runs = 1), sum(p.runs)), format('%1$s, %1$s, %1$s', greatest(count(*), 4))
+from jobs.schedules as s,
+  generate_series((select min(due_at) from jobs.schedule_runs where name = 'pulse'), s.ends_at, interval '1 s') as due,
+  lateral (select count(*) as runs from demo.pulses as p where p.due_at = due and p.flights = 336776) as p;
+
+-- check: the batch: its state, jobs that succeeded, jobs of its callback, what those summed up
+select format('%s, %s of %s, %s: %s', b.state, b.succeeded, b.total, cardinality(b.callback_jobs), (
+    select string_agg(format('batch %s, %s months, %s flights, %s miles', y.batch, y.months, y.flights, y.miles), '; ')
+    from demo.year_total as y)),
+  (select format('finished, 12 of 12, 1: batch %s, 12 months, 336776 flights, %s miles', b.id, sum(distance)) from demo.flights)
+from jobs.batches as b;
+
+-- check: the chain, brought back: states and attempts, and what it found
+select format('%s, %s', string_agg(format('%s %s', state, attempt), ', ' order by id), max(result #>> '{}') filter (where task = 'demo.headline')),
+  'succeeded 2, succeeded 1, succeeded 1, ' || (
+    select format('%s %% late from %s to %s', round(100.0 * count(*) filter (where dep_delay >= 15) / count(dep_time), 1), origin, dest)
+    from demo.flights group by origin, dest having count(*) >= 365
+    order by 1.0 * count(*) filter (where dep_delay >= 15) / count(dep_time) desc limit 1)
+from jobs.job where task ~ '(late|worst)_routes|headline';
+
+-- check: the job that its window stopped: attempts charged, months and flights counted
+select format('%s %s, %s, %s', j.state, j.attempt, count(*), sum(r.flights)), 'succeeded 1, 12, 336776'
+from jobs.job as j, demo.recounted as r where j.task = 'demo.recount' group by j.state, j.attempt;
+
+-- check: jobs of the window that began in its second opening, and succeeded
+select count(*)::text, '2' from jobs.job as j, jobs.windows as w
+where j.task in ('demo.recount', 'vacuum demo.weather') and j.state = 'succeeded' and j.started_at >= w.opened_at;
+
+-- check: unfinished jobs, and jobs in all but those of each second (the refused call left none)
+select format('%s, %s', count(*) filter (where finished_at is null), count(*) filter (where task <> 'demo.pulse')), '0, 1128' from jobs.job;
 
 -- check: owners of the jobs that are ordinary roles
 select format('%s of %s', count(*) filter (where not r.rolsuper), count(*)), '1 of 1'

@@ -74,3 +74,96 @@ begin
   return format('booked at attempt %s', v_attempt);
 end
 $$;
+
+-- Reports on the day of its occurrence, by New York's clock.
+create function demo.report()
+returns integer
+language sql
+begin atomic
+  insert into demo.reported (due_at, flights)
+  select r.due_at, (
+    select count(*) from demo.flights as f where f.flight_date = (r.due_at at time zone 'America/New_York')::date)
+  from jobs.current_run() as r
+  returning flights;
+end;
+
+create function demo.pulse()
+returns void
+language sql
+begin atomic
+  insert into demo.pulses (due_at, flights)
+  select r.due_at, (select sum(d.flights) from demo.daily as d) from jobs.current_run() as r;
+end;
+
+-- A chain: how many flights of each route were late, the worst route of each airport, the worst of
+-- all. No flight of the route from EWR to LGA ever departed: the first version divides by zero.
+create function demo.share(part bigint, whole bigint)
+returns numeric
+language sql
+return round(100.0 * part / whole, 1);
+
+create function demo.late_routes()
+returns bigint
+language sql
+begin atomic
+  with routes as (
+    insert into demo.route (origin, dest, flights, late)
+    select f.origin, f.dest, count(*), demo.share(count(*) filter (where f.dep_delay >= 15), count(f.dep_time))
+    from demo.flights as f
+    group by f.origin, f.dest
+    returning origin
+  )
+  select count(*) from routes;
+end;
+
+create function demo.worst_routes()
+returns void
+language sql
+begin atomic
+  insert into demo.worst_route (origin, dest, late)
+  select distinct on (r.origin) r.origin, r.dest, r.late from demo.route as r
+  where r.flights >= 365
+  order by r.origin, r.late desc, r.dest;
+end;
+
+create function demo.headline()
+returns text
+language sql
+begin atomic
+  select format('%s %% late from %s to %s', w.late, w.origin, w.dest) from demo.worst_route as w
+  order by w.late desc, w.origin limit 1;
+end;
+
+-- A batch: the months, and what is called when all of them are counted.
+create function demo.count_month(month integer)
+returns integer
+language sql
+begin atomic
+  insert into demo.month_total (month, flights, miles)
+  select count_month.month, count(*), sum(f.distance) from demo.flights as f where f.month = count_month.month
+  returning flights;
+end;
+
+create function demo.sum_year()
+returns void
+language sql
+begin atomic
+  insert into demo.year_total (batch, months, flights, miles)
+  select r.batch, (select count(*) from demo.month_total), (select sum(m.flights) from demo.month_total as m),
+    (select sum(m.miles) from demo.month_total as m)
+  from jobs.current_run() as r;
+end;
+
+-- Counts month by month, and would take three seconds.
+create function demo.recount()
+returns void
+language plpgsql
+as $$
+begin
+  for v_month in 1 .. 12 loop
+    insert into demo.recounted (month, flights) select v_month, count(*) from demo.flights as f where f.month = v_month;
+    perform jobs.progress(v_month, 12, format('month %s', v_month));
+    perform pg_sleep(0.25);
+  end loop;
+end
+$$;

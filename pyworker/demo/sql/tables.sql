@@ -59,3 +59,12 @@ with no data;
 create table demo.plane_total (tailnum text primary key, flights integer not null, miles bigint not null, model text);
 create table demo.walked (step integer primary key);
 create table demo.booked (job_id bigint primary key, attempt integer not null);
+
+-- No key: what is done twice shows.
+create table demo.reported (due_at timestamptz, flights integer);
+create table demo.pulses (due_at timestamptz, flights bigint);
+create table demo.route (origin text, dest text, flights integer, late numeric);
+create table demo.worst_route (origin text, dest text, late numeric);
+create table demo.month_total (month integer, flights integer, miles bigint);
+create table demo.year_total (batch bigint, months integer, flights bigint, miles bigint);
+create table demo.recounted (month integer, flights integer);
