@@ -3,8 +3,9 @@
 import gc
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from .faults import fail, steer
 from .keeper import keep
@@ -26,7 +27,7 @@ def steps(world: World, state: State) -> Iterator[tuple[str, State]]:
     yield from steer(world, state)
 
 
-def broken_promise(state: State) -> str | None:
+def broken_promise(world: World, state: State) -> str | None:
     """Name a promise that is broken in this state."""
     if state.wrong:
         return state.wrong
@@ -46,13 +47,31 @@ def broken_promise(state: State) -> str | None:
     return None
 
 
-def is_over(state: State) -> bool:
+def is_over(world: World, state: State) -> bool:
     """Say whether everything has come to its end."""
     return (
         all(job.state in OVER for job in state.jobs)
         and not any(state.sessions)
         and state.client is None
     )
+
+
+def ending(state: State) -> str:
+    """Say in which states the jobs are."""
+    return "".join(job.state for job in state.jobs)
+
+
+class Rules(NamedTuple):
+    """What a search is told of a protocol. A world gives the state in which it begins."""
+
+    steps: Callable[[Any, Any], Iterator[tuple[str, Any]]]
+    broken_promise: Callable[[Any, Any], str | None]
+    is_over: Callable[[Any, Any], bool]
+    ending: Callable[[Any], str]
+
+
+#: How jobs are enqueued, claimed, run, ended, stopped and rescued.
+JOBS = Rules(steps, broken_promise, is_over, ending)
 
 
 @dataclass
@@ -67,16 +86,16 @@ class Finding:
     endings: set[str] = field(default_factory=set)  #: states of the jobs in the end
 
 
-def explore(world: World) -> Finding:
+def explore(world: Any, rules: Rules = JOBS) -> Finding:
     """Visit every state that can be reached; stop at the first broken promise."""
     gc.disable()  # millions of tuples, none of them in a circle
     try:
-        return _explore(world)
+        return _explore(world, rules)
     finally:
         gc.enable()
 
 
-def _explore(world: World) -> Finding:
+def _explore(world: Any, rules: Rules) -> Finding:
     first = world.first()
     numbers = {first: 0}
     came: list[tuple[int, str]] = [(-1, "")]
@@ -88,10 +107,10 @@ def _explore(world: World) -> Finding:
     while line:
         state = line.popleft()
         here = numbers[state]
-        if is_over(state):
+        if rules.is_over(world, state):
             ends.append(here)
-            finding.endings.add("".join(job.state for job in state.jobs))
-        for label, after in steps(world, state):
+            finding.endings.add(rules.ending(state))
+        for label, after in rules.steps(world, state):
             finding.steps += 1
             labels.add(label)
             there = numbers.get(after)
@@ -100,7 +119,7 @@ def _explore(world: World) -> Finding:
                 came.append((here, label))
                 sources.append([])
                 line.append(after)
-                promise = broken_promise(after)
+                promise = rules.broken_promise(world, after)
                 if promise:
                     return _found(finding, promise, came, there)
             sources[there].append(here)
