@@ -203,6 +203,8 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 \ir engine/claim/slots.sql
 \ir engine/claim/idle_holders.sql
 \ir engine/claim/take_slot.sql
+\ir engine/claim/rates.sql
+\ir engine/claim/rate_returns.sql
 \ir engine/claim/scan_position.sql
 \ir engine/claim/claim.sql
 
@@ -379,6 +381,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 
 -- Why a job waits.
 \ir engine/explain/codes.sql
+\ir engine/explain/rates.sql
 \ir engine/explain/lane_waits.sql
 \ir engine/explain/functions_gone.sql
 \ir engine/explain/held.sql

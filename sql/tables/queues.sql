@@ -24,6 +24,8 @@ create table jobs_internal.queue (
   horizon_xid xid8,
   removed_at timestamptz,
   window_name text,
+  rate_limit integer check (rate_limit >= 1),
+  rate_period interval check (rate_period > interval '0'),
   -- Makes dropped_at a column of a key, for PostgreSQL: a lock FOR KEY SHARE meets a drop, and no
   -- other change (hold_queues).
   constraint queue_dropped_key unique (id, dropped_at)
@@ -58,6 +60,9 @@ comment on column jobs_internal.queue.removed_at
   is 'When its lanes were removed, after its last job; null: jobs of it may be there';
 comment on column jobs_internal.queue.window_name
   is 'Maintenance window in which its jobs start; null: at any time';
+comment on column jobs_internal.queue.rate_limit
+  is 'So many of its jobs start in a rate_period; null: no limit';
+comment on column jobs_internal.queue.rate_period is 'Period of rate_limit; null: no limit';
 insert into jobs_internal.queue (name, concurrency) values ('default', 16);
 
 create table jobs_internal.slot (
@@ -74,3 +79,22 @@ comment on column jobs_internal.slot.n is '1 to the queue''s concurrency';
 comment on column jobs_internal.slot.session_id is 'Session that holds it; null: free';
 insert into jobs_internal.slot (queue_id, n) select q.id, g from jobs_internal.queue as q,
   generate_series(1, q.concurrency) as g;
+
+create table jobs_internal.rate_bucket (
+  queue_id integer primary key
+);
+comment on table jobs_internal.rate_bucket is 'Queues that have, or had, a rate_limit. A row is '
+  'locked while starts are taken, never changed: what was taken says the sequence rate_<queue>, '
+  'the time at which all starts are free again and who took last (engine/claim/rates.sql)';
+comment on column jobs_internal.rate_bucket.queue_id is 'Queue';
+
+create table jobs_internal.rate_return (
+  id bigint generated always as identity primary key,
+  queue_id integer not null,
+  starts integer not null
+);
+comment on table jobs_internal.rate_return is 'Starts that were taken with a claim and not made, '
+  'until a supervisor''s round gives them back. Rows are only added and deleted';
+comment on column jobs_internal.rate_return.id is 'Number';
+comment on column jobs_internal.rate_return.queue_id is 'Queue';
+comment on column jobs_internal.rate_return.starts is 'So many';

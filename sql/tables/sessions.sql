@@ -51,7 +51,8 @@ comment on column jobs_internal.session.new_template_ids
 comment on column jobs_internal.session.hidden_signal_at
   is 'Last signal because it could not be seen which job of its chunk it runs';
 comment on column jobs_internal.session.waits_for
-  is 'Queue that it found due work in, and no slot; null: it waits for none';
+  is 'Queue that it found due work in, and no slot, or no start of its rate_limit; null: it waits '
+  'for none';
 comment on column jobs_internal.session.waits_since is 'Since when';
 comment on column jobs_internal.session.asked_at is 'Its last claim that found nothing for it, '
   'half a second old at most while it waits for a slot';

@@ -10,7 +10,9 @@ create type jobs_internal.claim as (
   -- there are jobs that may have crashed the server: starts of those wait for one another
   suspects boolean,
   -- nothing was claimed, and another session of this owner has nothing to do either
-  surplus boolean
+  surplus boolean,
+  -- nothing was claimed, and a queue's rate allows the next start then; null: none is near
+  start_at timestamptz
 );
 
 -- One job as the worker runs it.
@@ -152,7 +154,8 @@ create type jobs_internal.worker_state as (
   eager_until timestamptz,       -- a message is on its way until then, and not committed yet
   defers_asked_at timestamptz,
   stats_written_at timestamptz,
-  held_until timestamptz -- a message that was held back is visible again by then
+  held_until timestamptz, -- a message that was held back is visible again by then
+  start_at timestamptz   -- as in claim
 );
 
 -- What a worker session has seen of the functions that it called in chunks.

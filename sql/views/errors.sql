@@ -95,6 +95,7 @@ from (values
   ('PW113', false, 'the maintenance window is named by jobs, schedules or queues'),
   ('PW119', false, 'the number of jobs of a key at once is out of range'),
   ('PW120', false, 'a key of concurrency is empty or too long'),
+  ('PW121', false, 'a queue without a rate_limit has no rate_period'),
   ('PW123', false, 'there is no such scheduler to import from'),
   ('PW124', false, 'the tables of another scheduler cannot be read'),
   ('PWC01', false, 'outcome: cancelled on request'),

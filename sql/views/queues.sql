@@ -118,7 +118,9 @@ select
   q.retention,
   q.share_commits,
   q.retention_rows,
-  q.window_name
+  q.window_name,
+  q.rate_limit,
+  q.rate_period
 from jobs_internal.queue as q
 join jobs_internal.queue_figures() as f on f.queue_id = q.id
 order by q.name;
@@ -144,3 +146,6 @@ comment on column jobs.queues.retention_rows
   is 'So many finished jobs are kept at least, count; older ones go; null: no limit';
 comment on column jobs.queues.window_name
   is 'Maintenance window in which its jobs start (jobs.windows); null: at any time';
+comment on column jobs.queues.rate_limit
+  is 'So many of its jobs start in a rate_period; null: no limit';
+comment on column jobs.queues.rate_period is 'Period of rate_limit';

@@ -12,9 +12,12 @@ from support import Database, Row, wait_until
 
 @dataclass(kw_only=True)
 class Worker:
-    """A worker session of app. Each method is one call; transactions are the test's own affair."""
+    """A worker session, of app where no other role is given. Each method is one call; transactions
+    are the test's own affair.
+    """
 
     database: Database
+    role: str = "app"
     line: Connection[Row] = field(init=False)
     number: int = field(init=False)
     lane: int | None = None
@@ -23,7 +26,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         """Open the session."""
-        self.line = self.database.connect("app")
+        self.line = self.database.connect(self.role)
         self.number = self.ask("select jobs_internal.open_session(jobs_internal.schema_version())")
 
     @property

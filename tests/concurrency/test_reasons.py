@@ -308,6 +308,25 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     assert state(database, job) == "succeeded"
 
 
+@case("rate")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    first = queued(database)
+    database.run(
+        "select jobs.alter_queue('default', rate_limit => 2, rate_period => '1 day')",
+        role="operator",
+    )
+    database.run("select jobs.start()")
+    wait_until(lambda: state(database, first) == "succeeded")
+    job = put(database, "app.note", {"n": 2})
+    half = database.value("select until - now() from jobs.explain(%s)", [job])
+    assert 11 < half.total_seconds() / 3600 <= 12
+    reason = "its queue default has had the starts that it is allowed, 2 in 1 day"
+    yield job, "app", {"waits_for": reason, "reason": reason}
+    run_the_remedy(database, explain(database, job)["remedy"], "operator")
+    database.drain()
+    assert state(database, job) == "succeeded"
+
+
 @case("quota")
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)

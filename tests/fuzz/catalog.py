@@ -108,7 +108,12 @@ _TIMING = {
     "ends_at": OPTIONS["run_at"],
 }
 _WINDOWS = either("w", "no such", "", "a b", None, LARGE) | ANY_TEXT
-#: A queue of a window runs nothing while that is closed, and these tests want to see it run.
+#: A queue of a window runs nothing while that is closed, and these tests want to see it run; nor do
+#: they wait for a rate.
+_RATES = {
+    "rate_limit": either(None, "0", "-1", "1000", "2147483647", "2147483648", "x", "1.5"),
+    "rate_period": either(None, "1 second", "0", "-1 second", "infinity", "1 month", "1 us", "x"),
+}
 _NO_WINDOWS = either("", "no such", None, LARGE)
 _CLOSES = either("finish", "stop", "park", "", None, LARGE) | ANY_TEXT
 _NAMED = {"name": _SCHEDULE_NAMES, "owner": _ROLES}
@@ -252,13 +257,13 @@ FUZZED: dict[str, Fuzzed] = {
     "create_queue": Fuzzed(
         "operator",
         {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS, "retention_rows": BIGINTS,
-         "window_name": _NO_WINDOWS},
+         "window_name": _NO_WINDOWS, **_RATES},
         ("name",),
     ),
     "alter_queue": Fuzzed(
         "operator",
         {"name": _QUEUE_NAMES, **_QUEUE_OPTIONS, "accepting": BOOLEANS, "retention_rows": BIGINTS,
-         "window_name": _NO_WINDOWS},
+         "window_name": _NO_WINDOWS, **_RATES},
         ("name",),
     ),
     "create_window": Fuzzed("operator", {

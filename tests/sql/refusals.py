@@ -395,6 +395,30 @@ STEERING = (
 )
 
 QUEUES = (
+    _r(
+        "period without a rate",
+        "PW121",
+        "select jobs.create_queue('q', rate_period => '1 hour')",
+        "01:00:00",
+        "rate_limit",
+        role="operator",
+    ),
+    _r(
+        "rate of zero",
+        "PW026",
+        "select jobs.create_queue('q', rate_limit => 0)",
+        "rate_limit",
+        "0 in jobs.alter_queue",
+        role="operator",
+    ),
+    _r(
+        "period in months",
+        "PW026",
+        "select jobs.create_queue('q', rate_limit => 1, rate_period => '1 month')",
+        "1 mon",
+        "365 days",
+        role="operator",
+    ),
     _r("bad queue name", "PW015", "select jobs.create_queue('a b')", "a b", role="operator"),
     _r("empty queue name", "PW015", "select jobs.create_queue('')", role="operator"),
     _r("null queue name", "PW015", "select jobs.create_queue(null)", role="operator"),

@@ -23,7 +23,7 @@ $$;
 -- Options as a queue keeps them. A timeout is kept in seconds, as it counts; infinity, or over 1000
 -- years, is none, as in jobs.enqueue. An interval of mixed signs may be over zero where intervals
 -- are compared and below in seconds: both must be in range.
--- Errors: PW026 with the option, the value and the range.
+-- Errors: PW026 with the option, the value and the range; PW121.
 create or replace function jobs_internal.check_queue(p_queue jobs_internal.queue)
 returns jobs_internal.queue
 language plpgsql stable security definer
@@ -75,6 +75,20 @@ begin
   elsif p_queue.share_commits is null then
     v_option := 'share_commits';
     v_range := 'true or false';
+  elsif p_queue.rate_limit < 1 then
+    v_option := 'rate_limit';
+    v_value := p_queue.rate_limit;
+    v_range := '1 to 2147483647; for no limit null in jobs.create_queue, 0 in jobs.alter_queue';
+  elsif extract(year from p_queue.rate_period) <> 0 or extract(month from p_queue.rate_period) <> 0
+    or not coalesce(extract(epoch from p_queue.rate_period) between 0.001 and 31536000, true) then
+    v_option := 'rate_period';
+    v_value := p_queue.rate_period;
+    v_range := '1 millisecond to 365 days; not in months, which are not all of one length';
+  elsif p_queue.rate_limit > 1000000 * extract(epoch from p_queue.rate_period) then
+    v_option := 'rate_limit';
+    v_value := p_queue.rate_limit;
+    v_range := format('up to 1,000,000 a second: %s in %s',
+      trunc(1000000 * extract(epoch from p_queue.rate_period)), p_queue.rate_period);
   end if;
   if v_option is not null then
     raise exception using errcode = 'PW026',
@@ -83,6 +97,16 @@ begin
       detail = format('The range of %s: %s.', v_option, v_range),
         hint = 'Pass a value in that range. A retry cannot help.';
   end if;
+  if p_queue.rate_limit is null and p_queue.rate_period is not null then
+    raise exception using errcode = 'PW121',
+      message = format('queue "%s" has no rate_limit that rate_period could belong to',
+          p_queue.name),
+      detail = format('rate_period is %s: so many starts as rate_limit says happen in it.',
+          p_queue.rate_period),
+      hint = 'Pass rate_limit, too. A retry cannot help.';
+  end if;
+  p_queue.rate_period := justify_hours(make_interval(
+      secs => extract(epoch from p_queue.rate_period)::double precision));
   if p_queue.timeout > v_longest then
     p_queue.timeout := null;
   end if;

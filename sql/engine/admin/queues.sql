@@ -11,7 +11,9 @@ create or replace function jobs_internal.create_queue(
   retention interval default '7 days',
   share_commits boolean default true,
   retention_rows bigint default null,
-  window_name text default null
+  window_name text default null,
+  rate_limit integer default null,
+  rate_period interval default null
 )
 returns boolean
 language plpgsql volatile security definer
@@ -37,18 +39,26 @@ begin
   v_new.share_commits := create_queue.share_commits;
   v_new.retention_rows := create_queue.retention_rows;
   v_new.window_name := nullif(create_queue.window_name, '');
+  v_new.rate_limit := create_queue.rate_limit;
+  v_new.rate_period := coalesce(create_queue.rate_period,
+    case when create_queue.rate_limit is not null then interval '1 second' end);
   v_new := jobs_internal.check_queue(v_new);
   perform jobs_internal.hold_window(v_new.window_name);
   insert into jobs_internal.queue (name, concurrency, timeout, max_attempts, backoff, backoff_cap,
-      retention, retention_rows, share_commits, window_name)
+      retention, retention_rows, share_commits, window_name, rate_limit,
+      rate_period)
   values (v_new.name, v_new.concurrency, v_new.timeout, v_new.max_attempts, v_new.backoff,
       v_new.backoff_cap, v_new.retention,
-    v_new.retention_rows, v_new.share_commits, v_new.window_name)
+    v_new.retention_rows, v_new.share_commits, v_new.window_name, v_new.rate_limit,
+    v_new.rate_period)
   on conflict do nothing
   returning id into v_id;
   if not found then
     raise notice using message = format('queue "%s" exists already: nothing was changed', name);
     return false;
+  end if;
+  if v_new.rate_limit is not null then
+    perform jobs_internal.make_rate(v_id);
   end if;
   perform jobs_internal.fit_slots(v_id), jobs_internal.enter_class(v_id),
     jobs_internal.make_own_lane(v_id),
@@ -58,9 +68,9 @@ begin
 end
 $$;
 
--- A null option stays as it is; "no timeout" is 'infinity', "no limit" of concurrency and of
--- retention_rows is 0, "no window" is ''. The next round of the upkeep finds the queue the
--- partitions that fit another retention.
+-- A null option stays as it is; "no timeout" is 'infinity', "no limit" of concurrency, of
+-- retention_rows and of rate_limit is 0, "no window" is ''. The next round of the upkeep finds the
+-- queue the partitions that fit another retention.
 create or replace function jobs_internal.alter_queue(
   name text,
   concurrency integer default null,
@@ -72,7 +82,9 @@ create or replace function jobs_internal.alter_queue(
   share_commits boolean default null,
   accepting boolean default null,
   retention_rows bigint default null,
-  window_name text default null
+  window_name text default null,
+  rate_limit integer default null,
+  rate_period interval default null
 )
 returns boolean
 language plpgsql volatile security definer
@@ -97,6 +109,11 @@ begin
     else coalesce(alter_queue.retention_rows, v_new.retention_rows) end;
   v_window := v_new.window_name;
   v_new.window_name := nullif(coalesce(alter_queue.window_name, v_window), '');
+  v_new.rate_limit := case when alter_queue.rate_limit = 0 then null
+    else coalesce(alter_queue.rate_limit, v_new.rate_limit) end;
+  v_new.rate_period := coalesce(alter_queue.rate_period,
+    case when v_new.rate_limit is not null
+      then coalesce(v_new.rate_period, interval '1 second') end);
   v_new := jobs_internal.check_queue(v_new);
   perform jobs_internal.hold_window(v_new.window_name);
   update jobs_internal.queue as q
@@ -104,11 +121,18 @@ begin
     backoff = v_new.backoff,
     backoff_cap = v_new.backoff_cap, retention = v_new.retention,
       retention_rows = v_new.retention_rows, share_commits = v_new.share_commits,
-    window_name = v_new.window_name,
+    window_name = v_new.window_name, rate_limit = v_new.rate_limit,
+    rate_period = v_new.rate_period,
     accepting = coalesce(alter_queue.accepting, q.accepting)
   where q.id = v_id;
   if v_window is distinct from v_new.window_name then
     perform jobs_internal.release_queue(v_id, v_window), jobs_internal.wake(null);
+  end if;
+  if v_new.rate_limit is not null then
+    perform jobs_internal.make_rate(v_id);
+  end if;
+  if coalesce(alter_queue.rate_limit::text, alter_queue.rate_period::text) is not null then
+    perform jobs_internal.wake(null);
   end if;
   perform jobs_internal.fit_slots(v_id),
     jobs_internal.record_audit('alter_queue', 'queue ' || alter_queue.name, v_before,

@@ -161,6 +161,7 @@ set lock_timeout = '3s'
 as $$
 declare
   v_back text;
+  v_count integer;
 begin
   if p_session.msg_ids is not null then
     v_back := format(
@@ -179,6 +180,10 @@ begin
           'q_pyworker_' || p_session.lane_id)
         using p_session.msg_ids, p_session.lease, (not p_suspect)::integer;
     end;
+    get diagnostics v_count = row_count;
+    if not p_suspect then
+      perform jobs_internal.return_starts(p_session.lane_id, v_count);
+    end if;
   end if;
 exception
   when undefined_table then

@@ -146,6 +146,8 @@ begin
               'update pgmq.%I as m set vt = pg_catalog.clock_timestamp(), read_ct = m.read_ct - 1'
             ' where m.msg_id = any ($1) and m.vt = $2', 'q_pyworker_' || v_session.lane_id)
           using v_session.msg_ids, v_session.lease;
+          perform jobs_internal.return_starts(v_session.lane_id,
+              cardinality(v_session.msg_ids));
         end if;
       end if;
     exception

@@ -65,7 +65,8 @@ begin
     where s.ctid = any (array(select f.ctid from jobs_internal.slot as f where f.queue_id = v.id
           for update skip locked));
     if not exists (select from jobs_internal.lane as l where l.queue_id = v.id)
-      and not exists (select from jobs_internal.slot as s where s.queue_id = v.id) then
+      and not exists (select from jobs_internal.slot as s where s.queue_id = v.id)
+      and jobs_internal.drop_rate(v.id) then
       update jobs_internal.queue as q set removed_at = clock_timestamp() where q.id = v.id;
       v_steps := v_steps + 1;
     end if;

@@ -75,6 +75,8 @@ as $$
         'all of them work',
     'select jobs.configure(''sessions_per_owner'', ...);  -- as a member of jobs_operator; or '
     'wait for one of those jobs'),
+  (92, 'rate', 'as many jobs of its queue have started as its rate_limit allows',
+      'select jobs.alter_queue(queue, rate_limit => ...);  -- as a member of jobs_operator; or wait'),
   (100, 'owner_gone', 'its owner does not exist any more',
       'select jobs.cancel(id);  -- as a member of jobs_operator; or, where a restore did not bring '
       'the role, create it and select jobs.reconcile()'),

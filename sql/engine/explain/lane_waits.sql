@@ -242,6 +242,10 @@ as $$
           join jobs_internal.session as s on s.id = t.session_id
         where t.queue_id = l.queue_id and s.owner = l.owner) = q.concurrency - 1
     union all
+    select l.queue_id, l.owner, l.priority, 'rate', r.reason, null, r.next_at, null, null, r.remedy
+    from lanes as l
+    join jobs_internal.rate_waits() as r on r.queue_id = l.queue_id
+    union all
     select l.queue_id, l.owner, l.priority, o.code, o.reason, o.since, null, o.pids, o.jobs,
       o.remedy
     from lanes as l

@@ -11,6 +11,7 @@ as $$
 declare
   v_session jobs_internal.session;
   v_until timestamptz := clock_timestamp() + interval '0.3 seconds';
+  v_count integer;
 begin
   for v_session in
     select s.* from jobs_internal.session as s
@@ -28,6 +29,8 @@ begin
         'skip locked)',
         'q_pyworker_' || v_session.lane_id)
       using v_session.msg_ids, v_session.lease;
+      get diagnostics v_count = row_count;
+      perform jobs_internal.return_starts(v_session.lane_id, v_count);
     exception
       when lock_not_available or undefined_table then
         null;  -- another session has locked the whole table: the next round looks again

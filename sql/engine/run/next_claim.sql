@@ -34,6 +34,7 @@ begin
   p_state.msg_ids := v_claim.msg_ids;
   p_state.lease := v_claim.lease;
   p_state.waiting := v_claim.waiting;
+  p_state.start_at := v_claim.start_at;
   p_state.full_up := v_claim.full_up;
   p_state.surplus := v_claim.surplus;
   p_state.give_back := false;

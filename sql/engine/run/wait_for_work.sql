@@ -5,11 +5,18 @@
 create or replace procedure jobs_internal.wait_for_work(inout p_state jobs_internal.worker_state)
 language plpgsql
 as $$
+declare
+  v_until timestamptz;
 begin
   p_state.small_claims := 0;
   -- the clock may have been set back
   p_state.idle_since := least(p_state.idle_since, pg_catalog.clock_timestamp());
-  if p_state.waiting and p_state.linger_ms = 0 then
+  if p_state.start_at is not null then
+    -- The next start of a queue's rate is near. One session is enough to wait for it, where none of
+    -- them has had any for half a second.
+    p_state.leave := p_state.surplus and pg_catalog.clock_timestamp()
+      > p_state.idle_since + greatest(p_state.linger_ms * 0.1, 500) * interval '1 ms';
+  elsif p_state.waiting and p_state.linger_ms = 0 then
     -- Started by hand, it leaves when all slots are taken: but not while one of them is about to be
     -- free. An open transaction does not keep it.
     p_state.leave := p_state.slots_settled
@@ -33,14 +40,18 @@ begin
   end if;
   commit;
   p_state.looked_at := pg_catalog.clock_timestamp();
+  -- a start of a queue's rate that is free before is looked for then
+  v_until := least(p_state.looked_at + interval '50 milliseconds', p_state.start_at);
   begin
     -- Until there is something new; a look in any case every 50 ms, for what came back or becomes
     -- visible only now.
     loop
       perform pg_catalog.pg_sleep(0.002);
+      exit when pg_catalog.clock_timestamp() not between p_state.looked_at and v_until;
+      -- What comes into a queue that has had its starts is no reason to look all the time.
+      continue when pg_catalog.clock_timestamp()
+        < p_state.looked_at + interval '10 milliseconds' and p_state.start_at is not null;
       exit when pg_catalog.clock_timestamp()
-        not between p_state.looked_at and p_state.looked_at + interval '50 milliseconds'
-        or pg_catalog.clock_timestamp()
           between p_state.eager_until - interval '20 milliseconds' and p_state.eager_until;
       if jobs_internal.high_water_mark() is distinct from p_state.high_water_mark then
         p_state.eager_until := pg_catalog.clock_timestamp() + interval '20 milliseconds';

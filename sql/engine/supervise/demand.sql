@@ -108,7 +108,7 @@ begin
     new_lanes := 0;
     for v_lane in
       select l.id, l.pgmq_queue, l.avg_ms, l.scan_start, l.scan_start_at, l.served_at,
-        q.concurrency, q.id as queue_id
+        q.concurrency, q.id as queue_id, q.rate_limit, q.rate_period
       from jobs_internal.lane as l
       join jobs_internal.queue as q on q.id = l.queue_id
       where l.owner = v_owner.oid and l.idle_state <> 'idle' and l.quarantine is null
@@ -150,6 +150,13 @@ begin
           v_rested := v_rested + 1;
         end if;
         continue;
+      end if;
+      if v_lane.rate_limit is not null then
+        -- A session that waits for the next start is there when that is near (claim).
+        continue when jobs_internal.next_start(v_lane.queue_id, v_lane.rate_limit,
+            v_lane.rate_period, null) > clock_timestamp() + interval '2 seconds';
+        v_due := least(v_due, 1 + ceil(0.2 * v_lane.rate_limit
+              / extract(epoch from v_lane.rate_period)))::bigint;
       end if;
       v_lanes := v_lanes || v_lane.id;
       new_lanes := new_lanes + (v_lane.avg_ms is null)::integer;

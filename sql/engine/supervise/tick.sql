@@ -28,7 +28,8 @@ begin
       when 'rescue' then v_result := to_jsonb(jobs_internal.rescue());
       when 'slots' then perform jobs_internal.sweep_slots();
       when 'overdue' then perform jobs_internal.note_overdue();
-      when 'claims' then perform jobs_internal.reclaim_unstarted(), jobs_internal.reclaim_slots(),
+      when 'claims' then perform jobs_internal.give_back_starts(),
+        jobs_internal.reclaim_unstarted(), jobs_internal.reclaim_slots(),
         jobs_internal.end_idle_holders();
       when 'nameless' then perform jobs_internal.cancel_hidden_chunks(),
         jobs_internal.wake_after_clock_step();

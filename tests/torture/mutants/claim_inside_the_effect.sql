@@ -1,6 +1,6 @@
 -- The claim is committed with the chunk, not before it: who crashes the server has claimed nothing.
 
--- Replaces jobs_internal.claim_work, md5 e451dead8dfc0213ea8f7e68902f763c.
+-- Replaces jobs_internal.claim_work, md5 699448d27c5b15b3c4e2a3613fc04487.
 create or replace function jobs_internal.claim_work(p_state jobs_internal.worker_state,
     p_stats jobs_internal.run_stats[])
 returns jobs_internal.worker_state
@@ -31,6 +31,7 @@ begin
   p_state.msg_ids := v_claim.msg_ids;
   p_state.lease := v_claim.lease;
   p_state.waiting := v_claim.waiting;
+  p_state.start_at := v_claim.start_at;
   p_state.full_up := v_claim.full_up;
   p_state.surplus := v_claim.surplus;
   p_state.give_back := false;

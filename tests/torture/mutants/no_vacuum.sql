@@ -1,6 +1,6 @@
 -- The upkeep does not vacuum the hot tables.
 
--- Replaces jobs_internal.do_part, md5 265010e6e0d81bdf2604ddf406a3d66f.
+-- Replaces jobs_internal.do_part, md5 58fb28d7589c2816f96ddfa8ca8a84a7.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -24,7 +24,8 @@ begin
       when 'rescue' then v_result := to_jsonb(jobs_internal.rescue());
       when 'slots' then perform jobs_internal.sweep_slots();
       when 'overdue' then perform jobs_internal.note_overdue();
-      when 'claims' then perform jobs_internal.reclaim_unstarted(), jobs_internal.reclaim_slots(),
+      when 'claims' then perform jobs_internal.give_back_starts(),
+        jobs_internal.reclaim_unstarted(), jobs_internal.reclaim_slots(),
         jobs_internal.end_idle_holders();
       when 'nameless' then perform jobs_internal.cancel_hidden_chunks(),
         jobs_internal.wake_after_clock_step();

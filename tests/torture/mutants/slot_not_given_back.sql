@@ -88,7 +88,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.do_part, md5 265010e6e0d81bdf2604ddf406a3d66f.
+-- Replaces jobs_internal.do_part, md5 58fb28d7589c2816f96ddfa8ca8a84a7.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -112,7 +112,8 @@ begin
       when 'rescue' then v_result := to_jsonb(jobs_internal.rescue());
       when 'slots' then null;
       when 'overdue' then perform jobs_internal.note_overdue();
-      when 'claims' then perform jobs_internal.reclaim_unstarted(), jobs_internal.reclaim_slots(),
+      when 'claims' then perform jobs_internal.give_back_starts(),
+        jobs_internal.reclaim_unstarted(), jobs_internal.reclaim_slots(),
         jobs_internal.end_idle_holders();
       when 'nameless' then perform jobs_internal.cancel_hidden_chunks(),
         jobs_internal.wake_after_clock_step();
@@ -170,7 +171,7 @@ begin
 end
 $$;
 
--- Replaces jobs_internal.claim, md5 92459ecd504502da3f7b5a9028ecf536.
+-- Replaces jobs_internal.claim, md5 37a0b417250ce41e13eb4d1a3b295cd0.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -194,6 +195,7 @@ declare
   v_began timestamptz;
   v_waits_for integer;
   v_followed boolean := false;
+  v_start_at timestamptz;
 begin
   if v_session.schema_version is distinct from jobs_internal.schema_version() then
     perform jobs_internal.assert_version(v_session.schema_version);
@@ -225,7 +227,8 @@ begin
   if not (select s.paused from jobs_internal.switch as s)
     and not jobs_internal.is_refused(v_session.owner) then
     for v_lane in
-      select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.scan_start, l.scan_start_at, q.concurrency
+      select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.scan_start, l.scan_start_at, q.concurrency,
+        q.rate_limit, q.rate_period
       from (
         -- Ordered before the join: of a thousand lanes only the first few are ever looked at.
         select o.* from jobs_internal.lane as o
@@ -263,6 +266,19 @@ begin
         v_scan_start := jobs_internal.find_scan_start(v_lane.id, 0);
       end if;
       continue when not v_due;
+      if v_lane.rate_limit is not null then
+        v_start_at := jobs_internal.next_start(v_lane.queue_id, v_lane.rate_limit,
+            v_lane.rate_period, v_session.owner);
+        if v_start_at > clock_timestamp() then
+          -- A session that waits for longer than that is launched anew.
+          if v_start_at < clock_timestamp() + interval '2 seconds' then
+            v_claim.waiting := true;
+            v_claim.start_at := least(v_claim.start_at, v_start_at);
+            v_waits_for := coalesce(v_waits_for, v_lane.queue_id);
+          end if;
+          continue;
+        end if;
+      end if;
       if not jobs_internal.take_slot(p_session, v_lane.queue_id, v_lane.concurrency) then
         v_claim.waiting := true;
         v_waits_for := coalesce(v_waits_for, v_lane.queue_id);
@@ -280,6 +296,10 @@ begin
           < 1 then
           v_limit := least(p_limit, 10);
         end if;
+      end if;
+      if v_lane.rate_limit is not null then
+        v_limit := least(v_limit, jobs_internal.starts_at_once(v_lane.rate_limit,
+              v_lane.rate_period, v_lane.avg_ms));
       end if;
       -- Dead entries at the beginning of the lane cost a walk at each claim, so a claim starts
       -- behind the last one; from scan_start again once a second, for messages that were committed
@@ -300,6 +320,11 @@ begin
             'm.msg_id limit $3 for update skip locked'
             ') as c', 'q_' || v_lane.pgmq_queue)
           into v_claim.msg_ids using v_after, v_now, v_limit;
+          if v_lane.rate_limit is not null and v_claim.msg_ids is not null then
+            v_claim.msg_ids := v_claim.msg_ids[1 : jobs_internal.take_starts(v_lane.queue_id,
+                v_lane.rate_limit, v_lane.rate_period, v_session.owner,
+                cardinality(v_claim.msg_ids))];
+          end if;
           -- in the subtransaction that locked them: two would make a MultiXact for each message
           if v_claim.msg_ids is not null then
             execute format('update pgmq.%I as m set vt = $2, read_ct = m.read_ct + 1, last_read_at '
@@ -315,6 +340,13 @@ begin
         v_after := v_scan_start;
         v_full_scan_at := v_now;
       end loop;
+      if v_claim.msg_ids = '{}' then
+        -- another session took the starts just now
+        v_claim.msg_ids := null;
+        v_claim.waiting := true;
+        v_claim.start_at := v_now;
+        v_waits_for := coalesce(v_waits_for, v_lane.queue_id);
+      end if;
       if v_claim.msg_ids is not null then
         v_claim.lane_id := v_lane.id;
         -- after jobs that others waited for, or with a key, more may come at once
