@@ -33,7 +33,19 @@ select
   b.finished_at,
   array(select k.job_id from jobs_internal.batch_call as k where k.batch_id = b.id
     order by k.n, k.kind) as callback_jobs,
-  b.error ->> 'message' as trouble
+  b.error ->> 'message' as trouble,
+  case
+    when b.closed_at is null then format('jobs.close_batch(%s)', b.id)
+      || coalesce(', and the end of ' || jobs_internal.counted(nullif(c.total - c.ended, 0), 'job'),
+        '')
+    when c.total > c.ended then 'the end of ' || jobs_internal.counted(c.total - c.ended, 'job')
+      || case when c.in_doubt > 0 then format(', %s of them in doubt', c.in_doubt) else '' end
+    when b.called then null
+    when b.error is not null then 'its next try to enqueue them: ' || (b.error ->> 'message')
+    when b.retry_at is not null
+      then 'an open transaction that may add to it, or jobs that may come back'
+    else 'a round of a supervisor, or a session of its owner'
+  end as waits_for
 from (
   select b.*, pg_get_userbyid(b.owner)::text as owner_name from jobs_internal.batch as b
   where b.owner = (select jobs_internal.viewer())
@@ -83,6 +95,8 @@ comment on column jobs.batches.finished_at is 'When its callbacks were enqueued'
 comment on column jobs.batches.callback_jobs is 'Jobs of its callbacks: of each end of the batch, '
   'which are more than one only after jobs.retry_batch';
 comment on column jobs.batches.trouble is 'Why its callbacks could not be enqueued, the last time';
+comment on column jobs.batches.waits_for is 'What its callbacks wait for; null: they are enqueued '
+  '(callback_jobs), or none is for this end';
 
 create or replace view jobs.batch_list with (security_barrier) as
 select

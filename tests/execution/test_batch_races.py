@@ -97,6 +97,9 @@ def test_one_adds_while_another_closes(database: Database, end: str) -> None:
         finish(database)
         assert counts(database, batch)[:4] == ("calling", 1, 0, 1)
         assert not _called(database, batch)
+        assert database.run("select waits_for from jobs.batches") == [
+            ("an open transaction that may add to it, or jobs that may come back",)
+        ]
         line.execute(end)
     fold(database)
     assert _called(database, batch) is (end == "rollback")

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from stage import put, put_many, put_sql, state, wait_for
-from support import Database, sqlstate_of
+from support import Database, Row, sqlstate_of
 
 from .batches import add, add_many, calls, close, counts, finish, fold, make, stage
 from .dependents import follow
@@ -392,6 +392,43 @@ def test_callbacks_that_cannot_be_enqueued(database: Database) -> None:
     finish(database)
     assert calls(database, batch) == ["finish"]
     assert database.admin("select status from jobs.health where \"check\" = 'batches'") == [("ok",)]
+
+
+def _waits_for(database: Database, batch: int) -> Row:
+    (row,) = database.run("select state, waits_for from jobs.batches where id = %s", [batch])
+    return row
+
+
+def test_what_its_callbacks_wait_for(database: Database) -> None:
+    """From its making to its end."""
+    database.admin("select jobs.create_queue('calls')")
+    batch = make(database, "on_finish => 'app.finished', options => '{\"queue\": \"calls\"}'")
+    database.admin("select jobs.alter_queue('calls', accepting => false)")
+    closing = f"jobs.close_batch({batch})"
+    assert _waits_for(database, batch) == ("open", closing)
+    add(database, batch)
+    assert _waits_for(database, batch) == ("open", f"{closing}, and the end of 1 job")
+    database.drain()
+    assert _waits_for(database, batch) == ("open", closing)
+    doubtful = _in_doubt(database, batch)
+    waiting = add(database, batch, run_at="infinity")
+    close(database, batch)
+    assert _waits_for(database, batch) == ("closed", "the end of 2 jobs, 1 of them in doubt")
+    database.run("select jobs.cancel(%s)", [doubtful])
+    assert _waits_for(database, batch) == ("closed", "the end of 1 job")
+    database.run("select jobs.cancel(%s)", [waiting])
+    assert _waits_for(database, batch) == (
+        "calling",
+        "a round of a supervisor, or a session of its owner",
+    )
+    fold(database)
+    assert _waits_for(database, batch) == (
+        "calling",
+        "its next try to enqueue them: the queue of its callbacks takes no jobs",
+    )
+    database.admin("select jobs.alter_queue('calls', accepting => true)")
+    fold(database)
+    assert _waits_for(database, batch) == ("finished", None)
 
 
 def test_health_names_a_batch_that_stays_open(database: Database) -> None:
