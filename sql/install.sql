@@ -205,6 +205,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 \ir engine/claim/take_slot.sql
 \ir engine/claim/rates.sql
 \ir engine/claim/rate_returns.sql
+\ir engine/claim/rates_by_value.sql
 \ir engine/claim/scan_position.sql
 \ir engine/claim/claim.sql
 

@@ -15,7 +15,8 @@ create or replace function jobs.create_queue(
   retention_rows bigint default null,
   window_name text default null,
   rate_limit integer default null,
-  rate_period interval default null
+  rate_period interval default null,
+  rate_by text default null
 )
 returns boolean
 language plpgsql volatile
@@ -24,11 +25,12 @@ as $$
 begin
   perform jobs_internal.assert_member('jobs_operator', 'create_queue');
   return jobs_internal.create_queue(name, concurrency, timeout, max_attempts, backoff, backoff_cap,
-      retention, share_commits, retention_rows, window_name, rate_limit, rate_period);
+      retention, share_commits, retention_rows, window_name, rate_limit, rate_period,
+      rate_by);
 end
 $$;
 comment on function jobs.create_queue(text, integer, interval, integer, interval, interval,
-    interval, boolean, bigint, text, integer, interval) is
+    interval, boolean, bigint, text, integer, interval, text) is
 'Makes a queue; returns false, with a NOTICE, when it exists. concurrency: jobs that run at once, '
 'null for no limit; timeout and max_attempts:
 for jobs that name none; backoff: wait before the second attempt, doubled each time up to '
@@ -37,8 +39,9 @@ jobs are kept so long at least; share_commits: short jobs may share a transactio
 'retention_rows: a finished job goes earlier once so many others have
 finished after it, null for no limit; window_name: its jobs start while that maintenance window is '
 'open, null for at any time; rate_limit: so many of its jobs start in a rate_period, which is '
-'1 second where none is given, null for no limit. For operators. '
-'Errors: PW015, PW026, PW111, PW121.';
+'1 second where none is given, null for no limit; rate_by: the name of an argument, each value of '
+'which has that limit of its own. For operators. '
+'Errors: PW015, PW026, PW111, PW121, PW122.';
 
 create or replace function jobs.alter_queue(
   name text,
@@ -53,7 +56,8 @@ create or replace function jobs.alter_queue(
   retention_rows bigint default null,
   window_name text default null,
   rate_limit integer default null,
-  rate_period interval default null
+  rate_period interval default null,
+  rate_by text default null
 )
 returns boolean
 language plpgsql volatile
@@ -62,17 +66,19 @@ as $$
 begin
   perform jobs_internal.assert_member('jobs_operator', 'alter_queue');
   return jobs_internal.alter_queue(name, concurrency, timeout, max_attempts, backoff, backoff_cap,
-      retention, share_commits, accepting, retention_rows, window_name, rate_limit, rate_period);
+      retention, share_commits, accepting, retention_rows, window_name, rate_limit, rate_period,
+      rate_by);
 end
 $$;
 comment on function jobs.alter_queue(text, integer, interval, integer, interval, interval, interval,
-    boolean, boolean, bigint, text, integer, interval) is
+    boolean, boolean, bigint, text, integer, interval, text) is
 'Changes options of a queue; what is not given stays. concurrency 0: no limit; timeout infinity: '
 'none; accepting false: closed for enqueue;
-retention_rows 0: no limit; window_name, empty: no window; rate_limit 0: no limit. '
+retention_rows 0: no limit; window_name, empty: no window; rate_limit 0: no limit; '
+'rate_by, empty: none. '
 'Jobs that run when concurrency is lowered run on, and count until they '
 'end. Another retention counts for what is
-finished already, too. For operators. Errors: PW007, PW026, PW111, PW121.';
+finished already, too. For operators. Errors: PW007, PW026, PW111, PW121, PW122.';
 
 create or replace function jobs.drop_queue(queue text)
 returns boolean

@@ -237,9 +237,9 @@ to jobs_runner;
 -- Operate.
 grant execute on function
   jobs_internal.create_queue(text, integer, interval, integer, interval, interval, interval,
-      boolean, bigint, text, integer, interval),
+      boolean, bigint, text, integer, interval, text),
   jobs_internal.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean,
-      boolean, bigint, text, integer, interval),
+      boolean, bigint, text, integer, interval, text),
   jobs_internal.drop_queue(text), jobs_internal.pause(text), jobs_internal.resume(text),
     jobs_internal.configure(text, text),
   jobs_internal.set_retry_rule(text, boolean, text), jobs_internal.reconcile(),
@@ -256,9 +256,9 @@ grant execute on function
   jobs.progress(numeric, numeric, text), jobs.log(text, text, jsonb),
   jobs.current_id(), jobs_internal.current_job(),
   jobs.create_queue(text, integer, interval, integer, interval, interval, interval, boolean,
-      bigint, text, integer, interval),
+      bigint, text, integer, interval, text),
   jobs.alter_queue(text, integer, interval, integer, interval, interval, interval, boolean, boolean,
-      bigint, text, integer, interval),
+      bigint, text, integer, interval, text),
   jobs.drop_queue(text), jobs.pause(text), jobs.resume(text), jobs.configure(text, text),
     jobs.set_retry_rule(text, boolean, text), jobs.reconcile(),
   jobs.set_quota(text, bigint, integer, integer, integer, integer, bigint, text),

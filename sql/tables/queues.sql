@@ -26,6 +26,7 @@ create table jobs_internal.queue (
   window_name text,
   rate_limit integer check (rate_limit >= 1),
   rate_period interval check (rate_period > interval '0'),
+  rate_by text,
   -- Makes dropped_at a column of a key, for PostgreSQL: a lock FOR KEY SHARE meets a drop, and no
   -- other change (hold_queues).
   constraint queue_dropped_key unique (id, dropped_at)
@@ -63,6 +64,8 @@ comment on column jobs_internal.queue.window_name
 comment on column jobs_internal.queue.rate_limit
   is 'So many of its jobs start in a rate_period; null: no limit';
 comment on column jobs_internal.queue.rate_period is 'Period of rate_limit; null: no limit';
+comment on column jobs_internal.queue.rate_by
+  is 'Argument of its jobs each value of which has a rate_limit of its own; null: they share one';
 insert into jobs_internal.queue (name, concurrency) values ('default', 16);
 
 create table jobs_internal.slot (
@@ -98,3 +101,29 @@ comment on table jobs_internal.rate_return is 'Starts that were taken with a cla
 comment on column jobs_internal.rate_return.id is 'Number';
 comment on column jobs_internal.rate_return.queue_id is 'Queue';
 comment on column jobs_internal.rate_return.starts is 'So many';
+
+create table jobs_internal.rate_value (
+  queue_id integer not null,
+  owner oid not null,
+  value text not null,
+  next_at timestamptz not null default '-infinity',
+  primary key (queue_id, owner, value)
+) with (fillfactor = 50);
+comment on table jobs_internal.rate_value is 'Queues with rate_by: when the next job of a value of '
+  'that argument may start. A row that says a time long ago may be missing';
+comment on column jobs_internal.rate_value.queue_id is 'Queue';
+comment on column jobs_internal.rate_value.owner is 'Owner of the jobs';
+comment on column jobs_internal.rate_value.value is 'Value, behind =; empty: jobs that have none';
+comment on column jobs_internal.rate_value.next_at is 'Time of the next start that is free';
+
+create table jobs_internal.rate_wait (
+  job_id bigint primary key,
+  queue_id integer not null,
+  at timestamptz not null
+);
+create index rate_wait_queue_idx on jobs_internal.rate_wait (queue_id);
+comment on table jobs_internal.rate_wait is 'Jobs of queues with rate_by that have left their lane '
+  'until their time, or have come back to it';
+comment on column jobs_internal.rate_wait.job_id is 'Job';
+comment on column jobs_internal.rate_wait.queue_id is 'Queue';
+comment on column jobs_internal.rate_wait.at is 'Its time: a start that no other job gets';

@@ -120,7 +120,8 @@ select
   q.retention_rows,
   q.window_name,
   q.rate_limit,
-  q.rate_period
+  q.rate_period,
+  q.rate_by
 from jobs_internal.queue as q
 join jobs_internal.queue_figures() as f on f.queue_id = q.id
 order by q.name;
@@ -149,3 +150,5 @@ comment on column jobs.queues.window_name
 comment on column jobs.queues.rate_limit
   is 'So many of its jobs start in a rate_period; null: no limit';
 comment on column jobs.queues.rate_period is 'Period of rate_limit';
+comment on column jobs.queues.rate_by
+  is 'Argument each value of which has that limit of its own; null: all jobs share it';

@@ -9,10 +9,12 @@ RATE = 60
 JOBS = 240
 
 
-def _starts(database: Database) -> list[float]:
+def _starts(database: Database, value: int | None = None) -> list[float]:
     rows = database.admin(
         "select extract(epoch from started_at)::float8 from jobs.job"
-        " where started_at is not null order by 1"
+        " where started_at is not null and (%(n)s::text is null or args ->> 'n' = %(n)s)"
+        " order by 1",
+        {"n": None if value is None else str(value)},
     )
     return [row[0] for row in rows]
 
@@ -46,3 +48,24 @@ def test_two_supervisors_keep_the_rate_of_a_queue(database: Database, supervise:
     assert _starts(database)[-1] - _starts(database)[0] >= (JOBS - 1 - 0.1 * RATE) / RATE - 0.5
     assert sum(launched) <= 12
     assert [one.stop() for one in both] == [0, 0]
+
+
+def test_a_supervisor_brings_back_what_waits_for_its_value(
+    database: Database, supervise: Supervise
+) -> None:
+    """Each value has the rate for itself."""
+    database.run("select jobs.create_queue('q', rate_limit => 4, rate_by => 'n')", role="operator")
+    for value in (1, 2, 3):
+        database.run(
+            "select jobs.enqueue_many('app.note', array_fill(jsonb_build_object('n', %s::integer),"
+            " array[12]), queue => 'q')",
+            [value],
+        )
+    one = supervise(database.dsn("supervisor"), "--owner", "app")
+    wait_until(lambda: len(_starts(database)) == 36)
+    for value in (1, 2, 3):
+        times = _starts(database, value)
+        # one that is up to two seconds late starts all the same
+        assert _excess(times, 4) <= 1 + 4 * 2.08 + 1
+        assert times[-1] - times[0] >= 1
+    assert one.stop() == 0

@@ -327,6 +327,25 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     assert state(database, job) == "succeeded"
 
 
+@case("rate_by")
+def _(database: Database) -> Iterator[tuple[int, str, Told]]:
+    queued(database)
+    database.run(
+        "select jobs.alter_queue('default', rate_limit => 2, rate_period => '1 day',"
+        " rate_by => 'n')",
+        role="operator",
+    )
+    job = put(database, "app.note", {"n": 1})
+    database.run("select jobs.start()")
+    wait_until(lambda: state(database, job) == "scheduled")
+    told = explain(database, job)
+    yield job, "app", {"state": "scheduled", "waits_for": "its time"}
+    assert "starts 2 in 1 day of each n: its turn is at" in told["reason"]
+    run_the_remedy(database, told["remedy"], "operator")
+    database.drain()
+    assert state(database, job) == "succeeded"
+
+
 @case("quota")
 def _(database: Database) -> Iterator[tuple[int, str, Told]]:
     job = queued(database)

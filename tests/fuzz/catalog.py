@@ -113,6 +113,7 @@ _WINDOWS = either("w", "no such", "", "a b", None, LARGE) | ANY_TEXT
 _RATES = {
     "rate_limit": either(None, "0", "-1", "1000", "2147483647", "2147483648", "x", "1.5"),
     "rate_period": either(None, "1 second", "0", "-1 second", "infinity", "1 month", "1 us", "x"),
+    "rate_by": either(None, "", "n", LARGE),
 }
 _NO_WINDOWS = either("", "no such", None, LARGE)
 _CLOSES = either("finish", "stop", "park", "", None, LARGE) | ANY_TEXT

@@ -404,6 +404,22 @@ QUEUES = (
         role="operator",
     ),
     _r(
+        "argument without a rate",
+        "PW121",
+        "select jobs.create_queue('q', rate_by => 'customer')",
+        "customer",
+        "rate_limit",
+        role="operator",
+    ),
+    _r(
+        "argument with a long name",
+        "PW122",
+        f"select jobs.create_queue('q', rate_limit => 1, rate_by => '{LONG}')",
+        "63 bytes",
+        "name of an argument",
+        role="operator",
+    ),
+    _r(
         "rate of zero",
         "PW026",
         "select jobs.create_queue('q', rate_limit => 0)",

@@ -23,7 +23,7 @@ $$;
 -- Options as a queue keeps them. A timeout is kept in seconds, as it counts; infinity, or over 1000
 -- years, is none, as in jobs.enqueue. An interval of mixed signs may be over zero where intervals
 -- are compared and below in seconds: both must be in range.
--- Errors: PW026 with the option, the value and the range; PW121.
+-- Errors: PW026 with the option, the value and the range; PW121, PW122.
 create or replace function jobs_internal.check_queue(p_queue jobs_internal.queue)
 returns jobs_internal.queue
 language plpgsql stable security definer
@@ -97,13 +97,21 @@ begin
       detail = format('The range of %s: %s.', v_option, v_range),
         hint = 'Pass a value in that range. A retry cannot help.';
   end if;
-  if p_queue.rate_limit is null and p_queue.rate_period is not null then
+  if p_queue.rate_limit is null and (p_queue.rate_period is not null
+      or p_queue.rate_by is not null) then
+    v_option := case when p_queue.rate_period is null then 'rate_by' else 'rate_period' end;
     raise exception using errcode = 'PW121',
-      message = format('queue "%s" has no rate_limit that rate_period could belong to',
-          p_queue.name),
-      detail = format('rate_period is %s: so many starts as rate_limit says happen in it.',
-          p_queue.rate_period),
+      message = format('queue "%s" has no rate_limit that %s could belong to', p_queue.name,
+          v_option),
+      detail = format('%s is %s.', v_option, left(coalesce(p_queue.rate_period::text,
+          p_queue.rate_by), 100)),
       hint = 'Pass rate_limit, too. A retry cannot help.';
+  elsif octet_length(p_queue.rate_by) > 63 then
+    raise exception using errcode = 'PW122',
+      message = format('rate_by of queue "%s" is no name of an argument', p_queue.name),
+      detail = format('A name has 63 bytes at most, and this one has %s.',
+          octet_length(p_queue.rate_by)),
+      hint = 'Pass the name of an argument of its jobs. A retry cannot help.';
   end if;
   p_queue.rate_period := justify_hours(make_interval(
       secs => extract(epoch from p_queue.rate_period)::double precision));

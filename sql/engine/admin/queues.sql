@@ -13,7 +13,8 @@ create or replace function jobs_internal.create_queue(
   retention_rows bigint default null,
   window_name text default null,
   rate_limit integer default null,
-  rate_period interval default null
+  rate_period interval default null,
+  rate_by text default null
 )
 returns boolean
 language plpgsql volatile security definer
@@ -42,15 +43,16 @@ begin
   v_new.rate_limit := create_queue.rate_limit;
   v_new.rate_period := coalesce(create_queue.rate_period,
     case when create_queue.rate_limit is not null then interval '1 second' end);
+  v_new.rate_by := nullif(create_queue.rate_by, '');
   v_new := jobs_internal.check_queue(v_new);
   perform jobs_internal.hold_window(v_new.window_name);
   insert into jobs_internal.queue (name, concurrency, timeout, max_attempts, backoff, backoff_cap,
       retention, retention_rows, share_commits, window_name, rate_limit,
-      rate_period)
+      rate_period, rate_by)
   values (v_new.name, v_new.concurrency, v_new.timeout, v_new.max_attempts, v_new.backoff,
       v_new.backoff_cap, v_new.retention,
     v_new.retention_rows, v_new.share_commits, v_new.window_name, v_new.rate_limit,
-    v_new.rate_period)
+    v_new.rate_period, v_new.rate_by)
   on conflict do nothing
   returning id into v_id;
   if not found then
@@ -69,8 +71,8 @@ end
 $$;
 
 -- A null option stays as it is; "no timeout" is 'infinity', "no limit" of concurrency, of
--- retention_rows and of rate_limit is 0, "no window" is ''. The next round of the upkeep finds the
--- queue the partitions that fit another retention.
+-- retention_rows and of rate_limit is 0, "no window" and "no argument" (rate_by) are ''. The next
+-- round of the upkeep finds the queue the partitions that fit another retention.
 create or replace function jobs_internal.alter_queue(
   name text,
   concurrency integer default null,
@@ -84,7 +86,8 @@ create or replace function jobs_internal.alter_queue(
   retention_rows bigint default null,
   window_name text default null,
   rate_limit integer default null,
-  rate_period interval default null
+  rate_period interval default null,
+  rate_by text default null
 )
 returns boolean
 language plpgsql volatile security definer
@@ -114,6 +117,8 @@ begin
   v_new.rate_period := coalesce(alter_queue.rate_period,
     case when v_new.rate_limit is not null
       then coalesce(v_new.rate_period, interval '1 second') end);
+  v_new.rate_by := nullif(coalesce(alter_queue.rate_by,
+    case when v_new.rate_limit is not null then v_new.rate_by end), '');
   v_new := jobs_internal.check_queue(v_new);
   perform jobs_internal.hold_window(v_new.window_name);
   update jobs_internal.queue as q
@@ -122,7 +127,7 @@ begin
     backoff_cap = v_new.backoff_cap, retention = v_new.retention,
       retention_rows = v_new.retention_rows, share_commits = v_new.share_commits,
     window_name = v_new.window_name, rate_limit = v_new.rate_limit,
-    rate_period = v_new.rate_period,
+    rate_period = v_new.rate_period, rate_by = v_new.rate_by,
     accepting = coalesce(alter_queue.accepting, q.accepting)
   where q.id = v_id;
   if v_window is distinct from v_new.window_name then
@@ -131,8 +136,9 @@ begin
   if v_new.rate_limit is not null then
     perform jobs_internal.make_rate(v_id);
   end if;
-  if coalesce(alter_queue.rate_limit::text, alter_queue.rate_period::text) is not null then
-    perform jobs_internal.wake(null);
+  if coalesce(alter_queue.rate_limit::text, alter_queue.rate_period::text, alter_queue.rate_by)
+    is not null then
+    perform jobs_internal.release_rate_by(v_id), jobs_internal.wake(null);
   end if;
   perform jobs_internal.fit_slots(v_id),
     jobs_internal.record_audit('alter_queue', 'queue ' || alter_queue.name, v_before,

@@ -15,6 +15,7 @@ begin
     select l.queue_id, p_count
     from jobs_internal.lane as l
     join jobs_internal.queue as q on q.id = l.queue_id and q.rate_limit is not null
+      and q.rate_by is null
     where l.id = p_lane;
   end if;
 end
@@ -92,7 +93,8 @@ end
 $$;
 
 -- The bucket of a queue that is removed goes. Returns false where it cannot yet. It
--- waits 50 ms for who uses the sequence just now. Writes: rate_bucket, rate_return.
+-- waits 50 ms for who uses the sequence just now. Writes: rate_bucket, rate_return,
+-- rate_value, rate_wait.
 create or replace function jobs_internal.drop_rate(p_queue integer)
 returns boolean
 language plpgsql volatile security definer
@@ -106,6 +108,8 @@ begin
   end if;
   execute format('drop sequence if exists jobs_internal.%I', 'rate_' || p_queue);
   delete from jobs_internal.rate_return as r where r.queue_id = p_queue;
+  delete from jobs_internal.rate_value as v where v.queue_id = p_queue;
+  delete from jobs_internal.rate_wait as w where w.queue_id = p_queue;
   delete from jobs_internal.rate_bucket as b where b.queue_id = p_queue;
   return true;
 exception

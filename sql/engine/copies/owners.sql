@@ -2,7 +2,8 @@
 
 -- Quotas, classes of owners and publications for owners that get other numbers. Where the role has
 -- something of its own already, made since it was missing, that counts. How long
--- calls take is measured again. Writes: quota, history_class, publication, call_stats, task_run.
+-- calls take is measured again. Writes: quota, history_class, publication, call_stats, task_run,
+-- rate_value.
 create or replace function jobs_internal.move_limits(p_copy boolean, p_old oid[], p_via oid[],
     p_new oid[])
 returns void
@@ -12,6 +13,7 @@ as $$
 begin
   delete from jobs_internal.call_stats as d where d.owner = any (p_old || p_new);
   delete from jobs_internal.task_run as d where d.owner = any (p_old || p_new);
+  delete from jobs_internal.rate_value;
   delete from jobs_internal.quota as u using unnest(p_old, p_new) as m(old, new)
   where not p_copy and u.owner = m.old
     and exists (select from jobs_internal.quota as o where o.owner = m.new);

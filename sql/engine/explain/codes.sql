@@ -44,6 +44,8 @@ as $$
       'wait for one of those jobs; see jobs.concurrency_keys'),
   (48, 'window_too_short', 'it is not expected to end before its maintenance window closes',
       'select jobs.open_window(name, duration);  -- as a member of jobs_operator; or wait'),
+  (49, 'rate_by', 'as many jobs with its value of the argument rate_by have started as may',
+      'select jobs.alter_queue(queue, rate_limit => ...);  -- as a member of jobs_operator; or wait'),
   (50, 'retry', 'an attempt failed, and the next one is not due yet',
       'select jobs.run_now(id);  -- once what failed is corrected (last_error); or wait'),
   (51, 'lock_attempt', 'it gave up waiting for a lock, and tries again later',

@@ -202,6 +202,11 @@ begin
     return query select a.n, a.code, a.reason, a.since, null::timestamptz, null::integer[],
         a.jobs, a.remedy
       from jobs_internal.awaited_key(p_job) as a;
+  elsif p_job.due_at > v_now and exists (select from jobs_internal.rate_wait as w
+      where w.job_id = p_job.id and w.at = p_job.due_at) then
+    return query select r.n, r.code, r.reason, null::timestamptz, p_job.due_at,
+        null::integer[], null::bigint[], r.remedy
+      from jobs_internal.awaited_rate(p_job) as r;
   elsif p_job.due_at > v_now and p_job.snoozes > 0 and p_job.error is null then
     return query select 42, 'snoozed',
       format('its function said that it comes back at %s; it has done so %s',

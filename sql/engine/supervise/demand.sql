@@ -108,7 +108,8 @@ begin
     new_lanes := 0;
     for v_lane in
       select l.id, l.pgmq_queue, l.avg_ms, l.scan_start, l.scan_start_at, l.served_at,
-        q.concurrency, q.id as queue_id, q.rate_limit, q.rate_period
+        q.concurrency, q.id as queue_id, q.rate_period,
+        case when q.rate_by is null then q.rate_limit end as rate_limit
       from jobs_internal.lane as l
       join jobs_internal.queue as q on q.id = l.queue_id
       where l.owner = v_owner.oid and l.idle_state <> 'idle' and l.quarantine is null

@@ -21,7 +21,8 @@ begin
   where d.ctid = any (array(select u.ctid from jobs_internal.rate_use as u
         where u.at < now() - interval '1 minute' for update skip locked));
   perform jobs_internal.sweep_schedule_runs(), jobs_internal.sum_reuses(),
-    jobs_internal.sweep_dependencies(), jobs_internal.sweep_batches(), jobs_internal.sweep_keys();
+    jobs_internal.sweep_dependencies(), jobs_internal.sweep_batches(), jobs_internal.sweep_keys(),
+    jobs_internal.sweep_rates();
   -- An idle lane has no message. Should one have got there by a way that leaves no wakeup
   -- request, it does not wait longer than to here.
   update jobs_internal.lane as l set idle_state = 'active', horizon_xid = null
@@ -59,7 +60,7 @@ begin
             'queue_minute_stats', 'daily_cost', 'supervisor', 'progress_message', 'duty_failure',
             'job_deadline', 'fresh_result', 'reuse', 'dependency', 'parent_event',
             'batch', 'batch_count', 'batch_delta',
-            'key_held', 'key_wait', 'key_event',
+            'key_held', 'key_wait', 'key_event', 'rate_value', 'rate_wait', 'rate_return',
             'window_state', 'window_wait', 'task_run'))
       or (n.nspname = 'pgmq' and c.relname like 'q\_pyworker\_%'))
     -- With what is toasted: the claims of sessions are. A table that another session has locked has

@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 37a0b417250ce41e13eb4d1a3b295cd0.
+-- Replaces jobs_internal.claim, md5 dcf2a7ef61c32e993bd70892b2094aa9.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -57,7 +57,8 @@ begin
     and not jobs_internal.is_refused(v_session.owner) then
     for v_lane in
       select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.scan_start, l.scan_start_at, q.concurrency,
-        q.rate_limit, q.rate_period
+        case when q.rate_by is null then q.rate_limit end as rate_limit, q.rate_period,
+        q.rate_by, q.rate_limit as by_limit
       from (
         -- Ordered before the join: of a thousand lanes only the first few are ever looked at.
         select o.* from jobs_internal.lane as o
@@ -148,11 +149,15 @@ begin
             '  select m.msg_id from pgmq.%I as m where m.msg_id > $1 and m.vt <= $2 order by '
             'm.msg_id limit $3 for update skip locked'
             ') as c', 'q_' || v_lane.pgmq_queue)
-          into v_claim.msg_ids using v_after, v_now, v_limit;
+          into v_claim.msg_ids using v_after, v_now,
+            case when v_lane.rate_by is null then v_limit else 200 end;
           if v_lane.rate_limit is not null and v_claim.msg_ids is not null then
             v_claim.msg_ids := v_claim.msg_ids[1 : jobs_internal.take_starts(v_lane.queue_id,
                 v_lane.rate_limit, v_lane.rate_period, v_session.owner,
                 cardinality(v_claim.msg_ids))];
+          elsif v_lane.rate_by is not null and v_claim.msg_ids is not null then
+            v_claim.msg_ids := jobs_internal.pass_rate_by(v_lane, v_session.owner,
+              v_claim.msg_ids, v_limit);
           end if;
           -- in the subtransaction that locked them: two would make a MultiXact for each message
           if v_claim.msg_ids is not null then
@@ -170,7 +175,7 @@ begin
         v_full_scan_at := v_now;
       end loop;
       if v_claim.msg_ids = '{}' then
-        -- another session took the starts just now
+        -- another session took the starts just now, or these have left the lane
         v_claim.msg_ids := null;
         v_claim.waiting := true;
         v_claim.start_at := v_now;
