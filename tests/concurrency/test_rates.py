@@ -207,6 +207,31 @@ def test_demand_is_what_the_rate_can_use(database: Database) -> None:
     assert database.admin(demand) == [(16,)]
 
 
+def test_a_long_wait_for_a_start_is_no_silence(database: Database) -> None:
+    """jobs.health misses no session where none could start anything."""
+    limit(database, 1, "1 hour")
+    fill(database, 2)
+    _work_off(database)
+    database.admin("update jobs_internal.lane set served_at = now() - interval '40 minutes'")
+    lanes = database.admin("select 'q_' || pgmq_queue from jobs_internal.lane")
+    for (lane,) in lanes:
+        database.admin(
+            f"update pgmq.{lane} set vt = vt - interval '1 hour',"
+            " enqueued_at = enqueued_at - interval '1 hour'"
+        )
+    silence = "select owner::text from jobs_internal.unserved_owners('30 seconds')"
+    assert database.admin(silence) == []
+    number = database.admin("select id from jobs_internal.queue where name = 'q'")[0][0]
+    minutes = 70 * 60 * 1000000 * 1024
+    database.admin(
+        f"select setval('jobs_internal.rate_{number}', last_value - {minutes})"
+        f" from jobs_internal.rate_{number}"
+    )
+    assert database.admin(silence) == [("app",)]
+    alter(database, 0)
+    assert database.admin(silence) == [("app",)]
+
+
 def test_what_is_refused(database: Database) -> None:
     """Nothing is changed by it."""
 

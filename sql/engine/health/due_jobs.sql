@@ -15,8 +15,9 @@ end;
 -- Owners whose due jobs nothing has picked up for so long: silence, for whatever reason. Counted
 -- are messages that are visible, in a lane that no session has claimed from, and jobs that are due
 -- and in no lane. What is paused, outside a window, quarantined (a check of its own), or waits
--- because its queue's slots or the sessions that its owner may have are all at work, or whose owner
--- is no runner, is no silence. Returns owner, how many lanes, and since how long.
+-- because its queue has had the starts of its rate, or its queue's slots or the sessions that its
+-- owner may have are all at work, or whose owner is no runner, is no silence. Returns owner, how
+-- many lanes, and since how long.
 create or replace function jobs_internal.unserved_owners(p_for interval)
 returns table (owner name, lanes bigint, idle interval)
 language plpgsql volatile security definer
@@ -34,15 +35,18 @@ begin
   end if;
   lanes := 1;
   for v_lane in
-    select l.pgmq_queue, greatest(l.served_at, w.opened_at) as served_at,
+    select l.pgmq_queue, greatest(l.served_at, w.opened_at, r.free_since) as served_at,
       pg_get_userbyid(l.owner) as owner
     from jobs_internal.lane as l
     join jobs_internal.queue as q on q.id = l.queue_id
     left join jobs_internal.window_state as w on w.name = q.window_name
+    cross join lateral (select case when q.rate_limit is not null and q.rate_by is null
+      then jobs_internal.next_start(q.id, q.rate_limit, q.rate_period, null, false)
+      end) as r(free_since)
     where (l.idle_state <> 'idle'
       or l.id in (select n.lane_id from jobs_internal.wakeup_request as n))
       and l.quarantine is null and not q.paused and q.removed_at is null
-      and greatest(l.served_at, w.opened_at) < v_now - p_for
+      and greatest(l.served_at, w.opened_at, r.free_since) < v_now - p_for
       and (q.window_name is null or w.closes_at > v_now)
       and not jobs_internal.is_no_runner(l.owner)
       and (q.concurrency is null or q.concurrency > (select count(*) from jobs_internal.slot as t
