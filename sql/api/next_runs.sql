@@ -16,7 +16,7 @@ begin
     raise exception using errcode = 'PW026',
       message = format('n is out of range: %s', coalesce(n::text, 'null')),
       detail = 'Expected: from 1 to 1000 runs.',
-      hint = 'Ask for fewer, and go on with after => the last of them. A retry cannot help.';
+      hint = 'Ask for that many, and go on with after => the last of them. A retry cannot help.';
   end if;
   raise notice using message = jobs_internal.schedule_in_words(v_timetable, v_zone),
     detail = case

@@ -50,8 +50,8 @@ begin
     if v_expected.needs is null then
       continue when p_now + p_job.timeout <= v_window.closes_at
         or p_now < v_window.opened_at + (v_window.closes_at - v_window.opened_at) / 4;
-      reason := format('it has never run here, and %s its window %s is open: such a job starts in '
-          'the first quarter of it',
+      reason := format('it has never run here, and %s its window %s stays open: such a job '
+          'starts in the first quarter of it',
           case when p_job.timeout is null then 'has no timeout that would end it while'
             else format('its timeout of %s is longer than', jobs_internal.elapsed(p_job.timeout))
           end, name);
