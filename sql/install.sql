@@ -185,6 +185,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 \ir engine/keys/admit.sql
 \ir engine/keys/round.sql
 \ir engine/keys/limits.sql
+\ir engine/keys/behind.sql
 \ir engine/keys/sweep.sql
 
 -- It is due: a lane for it, its message, and a session that is awake.

@@ -60,3 +60,6 @@ alter type jobs_internal.worker_state add attribute start_at timestamptz;
 comment on column jobs_internal.session.waits_for
   is 'Queue that it found due work in, and no slot, or no start of its rate_limit; null: it waits '
   'for none';
+
+comment on column jobs_internal.key_held.n is 'Place, from 1; below 0: it stands behind the job of '
+  'place 1, and behind those whose number is greater';

@@ -25,7 +25,8 @@ create table jobs_internal.key_held (
 comment on table jobs_internal.key_held is 'Places that are held, by jobs in their lane or running';
 comment on column jobs_internal.key_held.owner is 'Owner';
 comment on column jobs_internal.key_held.key is 'Key';
-comment on column jobs_internal.key_held.n is 'Place, from 1';
+comment on column jobs_internal.key_held.n is 'Place, from 1; below 0: it stands behind the job of '
+  'place 1, and behind those whose number is greater';
 comment on column jobs_internal.key_held.job_id is 'Job that holds it';
 
 create table jobs_internal.key_wait (

@@ -27,7 +27,8 @@ comment on column jobs.concurrency_keys.key is 'Key: the option concurrency_key 
 comment on column jobs.concurrency_keys.owner is 'Owner: each has keys of its own';
 comment on column jobs.concurrency_keys.max
   is 'Jobs at once; 1, unless jobs.set_concurrency says otherwise';
-comment on column jobs.concurrency_keys.held is 'Jobs that are in their lane or run';
+comment on column jobs.concurrency_keys.held is 'Jobs that are in their lane or run; of short ones '
+  'that one session runs one after the other each counts';
 comment on column jobs.concurrency_keys.waiting
   is 'Jobs that are due and wait for a place; null: more than ten thousand';
 comment on column jobs.concurrency_keys.oldest_waiting

@@ -28,7 +28,15 @@ def admit(database: Database) -> int:
 def holders(database: Database, key: str = "k") -> list[int]:
     """List the jobs that hold places of a key."""
     rows = database.admin(
-        "select job_id from jobs_internal.key_held where key = %s order by job_id", [key]
+        "select job_id from jobs_internal.key_held where key = %s and n > 0 order by job_id", [key]
+    )
+    return [row[0] for row in rows]
+
+
+def behind(database: Database, key: str = "k") -> list[int]:
+    """List the jobs that stand behind the holder of a key's only place, in turn."""
+    rows = database.admin(
+        "select job_id from jobs_internal.key_held where key = %s and n < 0 order by n desc", [key]
     )
     return [row[0] for row in rows]
 

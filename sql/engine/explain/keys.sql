@@ -27,7 +27,10 @@ begin atomic
   from jobs_internal.key_wait as w
   cross join lateral (select jobs_internal.max_of_key(w.owner, w.key) as max) as m
   cross join lateral (
-    select array_agg(k.job_id order by k.job_id) as jobs from jobs_internal.key_held as k
+    -- without those that stand behind the first one
+    select coalesce(array_agg(k.job_id order by k.job_id) filter (where k.n > 0),
+      (array_agg(k.job_id order by k.n desc))[1:1]) as jobs
+    from jobs_internal.key_held as k
     where k.owner = w.owner and k.key = w.key) as h
   where w.job_id = p_job.id and p_job.due_at = 'infinity';
 end;

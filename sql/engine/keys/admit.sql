@@ -25,7 +25,9 @@ end
 $$;
 
 -- One pass for the keys of one owner, up to 500 events: places that are free go to those that wait,
--- by priority, then the oldest first, and these enter their lanes. The caller has the turn.
+-- by priority, then the oldest first, and these enter their lanes. Where there is one place, short
+-- jobs that are next go with the first one, twenty in all: they stand behind it (n is below 0), and
+-- one session runs them one after the other. The caller has the turn.
 -- Returns: admitted, how many; more: there is more to do at once.
 -- Locks: job (skip locked). Writes: key_held, key_wait, key_event, job, the lane's pgmq queue.
 create or replace function jobs_internal.admit_once(p_owner oid, out admitted integer,
@@ -45,6 +47,7 @@ declare
   v_taken integer[];
   v_free integer[];
   v_max integer;
+  v_most integer;
   v_jobs bigint[];
   v_admitted bigint[] := '{}';
   v_again text[] := '{}';
@@ -68,19 +71,24 @@ begin
     v_free := case when v_taken = '{}' and v_max = 1 then array[1] else array(
       select g from generate_series(1, v_max) as g where g <> all (v_taken)
       order by g limit v_max - cardinality(v_taken)) end;
+    v_most := case when v_max = 1 and jobs_internal.next_is_quick(p_owner, v_key) then 20
+      else cardinality(v_free) end;
     v_jobs := array(
       select j.id
       from jobs_internal.key_wait as w
       join jobs_internal.job as j on j.id = w.job_id and j.due_at = 'infinity'
       where w.owner = p_owner and w.key = v_key
       order by w.priority, w.job_id
-      limit cardinality(v_free)
+      limit v_most
       for update of j skip locked);
+    if cardinality(v_jobs) > cardinality(v_free) then
+      v_jobs := jobs_internal.those_behind(v_jobs);
+    end if;
     with gone as (
       delete from jobs_internal.key_wait as w where w.job_id = any (v_jobs)
     )
     insert into jobs_internal.key_held (owner, key, n, job_id)
-    select p_owner, v_key, v_free[u.i], u.id
+    select p_owner, v_key, coalesce(v_free[u.i], 1 - u.i), u.id
     from unnest(v_jobs) with ordinality as u(id, i);
     v_admitted := v_admitted || v_jobs;
     if cardinality(v_jobs) < cardinality(v_free) and exists (

@@ -18,8 +18,8 @@ end;
 -- Returns: the items to run now, in order: either jobs that may share a transaction, or one that
 --   may not. A message that carries another token or is locked by another session is not ours any
 --   more and is left out. Items with mode 'gone' are stale messages, to be deleted; jobs whose
---   deadline has passed are cancelled here, and those that a window keeps from starting go back to
---   wait for it: both are among them.
+--   deadline has passed are cancelled here, and those that a window keeps from starting, or that
+--   stand behind others of their key, go back to wait: all these are among them.
 -- Locks: messages (skip locked; held to the commit: that lock is what makes a job run once).
 create or replace function jobs_internal.open_chunk(
   p_lane integer,
@@ -77,7 +77,9 @@ begin
         is_late => case when j.options ? 'deadline' and j.verify is not true
           then jobs_internal.is_late(j.id) end,
         is_shut => case when j.options ? 'window' or q.window_name is not null
-          then jobs_internal.is_shut(j.id) end,
+            then jobs_internal.is_shut(j.id) end
+          or case when j.options ? 'concurrency_key'
+            then jobs_internal.stands_behind(j.id, v_job_ids) end,
         is_top_level => coalesce(t.procedure, s.top_level),
         is_statement => j.call_template_id is null,
         is_current => p.oid is not null,

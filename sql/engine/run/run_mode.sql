@@ -5,7 +5,8 @@
 --   is_queued       no: the message is stale, nothing is left to run              gone
 --   is_cancelled    yes: it is cancelled before it begins                         stop
 --   is_late         yes: its deadline has passed: open_chunk cancels it           late
---   is_shut         yes: a window keeps it from starting: open_chunk puts it back   shut
+--   is_shut         yes: a window keeps it from starting, or it stands behind
+--                   others of its key: open_chunk puts it back                    shut
 --   is_top_level    yes: a procedure, or a statement that allows no transaction   child
 --   is_statement    yes: its effects and its duration are not known               alone
 --   args_bytes      over 8000: those of a whole claim might be more than an

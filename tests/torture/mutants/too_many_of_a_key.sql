@@ -1,6 +1,6 @@
 -- Three jobs of a key run at once.
 
--- Replaces jobs_internal.admit_once, md5 83b7cb55b2b60cb1f03fb2a0374a0578.
+-- Replaces jobs_internal.admit_once, md5 112554370481950801f0d90c451d656e.
 create or replace function jobs_internal.admit_once(p_owner oid, out admitted integer,
     out more boolean)
 returns record
@@ -18,6 +18,7 @@ declare
   v_taken integer[];
   v_free integer[];
   v_max integer;
+  v_most integer;
   v_jobs bigint[];
   v_admitted bigint[] := '{}';
   v_again text[] := '{}';
@@ -41,19 +42,24 @@ begin
     v_free := case when v_taken = '{}' and v_max = 1 then array[1] else array(
       select g from generate_series(1, v_max) as g where g <> all (v_taken)
       order by g limit v_max - cardinality(v_taken)) end;
+    v_most := case when v_max = 1 and jobs_internal.next_is_quick(p_owner, v_key) then 20
+      else cardinality(v_free) end;
     v_jobs := array(
       select j.id
       from jobs_internal.key_wait as w
       join jobs_internal.job as j on j.id = w.job_id and j.due_at = 'infinity'
       where w.owner = p_owner and w.key = v_key
       order by w.priority, w.job_id
-      limit cardinality(v_free)
+      limit v_most
       for update of j skip locked);
+    if cardinality(v_jobs) > cardinality(v_free) then
+      v_jobs := jobs_internal.those_behind(v_jobs);
+    end if;
     with gone as (
       delete from jobs_internal.key_wait as w where w.job_id = any (v_jobs)
     )
     insert into jobs_internal.key_held (owner, key, n, job_id)
-    select p_owner, v_key, v_free[u.i], u.id
+    select p_owner, v_key, coalesce(v_free[u.i], 1 - u.i), u.id
     from unnest(v_jobs) with ordinality as u(id, i);
     v_admitted := v_admitted || v_jobs;
     if cardinality(v_jobs) < cardinality(v_free) and exists (
