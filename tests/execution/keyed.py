@@ -73,7 +73,8 @@ def work_off(database: Database, sessions: int = 1) -> None:
         database.drain(sessions=sessions)
         admit(database)
         return not database.admin(
-            "select from jobs_internal.key_wait union all select from jobs_internal.key_held"
+            "select job_id from jobs_internal.key_wait"
+            " union all select job_id from jobs_internal.key_held"
         )
 
     wait_until(over)

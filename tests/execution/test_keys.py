@@ -36,6 +36,7 @@ def test_one_at_a_time_with_eight_sessions(database: Database) -> None:
 def test_as_many_as_allowed(database: Database) -> None:
     """Three of five run, and the others one by one as those end; other keys run beside them."""
     make_lane(database)
+    database.admin("update jobs_internal.lane set avg_ms = 1000")  # one at a time
     database.run("select jobs.set_concurrency('k', 3)")
     jobs = put_many(database, "app.gate", [{"n": n} for n in range(5)], options=KEY)
     with gate_shut(database):
