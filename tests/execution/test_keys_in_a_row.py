@@ -14,7 +14,7 @@ KEY = Jsonb({"concurrency_key": "k"})
 @pytest.fixture
 def known(database: Database) -> Database:
     """Give a database in which app.note is known to be short."""
-    for priority in ("high", "normal"):
+    for priority in ("normal", "low"):
         make_lane(database, priority=priority)
     put(database, "app.note", {"n": 0})
     database.drain()
@@ -50,20 +50,18 @@ def test_twenty_enter_their_lane(known: Database) -> None:
 
 @pytest.mark.parametrize(
     ("task", "args", "priority"),
-    [("app.crowd", {}, "normal"), ("app.note", {"n": 1}, "high")],
+    [("app.crowd", {}, "normal"), ("app.note", {"n": 1}, "low")],
     ids=["a function that is not known to be short", "another lane"],
 )
 def test_what_is_no_short_job_of_the_lane_ends_the_row(
     known: Database, task: str, args: dict[str, int], priority: str
 ) -> None:
     """It keeps its turn: no other passes it."""
-    first = keyed(known, args={"n": 0}, priority=priority if priority == "high" else "normal")
-    admit(known)
+    first = keyed(known, args={"n": 0})
     other = put(known, task, args, options=KEY, priority=priority)
-    later = keyed(known, args={"n": 2})
-    known.run("select jobs.cancel(%s)", [first])
+    later = keyed(known, args={"n": 2}, priority=priority)
     admit(known)
-    assert (holders(known), behind(known), waiters(known)) == ([other], [], [later])
+    assert (holders(known), behind(known), waiters(known)) == ([first], [], [other, later])
     work_off(known)
 
 
@@ -114,6 +112,31 @@ def test_the_next_begins_once_the_first_has_ended(known: Database) -> None:
     (item,) = two.open()
     assert ",chunk," in item
     two.rollback()
+    one.die()
+    two.die()
+    work_off(known)
+
+
+def test_the_last_does_not_begin_beside_the_one_before_it(known: Database) -> None:
+    """The first has ended, and another session is at the second."""
+    jobs = notes(known, 3)
+    admit(known)
+    one, two = Worker(database=known), Worker(database=known)
+    one.claim(1)
+    one.begin()
+    one.open()
+    assert one.finish_chunk(jobs[:1])
+    one.commit()
+    one.claim(1)
+    two.claim(1)
+    one.begin()
+    (item,) = one.open()
+    assert ",chunk," in item
+    two.begin()
+    (item,) = two.open()
+    assert ",gone," in item
+    two.rollback()
+    one.rollback()
     one.die()
     two.die()
     work_off(known)
