@@ -208,6 +208,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 \ir engine/claim/rate_returns.sql
 \ir engine/claim/rates_by_value.sql
 \ir engine/claim/scan_position.sql
+\ir engine/claim/turns.sql
 \ir engine/claim/claim.sql
 
 -- It runs the job: in a chunk, alone, or in a child session.

@@ -1,6 +1,6 @@
 """Decisions, as pure functions: facts in, verdict out. No clock, no database, no log."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from pyworker.database.records import Demand, Outcome, Tick
@@ -32,21 +32,35 @@ class Pace:
 
 
 def sessions_to_launch(
-    demands: Iterable[Demand],
+    demands: Collection[Demand],
     *,
     pending: Callable[[str], int],
     served: Collection[str],
     blocked: Collection[str],
+    scarce: bool = False,
 ) -> dict[str, int]:
     """How many sessions to launch per owner: what is wanted, less what lives and what was launched
     but not seen yet.
+
+    `scarce`: the server had no worker slot left when it was asked last. What becomes free then is
+    for those of several owners that have the fewest sessions, one each: so they take turns, and a
+    flood of one keeps no other from its first session.
     """
-    missing = {
-        demand.owner: demand.session_demand - demand.active_sessions - pending(demand.owner)
+    there = {
+        demand.owner: demand.active_sessions + pending(demand.owner)
         for demand in demands
-        if demand.owner in served and demand.owner not in blocked
+        if demand.owner in served
+        and demand.owner not in blocked
+        and demand.session_demand > demand.active_sessions + pending(demand.owner)
     }
-    return {owner: count for owner, count in missing.items() if count > 0}
+    if scarce and len(there) > 1:
+        fewest = min(there.values())
+        return {owner: 1 for owner, count in there.items() if count == fewest}
+    return {
+        demand.owner: demand.session_demand - there[demand.owner]
+        for demand in demands
+        if demand.owner in there
+    }
 
 
 def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float, looks: int) -> Pace:

@@ -52,6 +52,10 @@ class Backoff:
         """Tell whether the pause still lasts."""
         return self._until.get(key, (0.0, 0.0))[0] > now
 
+    def failing(self, key: str) -> bool:
+        """Tell whether the last try failed, be its pause over or not."""
+        return key in self._until
+
     def keep_only(self, keys: Iterable[str]) -> None:
         """Forget the others."""
         kept = set(keys)

@@ -49,8 +49,8 @@ task: name, qualified or not, or with its arguments as \df prints them. args: {"
 'value}. run_at: not before. timeout: longest time of an attempt.
 max_attempts: tries in all. unique_key: at most one unfinished job per owner, queue and key; then '
 'the existing id is returned, with a NOTICE.
-priority: high, normal, low. settings: GUCs for this job alone. note: what a person wants beside '
-'it (64 kB).
+priority: high, normal, low, which share the time as 4 : 2 : 1. settings: GUCs for this job alone. '
+'note: what a person wants beside it (64 kB).
 options: {"title": ..., "notify": ..., "repeatable": ...}; jobs.options lists them all.
 Errors: PW001 to PW020 and PW029 (see jobs.errors), each with DETAIL and HINT.';
 

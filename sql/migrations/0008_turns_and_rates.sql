@@ -63,3 +63,17 @@ comment on column jobs_internal.session.waits_for
 
 comment on column jobs_internal.key_held.n is 'Place, from 1; below 0: it stands behind the job of '
   'place 1, and behind those whose number is greater';
+
+-- Turns of priorities.
+alter table jobs_internal.lane add column turn_start double precision,
+  add column turn_end double precision;
+comment on column jobs_internal.lane.turn_start
+  is 'How far the virtual clock of its owner had come at the last turn that this row counts, ms; '
+  'null: another lane of its priority counts, or there was none';
+comment on column jobs_internal.lane.turn_end
+  is 'Where on that clock the time ends that its priority has leased, ms; '
+  'null: it starts ahead of the others';
+alter table jobs_internal.session add column owed double precision[];
+comment on column jobs_internal.session.owed
+  is 'Virtual ms of high, normal and low jobs that it has leased and not yet charged to the turn '
+  'of that priority; null: none';

@@ -15,6 +15,8 @@ create table jobs_internal.lane (
   horizon_xid xid8,
   quarantine jsonb,
   refused boolean not null default false,
+  turn_start double precision,
+  turn_end double precision,
   unique (queue_id, owner, priority)
 ) with (fillfactor = 50);
 comment on table jobs_internal.lane
@@ -42,6 +44,12 @@ comment on column jobs_internal.lane.quarantine
   is 'Why nothing of it is started: the job and session that cannot be stopped; null: in use';
 comment on column jobs_internal.lane.refused
   is 'Its owner''s jobs were refused when a supervisor looked last: an enqueue looks itself';
+comment on column jobs_internal.lane.turn_start
+  is 'How far the virtual clock of its owner had come at the last turn that this row counts, ms; '
+  'null: another lane of its priority counts, or there was none';
+comment on column jobs_internal.lane.turn_end
+  is 'Where on that clock the time ends that its priority has leased, ms; '
+  'null: it starts ahead of the others';
 
 create table jobs_internal.wakeup_request (
   lane_id integer not null,

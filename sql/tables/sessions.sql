@@ -22,7 +22,8 @@ create table jobs_internal.session (
   waits_for integer,
   waits_since timestamptz,
   asked_at timestamptz,
-  schema_version integer
+  schema_version integer,
+  owed double precision[]
 ) with (fillfactor = 50);
 create unique index session_pid_idx on jobs_internal.session (pid, backend_start);
 comment on table jobs_internal.session
@@ -61,6 +62,9 @@ comment on column jobs_internal.session.crash_attribution
   'null: it died, if at all, by itself';
 comment on column jobs_internal.session.schema_version
   is 'Version of the schema that its loop was written for; null: of one before 1';
+comment on column jobs_internal.session.owed
+  is 'Virtual ms of high, normal and low jobs that it has leased and not yet charged to the turn '
+  'of that priority; null: none';
 
 create table jobs_internal.progress_message (
   job_id bigint primary key,

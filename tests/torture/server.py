@@ -56,6 +56,7 @@ _TUNING = {
 _LOGINS = {
     "app": ("jobs_producer", "jobs_runner"),
     "other": ("jobs_producer", "jobs_runner"),
+    "apart": ("jobs_producer", "jobs_runner"),  # has no jobs but those of a scenario
     "reader": ("jobs_reader",),
     "operator": ("jobs_operator",),
     "supervisor": ("jobs_supervisor",),

@@ -4,7 +4,7 @@
 -- short jobs.
 
 create schema stage;
-grant usage, create on schema stage to app, other;
+grant usage, create on schema stage to app, other, apart;
 
 create table stage.ledger (
   tag text not null,
@@ -19,7 +19,7 @@ create table stage.ledger (
 create table stage.foreground (id bigint generated always as identity primary key, at timestamptz default clock_timestamp());
 create table stage.orders (tag text primary key);
 create sequence stage.stumbles;
-grant insert, select on stage.ledger to app, other;
+grant insert, select on stage.ledger to app, other, apart;
 grant insert, select on stage.orders to app, other;
 grant insert, select on stage.foreground to app;
 grant usage on sequence stage.stumbles to app, other;

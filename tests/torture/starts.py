@@ -29,8 +29,8 @@ def not_before_its_time(history: History) -> Iterator[tuple[str, object]]:
 
 
 def high_before_low(history: History) -> Iterator[tuple[str, object]]:
-    """I14: the queue "ordered" is held until all its jobs are there; then one at a time runs,
-    high ones first.
+    """I14: the queue "ordered" is held until all its jobs are there, of an owner that has no
+    others; then one at a time runs, and the few high ones come first.
     """
     starts: dict[str, list[datetime]] = {"high": [], "low": []}
     for job in history.jobs.values():

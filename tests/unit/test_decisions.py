@@ -36,6 +36,34 @@ def test_what_is_missing_is_launched(
     assert plan.get("app", 0) == expected
 
 
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ({"flood": (16, 7), "late": (1, 0)}, {"late": 1}),
+        ({"flood": (16, 7), "late": (8, 0), "too": (3, 0)}, {"late": 1, "too": 1}),
+        ({"flood": (16, 4), "late": (8, 3)}, {"late": 1}),
+        ({"flood": (16, 4), "late": (8, 4)}, {"flood": 1, "late": 1}),
+        ({"flood": (16, 4), "late": (4, 4)}, {"flood": 12}),
+        ({"flood": (16, 16)}, {}),
+    ],
+)
+def test_where_worker_slots_are_scarce_owners_take_turns(
+    there: dict[str, tuple[int, int]], expected: dict[str, int]
+) -> None:
+    """What becomes free is for those that have the fewest sessions."""
+    plan = sessions_to_launch(
+        [
+            demand(owner, session_demand=wanted, active_sessions=active)
+            for owner, (wanted, active) in there.items()
+        ],
+        pending=lambda _owner: 0,
+        served=set(there),
+        blocked=(),
+        scarce=True,
+    )
+    assert plan == expected
+
+
 def test_owners_that_are_not_served_or_blocked_get_none() -> None:
     plan = sessions_to_launch(
         [demand("a"), demand("b"), demand("c")],

@@ -42,6 +42,7 @@ def launch(
         pending=state.launches.pending.count,
         served=state.owners.served,
         blocked=blocked | set(launcher.busy()),
+        scarce=state.launches.slots_backoff.failing(SLOTS),
     )
     asked = 0
     for owner, count in plan.items():

@@ -1,9 +1,9 @@
 -- Claims: leasing messages of a lane to a worker session.
 
 -- Lease work to the calling session: up to a second's worth of messages of one lane of its owner,
--- high priority first, among equals the lane that waited longest. The caller commits before it
--- works. Also keeps what the session measured since its last claim, and gives back what is left of
--- that claim when asked (p_release). p_limit: no more messages than this.
+-- of the priority whose turn it is (turns.sql) that which waited longest. The caller commits before
+-- it works. Also keeps what the session measured since its last claim, and gives back what is left
+-- of that claim when asked (p_release). p_limit: no more messages than this.
 -- Returns: the claim; lane_id null when there is nothing (waiting says whether something is due
 --   that no slot, or no start, is free for).
 -- Locks: session, messages (skip locked), slot (skip locked), lane (skip locked), rate_bucket
@@ -34,6 +34,9 @@ declare
   v_waits_for integer;
   v_followed boolean := false;
   v_start_at timestamptz;
+  v_turns record;
+  v_starts double precision[];  -- of the turns; null: nothing is shared
+  v_owed double precision[];
 begin
   if v_session.schema_version is distinct from jobs_internal.schema_version() then
     perform jobs_internal.assert_version(v_session.schema_version);
@@ -64,21 +67,33 @@ begin
   -- no administrator has admitted.
   if not (select s.paused from jobs_internal.switch as s)
     and not jobs_internal.is_refused(v_session.owner) then
+    if v_session.owed is not null then
+      v_turns := jobs_internal.turns(v_session);
+      v_starts := v_turns.starts;
+    end if;
     for v_lane in
-      select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.scan_start, l.scan_start_at, q.concurrency,
-        case when q.rate_by is null then q.rate_limit end as rate_limit, q.rate_period,
-        q.rate_by, q.rate_limit as by_limit
+      select l.id, l.queue_id, l.pgmq_queue, l.avg_ms, l.scan_start, l.scan_start_at, l.priority,
+        q.concurrency, case when q.rate_by is null then q.rate_limit end as rate_limit,
+        q.rate_period, q.rate_by, q.rate_limit as by_limit
       from (
         -- Ordered before the join: of a thousand lanes only the first few are ever looked at.
-        select o.* from jobs_internal.lane as o
+        -- Without turns a lane that may have to share comes first: that is seen by it.
+        select o.*, coalesce(v_starts[o.priority + 1], -abs(o.priority - 1)) as turn
+        from jobs_internal.lane as o
         where o.owner = v_session.owner and o.idle_state <> 'idle' and o.quarantine is null
-        order by o.priority, o.served_at, o.id
+        order by turn, o.priority, o.served_at, o.id
       ) as l
       join jobs_internal.queue as q on q.id = l.queue_id
       where not q.paused and q.removed_at is null
         and (q.window_name is null or jobs_internal.window_is_open(q.window_name))
-      order by l.priority, l.served_at, l.id
+      order by l.turn, l.priority, l.served_at, l.id
     loop
+      if v_lane.priority <> 1 and v_session.owed is null and v_scan_start is null  -- the first
+        and jobs_internal.shares_turns(v_session.owner)
+      then
+        update jobs_internal.session set owed = '{0,0,0}' where id = p_session;
+        return jobs_internal.claim(p_session, p_jobs, p_run_stats, false, p_limit);
+      end if;
       v_scan_start := v_lane.scan_start;
       if v_scan_start > 0
         and v_lane.scan_start_at not between v_now - interval '1 second' and v_now then
@@ -195,9 +210,16 @@ begin
         v_claim.lane_id := v_lane.id;
         -- after jobs that others waited for, or with a key, more may come at once
         v_claim.full_up := v_followed or cardinality(v_claim.msg_ids) >= v_limit;
-        update jobs_internal.lane set served_at = v_now
-        where id = (select l.id from jobs_internal.lane as l
-            where l.id = v_lane.id for no key update skip locked);
+        if v_session.owed is null then
+          update jobs_internal.lane set served_at = v_now
+          where id = (select l.id from jobs_internal.lane as l
+              where l.id = v_lane.id for no key update skip locked);
+        else
+          v_session.owed := jobs_internal.charge_turn(v_lane.id, v_lane.priority,
+              cardinality(v_claim.msg_ids) * coalesce(v_lane.avg_ms, 1),
+              coalesce(v_turns.keepers[v_lane.priority + 1], v_lane.id), v_turns.clock,
+              v_session.owed, v_now);
+        end if;
         exit;
       end if;
     end loop;
@@ -209,12 +231,17 @@ begin
     return jobs_internal.claim(p_session, p_jobs, p_run_stats, false, p_limit);
   end if;
   if v_claim.lane_id is null then
+    v_owed := v_session.owed;
+    if v_starts is not null and v_claim.lease is null and not v_claim.waiting then
+      v_owed := jobs_internal.reset_turns(v_session.owner, v_turns.clock, v_starts);
+    end if;
     v_claim.lease := null;
     v_claim.surplus := exists (select from jobs_internal.session as s
       where s.owner = v_session.owner and s.id < p_session and s.msg_ids is null
         and s.job_id is null and jobs_internal.alive(s.pid, s.backend_start));
     perform jobs_internal.free_slots(p_session);
     if v_session.msg_ids is not null or v_session.jobs <> p_jobs
+      or v_session.owed is distinct from v_owed
       or v_session.waits_for is distinct from v_waits_for
       or p_run_stats is not null and v_session.new_template_ids is not null
       or v_waits_for is not null and v_session.asked_at not between v_now
@@ -222,7 +249,7 @@ begin
     then
       update jobs_internal.session
       set msg_ids = null, lane_id = null, lease = null, jobs = p_jobs, waits_for = v_waits_for,
-        asked_at = v_now,
+        asked_at = v_now, owed = v_owed,
         new_template_ids = case when p_run_stats is null then new_template_ids end,
         waits_since = case when v_session.waits_for = v_waits_for then v_session.waits_since
           when v_waits_for is not null then v_now end
@@ -233,7 +260,7 @@ begin
     update jobs_internal.session
     set lane_id = v_claim.lane_id, msg_ids = v_claim.msg_ids, lease = v_claim.lease, jobs = p_jobs,
       full_scan_at = v_full_scan_at,
-      waits_for = null, waits_since = null,
+      waits_for = null, waits_since = null, owed = v_session.owed,
       new_template_ids = case when p_run_stats is null then new_template_ids end,
       last_msg_id = v_claim.msg_ids[cardinality(v_claim.msg_ids)]
     where id = p_session;

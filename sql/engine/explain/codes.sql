@@ -111,8 +111,8 @@ as $$
       'select jobs.cancel(id);  -- or its owner makes the function again, before its turn'),
   (150, 'suspect', 'it ran when the server crashed: it runs by itself, one such job at a time',
       'wait; see jobs.health, crashes'),
-  (160, 'turn', 'nothing hinders it: it is its turn soon, or after the jobs before it in its lane',
-      null)
+  (160, 'turn', 'nothing hinders it: it is its turn soon, or after the jobs before it in its lane; '
+    'lanes of high, normal and low that wait share the time as 4 : 2 : 1', null)
 $$;
 
 -- The call that allows an owner one worker session more, with the limits that it has beside: what

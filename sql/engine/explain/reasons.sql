@@ -134,7 +134,10 @@ begin
     when v_before = 0 then 'it is the next of its lane'
     when v_before > 100000 then 'its turn comes after more than 100000 jobs of its lane'
     else format('its turn comes after %s of its lane', jobs_internal.counted(v_before, 'job')) end;
-  if v_before > 0 and v_sessions > 0 and v_ms is not null then
+  if jobs_internal.shares_turns(p_job.owner) then
+    reason := reason || format(', which has %s of 4 + 2 + 1 parts of the time of its owner''s '
+      'sessions while other priorities wait beside it', 4 >> p_job.priority);
+  elsif v_before > 0 and v_sessions > 0 and v_ms is not null then
     v_ms := least(v_before * v_ms / v_sessions, 1e13);
     until := clock_timestamp() + make_interval(secs => v_ms / 1000);
     reason := reason || format(', in about %s s', ceil(v_ms / 1000));

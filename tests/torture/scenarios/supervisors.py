@@ -42,10 +42,14 @@ class Calm(Scenario):
         return [Fault(round(rng.uniform(1.0, max(seconds - 4.0, 1.0)), 3), "held_queue")]
 
     def inject(self, world: World, fault: Fault) -> None:
-        """Enqueue the low ones first."""
+        """Enqueue the low ones first, of an owner whose priorities nothing else has used up."""
         world.rows("select jobs.create_queue('ordered', concurrency => 1)")
         world.rows("select jobs.pause('ordered')")
-        waiting = [job for kind in ("low", "high", "low", "high") for job in world.enqueue(kind)]
+        waiting = [
+            job
+            for kind in ("low", "high", "low", "high")
+            for job in world.enqueue(kind, owner="apart")
+        ]
         there = (
             "select 1 from jobs_internal.job where id = any (%s) having count(*) = %s"
             " and bool_and(state = 'queued')"
