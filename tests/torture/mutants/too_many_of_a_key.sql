@@ -1,4 +1,4 @@
--- Three jobs of a key run at once.
+-- Thirty jobs of a key run at once.
 
 -- Replaces jobs_internal.admit_once, md5 112554370481950801f0d90c451d656e.
 create or replace function jobs_internal.admit_once(p_owner oid, out admitted integer,
@@ -32,7 +32,7 @@ begin
     return;
   end if;
   foreach v_key in array v_keys loop
-    select coalesce(l.max, 3), array(
+    select coalesce(l.max, 30), array(
       select h.n from jobs_internal.key_held as h where h.owner = p_owner and h.key = v_key)
     into v_max, v_taken
     from (select) as one
