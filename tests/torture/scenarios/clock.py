@@ -35,6 +35,10 @@ class ClockStep(Scenario):
             "procedure",
             "call",
             "call_checked",
+            "chain",
+            "followed",
+            "batch",
+            "keyed",
         }
         | {"dies"}
     )
