@@ -82,7 +82,8 @@ $$;
 -- clock, and would go on for as long as the step was. They are known by a transaction that began in
 -- the future. Only those are signalled that run no job (and say so, where the claim that they have
 -- worked off is still on their row), or watch a child, noted or about to be: a job may sleep as
--- it likes. A launch that is hit finds its child or begins again, uncharged. With its row locked a
+-- it likes. A launch that is hit finds its child or begins again, uncharged. Whose child has ended
+-- and who does not sleep looks at what it left, and would lose the job's end. With its row locked a
 -- session cannot start a job before the signal is there. Returns how many.
 -- Locks: session (skip locked).
 create or replace function jobs_internal.wake_after_clock_step()
@@ -109,7 +110,9 @@ begin
     where s.id = v_id and a.xact_start > clock_timestamp() + interval '1 second'
       and (s.job_id is null and (s.msg_ids is null or a.application_name = 'pw nap')
         or exists (select from jobs_internal.job as j where j.id = s.job_id
-          and (j.child_pid is not null or jobs_internal.is_watched(j.id))));
+          and case when j.child_pid is null then jobs_internal.is_watched(j.id)
+            else a.wait_event = 'PgSleep' or jobs_internal.alive(j.child_pid, j.child_start)
+            end));
     if found then
       v_count := v_count + jobs_internal.signal(v_pid, false, 'session ' || v_id, null)::integer;
     end if;
