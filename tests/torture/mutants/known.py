@@ -291,7 +291,7 @@ MUTANTS: dict[str, Mutant] = {
         ),
         Mutant(
             name="too_many_of_a_key",
-            summary="three jobs of a key run at once",
+            summary="thirty jobs of a key run at once",
             scenario="calm",
             caught_by=frozenset({"I16"}),
         ),
