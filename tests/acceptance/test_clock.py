@@ -112,3 +112,36 @@ begin
 end $$;
 grant execute on function jobs_internal.note_child(bigint, bigint, integer, integer) to jobs_runner;
 """
+
+
+def test_one_whose_child_has_ended_is_not_woken(database: Database, clock: Clock) -> None:
+    """It looks at what the child left: a signal would end it, and lose how the job ended."""
+    database.admin("alter function jobs_internal.leftovers(bigint) rename to leftovers_now")
+    database.admin(_LOOKS_LATER)
+    make_lane(database)
+    with database.server.connect("postgres", database.name) as holder:
+        holder.execute("select pg_advisory_lock(3)")
+        job = put_sql(database, "create index concurrently on app.ledger (n)", max_attempts=1)
+        database.run("select jobs.start()")
+        wait_until(
+            lambda: database.admin("select 1 from pg_locks where objid = 3 and not granted"), 25
+        )
+        clock.set(-HOUR)
+        assert database.admin("select jobs_internal.wake_after_clock_step()") == [(0,)]
+    assert wait_for(database, job, timeout=25)["state"] == "succeeded"
+    assert attempts(database, job) == [(1, "succeeded")]
+
+
+#: Does not see what a child has left while somebody holds the lock.
+_LOOKS_LATER = """
+create function jobs_internal.leftovers(p_job bigint)
+  returns table (index oid, name text, droppable boolean)
+language plpgsql security definer as $$
+begin
+  if exists (select from jobs_internal.job where id = p_job and child_pid is not null) then
+    perform pg_catalog.pg_advisory_xact_lock(3);
+  end if;
+  return query select * from jobs_internal.leftovers_now(p_job);
+end $$;
+grant execute on function jobs_internal.leftovers(bigint) to jobs_runner;
+"""
