@@ -145,6 +145,22 @@ def test_what_was_away_for_long_claims_no_arrears(database: Database) -> None:
     assert shares(order(database)[:90])[LOW] == pytest.approx(1 / 3, abs=0.06)
 
 
+def test_two_that_choose_by_the_same_figures_take_nothing_from_the_third(
+    database: Database,
+) -> None:
+    """Both see that the turn of high begins where low waits, and take it one after the other."""
+    prepare(database, 0.02)
+    database.admin("update jobs_internal.lane set turn_start = 90, turn_end = 100")
+    for _ in range(2):
+        database.admin(
+            "select jobs_internal.charge_turn(l.id, 0::smallint, 20, l.id, 90, 100, '{0,0,0}',"
+            " now())"
+            " from jobs_internal.lane as l where l.priority = 0"
+        )
+    ends = "select turn_start, turn_end from jobs_internal.lane order by priority"
+    assert database.admin(ends) == [(100, 110), (90, 100), (90, 100)]
+
+
 def test_one_slot_is_shared(database: Database) -> None:
     """Sessions that wait for the only slot of a queue change nothing."""
     database.admin("select jobs.create_queue('narrow', 1)")

@@ -218,6 +218,7 @@ begin
           v_session.owed := jobs_internal.charge_turn(v_lane.id, v_lane.priority,
               cardinality(v_claim.msg_ids) * coalesce(v_lane.avg_ms, 1),
               coalesce(v_turns.keepers[v_lane.priority + 1], v_lane.id), v_turns.clock,
+              v_starts[v_lane.priority + 1] - v_session.owed[v_lane.priority + 1],
               v_session.owed, v_now);
         end if;
         exit;

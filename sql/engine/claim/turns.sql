@@ -44,11 +44,14 @@ end
 $$;
 
 -- Charge a turn to its priority: p_ms are leased from a lane at p_at. p_keeper: the lane whose row
--- counts for it. No session waits for that row: while another one holds it, this one owes. Returns
--- what the session owes now, in virtual ms by priority. Locks: lane (skip locked).
+-- counts for it; p_start: where the turn begins, as the session that chose it saw it. The clock
+-- comes to that and no further: sessions that chose by the same figures would put it ahead of a
+-- priority that waits, which would lose what lies between. No session waits for that row: while
+-- another one holds it, this one owes. Returns what the session owes now, in virtual ms by
+-- priority. Locks: lane (skip locked).
 create or replace function jobs_internal.charge_turn(p_lane integer, p_priority smallint,
-    p_ms double precision, p_keeper integer, p_clock double precision, p_owed double precision[],
-    p_at timestamptz)
+    p_ms double precision, p_keeper integer, p_clock double precision, p_start double precision,
+    p_owed double precision[], p_at timestamptz)
 returns double precision[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -57,7 +60,7 @@ declare
   v_cost double precision := p_ms / (4 >> p_priority) + p_owed[p_priority + 1];
 begin
   update jobs_internal.lane as l
-  set turn_start = greatest(p_clock, l.turn_start, l.turn_end),
+  set turn_start = greatest(p_clock, l.turn_start, p_start),
     turn_end = greatest(l.turn_end, p_clock - 500 * (2 - p_priority)) + v_cost,
     served_at = case when l.id = p_lane then p_at else l.served_at end
   where l.id = (select o.id from jobs_internal.lane as o

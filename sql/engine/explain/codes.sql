@@ -45,7 +45,8 @@ as $$
   (48, 'window_too_short', 'it is not expected to end before its maintenance window closes',
       'select jobs.open_window(name, duration);  -- as a member of jobs_operator; or wait'),
   (49, 'rate_by', 'as many jobs with its value of the argument rate_by have started as may',
-      'select jobs.alter_queue(queue, rate_limit => ...);  -- as a member of jobs_operator; or wait'),
+      'select jobs.alter_queue(queue, rate_limit => ...);  -- as a member of jobs_operator; or '
+      'wait'),
   (50, 'retry', 'an attempt failed, and the next one is not due yet',
       'select jobs.run_now(id);  -- once what failed is corrected (last_error); or wait'),
   (51, 'lock_attempt', 'it gave up waiting for a lock, and tries again later',
@@ -78,7 +79,8 @@ as $$
     'select jobs.configure(''sessions_per_owner'', ...);  -- as a member of jobs_operator; or '
     'wait for one of those jobs'),
   (92, 'rate', 'as many jobs of its queue have started as its rate_limit allows',
-      'select jobs.alter_queue(queue, rate_limit => ...);  -- as a member of jobs_operator; or wait'),
+      'select jobs.alter_queue(queue, rate_limit => ...);  -- as a member of jobs_operator; or '
+      'wait'),
   (100, 'owner_gone', 'its owner does not exist any more',
       'select jobs.cancel(id);  -- as a member of jobs_operator; or, where a restore did not bring '
       'the role, create it and select jobs.reconcile()'),

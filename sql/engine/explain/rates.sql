@@ -16,7 +16,8 @@ as $$
   from jobs_internal.queue as q
   cross join lateral (select jobs_internal.next_start(q.id, q.rate_limit, q.rate_period, null,
       false) as next_at offset 0) as r
-  where q.rate_limit is not null and q.rate_by is null and q.removed_at is null and r.next_at > clock_timestamp()
+  where q.rate_limit is not null and q.rate_by is null and q.removed_at is null
+    and r.next_at > clock_timestamp()
 $$;
 
 -- Why a job waits that has left its lane until its value has a start.

@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 cf735631686eea81ef3e134e5bbfa1b5.
+-- Replaces jobs_internal.claim, md5 352886d32880a2a5a62f62995bcf66cd.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -209,6 +209,7 @@ begin
           v_session.owed := jobs_internal.charge_turn(v_lane.id, v_lane.priority,
               cardinality(v_claim.msg_ids) * coalesce(v_lane.avg_ms, 1),
               coalesce(v_turns.keepers[v_lane.priority + 1], v_lane.id), v_turns.clock,
+              v_starts[v_lane.priority + 1] - v_session.owed[v_lane.priority + 1],
               v_session.owed, v_now);
         end if;
         exit;
