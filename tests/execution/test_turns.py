@@ -68,7 +68,13 @@ def shares(done: list[int]) -> list[float]:
 
 @pytest.mark.parametrize(
     ("sessions", "seconds", "count", "jobs"),
-    [(1, 0.001, 80, 4), (1, 0.02, 20, 1), (3, 0.001, 100, 1), (8, 0.001, 150, 1), (8, 0.02, 40, 1)],
+    [
+        (1, 0.001, 80, 4),
+        (1, 0.02, 20, 1),
+        (3, 0.001, 100, 1),
+        (8, 0.001, 150, 1),
+        (8, 0.02, 100, 1),
+    ],
 )
 def test_shares(database: Database, sessions: int, seconds: float, count: int, jobs: int) -> None:
     """4 : 2 : 1, while all of them have some."""
