@@ -10,6 +10,10 @@ create table jobs_internal.dependency (
 );
 -- With the parent too: where statistics are old, a pair is found by either index.
 create index dependency_child_idx on jobs_internal.dependency (child, parent);
+-- A job with thousands of children, or parents, does not make the others likely to have as many:
+-- by what a sample says, all rows of a parent would be looked for by their child.
+alter table jobs_internal.dependency
+  alter column parent set (n_distinct = -0.5), alter column child set (n_distinct = -0.5);
 comment on table jobs_internal.dependency is 'Jobs that wait for the end of others';
 comment on column jobs_internal.dependency.parent is 'Job whose end is waited for';
 comment on column jobs_internal.dependency.child is 'Job that waits';

@@ -79,3 +79,28 @@ def test_each_end(
             end, f"which it waited for, {'was cancelled' if end == 'cancelled' else 'has failed'}"
         )
         assert error(database, child) == ("PW105", f"job {parent}, {says}")
+
+
+def test_a_cancel_costs_each_child_the_same(database: Database) -> None:
+    """However many wait for one job, and whatever ANALYZE made of that."""
+
+    def pages(children: int) -> float:
+        parent = put(database, "app.note", {"n": 1})
+        database.run(
+            "select jobs.enqueue_many('app.note', array_fill('{\"n\": 1}'::jsonb, array[%s]),"
+            " options => %s)",
+            [children, Jsonb({"after": [parent]})],
+        )
+        database.admin("analyze jobs_internal.dependency, jobs_internal.job")
+        database.run("select jobs.cancel(%s)", [parent])
+        read = 0
+        while database.admin("select 1 from jobs_internal.job limit 1"):
+            (found,) = database.value(
+                "explain (analyze, buffers, timing off, format json) select jobs_internal.follow()",
+                role="postgres",
+            )
+            read += found["Plan"]["Shared Hit Blocks"]
+        return read / children
+
+    many = pages(6000)  # first: its plans are made for them
+    assert many < 1.3 * pages(600)

@@ -123,7 +123,7 @@ begin
 end
 $$;
 
--- One pass for the children of one owner: up to 500 events, up to 500 dependencies.
+-- One pass for the children of one owner: up to 500 events, up to 2,000 dependencies.
 -- Returns: how many dependencies were changed; released: how many jobs have become due; more: there
 --   is more to do at once.
 -- Locks: job, finished (skip locked). Writes: dependency, parent_event, job; see cancel_children
@@ -140,7 +140,9 @@ set enable_material = off
 set enable_mergejoin = off
 as $$
 declare
-  v_limit constant integer := 500;
+  v_max_events constant integer := 500;
+  -- Of one parent those that were changed before are read again: the more at a time, the less.
+  v_limit constant integer := 2000;
   v_events bigint[];
   v_parents bigint[];
   v_states text[];
@@ -157,7 +159,7 @@ begin
   more := false;
   v_events := array(
     select e.id from jobs_internal.parent_event as e where e.owner = p_owner
-    order by e.id limit v_limit);
+    order by e.id limit v_max_events);
   if v_events = '{}' then
     return;
   end if;
@@ -213,7 +215,7 @@ begin
       return;  -- there may be more children of these parents
     end if;
   end if;
-  more := more or cardinality(v_events) = v_limit;
+  more := more or cardinality(v_events) = v_max_events;
   delete from jobs_internal.parent_event as e
   where e.id = any (v_events) and e.parent <> all (array(
     select s.parent from unnest(v_parents, v_states) as s(parent, state) where s.state = 'busy'
