@@ -44,7 +44,7 @@ class Demand:
     session_demand: int
     active_sessions: int
     alone: int = 0  # sessions that run one job by itself
-    occupied: int = 0  # those of them that have run it for more than a second
+    occupied: int = 0  # those of them that have run it for some time
     working: int = 0  # sessions that do jobs just now
     moving: int = 0  # those of them that wait for nothing
     in_chunks: int = 0  # those that come to other lanes by themselves

@@ -100,9 +100,9 @@ def _draining(tick: Tick) -> bool:
 
 
 def _only_watches(tick: Tick) -> bool:
-    """Tell whether all sessions run jobs that have run for more than a second, and nothing else is
-    to be done: long operations, mostly. Each enqueue notifies then, as when nothing is there, and
-    so does the end of an attempt after which something is to come soon.
+    """Tell whether all sessions run jobs that have run for some time, and nothing else is to be
+    done: long operations, mostly. Each enqueue notifies then, as when nothing is there, and so does
+    the end of an attempt after which something is to come soon.
 
     What is queued does not count: where it demands no session more, it stands behind those that are
     there, or behind the slots of its queue.

@@ -83,3 +83,7 @@ comment on column jobs_internal.session.owed
 alter table jobs_internal.dependency
   alter column parent set (n_distinct = -0.5), alter column child set (n_distinct = -0.5);
 analyze jobs_internal.dependency;
+
+-- those that wait for another one to end (wake_beside)
+create index operation_beside_idx on jobs_internal.operation (((held ->> 'job')::bigint))
+  where held ->> 'why' = 'beside';

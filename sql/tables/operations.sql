@@ -48,6 +48,9 @@ create index operation_risk_idx on jobs_internal.operation (job_id)
 -- of the index that it built (health_unused_indexes)
 create index operation_built_idx on jobs_internal.operation ((before #>> '{way_back,index}'))
   where before #>> '{way_back,index}' is not null;
+-- those that wait for another one to end (wake_beside)
+create index operation_beside_idx on jobs_internal.operation (((held ->> 'job')::bigint))
+  where held ->> 'why' = 'beside';
 comment on table jobs_internal.operation is 'Long operations: a row for each job of DDL or '
   'maintenance, which stays as long as the history of its job';
 comment on column jobs_internal.operation.job_id is 'Job';

@@ -211,6 +211,35 @@ def test_operations_of_two_owners_do_not_meet_on_one_table(
             database.admin("drop owned by keepers cascade")
 
 
+@pytest.mark.parametrize("end", ["succeeded", "cancelled", "scheduled"])
+def test_the_end_of_one_lets_the_other_look_again(database: Database, end: str) -> None:
+    """At once, however far off its own next look is: a success, a cancel, a retry that comes."""
+    with stopping(database) as gate:
+        more = {"timeout": "2 s", "max_attempts": 2} if end == "scheduled" else {}
+        build = put_sql(database, "create index concurrently on app.points (app.stop(n))", **more)
+        database.run("select jobs.start()")
+        wait_for(database, build, "running")
+        job = put_sql(database, "vacuum app.points")
+        database.run("select jobs.start()")
+        wait_until(lambda: codes(database, job)[0][0] == "operation")
+        [(lane, message)] = database.admin(
+            "select lane_id, msg_id from jobs_internal.job where id = %s", [job]
+        )
+        database.admin(
+            f"update pgmq.q_pyworker_{lane} set vt = now() + interval '1 hour' where msg_id = %s"
+            " and not exists (select 1 from jobs_internal.session as s where s.lease = vt)",
+            [message],
+        )
+        if end == "succeeded":
+            gate.execute(f"select pg_advisory_unlock({STOP})".encode())
+        elif end == "cancelled":
+            database.run("select jobs.cancel(%s)", [build])
+            database.admin("select jobs_internal.send_stop_signals(null)")
+        wait_for(database, build, end)
+        assert wait_for(database, job)["state"] == "succeeded"
+        database.run("select jobs.cancel(%s)", [build])
+
+
 def test_two_sessions_by_hand_do_what_follows_each_other(database: Database) -> None:
     """Of two operations of one table the session that has to hold one back stays for it, without a
     supervisor.

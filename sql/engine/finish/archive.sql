@@ -144,7 +144,7 @@ begin
       bucket = v_bucket, disk_bytes = jobs_internal.made_bytes(o)
     where o.job_id = any (v_ids);
     perform jobs_internal.end_phases(v_ids, p_state = 'succeeded'),
-      jobs_internal.store_clean_ups(v_ids);
+      jobs_internal.store_clean_ups(v_ids), jobs_internal.wake_beside(v_ids);
   end if;
   if v_statements or jobs_internal.has_earlier_attempts(v_ids) then
     perform jobs_internal.archive_attempts(v_ids, v_bucket);

@@ -75,9 +75,11 @@ begin
     set held = jsonb_build_object('why', 'beside', 'job', v_other, 'at', clock_timestamp())
     where o.job_id = p_job and ((o.held ->> 'job')::bigint is distinct from v_other
       or o.held ->> 'why' <> 'beside');
-    -- each look is a session that starts, or a claim: the longer it has waited, the fewer
-    return (select least(interval '10 seconds', greatest(interval '1 second',
-          (clock_timestamp() - (o.held ->> 'at')::timestamptz) / 4))
+    -- The end of the other one wakes it (wake_beside). It looks all the same, for an end that it did
+    -- not see coming: each look is a session that starts, or a claim, so the longer it has waited,
+    -- the fewer.
+    return (select least(interval '30 seconds', greatest(interval '2 seconds',
+          (clock_timestamp() - (o.held ->> 'at')::timestamptz) / 2))
       from jobs_internal.operation as o where o.job_id = p_job);
   end if;
   update jobs_internal.phase as h set finished_at = o.looked_at
@@ -92,5 +94,35 @@ begin
     held = null
   where o.job_id = p_job;
   return null;
+end
+$$;
+
+-- Jobs have left the state running: those that waited for one of them, as the other operation on
+-- their relation, look again at once. A message that a session has claimed is left alone.
+-- Locks: messages (skip locked).
+create or replace function jobs_internal.wake_beside(p_jobs bigint[])
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v record;
+  v_woken bigint;
+begin
+  for v in
+    select j.msg_id, j.lane_id, j.owner
+    from jobs_internal.operation as o
+    join jobs_internal.job as j on j.id = o.job_id and j.state = 'queued'
+    where (o.held ->> 'job')::bigint = any (p_jobs) and o.held ->> 'why' = 'beside'
+  loop
+    execute format('update pgmq.%1$I as m set vt = clock_timestamp() where m.msg_id = ('
+      'select n.msg_id from pgmq.%1$I as n where n.msg_id = $1 and n.vt > clock_timestamp()'
+      ' and not exists (select from jobs_internal.session as s where s.owner = $2'
+      '  and s.lease = n.vt) for update skip locked) returning m.msg_id',
+      'q_pyworker_' || v.lane_id) into v_woken using v.msg_id, v.owner;
+    if v_woken is not null then
+      perform jobs_internal.wake(v.lane_id);
+    end if;
+  end loop;
 end
 $$;

@@ -72,8 +72,7 @@ returns interval
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select s.setting::integer * interval '1 ms' from pg_settings as s
-  where s.name = 'deadlock_timeout';
+  select current_setting('deadlock_timeout')::interval;  -- at each look: pg_settings reads all
 end;
 
 -- The longest time that a statement of ours may wait for locks: a deadlock is looked for after

@@ -60,6 +60,9 @@ declare
   -- the first look comes soon: until then nothing is shown
   v_seen_at timestamptz := pg_catalog.clock_timestamp() - interval '0.7 seconds';
   v_learns boolean := p_item.task is not distinct from 'create index concurrently';
+  -- A wait holds a snapshot: what waits for snapshots should not have to wait for it.
+  v_part constant double precision
+    := case when p_item.task is null or p_item.task ~ 'concurrently' then 20 else 5 end;
 begin
   while not v_gone loop
     v_looked := pg_catalog.clock_timestamp();
@@ -118,11 +121,10 @@ begin
           v_gone := true;
         end if;
     end;
-    -- What runs for long is looked at less often: it costs, and a look holds a snapshot, for which
-    -- a concurrent build waits. The end of the child ends the wait; nor does it sleep through its
-    -- deadline.
+    -- What runs for long is looked at less often. The end of the child ends the wait; nor does it
+    -- sleep through its deadline.
     v_seconds := least(v_seconds * 1.5, greatest(0.05, least(1.0,
-          extract(epoch from pg_catalog.clock_timestamp() - p_result.started_at) / 20,
+          extract(epoch from pg_catalog.clock_timestamp() - p_result.started_at) / v_part,
           case when extract(epoch from p_result.started_at - pg_catalog.clock_timestamp()
                 + (p_item.timeout_ms + p_margin_ms) * interval '1 ms') < 1.0
             then 0.05 end)));

@@ -28,6 +28,9 @@ begin
     null;  -- what it has just held back may be all that there is to do
   elsif not p_state.waiting and pg_catalog.clock_timestamp()
       > p_state.idle_since + p_state.linger_ms * interval '1 ms'
+    -- What it holds back comes later than any linger: that needs no session.
+    or p_state.held_until > p_state.idle_since and pg_catalog.clock_timestamp()
+      > p_state.idle_since + p_state.linger_ms * interval '0.1 ms'
     -- One session without work is enough to be there at once for the next job.
     or p_state.surplus and pg_catalog.clock_timestamp()
       > p_state.idle_since + p_state.linger_ms * interval '0.1 ms'

@@ -2,9 +2,9 @@
 -- something is for the supervisor to say, which sees them over time.
 
 -- What the worker sessions that live do, for each owner: how many there are, how many run a job
--- alone, and of those how many for more than a second (occupied); how many do jobs (working) and
--- wait for nothing (moving), a watcher of a child left out; for each that works on a claim, its
--- lane and how many messages it has claimed.
+-- alone, and of those how many for some time (occupied): a second, or a fifth of one where it has a
+-- child; how many do jobs (working) and wait for nothing (moving), a watcher of a child left out;
+-- for each that works on a claim, its lane and how many messages it has claimed.
 create or replace function jobs_internal.sessions_at_work()
 returns table (
   owner oid,
@@ -20,7 +20,9 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
   select s.owner, count(*)::integer, count(s.job_id)::integer,
-    (count(*) filter (where j.started_at < clock_timestamp() - interval '1 second'))::integer,
+    (count(*) filter (where j.started_at < clock_timestamp()
+      - case when j.child_pid is null then interval '1 second' else interval '0.2 seconds' end
+    ))::integer,
     (count(*) filter (where b.samples))::integer,
     (count(*) filter (where b.samples and a.wait_event is null))::integer,
     array_agg(s.lane_id) filter (where b.claims),
@@ -46,8 +48,8 @@ end;
 -- launch itself. Owners without due jobs are listed too while sessions of theirs live, so that a
 -- supervisor sees those that it launched. Of a lane 200 messages are counted at most, whatever its
 -- backlog; what sessions have claimed stands before them and is passed over.
---   alone, occupied: sessions that run a job alone, and those of them that have run it for more
---     than a second: they take nothing else, and what they need is known
+--   alone, occupied: sessions that run a job alone, and those of them that have run it for some
+--     time: they take nothing else, and what they need is known
 --   working, moving: sessions that do jobs just now, and those of them that wait for nothing; a
 --     child's watcher and what cannot be seen are left out. What a supervisor makes of them:
 --     pyworker/supervisor/session_limit.py

@@ -1,6 +1,6 @@
 -- A job has one attempt less than it is allowed.
 
--- Replaces jobs_internal.end_attempt, md5 68c8dea1aa893a3d29d7559d4ce7639d.
+-- Replaces jobs_internal.end_attempt, md5 8ad9859dd004d9e088d82cd2421b4c6f.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
     p_result jobs_internal.attempt_result)
@@ -107,7 +107,7 @@ begin
     if v_job.options ? 'concurrency_key' then
       perform jobs_internal.leave_keys(array[v_job.id]);
     end if;
-    perform jobs_internal.wake(null);
+    perform jobs_internal.wake_beside(array[v_job.id]), jobs_internal.wake(null);
     return jsonb_build_object('job_id', v_job.id, 'task',
         jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', 'held', 'attempt',
         p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled', 'retry_at',
@@ -191,6 +191,9 @@ begin
       perform jobs_internal.leave_keys(array[v_job.id]);
     end if;
     perform jobs_internal.store_attempt(v_job.owner, p_pid, p_result), jobs_internal.wake(null);
+    if v_job.call_template_id is null then
+      perform jobs_internal.wake_beside(array[v_job.id]);
+    end if;
   else
     v_state := coalesce(v_state, case v_outcome when 'succeeded' then 'succeeded' when 'cancelled'
         then 'cancelled' when 'in_doubt' then 'in_doubt' else 'failed' end);

@@ -1,6 +1,6 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 171d463f94101b3b4fa5ddd13682ed1b.
+-- Replaces jobs_internal.archive_jobs, md5 bda832071d9a7fc5d3832348173d85ad.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -70,7 +70,7 @@ begin
       bucket = v_bucket, disk_bytes = jobs_internal.made_bytes(o)
     where o.job_id = any (v_ids);
     perform jobs_internal.end_phases(v_ids, p_state = 'succeeded'),
-      jobs_internal.store_clean_ups(v_ids);
+      jobs_internal.store_clean_ups(v_ids), jobs_internal.wake_beside(v_ids);
   end if;
   if v_statements or jobs_internal.has_earlier_attempts(v_ids) then
     perform jobs_internal.archive_attempts(v_ids, v_bucket);
