@@ -30,6 +30,7 @@ create table bench.wide as
 select n as id, (random() * 1e9)::integer as r, md5(n::text) as m, repeat('x', 60) as pad
 from generate_series(1, {rows}) as n
 """
+_WORKERS = "select pid from pg_stat_activity where leader_pid = %s"
 _ROUND = (
     "create index concurrently wide_r on bench.wide (r)",
     "create index wide_m on bench.wide (m)",
@@ -73,6 +74,7 @@ def sampled(database: Database, statement: str, settings: dict[str, str] | None 
     run = Run(statement)
     samples: list[tuple[float, dict[str, Any]]] = []
     watcher_first = None
+    workers: dict[int, float] = {}  # the parallel workers of the child
     with database.connect() as line:
         cursor = line.cursor(row_factory=dict_row)
         found = cursor.execute(
@@ -85,7 +87,10 @@ def sampled(database: Database, statement: str, settings: dict[str, str] | None 
             if row is not None:
                 samples.append((time.time(), row))
                 if row["child_pid"]:
-                    run.child_cpu = max(run.child_cpu, cpu_seconds(row["child_pid"]))
+                    for worker in cursor.execute(_WORKERS, [row["child_pid"]]).fetchall():
+                        workers[worker["pid"]] = cpu_seconds(worker["pid"])
+                    spent = cpu_seconds(row["child_pid"]) + sum(workers.values())
+                    run.child_cpu = max(run.child_cpu, spent)
                     spent = cpu_seconds(row["pid"])
                     watcher_first = spent if watcher_first is None else watcher_first
                     run.watcher_cpu = spent - watcher_first

@@ -75,9 +75,8 @@ begin
     set held = jsonb_build_object('why', 'beside', 'job', v_other, 'at', clock_timestamp())
     where o.job_id = p_job and ((o.held ->> 'job')::bigint is distinct from v_other
       or o.held ->> 'why' <> 'beside');
-    -- The end of the other one wakes it (wake_beside). It looks all the same, for an end that it did
-    -- not see coming: each look is a session that starts, or a claim, so the longer it has waited,
-    -- the fewer.
+    -- The end of the other one wakes it (wake_beside); it looks all the same, should that not have
+    -- seen it. Each look is a session that starts, or a claim: the longer it has waited, the fewer.
     return (select least(interval '30 seconds', greatest(interval '2 seconds',
           (clock_timestamp() - (o.held ->> 'at')::timestamptz) / 2))
       from jobs_internal.operation as o where o.job_id = p_job);

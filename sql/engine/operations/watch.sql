@@ -3,11 +3,14 @@
 
 -- Look at the operation that the calling session watches. Returns: true: cancel the child now (the
 -- reason is noted, and to be committed before). Writes: operation; see note_progress.
+-- Planned once, with all that it calls: most watchers look a few times, and would plan each
+-- statement anew in each.
 create or replace function jobs_internal.look_at_operation(p_session bigint, p_job bigint,
     p_attempt integer, p_pid integer)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_session jobs_internal.session := jobs_internal.my_session(p_session);

@@ -101,8 +101,9 @@ begin
       coalesce(w.moving, 0) as moving, w.lane_ids, w.claimed
     from pg_roles as r
     left join jobs_internal.sessions_at_work() as w on w.owner = r.oid
-    where r.oid in (select l.owner from jobs_internal.lane as l) and jobs_internal.is_runner(r.oid)
-      and not jobs_internal.is_refused(r.oid)
+    where (w.owner is not null
+        or r.oid in (select l.owner from jobs_internal.lane as l where l.idle_state <> 'idle'))
+      and jobs_internal.is_runner(r.oid) and not jobs_internal.is_refused(r.oid)
   loop
     v_most := v_owner.most;
     v_sum := 0;
