@@ -30,6 +30,7 @@ begin
   v.call_template_id := v_template.id;
   v.args := case when v_template.cast_query is not null or v_template.whole
     then jobs_internal.canonical(v_template, coalesce(args, '{}')) end;
+  perform jobs_internal.tell_frozen(args, v.args);
   v.timezone := timezone;
   v.overlap := overlap;
   v.missed := missed;
@@ -44,7 +45,8 @@ $$;
 comment on function jobs.schedule(text, text, text, jsonb, text, text, text, interval, interval,
     timestamptz, timestamptz, jsonb) is
 'Enqueues a call of a function or procedure again and again; returns the number of the schedule. '
-'One of the same name, of the same owner, is replaced, with a NOTICE, and keeps its history.
+'One of the same name, of the same owner, is replaced, with a NOTICE, and keeps its history; one '
+'that is paused stays paused.
 schedule: "30 2 * * mon-fri" (minute, hour, day, month, weekday), "@hourly", "every 15 minutes", '
 '"after 15 minutes" (from the end of the last run). timezone: in which that is meant; null: UTC.
 task, args: as of jobs.enqueue, looked up and cast now. overlap: what happens while a job of an '
@@ -134,7 +136,8 @@ end
 $$;
 comment on function jobs.alter_schedule(text, text, text, text, text, interval, interval,
     timestamptz, timestamptz, integer, text) is
-'Changes when and how a schedule fires; what is null stays. What it runs is changed by '
+'Changes when and how a schedule fires; what is null stays. starts_at => ''-infinity'', ends_at => '
+'''infinity'' and pause_after => 0 take back what was given. What it runs is changed by '
 'jobs.schedule with the same name. owner: of another role, for operators; that is audited.
 Errors: PW100 to PW103.';
 

@@ -24,6 +24,7 @@ to jobs_producer, jobs_runner, jobs_operator, jobs_reader, jobs_supervisor;
 -- What those call with the caller's rights.
 grant execute on function
   jobs_internal.try_schedule_settings(jsonb),
+  jobs_internal.tell_frozen(jsonb, jsonb),
   jobs_internal.store_schedule(jobs_internal.schedule, jsonb, text, text),
   jobs_internal.read_import(text), jobs_internal.jobs_of_pg_cron(), jobs_internal.pg_cron_zone(),
   jobs_internal.jobs_of_pg_timetable(), jobs_internal.jobs_of_pgagent(),

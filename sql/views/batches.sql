@@ -23,7 +23,8 @@ select
   c.failed,
   c.cancelled,
   c.in_doubt,
-  round(100.0 * c.ended / nullif(c.total, 0), 1) as percent,
+  case when c.total > 0 then round(100.0 * c.ended / c.total, 1)
+    when b.called then 100.0 end as percent,
   case when c.total > c.ended and c.ended > c.first_ended
     then date_trunc('second', clock_timestamp()
       + (clock_timestamp() - c.first_end_at) * ((c.total - c.ended)::double precision

@@ -68,6 +68,7 @@ OWN = {
         "schedule_in_words",
         "window_figures",
         "try_schedule_settings",
+        "tell_frozen",
         "store_schedule",
         "unschedule",
     ),

@@ -76,6 +76,58 @@ def test_a_name_that_is_there_is_replaced(database: Database) -> None:
     assert schedule(database, "hourly", "@hourly") != first
 
 
+def test_one_that_is_replaced_while_it_is_paused_stays_so(database: Database) -> None:
+    """A script that makes all schedules anew starts none that a person stopped."""
+    schedule(database, "hourly", "@hourly")
+    database.run("select jobs.pause_schedule('hourly', 'app')", role="operator")
+    told: list[str] = []
+    database.line("app").add_notice_handler(lambda n: told.append(n.message_primary or ""))
+    schedule(database, "hourly", "@daily")
+    assert told[0].endswith("it is replaced, and keeps its history; it stays paused")
+    seen = "select schedule, paused, paused_by, next_at from jobs.schedules"
+    assert database.run(seen) == [("@daily", True, "operator", None)]
+    database.run("select jobs.resume_schedule('hourly')")
+    assert database.run(seen)[0][1] is False
+
+
+def test_what_was_given_is_taken_back(database: Database) -> None:
+    """Its start, its end, and its pause after failures."""
+    schedule(
+        database,
+        "hourly",
+        "@hourly",
+        starts_at=START,
+        ends_at=START.replace(year=2036),
+        options={"pause_after": 2},
+    )
+    given = "select starts_at, ends_at, pause_after from jobs_internal.schedule"
+    assert database.admin(given) == [(START, START.replace(year=2036), 2)]
+    database.run("select jobs.alter_schedule('hourly', starts_at => '-infinity')")
+    database.run("select jobs.alter_schedule('hourly', ends_at => 'infinity', pause_after => 0)")
+    assert database.admin(given) == [(None, None, None)]
+    for wrong in ("starts_at => 'infinity'", "ends_at => '-infinity'", "pause_after => -1"):
+        query = f"select jobs.alter_schedule('hourly', {wrong})"
+        assert sqlstate_of(lambda query=query: database.run(query)) == "PW102"
+
+
+def test_words_for_days_are_read_once(database: Database) -> None:
+    """As an argument "today" is the day on which the schedule is made, which is said."""
+    database.run("create function app.days(day date, word text) returns void return null")
+    told: list[tuple[str, str]] = []
+    database.line("app").add_notice_handler(
+        lambda n: told.append((n.message_primary or "", n.message_hint or ""))
+    )
+    schedule(database, "days", "@daily", task="app.days", args={"day": "Today", "word": "today"})
+    today = database.value("select current_date::text")
+    assert told[0][0] == f"arguments are read now, and are the same in all runs: day is {today}"
+    assert "jobs.current_run()" in told[0][1]
+    told.clear()
+    schedule(
+        database, "other", "@daily", task="app.days", args={"day": "2026-01-01", "word": "now"}
+    )
+    assert not [text for text, _ in told if "read now" in text]
+
+
 def test_others_see_and_change_nothing(database: Database) -> None:
     """An operator does, by the owner's name, and that is audited."""
     schedule(database, "hourly", "@hourly")

@@ -30,12 +30,17 @@ def test_what_cannot_be_enqueued_is_skipped(database: Database) -> None:
     database.run("select jobs.set_quota('app')", role="operator")
     database.run("select jobs.drop_queue('nights')", role="operator")
     assert reason(3) == "its queue was dropped (PW007)"
+    database.run("select jobs.create_queue('nights')", role="operator")
+    fire(database, START + 4 * HOUR)
+    assert runs(database, "outcome")[-1] == ("fired",)
+    assert database.admin("select queue from jobs.job order by id desc limit 1") == [("nights",)]
+    database.drain()
     database.run("select jobs.unschedule('hourly')")
     schedule(database, "unique", "@hourly", overlap="parallel", options={"unique_key": "k"})
-    set_clock(database, START + 3 * HOUR)
-    fire(database, START + 4 * HOUR)
+    set_clock(database, START + 4 * HOUR)
+    fire(database, START + 5 * HOUR)
     database.run("select jobs.set_quota('app')", role="operator")
-    assert reason(5) == "an unfinished job has the unique key k"
+    assert reason(6) == "an unfinished job has the unique key k"
 
 
 def test_a_function_that_is_gone_fails_its_job(database: Database) -> None:
@@ -80,6 +85,12 @@ def test_an_owner_that_is_gone_or_privileged(database: Database) -> None:
         ("ours", "skipped", "its owner is gone (PW019)"),
         ("theirs", "fired", None),
     ]
+    # that is enough of it: an operator sees why it is paused, and can remove it
+    seen = "select paused, paused_by, owner from jobs.schedules where name = 'ours'"
+    [(paused, why, owner)] = database.run(seen, role="operator")
+    assert (paused, why, owner) == (True, "its owner was dropped", "unknown (OID=4294960001)")
+    database.run("select jobs.unschedule('ours', %s)", [owner], role="operator")
+    assert database.run(seen, role="operator") == []
     with database.server.administrate() as line:
         line.execute("alter role other createrole")
         try:

@@ -57,6 +57,25 @@ begin
 end
 $$;
 
+-- Tell who gives "today" as an argument that it is read once, when the schedule is made.
+create or replace function jobs_internal.tell_frozen(p_given jsonb, p_args jsonb)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_found text := (select string_agg(format('%s is %s', g.key, p_args ->> g.key), ', ')
+    from jsonb_each_text(case when jsonb_typeof(p_given) = 'object' then p_given else '{}' end) as g
+    where lower(btrim(g.value)) in ('now', 'today', 'tomorrow', 'yesterday')
+      and p_args ->> g.key <> g.value);
+begin
+  if v_found is not null then
+    raise notice using message = 'arguments are read now, and are the same in all runs: ' || v_found,
+      hint = 'In the job, jobs.current_run() says which occurrence it is for.';
+  end if;
+end
+$$;
+
 -- Refuse a schedule that has no occurrence any more. Errors: PW102.
 create or replace function jobs_internal.assert_comes(p_schedule jobs_internal.schedule)
 returns void

@@ -1,7 +1,8 @@
 -- What is behind the functions that change schedules.
 
 -- The schedule of a name that the caller may change: its own, or as an operator that of another
--- owner. Locks: schedule. Errors: PW103, PW060 in a copy.
+-- owner; one that was dropped as pg_get_userbyid names it. Locks: schedule. Errors: PW103, PW060 in
+-- a copy.
 create or replace function jobs_internal.schedule_named(p_name text, p_owner text)
 returns jobs_internal.schedule
 language plpgsql volatile security definer
@@ -9,8 +10,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v jobs_internal.schedule;
-  v_owner oid := case when p_owner is null then jobs_internal.caller() else (
-    select r.oid from pg_roles as r where r.rolname = p_owner) end;
+  v_owner oid := case when p_owner is null then jobs_internal.caller() else coalesce(
+    (select r.oid from pg_roles as r where r.rolname = p_owner),
+    (select s.owner from jobs_internal.schedule as s where s.name = btrim(p_name)
+      and s.dropped_at is null and pg_get_userbyid(s.owner) = p_owner limit 1)) end;
 begin
   if not jobs_internal.is_original() then
     perform jobs_internal.assert_not_copy();
@@ -67,9 +70,9 @@ begin
   v.missed := coalesce((p_schedule).missed, v.missed);
   v.missed_within := coalesce((p_schedule).missed_within, v.missed_within);
   v.jitter := coalesce((p_schedule).jitter, v.jitter);
-  v.starts_at := coalesce((p_schedule).starts_at, v.starts_at);
-  v.ends_at := coalesce((p_schedule).ends_at, v.ends_at);
-  v.pause_after := coalesce((p_schedule).pause_after, v.pause_after);
+  v.starts_at := nullif(coalesce((p_schedule).starts_at, v.starts_at), '-infinity');
+  v.ends_at := nullif(coalesce((p_schedule).ends_at, v.ends_at), 'infinity');
+  v.pause_after := nullif(coalesce((p_schedule).pause_after, v.pause_after), 0);
   v.anchor := coalesce(v.starts_at, to_timestamp(0));
   perform jobs_internal.assert_schedule(v), jobs_internal.assert_comes(v),
     jobs_internal.record_due(v_before, clock_timestamp(), 'skipped',

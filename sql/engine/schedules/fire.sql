@@ -40,14 +40,20 @@ begin
     raise exception using errcode = 'PW019', message = 'its owner is gone';
   end if;
   perform jobs_internal.assert_admitted((p_schedule).owner);
-  select q.* into v_queue from jobs_internal.queue as q where q.id = (p_schedule).queue_id;
+  -- one that was dropped and made anew is the same to a person
+  select q.* into v_queue
+  from jobs_internal.queue as o
+  join jobs_internal.queue as q on q.name = o.name
+  where o.id = (p_schedule).queue_id
+  order by q.dropped_at desc nulls first
+  limit 1;
   if v_queue.dropped_at is not null then
     raise exception using errcode = 'PW007', message = 'its queue was dropped';
   elsif not v_queue.accepting then
     raise exception using errcode = 'PW008', message = 'its queue takes no jobs';
   end if;
   if (p_schedule).unique_key is not null and exists (select from jobs_internal.job as j
-      where j.owner = (p_schedule).owner and j.queue_id = (p_schedule).queue_id
+      where j.owner = (p_schedule).owner and j.queue_id = v_queue.id
         and j.unique_key = (p_schedule).unique_key and j.publication_id is null)
   then
     return null;  -- and is not charged
@@ -55,7 +61,7 @@ begin
   v_run_at := greatest(p_now, jobs_internal.charge((p_schedule).owner, 1, (p_schedule).bytes));
   insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id,
       max_attempts, run_at, due_at, created_at, timeout, args, settings, note, options, unique_key)
-  values (nextval('jobs_internal.job_id_seq'), (p_schedule).queue_id, (p_schedule).owner,
+  values (nextval('jobs_internal.job_id_seq'), v_queue.id, (p_schedule).owner,
     (p_schedule).priority, 'scheduled', (p_schedule).call_template_id,
     coalesce((p_schedule).max_attempts, v_queue.max_attempts), v_run_at, v_run_at, p_now,
     coalesce((p_schedule).timeout, v_queue.timeout), (p_schedule).args, (p_schedule).settings,

@@ -167,8 +167,9 @@ begin atomic
 end;
 
 -- One schedule, so that an error in it costs the others nothing: it is noted, and tried again
--- later. p_waiting: its last job has ended; else it is
--- due. Writes: duty_failure; see serve_waiting, fire_schedule.
+-- later. p_waiting: its last job has ended; else it is due. One whose owner was dropped says so at
+-- one occurrence, and is paused.
+-- Writes: duty_failure; see serve_waiting, fire_schedule, stop_schedule.
 create or replace function jobs_internal.try_schedule(p_schedule jobs_internal.schedule,
     p_state jobs_internal.schedule_state, p_waiting boolean, p_now timestamptz)
 returns void
@@ -186,6 +187,9 @@ begin
       '%s runs failed one after the other', (p_schedule).pause_after));
   else
     perform jobs_internal.fire_schedule(p_schedule, (p_state).next_due, p_now);
+    if not exists (select from pg_roles as r where r.oid = (p_schedule).owner) then
+      perform jobs_internal.stop_schedule((p_schedule).id, null, 'its owner was dropped');
+    end if;
   end if;
   perform jobs_internal.clear_failure('schedule', (p_schedule).id::text);
 exception

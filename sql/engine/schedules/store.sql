@@ -53,16 +53,15 @@ begin
       update jobs_internal.schedule as s
       set (expression, timetable, timezone, anchor, task, call_template_id, args, statement,
           queue_id, priority, timeout, max_attempts, unique_key, settings, note, options, bytes,
-          overlap, missed, missed_within, jitter, starts_at, ends_at, pause_after, paused_at,
-          paused_by, paused_why, counts_from)
+          overlap, missed, missed_within, jitter, starts_at, ends_at, pause_after, counts_from)
         = (v.expression, v.timetable, v.timezone, v.anchor, v.task, v.call_template_id, v.args,
           v.statement, v.queue_id, v.priority, v.timeout, v.max_attempts, v.unique_key, v.settings,
           v.note, v.options, v.bytes, v.overlap, v.missed, v.missed_within, v.jitter, v.starts_at,
-          v.ends_at, v.pause_after, null, null, null, v.counts_from)
+          v.ends_at, v.pause_after, v.counts_from)
       where s.id = v_before.id
       returning s.* into v;
       raise notice using message = format('the schedule "%s" was there: it is replaced, and keeps '
-        'its history', v.name);
+        'its history%s', v.name, case when v.paused_at is not null then '; it stays paused' end);
       exit;
     end if;
     v.id := nextval(pg_get_serial_sequence('jobs_internal.schedule', 'id'));
