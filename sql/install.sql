@@ -384,6 +384,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 
 -- Why a job waits.
 \ir engine/explain/codes.sql
+\ir engine/explain/batch.sql
 \ir engine/explain/rates.sql
 \ir engine/explain/lane_waits.sql
 \ir engine/explain/functions_gone.sql

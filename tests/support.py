@@ -243,7 +243,7 @@ class Database:
 
     def _without_reason(self) -> list[Row]:
         there = (
-            "select to_regprocedure('jobs.explain(bigint)') is not null"
+            "select to_regprocedure('jobs.explain(bigint, bigint)') is not null"
             " and to_regclass('jobs.queued') is not null"
         )
         if not self.admin(there)[0][0]:

@@ -1,6 +1,6 @@
--- Why a job waits.
+-- Why a job waits, or why the callbacks of a batch have not come.
 
-create or replace function jobs.explain(id bigint)
+create or replace function jobs.explain(id bigint default null, batch bigint default null)
 returns table (
   state text, reason text, code text, since timestamptz, until timestamptz,
   blocked_by_pids integer[], blocked_by_jobs bigint[], remedy text, also text[]
@@ -18,6 +18,10 @@ declare
   v_first boolean := true;
   v record;
 begin
+  if explain.id is null and explain.batch is not null then
+    return query select b.* from jobs_internal.explain_batch(explain.batch) as b;
+    return;
+  end if;
   select j.* into v_job from jobs_internal.job as j
   where j.id = explain.id and (v_all or v_me in (j.owner, j.enqueued_by));
   if not found then
@@ -76,9 +80,10 @@ begin
   return next;
 end
 $$;
-comment on function jobs.explain(bigint) is
+comment on function jobs.explain(bigint, bigint) is
 'Says why a job waits, or what it is at: state; reason, in words; code, the first that holds of '
 'jobs.wait_reasons; since and until, where they are
 known; the processes and the jobs that are in the way, as far as the caller may see them; remedy; '
 'and what else holds (also), with the
-search_path of a statement. One row, always.';
+search_path of a statement. batch, without id: why the callbacks of that batch have not come. One '
+'row, always.';

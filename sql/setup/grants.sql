@@ -31,7 +31,7 @@ grant execute on function
   jobs_internal.live_supervisors(), jobs_internal.look_at_health(), jobs_internal.quota_figures(),
     jobs_internal.privileges_seen(oid),
   jobs_internal.lane_waits(), jobs_internal.functions_gone(),
-    jobs_internal.shortened(text, integer), jobs.explain(bigint), jobs.blockers(bigint),
+    jobs_internal.shortened(text, integer), jobs.explain(bigint, bigint), jobs.blockers(bigint),
     jobs.next_runs, jobs_internal.wait_codes(), jobs_internal.reads(oid),
   jobs_internal.measures_no_cost(), jobs_internal.why_child_costs_are_unknown(),
   jobs_internal.eta(timestamptz, numeric, numeric, numeric, timestamptz, boolean),

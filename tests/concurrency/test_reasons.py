@@ -640,6 +640,8 @@ def _(database: Database) -> Iterator[tuple[int, str, Told]]:
 #: A commit that waits for a standby would hold up the whole test server:
 #: tests/acceptance/test_standby_gone.py.
 WITHOUT_A_STANDBY = {"standby", "standby_session"}
+#: tests/execution/test_batch_reasons.py
+OF_A_BATCH = {"batch_open", "batch_jobs", "batch_calls"}
 
 
 @pytest.mark.parametrize("code", CASES)
@@ -672,7 +674,7 @@ def test_every_code_has_a_case(shared: Database) -> None:
     """The documented list has no code that nothing is known to lead to."""
     assert {
         row[0] for row in shared.run("select code from jobs.wait_reasons")
-    } == CASES.keys() | WITHOUT_A_STANDBY
+    } == CASES.keys() | WITHOUT_A_STANDBY | OF_A_BATCH
 
 
 def test_the_first_that_holds_is_the_reason(database: Database) -> None:

@@ -199,7 +199,7 @@ FUZZED: dict[str, Fuzzed] = {
     "cancel": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "retry": Fuzzed("app", {"id": BIGINTS}, ("id",)),
     "run_now": Fuzzed("app", {"id": BIGINTS}, ("id",)),
-    "explain": Fuzzed("app", {"id": BIGINTS}, ("id",)),
+    "explain": Fuzzed("app", {"id": BIGINTS, "batch": BIGINTS}, ()),
     "next_runs": Fuzzed("app", {
         "schedule": _SCHEDULES, "timezone": _ZONES, "n": INTEGERS, "after": OPTIONS["run_at"],
     }, ("schedule",)),

@@ -17,6 +17,12 @@ as $$
       'see jobs.job for the jobs that you may see'),
   (20, 'finished', 'the job is finished',
       'select jobs.retry(id);  -- runs one again that did not succeed; see jobs.attempts'),
+  (21, 'batch_open', 'of a batch: it is not closed, and calls nothing back before',
+      'select jobs.close_batch(id);  -- once no more jobs are to come'),
+  (22, 'batch_jobs', 'of a batch: jobs of it have not ended',
+      'see jobs.explain of those jobs'),
+  (23, 'batch_calls', 'of a batch: its callbacks are about to be enqueued',
+      'select jobs.start();  -- as its owner; or start a supervisor: pyworker run'),
   (25, 'deadline', 'its deadline has passed: it is cancelled at its turn, or by the next round of '
       'a supervisor', null),
   (30, 'session_lost', 'its session died, and has not been seen to yet',
