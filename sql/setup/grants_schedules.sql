@@ -31,6 +31,7 @@ grant execute on function
   jobs_internal.pgagent_field(jsonb, integer, boolean), jobs_internal.is_several(text),
   jobs_internal.import_refusal(text, text), jobs_internal.statement_of_steps(jsonb, boolean),
   jobs_internal.dollar_quoted(text, text), jobs_internal.import_call(jsonb),
+  jobs_internal.not_in_one_transaction(jsonb, boolean),
   jobs_internal.try_import(jsonb, boolean)
 to jobs_producer;
 grant execute on function

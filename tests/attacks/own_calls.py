@@ -213,7 +213,7 @@ OWN = {
     *(
         *("read_import", "import_refusal", "import_call", "try_import", "statement_of_steps"),
         *("jobs_of_pg_cron", "pg_cron_zone", "jobs_of_pg_timetable", "jobs_of_pgagent"),
-        *("pgagent_field", "is_several", "dollar_quoted"),
+        *("pgagent_field", "is_several", "dollar_quoted", "not_in_one_transaction"),
     ),
     *(
         "callers_path",

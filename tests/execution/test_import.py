@@ -138,6 +138,43 @@ def test_autonomous_tasks_are_jobs_that_wait(moving: Database) -> None:
     assert moving.value("select count(*) from jobs.job where state = 'cancelled'") == 1
 
 
+def test_steps_of_several_statements(moving: Database) -> None:
+    """Whatever dollars they have themselves: several in a step are one transaction."""
+    two = f"{NOTE.format(1)}; {NOTE.format(2)}"
+    dollars = f"do $job$ begin perform $sql$x$sql$; end $job$; {NOTE.format(3)}; select '$job_2$'"
+    _agent(moving, "agent", "select 1", two, dollars)
+    _chain(moving, "chain", two, NOTE.format(4), tasks={n: {"autonomous": True} for n in range(2)})
+    for source, name in (("pgagent", "agent"), ("pg_timetable", "chain")):
+        assert _imported(moving, source, apply=True)[name][2] == "imported, paused"
+        assert _run_once(moving, name) == "succeeded"
+        for _ in range(3):
+            moving.admin("select jobs_internal.follow()")
+            moving.drain()
+    assert sorted(ledger(moving)) == [1, 1, 2, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("begin; select 1; commit", "BEGIN"),
+        ("select 1;  \nCommit ; select 2", "COMMIT"),
+        ("vacuum app.ledger; analyze app.ledger", "VACUUM"),
+        ("select 1; create unique  index concurrently on app.ledger (n)", "CREATE UNIQUE INDEX"),
+        ("reindex table concurrently app.ledger; select 1", "REINDEX TABLE CONCURRENTLY"),
+        ("select 1; create database elsewhere", "CREATE DATABASE"),
+    ],
+)
+def test_what_several_statements_cannot_hold(moving: Database, text: str, word: str) -> None:
+    """What ends a transaction, or runs in none; a step of its own it may be."""
+    _agent(moving, "job", text)
+    _chain(moving, "chain", *text.split("; "))
+    said = _imported(moving, "pgagent", apply=True)["job"][2]
+    assert said.startswith("refused: ")
+    assert f'"{word}' in said
+    assert _imported(moving, "pg_timetable")["chain"][2].startswith("refused: ")
+    assert not moving.run("select 1 from jobs.schedules")
+
+
 @pytest.mark.parametrize(
     ("column", "value", "word"),
     [

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from stage import gate_shut, state, wait_at_gate, wait_for
-from support import Database
+from support import Database, wait_until
 
 from .schedules import HOUR, MINUTE, START, fire, runs, schedule, set_clock
 
@@ -133,3 +133,51 @@ def test_what_is_queued_waits_for_a_run_by_hand(database: Database) -> None:
     wait_for(database, first)
     fire(database, START + HOUR)
     assert runs(database, "outcome")[0] == ("fired",)
+
+
+@pytest.mark.parametrize("overlap", ["skip", "replace"])
+def test_what_was_asked_for_and_what_comes_take_turns(database: Database, overlap: str) -> None:
+    """Neither is skipped or cancelled for the other."""
+    schedule(database, "hourly", "@hourly", overlap=overlap)
+    set_clock(database, START)
+    database.run("select jobs.rerun_schedule('hourly', %s, %s)", [START - 2 * HOUR, START])
+    fire(database, START + MINUTE)
+    fire(database, START + HOUR)
+    fire(database, START + 2 * HOUR)
+    seen = "due_at, rerun, outcome"
+    assert runs(database, seen) == [
+        (START - 2 * HOUR, 1, "fired"),
+        (START - HOUR, 1, "queued"),
+        (START + HOUR, 0, "skipped"),
+        (START + 2 * HOUR, 0, "queued"),
+    ]
+    for expected in ("queued", "fired"):
+        database.drain()
+        fire(database, START + 2 * HOUR)
+        assert runs(database, seen)[1] == (START - HOUR, 1, expected)
+        assert runs(database, seen)[3] == (START + 2 * HOUR, 0, "fired")
+    database.drain()
+    assert database.run("select state, count(*) from jobs.job group by 1") == [("succeeded", 3)]
+
+
+def test_a_run_that_failed_and_was_replaced_has_failed(database: Database) -> None:
+    """Its next attempt never comes: the schedule pauses itself all the same."""
+    schedule(
+        database,
+        "hourly",
+        "@hourly",
+        task="app.fail",
+        args={},
+        overlap="replace",
+        options={"pause_after": 2, "max_attempts": 5},
+    )
+    unfinished = "select state, attempt from jobs_internal.job"
+    set_clock(database, START)
+    for hour in (1, 2, 3):
+        fire(database, START + hour * HOUR)
+        database.run("select jobs.start()")
+        wait_until(lambda: database.admin(unfinished) == [("scheduled", 1)])
+    assert database.run("select failures_in_a_row from jobs.schedules") == [(2,)]
+    fire(database, START + 4 * HOUR)
+    assert database.run("select paused from jobs.schedules") == [(True,)]
+    database.run("select jobs.cancel(id) from jobs.queued")

@@ -15,14 +15,44 @@ begin atomic
   select coalesce((select l.statements from jobs_internal.lex(p_statement) as l), 0) > 1;
 end;
 
--- A text as a literal, between dollars where that can be read.
+-- A text as a literal, between dollars where that can be read. The text may have such literals.
 create or replace function jobs_internal.dollar_quoted(p_text text, p_tag text)
 returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select case when strpos(p_text, '$' || p_tag) = 0 and right(p_text, 1) <> '$'
-    then format('$%1$s$%2$s$%1$s$', p_tag, p_text) else quote_literal(p_text) end;
+  select coalesce((
+    select format('$%1$s$%2$s$%1$s$', t.tag, p_text)
+    from generate_series(1, 20) as n
+    cross join lateral (
+      select case when n = 1 then p_tag else p_tag || '_' || n end as tag) as t
+    where strpos(p_text, '$' || t.tag || '$') = 0 and right(p_text, 1) <> '$'
+    order by n limit 1), quote_literal(p_text));
+end;
+
+-- Why the statements of the steps cannot run as one transaction, which they become where a step has
+-- several, or where the steps are not separate; null: they can, as far as their first words say.
+create or replace function jobs_internal.not_in_one_transaction(p_steps jsonb, p_separate boolean)
+returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select format('"%s" cannot run together with other statements in one transaction: make a '
+    'schedule of each of them, or of a function that calls jobs.enqueue_steps', upper(f.words))
+  from (
+    -- what stands between quotes or in a comment is no statement of its own
+    select regexp_replace((regexp_match(regexp_replace(e.value ->> 'statement',
+      '\$(\w*)\$.*?\$\1\$|''[^'']*''|--[^\n]*', '_', 'g'), replace('(?:^|;)\s*(begin'
+      '|start transaction|commit|rollback|abort|savepoint|vacuum|checkpoint|alter system'
+      '|(?:create|drop) (?:database|tablespace)|(?:create (?:unique )?|drop )index concurrently'
+      '|reindex (?:[(][^)]*[)]\s*)?(?:database|system|schema|(?:table|index) concurrently))\M',
+      ' ', '\s+'), 'i'))[1], '\s+', ' ', 'g') as words
+    from jsonb_array_elements(p_steps) as e
+    where jobs_internal.is_several(e.value ->> 'statement')
+      or jsonb_array_length(p_steps) > 1 and not p_separate
+  ) as f
+  where f.words is not null
+  limit 1;
 end;
 
 -- The one statement that does the steps of a job: itself, where it is one; several as one
@@ -65,9 +95,9 @@ begin
         jobs_internal.dollar_quoted(v_step.text, 'sql'));
     end if;
   end loop;
-  return format(E'do $job$\n%sbegin\n%send\n$job$',
+  return 'do ' || jobs_internal.dollar_quoted(format(E'\n%sbegin\n%send\n',
     case when p_separate and jsonb_array_length(p_steps) > 1 then E'declare\n  v bigint;\n' else ''
-      end, v_body);
+      end, v_body), 'job');
 end
 $$;
 

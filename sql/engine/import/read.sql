@@ -48,6 +48,7 @@ begin
       'options', jsonb_strip_nulls(
         jsonb_build_object('max_attempts', 1, 'timeout', i.item ->> 'timeout')),
       'refused', coalesce(i.item ->> 'refused',
+        jobs_internal.not_in_one_transaction(i.item -> 'steps', (i.item -> 'separate')::boolean),
         jobs_internal.import_refusal(i.name, i.item ->> 'owner')))
     from (
       select u.item, u.n, (u.item ->> 'name') || case when row_number() over same > 1

@@ -20,6 +20,20 @@ begin atomic
     order by j.id);
 end;
 
+-- Those of some jobs of a schedule that a person did not ask for (rerun_schedule, run_schedule).
+create or replace function jobs_internal.came_by_itself(p_schedule integer, p_jobs bigint[])
+returns bigint[]
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array(
+    select j.id
+    from unnest(p_jobs) as j(id)
+    join jobs_internal.schedule_run as r on r.job_id = j.id
+    where r.schedule_id = p_schedule and r.rerun = 0
+    order by j.id);
+end;
+
 -- Enqueue the job of an occurrence: data only. Returns its number; null: an unfinished job
 -- has its unique key. Writes: job, statement, operation, rate_use.
 -- Errors: PW007, PW008, PW019, PW070 to PW072.
@@ -100,7 +114,8 @@ begin atomic
 end;
 
 -- Fire one occurrence, or say why not. p_overlap: as the column; queued: it waits already, and its
--- turn has come. Where a running job is replaced its stop is requested.
+-- turn has come. Where a running job is replaced its stop is requested. What a person asked for
+-- loses nothing to an occurrence that comes by itself, nor takes its place: that waits for its end.
 -- Writes: schedule_run, schedule_state, stop_request; see enqueue_scheduled, cancel_waiting.
 create or replace function jobs_internal.fire_one(p_schedule jobs_internal.schedule,
     p_due timestamptz, p_rerun integer, p_overlap text, p_now timestamptz)
@@ -110,7 +125,9 @@ set search_path = pg_catalog, pg_temp
 set exit_on_error = off
 as $$
 declare
+  v_overlap text := p_overlap;
   v_unfinished bigint[] := '{}';
+  v_of_itself bigint[];
   v_outcome text := 'fired';
   v_reason text;
   v_job bigint;
@@ -126,14 +143,18 @@ begin
   end if;
   if v_outcome = 'fired' and p_overlap not in ('parallel', 'queued') then
     v_unfinished := jobs_internal.unfinished_of((p_schedule).id);
+    if v_unfinished <> '{}' and p_overlap in ('skip', 'replace') then
+      v_of_itself := jobs_internal.came_by_itself((p_schedule).id, v_unfinished);
+      v_overlap := case when v_of_itself = '{}' then 'queue_one' else p_overlap end;
+    end if;
   end if;
-  if v_unfinished <> '{}' or v_outcome = 'fired' and p_overlap in ('queue', 'queue_one')
+  if v_unfinished <> '{}' or v_outcome = 'fired' and v_overlap in ('queue', 'queue_one')
     and exists (select from jobs_internal.schedule_run as r
       where r.schedule_id = (p_schedule).id and r.outcome = 'queued')
   then
     v_reason := coalesce('job ' || v_unfinished[1] || ' of an earlier occurrence is not finished',
       'an earlier occurrence is queued');
-    case p_overlap
+    case v_overlap
       when 'skip' then v_outcome := 'skipped';
       when 'queue' then
         v_outcome := 'queued';
@@ -150,7 +171,7 @@ begin
         set outcome = 'skipped', reason = 'a later occurrence took its place in the queue'
         where r.schedule_id = (p_schedule).id and r.outcome = 'queued' and r.rerun = 0;
       else  -- replace
-        foreach v_other in array v_unfinished loop
+        foreach v_other in array v_of_itself loop
           if not jobs_internal.cancel_waiting(v_other, 'a later occurrence of its schedule') then
             -- also of one whose message a session holds: a supervisor acts on it
             perform jobs_internal.request_cancel(j.id, case j.state when 'running' then j.attempt

@@ -9,15 +9,18 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select count(*) filter (where e.failed and e.good = 0)
   from (
-    select r.state in ('failed', 'in_doubt') as failed,
-      count(*) filter (where r.state not in ('failed', 'in_doubt'))
-        over (order by r.due_at desc, r.rerun desc) as good
+    select r.failed,
+      count(*) filter (where not r.failed) over (order by r.due_at desc, r.rerun desc) as good
     from (
-      select r.due_at, r.rerun, f.state
+      select r.due_at, r.rerun, f.state in ('failed', 'in_doubt')
+        -- it was replaced before its next attempt
+        or f.state = 'cancelled' and exists (select from jobs_internal.finished_attempt as a
+          where a.job_id = r.job_id and a.bucket = f.bucket
+            and a.outcome in ('failed', 'timed_out')) as failed
       from jobs_internal.schedule_run as r
       join jobs_internal.schedule as s on s.id = r.schedule_id and r.fired_at >= s.counts_from
-      join lateral (select f.state from jobs_internal.finished as f where f.id = r.job_id
-        limit 1) as f on true
+      join lateral (select o.state, o.bucket from jobs_internal.finished as o
+        where o.id = r.job_id limit 1) as f on true
       where r.schedule_id = p_schedule and r.job_id is not null
       order by r.due_at desc, r.rerun desc
       limit 100
@@ -84,8 +87,10 @@ begin
   select r.* into v_run from jobs_internal.schedule_run as r
   where r.schedule_id = (p_schedule).id and r.outcome = 'queued'
     and ((p_schedule).paused_at is null or r.rerun > 0)
-  -- what a person asked for first
-  order by r.rerun > 0 desc, r.due_at, r.rerun
+  -- what a person asked for, and what came by itself, in turn
+  order by (r.rerun > 0) = coalesce((select l.rerun > 0 from jobs_internal.schedule_run as l
+      where l.job_id = (p_state).last_job and l.schedule_id = r.schedule_id limit 1), false),
+    r.due_at, r.rerun
   limit 1;
   if found then
     perform jobs_internal.fire_one(p_schedule, v_run.due_at, v_run.rerun, 'queued', p_now);
