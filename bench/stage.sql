@@ -4,10 +4,19 @@
 create schema bench authorization app;
 set role app;
 
-create table bench.plain (id bigint generated always as identity primary key, at timestamptz default now());
+create table bench.plain (
+  id bigint generated always as identity primary key,
+  at timestamptz default now()
+);
 create table bench.mark (id bigint generated always as identity primary key);
-create table bench.account (id integer primary key, updates integer not null default 0) with (fillfactor = 50);
-create table bench.ledger (id bigint generated always as identity primary key, account integer, amount integer, at timestamptz default now());
+create table bench.account (id integer primary key, updates integer not null default 0)
+with (fillfactor = 50);
+create table bench.ledger (
+  id bigint generated always as identity primary key,
+  account integer,
+  amount integer,
+  at timestamptz default now()
+);
 
 create function bench.noop() returns void
 language plpgsql
@@ -82,9 +91,11 @@ as $$
 begin
   for i in p_first .. p_last by p_per_commit loop
     with done as (
-      delete from bench.bare as b where b.id between i and least(i + p_per_commit - 1, p_last) returning b.id, b.task, bench.noop()
+      delete from bench.bare as b where b.id between i and least(i + p_per_commit - 1, p_last)
+      returning b.id, b.task, bench.noop()
     )
-    insert into bench.bare_past (id, task, at, ms) select d.id, d.task, clock_timestamp(), 0 from done as d;
+    insert into bench.bare_past (id, task, at, ms)
+    select d.id, d.task, clock_timestamp(), 0 from done as d;
     commit;
   end loop;
 end

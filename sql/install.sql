@@ -55,9 +55,10 @@ select not exists (
 \ir tables/batches.sql
 \ir tables/keys.sql
 \ir tables/windows.sql
-insert into jobs_internal.schema_migration (version, name) values (0, 'base'), (1, 'session_version'),
-  (2, 'worker_state'), (3, 'chunk_call'), (4, 'sixteen_sessions'),
-  (5, 'operations'), (6, 'schedules'), (7, 'limits'), (8, 'turns_and_rates');
+insert into jobs_internal.schema_migration (version, name) values
+  (0, 'base'), (1, 'session_version'), (2, 'worker_state'), (3, 'chunk_call'),
+  (4, 'sixteen_sessions'), (5, 'operations'), (6, 'schedules'), (7, 'limits'),
+  (8, 'turns_and_rates');
 \endif
 
 -- Migrations, each where the database lacks it: see sql/README.md.

@@ -2,9 +2,10 @@
 
 A sentence says who does what, in the nouns of the field: "a worker session", "the supervisor",
 "another transaction". So the words of `VAGUE` are refused in documents and code, and lines over
-`WIDTH` characters in documents and in comments of SQL (of code, ruff and sqlfluff look at those).
-Apart are blocks of code and output, what cannot be broken (a URL, a row of a table, a line of one
-word), and the lines of docs/reference, most of which docs/generate.py writes.
+`WIDTH` characters in documents and in SQL (in Python ruff looks at those; in SQL sqlfluff passes
+over what stands between $$ and over the literals of comments). Apart are blocks of code and output,
+what cannot be broken (a URL, a row of a table, a line of one word), the lines of docs/reference,
+most of which docs/generate.py writes, and the SQL of `AS_IT_WAS`.
 
 In SQL no purpose is said twice, above what is made and in its comment. Each function lies in a
 room: those of schema jobs in sql/api/, the others in a directory of sql/engine/, in setup/, or in
@@ -26,8 +27,8 @@ VAGUE = re.compile(r"\b(nobody|somebody|whoever|whom)\b", re.IGNORECASE)
 #: Words of our own that have given way to the field's: wakeup request, run stats, control, repair,
 #: unstoppable, ...
 PRIVATE = re.compile(
-    r"\b(nudge[sd]?|doz(?:e[sd]?|ing)|lessons?|deeds?|stubborn|guilty|culprits?|innocents?|presses|exhume[sd]?|fate"
-    r"|farewell|heed(?:s|ed)?|strikes|spoiled|mend(?:s|ed|ing)?|steer(?:s|ed|ing)?)\b",
+    r"\b(nudge[sd]?|doz(?:e[sd]?|ing)|lessons?|deeds?|stubborn|guilty|culprits?|innocents?|presses"
+    r"|exhume[sd]?|fate|farewell|heed(?:s|ed)?|strikes|spoiled|mend(?:s|ed|ing)?|steer(?:s|ed|ing)?)\b",
     re.IGNORECASE,
 )
 WIDTH = 100
@@ -46,6 +47,9 @@ ENTRIES = {
 }
 SHORT = ("sql", "pyworker", "bench", "tests/torture")
 MUTANTS = TOP / "tests/torture/mutants"
+#: What is kept as it was carried out or written: migrations that a schema may have had already, and
+#: dumps of schemas that were.
+AS_IT_WAS = (TOP / "sql/migrations", TOP / "tests/schema/dumps")
 
 _MADE = re.compile(
     r"((?:^--.*\n)+)create (?:or replace )?(?:unlogged )?(?:function|procedure|view|table|type)"
@@ -77,11 +81,13 @@ def vague(text: str) -> list[str]:
 
 
 def wide(text: str) -> list[str]:
-    """List the lines of comments of a file of SQL that are too long, each with its number."""
+    """List the lines of a file of SQL that are too long, each with its number: code, what stands
+    between $$, literals and comments.
+    """
     return [
         f"{number}: {len(line)} characters, {WIDTH} are allowed"
         for number, line in enumerate(text.splitlines(), 1)
-        if line.lstrip().startswith("--") and len(line) > WIDTH
+        if len(line) > WIDTH and "://" not in line and len(line.removeprefix("--").split()) > 1
     ]
 
 
@@ -180,14 +186,23 @@ def tree() -> list[str]:
         # the table of contents is a list: a line for each file
         if lines > LENGTH and page.parent != MUTANTS and page != sql / "install.sql":
             found.append(f"{name}: {lines} lines, {LENGTH} are allowed")
-        if page.suffix == ".sql":
-            found += [f"{name}:{line}" for line in wide(text)]
         if page.suffix == ".sql" and sql in page.parents:
             found += [
                 f"{name}:{line}"
                 for line in repeated(text) + misplaced(page.relative_to(sql).as_posix(), text)
             ]
     return found
+
+
+def wide_files() -> list[str]:
+    """List the lines of SQL that are too long, in programs and in tests."""
+    return [
+        f"{page.relative_to(TOP)}:{line}"
+        for root in ("sql", "pyworker", "bench", "tests")
+        for page in sorted((TOP / root).rglob("*.sql"))
+        if not page.is_relative_to(AS_IT_WAS[0]) and not page.is_relative_to(AS_IT_WAS[1])
+        for line in wide(page.read_text("utf-8"))
+    ]
 
 
 def complaints(text: str) -> list[str]:
@@ -223,7 +238,8 @@ def look(page: Path) -> list[str]:
 
 def main() -> int:
     """Print what is wrong in all pages; the exit code says whether anything is."""
-    found = [f"{page.relative_to(TOP)}:{line}" for page in pages() for line in look(page)] + tree()
+    found = [f"{page.relative_to(TOP)}:{line}" for page in pages() for line in look(page)]
+    found += tree() + wide_files()
     tracked = subprocess.run(
         ["git", "-C", str(TOP), "ls-files"], capture_output=True, text=True, check=False
     ).stdout

@@ -12,7 +12,8 @@ create table app.ledger (
 create sequence app.hits;
 
 create function app.attempt() returns integer
-language sql return split_part(split_part(current_setting('pyworker.job'), '/', 2), ' ', 1)::integer;
+language sql
+return split_part(split_part(current_setting('pyworker.job'), '/', 2), ' ', 1)::integer;
 
 create function app.note(n integer) returns integer
 language sql begin atomic insert into app.ledger (n) values (n) returning n; end;
@@ -28,11 +29,13 @@ create function app.fail(state text default 'P0001', n integer default null) ret
 language plpgsql as $$
 begin
   insert into app.ledger (n) values (n);
-  raise exception using errcode = state, message = 'it failed', detail = 'a detail', hint = 'a hint', constraint = 'a_constraint';
+  raise exception using errcode = state, message = 'it failed', detail = 'a detail',
+    hint = 'a hint', constraint = 'a_constraint';
 end $$;
 
 -- Fails so many attempts, then leaves its row.
-create function app.stumble(n integer, state text default '40001', times integer default 1) returns integer
+create function app.stumble(n integer, state text default '40001', times integer default 1)
+returns integer
 language plpgsql as $$
 begin
   insert into app.ledger (n) values (n);
@@ -60,7 +63,8 @@ declare
 begin
   perform pg_advisory_xact_lock_shared(77);
   perform pg_sleep(0.03);
-  select count(*) into v_count from pg_locks where locktype = 'advisory' and objid = 77 and granted and mode = 'ShareLock'
+  select count(*) into v_count from pg_locks
+  where locktype = 'advisory' and objid = 77 and granted and mode = 'ShareLock'
     and database = (select oid from pg_database where datname = current_database());
   insert into app.ledger (n) values (v_count);
   return v_count;
@@ -68,7 +72,11 @@ end $$;
 
 create function app.echo(what jsonb) returns jsonb language sql return what;
 create function app.run(what text) returns void language plpgsql as $$ begin execute what; end $$;
-create function app.run_and_fail(what text) returns void language plpgsql as $$ begin execute what; raise exception 'on purpose'; end $$;
+create function app.run_and_fail(what text) returns void language plpgsql as $$
+begin
+  execute what;
+  raise exception 'on purpose';
+end $$;
 create function app.cancel_oneself() returns text
 language plpgsql as $$
 declare
@@ -91,7 +99,8 @@ begin
   perform jobs.progress(done, total, message);
   perform pg_advisory_xact_lock(1);
 end $$;
-create function app.say(lines integer, fails boolean default false, message text default 'line') returns void
+create function app.say(lines integer, fails boolean default false, message text default 'line')
+returns void
 language plpgsql as $$
 begin
   for i in 1 .. lines loop
@@ -101,7 +110,8 @@ begin
     raise exception 'on purpose';
   end if;
 end $$;
-create function app.series(n integer) returns setof integer language sql as 'select generate_series(1, n)';
+create function app.series(n integer) returns setof integer
+language sql as 'select generate_series(1, n)';
 create function app.large(bytes integer) returns text language sql return repeat('x', bytes);
 
 -- Procedures run in child sessions.
@@ -123,7 +133,8 @@ create procedure app.break_child()
 language plpgsql as $$
 begin
   insert into app.ledger (n) values (1);
-  raise exception using errcode = '23514', message = 'broken', detail = 'd', hint = 'h', constraint = 'c_1', table = 'ledger';
+  raise exception using errcode = '23514', message = 'broken', detail = 'd', hint = 'h',
+    constraint = 'c_1', table = 'ledger';
 end $$;
 create procedure app.say_in_child(lines integer)
 language plpgsql as $$

@@ -75,8 +75,8 @@ begin
 end
 $$;
 comment on function jobs.cancel_batch(bigint) is
-'Closes a batch, and cancels those of its jobs that have not ended, as jobs.cancel does; returns how '
-'many. Then its callbacks come.
+'Closes a batch, and cancels those of its jobs that have not ended, as jobs.cancel does; returns '
+'how many. Then its callbacks come.
 Errors: PW115.';
 
 create or replace function jobs.retry_batch(id bigint)

@@ -27,8 +27,8 @@ begin
       when timezone is null then 'No timezone is given: the schedule is read in UTC.'
       when v_timetable.wild then 'It follows elapsed time where the clock is set: a time that '
         'comes twice counts twice, one that is skipped does not.'
-      else 'Where the clock is set, it runs once: a time that is skipped at the end of the gap, one '
-        'that comes twice the first time.' end;
+      else 'Where the clock is set, it runs once: a time that is skipped at the end of the gap, '
+        'one that comes twice the first time.' end;
   for v_n in 1 .. n loop
     v_next := jobs_internal.next_time(v_timetable, v_zone, v_next);
     exit when v_next is null;

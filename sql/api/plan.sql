@@ -12,8 +12,8 @@ begin
 end
 $$;
 comment on function jobs.plan(text) is
-'Says what a statement would do if jobs.enqueue_sql ran it, and changes nothing: none of it is run, '
-'no table is locked, and it works in a read-only transaction.
+'Says what a statement would do if jobs.enqueue_sql ran it, and changes nothing: none of it is '
+'run, no table is locked, and it works in a read-only transaction.
 kind, object; lock_mode and what it blocks: reads and writes, writes, DDL, nothing; rewrites: it '
 'writes the table anew; disk_bytes that it needs meanwhile; expected: how long it runs, by its own '
 'history, else by size; blocked_by: pids that hold it up now, 0 for a prepared transaction; undo: '

@@ -57,10 +57,10 @@ begin atomic
     new_definition);
 end;
 comment on function jobs.replace_index_steps(text, text) is
-'Steps for jobs.enqueue_steps that build another index concurrently, drop the old one, and give its '
-'name to the new one.
-new_definition: what stands behind the name of the table in CREATE INDEX, as in (a, b) where b > 0, '
-'with UNIQUE before it for one that becomes unique; one that is unique stays so. A comment and '
-'statistics targets of the old index are not kept.
+'Steps for jobs.enqueue_steps that build another index concurrently, drop the old one, and give '
+'its name to the new one.
+new_definition: what stands behind the name of the table in CREATE INDEX, as in (a, b) where '
+'b > 0, with UNIQUE before it for one that becomes unique; one that is unique stays so. A comment '
+'and statistics targets of the old index are not kept.
 Errors: PW061 no such index, PW062 it is not the caller''s, PW085 the index of a constraint, a '
 'replica identity, a clustered one, one of a partitioned table; PW017 a syntax error.';

@@ -51,9 +51,9 @@ schedule: "30 2 * * mon-fri" (minute, hour, day, month, weekday), "@hourly", "ev
 '"after 15 minutes" (from the end of the last run). timezone: in which that is meant; null: UTC.
 task, args: as of jobs.enqueue, looked up and cast now. overlap: what happens while a job of an '
 'earlier occurrence is unfinished: skip, queue_one, queue, parallel, replace (it is cancelled).
-missed: what is made up for after a time without a supervisor: last, all (a hundred at most), none; '
-'missed_within: how old that may be (the time between two occurrences, at most a day). jitter: it '
-'is put off by up to that.
+missed: what is made up for after a time without a supervisor: last, all (a hundred at most), '
+'none; missed_within: how old that may be (the time between two occurrences, at most a day). '
+'jitter: it is put off by up to that.
 options: those of jobs.enqueue, also queue, timeout, max_attempts, unique_key, priority, settings '
 'and note; and pause_after: so many failures in a row pause it.
 Errors: those of jobs.enqueue; PW100 the schedule, PW101 the time zone, PW102 another parameter.';

@@ -41,12 +41,14 @@ comment on column jobs_internal.batch.options is 'Options of its callbacks';
 comment on column jobs_internal.batch.bytes is 'Bytes that the largest of its callbacks carries';
 comment on column jobs_internal.batch.created_at is 'When it was made';
 comment on column jobs_internal.batch.closed_at is 'When it was closed; null: jobs may be added';
-comment on column jobs_internal.batch.called is 'All its jobs have ended, and the callbacks of this '
+comment on column jobs_internal.batch.called
+  is 'All its jobs have ended, and the callbacks of this '
   'end are enqueued';
 comment on column jobs_internal.batch.ends is 'How often that has come: more than once only after '
   'jobs.retry_batch';
 comment on column jobs_internal.batch.finished_at is 'When that came; null: not yet';
-comment on column jobs_internal.batch.retry_at is 'When a round looks again: a transaction that may '
+comment on column jobs_internal.batch.retry_at
+  is 'When a round looks again: a transaction that may '
   'add to it was open, or its callbacks could not be enqueued';
 comment on column jobs_internal.batch.failures is 'How often they could not be enqueued';
 comment on column jobs_internal.batch.error is 'Why not, the last time';
@@ -108,7 +110,8 @@ create table jobs_internal.batch_jobs (
   last_job bigint not null,
   primary key (batch_id, first_job)
 );
-comment on table jobs_internal.batch_jobs is 'Between which numbers jobs of a batch are: those that '
+comment on table jobs_internal.batch_jobs
+  is 'Between which numbers jobs of a batch are: those that '
   'have its option';
 comment on column jobs_internal.batch_jobs.batch_id is 'Batch';
 comment on column jobs_internal.batch_jobs.first_job is 'The first';
@@ -133,7 +136,8 @@ comment on column jobs_internal.batch_delta.id is 'Number';
 comment on column jobs_internal.batch_delta.owner is 'Owner of the batch';
 comment on column jobs_internal.batch_delta.batch_id is 'Batch';
 comment on column jobs_internal.batch_delta.total is 'Jobs that were added';
-comment on column jobs_internal.batch_delta.succeeded is 'That succeeded; less than zero: no more so';
+comment on column jobs_internal.batch_delta.succeeded
+  is 'That succeeded; less than zero: no more so';
 comment on column jobs_internal.batch_delta.failed is 'That failed, likewise';
 comment on column jobs_internal.batch_delta.cancelled is 'That were cancelled, likewise';
 comment on column jobs_internal.batch_delta.in_doubt is 'That ended in doubt, likewise';

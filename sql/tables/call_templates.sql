@@ -58,5 +58,5 @@ comment on column jobs_internal.call_template.horizon_xid
   is 'Retired: transactions from this number on are sure '
   'to have seen that; null: an enqueuer may still use it';
 comment on column jobs_internal.call_template.chunk_call
-  is 'Expression that calls it for a row pyworker_item of a chunk, in one statement for many of them; '
-  'null: each call is a statement of its own';
+  is 'Expression that calls it for a row pyworker_item of a chunk, in one statement for many of '
+  'them; null: each call is a statement of its own';

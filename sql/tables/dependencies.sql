@@ -20,7 +20,8 @@ comment on column jobs_internal.dependency.child is 'Job that waits';
 comment on column jobs_internal.dependency.owner is 'Owner of the child';
 comment on column jobs_internal.dependency.wants
   is '0: the parent must succeed, 1: it must fail, or be cancelled, 2: it must end';
-comment on column jobs_internal.dependency.broken is 'It has ended otherwise: the child was cancelled';
+comment on column jobs_internal.dependency.broken
+  is 'It has ended otherwise: the child was cancelled';
 
 create table jobs_internal.parent_event (
   id bigint generated always as identity primary key,
@@ -29,9 +30,11 @@ create table jobs_internal.parent_event (
   state text
 );
 create index parent_event_owner_idx on jobs_internal.parent_event (owner, id);
-comment on table jobs_internal.parent_event is 'Ends of jobs that others wait for, and parents that '
+comment on table jobs_internal.parent_event
+  is 'Ends of jobs that others wait for, and parents that '
   'are to be looked at, until the consequences are drawn: rows are only added and deleted';
-comment on column jobs_internal.parent_event.id is 'Number: of the ends of one job the last is true';
+comment on column jobs_internal.parent_event.id
+  is 'Number: of the ends of one job the last is true';
 comment on column jobs_internal.parent_event.parent is 'Job';
 comment on column jobs_internal.parent_event.owner
   is 'For the children of this owner; null: of all';
@@ -40,7 +43,8 @@ comment on column jobs_internal.parent_event.state is 'What it ended in; null: l
 create table jobs_internal.follower (
   owner oid primary key
 );
-comment on table jobs_internal.follower is 'Owners of jobs that wait for others: a row is locked by '
+comment on table jobs_internal.follower
+  is 'Owners of jobs that wait for others: a row is locked by '
   'the one transaction that draws the consequences for them';
 comment on column jobs_internal.follower.owner is 'Owner';
 

@@ -80,7 +80,8 @@ comment on column jobs_internal.operation.held is 'Why it was put off the last t
   'yield, step_aside or beside, at, sqlstate, message, pids, job}; null: it was not';
 comment on column jobs_internal.operation.gives_way is 'Why the worker session that watches it '
   'cancels it: {attempt, why, detail, pids}; null: it does not';
-comment on column jobs_internal.operation.attempt is 'Attempt that the columns from here on tell of';
+comment on column jobs_internal.operation.attempt
+  is 'Attempt that the columns from here on tell of';
 comment on column jobs_internal.operation.phase is 'Phase in which it was seen last';
 comment on column jobs_internal.operation.percent is 'Largest percent that was shown of it';
 comment on column jobs_internal.operation.progress_source

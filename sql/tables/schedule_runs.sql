@@ -93,7 +93,8 @@ create index schedule_state_next_idx on jobs_internal.schedule_state (next_at)
 create index schedule_state_waits_idx on jobs_internal.schedule_state (schedule_id) where waits;
 comment on table jobs_internal.schedule_state is 'Schedules: the next occurrence and the last one';
 comment on column jobs_internal.schedule_state.schedule_id is 'Schedule';
-comment on column jobs_internal.schedule_state.next_due is 'Next occurrence; null: none is to come, '
+comment on column jobs_internal.schedule_state.next_due
+  is 'Next occurrence; null: none is to come, '
   'it is paused, or it counts from the end of the last run';
 comment on column jobs_internal.schedule_state.next_at is 'When that is fired: with its jitter';
 comment on column jobs_internal.schedule_state.last_due is 'Last occurrence that was fired';
@@ -128,7 +129,8 @@ comment on column jobs_internal.schedule_run.schedule_id is 'Schedule';
 comment on column jobs_internal.schedule_run.due_at is 'Occurrence; of a stretch the first';
 comment on column jobs_internal.schedule_run.rerun is 'How often it had been asked for before by '
   'run_schedule and rerun_schedule; 0: it came by itself';
-comment on column jobs_internal.schedule_run.until is 'Last occurrence of a stretch; null: it is one';
+comment on column jobs_internal.schedule_run.until
+  is 'Last occurrence of a stretch; null: it is one';
 comment on column jobs_internal.schedule_run.occurrences is 'How many; null: more than 1000';
 comment on column jobs_internal.schedule_run.fired_at is 'When that was decided';
 comment on column jobs_internal.schedule_run.outcome is 'fired, queued (its job is enqueued when '
@@ -142,7 +144,8 @@ create table jobs_internal.zones_seen (
   hash text
 );
 insert into jobs_internal.zones_seen default values;
-comment on table jobs_internal.zones_seen is 'One row: the time zones by which the next occurrences '
+comment on table jobs_internal.zones_seen
+  is 'One row: the time zones by which the next occurrences '
   'of schedules were found';
 comment on column jobs_internal.zones_seen.id is 'Always true: there is one row';
 comment on column jobs_internal.zones_seen.hash is 'Digest of the zones; null: of none yet';

@@ -130,7 +130,8 @@ create type jobs_internal.worker_state as (
   surplus boolean,       -- as in claim
   claim_open boolean,    -- the claim is not committed yet
   next integer,          -- place in msg_ids of the message that is opened next
-  give_back boolean,     -- messages were passed over, or are too many: the next claim gives them back
+  -- messages were passed over, or are too many: the next claim gives them back
+  give_back boolean,
   stats_written boolean, -- the claim has written what was learned before it
   defers boolean,        -- each job needs a commit of its own (has_deferrable_constraints)
   -- functions of which a job was measured since the claim; null: none is to be

@@ -169,7 +169,8 @@ comment on column jobs.job.statement is 'The statement of jobs.enqueue_sql; of '
   'jobs.enqueue_steps the present one, or the one at which the job ended';
 comment on column jobs.job.done_when
   is 'Post-condition of the statement: given, or known by pyworker';
-comment on column jobs.job.rollback is 'Statement that undoes it, as it was given: jobs.undo runs it';
+comment on column jobs.job.rollback
+  is 'Statement that undoes it, as it was given: jobs.undo runs it';
 comment on column jobs.job.enqueued_by
   is 'Role that enqueued it: its owner, or another by a publication';
 comment on column jobs.job.waits_for is 'Why it does not start, in short: the first that holds of '

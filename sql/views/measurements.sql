@@ -67,12 +67,13 @@ comment on view jobs.measurements is 'What was measured before and after long op
 comment on column jobs.measurements.id is 'Job of the operation';
 comment on column jobs.measurements.label is 'The query';
 comment on column jobs.measurements.unit
-  is 'ms: median time of three warm runs; cost: the planner''s, of a query that was planned only; ms '
-  'a call: live traffic, as pg_stat_statements counts it for its owner';
+  is 'ms: median time of three warm runs; cost: the planner''s, of a query that was planned only; '
+  'ms a call: live traffic, as pg_stat_statements counts it for its owner';
 comment on column jobs.measurements.before is 'Before the first attempt';
 comment on column jobs.measurements.after is 'After its end; of traffic: since its end';
 comment on column jobs.measurements.ratio is 'after / before';
-comment on column jobs.measurements.buffers_before is 'Blocks that a run read before, cached or not';
+comment on column jobs.measurements.buffers_before
+  is 'Blocks that a run read before, cached or not';
 comment on column jobs.measurements.buffers_after is 'The same, after';
 comment on column jobs.measurements.plan_changed is 'The plan has another shape than before';
 comment on column jobs.measurements.uses_index

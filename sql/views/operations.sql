@@ -96,7 +96,8 @@ comment on column jobs.operations.percent is 'How much is done, over all phases:
   'back, and is below 100 until the outcome is written; null: nothing tells';
 comment on column jobs.operations.eta is 'When it ends if it goes on like this; null: not known '
   'yet, or it waits for others, and how long they take is not known';
-comment on column jobs.operations.elapsed is 'Time since the start of this attempt, of one that has '
+comment on column jobs.operations.elapsed
+  is 'Time since the start of this attempt, of one that has '
   'ended how long the last took';
 comment on column jobs.operations.blocked_by
   is 'Processes whose locks it waits for; 0: a prepared transaction';
@@ -207,5 +208,6 @@ comment on column jobs.phase_list.phase is 'Phase, cut at 40 characters';
 comment on column jobs.phase_list.at is 'Month, day and time when it was first seen';
 comment on column jobs.phase_list.seconds is 'Seconds that it took';
 comment on column jobs.phase_list.expected is 'Seconds that it was expected to take';
-comment on column jobs.phase_list.work is 'How much of it was done when it was seen last, of how much';
+comment on column jobs.phase_list.work
+  is 'How much of it was done when it was seen last, of how much';
 comment on column jobs.phase_list.unit is 'Of what';

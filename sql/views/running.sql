@@ -42,7 +42,8 @@ comment on column jobs.running.pid
 comment on column jobs.running.child_pid
   is 'Process of the child session that runs a top-level statement';
 comment on column jobs.running.started_at is 'Start of this attempt';
-comment on column jobs.running.done is 'How much is done: of jobs.progress, else what the server''s '
+comment on column jobs.running.done
+  is 'How much is done: of jobs.progress, else what the server''s '
   'own progress counts in the present phase (blocks, tuples, lockers, ...)';
 comment on column jobs.running.total
   is 'Of how much, in the same unit; of a long operation within the present phase';

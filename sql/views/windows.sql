@@ -62,7 +62,8 @@ join jobs_internal.window_figures() as f on f.name = w.name
 cross join lateral (select coalesce(s.opened_at <= clock_timestamp()
     and s.closes_at > clock_timestamp(), false) as open) as o
 order by w.name;
-comment on view jobs.windows is 'Maintenance windows, with the figures of the jobs that you may see';
+comment on view jobs.windows
+  is 'Maintenance windows, with the figures of the jobs that you may see';
 comment on column jobs.windows.name is 'Name';
 comment on column jobs.windows.schedule is 'When it opens, as it was written';
 comment on column jobs.windows.in_words is 'The same in words';

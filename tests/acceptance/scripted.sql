@@ -16,7 +16,9 @@ create table jobs_internal.script (
   ticks bigint not null default 0
 );
 insert into jobs_internal.script default values;
-create table jobs_internal.outbox (id bigint generated always as identity primary key, row jsonb not null);
+create table jobs_internal.outbox (
+  id bigint generated always as identity primary key, row jsonb not null
+);
 create table jobs_internal.running (id bigint, task text, started_at timestamptz default now());
 create table jobs_internal.health ("check" text, status text, detail text, remedy text);
 insert into jobs_internal.health values ('switch', 'ok', 'not paused', null);
@@ -26,7 +28,8 @@ create sequence jobs_internal.number;
 create function jobs_internal.login_powers() returns text
 language sql begin atomic select null::text; end;
 
-create function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid int, p_version text) returns bigint
+create function jobs_internal.supervisor_open(p_name text, p_host text, p_os_pid int,
+  p_version text) returns bigint
 language plpgsql as $$
 begin
   if not (select version_fits from jobs_internal.script) then
@@ -51,17 +54,21 @@ language sql begin atomic
       'outbox', (select count(*) from jobs_internal.outbox),
       'sessions', live,
       'running', (select count(*) from jobs_internal.running),
-      'owners', (select coalesce(jsonb_agg(o || jsonb_build_object('active_sessions', live)), '[]') from jsonb_array_elements(owners) o))
+      'owners', (
+        select coalesce(jsonb_agg(o || jsonb_build_object('active_sessions', live)), '[]')
+        from jsonb_array_elements(owners) o))
     from jobs_internal.script;
 end;
 
 create function jobs_internal.supervisor_send_stop_signals(p_supervisor bigint) returns setof jsonb
 language sql begin atomic
   update jobs_internal.script set tick = tick - 'stopping' where tick ? 'stopping'
-  returning '{"job_id":7,"attempt":2,"owner":"app","pid":99,"signal":"cancel","reason":"timed_out"}'::jsonb;
+  returning jsonb_build_object('job_id', 7, 'attempt', 2, 'owner', 'app', 'pid', 99,
+    'signal', 'cancel', 'reason', 'timed_out');
 end;
 
-create function jobs_internal.supervisor_sleep(p_supervisor bigint, p_asleep boolean) returns boolean
+create function jobs_internal.supervisor_sleep(p_supervisor bigint, p_asleep boolean)
+returns boolean
 language sql begin atomic
   update jobs_internal.script set asleep = p_asleep;
   select false;
@@ -70,7 +77,8 @@ end;
 create function jobs_internal.take_outcomes(p_limit int) returns setof jsonb
 language sql begin atomic
   delete from jobs_internal.outbox
-    where id in (select f.id from jobs_internal.outbox f order by f.id limit p_limit for update skip locked)
+    where id in (
+      select f.id from jobs_internal.outbox f order by f.id limit p_limit for update skip locked)
     returning outbox.row;
 end;
 
@@ -98,7 +106,8 @@ begin
 end $$;
 
 create view jobs.health as table jobs_internal.health;
-create view jobs.queues as select 'default' as queue, false as paused, 4 as concurrency, 0 as queued;
+create view jobs.queues as
+select 'default' as queue, false as paused, 4 as concurrency, 0 as queued;
 create view jobs.running as select id, task, started_at from jobs_internal.running;
 create view jobs.sessions as select 1 as session where false;
 create view jobs.supervisors as select 1 as supervisor where false;

@@ -7,8 +7,8 @@ from psycopg import Connection
 from support import Database, Row
 
 TABLES = """
-create table app.events (id integer primary key, at timestamptz not null, kind varchar(20), n integer,
-  price numeric(10, 2), note text);
+create table app.events (id integer primary key, at timestamptz not null, kind varchar(20),
+  n integer, price numeric(10, 2), note text);
 create index events_at on app.events (at);
 create table app.places (id integer primary key);
 insert into app.events select i, now(), 'k', i, i, '' from generate_series(1, 2000) as i;
@@ -17,7 +17,7 @@ create table app.parts (a integer, b text) partition by range (a);
 create table app.parts_1 partition of app.parts for values from (0) to (10);
 create table app.parts_2 partition of app.parts for values from (10) to (20);
 create materialized view app.totals as select id, at from app.events;
-"""  # noqa: E501
+"""
 
 
 def plan(database: Database, statement: str, **options: Any) -> dict[str, Any]:

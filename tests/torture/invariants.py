@@ -100,7 +100,8 @@ def no_broken_index(history: History) -> Iterator[tuple[str, object]]:
 
 #: Relations whose rows come and go; the others are history, which retention bounds.
 _HOT = re.compile(
-    r"^(jobs_internal[.](job|attempt|log_line|statement|session|slot|lane|call_stats|stop_request|outbox|progress_message)|pgmq[.]q_.*)$"
+    r"^(jobs_internal[.](job|attempt|log_line|statement|session|slot|lane|call_stats|stop_request"
+    r"|outbox|progress_message)|pgmq[.]q_.*)$"
 )
 
 

@@ -9,14 +9,17 @@ grant usage, create on schema stage to app, other, apart;
 create table stage.ledger (
   tag text not null,
   job_id bigint default jobs.current_id(),
-  attempt integer default split_part(split_part(current_setting('pyworker.job', true), '/', 2), ' ', 1)::integer,
+  attempt integer
+    default split_part(split_part(current_setting('pyworker.job', true), '/', 2), ' ', 1)::integer,
   xid xid8 default pg_current_xact_id(),
   pid integer default pg_backend_pid(),
   by_current name default current_user,
   by_session name default session_user,
   at timestamptz default clock_timestamp()
 );
-create table stage.foreground (id bigint generated always as identity primary key, at timestamptz default clock_timestamp());
+create table stage.foreground (
+  id bigint generated always as identity primary key, at timestamptz default clock_timestamp()
+);
 create table stage.orders (tag text primary key);
 create sequence stage.stumbles;
 grant insert, select on stage.ledger to app, other, apart;
@@ -48,7 +51,9 @@ set role app;
 
 -- secret: an argument that must be seen nowhere but by the owner of the job.
 create function stage.effect(tag text, secret text default null) returns text
-language sql begin atomic insert into stage.ledger (tag) values (tag) returning ledger.tag || '/' || ledger.job_id; end;
+language sql begin atomic
+  insert into stage.ledger (tag) values (tag) returning ledger.tag || '/' || ledger.job_id;
+end;
 
 create function stage.work(tag text, ms integer, secret text default null) returns integer
 language plpgsql as $$

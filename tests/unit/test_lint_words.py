@@ -18,6 +18,8 @@ from tests.lint_words import (
     tree,
     unnamed,
     vague,
+    wide,
+    wide_files,
 )
 
 LONG = "word " * 30
@@ -74,13 +76,13 @@ def test_the_documents_are_looked_at_and_of_generated_ones_the_words_alone() -> 
         "failure-modes.md",
         "rights.md",
     } <= names
-    wide = [
+    long = [
         page
         for page in pages()
         if GENERATED in page.parents and any(len(line) > WIDTH for line in lines(page))
     ]
-    assert wide
-    assert [found for page in wide for found in look(page)] == []
+    assert long
+    assert [found for page in long for found in look(page)] == []
 
 
 def test_a_vague_word_in_a_generated_page_is_found(
@@ -186,16 +188,50 @@ def test_files_that_are_too_long_and_misplaced_functions_are_found(
     (tmp_path / "pyworker/cli/main.py").write_text("\n" * 301)
     (tmp_path / "pyworker/cli/short.py").write_text("\n" * 300)
     (tmp_path / "tests/torture/mutants/long.sql").write_text("-- A line.\n" * 301)
-    (tmp_path / "pyworker/wide.sql").write_text(f"  -- {'a ' * 50}\nselect 1;\n")
     (tmp_path / "sql/api/own.sql").write_text(FUNCTION.format(name="jobs_internal.own"))
     monkeypatch.setattr("tests.lint_words.TOP", tmp_path)
     monkeypatch.setattr("tests.lint_words.MUTANTS", tmp_path / "tests/torture/mutants")
     assert sorted(line.partition(":")[0] for line in tree()) == [
         "pyworker/cli/main.py",
-        "pyworker/wide.sql",
         "sql/api/own.sql",
         "sql/engine/claim/claim.sql",
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"-- {LONG}",
+        f"select {LONG};",
+        f"create function f() returns text language sql as $$ select '{LONG}' $$;",
+        f"comment on table a is '{LONG}';",
+    ],
+)
+def test_a_long_line_of_sql_is_refused_wherever_it_stands(line: str) -> None:
+    assert wide(f"select 1;\n{line}\n") == [f"2: {len(line)} characters, 100 are allowed"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"-- https://example.org/{'x' * WIDTH}", f"  '{'x' * WIDTH}',", f"-- {'x' * WIDTH}"],
+)
+def test_a_line_of_sql_that_cannot_be_broken_is_left_alone(line: str) -> None:
+    assert wide(line) == []
+
+
+def test_long_lines_are_looked_for_in_all_sql_but_what_was_released(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = ("bench", "pyworker/demo/sql", "sql/api", "tests/sql", "tests/torture/mutants")
+    for place in (*asked, "sql/migrations", "tests/schema/dumps"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "wide.sql").write_text(f"select {LONG};\n")
+    monkeypatch.setattr("tests.lint_words.TOP", tmp_path)
+    monkeypatch.setattr(
+        "tests.lint_words.AS_IT_WAS",
+        (tmp_path / "sql/migrations", tmp_path / "tests/schema/dumps"),
+    )
+    assert sorted(line.partition("/wide")[0] for line in wide_files()) == sorted(asked)
 
 
 def test_what_a_run_left_at_the_top_is_refused() -> None:

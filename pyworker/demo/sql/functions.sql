@@ -4,10 +4,12 @@ create function demo.count_day(day date, origin text)
 returns integer
 language sql
 begin atomic
-  insert into demo.daily as d (day, origin, flights, departed, cancelled, mean_dep_delay, median_dep_delay, max_arr_delay)
+  insert into demo.daily as d (day, origin, flights, departed, cancelled,
+    mean_dep_delay, median_dep_delay, max_arr_delay)
   select
-    count_day.day, count_day.origin, count(*), count(f.dep_time), count(*) - count(f.dep_time), round(avg(f.dep_delay), 2),
-    percentile_cont(0.5) within group (order by f.dep_delay), max(f.arr_delay)
+    count_day.day, count_day.origin, count(*), count(f.dep_time), count(*) - count(f.dep_time),
+    round(avg(f.dep_delay), 2), percentile_cont(0.5) within group (order by f.dep_delay),
+    max(f.arr_delay)
   from demo.flights as f
   where f.flight_date = count_day.day and f.origin = count_day.origin
   on conflict on constraint daily_pkey do update set runs = d.runs + 1
@@ -27,7 +29,11 @@ declare
 begin
   loop
     select max(t.tailnum) into v_last
-    from (select distinct f.tailnum from demo.flights as f where f.tailnum > v_after order by 1 limit chunk) as t;
+    from (
+      select distinct f.tailnum from demo.flights as f
+      where f.tailnum > v_after
+      order by 1 limit chunk
+    ) as t;
     exit when v_last is null;
     insert into demo.plane_total (tailnum, flights, miles, model)
     select f.tailnum, count(*), sum(f.distance), min(p.model)
@@ -37,7 +43,8 @@ begin
     group by f.tailnum;
     v_done := v_done + 1;
     perform jobs.progress(v_done, v_chunks, format('planes up to %s', v_last));
-    perform jobs.log(format('planes up to %s', v_last), fields => jsonb_build_object('chunk', v_done));
+    perform jobs.log(format('planes up to %s', v_last),
+      fields => jsonb_build_object('chunk', v_done));
     v_after := v_last;
     commit;
   end loop;
@@ -69,7 +76,8 @@ declare
 begin
   insert into demo.booked (job_id, attempt) values (jobs.current_id(), v_attempt);
   if v_attempt <= 2 then
-    raise exception using errcode = 'serialization_failure', message = 'could not serialize access due to concurrent update';
+    raise exception using errcode = 'serialization_failure',
+      message = 'could not serialize access due to concurrent update';
   end if;
   return format('booked at attempt %s', v_attempt);
 end
@@ -82,7 +90,8 @@ language sql
 begin atomic
   insert into demo.reported (due_at, flights)
   select r.due_at, (
-    select count(*) from demo.flights as f where f.flight_date = (r.due_at at time zone 'America/New_York')::date)
+    select count(*) from demo.flights as f
+    where f.flight_date = (r.due_at at time zone 'America/New_York')::date)
   from jobs.current_run() as r
   returning flights;
 end;
@@ -108,7 +117,8 @@ language sql
 begin atomic
   with routes as (
     insert into demo.route (origin, dest, flights, late)
-    select f.origin, f.dest, count(*), demo.share(count(*) filter (where f.dep_delay >= 15), count(f.dep_time))
+    select f.origin, f.dest, count(*),
+      demo.share(count(*) filter (where f.dep_delay >= 15), count(f.dep_time))
     from demo.flights as f
     group by f.origin, f.dest
     returning origin
@@ -140,7 +150,8 @@ returns integer
 language sql
 begin atomic
   insert into demo.month_total (month, flights, miles)
-  select count_month.month, count(*), sum(f.distance) from demo.flights as f where f.month = count_month.month
+  select count_month.month, count(*), sum(f.distance) from demo.flights as f
+  where f.month = count_month.month
   returning flights;
 end;
 
@@ -149,7 +160,8 @@ returns void
 language sql
 begin atomic
   insert into demo.year_total (batch, months, flights, miles)
-  select r.batch, (select count(*) from demo.month_total), (select sum(m.flights) from demo.month_total as m),
+  select r.batch, (select count(*) from demo.month_total),
+    (select sum(m.flights) from demo.month_total as m),
     (select sum(m.miles) from demo.month_total as m)
   from jobs.current_run() as r;
 end;
@@ -161,7 +173,8 @@ language plpgsql
 as $$
 begin
   for v_month in 1 .. 12 loop
-    insert into demo.recounted (month, flights) select v_month, count(*) from demo.flights as f where f.month = v_month;
+    insert into demo.recounted (month, flights)
+    select v_month, count(*) from demo.flights as f where f.month = v_month;
     perform jobs.progress(v_month, 12, format('month %s', v_month));
     perform pg_sleep(0.25);
   end loop;

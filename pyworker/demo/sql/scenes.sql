@@ -17,7 +17,8 @@ where s.id = %s and s.state = 'current' and r.wait_event like 'Lock:%%';
 select clock_timestamp(), pg_terminate_backend(pid) from jobs.running where id = %s;
 
 -- name: steps_done
-select format('%%s and %%s', count(*) filter (where s.finished_at < k.at), count(*) filter (where s.finished_at > k.at))
+select format('%%s and %%s',
+  count(*) filter (where s.finished_at < k.at), count(*) filter (where s.finished_at > k.at))
 from jobs.steps as s, cast(%s as timestamptz) as k(at);
 
 -- name: write

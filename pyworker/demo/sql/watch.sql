@@ -2,8 +2,9 @@
 -- own, because an old snapshot would hold up CREATE INDEX CONCURRENTLY.
 
 -- name: jobs
-select j.id, coalesce(o.title, j.task) as task, j.queue, j.state, j.attempt, f.outcome, coalesce(o.percent, r.percent) as percent,
-  coalesce(o.eta, r.eta) as eta, coalesce('step ' || o.step, r.message) as message, f.run_ms, o.gain,
+select j.id, coalesce(o.title, j.task) as task, j.queue, j.state, j.attempt, f.outcome,
+  coalesce(o.percent, r.percent) as percent, coalesce(o.eta, r.eta) as eta,
+  coalesce('step ' || o.step, r.message) as message, f.run_ms, o.gain,
   case when j.state = 'running' then o.progress_source end as source
 from jobs.job as j
 left join jobs.running as r using (id)

@@ -2,9 +2,11 @@
 -- "cancel" is asked again and again until there is something to cancel, "refused" raises an error.
 
 -- name: index
-select jobs.enqueue_sql('create index concurrently flights_date_origin on demo.flights (flight_date, origin)',
+select jobs.enqueue_sql(
+  'create index concurrently flights_date_origin on demo.flights (flight_date, origin)',
   queue => 'maintenance', options => '{"measure":
-    ["select avg(dep_delay) from demo.flights where flight_date = ''2013-07-04'' and origin = ''JFK''"]}');
+    ["select avg(dep_delay) from demo.flights '
+      'where flight_date = ''2013-07-04'' and origin = ''JFK''"]}');
 
 -- name: vacuum
 select jobs.enqueue_sql('vacuum (analyze) demo.flights', queue => 'maintenance');
@@ -18,12 +20,14 @@ select jobs.enqueue_steps('[
   queue => 'retries', settings => '{"lock_timeout": "30 s"}');
 
 -- name: days
-select jobs.enqueue_many('demo.count_day', array_agg(jsonb_build_object('day', day, 'origin', origin)), queue => 'flights')
+select jobs.enqueue_many('demo.count_day',
+  array_agg(jsonb_build_object('day', day, 'origin', origin)), queue => 'flights')
 from (select distinct flight_date as day, origin from demo.flights) as each_day;
 
 -- name: planes
 select jobs.enqueue_sql('call demo.sum_planes(chunk => 500)',
-  done_when => 'select count(*) = (select count(distinct tailnum) from demo.flights) from demo.plane_total');
+  done_when => 'select count(*) = (select count(distinct tailnum) from demo.flights) '
+    'from demo.plane_total');
 
 -- name: timeout
 select jobs.enqueue('pg_sleep', '{"$1": 60}', timeout => '2 seconds', max_attempts => 1);
@@ -51,4 +55,5 @@ select jobs.enqueue('demo.count_day', '{"day": "2013-02-29", "origin": "JFK"}', 
 select jobs.enqueue_sql('refresh materialized view demo.monthly', queue => 'maintenance');
 
 -- name: undo
-select jobs.undo(id) from jobs.operations where title = 'create index concurrently demo.flights_tailnum';
+select jobs.undo(id) from jobs.operations
+where title = 'create index concurrently demo.flights_tailnum';

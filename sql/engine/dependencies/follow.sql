@@ -163,7 +163,8 @@ begin
   if v_events = '{}' then
     return;
   end if;
-  select r.parents, r.states into v_parents, v_states from jobs_internal.read_parents(v_events) as r;
+  select r.parents, r.states into v_parents, v_states
+  from jobs_internal.read_parents(v_events) as r;
   select array_agg(c.parent), array_agg(c.child), array_agg(c.verdict)
   into v_from, v_to, v_verdicts
   from (

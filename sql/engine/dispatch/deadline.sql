@@ -28,7 +28,8 @@ begin
         coalesce(p_run_at, now()), v_at),
       hint = 'Pass a later deadline, or do not enqueue the job. A retry cannot help.';
   end if;
-  insert into jobs_internal.job_deadline (job_id, at) select u.id, v_at from unnest(p_jobs) as u(id);
+  insert into jobs_internal.job_deadline (job_id, at)
+  select u.id, v_at from unnest(p_jobs) as u(id);
 end
 $$;
 

@@ -45,10 +45,11 @@ begin
   if v_template.whole then
     v_arguments := '$1';
   else
-    select string_agg(format('%I %s', p.key, jobs_internal.type_name(p.type_id)), ', ' order by p.n),
+    select string_agg(format('%I %s', p.key, jobs_internal.type_name(p.type_id)), ', '
+        order by p.n),
       -- types that read the same under any setting: to_jsonb is enough for those, and costs less
-      case when bool_and(p.type_id = any (array['boolean', 'smallint', 'integer', 'bigint', 'numeric',
-              'text', 'uuid', 'jsonb']::regtype[]))
+      case when bool_and(p.type_id = any (array['boolean', 'smallint', 'integer', 'bigint',
+              'numeric', 'text', 'uuid', 'jsonb']::regtype[]))
         then 'pg_catalog.to_jsonb' else 'jobs_internal.to_canonical_jsonb' end
     into v_columns, v_render
     from jobs_internal.parameters(p_func) as p

@@ -19,8 +19,8 @@ declare
 begin
   for v_token in
     select m[1]
-    from regexp_matches(p_list,
-        $r$("(?:[^"]|"")*"|'(?:[^']|'')*'|[A-Za-z_\u0080-\U0010ffff][A-Za-z_0-9\u0080-\U0010ffff]*|.)$r$, 'g') as m
+    from regexp_matches(p_list, $r$("(?:[^"]|"")*"|'(?:[^']|'')*'|$r$
+        || $r$[A-Za-z_\u0080-\U0010ffff][A-Za-z_0-9\u0080-\U0010ffff]*|.)$r$, 'g') as m
   loop
     v_depth := v_depth + case when v_token in ('(', '[') then 1 when v_token in (')', ']') then -1
       else 0 end;

@@ -114,8 +114,8 @@ begin
       message = format('this server has no %s', upper(operation ->> 'kind')),
       detail = format('It came with PostgreSQL 19; this is %s.',
         current_setting('server_version')),
-      hint = 'VACUUM FULL and CLUSTER write a table anew, and block reads meanwhile. A retry cannot '
-        'help.';
+      hint = 'VACUUM FULL and CLUSTER write a table anew, and block reads meanwhile. A retry '
+        'cannot help.';
   end if;
   command := lower(case
     when target ->> 'kind' in ('create_index', 'drop_index') and (target -> 'concurrently')::boolean

@@ -35,9 +35,10 @@ begin
       'separate', exists (select from jsonb_array_elements(v_tasks) as t
         where (t -> 'autonomous')::boolean),
       'differences', to_jsonb(array_remove(array[
-        format('the zone is that of this session, %s: pg_timetable goes by that of its own', v_zone),
-        case when split_part(v_schedule, ' ', 3) !~ '^\*' and split_part(v_schedule, ' ', 5) !~ '^\*'
-            and v_schedule !~ '^[@ae]'
+        format('the zone is that of this session, %s: pg_timetable goes by that of its own',
+          v_zone),
+        case when split_part(v_schedule, ' ', 3) !~ '^\*'
+            and split_part(v_schedule, ' ', 5) !~ '^\*' and v_schedule !~ '^[@ae]'
           then 'day and weekday must both match there; here one of them is enough' end,
         case when (v ->> 'max_instances')::integer > 1
           then format('no more than %s at once there; here as many as are due',

@@ -73,8 +73,8 @@ begin
       values (v_id, v.queue_id, v.owner, v.priority, 'scheduled', 20, now(), clock_timestamp(),
         now(), true, v.settings, jsonb_build_object('repeatable', true, 'title',
           format('clean-up of %s', v.job_id)));
-      insert into jobs_internal.statement (job_id, body, command, top_level, done_when, path, object,
-        target, identity)
+      insert into jobs_internal.statement (job_id, body, command, top_level, done_when, path,
+        object, target, identity)
       values (v_id, v_left.body, case when v_left.kind like 'drop%' then v_left.kind
           else 'alter table' end, true, v_left.done_when, v.path,
         left(v_left.object, 200), v.target, v.identity);

@@ -94,9 +94,10 @@ begin
       where t.query_id operator(pg_catalog.=) p_statement::bigint
       limit 1);
   end if;
-  execute 'explain (verbose, format json' operator(pg_catalog.||) case
-      when p_kind operator(pg_catalog.=) 'plan' then ', generic_plan' else '' end operator(pg_catalog.||) ') ' operator(pg_catalog.||)
-    p_statement
+  execute 'explain (verbose, format json'
+    operator(pg_catalog.||)
+    case when p_kind operator(pg_catalog.=) 'plan' then ', generic_plan' else '' end
+    operator(pg_catalog.||) ') ' operator(pg_catalog.||) p_statement
   into v_plan;
   v_figures := pg_catalog.jsonb_build_object('plan', v_plan,
     'plan_hash', pg_catalog.md5(jobs_internal.plan_shape(

@@ -23,7 +23,8 @@ begin
   end if;
   v_ms := coalesce(v_manners.lock_ms, 0);
   if v_ms operator(pg_catalog.>) 0 and p_item.mode operator(pg_catalog.<>) 'child' then
-    v_ms := greatest(10, v_ms operator(pg_catalog./) jobs_internal.relations_to_lock(p_item.job_id));
+    v_ms := greatest(10,
+        v_ms operator(pg_catalog./) jobs_internal.relations_to_lock(p_item.job_id));
   end if;
   v_void := pg_catalog.set_config('lock_timeout', v_ms::pg_catalog.text, false);
   return v_ms;

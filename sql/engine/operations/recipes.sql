@@ -71,8 +71,9 @@ begin
     perform jobs_internal.refuse_recipe(
       format('%s is no %s', v_class.name, case when p_kinds = 'i' then 'index of a plain table'
         when p_kinds = 'r' then 'plain table' else 'table' end),
-      case v_class.kind when 'p' then 'It is a partitioned table: no index can be built on all of it '
-          'concurrently (PostgreSQL says 0A000).'
+      case v_class.kind
+        when 'p' then 'It is a partitioned table: no index can be built on all of it concurrently '
+          '(PostgreSQL says 0A000).'
         when 'I' then 'It is the index of a partitioned table: its parts are indexes of their own.'
         else format('Its kind in pg_class is "%s".', v_class.kind) end,
       case when v_class.kind in ('p', 'I') then 'Do it for each partition.'
@@ -254,8 +255,8 @@ begin
       format('It was read as: %s.', coalesce(upper(v_class), 'something else')
         || case when (v_read -> 'not_valid')::boolean then ' ... NOT VALID' else '' end),
       case
-        when v_class in ('unique', 'primary') then 'Use jobs.unique_steps. Only these two kinds can '
-          'be added first and validated later.'
+        when v_class in ('unique', 'primary')
+          then 'Use jobs.unique_steps. Only these two kinds can be added first and validated later.'
         when v_class = 'not' then 'Use jobs.not_null_steps.'
         when v_class = 'exclude' then 'An exclusion constraint is added at once: '
           'jobs.enqueue_sql.'

@@ -137,8 +137,8 @@ begin
       and exists (select from pg_index as i where i.indrelid = v_object and i.indisunique
         and i.indisvalid and i.indpred is null and i.indexprs is null)
       then 'no session can read the view meanwhile: CONCURRENTLY lets them read' end,
-    case when p_rewrites and p_lock = 'AccessExclusiveLock' then format('it writes the table anew%s '
-      'with its TOAST table and its indexes: others wait for the whole of that%s, on top of '
+    case when p_rewrites and p_lock = 'AccessExclusiveLock' then format('it writes the table '
+      'anew%s with its TOAST table and its indexes: others wait for the whole of that%s, on top of '
       'lock_timeout', (select format(' (%s partitions)', cardinality(t))
         from jobs_internal.plan_tables(v_object) as t where cardinality(t) > 1),
       ', about ' || p_expected) end,

@@ -274,8 +274,8 @@ begin
       end if;
       if v_result.outcome is not null then
         v_other := jobs_internal.end_attempt(p_session.pid, 'running', v_job.attempt, v_result);
-        perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id, p_session.pid,
-            null, jsonb_build_array(v_other));
+        perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id,
+            p_session.pid, null, jsonb_build_array(v_other));
       end if;
     end if;
   end if;

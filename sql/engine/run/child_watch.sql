@@ -73,7 +73,8 @@ begin
       end if;
       if not v_gone and v_seconds >= 0.05 then
         if p_item.statement is not null
-          and pg_catalog.clock_timestamp() not between v_seen_at and v_seen_at + interval '0.95 seconds'
+          and pg_catalog.clock_timestamp()
+            not between v_seen_at and v_seen_at + interval '0.95 seconds'
         then
           v_seen_at := pg_catalog.clock_timestamp();
           begin

@@ -29,7 +29,8 @@ begin
   if v_why = '' then
     return;
   end if;
-  raise exception using errcode = 'PW106', message = 'only a function that runs as a job can snooze',
+  raise exception using errcode = 'PW106',
+    message = 'only a function that runs as a job can snooze',
     detail = coalesce(v_why, 'This session runs no job.'),
     hint = 'Wait in the statement, or enqueue it again with run_at. A retry cannot help.';
 end

@@ -81,7 +81,8 @@ begin
         jsonb_build_array(jsonb_build_object('job_id', v_job.id, 'task', v_task,
           'attempt', v_job.attempt, 'max_attempts', v_job.max_attempts, 'outcome', 'cancelled',
           'state', 'cancelled', 'retry_at', null, 'ms', null,
-          'error', jobs_internal.brief_error(p_error), 'note', jobs_internal.brief_note(v_job.note))));
+          'error', jobs_internal.brief_error(p_error),
+          'note', jobs_internal.brief_note(v_job.note))));
     return true;
   end loop;
 end

@@ -8,7 +8,8 @@ returns table (job_id bigint, attempt integer, owner oid, pid integer, alone boo
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select l.job_id, l.attempt, l.owner, coalesce(l.child_pid, l.pid), l.child_pid is null, l.started_at
+  select l.job_id, l.attempt, l.owner, coalesce(l.child_pid, l.pid), l.child_pid is null,
+    l.started_at
   from (select s.job_id, s.attempt, s.owner, s.pid, s.child_pid, s.started_at
       from jobs_internal.active_sessions() as s
       where s.job_id is not null

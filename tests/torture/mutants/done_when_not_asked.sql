@@ -98,21 +98,22 @@ begin
         v_revoked := p_session.crash_attribution is null and not exists (
           select from pg_roles as r where r.oid = p_session.owner
             and pg_has_role(r.oid, 'jobs_runner', 'member'));
-        v_result.outcome := case when p_session.crash_attribution = 'not_charged' or v_revoked then 'interrupted'
+        v_result.outcome := case
+          when p_session.crash_attribution = 'not_charged' or v_revoked then 'interrupted'
           else 'lost' end;
         v_result.error := case
           when p_session.crash_attribution = 'charged' and v_job.crashes >= v_job.max_attempts then
             jobs_internal.error_object('PWL02',
                 format('the server crashed %s while it ran',
                     jobs_internal.counted(v_job.crashes, 'time')),
-              format('The last time it ran isolated from other suspects: worker session %s, pid %s.',
-                  p_session.id, p_session.pid),
+              format('The last time it ran isolated from other suspects: worker session %s, '
+                  'pid %s.', p_session.id, p_session.pid),
               'Look in the server log for what ended that pid. A retry crashes the server again, '
               'unless its cause is gone.')
           when p_session.crash_attribution = 'charged' then
             jobs_internal.error_object('PWL01', 'the server crashed while it ran',
-              format('It ran isolated from other suspects: worker session %s, pid %s.', p_session.id,
-                  p_session.pid),
+              format('It ran isolated from other suspects: worker session %s, pid %s.',
+                  p_session.id, p_session.pid),
               'Look in the server log for what ended that pid. A retry runs apart from other '
               'suspects.')
           when v_revoked then
@@ -146,7 +147,8 @@ begin
             set state = 'scheduled', due_at = clock_timestamp(), session_id = null, verify = false,
               child_pid = null, child_start = null,
               started_at = null, attempt = attempt
-                - (p_session.crash_attribution is not distinct from 'not_charged')::integer, error = v_result.error,
+                - (p_session.crash_attribution is not distinct from 'not_charged')::integer,
+              error = v_result.error,
               max_attempts = greatest(max_attempts,
                   attempt + (p_session.crash_attribution is distinct from 'not_charged')::integer)
             where id = v_job.id;
@@ -172,8 +174,8 @@ begin
       end if;
       if v_result.outcome is not null then
         v_other := jobs_internal.end_attempt(p_session.pid, 'running', v_job.attempt, v_result);
-        perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id, p_session.pid,
-            null, jsonb_build_array(v_other));
+        perform jobs_internal.put_in_outbox(v_job.queue_id, v_job.owner, p_session.id,
+            p_session.pid, null, jsonb_build_array(v_other));
       end if;
     end if;
   end if;

@@ -71,7 +71,8 @@ begin
       for update skip locked;
       continue when not found;
     end if;
-    update jobs_internal.stop_request set signals_sent = signals_sent + 1, signalled_at = clock_timestamp()
+    update jobs_internal.stop_request
+    set signals_sent = signals_sent + 1, signalled_at = clock_timestamp()
     where ctid = (select x.ctid from jobs_internal.stop_request as x
       where x.job_id = v.job_id and x.attempt = v.attempt
         and x.signals_sent = v.signals_sent for update skip locked);

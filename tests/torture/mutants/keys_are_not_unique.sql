@@ -122,12 +122,13 @@ begin
     insert into jobs_internal.job (id, queue_id, owner, priority, state, call_template_id,
         max_attempts, run_at, created_at, timeout,
       lane_id, msg_id, args, settings, note, options)
-    values (job_id, v.queue_id, v.owner, v.priority, 'queued', p_template_id, v.max_attempts, v_run_at,
-        now(), v.timeout,
+    values (job_id, v.queue_id, v.owner, v.priority, 'queued', p_template_id, v.max_attempts,
+        v_run_at, now(), v.timeout,
       v.lane_id, v_msg_id, p_args, nullif(p_settings, '{}'), nullif(p_note, '{}'), v_options)
     -- Asked after the message was written: see wake.
     returning exists (select from jobs_internal.supervisor as s where s.asleep)
-      or exists (select from jobs_internal.lane as l where l.id = v.lane_id and l.idle_state <> 'active')
+      or exists (select from jobs_internal.lane as l
+        where l.id = v.lane_id and l.idle_state <> 'active')
         into v_wakes;
   else
     if v.lane_id is null then

@@ -16,7 +16,7 @@ from tests.torture.world import World
 
 __all__ = ["INNOCENT", "LEAVES", "HostileJobs", "Leftovers", "among", "stage", "times"]
 
-_SQL = Path(__file__).with_name("hostile.sql")
+_SQL = [Path(__file__).with_name(name) for name in ("hostile.sql", "hostile_leaves.sql")]
 
 INNOCENT = Job(label="an innocent beside it", call="hostile.innocent")
 _TIMED_OUT = Ending(state="failed", code="PWT01", attempts=("timed_out",))
@@ -162,7 +162,8 @@ LEAVES = (
 
 def stage(world: World) -> Connection[Any]:
     """Make the schema of the hostile jobs; gives a connection of their owner."""
-    world.admin().execute(_SQL.read_bytes())
+    for file in _SQL:
+        world.admin().execute(file.read_bytes())
     return world.connect("app")
 
 
