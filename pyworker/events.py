@@ -173,8 +173,9 @@ _ALL = (
         "attempt_interrupted",
         "warning",
         _OUTCOME,
-        "A session was told to leave in the middle of a job, by a shutdown for example. Another "
-        "takes the job; no attempt is charged.",
+        "A session was told to leave in the middle of a job: by a shutdown for example, or because "
+        "the job's window has closed, as message then says. The job runs again; no attempt is "
+        "charged.",
     ),
     _event(
         "attempt_held",

@@ -34,6 +34,16 @@ def stop(database: Database, *, by_a_round: bool = True) -> None:
     wait_until(over)
 
 
+def logged(database: Database, job: int) -> list[tuple[str, str, str]]:
+    """Read what the log gets of a job: outcome, message, and what the hint names."""
+    return [
+        (one["outcome"], one["error"]["message"], one["error"]["hint"].partition(" says")[0])
+        for (body,) in database.admin("select body from jobs_internal.outbox")
+        for one in body["others"]
+        if one["job_id"] == job
+    ]
+
+
 @pytest.mark.parametrize("kind", ["function", "short", "statement", "at top level"])
 def test_stop(database: Database, kind: str) -> None:
     """What runs is stopped by the next round; nothing is charged, what it did is undone, and it
@@ -65,6 +75,9 @@ def test_stop(database: Database, kind: str) -> None:
         tick(database)
         assert waits(database) == [job]
         assert told(database, job) == "window_closed"
+        assert logged(database, job) == [
+            ("interrupted", "its maintenance window has closed", f"select jobs.explain({job})")
+        ]
         found = database.job(job)
         assert (found["attempt"], found["error"]) == (0, None)
         assert not database.admin("select 1 from jobs_internal.stop_request")

@@ -34,6 +34,23 @@ def create(database: Database, **options: Any) -> str | None:
     )
 
 
+def test_one_that_exists_stays_and_the_notice_says_what_changes_it(database: Database) -> None:
+    said: list[tuple[str | None, str | None]] = []
+    with psycopg.connect(database.dsn("operator"), autocommit=True) as line:
+        line.add_notice_handler(lambda one: said.append((one.message_primary, one.message_hint)))
+        made = [
+            line.execute(
+                f"select jobs.create_window('night', '@daily', '{hours} hours')"
+            ).fetchone()
+            for hours in (1, 2)
+        ]
+    assert made == [(True,), (False,)]
+    assert said == [
+        ('window "night" exists already: nothing was changed', "jobs.alter_window changes it.")
+    ]
+    assert database.admin("select duration from jobs_internal.run_window") == [(HOUR,)]
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [

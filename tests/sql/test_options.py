@@ -4,6 +4,7 @@ and listed in jobs.options.
 
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from support import Database, sqlstate_of
@@ -201,3 +202,15 @@ def test_what_may_simply_be_run_again(shared: Database, query: str, repeatable: 
     """
     job = shared.value(query)
     assert shared.admin("select jobs_internal.is_repeatable(%s)", [job]) == [(repeatable,)]
+
+
+@pytest.mark.parametrize(("key", "length"), [("", 0), ("k" * 513, 513), ("ä" * 300, 600)])
+def test_the_length_of_a_wrong_concurrency_key_is_said(
+    database: Database, key: str, length: int
+) -> None:
+    with pytest.raises(
+        psycopg.Error,
+        match=f'^the option "concurrency_key" must have 1 to 512 bytes, not {length}\n',
+    ) as refused:
+        _enqueued(database, {"concurrency_key": key})
+    assert refused.value.sqlstate == "PW029"

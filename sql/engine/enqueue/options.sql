@@ -52,7 +52,8 @@ begin
       when v_given.key = 'notify' and octet_length(v_given.text) not between 1 and 63
         then 'the option "notify" must be the name of a channel, of 1 to 63 bytes'
       when v_given.key = 'concurrency_key' and octet_length(v_given.text) not between 1 and 512
-        then 'the option "concurrency_key" must have 1 to 512 bytes'
+        then format('the option "concurrency_key" must have 1 to 512 bytes, not %s',
+          octet_length(v_given.text))
       when v_given.key in ('deadline', 'reuse_for')
         then jobs_internal.time_option_error(v_given.key, v_given.text)
     end;

@@ -147,7 +147,9 @@ begin
     perform jobs_internal.wake(null);
     return jsonb_build_object('job_id', v_job.id, 'task',
         jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', 'interrupted',
-      'attempt', p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled');
+      'attempt', p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled',
+      'error', jsonb_build_object('message', 'its maintenance window has closed',
+        'hint', format('select jobs.explain(%s) says when it opens.', v_job.id)));
   elsif v_outcome = 'window_closed' then
     v_outcome := 'cancelled';
     v_error := jobs_internal.stop_error('cancelled', null, null);

@@ -50,7 +50,8 @@ begin
   values (v.name, v.expression, v.timetable, v.timezone, v.duration, v.on_close)
   on conflict do nothing;
   if not found then
-    raise notice using message = format('window "%s" exists already: nothing was changed', v.name);
+    raise notice using message = format('window "%s" exists already: nothing was changed', v.name),
+      hint = 'jobs.alter_window changes it.';
     return false;
   end if;
   insert into jobs_internal.window_state (name, opened_at, closes_at, next_opens_at)

@@ -1,6 +1,6 @@
 -- A job has one attempt less than it is allowed.
 
--- Replaces jobs_internal.end_attempt, md5 8ad9859dd004d9e088d82cd2421b4c6f.
+-- Replaces jobs_internal.end_attempt, md5 b3b3437c3ed6f5018f02d8a5d4c403fc.
 create or replace function jobs_internal.end_attempt(p_pid integer, p_state text,
     p_expected integer,
     p_result jobs_internal.attempt_result)
@@ -61,7 +61,9 @@ begin
     perform jobs_internal.wake(null);
     return jsonb_build_object('job_id', v_job.id, 'task',
         jobs_internal.task_name(v_job.id, v_job.call_template_id), 'outcome', 'interrupted',
-      'attempt', p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled');
+      'attempt', p_result.attempt, 'max_attempts', v_job.max_attempts, 'state', 'scheduled',
+      'error', jsonb_build_object('message', 'its maintenance window has closed',
+        'hint', format('select jobs.explain(%s) says when it opens.', v_job.id)));
   elsif v_outcome = 'window_closed' then
     v_outcome := 'cancelled';
     v_error := jobs_internal.stop_error('cancelled', null, null);
