@@ -114,6 +114,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 -- What all rooms use.
 \ir engine/common/settings.sql
 \ir engine/common/errors.sql
+\ir engine/common/refuse.sql
 \ir engine/common/texts.sql
 \ir engine/common/caller.sql
 \ir engine/common/liveness.sql
@@ -252,6 +253,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 \ir engine/operations/condition.sql
 \ir engine/operations/verdict.sql
 \ir engine/operations/leftover.sql
+\ir engine/operations/wait.sql
 \ir engine/operations/clear_leftover.sql
 \ir engine/operations/clean_up.sql
 \ir engine/operations/beside.sql

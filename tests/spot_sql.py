@@ -73,6 +73,7 @@ CLOSED = {
         "child_verdict",
         "clear_leftover",
         "wait_for_old_transactions",
+        "nap_before_start",
         "note_before",
         "run_top_level",
     ]

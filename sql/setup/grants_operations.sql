@@ -22,6 +22,16 @@ grant execute on function
   jobs_internal.plan_shape(jsonb), jobs_internal.report_measurements(bigint)
 to jobs_runner;
 
+-- What a worker session waits for before a long operation begins.
+grant execute on procedure
+  jobs_internal.clear_leftover(bigint, jobs_internal.work_item, integer, jsonb,
+      jobs_internal.attempt_result),
+  jobs_internal.wait_for_old_transactions(bigint, jobs_internal.work_item,
+      jobs_internal.attempt_result),
+  jobs_internal.nap_before_start(bigint, jobs_internal.work_item, timestamptz, text, text, text,
+      double precision, jobs_internal.attempt_result)
+to jobs_runner;
+
 -- Plan and take back.
 grant execute on function
   jobs_internal.read_statement(text), jobs_internal.look_up_for_plan(jsonb, boolean),

@@ -128,6 +128,7 @@ OWN = {
         "limit_rows",
         "cut_line",
         "interrupted_result",
+        "stopped_while_waiting",
         "unwritable_result",
     ),
     *(
@@ -159,6 +160,7 @@ OWN = {
         "run_child",
         "work",
         "clear_leftover",
+        "nap_before_start",
         "launch",
         "launch_child",
         "launch_call",

@@ -75,6 +75,7 @@ UNPINNED = {
     "jobs_internal.run_top_level": "commits",
     "jobs_internal.clear_leftover": "commits",
     "jobs_internal.wait_for_old_transactions": "commits",
+    "jobs_internal.nap_before_start": "commits",
     "jobs_internal.reset_session": "resets the session, its path with it",
     "jobs_internal.run_in_savepoint": "runs the job with the owner's path",
     "jobs_internal.run_without_savepoint": "runs the job with the owner's path",
@@ -126,7 +127,7 @@ CATCHING = {
     **dict.fromkeys(
         (
             *("jobs.log", "jobs.progress", "jobs_internal.claim", "jobs_internal.clear_leftover"),
-            "jobs_internal.wait_for_old_transactions",
+            "jobs_internal.nap_before_start",
             "jobs_internal.note_before",
             "jobs_internal.run_top_level",
             *(

@@ -1,18 +1,6 @@
 -- Making a batch. What it calls when it has ended is looked up and cast now, with the rights and
 -- the path of the caller; later only data is inserted, and no code of an owner's runs.
 
--- Refuse a batch that cannot be. Errors: PW117.
-create or replace function jobs_internal.refuse_batch(p_message text, p_detail text)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  raise exception using errcode = 'PW117', message = p_message, detail = p_detail,
-    hint = 'Correct it. A retry cannot help.';
-end
-$$;
-
 -- Read the options of the callbacks of a batch, which are those of jobs.enqueue. p_batch: with its
 -- name. Returns: the same with all but id and bytes. Errors: those of the enqueue functions, PW117.
 create or replace function jobs_internal.checked_batch(p_batch jobs_internal.batch,
@@ -28,7 +16,7 @@ declare
   v_key text := 'timeout';
 begin
   if coalesce(v.name, '') !~ '[^[:space:]]' or v.name ~ '[[:cntrl:]]' or length(v.name) > 200 then
-    perform jobs_internal.refuse_batch('the name of a batch must be one line of 1 to 200 '
+    perform jobs_internal.refuse('PW117', 'the name of a batch must be one line of 1 to 200 '
       'characters', format('It is: %s.', coalesce(quote_literal(left(v.name, 210)), 'null')));
   end if;
   v.name := btrim(v.name);
@@ -41,7 +29,7 @@ begin
     v.max_attempts := (p_options ->> 'max_attempts')::integer;
   exception
     when data_exception then
-      perform jobs_internal.refuse_batch(format('the option "%s" cannot be read', v_key),
+      perform jobs_internal.refuse('PW117', format('the option "%s" cannot be read', v_key),
         format('It is %s; expected is %s.', left(p_options ->> v_key, 100),
           case v_key when 'timeout' then 'an interval, as 5 minutes' else 'a whole number' end));
   end;

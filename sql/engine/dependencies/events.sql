@@ -87,8 +87,7 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
 declare
-  v_part real := least(100, 100 * 10000 / greatest(1, (select c.reltuples from pg_class as c
-    where c.oid = 'jobs_internal.dependency'::regclass)));
+  v_part real := jobs_internal.percent_to_sweep('jobs_internal.dependency');
 begin
   delete from jobs_internal.dependency as d
   where d.ctid = any (array(

@@ -14,8 +14,7 @@ set enable_mergejoin = off
 as $$
 declare
   v_strays bigint[];
-  v_rows real := (select c.reltuples from pg_class as c
-    where c.oid = 'jobs_internal.key_wait'::regclass);
+  v_part real := jobs_internal.percent_to_sweep('jobs_internal.key_wait');
 begin
   if not exists (select from jobs_internal.key_held)
     and not exists (select from jobs_internal.key_wait) then
@@ -36,8 +35,7 @@ begin
   delete from jobs_internal.key_wait as d
   where d.ctid = any (array(
     select w.ctid
-    from jobs_internal.key_wait as w
-      tablesample system (least(100, 100 * 10000 / greatest(v_rows, 1)))
+    from jobs_internal.key_wait as w tablesample system (v_part)
     where not exists (select from jobs_internal.job as j
       where j.id = w.job_id and j.due_at = 'infinity')
     for update skip locked));

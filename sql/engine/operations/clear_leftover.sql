@@ -31,29 +31,6 @@ begin atomic
     and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock');
 end;
 
--- Say in jobs.running what the clean-up of a job waits for; null: it goes on.
-create or replace function jobs_internal.say_wait(p_session bigint, p_job bigint, p_attempt integer,
-    p_message text)
-returns void
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_session jobs_internal.session := jobs_internal.my_session(p_session);
-begin
-  if v_session.job_id is distinct from p_job then
-    return;
-  elsif p_message is null then
-    delete from jobs_internal.progress_message as m where m.job_id = p_job;
-  else
-    insert into jobs_internal.progress_message (job_id, attempt, message)
-      values (p_job, p_attempt, left(p_message, 1000))
-    on conflict (job_id) do update set attempt = excluded.attempt, message = excluded.message,
-      at = excluded.at;
-  end if;
-end
-$$;
-
 -- Drop what is left of a job, each index in a child session. Commits. What goes wrong here shows
 -- when the attempt itself runs.
 -- p_lock_ms: how long each waits for a lock, and one that another session is in the way of stays;
@@ -94,38 +71,10 @@ begin
       cross join lateral (select jobs_internal.in_the_way(l.index) as ways) as w
       where l.droppable;
       exit when v_ways is null or p_lock_ms is not null;
-      begin
-        v_looked := pg_catalog.clock_timestamp();
-        if v_said is distinct from v_ways then
-          v_said := v_ways;
-          perform jobs_internal.say_wait(p_session, p_item.job_id, p_item.attempt,
-            pg_catalog.format('before it drops what an earlier attempt left invalid, it waits: %s',
-                v_ways));
-        end if;
-        perform pg_catalog.pg_sleep(v_nap);
-      exception
-        when query_canceled then
-          -- as in run_child: else it was only woken up
-          if pg_catalog.clock_timestamp() >= v_looked then
-            p_result := jobs_internal.interrupted_result(p_item, v_started, null);
-          end if;
-      end;
-      commit;
-      v_nap := least(v_nap * 1.5, 0.25);
-      if p_result.outcome is null
-        and jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
-        p_result := jobs_internal.interrupted_result(p_item, v_started, null);
-      elsif p_result.outcome is null and p_item.timeout_ms is not null
-        and pg_catalog.clock_timestamp() > v_started + p_item.timeout_ms * interval '1 ms'
-      then
-        p_result.job_id := p_item.job_id;
-        p_result.attempt := p_item.attempt;
-        p_result.started_at := v_started;
-        p_result.finished_at := pg_catalog.clock_timestamp();
-        p_result.outcome := 'timed_out';
-        p_result.error := jobs_internal.stop_error('timed_out', p_item.timeout_ms * interval '1 ms',
-            pg_catalog.format('It waited: %s.', v_ways));
-      end if;
+      call jobs_internal.nap_before_start(p_session, p_item, v_started,
+        pg_catalog.format('before it drops what an earlier attempt left invalid, it waits: %s',
+            v_ways),
+        pg_catalog.format('It waited: %s.', v_ways), v_said, v_nap, p_result);
       exit when p_result.outcome is not null;
     end loop;
     if v_said is not null then

@@ -104,7 +104,6 @@ language plpgsql
 as $$
 declare
   v_started timestamptz := pg_catalog.clock_timestamp();
-  v_looked timestamptz;
   v_ways text;
   v_said text;
   v_nap double precision := 0.05;
@@ -112,37 +111,9 @@ begin
   loop
     v_ways := jobs_internal.say_awaited(p_item.job_id);
     exit when v_ways is null;
-    begin
-      v_looked := pg_catalog.clock_timestamp();
-      if v_said is distinct from v_ways then
-        v_said := v_ways;
-        perform jobs_internal.say_wait(p_session, p_item.job_id, p_item.attempt,
-          pg_catalog.format('before it begins, it waits for old transactions: %s', v_ways));
-      end if;
-      perform pg_catalog.pg_sleep(v_nap);
-    exception
-      when query_canceled then
-        -- as in run_child: else it was only woken up
-        if pg_catalog.clock_timestamp() >= v_looked then
-          p_result := jobs_internal.interrupted_result(p_item, v_started, null);
-        end if;
-    end;
-    commit;
-    v_nap := least(v_nap * 1.5, 0.25);
-    if p_result.outcome is null
-      and jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
-      p_result := jobs_internal.interrupted_result(p_item, v_started, null);
-    elsif p_result.outcome is null and p_item.timeout_ms is not null
-      and pg_catalog.clock_timestamp() > v_started + p_item.timeout_ms * interval '1 ms'
-    then
-      p_result.job_id := p_item.job_id;
-      p_result.attempt := p_item.attempt;
-      p_result.started_at := v_started;
-      p_result.finished_at := pg_catalog.clock_timestamp();
-      p_result.outcome := 'timed_out';
-      p_result.error := jobs_internal.stop_error('timed_out', p_item.timeout_ms * interval '1 ms',
-          pg_catalog.format('It waited for old transactions: %s.', v_ways));
-    end if;
+    call jobs_internal.nap_before_start(p_session, p_item, v_started,
+      pg_catalog.format('before it begins, it waits for old transactions: %s', v_ways),
+      pg_catalog.format('It waited for old transactions: %s.', v_ways), v_said, v_nap, p_result);
     exit when p_result.outcome is not null;
   end loop;
   if v_said is not null then

@@ -62,6 +62,35 @@ begin
 end
 $$;
 
+-- How an attempt ended that waits for other sessions before its statement begins: stopped, or out
+-- of its time. Without an outcome it goes on. p_detail: what it waits for.
+create or replace function jobs_internal.stopped_while_waiting(
+  p_item jobs_internal.work_item,
+  p_started_at timestamptz,
+  p_detail text
+)
+returns jobs_internal.attempt_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_result jobs_internal.attempt_result;
+begin
+  if jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
+    return jobs_internal.interrupted_result(p_item, p_started_at, null);
+  elsif clock_timestamp() > p_started_at + p_item.timeout_ms * interval '1 ms' then
+    v_result.job_id := p_item.job_id;
+    v_result.attempt := p_item.attempt;
+    v_result.started_at := p_started_at;
+    v_result.finished_at := clock_timestamp();
+    v_result.outcome := 'timed_out';
+    v_result.error := jobs_internal.stop_error('timed_out', p_item.timeout_ms * interval '1 ms',
+        p_detail);
+  end if;
+  return v_result;
+end
+$$;
+
 -- How those of some jobs of a chunk ended that a signal was meant for. Which of them it met cannot
 -- be told, as all that their statement did is undone, the name of the session too. So it is asked,
 -- for up to a second, which of them were to be stopped, and a job that was is stopped, whether the

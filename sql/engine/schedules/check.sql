@@ -2,18 +2,6 @@
 -- made, with the rights and the path of the caller; a round of a supervisor inserts data only, and
 -- runs no code of an owner's.
 
--- Refuse an option of a schedule that cannot be. Errors: PW102.
-create or replace function jobs_internal.refuse_schedule_option(p_message text, p_detail text)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  raise exception using errcode = 'PW102', message = p_message, detail = p_detail,
-    hint = 'Correct it. A retry cannot help.';
-end
-$$;
-
 -- Check how a schedule is to behave. Errors: PW102.
 create or replace function jobs_internal.assert_schedule(p_schedule jobs_internal.schedule)
 returns void
@@ -23,35 +11,35 @@ as $$
 begin
   if coalesce((p_schedule).name, '') !~ '[^[:space:]]' or (p_schedule).name ~ '[[:cntrl:]]'
     or length((p_schedule).name) > 200 then
-    perform jobs_internal.refuse_schedule_option('the name of a schedule must be one line of '
+    perform jobs_internal.refuse('PW102', 'the name of a schedule must be one line of '
       '1 to 200 characters', format('It is: %s.',
         coalesce(quote_literal(left((p_schedule).name, 210)), 'null')));
   elsif (p_schedule).overlap is null or (p_schedule).overlap not in ('skip', 'queue_one', 'queue',
       'parallel', 'replace') then
-    perform jobs_internal.refuse_schedule_option(format('overlap cannot be %s',
+    perform jobs_internal.refuse('PW102', format('overlap cannot be %s',
         coalesce(quote_literal(left((p_schedule).overlap, 100)), 'null')),
       'It is skip, queue_one, queue, parallel or replace.');
   elsif (p_schedule).missed is null or (p_schedule).missed not in ('last', 'all', 'none') then
-    perform jobs_internal.refuse_schedule_option(format('missed cannot be %s',
+    perform jobs_internal.refuse('PW102', format('missed cannot be %s',
         coalesce(quote_literal(left((p_schedule).missed, 100)), 'null')),
       'It is last, all or none.');
   elsif (p_schedule).missed_within < '0' or not isfinite((p_schedule).missed_within)
     or (p_schedule).missed_within > interval '10 years' then
-    perform jobs_internal.refuse_schedule_option('missed_within must be a time from zero to '
+    perform jobs_internal.refuse('PW102', 'missed_within must be a time from zero to '
       '10 years',
       format('It is %s.', (p_schedule).missed_within));
   elsif (p_schedule).jitter is null or (p_schedule).jitter < '0'
     or not isfinite((p_schedule).jitter) or (p_schedule).jitter > interval '1 day' then
-    perform jobs_internal.refuse_schedule_option('jitter must be a time from zero to one day',
+    perform jobs_internal.refuse('PW102', 'jitter must be a time from zero to one day',
       format('It is %s.', coalesce((p_schedule).jitter::text, 'null')));
   elsif not isfinite((p_schedule).starts_at) or not isfinite((p_schedule).ends_at)
     or (p_schedule).ends_at <= (p_schedule).starts_at then
-    perform jobs_internal.refuse_schedule_option('starts_at and ends_at must be moments, one '
+    perform jobs_internal.refuse('PW102', 'starts_at and ends_at must be moments, one '
       'after the other', format('They are %s and %s.',
         coalesce((p_schedule).starts_at::text, 'null'),
         coalesce((p_schedule).ends_at::text, 'null')));
   elsif (p_schedule).pause_after not between 1 and 100 then
-    perform jobs_internal.refuse_schedule_option('pause_after must be a number from 1 to 100',
+    perform jobs_internal.refuse('PW102', 'pause_after must be a number from 1 to 100',
       format('It is %s.', (p_schedule).pause_after));
   end if;
 end
@@ -70,7 +58,8 @@ declare
       and p_args ->> g.key <> g.value);
 begin
   if v_found is not null then
-    raise notice using message = 'arguments are read now, and are the same in all runs: ' || v_found,
+    raise notice using
+      message = 'arguments are read now, and are the same in all runs: ' || v_found,
       hint = 'In the job, jobs.current_run() says which occurrence it is for.';
   end if;
 end
@@ -85,7 +74,7 @@ as $$
 begin
   if ((p_schedule).timetable).after_end is null
     and jobs_internal.next_due(p_schedule, clock_timestamp()) is null then
-    perform jobs_internal.refuse_schedule_option('the schedule never comes',
+    perform jobs_internal.refuse('PW102', 'the schedule never comes',
       'It has no occurrence from now on, within 41 years and before its end.');
   end if;
 end
@@ -136,7 +125,7 @@ begin
     v.pause_after := (p_options ->> 'pause_after')::integer;
   exception
     when data_exception then
-      perform jobs_internal.refuse_schedule_option(format('the option "%s" cannot be read', v_key),
+      perform jobs_internal.refuse('PW102', format('the option "%s" cannot be read', v_key),
         format('It is %s; expected is %s.', left(p_options ->> v_key, 100),
           case v_key when 'timeout' then 'an interval, as 5 minutes' else 'a whole number' end));
   end;

@@ -186,7 +186,7 @@ declare
   v_job bigint := jobs_internal.enqueue_scheduled(v, v_now);
 begin
   if v_job is null then
-    perform jobs_internal.refuse_schedule_option(format('an unfinished job has the unique key %s',
+    perform jobs_internal.refuse('PW102', format('an unfinished job has the unique key %s',
       v.unique_key), 'Two of them are never unfinished at once.');
   end if;
   insert into jobs_internal.schedule_run (schedule_id, due_at, rerun, outcome, reason, job_id)
@@ -214,18 +214,18 @@ declare
 begin
   if not isfinite(p_since) or not isfinite(p_until) or p_until > clock_timestamp()
     or p_since > p_until or p_since is null or p_until is null then
-    perform jobs_internal.refuse_schedule_option('since and until must be moments that are past, '
+    perform jobs_internal.refuse('PW102', 'since and until must be moments that are past, '
       'one after the other', format('They are %s and %s.', coalesce(p_since::text, 'null'),
         coalesce(p_until::text, 'null')));
   elsif (v.timetable).after_end is not null then
-    perform jobs_internal.refuse_schedule_option('a schedule that counts from the end of its last '
+    perform jobs_internal.refuse('PW102', 'a schedule that counts from the end of its last '
       'run has no occurrences in the past', format('It is: %s.', v.expression));
   end if;
   v_at := jobs_internal.next_due(v, p_since - interval '1 microsecond');
   while v_at < p_until loop
     v_count := v_count + 1;
     if v_count > 1000 then
-      perform jobs_internal.refuse_schedule_option('more than 1000 occurrences lie in that time',
+      perform jobs_internal.refuse('PW102', 'more than 1000 occurrences lie in that time',
         'Each would be a job.');
     end if;
     insert into jobs_internal.schedule_run (schedule_id, due_at, rerun, outcome, reason)

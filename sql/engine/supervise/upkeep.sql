@@ -1,5 +1,16 @@
 -- Upkeep of counters and hot tables.
 
+-- Of a large table an upkeep looks at a part, some 10,000 rows, another one each time: how many
+-- percent, for TABLESAMPLE SYSTEM.
+create or replace function jobs_internal.percent_to_sweep(p_table regclass)
+returns real
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select least(100, 100 * 10000 / greatest(1, c.reltuples)) from pg_class as c
+  where c.oid = p_table;
+end;
+
 -- Counters older than an hour, outcomes that no supervisor logged for a week, and what else is of
 -- no use any more, is removed. What another transaction has locked stays for the next time. Locks:
 -- nothing that it waits for.

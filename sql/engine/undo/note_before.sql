@@ -45,18 +45,8 @@ begin
     end;
     commit;
     if p_result.outcome is null and v_error ->> 'sqlstate' = '55P03' then
-      if jobs_internal.stop_reason(p_item.job_id, p_item.attempt) is not null then
-        p_result := jobs_internal.interrupted_result(p_item, v_started, null);
-      elsif p_item.timeout_ms is not null
-        and pg_catalog.clock_timestamp() > v_started + p_item.timeout_ms * interval '1 ms' then
-        p_result.job_id := p_item.job_id;
-        p_result.attempt := p_item.attempt;
-        p_result.started_at := v_started;
-        p_result.finished_at := pg_catalog.clock_timestamp();
-        p_result.outcome := 'timed_out';
-        p_result.error := jobs_internal.stop_error('timed_out',
-            p_item.timeout_ms * interval '1 ms', 'What the statement works on is locked.');
-      end if;
+      p_result := jobs_internal.stopped_while_waiting(p_item, v_started,
+          'What the statement works on is locked.');
     end if;
     exit when p_result.outcome is not null or v_error ->> 'sqlstate' is distinct from '55P03';
     if pg_catalog.clock_timestamp() > v_started + v_limit * interval '1 ms' then

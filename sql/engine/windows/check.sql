@@ -1,17 +1,5 @@
 -- Checks of what a window is given, and of options that name one.
 
--- Refuse a window that cannot be. Errors: PW112.
-create or replace function jobs_internal.refuse_window(p_message text, p_detail text)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  raise exception using errcode = 'PW112', message = p_message, detail = p_detail,
-    hint = 'Correct it. A retry cannot help.';
-end
-$$;
-
 -- A time for which a window is open, as it is kept: elapsed time. Errors: PW112.
 create or replace function jobs_internal.checked_duration(p_duration interval)
 returns interval
@@ -21,7 +9,7 @@ as $$
 begin
   if p_duration is null or not isfinite(p_duration) or extract(epoch from p_duration) <= 0
     or p_duration > interval '41 years' then
-    perform jobs_internal.refuse_window('the duration of a window must be longer than zero, and '
+    perform jobs_internal.refuse('PW112', 'the duration of a window must be longer than zero, and '
       '41 years at most', format('It is %s.', coalesce(p_duration::text, 'null')));
   end if;
   return make_interval(secs => extract(epoch from p_duration)::double precision);
@@ -41,28 +29,28 @@ declare
 begin
   if v.name is null or octet_length(v.name) > 63 or v.name !~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'
   then
-    perform jobs_internal.refuse_window(format('"%s" is no name for a window', left(v.name, 100)),
+    perform jobs_internal.refuse('PW112', format('"%s" is no name for a window', left(v.name, 100)),
       'A name has 1 to 63 letters, digits, or one of _ . : - and begins with a letter, a digit or '
       '_.');
   end if;
   if v.on_close is null or v.on_close not in ('finish', 'stop', 'park') then
-    perform jobs_internal.refuse_window(format('on_close cannot be %s',
+    perform jobs_internal.refuse('PW112', format('on_close cannot be %s',
         coalesce(quote_literal(left(v.on_close, 100)), 'null')), 'It is finish, stop or park.');
   end if;
   v.timetable := jobs_internal.parse_schedule(v.expression);
   v.timezone := jobs_internal.assert_zone(v.timezone);
   v.duration := jobs_internal.checked_duration(v.duration);
   if (v.timetable).after_end is not null then
-    perform jobs_internal.refuse_window(format('a window cannot open "%s"', v.expression),
+    perform jobs_internal.refuse('PW112', format('a window cannot open "%s"', v.expression),
       'No run ends from which that would count: write five fields, or every ...');
   end if;
   if jobs_internal.next_time(v.timetable, v.timezone, clock_timestamp()) is null then
-    perform jobs_internal.refuse_window('the window never opens',
+    perform jobs_internal.refuse('PW112', 'the window never opens',
       'Its schedule has no occurrence within 41 years.');
   end if;
   v_period := jobs_internal.shortest_period(v.timetable);
   if v.duration > v_period then
-    perform jobs_internal.refuse_window('the duration of the window is longer than the time from '
+    perform jobs_internal.refuse('PW112', 'the duration of the window is longer than the time from '
       'one opening to the next', format('It is %s; the shortest such time is %s.',
         jobs_internal.elapsed(v.duration), jobs_internal.elapsed(v_period)));
   end if;

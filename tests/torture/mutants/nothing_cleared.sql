@@ -1,6 +1,6 @@
 -- What an operation that was cut off left invalid is never dropped.
 
--- Replaces jobs_internal.clear_leftover, md5 01d68e9e5c280545c9dd4037541a76b1.
+-- Replaces jobs_internal.clear_leftover, md5 76d123c77fc47ca739fd05c49092e22b.
 create or replace procedure jobs_internal.clear_leftover(
   p_session bigint,
   p_item jobs_internal.work_item,
