@@ -8,9 +8,10 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from databases import clone, drop, installed
 from kit.server import furnish, run_directory
 from psycopg import Connection
-from support import Database, Row, Server, clone, drop, installed
+from support import Database, Row, Server
 
 from pyworker.server import PrivateServer
 

@@ -2,25 +2,29 @@
 and the one place that waits.
 """
 
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import psycopg
-import pytest
-from kit.functions import counting, note_calls
-from kit.server import copy_strategy
 from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
+from testserver import ADMINISTRATOR, Row, Server
 
-from pyworker.schema import apply_schema
-from pyworker.server import PrivateServer
-
-ADMINISTRATOR = "postgres"
+__all__ = [
+    "ADMINISTRATOR",
+    "LOGINS",
+    "PATIENCE",
+    "Arguments",
+    "Database",
+    "Fact",
+    "Row",
+    "Server",
+    "sqlstate_of",
+    "wait_until",
+]
 
 #: Login roles of the tests, and the roles of ours that each is a member of.
 LOGINS: dict[str, tuple[str, ...]] = {
@@ -34,7 +38,6 @@ LOGINS: dict[str, tuple[str, ...]] = {
     "nobody": (),
 }
 
-Row = tuple[Any, ...]
 Arguments = Sequence[Any] | Mapping[str, Any]
 Fact = TypeVar("Fact")
 
@@ -69,102 +72,6 @@ def sqlstate_of(work: Callable[[], object]) -> str | None:
     except psycopg.Error as error:
         return error.sqlstate
     return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Server:
-    """A server for tests: a private one, or the one of PYWORKER_DSN."""
-
-    conninfo: str  #: as administrator
-    private: PrivateServer | None = None
-    #: a connection for what maintains it; one that tests stop would wait for it
-    keeps: bool = False
-    _seen: dict[str, str] = field(default_factory=dict)
-    _kept: list[Connection[Row]] = field(default_factory=list)
-
-    def dsn(self, role: str | None = None, database: str | None = None) -> str:
-        """Render a DSN for a role and a database; None: the administrator,
-        the database of the DSN.
-        """
-        given: dict[str, Any] = {}
-        if role is not None and role != ADMINISTRATOR:
-            given["user"] = role
-        if database is not None:
-            given["dbname"] = database
-        return make_conninfo(self.conninfo, **given)
-
-    def connect(
-        self, role: str | None = None, database: str | None = None, **options: Any
-    ) -> Connection[Row]:
-        """Open a connection that commits at once and never hangs a test; options are settings of
-        the session.
-        """
-        settings = {
-            "statement_timeout": "30s",
-            "idle_in_transaction_session_timeout": "60s",
-            **options,
-        }
-        ours = " ".join(
-            f"-c {name}={str(value).replace(' ', chr(92) + ' ')}"
-            for name, value in settings.items()
-        )
-        dsn = make_conninfo(
-            self.dsn(role, database), options=ours, application_name=f"test {role or ADMINISTRATOR}"
-        )
-        return psycopg.connect(dsn, autocommit=True)
-
-    @property
-    def copying(self) -> str:
-        """How a database is copied here in the least time."""
-        if "copying" not in self._seen:
-            with self.connect() as connection:
-                self._seen["copying"] = copy_strategy(connection)
-        return self._seen["copying"]
-
-    @contextmanager
-    def administrate(self, database: str | None = None) -> Iterator[Connection[Row]]:
-        """Connect as administrator; the block runs alone among all test runs on this server."""
-        # Many runs wait for one another here, and copying a database takes its time on a busy
-        # machine.
-        with self.connect(database=database, statement_timeout="0") as connection:
-            connection.execute("select pg_advisory_lock(hashtext('pyworker tests'))")
-            yield connection
-
-    def maintain(self, *statements: str) -> None:
-        """Run statements that may be repeated, alone among all test runs on this server."""
-        if self._kept:
-            try:
-                return self._maintain(self._kept[0], statements)
-            except psycopg.OperationalError:
-                if not self._kept[0].closed:
-                    raise  # else a test has ended all sessions
-        self.close()
-        self._kept.append(self.connect(statement_timeout="0"))
-        self._maintain(self._kept[0], statements)
-        if not self.keeps:
-            self.close()
-        return None
-
-    @staticmethod
-    def _maintain(connection: Connection[Row], statements: Sequence[str]) -> None:
-        connection.execute("select pg_advisory_lock(hashtext('pyworker tests'))")
-        try:
-            for statement in statements:
-                connection.execute(statement.encode())
-        finally:
-            if not connection.closed:
-                connection.execute("select pg_advisory_unlock_all()")
-
-    def close(self) -> None:
-        """Close the connection that is kept."""
-        while self._kept:
-            self._kept.pop().close()
-
-    @property
-    def password(self) -> str | None:
-        """The password of the DSN, which the roles of the tests share."""
-        found = conninfo_to_dict(self.conninfo).get("password") or os.environ.get("PGPASSWORD")
-        return str(found) if found else None
 
 
 _WITHOUT_REASON = (
@@ -318,78 +225,3 @@ class Database:
         """Close all connections."""
         self._opened.close()
         self._lines.clear()
-
-
-#: Makes a copy an installation of its own. Where the template has no jobs, all that
-#: jobs.reconcile() has to do is its last step, which takes a tenth of the time.
-MAKE_ORIGINAL = (
-    "select case when exists (select from jobs_internal.job)"
-    " or exists (select from jobs_internal.session) then jobs.reconcile()::text"
-    " else jobs_internal.adopt_installation()::text end"
-)
-_numbers = iter(range(1_000_000))
-
-
-def new_name(kind: str) -> str:
-    """Make a name for a database that no other run and no other test has."""
-    return f"pw_{kind}_{os.getpid()}_{next(_numbers)}"
-
-
-@contextmanager
-def installed(server: Server) -> Iterator[str]:
-    """Make a database with pyworker, and a schema of its own for each login;
-    nobody is connected to it.
-    """
-    name = new_name("template")
-    with server.administrate() as connection:
-        for login in LOGINS:
-            password = f"password '{server.password}'" if server.password else ""
-            with suppress(psycopg.errors.DuplicateObject):
-                connection.execute(f"create role {login} login {password}".encode())
-        connection.execute(f"create database {name} strategy {server.copying}".encode())
-        apply_schema(server.dsn(database=name), "install")
-        for login, groups in LOGINS.items():
-            for group in groups:
-                connection.execute(f"grant {group} to {login}".encode())
-    with server.connect(database=name) as connection:
-        for login in LOGINS:
-            connection.execute(f"create schema {login} authorization {login}".encode())
-    yield name
-    with server.connect() as connection:
-        connection.execute(f"drop database {name} with (force)".encode())
-
-
-def clone(server: Server, template: str, kind: str) -> Database:
-    """Make a database from a template to which nobody is connected, and a home of its own for
-    its jobs.
-    """
-    database = Database(server=server, name=new_name(kind))
-    server.maintain(
-        f"create database {database.name} template {template} strategy {server.copying}"
-    )
-    database.admin(MAKE_ORIGINAL)
-    return database
-
-
-def drop(database: Database) -> None:
-    """Drop a database; a worker session that is still there is a failure of the test,
-    and a job without a reason.
-    """
-    try:
-        database.assert_reasons()
-    except BaseException:
-        database.close()
-        database.server.maintain(f"drop database if exists {database.name} with (force)")
-        raise
-    try:
-        wait_until(lambda: not database.background())
-    except AssertionError:
-        pytest.fail(f"worker sessions leaked: {database.background()}")
-    finally:
-        database.close()
-        if counting():
-            with database.server.connect(
-                database=database.name, search_path="pg_catalog"
-            ) as connection:
-                note_calls(connection)
-        database.server.maintain(f"drop database if exists {database.name} with (force)")

@@ -5,12 +5,15 @@ restarted.
 from collections.abc import Iterator
 
 import pytest
+from databases import installed
 from kit.daemon import supervise  # noqa: F401  a fixture
 from kit.server import private_server
 from stage import staged
-from support import Database, Server, installed
+from support import Database, Server
 
+from .copying import copies, elsewhere, original, owners  # noqa: F401  fixtures
 from .scripted import empty, scripted  # noqa: F401  fixtures
+from .ways_in import doors  # noqa: F401  a fixture
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from support import Row, Server, new_name
+from databases import new_name
+from support import Row, Server
 
 SCRIPT = Path(__file__).with_name("scripted.sql")
 #: Whether the supervisor's process in the server does nothing just now.

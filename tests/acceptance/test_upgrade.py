@@ -5,11 +5,12 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from databases import drop, new_name
 from kit import warm
 from kit.daemon import Supervise
 from pgmq.install import get_embedded_install_sql
 from stage import ledger, put, wait_at_gate, wait_for, wait_running
-from support import Database, Server, drop, new_name, wait_until
+from support import Database, Server, wait_until
 
 from tests.schema.dump import DUMPS
 

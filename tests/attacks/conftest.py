@@ -5,10 +5,11 @@ other is its victim.
 from collections.abc import Iterator
 
 import pytest
+from databases import clone, drop, installed
 from kit.daemon import supervise  # noqa: F401  a fixture of this tier too
 from kit.server import private_server
 from stage import staged
-from support import LOGINS, Database, Server, clone, drop, installed
+from support import LOGINS, Database, Server
 
 from .ground import send_home
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from databases import clone, drop
 from stage import gate_shut, put, put_sql, state, wait_at_gate, wait_running
-from support import Database, Server, clone, drop, sqlstate_of, wait_until
+from support import Database, Server, sqlstate_of, wait_until
 
 from .forged_calls import FORGED
 from .own_calls import OWN

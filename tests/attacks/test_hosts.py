@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import clone, drop, new_name
 from kit import warm
 from kit.daemon import Supervise
 from stage import attempts, gate_shut, own_name, put, state, wait_at_gate, wait_for
-from support import Database, Server, clone, drop, new_name, sqlstate_of, wait_until
+from support import Database, Server, sqlstate_of, wait_until
 
 import pyworker
 

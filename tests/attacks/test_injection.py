@@ -10,36 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from databases import clone, drop
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from stage import own_name, put, put_sql, state
-from support import Database, Server, clone, drop, sqlstate_of, wait_until
+from support import Database, Server, sqlstate_of, wait_until
 
-STRIKE = "insert into vault.canary values ('injected')"
-PAYLOADS = (
-    f"'; {STRIKE}; --",
-    f"\\'; {STRIKE}; --",
-    f"''); {STRIKE}; --",
-    f'"; {STRIKE}; --',
-    f'"); {STRIKE}; --',
-    f"$$; {STRIKE}; $$",
-    f"$1); {STRIKE}; --",
-    f"x\n; {STRIKE}\n--",
-    f"E'\\'{STRIKE}",
-    f"pg_catalog.now(); {STRIKE}",
-    f"(select 1 from ({STRIKE} returning 1) x)",
-    "%s%I%L%1$s%%",
-    "%s",
-    "{}{0}{job}",
-    "\\",
-    "\\x00",
-    "'",
-    '"',
-    "\u02bc\uff07\u2019; --",
-    "x' or '1'='1",
-    "../../../etc/passwd",
-    "\x1b[31m\r\n\t",
-)
+from .payloads import NAMES, OBJECTS, PAYLOADS
 
 
 @pytest.fixture(scope="module")
@@ -196,34 +173,6 @@ def test_values_that_are_run_come_back_as_they_are(target: Database) -> None:
             "select message from jobs.log_lines where job_id = any (%s) order by job_id", [jobs]
         )
         assert tuple(row[0] for row in lines) == PAYLOADS
-
-
-NAMES = (
-    'a"b',
-    "a'b",
-    "a b;--",
-    "a.b",
-    "a%sI",
-    "$1",
-    "A\\b",
-    "select",
-    "\u00e9\u02bc",
-    'x"); select 1; --',
-)
-
-
-OBJECTS = (
-    "create type {s}.{t} as enum ('x', {v})",
-    "create domain {s}.{d} as text default {v} check (value <> 'never')",
-    """create function {s}.{f}({p} {s}.{t}, {q} {s}.{d} default {v}, {r} text[] default array[{v}])
-        returns text
-    language sql as $body$ select format('%s %s %s', $1, $2, $3[1]) $body$""",
-    """create function {s}.{g}({p} {s}.{t}, out {o} text, out n integer) returns setof record
-    language sql as $body$ select $1::text, 1 $body$""",
-    """create procedure {s}.{c}({p} {s}.{t}, {q} {s}.{d} default {v})
-    language plpgsql as $body$ begin commit; insert into app.ledger (n) values (4711);
-      end $body$""",
-)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,155 +4,29 @@ canaries are looked for.
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
+from databases import clone, drop
 from kit import warm
 from psycopg import Error
 from psycopg.types.json import Jsonb
-from stage import gate_shut, put, put_sql, state, wait_at_gate
-from support import LOGINS, Database, Server, clone, drop, sqlstate_of, wait_until
+from stage import gate_shut, state, wait_at_gate
+from support import Server, sqlstate_of, wait_until
 
-from .ground import send_home
-
-PEEK = """
-create function SCHEMA.peek(t text) returns boolean language plpgsql cost 0.0000001 as
-$$ begin raise notice 'seen %', t; return true; end $$;
-create function SCHEMA.peek_two(t text, u text) returns boolean language plpgsql cost 0.0000001 as
-$$ begin raise notice 'seen %', t; return true; end $$;
-create operator SCHEMA.=== (function = SCHEMA.peek_two, leftarg = text, rightarg = text);
-"""
-KINDS = (
-    *(
-        "arg",
-        "childarg",
-        "pubarg",
-        "result",
-        "childresult",
-        "statement",
-        "donewhen",
-        "rollback",
-        "setting",
-        "note",
-    ),
-    *("error", "detail", "hint", "log", "childlog", "progress", "key", "childerror"),
+from .canaries import (
+    DAEMONS,
+    KINDS,
+    MAY,
+    OPERATORS,
+    OTHERS,
+    PEEK,
+    THINGS,
+    Kept,
+    all_seen,
+    found_in,
+    make_jobs,
 )
-#: What an operator may see of others' jobs, to tell what is wrong with them. Keys are names.
-OPERATORS = {"error", "childerror", "hint", "note", "log", "childlog", "progress", "key"}
-#: What may be in the supervisor's log: the message of an error, its hint and what a person wrote
-#: beside the job.
-DAEMONS = {"error", "childerror", "hint", "note"}
-# The source of functions is public, and some of it stands in pg_stats: so no canary stands in it as
-# a whole.
-THINGS = """
-create function app.hold(a text) returns text language plpgsql as $$
-begin
-  perform jobs.log('s3' || 'cretlogs3cret',
-    fields => jsonb_build_object('x', 's3' || 'cretlogs3cret'));
-  perform jobs.progress(1, 2, 's3' || 'cretprogresss3cret');
-  perform pg_advisory_xact_lock(1);
-  return 's3' || 'cretresults3cret';
-end $$;
-create procedure app.hold_child(a text) language plpgsql as $$
-begin
-  perform jobs.log('s3' || 'cretchildlogs3cret');
-  commit;
-  perform pg_advisory_xact_lock(1);
-end $$;
-create function app.lose(a text) returns text language plpgsql as $$
-begin
-  raise exception using message = 's3' || 'creterrors3cret', detail = 's3' || 'cretdetails3cret',
-    hint = 's3' || 'crethints3cret';
-end $$;
-create procedure app.lose_child(a text) language plpgsql as $$
-begin
-  commit;
-  raise exception using message = 's3' || 'cretchilderrors3cret';
-end $$;
-create function app.public(a text) returns text language sql return 's3' || 'cretresults3cret';
-"""
-
-
-VIEWS = "select viewname::text from pg_views where schemaname = 'jobs' order by 1"
-#: Whom views and statistics may tell what: nobody else anything.
-#: Who enqueued a published job knows its arguments.
-MAY = {"operator": OPERATORS, "reader": {"key"}, "other": {"pubarg"}}
-OTHERS = tuple(role for role in LOGINS if role != "app")
-
-
-def _found(text: str) -> set[str]:
-    return {kind for kind in KINDS if f"s3cret{kind}s3cret" in text}
-
-
-def _jobs(database: Database) -> list[int]:
-    note = {"x": "s3cretnotes3cret"}
-    given = {
-        "note": note,
-        "settings": {"my.own": "s3cretsettings3cret"},
-        "max_attempts": 1,
-    }
-    jobs = [
-        put(database, "app.hold", {"a": "s3cretargs3cret"}, **given),
-        put(database, "app.hold_child", {"a": "s3cretchildargs3cret"}, note=note, max_attempts=1),
-        put(database, "app.lose", {"a": "s3cretargs3cret"}, **given),
-        put(database, "app.lose_child", {"a": "s3cretchildargs3cret"}, note=note, max_attempts=1),
-        put_sql(
-            database,
-            "select 's3cretstatements3cret'",
-            rollback="select 's3cretrollbacks3cret'",
-            done_when="'s3cretdonewhens3cret' <> ''",
-        ),
-        put(
-            database,
-            "app.lose",
-            {"a": "s3cretargs3cret"},
-            run_at="2100-01-01",
-            unique_key="s3cretkeys3cret",
-        ),
-    ]
-    found = (
-        database.line("other")
-        .execute(
-            "select jobs.enqueue_published('app.public', %s)", [Jsonb({"a": "s3cretpubargs3cret"})]
-        )
-        .fetchone()
-    )
-    assert found
-    return [*jobs, found[0]]
-
-
-def _seen(database: Database) -> dict[str, dict[str, str]]:
-    """All that each role can read: of views, and of the server's statistics."""
-    seen: dict[str, dict[str, str]] = {}
-    for role in LOGINS:
-        mine = seen[role] = {}
-        for (view,) in database.admin(VIEWS):
-            call = f"select coalesce(string_agg(v::text, e'\\n'), '') from jobs.{view} as v"
-            refused = sqlstate_of(lambda call=call, role=role: database.run(call, role=role))
-            assert refused in (None, "42501")
-            if not refused:
-                mine[view] = str(database.value(call, role=role))
-        for view in (
-            "pg_stat_activity",
-            "pg_stat_statements",
-            "pg_stats",
-            "pg_prepared_statements",
-            "pg_cursors",
-        ):
-            mine[view] = str(database.run(f"select * from {view}", role=role))
-    return seen
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """What was to be seen, and where."""
-
-    database: Database
-    jobs: list[int]
-    running: dict[str, dict[str, str]]
-    over: dict[str, dict[str, str]]
-    server_log: str
-    daemon_log: str
+from .ground import send_home
 
 
 @pytest.fixture(scope="module")
@@ -171,11 +45,11 @@ def kept(own_server: Server, own_template: str) -> Iterator[Kept]:
     assert private is not None
     begin = private.log_file.stat().st_size
     with gate_shut(database):
-        jobs = _jobs(database)
+        jobs = make_jobs(database)
         database.run("select jobs.start(4)")
         wait_at_gate(database, 2)
         wait_until(lambda: database.admin("select 1 from jobs.running where message is not null"))
-        running = _seen(database)
+        running = all_seen(database)
     wait_until(lambda: not database.background())
     daemon = [
         sys.executable,
@@ -195,7 +69,7 @@ def kept(own_server: Server, own_template: str) -> Iterator[Kept]:
             database=database,
             jobs=jobs,
             running=running,
-            over=_seen(database),
+            over=all_seen(database),
             server_log=log.read(),
             daemon_log=done.stdout + done.stderr,
         )
@@ -217,8 +91,8 @@ def test_the_canaries_are_where_they_belong(kept: Kept) -> None:
         "succeeded",
     ]
     seen = "".join([*kept.running["app"].values(), *kept.over["app"].values()])
-    assert _found(seen) == set(KINDS) - {"childresult"}
-    assert _found("".join(kept.over["operator"].values())) == OPERATORS - {"progress"}
+    assert found_in(seen) == set(KINDS) - {"childresult"}
+    assert found_in("".join(kept.over["operator"].values())) == OPERATORS - {"progress"}
 
 
 @pytest.mark.parametrize("when", ["running", "over"])
@@ -229,18 +103,18 @@ def test_views_and_statistics_tell_nothing(kept: Kept, role: str, when: str) -> 
     """
     seen = (kept.running if when == "running" else kept.over)[role]
     assert {
-        view: _found(text) - MAY.get(role, set()) for view, text in seen.items() if _found(text)
-    } == {view: set() for view, text in seen.items() if _found(text)}
+        view: found_in(text) - MAY.get(role, set()) for view, text in seen.items() if found_in(text)
+    } == {view: set() for view, text in seen.items() if found_in(text)}
     statistics = [text for view, text in seen.items() if view.startswith("pg_")]
-    assert _found("".join(statistics)) == set()
+    assert found_in("".join(statistics)) == set()
 
 
 def test_logs_tell_what_is_meant_for_them(kept: Kept) -> None:
     """A23: the server's log has what a top-level statement raised; the daemon's has messages,
     hints and notes.
     """
-    assert _found(kept.server_log) == {"childerror"}
-    assert _found(kept.daemon_log) == DAEMONS
+    assert found_in(kept.server_log) == {"childerror"}
+    assert found_in(kept.daemon_log) == DAEMONS
 
 
 def test_no_refusal_shows_a_value(kept: Kept) -> None:
@@ -262,7 +136,7 @@ def test_no_refusal_shows_a_value(kept: Kept) -> None:
         with pytest.raises(Error) as refused:
             database.run(call)
         assert refused.value.sqlstate == code
-        assert _found(str(refused.value).split("CONTEXT")[0]) == set()
+        assert found_in(str(refused.value).split("CONTEXT")[0]) == set()
     # As parameters, nothing of them is in the server's log either.
     call = "select jobs.enqueue('app.hold', %s, note => %s)"
     given = [Jsonb({"c": "s3cretargs3cret"}), Jsonb({"x": "s3cretnotes3cret"})]
@@ -270,7 +144,7 @@ def test_no_refusal_shows_a_value(kept: Kept) -> None:
         log.seek(begin)
         before = log.read()
         assert sqlstate_of(lambda: database.run(call, given)) == "PW003"
-        assert _found(log.read()) == set()
+        assert found_in(log.read()) == set()
     assert before
 
 
@@ -328,7 +202,7 @@ def test_leaky_functions_see_only_what_is_shown(kept: Kept, role: str) -> None:
                 except Error as error:
                     heard.append(str(error))
     text = "\n".join(heard)
-    assert _found(text) - may == set()
+    assert found_in(text) - may == set()
     if role in ("producer", "supervisor"):
         assert "app.hold" not in text
         assert "app.lose" not in text

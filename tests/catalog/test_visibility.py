@@ -5,7 +5,8 @@ in them.
 from collections.abc import Callable, Iterator
 
 import pytest
-from support import Database, Server, clone, drop, sqlstate_of
+from databases import clone, drop
+from support import Database, Server, sqlstate_of
 
 SECRETS = tuple(
     f"s3cret-{what}" for what in ["arg", "result", "error", "statement", "note", "setting", "log"]

@@ -6,7 +6,8 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from support import Database, Server, clone, drop, wait_until
+from databases import clone, drop
+from support import Database, Server, wait_until
 
 #: Narrow view -> the wide one that it stands for. Every other public view fits by itself.
 NARROW = {

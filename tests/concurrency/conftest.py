@@ -7,9 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import Connection
-from stage import staged
-from support import Row, Server
+from stage import know_as_short, make_lane, put, staged
+from support import Database, Row, Server
 
+from .rounds import rounds  # noqa: F401  a fixture
 from .waiting import Ask
 
 
@@ -18,6 +19,17 @@ def template(server: Server, template: str) -> Iterator[str]:
     """The template of this tier."""
     with staged(server, template, "concurrency") as name:
         yield name
+
+
+@pytest.fixture
+def prepared(database: Database) -> Database:
+    """A database with a lane in which app.note is known to be short."""
+    make_lane(database)
+    put(database, "app.note", {"n": -1})
+    database.drain()
+    know_as_short(database)
+    database.run("truncate app.ledger")
+    return database
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from psycopg.types.json import Jsonb
 from stage import put
 from support import Database, wait_until
 
+KEY = Jsonb({"concurrency_key": "k"})
+
 
 def keyed(
     database: Database,

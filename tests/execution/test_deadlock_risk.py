@@ -4,65 +4,12 @@ Each build stands still in its first scan while the gate is shut; behind it othe
 gate opens, the build comes to its last wait, and the server decides.
 """
 
-from typing import Any
-
 import pytest
 from stage import attempts, put_sql, wait_for
 from support import Database, wait_until
 
-from .builds import (
-    BUILD,
-    Bystander,
-    child_of,
-    gate,
-    set_scene,
-    start_build,
-)
-
-#: What kills a build, and what does not: beside it in each case a session that does, so that a
-#: look that sees nothing cannot be a look that came too soon.
-KILLERS = {
-    "analyze": "analyze app.points",
-    "storage": "alter table app.points set (fillfactor = 90)",
-    "column": "alter table app.points add column m integer",
-    "second build": "create index concurrently points_n on app.points (n)",
-    "trigger": "create trigger t before insert on app.points for each row"
-    " execute function suppress_redundant_updates_trigger()",
-    "reindex": "reindex table app.points",
-    "foreign key": "alter table app.other add foreign key (n) references app.points (n)",
-    "truncate": "truncate app.points",
-    # without a snapshot it is harmless: see test_who_kills_no_build_is_no_risk
-    "lock": "begin isolation level repeatable read; select 1; lock table app.points",
-}
-HARMLESS = {"vacuum": "vacuum app.points", "verbose": "/* a */ vacuum (verbose) app.points"}
-
-SHARE = "lock table app.points in share mode"
-WARM = "begin; lock app.points in access share mode; commit; begin"
-
-
-def risks(database: Database, job: int) -> list[dict[str, Any]]:
-    """The risks that are kept of a job."""
-    return (
-        database.value(
-            "select deadlock_risk from jobs_internal.operation where job_id = %s",
-            [job],
-            role="postgres",
-        )
-        or []
-    )
-
-
-def pids(database: Database, job: int) -> set[int]:
-    return {risk["pid"] for risk in risks(database, job)}
-
-
-def indexes(database: Database) -> list[tuple[Any, ...]]:
-    """The indexes that builds made, and whether each is valid."""
-    return database.admin(
-        "select c.relname, i.indisvalid from pg_index as i"
-        " join pg_class as c on c.oid = i.indexrelid"
-        " where i.indrelid = 'app.points'::regclass and c.relname ~ 'gated' order by 1"
-    )
+from .builds import BUILD, Bystander, child_of, gate, set_scene, start_build
+from .deadlock_risks import HARMLESS, KILLERS, SHARE, WARM, pids, risks, wait_for_age
 
 
 @pytest.fixture
@@ -104,15 +51,6 @@ def test_it_is_true_that_it_kills(scene: Database) -> None:
         wait_for_age(scene, waiter.pid, 1.1)
     assert wait_for(scene, job, "failed")["error"]["sqlstate"] == "40P01"
     assert waiter.join().error is None
-
-
-def wait_for_age(database: Database, pid: int, seconds: float) -> None:
-    """Wait until a process has waited for its lock for so long."""
-    query = (
-        "select 1 from pg_locks where pid = %s and not granted"
-        " and clock_timestamp() - waitstart > make_interval(secs => %s)"
-    )
-    wait_until(lambda: database.admin(query, [pid, seconds]))
 
 
 @pytest.mark.parametrize("harmless", [*HARMLESS, "queue", "locked before"])
@@ -236,111 +174,4 @@ def test_a_chain_and_a_lock_without_a_snapshot(scene: Database, statement: str) 
             waiter.connection.cancel()
             waiter.join()
             waiter.connection.rollback()
-    wait_for(scene, job, "succeeded")
-
-
-@pytest.mark.parametrize("setting", ["own", "any"])
-def test_the_waiter_is_cancelled_and_the_build_lives(scene: Database, setting: str) -> None:
-    """Of its owner's roles, or of any role where an operator says so; after deadlock_timeout, and
-    never a session of a superuser: of such a one it is said why it stays.
-    """
-    role = "app" if setting == "own" else "other"
-    scene.admin("grant maintain on app.points to other; grant usage on schema app to other")
-    if setting == "any":
-        scene.run("select jobs.configure('deadlock_risk_cancels', 'any')", role="operator")
-    with gate(scene):
-        job, _ = start_build(scene, options={"on_deadlock_risk": "cancel_waiter"})
-        mighty = Bystander(scene, "analyze app.points").start(scene)
-        waiter = Bystander(scene, "analyze app.points", role=role).start(scene)
-        assert waiter.join().error == "57014"
-        kept = [(mighty.pid, "it is a superuser's")]
-        wait_until(lambda: [(r["pid"], r.get("not_cancelled")) for r in risks(scene, job)] == kept)
-        assert not mighty.done
-        mighty.connection.cancel()
-        mighty.join()
-        wait_until(lambda: risks(scene, job) == [])
-    wait_for(scene, job, "succeeded")
-    assert attempts(scene, job) == [(1, "succeeded")]
-    output = scene.admin("select output from jobs_internal.operation where job_id = %s", [job])[0][
-        0
-    ]
-    assert [found["pid"] for found in output["cancelled_waiters"]] == [waiter.pid]
-
-
-def test_a_stranger_is_not_cancelled(scene: Database) -> None:
-    """Its owner is no member of the waiter's role."""
-    scene.admin("grant maintain on app.points to other; grant usage on schema app to other")
-    with gate(scene):
-        job, _ = start_build(scene, options={"on_deadlock_risk": "cancel_waiter"})
-        waiter = Bystander(scene, "analyze app.points", role="other").start(scene)
-        wait_until(lambda: risks(scene, job) and "not_cancelled" in risks(scene, job)[0])
-        assert risks(scene, job)[0]["not_cancelled"] == "app is no member of other"
-        assert not waiter.done
-        waiter.connection.cancel()
-        waiter.join()
-        wait_until(lambda: risks(scene, job) == [])
-    wait_for(scene, job, "succeeded")
-
-
-def test_a_build_steps_aside_and_comes_back(scene: Database) -> None:
-    """It gives up what it did before it would lose it, the waiter goes on, no attempt is charged,
-    nothing invalid stays.
-    """
-    with gate(scene):
-        job, _ = start_build(scene, options={"on_deadlock_risk": "step_aside"}, max_attempts=1)
-        waiter = Bystander(scene, KILLERS["storage"]).start(scene)
-        assert waiter.join().error is None
-        error = wait_for(scene, job, "scheduled")["error"]
-        assert error["sqlstate"] == "PWY02"
-        assert f"pid {waiter.pid}" in error["message"]
-        assert scene.admin(
-            "select step_asides, held ->> 'why' from jobs_internal.operation where job_id = %s",
-            [job],
-        ) == [(1, "step_aside")]
-        assert scene.value("select code from jobs.explain(%s)", [job]) == "gave_way"
-        wait_until(lambda: not scene.background())
-        assert indexes(scene) == []
-    scene.run("select jobs.run_now(%s)", [job])
-    scene.run("select jobs.start()")
-    assert wait_for(scene, job, "succeeded")["attempt"] == 1
-    assert indexes(scene) == [("points_gated", True)]
-
-
-def test_after_ten_times_it_stays(scene: Database) -> None:
-    """It runs to its end, and says so."""
-    with gate(scene):
-        job, child = start_build(scene, options={"on_deadlock_risk": "step_aside"})
-        scene.admin("update jobs_internal.operation set step_asides = 10 where job_id = %s", [job])
-        waiter = Bystander(scene, KILLERS["storage"]).start(scene)
-        said = "select output ->> 'step_asides' from jobs_internal.operation where job_id = %s"
-        wait_until(lambda: scene.admin(said, [job])[0][0])
-        assert scene.admin("select 1 from pg_stat_activity where pid = %s", [child])
-        waiter.connection.cancel()
-        waiter.join()
-        wait_until(lambda: risks(scene, job) == [])
-    wait_for(scene, job, "succeeded")
-
-
-def test_each_is_logged_once(scene: Database) -> None:
-    """What a supervisor takes for its log is taken; a session that waits anew is another one."""
-    taken = "select jobs_internal.unlogged_risks()"
-    with gate(scene):
-        job, _ = start_build(scene)
-        waiter = Bystander(scene, KILLERS["storage"]).start(scene)
-        wait_until(lambda: pids(scene, job) == {waiter.pid})
-        (line,) = scene.admin(taken)[0][0]
-        assert (line["job_id"], line["pid"], line["owner"]) == (job, waiter.pid, "app")
-        assert line["reason"] == (
-            f"pid {waiter.pid} of role postgres has a snapshot that the build will wait for, and"
-            f" waits for it: pid {waiter.pid} waits for ShareUpdateExclusiveLock on app.points"
-        )
-        assert scene.admin(taken) == [([],)]
-        waiter.connection.cancel()
-        waiter.join()
-        wait_until(lambda: risks(scene, job) == [])
-        again = Bystander(scene, KILLERS["analyze"]).start(scene)
-        wait_until(lambda: pids(scene, job) == {again.pid})
-        assert [risk["pid"] for risk in scene.admin(taken)[0][0]] == [again.pid]
-        again.connection.cancel()
-        again.join()
     wait_for(scene, job, "succeeded")

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import Database, Server, clone, drop
+from databases import clone, drop
+from support import Database, Server
 
 from .calls import Caller
 from .catalog import FUZZED

@@ -171,3 +171,7 @@ class World:
             cancels=self.cancels,
             tampers=self.tampers,
         )
+
+
+#: What is done, and the state after it.
+Step = tuple[str, State]

@@ -12,9 +12,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from databases import MAKE_ORIGINAL
 from kit.functions import counting, note_calls
 from kit.server import copy_strategy, private_server
-from support import MAKE_ORIGINAL
 
 from pyworker.cli import main
 from pyworker.schema import apply_schema

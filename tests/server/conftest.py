@@ -9,14 +9,20 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from kit import warm
 from kit.server import open_directory, private_server, run_directory
 
 from pyworker.config import Settings
 from pyworker.server import PrivateServer
+from pyworker.server.download import fetch_packages
+from pyworker.server.lock import exclusive
+from pyworker.server.progress import Quiet
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+IS_ROOT = os.geteuid() == 0
+CLOSED = "http://127.0.0.1:9/debian"  # the discard port: nobody listens there
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +82,17 @@ def cli(packages: Path) -> Cli:
         )
 
     return call
+
+
+def works(server: PrivateServer) -> bool:
+    with psycopg.connect(server.dsn("app")) as connection:
+        return connection.execute("select 1").fetchone() == (1,)
+
+
+@pytest.fixture
+def fetched(place: Path, settings: Settings, packages: Path) -> Path:
+    """The directory of packages with all in it: the first test that asks fetches them."""
+    packages.mkdir(exist_ok=True)
+    with exclusive(packages / "lock"):
+        fetch_packages(settings, packages, place / "apt", Quiet())
+    return packages

@@ -9,10 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from kit.server import furnish
 from support import wait_until
@@ -21,19 +19,9 @@ from pyworker.config import Settings
 from pyworker.errors import ServerError
 from pyworker.server import PrivateServer
 from pyworker.server import private as private_module
-from pyworker.server.download import fetch_packages
-from pyworker.server.lock import exclusive
-from pyworker.server.progress import Quiet
+from tests.server.conftest import CLOSED, IS_ROOT, Cli, works
 
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 pytestmark = pytest.mark.timeout(300)  # whoever is first fetches 60 MB
-IS_ROOT = os.geteuid() == 0
-CLOSED = "http://127.0.0.1:9/debian"  # the discard port: nobody listens there
-
-
-def works(server: PrivateServer) -> bool:
-    with psycopg.connect(server.dsn("app")) as connection:
-        return connection.execute("select 1").fetchone() == (1,)
 
 
 def test_two_servers_live_side_by_side_and_destroy_leaves_nothing(
@@ -66,65 +54,6 @@ def test_foreign_content_is_left_alone(place: Path, settings: Settings, content:
         with pytest.raises(ServerError, match="is not a private server's"):
             action()
     assert len(list(place.iterdir())) == 1
-
-
-def test_an_unreachable_mirror_is_one_clear_error(place: Path, cli: Cli) -> None:
-    done = cli(
-        "start",
-        "--dir",
-        place / "s",
-        PYWORKER_SERVER_MIRROR=CLOSED,
-        PYWORKER_SERVER_PACKAGES=str(place / "p"),
-    )
-
-    assert done.returncode == 1
-    assert "failed" in done.stderr
-    assert "PYWORKER_DSN" in done.stderr
-    assert "docker" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_missing_apt_is_one_clear_error(place: Path, cli: Cli) -> None:
-    (place / "bin").mkdir()
-    done = cli(
-        "start",
-        "--dir",
-        place / "s",
-        PATH=str(place / "bin"),
-        PYWORKER_SERVER_PACKAGES=str(place / "p"),
-    )
-
-    assert done.returncode == 1
-    assert 'program "apt-get" was not found' in done.stderr
-    assert "PYWORKER_DSN" in done.stderr
-
-
-def test_a_missing_keyring_is_one_clear_error(place: Path, packages: Path) -> None:
-    server = PrivateServer(
-        place / "s", settings=Settings(server_keyring=place / "none", server_packages=place / "p")
-    )
-
-    with pytest.raises(ServerError, match="keyring"):
-        server.start()
-
-
-def test_a_keyring_without_the_suites_key_is_one_clear_error(place: Path) -> None:
-    shutil.copy("/usr/share/keyrings/debian-archive-removed-keys.gpg", place / "old.gpg")
-    (place / "old.gpg").chmod(0o644)
-    settings = Settings(server_keyring=place / "old.gpg", server_packages=place / "p")
-
-    with pytest.raises(ServerError, match="signature of Debian suite") as failure:
-        PrivateServer(place / "s", settings=settings).start()
-    assert "debian-archive-keyring" in str(failure.value)
-
-
-@pytest.fixture
-def fetched(place: Path, settings: Settings, packages: Path) -> Path:
-    """The directory of packages with all in it: the first test that asks fetches them."""
-    packages.mkdir(exist_ok=True)
-    with exclusive(packages / "lock"):
-        fetch_packages(settings, packages, place / "apt", Quiet())
-    return packages
 
 
 def assert_private(directory: Path) -> None:
@@ -272,67 +201,6 @@ def test_a_long_directory_gets_a_short_private_socket(place: Path) -> None:
     assert list(place.iterdir()) == []
 
 
-@pytest.fixture
-def small_disk(place: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    if not IS_ROOT:
-        pytest.skip("mounting a small file system needs root")
-    disk = place / "disk"
-    disk.mkdir()
-    argv = ["mount", "-t", "tmpfs", "-o", f"size={request.param}m,mode=755", "tmpfs", str(disk)]
-    if subprocess.run(argv, check=False, capture_output=True).returncode:
-        pytest.skip("this machine does not let us mount a file system")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-@pytest.mark.parametrize("small_disk", [40], indirect=True)
-def test_a_small_disk_is_refused_before_anything_is_fetched(small_disk: Path, cli: Cli) -> None:
-    done = cli("start", "--dir", small_disk / "s", PYWORKER_SERVER_PACKAGES="")
-
-    assert done.returncode == 1
-    assert "not enough space" in done.stderr
-    assert "--dir" in done.stderr
-
-
-class Filling(Quiet):
-    """Fills the disk when a step begins."""
-
-    def __init__(self, disk: Path, moment: str) -> None:
-        self.disk, self.moment = disk, moment
-
-    def phase(self, text: str) -> None:
-        if text.startswith(self.moment) and not (self.disk / "other").exists():
-            found = os.statvfs(self.disk)
-            with (self.disk / "other").open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - LEFT)
-
-
-LEFT = 4 << 20  # bytes: less than any of the steps writes
-
-
-@pytest.mark.parametrize("small_disk", [400], indirect=True)
-@pytest.mark.parametrize("moment", ["reading", "downloading", "unpacking", "creating"])
-def test_a_disk_that_fills_up_is_one_clear_error(
-    small_disk: Path, moment: str, fetched: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whichever step meets the end of the disk: the download, the unpacking or the cluster."""
-    for name in ("download", "prefix", "cluster"):
-        monkeypatch.setattr(f"pyworker.server.{name}.require_space", lambda *_args, **_kwargs: None)
-    server = (
-        furnish(small_disk / "s", data=False)
-        if moment == "creating"
-        else PrivateServer(small_disk / "s")
-    )
-    server.settings = Settings(server_packages=fetched if moment == "unpacking" else None)
-
-    with pytest.raises(ServerError, match="no space left") as failure:
-        server.start(Filling(small_disk, moment))
-
-    assert "--dir" in str(failure.value)
-    server.destroy()
-    assert [path.name for path in small_disk.iterdir()] == ["other"]
-
-
 @pytest.mark.skipif(not IS_ROOT, reason="an ordinary user runs all of these tests anyway")
 def test_an_ordinary_user_needs_no_rights(place: Path, packages: Path) -> None:
     home = place / "home"
@@ -367,18 +235,6 @@ def test_an_ordinary_user_needs_no_rights(place: Path, packages: Path) -> None:
     assert call("psql", "--", "-XAtc", "select current_user").stdout == "app\n"
     assert call("destroy", "--yes").returncode == 0
     assert list(home.iterdir()) == []
-
-
-def test_a_directory_closed_to_the_servers_user_is_one_clear_error(
-    place: Path, settings: Settings
-) -> None:
-    if not IS_ROOT:
-        pytest.skip("an ordinary user's server runs as that user")
-    closed = place / "closed"
-    closed.mkdir(mode=0o700)
-
-    with pytest.raises(ServerError, match="cannot reach"):
-        PrivateServer(closed / "s", settings=settings).start()
 
 
 def test_an_interrupted_start_says_so(place: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from psycopg.rows import dict_row
 from support import Database
 
-from .refusals import ALL, Refusal
+from .refusal import Refusal
+from .refusals import ALL
 
 SQL = Path(__file__).parents[2] / "sql"
 
