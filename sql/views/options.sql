@@ -47,9 +47,10 @@ from (values
     'true for VACUUM, ANALYZE, REINDEX, REFRESH, CLUSTER, CHECKPOINT and ALTER SYSTEM, else false',
     'a statement or procedure that ended unseen is run again, instead of in_doubt; functions '
     'always are'),
-  ('reuse_for', 'text', array['enqueue'], null,
+  ('reuse_for', 'text', array['enqueue', 'enqueue_sql', 'enqueue_steps'], null,
     'a time: where the same unique_key, or without one the same task with the same arguments, has '
-    'succeeded so recently, that job is the answer and nothing is enqueued'),
+    'succeeded so recently, that job is the answer and nothing is enqueued; statements need a '
+    'unique_key'),
   ('rollback', 'text', array['enqueue_sql', 'schedule_sql'], null,
     'the statement that undoes it, which jobs.undo runs; as the parameter of that name'),
   ('title', 'text', array['create_batch', 'enqueue', 'enqueue_many', 'enqueue_published',

@@ -1,8 +1,10 @@
 """The option reuse_for: the same call that has succeeded a short while ago is the answer."""
 
+from typing import Any
+
 import pytest
 from psycopg.types.json import Jsonb
-from stage import age_history, ledger, put, state, step_history
+from stage import age_history, ledger, put, put_sql, put_steps, state, step_history
 from support import Database, sqlstate_of
 
 from .reused import HOUR, ask, reused
@@ -64,6 +66,30 @@ def test_a_key_that_is_given(database: Database) -> None:
     assert ask(database, 2, unique_key="k") == keyed
     assert ask(database, 1) == plain
     assert ledger(database) == [1, 1]
+
+
+@pytest.mark.parametrize("kind", ["in a transaction", "at top level", "steps"])
+def test_statements_with_a_key(database: Database, kind: str) -> None:
+    """Their text does not count; without a key it is not known what is the same."""
+
+    def ask_sql(*, again: bool = False, **more: Any) -> int:
+        if kind == "steps":
+            steps = ["insert into app.ledger (n) values (1)", "select 1"]
+            return put_steps(database, *steps[: 1 if again else 2], options=HOUR, **more)
+        statement = "vacuum app.ledger" if kind == "at top level" else "select 1"
+        return put_sql(database, statement + (" " if again else ""), options=HOUR, **more)
+
+    job = ask_sql(unique_key="k")
+    database.drain()
+    assert ask_sql(unique_key="k", again=True) == job
+    assert reused(database, job) == 1
+    assert database.admin("select count(*) from jobs_internal.statement") == [(0,)]
+    assert database.value("select jobs.forget(unique_key => 'k')") == 1
+    other = ask_sql(unique_key="k")
+    assert other > job
+    database.drain()
+    assert sqlstate_of(ask_sql) == "PW029"
+    assert not database.run("select 1 from jobs.queued")
 
 
 def test_how_young_is_said_by_each_call(database: Database) -> None:

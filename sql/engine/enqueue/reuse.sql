@@ -18,8 +18,10 @@ begin atomic
   from jobs_internal.call_template as t where t.id = p_template;
 end;
 
--- Refuse what cannot be had. Errors: PW108, PW109.
-create or replace function jobs_internal.assert_may_reuse(p_queue integer, p_within interval)
+-- Refuse what cannot be had. p_known: what is the same is known, by a key or a call. Errors: PW029,
+-- PW108, PW109.
+create or replace function jobs_internal.assert_may_reuse(p_queue integer, p_within interval,
+    p_known boolean)
 returns void
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -27,7 +29,12 @@ as $$
 declare
   v_kept interval := (select q.retention from jobs_internal.queue as q where q.id = p_queue);
 begin
-  if p_within > v_kept then
+  if not p_known then
+    raise exception using errcode = 'PW029',
+      message = 'the option "reuse_for" of a statement needs a unique_key',
+      detail = 'Two texts may do the same, and the same text another thing later.',
+      hint = 'Pass a unique_key that says what is the same. A retry cannot help.';
+  elsif p_within > v_kept then
     raise exception using errcode = 'PW108',
       message = 'the option "reuse_for" is longer than results are kept',
       detail = format('It is %s; the queue keeps finished jobs for %s.', p_within, v_kept),

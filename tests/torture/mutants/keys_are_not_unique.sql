@@ -1,6 +1,6 @@
 -- A unique_key keeps no second job away.
 
--- Replaces jobs_internal.store_job, md5 31936f6fb6b96e7fa8a36506fb0100ad.
+-- Replaces jobs_internal.store_job, md5 db9af832f4a279caa913411a933ae575.
 create or replace function jobs_internal.store_job(
   p_template_id integer,
   p_args jsonb,
