@@ -9,8 +9,8 @@ TEXT = (TOP / "docs/contributing.md").read_text("utf-8")
 PATTERNS = {"sql/migrations/", "sql/migrations/NNNN_what_it_does.sql", "tests/schema/base/"}
 NAMED = re.compile(r"`((?:sql|pyworker|tests|docs|bench)/[\w/.]*)`")
 CONSTANTS = {
-    "UNPINNED": "tests/catalog/test_functions.py",
-    "CALLS": "tests/catalog/test_privileges.py",
+    "UNPINNED": "tests/catalog/exceptions.py",
+    "CALLS": "tests/catalog/granted.py",
     "GROUPS": "docs/queries.py",
     "FIELDS": "pyworker/event_fields.py",
     "event_for": "pyworker/supervisor/decisions.py",

@@ -83,7 +83,8 @@ begin
     end if;
     v_reuse_for := (v_options ->> 'reuse_for')::interval;
     if v_reuse_for is not null then
-      perform jobs_internal.assert_may_reuse(v.queue_id, v_reuse_for);
+      perform jobs_internal.assert_may_reuse(v.queue_id, v_reuse_for,
+        p_template_id is not null or p_unique_key is not null);
       p_unique_key := coalesce(p_unique_key, jobs_internal.key_of_call(p_template_id, p_args));
       created := false;
       job_id := jobs_internal.reuse_result(v.owner, v.queue_id, p_unique_key, v_reuse_for);
