@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 from stage import make_lane, put, put_many
-from support import Database
+from support import Database, wait_until
 
 #: How long jobs take is what was said: what a busy machine measures differs from lane to lane.
 KNOWN = """
@@ -165,6 +165,33 @@ def test_two_that_choose_by_the_same_figures_take_nothing_from_the_third(
         )
     ends = "select turn_start, turn_end from jobs_internal.lane order by priority"
     assert database.admin(ends) == [(100, 110), (90, 100), (90, 100)]
+
+
+def test_what_one_session_owes_takes_nothing_from_low(database: Database) -> None:
+    """It leased low and could not charge it: so it takes high, though low waits where its turn
+    begins for all others, and low keeps that place.
+    """
+    prepare(database, 0.02)
+    for priority in (HIGH, LOW):
+        flood(database, priority, 4, 0.02)
+    database.admin(
+        "update jobs_internal.lane"
+        " set turn_start = 90, turn_end = case priority when 0 then 100 else 95 end"
+    )
+    session = database.connect("app")
+    number = session.execute(
+        "select jobs_internal.open_session(jobs_internal.schema_version())"
+    ).fetchone()
+    database.admin("update jobs_internal.session set owed = '{0,0,20}'")
+    session.execute("select jobs_internal.claim(%s, 0, null, false, 1)", number)
+    rows = "select turn_start, turn_end from jobs_internal.lane order by priority"
+    [(clock, end), _, low] = database.admin(rows)
+    assert end > 100, "high was taken"
+    assert (clock, low) == (90, (90, 95))
+    session.close()
+    gone = "select jobs_internal.rescue(), (select count(*) from jobs_internal.session)"
+    wait_until(lambda: database.admin(gone)[0][1] == 0)
+    database.drain()
 
 
 def test_one_slot_is_shared(database: Database) -> None:

@@ -218,7 +218,9 @@ begin
           v_session.owed := jobs_internal.charge_turn(v_lane.id, v_lane.priority,
               cardinality(v_claim.msg_ids) * coalesce(v_lane.avg_ms, 1),
               coalesce(v_turns.keepers[v_lane.priority + 1], v_lane.id), v_turns.clock,
-              v_starts[v_lane.priority + 1] - v_session.owed[v_lane.priority + 1],
+              -- what it owes may be of a priority that waits: others do not see it yet
+              v_starts[v_lane.priority + 1] - v_session.owed[1] - v_session.owed[2]
+                - v_session.owed[3],
               v_session.owed, v_now);
         end if;
         exit;

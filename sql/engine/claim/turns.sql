@@ -44,9 +44,10 @@ end
 $$;
 
 -- Charge a turn to its priority: p_ms are leased from a lane at p_at. p_keeper: the lane whose row
--- counts for it; p_start: where the turn begins, as the session that chose it saw it. The clock
--- comes to that and no further: sessions that chose by the same figures would put it ahead of a
--- priority that waits, which would lose what lies between. No session waits for that row: while
+-- counts for it; p_start: where the turn begins, as the session that chose it saw it, less what
+-- that one owes. The clock comes to that and no further: sessions that chose by the same figures,
+-- or by what only they know, would put it ahead of a priority that waits, which would lose what
+-- lies between. No session waits for that row: while
 -- another one holds it, this one owes. Returns what the session owes now, in virtual ms by
 -- priority. Locks: lane (skip locked).
 create or replace function jobs_internal.charge_turn(p_lane integer, p_priority smallint,

@@ -1,6 +1,6 @@
 -- A session takes what has low priority first.
 
--- Replaces jobs_internal.claim, md5 352886d32880a2a5a62f62995bcf66cd.
+-- Replaces jobs_internal.claim, md5 b534b471d1a90645959c472f64d918e1.
 create or replace function jobs_internal.claim(p_session bigint, p_jobs bigint,
     p_run_stats jobs_internal.run_stats[], p_release boolean, p_limit integer)
 returns jobs_internal.claim
@@ -209,7 +209,9 @@ begin
           v_session.owed := jobs_internal.charge_turn(v_lane.id, v_lane.priority,
               cardinality(v_claim.msg_ids) * coalesce(v_lane.avg_ms, 1),
               coalesce(v_turns.keepers[v_lane.priority + 1], v_lane.id), v_turns.clock,
-              v_starts[v_lane.priority + 1] - v_session.owed[v_lane.priority + 1],
+              -- what it owes may be of a priority that waits: others do not see it yet
+              v_starts[v_lane.priority + 1] - v_session.owed[1] - v_session.owed[2]
+                - v_session.owed[3],
               v_session.owed, v_now);
         end if;
         exit;
