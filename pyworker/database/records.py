@@ -74,6 +74,7 @@ class Tick:
     sessions: int = 0
     opened: int | None = None  # sessions that ever opened
     running: int = 0
+    watched: int = 0  # those of them that a session watches in a child
     queued: int = 0
     next_due_ms: int | None = None
     next_deadline_ms: int | None = None
@@ -86,7 +87,10 @@ class Tick:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read the object that supervisor_tick returns."""
-        counts = ("dispatched", "rescued", "stopping", "sessions", "running", "queued", "outbox")
+        counts = (
+            *("dispatched", "rescued", "stopping", "sessions"),
+            *("running", "watched", "queued", "outbox"),
+        )
         due, deadline, opened = (
             row.get(name) for name in ("next_due_ms", "next_deadline_ms", "opened")
         )

@@ -17,6 +17,8 @@ ACTIVE = 0.1  # sessions are there, or on their way
 BLOCKED = 0.5  # work is due that cannot be launched for just now
 # jobs wait for what no notification tells of: a lease that ends, a lane, an owner
 QUEUED = 1.0
+# only long operations run, each watched by a session, whose end and whose risks notify
+WATCHED = 3.0
 IDLE = 10.0  # nothing is there at all, and each enqueue notifies
 # the first look after falling asleep: an enqueuer may have seen the supervisor awake
 FIRST_POLL = 0.05
@@ -72,10 +74,13 @@ def pace_after(tick: Tick, *, on_their_way: int, blocked: bool, jitter: float, l
     if _draining(tick):
         return Pace(seconds=_until_due(tick, DRAINING), idle=False)
     if _only_watches(tick) and not on_their_way and not blocked:
-        steps = min(FIRST_POLL * 2.0 ** min(looks, 10) * jitter, QUEUED)
-        return Pace(seconds=_until_due(tick, steps), idle=True)
+        quiet = tick.watched == tick.running and not (tick.queued or tick.must_poll)
+        steps = FIRST_POLL * (4.0 if quiet else 2.0) ** min(looks, 10) * jitter
+        return Pace(seconds=_until_due(tick, min(steps, WATCHED if quiet else QUEUED)), idle=True)
     if tick.running or tick.stopping:
-        return Pace(seconds=_until_due(tick, RUNNING), idle=False)
+        # a session that watches a child begins no other job meanwhile
+        calm = tick.sessions == tick.watched and not (tick.stopping or _deadline_is_near(tick))
+        return Pace(seconds=_until_due(tick, ACTIVE if calm else RUNNING), idle=False)
     if tick.sessions or tick.dispatched or tick.rescued or tick.outbox or on_their_way:
         return Pace(seconds=_until_due(tick, ACTIVE), idle=False)
     if blocked:
@@ -95,8 +100,9 @@ def _draining(tick: Tick) -> bool:
     hurries = hurries or any(
         demand.new_lanes or demand.alone > demand.occupied for demand in tick.owners
     )
-    near = tick.next_deadline_ms is not None and tick.next_deadline_ms < _NEAR
-    return not (hurries or near) and any(demand.in_chunks for demand in tick.owners)
+    return not (hurries or _deadline_is_near(tick)) and any(
+        demand.in_chunks for demand in tick.owners
+    )
 
 
 def _only_watches(tick: Tick) -> bool:
@@ -108,9 +114,12 @@ def _only_watches(tick: Tick) -> bool:
     there, or behind the slots of its queue.
     """
     at_work = tick.running and tick.sessions == sum(demand.occupied for demand in tick.owners)
-    near = tick.next_deadline_ms is not None and tick.next_deadline_ms < _NEAR
     moves = tick.stopping or tick.dispatched or tick.rescued or tick.outbox
-    return bool(at_work) and not (near or moves)
+    return bool(at_work) and not (_deadline_is_near(tick) or moves)
+
+
+def _deadline_is_near(tick: Tick) -> bool:
+    return tick.next_deadline_ms is not None and tick.next_deadline_ms < _NEAR
 
 
 def _until_due(tick: Tick, most: float) -> float:

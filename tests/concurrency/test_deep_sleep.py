@@ -101,15 +101,16 @@ def test_one_who_writes_later_in_an_old_transaction_rings(
         ("held", True),
         ("snoozed", True),
         ("succeeded", False),
+        ("vacuumed", True),  # a supervisor that only watches has slept since
     ],
 )
-def test_an_end_after_which_the_job_comes_again_rings(
+def test_an_end_that_is_to_be_followed_or_logged_rings(
     database: Database, sleeper: Sleeper, outcome: str, rings: bool
 ) -> None:
     worker = Worker(database=database)
     job = (
         put_sql(database, "vacuum app.ledger")
-        if outcome == "held"
+        if outcome in ("held", "vacuumed")
         else put(database, "app.note", {"n": 1})
     )
     sleeper.tick()
@@ -119,11 +120,24 @@ def test_an_end_after_which_the_job_comes_again_rings(
     if outcome == "held":
         database.admin('update jobs_internal.operation set gives_way = \'{"why": "yield"}\'')
     worker.begin()
-    worker.finish(job, outcome)
+    worker.finish(job, "succeeded" if outcome == "vacuumed" else outcome)
     assert not sleeper.rung()
     worker.commit()
-    assert database.job(job)["state"] == ("scheduled" if rings else "succeeded")
+    over = outcome in ("succeeded", "vacuumed")
+    assert database.job(job)["state"] == ("succeeded" if over else "scheduled")
     assert sleeper.rung() == rings
+
+
+def test_it_knows_what_is_watched(database: Database, sleeper: Sleeper) -> None:
+    lock = database.connect(role="app")
+    lock.execute("begin; lock table app.ledger")
+    job = put_sql(database, "vacuum app.ledger")
+    database.run("select jobs.start(1)")
+    wait_until(lambda: sleeper.tick()["watched"] == 1)
+    assert sleeper.tick()["running"] == 1
+    lock.execute("commit")
+    wait_until(lambda: database.job(job)["state"] == "succeeded")
+    assert sleeper.tick()["watched"] == 0
 
 
 def test_a_job_that_finds_no_slot_for_its_child_rings(database: Database, sleeper: Sleeper) -> None:

@@ -39,7 +39,7 @@ main()
 _NEVER_LOOKS = """
 from pyworker.cli import main
 from pyworker.supervisor import decisions
-decisions.IDLE = decisions.QUEUED = decisions.FIRST_POLL = 3600.0
+decisions.IDLE = decisions.QUEUED = decisions.WATCHED = decisions.FIRST_POLL = 3600.0
 main()
 """
 #: It waits an hour for a session that it launched to be seen.

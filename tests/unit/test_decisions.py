@@ -111,7 +111,17 @@ def test_owners_that_are_not_served_or_blocked_get_none() -> None:
         (Tick(sessions=1, running=1, dispatched=5000, owners=(DRAINS,)), False, 0.05, False),
         (Tick(sessions=1, running=1, dispatched=7, owners=(DRAINS,)), False, 0.25, False),
         (Tick(sessions=1, running=1, owners=(LONG,)), False, 0.4, True),
+        (Tick(sessions=1, running=1, watched=1, owners=(LONG,)), False, 3.0, True),
+        (Tick(sessions=1, running=1, watched=1, queued=1, owners=(LONG,)), False, 0.4, True),
+        (Tick(sessions=1, running=1, watched=1, must_poll=True, owners=(LONG,)), False, 0.4, True),
         (Tick(sessions=1, running=1, next_due_ms=300, owners=(LONG,)), False, 0.3, True),
+        # its child has just begun
+        (Tick(sessions=1, running=1, watched=1, owners=(demand("app"),)), False, 0.1, False),
+        (
+            Tick(sessions=1, running=1, watched=1, next_deadline_ms=9, owners=(demand("app"),)),
+            *(False, 0.05, False),
+        ),
+        (Tick(sessions=2, running=2, watched=1, owners=(demand("app"),)), False, 0.05, False),
         (Tick(sessions=2, running=2, owners=(LONG,)), False, 0.05, False),
         # it stands behind the slots of its queue
         (Tick(sessions=1, running=1, queued=1, owners=(LONG,)), False, 0.4, True),

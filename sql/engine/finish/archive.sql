@@ -143,8 +143,10 @@ begin
     set state = p_state, ended_at = clock_timestamp(), deadlock_risk = null, gives_way = null,
       bucket = v_bucket, disk_bytes = jobs_internal.made_bytes(o)
     where o.job_id = any (v_ids);
+    -- a supervisor that sleeps while they run hears of their end
     perform jobs_internal.end_phases(v_ids, p_state = 'succeeded'),
-      jobs_internal.store_clean_ups(v_ids), jobs_internal.wake_beside(v_ids);
+      jobs_internal.store_clean_ups(v_ids), jobs_internal.wake_beside(v_ids),
+      jobs_internal.wake(null);
   end if;
   if v_statements or jobs_internal.has_earlier_attempts(v_ids) then
     perform jobs_internal.archive_attempts(v_ids, v_bucket);

@@ -31,6 +31,12 @@ as $$
 declare
   v record;
 begin
+  if not exists (select from jobs_internal.operation as o
+    where o.ended_at is null
+      and coalesce(o.looked_at < clock_timestamp() - interval '1.5 seconds', true))
+  then
+    return;  -- all are watched
+  end if;
   for v in select n.* from jobs_internal.operations_now() as n loop
     perform from jobs_internal.operation as o
     where o.job_id = v.job_id and o.attempt = v.attempt

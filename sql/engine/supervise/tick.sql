@@ -75,8 +75,8 @@ $$;
 -- key that an open transaction has inserted (the unique key of a schedule's job, the key of a
 -- lane). What fails of that is put off, so that it waits seldom.
 -- Returns: paused, must_poll, dispatched, rescued, stopping, sessions, opened (sessions, ever),
---   running, queued, next_due_ms, next_deadline_ms, outbox, owners, problems, failures,
---   risks.
+--   running, watched (those of them that a session watches in a child), queued, next_due_ms,
+--   next_deadline_ms, outbox, owners, problems, failures, risks.
 create or replace function jobs_internal.supervisor_tick(p_supervisor bigint)
 returns jsonb
 language plpgsql volatile security definer
@@ -95,6 +95,7 @@ declare
   v_dispatched integer := 0;
   v_sessions integer;
   v_running integer := 0;
+  v_watched integer := 0;
   v_deadline timestamptz;
   v_owners jsonb;
 begin
@@ -143,8 +144,9 @@ begin
     perform jobs_internal.do_part('operations');
     -- Attempts that have their reason to stop already are signalled round after round: no deadline
     -- of theirs counts any more.
-    select count(l.job_id), min(l.started_at + j.timeout) filter (where x.job_id is null)
-    into v_running, v_deadline
+    select count(l.job_id), count(l.child_pid),
+      min(l.started_at + j.timeout) filter (where x.job_id is null)
+    into v_running, v_watched, v_deadline
     from jobs_internal.active_sessions() as l
     left join lateral (
       select o.timeout from jobs_internal.job as o
@@ -163,6 +165,7 @@ begin
     'sessions', v_sessions,
     'opened', v_opened,
     'running', v_running,
+    'watched', v_watched,
     'queued', jobs_internal.count_queued(),
     'next_due_ms', (select greatest(0,
           ceil(extract(epoch from j.due_at - clock_timestamp()) * 1000))::bigint
