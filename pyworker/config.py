@@ -25,7 +25,12 @@ __all__ = ["Settings", "config_file", "load_settings"]
 _PREFIX = "PYWORKER_"
 
 #: Flags that are not called as their setting is.
-_FLAGS = {"owners": "--owner", "supervisor_name": "--name", "server_dir": "--dir"}
+_FLAGS = {
+    "owners": "--owner",
+    "supervisor_name": "--name",
+    "server_dir": "--dir",
+    "http_hosts": "--http-host",
+}
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -94,6 +99,21 @@ class Settings(BaseSettings):
         "more; default: those of this machine where the DSN is a local socket, else not known, and "
         "sessions are as many as there is work for",
     )
+    http: str | None = Field(
+        None,
+        description="HOST:PORT at which the daemon answers probes and shows what it sees; "
+        "default: it listens nowhere",
+    )
+    http_token_file: Path | None = Field(
+        None,
+        description="a file, ours alone, with the token that clients of http send; needed where "
+        "http is no loopback address",
+    )
+    http_hosts: Names = Field(
+        (),
+        description="names under which http is reached, beside localhost and IP addresses: "
+        "requests for others are refused",
+    )
     server_dir: Path | None = Field(None, description="the private server's directory")
     server_user: str | None = Field(
         None, description="OS user that runs the private server when started by root"
@@ -130,7 +150,7 @@ class Settings(BaseSettings):
             raise ValueError(complaint)
         return value
 
-    @field_validator("owners", mode="before")
+    @field_validator("owners", "http_hosts", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         """Accept `a, b` where a list is meant: variables carry none. Names may have spaces; commas,

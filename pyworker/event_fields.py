@@ -4,6 +4,7 @@ __all__ = ["FIELDS"]
 
 #: What every field means, wherever it occurs.
 FIELDS: dict[str, str] = {
+    "access": "open: to every user of this machine; token: clients must send it",
     "action": "what was done about it: cancelled; null: nothing",
     "asked": "sessions asked for",
     "at": "the server's time of the commit that holds the outcome",
@@ -59,6 +60,7 @@ FIELDS: dict[str, str] = {
     "suppressed": "how many lines like this one were left out since the last",
     "task": "the function or statement",
     "uptime": "seconds since the start",
+    "url": "where it answers",
     "user": "the role that the supervisor itself connects as",
     "vacuumed": "tables vacuumed",
     "version": "pyworker's version",

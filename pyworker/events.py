@@ -53,6 +53,18 @@ _ALL = (
         "needs.",
     ),
     _event(
+        "http_started",
+        "info",
+        "url access",
+        "It answers HTTP at this address (--http).",
+    ),
+    _event(
+        "http_failed",
+        "error",
+        "reason",
+        "HTTP could not answer, or serves no more. The supervisor goes on without it.",
+    ),
+    _event(
         "supervisor_stopping",
         "info",
         "reason drain running",

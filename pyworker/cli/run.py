@@ -3,14 +3,22 @@
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pyworker.cli.options import dsn_option
 from pyworker.cli.target import resolve_dsn
 from pyworker.config import Settings, load_settings
-from pyworker.errors import ConnectionFailed, PyworkerError, SchemaError
+from pyworker.errors import ConfigError, ConnectionFailed, PyworkerError, SchemaError
 from pyworker.supervisor.exit_codes import EXIT_HELP, Exit
+
+if TYPE_CHECKING:
+    from pyworker.log import EventLog
+    from pyworker.supervisor.life import Life
 
 __all__ = ["run"]
 
@@ -62,6 +70,27 @@ __all__ = ["run"]
     ),
 )
 @click.option(
+    "--http",
+    metavar="HOST:PORT",
+    help="Answer probes and show figures at this address, 127.0.0.1:8470 for example.",
+)
+@click.option(
+    "--http-token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=(
+        "A file, yours alone, with the token that clients must send. Needed where --http is no "
+        "loopback address."
+    ),
+)
+@click.option(
+    "--http-host",
+    "http_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name under which --http is reached, beside localhost and addresses; may be repeated.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["auto", "json", "console"]),
     help="auto: JSON unless on a terminal.",
@@ -75,6 +104,9 @@ def run(
     dsn: str | None,
     owners: tuple[str, ...],
     name: str | None,
+    http: str | None,
+    http_token_file: Path | None,
+    http_hosts: tuple[str, ...],
     log_format: str | None,
     log_level: str | None,
     *,
@@ -94,6 +126,9 @@ def run(
         dsn=dsn,
         owners=owners or None,
         supervisor_name=name,
+        http=http,
+        http_token_file=http_token_file,
+        http_hosts=http_hosts or None,
         log_format=log_format,
         log_level=log_level,
         allow_superuser=allow_superuser,
@@ -106,6 +141,7 @@ def _supervise(settings: Settings, dsn: str, *, drain: bool, until_empty: bool, 
     # `run --help` needs neither the driver nor the logger
     from pyworker.log import open_log  # noqa: PLC0415
     from pyworker.supervisor.control import Options  # noqa: PLC0415
+    from pyworker.supervisor.life import Life  # noqa: PLC0415
     from pyworker.supervisor.loop import Supervisor  # noqa: PLC0415
     from pyworker.supervisor.signals import WakeupPipe  # noqa: PLC0415
 
@@ -128,10 +164,39 @@ def _supervise(settings: Settings, dsn: str, *, drain: bool, until_empty: bool, 
         processors=settings.processors,
         allow_superuser=settings.allow_superuser,
     )
+    life = Life(wakeup.poke)
     try:
-        return Supervisor(options, log, wakeup).run()
+        with _http(settings, dsn, life, log):
+            return Supervisor(options, log, wakeup, life).run()
     except PyworkerError as error:
         click.echo(f"pyworker: {error}", err=True)
         if isinstance(error, ConnectionFailed):
             return Exit.UNREACHABLE
         return Exit.SCHEMA if isinstance(error, SchemaError) else error.exit_code
+
+
+@contextmanager
+def _http(settings: Settings, dsn: str, life: "Life", log: "EventLog") -> Iterator[None]:
+    """Serve HTTP meanwhile, where an address is given."""
+    if settings.http is None:
+        yield
+        return
+    from pyworker.http.address import listen, parse_address  # noqa: PLC0415
+
+    address = parse_address(
+        settings.http, settings.http_token_file, settings.http_hosts, settings.source("http")
+    )
+    try:
+        from pyworker.http.server import HttpThread  # noqa: PLC0415  of an extra
+    except ImportError as error:
+        raise ConfigError(
+            f'--http needs the package "{error.name}", which is not installed',
+            detail="What serves HTTP is an extra of pyworker.",
+            hint="pip install 'pyworker[http]', or leave --http out.",
+        ) from error
+    thread = HttpThread(address, listen(address), dsn, life, log)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.stop()

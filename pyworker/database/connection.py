@@ -11,7 +11,7 @@ that what waits there ends with an error that can be named.
 import json
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -34,6 +34,7 @@ __all__ = [
     "connect_reader",
     "is_loss",
     "is_standby",
+    "reading_parameters",
     "reason_of",
     "with_settings",
 ]
@@ -225,6 +226,25 @@ def connect_reader(dsn: str) -> DeadlineConnection:
     return DeadlineConnection.connect(
         make_conninfo("", **{**_NETWORK, **given, **ours}), autocommit=True
     )
+
+
+def reading_parameters(given: Mapping[str, Any], statement_seconds: int) -> dict[str, Any]:
+    """Give the parameters of a connection that reads for HTTP: from the primary that the supervisor
+    writes to, in transactions that cannot write, with statements that end.
+    """
+    limits = (
+        f"statement_timeout={statement_seconds}s",
+        "lock_timeout=1s",
+        "default_transaction_read_only=on",
+    )
+    settings = (*_TIMEOUTS_OFF, *_FOR_OURSELVES, *_WHEN_WE_VANISH, *limits)
+    ours = {
+        "application_name": "pyworker http",
+        "target_session_attrs": "primary",
+        "client_encoding": "UTF8",
+        "options": with_settings(_text(given.get("options")), settings),
+    }
+    return {**_NETWORK, **given, **ours}
 
 
 def connect_caller(dsn: str, command: str) -> DeadlineConnection:

@@ -28,6 +28,7 @@ from pyworker.supervisor.duties.stuck import watch_stuck
 from pyworker.supervisor.exit_codes import Exit
 from pyworker.supervisor.failpoint import reach
 from pyworker.supervisor.guard import ConnectionLost, Guard
+from pyworker.supervisor.life import Life
 from pyworker.supervisor.pause import Pause
 from pyworker.supervisor.signals import Stopped, WakeupPipe
 from pyworker.supervisor.state import State, Upkeep
@@ -51,8 +52,11 @@ class _TickFails(Exception):
 class Supervisor:
     """One supervisor, from its start to its end."""
 
-    def __init__(self, options: Options, log: EventLog, wakeup: WakeupPipe) -> None:
-        """Nothing is connected yet."""
+    def __init__(
+        self, options: Options, log: EventLog, wakeup: WakeupPipe, life: Life | None = None
+    ) -> None:
+        """Nothing is connected yet. `life`: what other threads may know."""
+        self._life = life or Life(wakeup.poke)
         self._options = options
         self._log = log
         self._wakeup = wakeup
@@ -181,6 +185,7 @@ class Supervisor:
                 retry = min(1.0 * 2 ** min(self._failures - 1, 3), _LONGEST_RETRY)
                 self._pause.wait(control, retry, wake_on_notify=False)
                 continue
+            self._life.ticked()
             deadline = monotonic() + deadline_after(tick)
             self._failures = 0
             end = self._round(control, tick)
