@@ -35,6 +35,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Say what is wrong with the installation and what corrects it.",
     ),
     "run": ("pyworker.cli.run", "run", "Run the supervisor daemon."),
+    "healthcheck": (
+        "pyworker.cli.healthcheck",
+        "healthcheck",
+        "Ask a supervisor over HTTP whether it is well.",
+    ),
     "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),
     "import": (
         "pyworker.cli.move",

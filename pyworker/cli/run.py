@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,9 +164,8 @@ def _supervise(settings: Settings, dsn: str, *, drain: bool, until_empty: bool, 
         processors=settings.processors,
         allow_superuser=settings.allow_superuser,
     )
-    life = Life(wakeup.poke)
     try:
-        with _http(settings, dsn, life, log):
+        with closing(Life(wakeup.poke)) as life, _http(settings, dsn, life, log):
             return Supervisor(options, log, wakeup, life).run()
     except PyworkerError as error:
         click.echo(f"pyworker: {error}", err=True)

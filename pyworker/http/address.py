@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from pyworker.errors import ConfigError
 
-__all__ = ["Address", "listen", "parse_address", "read_token", "url_of"]
+__all__ = ["BACKLOG", "Address", "listen", "parse_address", "read_token", "url_of"]
 
 _SHORTEST = 16  # characters of a token
 _LONGEST = 4096  # bytes of its file
-_BACKLOG = 128
+BACKLOG = 64  #: connections that are accepted in one turn at most, so that none takes long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ def listen(address: Address) -> socket.socket:
                 f'"{address.host}" is {where[0]} here, and there is no token',
                 hint="Listen at 127.0.0.1 or ::1.",
             )
-        return socket.create_server(where[:2], family=family, backlog=_BACKLOG)
+        return socket.create_server(where[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         used = error.errno == errno.EADDRINUSE
         raise ConfigError(

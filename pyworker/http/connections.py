@@ -73,3 +73,4 @@ class QuietServer(Server):
         connections: list[Any] = list(self.server_state.connections)
         for connection in connections:
             connection.transport.abort()
+        await asyncio.sleep(0)  # a turn in which they are closed

@@ -12,7 +12,7 @@ from uvicorn import Config
 
 from pyworker.database.connection import reason_of
 from pyworker.database.readings import Readings
-from pyworker.http.address import Address, url_of
+from pyworker.http.address import BACKLOG, Address, url_of
 from pyworker.http.app import build
 from pyworker.http.connections import OneRequest, QuietServer
 from pyworker.http.guard import Guard
@@ -94,6 +94,7 @@ class HttpThread:
             access_log=False,
             server_header=False,
             date_header=False,
+            backlog=BACKLOG,
             proxy_headers=False,
             h11_max_incomplete_event_size=_HEADERS_LIMIT,
         )

@@ -1,7 +1,11 @@
-"""What other threads may know of the loop: when it turned last."""
+"""What others may know of the loop: threads of this process when it turned last, systemd whether
+it is at work.
+"""
 
 from collections.abc import Callable
 from time import monotonic
+
+from pyworker.supervisor.service import ServiceManager
 
 __all__ = ["Life"]
 
@@ -16,12 +20,30 @@ class Life:
     def __init__(self, poke: Callable[[], None]) -> None:
         """`poke` ends the pause of the loop; any thread may call it."""
         self._poke = poke
+        self._service = ServiceManager()
+        self._works = False
         self._ticked_at: float | None = None
         self._asked_at = float("-inf")
 
     def ticked(self) -> None:
         """Note a tick that has succeeded."""
         self._ticked_at = monotonic()
+        if not self._works:
+            self._works = True
+            self._service.works()
+
+    def waits(self, reason: str) -> None:
+        """Note what it waits for before it is at work, or at work again."""
+        self._works = False
+        self._service.says(f"waiting for the server: {reason}")
+
+    def turns(self) -> None:
+        """Note that the loop turns, whether or not the server answers."""
+        self._service.turns()
+
+    def close(self) -> None:
+        """Say no more to the service manager."""
+        self._service.close()
 
     def since_tick(self) -> float | None:
         """Give the seconds since the last tick; None: there was none."""

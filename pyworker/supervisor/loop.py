@@ -71,7 +71,7 @@ class Supervisor:
         self._failing_since = 0.0
         self._ends_since: float | None = None  # while the tick fails: asked to end since then
         self._drain = Drain()
-        self._watchdog = Watchdog(options.call_timeout + _HANG_MARGIN)
+        self._watchdog = Watchdog(options.call_timeout + _HANG_MARGIN, self._life.turns)
 
     def run(self) -> int:
         """Supervise until told to stop, or until there is nothing left to do; returns the exit
@@ -82,6 +82,7 @@ class Supervisor:
         started = False
         try:
             self._watchdog.feed()
+            self._life.waits("it is not reached yet")
             self._use(open_first(self._options, self._wakeup, self._log, self._watchdog.feed))
             started = True
             self._wakeup.drain = self._options.drain
@@ -167,6 +168,7 @@ class Supervisor:
                 self._pause.start_over()
                 self._state.start_over()
                 reason = reason_of(lost.__cause__ or lost)
+                self._life.waits(reason)
                 self._use(
                     open_again(self._options, self._wakeup, self._log, self._watchdog.feed, reason)
                 )

@@ -3,6 +3,7 @@ turn any more.
 """
 
 import faulthandler
+from collections.abc import Callable
 from time import monotonic
 
 __all__ = ["Watchdog"]
@@ -13,9 +14,12 @@ _STDERR = 2
 class Watchdog:
     """Prints every thread's stack and leaves with a failure, unless it is fed in time."""
 
-    def __init__(self, seconds: float) -> None:
-        """Act after that many seconds without a call of `feed`."""
+    def __init__(self, seconds: float, fed: Callable[[], None]) -> None:
+        """Act after that many seconds without a call of `feed`; `fed` is told of calls, once a
+        second at most.
+        """
         self._seconds = seconds
+        self._tell = fed
         self._fed = float("-inf")
 
     def feed(self) -> None:
@@ -24,6 +28,7 @@ class Watchdog:
         if now - self._fed >= 1.0:
             self._fed = now
             faulthandler.dump_traceback_later(self._seconds, exit=True, file=_STDERR)
+            self._tell()
 
     def stop(self) -> None:
         """Watch no longer."""

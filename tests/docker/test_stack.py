@@ -42,6 +42,13 @@ def test_app_makes_a_table_and_its_jobs_run(stack: Stack) -> None:
         ).fetchone() == ("app",)
 
 
+def test_the_supervisor_says_that_it_is_well(stack: Stack) -> None:
+    container = stack.container("supervisor")
+    wait_until(lambda: stack.engine.docker("exec", container, "pyworker", "healthcheck"), 30, 0.5)
+    health = ("inspect", "--format={{.State.Health.Status}}", container)
+    wait_until(lambda: stack.engine.docker(*health).strip() == "healthy", 90, 0.5)
+
+
 def test_a_job_goes_on_after_the_server_was_killed(stack: Stack) -> None:
     server = stack.container("server")
     with stack.connect() as app:
