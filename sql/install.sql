@@ -472,6 +472,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 \ir views/windows.sql
 \ir views/system_lists.sql
 \ir views/measurements.sql
+\ir views/metrics.sql
 
 -- Rights, the time zones of this server, and the record of what was installed.
 \ir setup/grants.sql
@@ -481,6 +482,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 \ir setup/grants_batches.sql
 \ir setup/grants_limits.sql
 \ir setup/grants_windows.sql
+\ir setup/grants_metrics.sql
 \ir setup/zones.sql
 \ir setup/record.sql
 commit;

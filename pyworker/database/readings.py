@@ -52,6 +52,10 @@ class Readings:
         """Read jobs.health."""
         return await self._rows("select * from jobs.health")
 
+    async def metrics(self) -> list[dict[str, Any]]:
+        """Read jobs.metrics."""
+        return await self._rows("select * from jobs.metrics")
+
     async def _rows(self, statement: LiteralString, *arguments: object) -> list[dict[str, Any]]:
         async def read(connection: Connection) -> list[dict[str, Any]]:
             return await (await connection.execute(statement, arguments)).fetchall()

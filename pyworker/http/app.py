@@ -1,7 +1,8 @@
 """The pages: what each path answers."""
 
 import asyncio
-from time import monotonic
+from contextlib import suppress
+from time import monotonic, time
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from pyworker import __version__
 from pyworker.database.readings import Readings, Unavailable
 from pyworker.http.guard import refusal
+from pyworker.http.metrics import render
 from pyworker.schema.files import read_version
 from pyworker.supervisor.life import Life
 
@@ -67,6 +69,23 @@ class Pages:
         bad = worst == "critical" or (strict and worst != "ok")
         return JSONResponse({"status": worst, "checks": checks}, 503 if bad else 200)
 
+    async def metrics(self, request: Request) -> Response:
+        """Show the figures; a database that does not answer is one of them."""
+        age = self._life.since_tick()
+        facts: dict[str, Any] = {"figures": None}
+        with suppress(Unavailable):
+            facts = {
+                "checks": await self._readings.health(),
+                "figures": await self._readings.metrics(),
+            }
+        content, kind = render(
+            request.headers.get("accept", ""),
+            schema=self._schema,
+            ticked_at=None if age is None else time() - age,
+            **facts,
+        )
+        return Response(content, headers={"content-type": kind})
+
     async def _since_tick(self) -> float | None:
         """Give the age of the last tick; an idle loop, whose rounds are ten seconds apart, is asked
         to turn first.
@@ -89,7 +108,7 @@ def _not_ready(error: str) -> Response:
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  as registered
     if error.status_code == 404:
-        return refusal(404, "there is no such page", "There are: /live, /ready, /health.")
+        return refusal(404, "there is no such page", "There are: /live, /ready, /health, /metrics.")
     if error.status_code == 405:
         return refusal(405, "this page can only be read: GET or HEAD")
     return refusal(error.status_code, str(error.detail))
@@ -132,6 +151,7 @@ def build(readings: Readings, life: Life) -> Starlette:
             Route("/live", pages.live),
             Route("/ready", pages.ready),
             Route("/health", pages.health),
+            Route("/metrics", pages.metrics),
         ],
         exception_handlers=handlers,
     )

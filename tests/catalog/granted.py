@@ -126,4 +126,4 @@ VIEWS = (
 
 
 #: Views that not every role of ours may read.
-NARROWER = ["log_lines", "log_list", "audit", "audit_list"]
+NARROWER = ["log_lines", "log_list", "audit", "audit_list", "metrics"]

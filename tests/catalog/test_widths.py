@@ -37,7 +37,8 @@ NARROW = {
     "window_list": "windows",
     "wait_reason_list": "wait_reasons",
 }
-NAMED = ("settings", "retry_rules", "errors", "quotas", "admitted_roles")  # these fit by themselves
+#: These fit by themselves.
+NAMED = ("settings", "retry_rules", "errors", "quotas", "admitted_roles", "metrics")
 OWNER = "reports_of_the_customer_portal"  # 30 characters
 LONG_NAME = "nightly_refresh_of_customer_totals"
 LONG = (

@@ -65,6 +65,7 @@ def _runner(server: Server, template: str) -> Iterator[Runner]:
         "docs/order.md",
         "docs/batches.md",
         "docs/limits.md",
+        "docs/monitoring.md",
     ],
 )
 def test_listings_print_what_the_page_says(page: str, runner: Runner) -> None:
