@@ -54,6 +54,7 @@ GROUPS = {
         "open_window",
         "close_window",
     ],
+    "Marks": ["mark", "compare"],
     "The manual": ["help"],
     "Inside a job": ["current_id", "current_run", "progress", "log", "snooze"],
     "Queues, settings and rules": [

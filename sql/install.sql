@@ -15,7 +15,7 @@ set local statement_timeout = 0;
 set local transaction_isolation = 'read committed';
 set local transaction_read_only = off;
 set local pyworker.command = :'pyworker_command';
-set local pyworker.schema_version = '8';
+set local pyworker.schema_version = '9';
 
 -- One install at a time; what must be there before: the server, extensions, roles and schemas; what
 -- was installed.
@@ -55,10 +55,11 @@ select not exists (
 \ir tables/batches.sql
 \ir tables/keys.sql
 \ir tables/windows.sql
+\ir tables/marks.sql
 insert into jobs_internal.schema_migration (version, name) values
   (0, 'base'), (1, 'session_version'), (2, 'worker_state'), (3, 'chunk_call'),
   (4, 'sixteen_sessions'), (5, 'operations'), (6, 'schedules'), (7, 'limits'),
-  (8, 'turns_and_rates');
+  (8, 'turns_and_rates'), (9, 'marks');
 \endif
 
 -- Migrations, each where the database lacks it: see sql/README.md.
@@ -109,6 +110,12 @@ select not exists (select from jobs_internal.schema_migration where version = 8)
 \if :pyworker_pending
 \ir migrations/0008_turns_and_rates.sql
 insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and_rates');
+\endif
+select not exists (select from jobs_internal.schema_migration where version = 9)
+  as pyworker_pending \gset
+\if :pyworker_pending
+\ir migrations/0009_marks.sql
+insert into jobs_internal.schema_migration (version, name) values (9, 'marks');
 \endif
 
 -- What all rooms use.
@@ -318,6 +325,11 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 \ir engine/windows/round.sql
 \ir engine/windows/control.sql
 
+-- Marks: when something was changed, and what is different since.
+\ir engine/marks/store.sql
+\ir engine/marks/windows.sql
+\ir engine/marks/compare.sql
+
 -- What a statement would do, before it is enqueued.
 \ir engine/plan/read.sql
 \ir engine/plan/rewrites.sql
@@ -441,6 +453,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 \ir api/start.sql
 \ir api/queues.sql
 \ir api/windows.sql
+\ir api/marks.sql
 \ir api/settings.sql
 \ir api/owners.sql
 \ir api/reconcile.sql
@@ -470,6 +483,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 \ir views/batches.sql
 \ir views/keys.sql
 \ir views/windows.sql
+\ir views/marks.sql
 \ir views/system_lists.sql
 \ir views/measurements.sql
 \ir views/metrics.sql
@@ -483,6 +497,7 @@ insert into jobs_internal.schema_migration (version, name) values (8, 'turns_and
 \ir setup/grants_limits.sql
 \ir setup/grants_windows.sql
 \ir setup/grants_metrics.sql
+\ir setup/grants_marks.sql
 \ir setup/zones.sql
 \ir setup/record.sql
 commit;

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Ask a supervisor over HTTP whether it is well.",
     ),
     "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),
+    "mark": ("pyworker.cli.mark", "mark", "Mark a deployment, to compare before and after."),
     "import": (
         "pyworker.cli.move",
         "import_jobs",

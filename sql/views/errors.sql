@@ -99,6 +99,8 @@ from (values
   ('PW122', false, 'rate_by is no name of an argument'),
   ('PW123', false, 'there is no such scheduler to import from'),
   ('PW124', false, 'the tables of another scheduler cannot be read'),
+  ('PW125', false, 'there is no such mark, or it belongs to another role'),
+  ('PW126', false, 'a mark, or the span of a comparison, cannot be like this'),
   ('PWC01', false, 'outcome: cancelled on request'),
   ('PWC02', false, 'outcome: interrupted three times without a known reason'),
   ('PWC03', false, 'outcome: not started by its deadline'),

@@ -53,6 +53,7 @@ OF_FEATURES = {
         "cancel_batch",
         "close_batch",
         "retry_batch",
+        "mark",
         "store_batch",
         "current_occurrence",
         "assert_may_snooze",

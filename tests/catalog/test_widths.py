@@ -35,6 +35,7 @@ NARROW = {
     "batch_list": "batches",
     "concurrency_key_list": "concurrency_keys",
     "window_list": "windows",
+    "mark_list": "marks",
     "wait_reason_list": "wait_reasons",
 }
 #: These fit by themselves.
@@ -125,6 +126,11 @@ def busy(server: Server, template: str) -> Iterator[Database]:
         " repeat('a reason ', 20), 12345678 from jobs_internal.schedule"
     )
     database.run(f"select jobs.create_batch('{LONG_NAME}')")
+    database.run(
+        f"select jobs.mark(repeat('{LONG_NAME} ', 5), repeat('kind', 10),"
+        " jsonb_build_object('why', repeat('why ', 99)))"
+    )
+    database.admin("update jobs_internal.mark set job_id = 12345678")
     database.admin(
         "insert into jobs_internal.batch_delta (owner, batch_id, total, succeeded, failed,"
         " cancelled) select owner, id, 12345678, 1234567, 1234567, 1234567"

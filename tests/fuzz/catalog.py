@@ -280,6 +280,9 @@ FUZZED: dict[str, Fuzzed] = {
         "operator", {"name": _WINDOWS, "duration": INTERVALS}, ("name", "duration")
     ),
     "close_window": Fuzzed("operator", {"name": _WINDOWS}, ("name",)),
+    "mark": Fuzzed("app", {"name": ANY_TEXT | either(None, LARGE), "kind": ANY_TEXT | either(
+        "deploy", None, LARGE), "note": JSON}, ("name",)),
+    "compare": Fuzzed("app", {"mark": BIGINTS, "span": INTERVALS}, ("mark",)),
     "drop_queue": Fuzzed("operator", {"queue": QUEUES}, ("queue",)),
     "pause": Fuzzed("operator", {"queue": QUEUES}, ()),
     "resume": Fuzzed("operator", {"queue": QUEUES}, ()),

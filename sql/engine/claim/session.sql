@@ -39,7 +39,7 @@ returns integer
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select 8;
+  select 9;
 end;
 
 -- Refuse a worker session that was written for another version: it began before an upgrade, and

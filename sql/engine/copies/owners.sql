@@ -81,6 +81,8 @@ begin
       union
       select b.owner from jobs_internal.batch as b
       union
+      select m.owner from jobs_internal.mark as m
+      union
       select f.owner from jobs_internal.finished as f
       union
       select s.func_owner from jobs_internal.call_template as s
@@ -170,6 +172,8 @@ begin
       from unnest(v_old, v_new) as m(old, new) where r.owner = m.old;
     update jobs_internal.operation as o set owner = m.new from unnest(v_old, v_new) as m(old, new)
       where o.owner = m.old;
+    update jobs_internal.mark as k set owner = m.new from unnest(v_old, v_new) as m(old, new)
+      where k.owner = m.old;
     update jobs_internal.attempt as a set owner = m.new from unnest(v_old, v_new) as m(old, new)
       where a.owner = m.old;
     update jobs_internal.log_line as l set owner = m.new from unnest(v_old, v_new) as m(old, new)

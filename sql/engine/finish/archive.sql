@@ -146,7 +146,7 @@ begin
     -- a supervisor that sleeps while they run hears of their end
     perform jobs_internal.end_phases(v_ids, p_state = 'succeeded'),
       jobs_internal.store_clean_ups(v_ids), jobs_internal.wake_beside(v_ids),
-      jobs_internal.wake(null);
+      jobs_internal.wake(null), jobs_internal.mark_operations(v_ids, v_bucket);
   end if;
   if v_statements or jobs_internal.has_earlier_attempts(v_ids) then
     perform jobs_internal.archive_attempts(v_ids, v_bucket);

@@ -33,7 +33,7 @@ begin
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
   v_state.linger_ms := p_linger_ms;
   -- the version that this loop is written for: after an upgrade an old body goes on
-  call jobs_internal.open_worker(8, p_wait_xid, v_state);
+  call jobs_internal.open_worker(9, p_wait_xid, v_state);
   loop
     -- the clock may have been set back
     v_state.ends_at := least(v_state.ends_at, pg_catalog.clock_timestamp() + v_state.lifetime);

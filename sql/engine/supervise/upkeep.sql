@@ -33,7 +33,7 @@ begin
         where u.at < now() - interval '1 minute' for update skip locked));
   perform jobs_internal.sweep_schedule_runs(), jobs_internal.sum_reuses(),
     jobs_internal.sweep_dependencies(), jobs_internal.sweep_batches(), jobs_internal.sweep_keys(),
-    jobs_internal.sweep_rates();
+    jobs_internal.sweep_rates(), jobs_internal.sweep_marks();
   -- An idle lane has no message. Should one have got there by a way that leaves no wakeup
   -- request, it does not wait longer than to here.
   update jobs_internal.lane as l set idle_state = 'active', horizon_xid = null

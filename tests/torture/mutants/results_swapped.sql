@@ -1,6 +1,6 @@
 -- The jobs of a chunk get the result of one of them.
 
--- Replaces jobs_internal.archive_jobs, md5 1e6d0d29b5c677ea06cc66e918fd2d5a.
+-- Replaces jobs_internal.archive_jobs, md5 bf0e6755ad366f9df3531d14108c22d8.
 create or replace function jobs_internal.archive_jobs(p_queue integer, p_owner oid, p_live text,
     p_uncounted integer, p_state text, p_pid integer, p_results jobs_internal.attempt_result[],
     out finished bigint, out per_task jsonb)
@@ -72,7 +72,7 @@ begin
     -- a supervisor that sleeps while they run hears of their end
     perform jobs_internal.end_phases(v_ids, p_state = 'succeeded'),
       jobs_internal.store_clean_ups(v_ids), jobs_internal.wake_beside(v_ids),
-      jobs_internal.wake(null);
+      jobs_internal.wake(null), jobs_internal.mark_operations(v_ids, v_bucket);
   end if;
   if v_statements or jobs_internal.has_earlier_attempts(v_ids) then
     perform jobs_internal.archive_attempts(v_ids, v_bucket);
