@@ -10,6 +10,8 @@ from pyworker.check import Finding, repair_script, run_checks
 from pyworker.cli.options import dsn_option
 from pyworker.cli.target import resolve_dsn
 from pyworker.config import load_settings
+from pyworker.errors import ConnectionFailed, PyworkerError
+from pyworker.log import clean
 
 __all__ = ["check"]
 
@@ -50,6 +52,38 @@ def _plain(findings: Sequence[Finding]) -> None:
             click.echo(f"{'':<8}  {'':<{width}}  remedy: {finding.remedy}")
 
 
+def _nagios(dsn: str | None) -> int:
+    """Print what a plugin of Nagios prints: the worst status, what is wrong, and the counts;
+    returns its code.
+    """
+    try:
+        findings = run_checks(resolve_dsn(load_settings(dsn=dsn)))
+    except (PyworkerError, OSError) as error:
+        said = error.message if isinstance(error, PyworkerError) else str(error)
+        away = isinstance(error, ConnectionFailed)
+        click.echo(f"PYWORKER {'CRITICAL' if away else 'UNKNOWN'} - {_in_line(said)}")
+        return 2 if away else 3
+    wrong = sorted(
+        (finding for finding in findings if finding.status != "ok"),
+        key=lambda finding: -_ORDER.index(finding.status),
+    )
+    worst = _ORDER.index(wrong[0].status) if wrong else 0
+    said = "; ".join(f"{finding.check}: {finding.detail}" for finding in wrong)
+    counts = " ".join(
+        f"{status}={sum(finding.status == status for finding in findings)}" for status in _ORDER
+    )
+    click.echo(
+        f"PYWORKER {_ORDER[worst].upper()} - "
+        f"{_in_line(said) or f'{len(findings)} checks'} | {counts}"
+    )
+    return worst
+
+
+def _in_line(text: str) -> str:
+    """Make a text safe before the figures, which begin at a vertical bar."""
+    return clean(text).replace("|", "/")
+
+
 @click.command(context_settings=CONTEXT)
 @_dsn
 @click.option(
@@ -64,7 +98,13 @@ def _plain(findings: Sequence[Finding]) -> None:
     is_flag=True,
     help="Print an array of objects: check, status, detail, remedy.",
 )
-def check(dsn: str | None, *, as_sql: bool, as_json: bool) -> None:
+@click.option(
+    "--nagios",
+    is_flag=True,
+    help="Print one line for Nagios, Icinga and the like, and leave with their codes: 0 OK, 1 "
+    "WARNING, 2 CRITICAL (the database cannot be reached: too), 3 UNKNOWN.",
+)
+def check(dsn: str | None, *, as_sql: bool, as_json: bool, nagios: bool) -> None:
     """Look for everything that is wrong with the server, the schema and the rights, and name the
     line that corrects it.
 
@@ -73,8 +113,12 @@ def check(dsn: str | None, *, as_sql: bool, as_json: bool) -> None:
 
     \b
     Exit codes: 0 nothing is critical, 1 something is, or the database cannot be reached, 2 wrong
-    setting.
+    setting; with --nagios others.
     """
+    if nagios:
+        if as_sql or as_json:
+            raise click.UsageError("--nagios prints one line, neither --sql nor --json")
+        sys.exit(_nagios(dsn))
     findings = run_checks(resolve_dsn(load_settings(dsn=dsn)))
     # For people: what is wrong comes last, because that stays on the screen.
     shown = sorted(findings, key=lambda finding: _ORDER.index(finding.status))

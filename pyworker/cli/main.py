@@ -42,6 +42,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),
     "mark": ("pyworker.cli.mark", "mark", "Mark a deployment, to compare before and after."),
+    "jobs": ("pyworker.cli.jobs", "jobs", "List jobs by state, queue, task and time."),
+    "show": ("pyworker.cli.jobs", "show", "Show all about one job."),
+    "explain": ("pyworker.cli.jobs", "explain", "Say why a job waits, or what it is at."),
+    "cancel": ("pyworker.cli.control", "cancel", "Cancel jobs, by number or by filter."),
+    "retry": ("pyworker.cli.control", "retry", "Run jobs again, by number or by filter."),
+    "dismiss": ("pyworker.cli.control", "dismiss", "Take failures off the lists."),
     "import": (
         "pyworker.cli.move",
         "import_jobs",

@@ -250,9 +250,11 @@ def reading_parameters(given: Mapping[str, Any], statement_seconds: int) -> dict
 def connect_caller(dsn: str, command: str) -> DeadlineConnection:
     """Open a connection for a command that acts as its login: with that login's own settings."""
     ours = {"application_name": f"pyworker {command}", "client_encoding": "UTF8"}
-    return DeadlineConnection.connect(
+    connection = DeadlineConnection.connect(
         make_conninfo("", **{**_NETWORK, **conninfo_to_dict(dsn), **ours}), autocommit=True
     )
+    set_json_loads(_loads, connection)
+    return connection
 
 
 def _text(value: object) -> str | None:
