@@ -34,6 +34,7 @@ __all__ = [
     "connect_reader",
     "is_loss",
     "is_standby",
+    "read_json",
     "reading_parameters",
     "reason_of",
     "with_settings",
@@ -165,7 +166,7 @@ def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) <= _DIGITS else digits
 
 
-def _loads(data: str | bytes) -> Any:
+def read_json(data: str | bytes) -> Any:
     """Read JSON that holds what jobs and their owners said: numbers of any length, nested as deep
     as they like.
     """
@@ -196,7 +197,7 @@ def connect_control(dsn: str, call_timeout: float) -> DeadlineConnection:
         "client_encoding": "UTF8",
     }
     connection = _connect({**_NETWORK, **given, **ours, "options": options})
-    set_json_loads(_loads, connection)
+    set_json_loads(read_json, connection)
     connection.pid = connection.info.backend_pid
     return connection
 

@@ -10,10 +10,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from psycopg import sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
-from pyworker.database.connection import reading_parameters
+from pyworker.database.connection import read_json, reading_parameters
+from pyworker.database.lists import Page, columns_of, page_of
 
 __all__ = ["Readings", "Unavailable"]
 
@@ -33,6 +38,20 @@ class Unavailable(Exception):
     """
 
 
+class _Moment(Loader):
+    """A time as ISO 8601 has it; infinity, which Python's own times do not have, is that word."""
+
+    def load(self, data: Buffer) -> str:
+        """Read what the server writes in UTC."""
+        text = bytes(data).decode()
+        return f"{text[:10]}T{text[11:]}:00" if text.endswith("+00") else text
+
+
+async def _columns(connection: Connection, view: str) -> list[str]:
+    found = await connection.execute(columns_of(view))
+    return [column.name for column in found.description or ()]
+
+
 class Readings:
     """Reads through a connection that is there only while it is needed."""
 
@@ -42,6 +61,7 @@ class Readings:
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
         self._waiting = 0
+        self._columns: dict[str, list[str]] = {}
         self._idle: asyncio.TimerHandle | None = None
 
     async def assert_program_fits(self, schema: int) -> None:
@@ -56,7 +76,17 @@ class Readings:
         """Read jobs.metrics."""
         return await self._rows("select * from jobs.metrics")
 
-    async def _rows(self, statement: LiteralString, *arguments: object) -> list[dict[str, Any]]:
+    async def page(self, page: Page) -> tuple[list[dict[str, Any]], bool]:
+        """Read one page of a public view; also tells whether there is another one."""
+        if page.view not in self._columns:
+            self._columns[page.view] = await self._call(lambda line: _columns(line, page.view))
+        statement, values = page_of(page, self._columns[page.view])
+        rows = await self._rows(statement, *values)
+        return rows[: page.limit], len(rows) > page.limit
+
+    async def _rows(
+        self, statement: sql.SQL | sql.Composed | LiteralString, *arguments: object
+    ) -> list[dict[str, Any]]:
         async def read(connection: Connection) -> list[dict[str, Any]]:
             return await (await connection.execute(statement, arguments)).fetchall()
 
@@ -109,6 +139,8 @@ class Readings:
             self._connection = await psycopg.AsyncConnection[dict[str, Any]].connect(
                 make_conninfo("", **parameters), autocommit=True, row_factory=dict_row
             )
+            set_json_loads(read_json, self._connection)
+            self._connection.adapters.register_loader("timestamptz", _Moment)
         return self._connection
 
     def _give_up(self, task: "asyncio.Task[T]") -> None:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from pyworker import __version__
 from pyworker.database.readings import Readings, Unavailable
 from pyworker.http.guard import refusal
+from pyworker.http.lists import lists
 from pyworker.http.metrics import render
 from pyworker.schema.files import read_version
 from pyworker.supervisor.life import Life
@@ -108,7 +109,10 @@ def _not_ready(error: str) -> Response:
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  as registered
     if error.status_code == 404:
-        return refusal(404, "there is no such page", "There are: /live, /ready, /health, /metrics.")
+        if error.detail != "Not Found":
+            return refusal(404, error.detail)
+        there = "There are: /live, /ready, /health, /metrics, /api."
+        return refusal(404, "there is no such page", there)
     if error.status_code == 405:
         return refusal(405, "this page can only be read: GET or HEAD")
     return refusal(error.status_code, str(error.detail))
@@ -152,6 +156,7 @@ def build(readings: Readings, life: Life) -> Starlette:
             Route("/ready", pages.ready),
             Route("/health", pages.health),
             Route("/metrics", pages.metrics),
+            *lists(readings),
         ],
         exception_handlers=handlers,
     )

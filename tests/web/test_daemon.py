@@ -75,6 +75,8 @@ def test_a_daemon_that_serves(database: Database, supervise: Supervise, tmp_path
             "WATCHDOG=1",
             "STATUS=waiting for the server: it is not reached yet",
         ]
+        # each turn says so, once a second at most; a job makes it turn
+        database.value("select jobs.enqueue('pg_catalog.pg_sleep', '{\"$1\": 2}')")
         wait_until(lambda: said_to_systemd.count("WATCHDOG=1") > 2)
     # it is not there any more, and nothing minds
     port = port_of(daemon)

@@ -104,7 +104,7 @@ def test_what_is_read_cannot_be_written(site: Site, monkeypatch: pytest.MonkeyPa
         lambda self: self._rows("select jobs_internal.supervisor_open('a', 'b', 1, 'c')"),
     )
     assert site.get("/health")[0] == 500
-    assert "read-only transaction" in site.log.getvalue()
+    wait_until(lambda: "read-only transaction" in site.log.getvalue())
 
 
 def test_a_database_that_goes_away(serve: Serve, database: Database) -> None:
