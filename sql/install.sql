@@ -56,6 +56,7 @@ select not exists (
 \ir tables/keys.sql
 \ir tables/windows.sql
 \ir tables/marks.sql
+\ir tables/statement_snapshots.sql
 insert into jobs_internal.schema_migration (version, name) values
   (0, 'base'), (1, 'session_version'), (2, 'worker_state'), (3, 'chunk_call'),
   (4, 'sixteen_sessions'), (5, 'operations'), (6, 'schedules'), (7, 'limits'),
@@ -329,6 +330,7 @@ insert into jobs_internal.schema_migration (version, name) values (9, 'marks');
 \ir engine/marks/store.sql
 \ir engine/marks/windows.sql
 \ir engine/marks/compare.sql
+\ir engine/marks/statements.sql
 
 -- What a statement would do, before it is enqueued.
 \ir engine/plan/read.sql

@@ -45,9 +45,15 @@ begin
   select c.what, pg_get_userbyid(c.owner)::text, c.task, round(c.before::numeric, 4),
     round(c.after::numeric, 4), round((c.after / nullif(c.before, 0))::numeric, 3), c.n_before,
     c.n_after, c.verdict
-  from jobs_internal.compare_tasks(v_at, span, case when not v_all then v_me end) as c
-  order by c.verdict = 'not enough', c.verdict = 'better', c.n_after desc, c.task, c.owner,
-    array_position(array['failures', 'duration_ms', 'wait_ms', 'depth'], c.what);
+  from (
+    select * from jobs_internal.compare_tasks(v_at, span, case when not v_all then v_me end)
+    union all
+    -- a text may say more than a reader may see
+    select s.* from jobs_internal.compare_statements(v_at, span,
+        case when not jobs_internal.caller_is('jobs_operator') then v_me end) as s
+  ) as c
+  order by c.verdict = 'not enough', c.verdict = 'better', c.what = 'statement_ms', c.n_after desc,
+    c.task, c.owner, array_position(array['failures', 'duration_ms', 'wait_ms', 'depth'], c.what);
 end
 $$;
 comment on function jobs.compare(bigint, interval) is
@@ -55,5 +61,7 @@ comment on function jobs.compare(bigint, interval) is
 '(share of the attempts that did not succeed), duration_ms (median of the jobs that succeeded), '
 'wait_ms (median, from due to start), depth (jobs that waited, on average). verdict: worse, '
 'better, or not enough: fewer than 30 jobs on a side, or a difference that the seven spans before '
-'the mark have too. It reads the history: up to 100,000 jobs of each span. Owners see their own '
-'tasks, jobs_reader and jobs_operator all. Errors: PW125, PW126.';
+'the mark have too. Where pg_stat_statements is installed, also statement_ms: of the costliest '
+'statements in this database, the time of a call. It reads the history: up to 100,000 jobs of each '
+'span. Owners see their own tasks and statements, jobs_reader all tasks, jobs_operator all. '
+'Errors: PW125, PW126.';

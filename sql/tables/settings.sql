@@ -38,7 +38,9 @@ insert into jobs_internal.setting (name, value, unit, description) values
   ('child_queue_bytes', '1048576', 'bytes',
       'messages that a child session may send before its watcher lets go of it'),
   ('deadlock_risk_cancels', 'own', 'own/any', 'what on_deadlock_risk cancel_waiter '
-    'may cancel: sessions of roles of the owner, or of all but superusers');
+    'may cancel: sessions of roles of the owner, or of all but superusers'),
+  ('statement_snapshots', 'on', 'on/off', 'where pg_stat_statements is installed, the costliest '
+    'statements are noted every five minutes, for jobs.compare');
 
 create table jobs_internal.switch (
   id boolean primary key default true check (id),

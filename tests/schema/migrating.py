@@ -47,6 +47,9 @@ PRESENT = read_source(SQL).version
 (OPERATIONS,) = (int(path.name[:4]) for path in SQL.glob("migrations/*_operations.sql"))
 
 
+(MARKS,) = (int(path.name[:4]) for path in SQL.glob("migrations/*_marks.sql"))
+
+
 #: Tables whose rows are of sessions and supervisors that come and go.
 #: Tables to which an upgrade, and a session that ends, add.
 ADDED = {
@@ -123,7 +126,17 @@ def raised(found: Seen, number: int) -> Seen:
                 " of the owner, or of all but superusers",
             }
         ]
-        found["jobs.settings"].sort(key=lambda row: row["name"])
+    if number < MARKS:
+        found["jobs.settings"] += [
+            {
+                "name": "statement_snapshots",
+                "value": "on",
+                "unit": "on/off",
+                "description": "where pg_stat_statements is installed, the costliest statements"
+                " are noted every five minutes, for jobs.compare",
+            }
+        ]
+    found["jobs.settings"].sort(key=lambda row: row["name"])
     return found
 
 

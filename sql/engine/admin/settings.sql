@@ -12,8 +12,9 @@ declare
       'session_seconds', 'session_jobs',
     'sessions_per_owner') then 1 else 0 end;
   v_most integer := case when name = 'chunk_jobs' then 1000 else 999999999 end;
-  v_words text[] := case name when 'measure_cost' then array['on', 'off']
-      when 'deadlock_risk_cancels' then array['own', 'any'] end;
+  v_words text[] := case when name in ('measure_cost', 'statement_snapshots')
+        then array['on', 'off']
+      when name = 'deadlock_risk_cancels' then array['own', 'any'] end;
   v_good boolean;
 begin
   select s.value into v_old from jobs_internal.setting as s

@@ -68,6 +68,7 @@ declare
   v_lane record;
 begin
   if p_copy then
+    perform jobs_internal.forget_statements();
     insert into jobs_internal.known_role (role, name, gone)
     select o.owner, 'role ' || o.owner, true
     from (

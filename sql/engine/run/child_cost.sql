@@ -7,8 +7,8 @@
 -- figures are null, and jobs.attempts.not_measured says why.
 
 -- The schema of pg_stat_statements in this database; null: it is not installed, or the server has
--- not loaded it.
-create or replace function jobs_internal.statement_statistics()
+-- not loaded it, or it does not count statements like these. p_utility: also VACUUM and its like.
+create or replace function jobs_internal.statement_statistics(p_utility boolean default true)
 returns name
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -18,7 +18,7 @@ begin atomic
   join pg_namespace as n on n.oid = e.extnamespace
   where e.extname = 'pg_stat_statements' and current_setting('pg_stat_statements.track', true)
     <> 'none'
-    and current_setting('pg_stat_statements.track_utility', true) = 'on';
+    and (current_setting('pg_stat_statements.track_utility', true) = 'on' or not p_utility);
 end;
 
 -- What pg_stat_statements has counted of a statement for the calling login, in this database:

@@ -50,6 +50,7 @@ begin
         v_result := jobs_internal.unlogged_failures();
       when 'operations' then perform jobs_internal.note_operations();
       when 'risks' then v_result := jobs_internal.unlogged_risks();
+      when 'statements' then perform jobs_internal.note_statements();
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
       when 'call_templates' then perform jobs_internal.launch_call_template_sweep();
@@ -137,6 +138,11 @@ begin
   -- Behind what others wait for: those of one owner may take all the room of a round.
   if exists (select from jobs_internal.job_deadline as d where d.at < clock_timestamp()) then
     perform jobs_internal.do_part('deadlines');
+  end if;
+  if exists (select from jobs_internal.statement_look as k
+    where coalesce(k.looked_at < clock_timestamp() - interval '5 minutes', true))
+  then
+    perform jobs_internal.do_part('statements');
   end if;
   v_owners := jobs_internal.do_part('owners');
   v_sessions := (select count(*) from jobs_internal.session);

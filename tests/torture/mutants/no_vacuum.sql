@@ -1,6 +1,6 @@
 -- The upkeep does not vacuum the hot tables.
 
--- Replaces jobs_internal.do_part, md5 58fb28d7589c2816f96ddfa8ca8a84a7.
+-- Replaces jobs_internal.do_part, md5 26389b1b01d1761cbe13981cca213b32.
 create or replace function jobs_internal.do_part(p_part text)
 returns jsonb
 language plpgsql volatile security definer
@@ -46,6 +46,7 @@ begin
         v_result := jobs_internal.unlogged_failures();
       when 'operations' then perform jobs_internal.note_operations();
       when 'risks' then v_result := jobs_internal.unlogged_risks();
+      when 'statements' then perform jobs_internal.note_statements();
       when 'sums' then perform jobs_internal.compact_daily_cost();
       when 'counters' then perform jobs_internal.sweep_counters();
       when 'call_templates' then perform jobs_internal.launch_call_template_sweep();
