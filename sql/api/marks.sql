@@ -62,6 +62,6 @@ comment on function jobs.compare(bigint, interval) is
 'wait_ms (median, from due to start), depth (jobs that waited, on average). verdict: worse, '
 'better, or not enough: fewer than 30 jobs on a side, or a difference that the seven spans before '
 'the mark have too. Where pg_stat_statements is installed, also statement_ms: of the costliest '
-'statements in this database, the time of a call. It reads the history: up to 100,000 jobs of each '
+'statements in this database, the time of a call. It reads the history: up to 40,000 jobs of each '
 'span. Owners see their own tasks and statements, jobs_reader all tasks, jobs_operator all. '
 'Errors: PW125, PW126.';

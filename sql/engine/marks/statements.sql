@@ -50,14 +50,16 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- PostgreSQL 17 says since when each statement is counted
+  v_stats_since text := case when current_setting('server_version_num')::integer >= 170000
+    then 'max(s.stats_since)' else 'null::timestamptz' end;
   v_known boolean := p_since > p_now - interval '1 day'
     and exists (select from jobs_internal.statement_count);
 begin
   execute format($query$
     with counted as materialized (
       select s.userid as role, s.queryid as query_id, sum(s.calls)::bigint as calls,
-        sum(s.total_exec_time) as total_ms,
-        max((to_jsonb(s) ->> 'stats_since')::timestamptz) as stats_since
+        sum(s.total_exec_time) as total_ms, %s as stats_since
       from %I.pg_stat_statements(false) as s
       where s.queryid is not null and s.toplevel
         and s.dbid = (select d.oid from pg_database as d where d.datname = current_database())
@@ -87,7 +89,7 @@ begin
     on conflict (role, query_id) do update
     set calls = excluded.calls, total_ms = excluded.total_ms, stats_since = excluded.stats_since
     where (k.calls, k.stats_since) is distinct from (excluded.calls, excluded.stats_since)
-$query$, p_schema)
+$query$, v_stats_since, p_schema)
   using v_known, p_now, p_since;
   update jobs_internal.statement_text as t set seen_at = p_now
   from jobs_internal.statement_snapshot as s

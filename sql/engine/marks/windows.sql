@@ -13,7 +13,7 @@ end;
 
 -- What each task did in each window, by the jobs that ended in it; cancelled ones count for
 -- nothing. p_owner: of this owner alone; null: of all. Of each twentieth of a window the first
--- 5,000 jobs are read at most, by the index, so that a flood costs no more than that; whole: that
+-- 2,000 jobs are read at most, by the index, so that a flood costs no more than that; whole: that
 -- was all. jobs; tries: their attempts, failed: those that did not succeed; ms, waits: quartiles of
 -- the time of those that succeeded, and of the time from due to start of those with one attempt,
 -- ms; depth: how many waited on average.
@@ -43,7 +43,7 @@ begin atomic
           and o.finished_at::timestamptz(0) <= p.until + interval '1 second'
           and o.finished_at >= p.since and o.finished_at < p.until
         order by o.finished_at::timestamptz(0), o.finished_at
-        limit 5000) as f) as f
+        limit 2000) as f) as f
   ), kept as (
     select s.n, s.begins, s.ends, s.owner, s.state, s.attempt,
       extract(epoch from s.finished_at - s.started_at)::double precision * 1000 as ms,
@@ -51,9 +51,9 @@ begin atomic
       case when s.call_template_id is null then (
         select t.command || coalesce(' ' || t.object, '')
         from jobs_internal.finished_statement as t where t.job_id = s.id and t.bucket = s.bucket)
-      else (select c.task from jobs_internal.call_template as c where c.id = s.call_template_id)
-      end as task
+      else c.task end as task
     from seen as s
+    left join jobs_internal.call_template as c on c.id = s.call_template_id
     where s.started_at is not null and s.state <> 'cancelled'
       and (p_owner is null or s.owner = p_owner)
   )
@@ -64,7 +64,7 @@ begin atomic
     percentile_cont(array[0.25, 0.5, 0.75]) within group (order by k.waited)
       filter (where k.attempt = 1),
     sum(greatest(k.waited, 0)) / 1000 / nullif(extract(epoch from k.ends - k.begins), 0),
-    not exists (select from seen as s where s.n = k.n and s.place = 5000)
+    k.n <> all (array(select s.n from seen as s where s.place = 2000))
   from kept as k
   where k.task is not null
   group by k.n, k.begins, k.ends, k.owner, k.task;
