@@ -254,7 +254,7 @@ def connect_caller(dsn: str, command: str) -> DeadlineConnection:
     connection = DeadlineConnection.connect(
         make_conninfo("", **{**_NETWORK, **conninfo_to_dict(dsn), **ours}), autocommit=True
     )
-    set_json_loads(_loads, connection)
+    set_jsonread_json(_loads, connection)
     return connection
 
 
