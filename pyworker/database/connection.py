@@ -254,7 +254,7 @@ def connect_caller(dsn: str, command: str) -> DeadlineConnection:
     connection = DeadlineConnection.connect(
         make_conninfo("", **{**_NETWORK, **conninfo_to_dict(dsn), **ours}), autocommit=True
     )
-    set_jsonread_json(_loads, connection)
+    set_json_loads(read_json, connection)
     return connection
 
 
