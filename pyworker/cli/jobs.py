@@ -19,13 +19,13 @@ from pyworker.cli.jobs_options import (
     json_option,
     with_moment,
 )
+from pyworker.cli.jobs_text import fact_lines, job_lines, time_text
 from pyworker.errors import PyworkerError
 from pyworker.log import clean
 
 __all__ = ["NotThere", "explain", "jobs", "show"]
 
 _CELL = 60  # characters of what people wrote, in a table
-_LINE = 20_000  # of one line of a text that is shown whole
 
 
 class NotThere(PyworkerError):
@@ -111,40 +111,14 @@ def show(dsn: str | None, *, as_json: bool, number: int) -> None:
     setting.
     """
     with as_caller(dsn, "show") as caller:
-        job = caller.job(number)
-        if job is None:
-            raise NotThere(number)
-        facts: dict[str, Any] = {
-            "job": job,
-            "running": caller.running(number),
-            "explain": caller.explain(number) if job["finished_at"] is None else None,
-            "attempts": caller.attempts(number),
-            "log_lines": caller.log_lines(number),
-        }
+        facts = caller.all_about(number)
+    if facts is None:
+        raise NotThere(number)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
-    _print_facts(job)
-    for name in ("running", "explain"):
-        if facts[name] is not None:
-            click.echo(f"\n{name}")
-            # what the job says already is not said twice
-            _print_facts({key: v for key, v in facts[name].items() if job.get(key) != v}, indent=2)
-    for attempt in facts["attempts"]:
-        click.echo(f"\nattempt {attempt['attempt']}")
-        _print_facts(
-            {key: v for key, v in attempt.items() if key not in ("job_id", "attempt")}, indent=2
-        )
-    if facts["log_lines"] is None:
-        click.echo("\nlog lines: not for this role")
-    elif facts["log_lines"]:
-        click.echo("\nlog lines")
-        for line in facts["log_lines"]:
-            more = f"  {_text(line['fields'])}" if line["fields"] else ""
-            click.echo(
-                f"  {_time(line['at'])}  {line['attempt']}  {line['level']:<7}"
-                f"  {clean(line['message'], _LINE)}{more}"
-            )
+    for line in job_lines(facts):
+        click.echo(line)
 
 
 @click.command("explain", context_settings=CONTEXT)
@@ -165,7 +139,8 @@ def explain(dsn: str | None, *, as_json: bool, number: int) -> None:
     if as_json:
         click.echo(json.dumps(row, indent=2))
         return
-    _print_facts(row)
+    for line in fact_lines(row):
+        click.echo(line)
 
 
 def _row(job: Mapping[str, Any]) -> Sequence[str]:
@@ -180,7 +155,7 @@ def _row(job: Mapping[str, Any]) -> Sequence[str]:
         clean(str(job["queue"]), _CELL),
         clean(str(job["owner"]), _CELL),
         clean(str(job["title"] or ""), _CELL),
-        _time(job["finished_at"] or job["started_at"] or job["created_at"]),
+        time_text(job["finished_at"] or job["started_at"] or job["created_at"]),
         clean(what or "", _CELL),
     )
 
@@ -195,31 +170,3 @@ def _print_table(heads: Sequence[str], rows: Iterator[Sequence[str]]) -> None:
             for n, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         click.echo("  ".join(cells).rstrip())
-
-
-def _print_facts(row: Mapping[str, Any], indent: int = 0) -> None:
-    """Print what is known, a line each; a text of several lines as such below its name."""
-    known = {name: value for name, value in row.items() if value not in (None, {}, [])}
-    width = max((len(name) for name in known), default=0)
-    for name, value in known.items():
-        text = _time(value) if name.endswith(("_at", "since", "until")) else value
-        if isinstance(text, str) and "\n" in text.strip():
-            click.echo(f"{'':{indent}}{name}")
-            for line in text.strip().splitlines():
-                click.echo(f"{'':{indent}}  {clean(line.expandtabs(), _LINE)}")
-        else:
-            click.echo(f"{'':{indent}}{name:<{width}}  {_text(text)}")
-
-
-def _text(value: object) -> str:
-    return clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _LINE)
-
-
-def _time(value: object) -> str:
-    """Render a time of the server's JSON to the second, as psql does."""
-    text = str(value or "")
-    day, _, clock = text.partition("T")
-    if not clock:
-        return text
-    zone = clock[-6:].removesuffix(":00") if clock[-6] in "+-" else ""
-    return f"{day} {clock[:8]}{zone}"

@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "status": ("pyworker.cli.status", "status", "Show queues, running jobs and health."),
     "mark": ("pyworker.cli.mark", "mark", "Mark a deployment, to compare before and after."),
+    "top": ("pyworker.cli.top", "top", "Watch what happens now, and act with keys."),
     "jobs": ("pyworker.cli.jobs", "jobs", "List jobs by state, queue, task and time."),
     "show": ("pyworker.cli.jobs", "show", "Show all about one job."),
     "explain": ("pyworker.cli.jobs", "explain", "Say why a job waits, or what it is at."),

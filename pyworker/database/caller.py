@@ -105,6 +105,17 @@ class Caller:
         except psycopg.errors.InsufficientPrivilege:
             return None
 
+    def all_about(self, number: int) -> dict[str, Any] | None:
+        """Read what `pyworker show` shows; None: it is not there, or not for this login."""
+        job = self.job(number)
+        return job and {
+            "job": job,
+            "running": self.running(number),
+            "explain": self.explain(number) if job["finished_at"] is None else None,
+            "attempts": self.attempts(number),
+            "log_lines": self.log_lines(number),
+        }
+
     def explain(self, number: int) -> dict[str, Any]:
         """Ask why a job waits, or what it is at."""
         return self._rows("select * from jobs.explain(%s)", [number])[0]

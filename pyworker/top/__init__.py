@@ -1,0 +1,3 @@
+"""`pyworker top`: what happens now, on a terminal."""
+
+__all__: list[str] = []
