@@ -48,9 +48,9 @@ begin
   from (
     select * from jobs_internal.compare_tasks(v_at, span, case when not v_all then v_me end)
     union all
-    -- a text may say more than a reader may see
-    select s.* from jobs_internal.compare_statements(v_at, span,
-        case when not jobs_internal.caller_is('jobs_operator') then v_me end) as s
+    -- texts of other roles as the server itself shows them: they may hold a secret
+    select s.* from jobs_internal.compare_statements(v_at, span) as s
+    where jobs_internal.may_read_query(s.owner)
   ) as c
   order by c.verdict = 'not enough', c.verdict = 'better', c.what = 'statement_ms', c.n_after desc,
     c.task, c.owner, array_position(array['failures', 'duration_ms', 'wait_ms', 'depth'], c.what);
@@ -63,5 +63,5 @@ comment on function jobs.compare(bigint, interval) is
 'better, or not enough: fewer than 30 jobs on a side, or a difference that the seven spans before '
 'the mark have too. Where pg_stat_statements is installed, also statement_ms: of the costliest '
 'statements in this database, the time of a call. It reads the history: up to 40,000 jobs of each '
-'span. Owners see their own tasks and statements, jobs_reader all tasks, jobs_operator all. '
-'Errors: PW125, PW126.';
+'span. Owners see their own tasks and statements, jobs_reader and jobs_operator all tasks, and who '
+'has pg_read_all_stats all statements. Errors: PW125, PW126.';

@@ -79,6 +79,7 @@ begin atomic
   union all
   select 'pyworker_schedule_missed_total', '{}', coalesce((
       select sum(coalesce(r.occurrences, 1)) from jobs_internal.schedule_run as r
+      -- the second condition is that of the index
       where r.outcome = 'missed' and r.outcome in ('missed', 'skipped')
         and r.fired_at >= day.today::timestamp at time zone 'UTC'), 0)
   from day;

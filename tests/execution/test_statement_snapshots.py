@@ -1,7 +1,7 @@
 """What pg_stat_statements counted, noted each five minutes, and compared around a mark."""
 
 import pytest
-from support import Database
+from support import ADMINISTRATOR, Database
 
 _LATER = "update jobs_internal.statement_look set looked_at = looked_at - interval '6 minutes'"
 _KEPT = (
@@ -126,6 +126,7 @@ def test_a_statement_that_takes_longer_is_found(counted: Database) -> None:
         ("app", "select $1 as counted", 3, 4.5, 1000, "worse"),
         ("app", "select $1 as counted, $2 as other", 3, 3.0, 1000, "not enough"),
     ]
-    for role, seen in (("app", found), ("operator", found), ("reader", [])):
+    seen_by = {"app": found, ADMINISTRATOR: found, "operator": [], "reader": []}
+    for role, seen in seen_by.items():
         rows = counted.run(ask, [], role=role)
         assert [(r[0], r[1], round(r[2]), float(r[3]), r[4], r[5]) for r in rows] == seen

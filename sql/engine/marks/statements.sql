@@ -127,10 +127,8 @@ end
 $$;
 
 -- The time that a call of each statement took, in the window before a mark and in the one after it,
--- as compare_tasks. What was noted counts for the window in which its middle lies. p_role: of this
--- role alone; null: of all.
-create or replace function jobs_internal.compare_statements(p_at timestamptz, p_span interval,
-    p_role oid)
+-- as compare_tasks. What was noted counts for the window in which its middle lies.
+create or replace function jobs_internal.compare_statements(p_at timestamptz, p_span interval)
 returns table (what text, owner oid, task text, before double precision, after double precision,
     n_before bigint, n_after bigint, verdict text)
 language sql volatile security definer
@@ -143,7 +141,6 @@ begin atomic
     join jobs_internal.statement_snapshot as s
       on s.at >= w.begins and s.at < w.ends + interval '1 day'
       and s.since + (s.at - s.since) / 2 >= w.begins and s.since + (s.at - s.since) / 2 < w.ends
-    where p_role is null or s.role = p_role
     group by s.role, s.query_id, w.n
   ), sides as (
     select f.role, f.query_id, max(f.ms) filter (where f.n = 1) as before,
