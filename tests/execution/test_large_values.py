@@ -23,6 +23,8 @@ REQUIRED = {
     "configure": {"name": "'lease_seconds'", "value": "'1'"},
     "create_queue": {"name": "'mail'"},
     "set_quota": {"role": "'app'"},
+    "mark": {"name": "'m'"},
+    "compare": {"mark": "0"},
     "set_retry_rule": {"pattern": "'*'", "retry": "true"},
     "enqueue_steps": {"steps": "'[\"vacuum\"]'::jsonb"},
     "not_null_steps": {"table_name": "'app.ledger'", "column_name": "'n'"},

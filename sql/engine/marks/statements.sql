@@ -9,6 +9,7 @@ create or replace function jobs_internal.note_statements()
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set exit_on_error = off
 as $$
 declare
   v_since timestamptz;
