@@ -90,7 +90,7 @@ to jobs_producer, jobs_runner, jobs_operator, jobs_supervisor;
 
 -- Inside a job.
 grant execute on function jobs_internal.current_attempt(), jobs_internal.background(text),
-  jobs_internal.run_in_background(text, text, integer),
+  jobs_internal.run_in_background(text, text, integer, boolean),
   jobs_internal.store_progress(bigint, integer, text),
     jobs_internal.store_log_line(bigint, integer, jsonb),
   jobs_internal.cut_line(integer)

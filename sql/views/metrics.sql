@@ -8,7 +8,8 @@
 
 -- Tasks that have a label of their own today: the fifty with the most attempts in the thirty days
 -- before, and new ones while there is room for all of those. So a task keeps its label until
--- midnight, when the counters begin anew.
+-- midnight, when the counters begin anew. None for a caller that may not see the tasks of all: a
+-- supervisor's login that is no reader.
 create or replace function jobs_internal.labelled_tasks(p_today date)
 returns table (task text)
 language sql stable security definer
@@ -22,10 +23,14 @@ begin atomic
     select d.task from jobs_internal.daily_cost as d where d.day = p_today
     except select k.task from known as k
   )
-  select k.task from known as k
-  union all
-  select n.task from new as n
-  where (select count(*) from known) + (select count(*) from new) <= 50;
+  select l.task
+  from (
+    select k.task from known as k
+    union all
+    select n.task from new as n
+    where (select count(*) from known) + (select count(*) from new) <= 50
+  ) as l
+  where jobs_internal.caller_is('jobs_reader') or jobs_internal.caller_is('jobs_operator');
 end;
 
 -- Counters of the day.
@@ -144,7 +149,8 @@ from (
   select c.metric, c.labels, c.value from jobs_internal.counted_today() as c
 ) as m
 order by m.metric, m.labels;
-comment on view jobs.metrics is 'Figures for a monitoring system, of all owners; '
+comment on view jobs.metrics is 'Figures for a monitoring system, of all owners; tasks by name for '
+  'readers and operators, for others all as "other"; '
   'docs/monitoring.md lists them. Counters (_total, _count, _sum) begin anew at midnight UTC';
 comment on column jobs.metrics.metric is 'Name, as Prometheus writes it, with its unit';
 comment on column jobs.metrics.labels is 'Labels: queue, state, task, outcome and the like; no ids';

@@ -121,8 +121,12 @@ _STEP = STATEMENTS | st.fixed_dictionaries(
         "settings": either("{}"),
     },
 )
-#: What jobs.enqueue_steps is given: lists of what may be a step, and what is no list.
-STEPS: Values = st.lists(_STEP, max_size=5).map(json.dumps) | either(
+#: Steps that are good by themselves, so that other parameters meet some that are accepted.
+_GOOD = either("select 1", "vacuum app.t", "analyze app.t", "update app.t set n = n")
+#: What jobs.enqueue_steps is given: lists of what may be a step, of good ones, and what is no list.
+STEPS: Values = st.lists(_STEP, max_size=5).map(json.dumps) | st.lists(
+    _GOOD, min_size=1, max_size=5
+).map(json.dumps) | either(
     None, "{}", "[]", "1", '"vacuum"', "[null]", "[[]]", "[{}]", '["select 1", "select 2"]',
     json.dumps(["select 1"] * 50), json.dumps(["select 1"] * 51), "x",
 )  # fmt: skip

@@ -31,7 +31,7 @@ def test_anything(database: Database, caller: Callers) -> None:
         accepted += call(arguments).accepted
 
     one()
-    assert accepted > 5
+    assert accepted > 20
     aftermath.run_all(database)
     aftermath.assert_all_well(database, internal_errors=("XX000",))
 

@@ -64,7 +64,9 @@ def test_both_formats_say_the_same_and_are_well_formed(site: Site, worked: Datab
     assert promtool("check", "metrics", text=text) == (0, "")
 
 
-def test_the_figures(site: Site, worked: Database) -> None:
+def test_the_figures(serve: Serve, worked: Database) -> None:
+    site = serve(worked.dsn("reader"))
+    site.life.ticked()
     samples = read(site)
     assert one(samples, "pyworker_up") == 1
     for state, count in {"queued": 0, "running": 0, "scheduled": 1, "failed": 1}.items():
@@ -137,7 +139,7 @@ def plant(database: Database, days_ago: int, tasks: str, attempts: str) -> None:
 
 
 def test_fifty_tasks_and_the_rest(database: Database, serve: Serve) -> None:
-    site = serve(database.dsn("supervisor"))
+    site = serve(database.dsn("reader"))
     plant(database, 1, "1, 60", "n")
     plant(database, 0, "1, 70", "100")
     samples = read(site)
@@ -150,10 +152,19 @@ def test_fifty_tasks_and_the_rest(database: Database, serve: Serve) -> None:
     assert one(samples, "pyworker_attempts_total", queue="default", **label) == 7000
 
 
+def test_a_supervisor_that_is_no_reader_names_no_task(database: Database, serve: Serve) -> None:
+    plant(database, 1, "1, 3", "n")
+    plant(database, 0, "1, 3", "100")
+    samples = read(serve(database.dsn("supervisor")))
+    assert tasks_of(samples) == {"other"}
+    label = {"task": "other", "outcome": "succeeded"}
+    assert one(samples, "pyworker_task_attempts_total", **label) == 300
+
+
 def test_new_tasks_have_labels_while_there_is_room_for_all(
     database: Database, serve: Serve
 ) -> None:
-    site = serve(database.dsn("supervisor"))
+    site = serve(database.dsn("reader"))
     plant(database, 3, "1, 5", "1")
     plant(database, 0, "3, 50", "1")
     assert tasks_of(read(site)) == {f"task {n}" for n in range(3, 51)}

@@ -161,8 +161,9 @@ begin
 end
 $$;
 
--- Launch that session. It inherits the settings of the caller of jobs.cancel: none that limits
--- time, none that forbids it to write.
+-- Launch that session, and wait until it is counted: the server shows a process a moment after it
+-- was launched. It inherits the settings of the caller of jobs.cancel: none that limits time, none
+-- that forbids it to write.
 create or replace function jobs_internal.launch_stop(p_job bigint, p_attempt integer, p_by text)
 returns void
 language plpgsql volatile
@@ -177,6 +178,6 @@ set default_transaction_deferrable = off
 as $$
 begin
   perform jobs_internal.run_in_background(format('call jobs_internal.stop_job(%s, %s, %L)', p_job,
-      p_attempt, p_by), 'pyworker cancel');
+      p_attempt, p_by), 'pyworker cancel', p_until_shown => true);
 end
 $$;
