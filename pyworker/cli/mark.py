@@ -5,14 +5,9 @@ from typing import Any
 
 import click
 
-from pyworker.cli.options import dsn_option
-from pyworker.cli.target import resolve_dsn
-from pyworker.config import load_settings
-from pyworker.errors import convert_database_errors
+from pyworker.cli.jobs_options import CONTEXT, as_caller, checked_text, database_option
 
 __all__ = ["mark"]
-
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
 def _note(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
@@ -28,19 +23,23 @@ def _note(_context: click.Context, _option: click.Parameter, value: str | None) 
 
 
 @click.command(context_settings=CONTEXT)
-@dsn_option("The database; default: PYWORKER_DSN, else the private server.")
-@click.option("--kind", default="deploy", show_default=True, help="What kind of change it is.")
+@database_option
+@click.option(
+    "--kind",
+    default="deploy",
+    show_default=True,
+    callback=checked_text,
+    help="What kind of change it is.",
+)
 @click.option("--note", callback=_note, metavar="JSON", help="An object, kept with the mark.")
-@click.argument("name")
+@click.argument("name", callback=checked_text)
 def mark(dsn: str | None, *, kind: str, note: dict[str, Any] | None, name: str) -> None:
     """Mark this moment as that of a deployment, and print the number of the mark.
 
     Later, in psql: select * from jobs.compare(NUMBER);
-    """
-    # the driver takes a while to load
-    from pyworker.database.connection import connect_caller  # noqa: PLC0415
-    from pyworker.database.gateway import Gateway  # noqa: PLC0415
 
-    login = resolve_dsn(load_settings(dsn=dsn))
-    with convert_database_errors(), connect_caller(login, "mark") as line:
-        click.echo(Gateway(line).mark(name, kind, note))
+    \b
+    Exit codes: 0 marked; 1 refused, or the database cannot be reached; 2 wrong usage or setting.
+    """
+    with as_caller(dsn, "mark") as caller:
+        click.echo(caller.mark(name, kind, note))

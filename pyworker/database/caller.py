@@ -1,14 +1,16 @@
-"""Jobs, as people and scripts see and control them: public views and functions, as the login.
+"""Jobs and marks, as people and scripts see and control them: public views and functions, as the
+login.
 
 Rows come as JSON that the server made, so a time that Python cannot hold (infinity) is text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg.sql import SQL, Composed
+from psycopg.types.json import Jsonb
 
 __all__ = ["ACTIONS", "Caller", "Filter"]
 
@@ -119,6 +121,11 @@ class Caller:
     def explain(self, number: int) -> dict[str, Any]:
         """Ask why a job waits, or what it is at."""
         return self._rows("select * from jobs.explain(%s)", [number])[0]
+
+    def mark(self, name: str, kind: str, note: Mapping[str, Any] | None) -> int:
+        """Mark this moment; returns the number of the mark."""
+        given = [name, kind, None if note is None else Jsonb(note)]
+        return int(self._connection.execute("select jobs.mark(%s, %s, %s)", given).fetchall()[0][0])
 
     def act(self, action: str, number: int) -> str:
         """Cancel, retry or dismiss one job; returns what that did, in the function's own word."""

@@ -183,14 +183,6 @@ class Gateway:
         with self._connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(_VIEWS[name]).fetchall()
 
-    def mark(self, name: str, kind: str, note: Mapping[str, Any] | None) -> int:
-        """Mark this moment; returns the number of the mark."""
-        return int(
-            self._value(
-                "select jobs.mark(%s, %s, %s)", name, kind, None if note is None else Jsonb(note)
-            )
-        )
-
     def import_schedules(self, source: str, *, apply: bool) -> list[dict[str, Any]]:
         """Read the jobs of another scheduler, or make schedules of them."""
         with self._connection.cursor(row_factory=dict_row) as cursor:

@@ -70,6 +70,7 @@ LISTS: dict[str, Listed] = {
     "cost": _listed("day queue owner task", "day queue owner task", time="day"),
     "sessions": _listed("id", "id owner queue job_id", descends=False),
     "supervisors": _listed("id", "id name host", descends=False),
+    "marks": _listed("id", "id kind name owner job_id", time="at"),
     "audit": _listed("id", "id login action", time="at"),
 }
 

@@ -6,12 +6,12 @@ from typing import Any, LiteralString
 
 from pyworker.database.caller import Caller
 
-__all__ = ["LISTS", "Watching"]
+__all__ = ["SCREEN", "Watching"]
 
 #: Reasons are counted over so many jobs: to read a million takes seconds.
 COUNTED = 2000
 
-LISTS: dict[str, LiteralString] = {
+SCREEN: dict[str, LiteralString] = {
     "running": "select * from jobs.running order by started_at limit 200",
     "waiting": "select id, title, queue, owner, state, age, waits_for from jobs.queued limit 50",
     "reasons": (
@@ -36,7 +36,7 @@ class Watching(Caller):
 
     def listed(self, name: str) -> list[dict[str, Any]]:
         """Read one of the lists."""
-        return self._rows(LISTS[name], [])
+        return self._rows(SCREEN[name], [])
 
     def not_ok(self) -> list[dict[str, Any]]:
         """Read the health checks that are not ok, the worst first."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pyworker.database.connection import connect_caller
-from pyworker.database.watching import LISTS, Watching
+from pyworker.database.watching import SCREEN, Watching
 from pyworker.errors import ConnectionFailed, PyworkerError, convert_database_errors
 
 __all__ = ["Picture", "Watch"]
@@ -77,7 +77,7 @@ class Watch:
             line.close()
 
     def _read(self, caller: Watching) -> Picture:
-        lists = {name: caller.listed(name) for name in LISTS}
+        lists = {name: caller.listed(name) for name in SCREEN}
         for row in lists["queues"]:
             kept = self._rates.setdefault(row["queue"], deque(maxlen=_REMEMBERED))
             kept.append(float(row["rate"] or 0))

@@ -9,8 +9,8 @@ as $$
 begin
   if coalesce(btrim(p_name), '') = '' or length(p_name) > 200 or p_name ~ '[[:cntrl:]]' then
     perform jobs_internal.refuse('PW126', 'the name of a mark cannot be like this', format(
-        'It has %s characters; 1 to 200 are allowed, not only spaces, on one line.',
-        coalesce(length(p_name)::text, 'no')));
+        'It is %s long; 1 to 200 characters are allowed, not only spaces, on one line.',
+        coalesce(length(p_name), 0)));
   elsif p_kind is null or p_kind !~ '^[a-z][a-z0-9_]{0,39}$' then
     perform jobs_internal.refuse('PW126', 'the kind of a mark cannot be like this', format(
         'It is %s. Kinds are words of small letters, digits and _, of 40 characters at most, like '
@@ -25,7 +25,8 @@ begin
 end
 $$;
 
--- Does the work of jobs.mark. Writes: mark, audit.
+-- Does the work of jobs.mark. An operator's is audited; that of others is its own record, or any
+-- role that may enqueue could fill the audit. Writes: mark, audit.
 create or replace function jobs_internal.mark(name text, kind text, note jsonb)
 returns bigint
 language plpgsql volatile security definer
@@ -39,8 +40,11 @@ begin
   insert into jobs_internal.mark (name, kind, note, owner, set_by)
     values (mark.name, mark.kind, mark.note, v_owner, session_user)
   returning id into v_id;
-  perform jobs_internal.trim_marks(v_owner), jobs_internal.record_audit('mark', 'mark ' || v_id,
-      null, jsonb_build_object('name', mark.name, 'kind', mark.kind));
+  perform jobs_internal.trim_marks(v_owner);
+  if jobs_internal.caller_is('jobs_operator') then
+    perform jobs_internal.record_audit('mark', 'mark ' || v_id, null,
+        jsonb_build_object('name', mark.name, 'kind', mark.kind));
+  end if;
   return v_id;
 end
 $$;
